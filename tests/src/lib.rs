@@ -1,0 +1,1 @@
+//! Proves that the host, the `no_std` library and the emulated chip compute the same bits.
