@@ -1,0 +1,135 @@
+//! Functions of one number, of `+ - * min max` and an exponent shift only, so that they vectorise, give the same
+//! bits on every machine, and can be evaluated by any other program that has IEEE 754 single precision.
+//!
+//! No operation here is a fused multiply-add, and none may be contracted into one.
+
+// The digits are the shortest that give the exact f32.
+#![allow(clippy::excessive_precision)]
+
+use core::f32::consts::LOG2_E;
+
+/// Adding and subtracting it rounds to the nearest integer (ties to even) for |x| < 2^22.
+const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23
+/// ln 2 in two parts: the first has so few bits that its product with an exponent is exact.
+const LN_2_HIGH: f32 = 0.693_359_4;
+const LN_2_LOW: f32 = -2.121_944_4e-4;
+/// Minimax fit of `(e^r - 1 - r) / r^2` on |r| <= ln 2 / 2, lowest degree first; contributes at most 3.1e-9 to the
+/// relative error.
+const EXP: [f32; 5] = [0.499_999_94, 0.166_665_21, 0.041_668_39, 0.008_368_717, 0.001_381_459_9];
+/// Below it, `exp` answers as at it: 2^-126 is the least normal number.
+const EXP_MIN: f32 = -87.0;
+/// Above it, `exp` answers as at it.
+const EXP_MAX: f32 = 88.0;
+
+/// `e^x` for -87 <= x <= 88, beyond that the value at the end. Relative error at most 1.5e-7.
+///
+/// ```text
+/// x = min(max(x, -87), 88)
+/// t = x * LOG2_E + ROUND;  n = t - ROUND                   n: the nearest integer to x / ln 2
+/// r = (x - n * LN_2_HIGH) - n * LN_2_LOW
+/// p = (((EXP4 * r + EXP3) * r + EXP2) * r + EXP1) * r + EXP0
+/// e^x = ((p * (r * r) + r) + 1) * 2^n
+/// ```
+#[inline]
+pub fn exp(x: f32) -> f32 {
+    let x = x.clamp(EXP_MIN, EXP_MAX);
+    let t = x * LOG2_E + ROUND;
+    let n = t - ROUND;
+    let r = (x - n * LN_2_HIGH) - n * LN_2_LOW;
+    let p = polynomial(&EXP, r);
+    // The low bits of `t` hold n, in two's complement; 127 is the exponent's bias.
+    let power_of_two = f32::from_bits(t.to_bits().wrapping_add(127) << 23);
+    ((p * (r * r) + r) + 1.0) * power_of_two
+}
+
+/// Fit of -ln P(-a) on 0 <= a <= 6, lowest degree first, where P is the distribution function of the standard normal
+/// distribution. Weighted by its effect on [`gelu`], to which it contributes at most 1e-8.
+const NEG_LN_TAIL: [f32; 9] = [
+    0.693_147_12,
+    0.797_888_9,
+    0.318_271_55,
+    0.036_466_964,
+    -0.005_008_063_7,
+    1.794_753_8e-4,
+    9.437_907e-5,
+    -2.004_592_4e-5,
+    1.362_721e-6,
+];
+const TAIL_MAX: f32 = 6.0;
+
+/// The exact (erf) Gaussian error linear unit, `x * P(x)` with P the distribution function of the standard normal
+/// distribution. Absolute error at most 3e-7 for |x| <= 8, and at most 1.5e-7 of |x| beyond.
+///
+/// Because `P(x) = 1 - P(-x)`, with `a = min(|x|, 6)`
+///
+/// ```text
+/// q = Horner(NEG_LN_TAIL, a)
+/// gelu(x) = max(x, 0) - a * exp(0 - q)
+/// ```
+///
+/// holds for both signs, without a branch and without a cancellation.
+#[inline]
+pub fn gelu(x: f32) -> f32 {
+    let a = x.abs().min(TAIL_MAX);
+    x.max(0.0) - a * exp(0.0 - polynomial(&NEG_LN_TAIL, a))
+}
+
+/// Horner's scheme, coefficients lowest degree first: one multiplication and one addition a step.
+#[inline]
+fn polynomial<const N: usize>(coefficients: &[f32; N], x: f32) -> f32 {
+    let mut coefficients = coefficients.iter().rev();
+    let highest = coefficients.next().copied().unwrap_or_default();
+    coefficients.fold(highest, |sum, &coefficient| sum * x + coefficient)
+}
+
+/// The square root, correctly rounded.
+#[inline]
+pub fn sqrt(x: f32) -> f32 {
+    libm::sqrtf(x)
+}
+
+#[cfg(test)]
+// The tests compare with the standard library's f64.
+#[allow(clippy::disallowed_methods)]
+mod tests {
+    use super::*;
+
+    /// Every 97th f32 between `from` and `to` (same sign, |from| < |to|).
+    fn floats(from: f32, to: f32) -> impl Iterator<Item = f32> {
+        (from.to_bits()..=to.to_bits()).step_by(97).map(f32::from_bits)
+    }
+
+    #[test]
+    fn exp_is_within_its_bound() {
+        let worst = floats(-1e-10, -87.0)
+            .chain(floats(1e-10, 88.0))
+            .map(|x| (f64::from(exp(x)) / f64::from(x).exp() - 1.0).abs())
+            .fold(0.0, f64::max);
+        assert!(worst <= 1.5e-7, "{worst:e}");
+        assert!(worst >= 1e-8, "{worst:e}: the test does not test");
+        assert_eq!((exp(0.0), exp(-0.0)), (1.0, 1.0));
+        assert_eq!((exp(f32::NEG_INFINITY), exp(f32::INFINITY)), (exp(-87.0), exp(88.0)));
+    }
+
+    #[test]
+    fn gelu_is_within_its_bound() {
+        // x * P(x) by libm's f64 erfc, which is independent of the polynomial here.
+        let exact = |x: f32| f64::from(x) * 0.5 * libm::erfc(-f64::from(x) / 2f64.sqrt());
+        let worst = floats(-1e-10, -8.0)
+            .chain(floats(1e-10, 8.0))
+            .map(|x| (f64::from(gelu(x)) - exact(x)).abs())
+            .fold(0.0, f64::max);
+        assert!(worst <= 3e-7, "{worst:e}");
+        assert!(worst >= 1e-8, "{worst:e}: the test does not test");
+        let worst = floats(-8.0, -1e30)
+            .chain(floats(8.0, 1e30))
+            .map(|x| (f64::from(gelu(x)) - exact(x)).abs() / f64::from(x).abs())
+            .fold(0.0, f64::max);
+        assert!(worst <= 1.5e-7, "{worst:e}");
+    }
+
+    #[test]
+    fn sqrt_is_the_exact_one() {
+        assert!(floats(0.0, 1e30).all(|x| sqrt(x) == f64::from(x).sqrt() as f32));
+    }
+}

@@ -1,0 +1,286 @@
+//! The float engine: 32-bit IEEE 754 arithmetic in one canonical order, the same bits on every machine.
+//!
+//! # Arithmetic
+//!
+//! Every operation below is one IEEE 754 single-precision operation, rounded to nearest even. There are no fused
+//! multiply-adds and no reordered sums: a sum runs over its index upwards, from the first term it names. The
+//! functions [`exp`](math::exp), [`gelu`](math::gelu) and [`sqrt`](math::sqrt) are those of [`math`].
+//!
+//! | stage | formula |
+//! |---|---|
+//! | pixel | `x = (p / 255 - mean) / std` |
+//! | linear | `y[j] = ((bias[j] + x[0] * w[0][j]) + x[1] * w[1][j]) + ...` |
+//! | embedding | `token[0] = cls + pos[0]`; `token[1 + n] = linear(pixels of patch n, row by row) + pos[1 + n]` |
+//! | LayerNorm | `m = (0 + x[0] + x[1] + ...) / D`; `v = (0 + (x[0] - m)^2 + ...) / D`; `r = 1 / sqrt(v + 1e-6)`; `y[j] = ((x[j] - m) * r) * w[j] + b[j]` |
+//! | scores | `s[t] = (0 + q[0] * k[t][0] + ...) * (1 / sqrt(HEAD_DIM))` over the head's channels |
+//! | softmax | `e[t] = exp(s[t] - max(s))`; `p[t] = e[t] * (1 / (0 + e[0] + e[1] + ...))` |
+//! | context | `c[d] = 0 + p[0] * v[0][d] + p[1] * v[1][d] + ...` |
+//! | residual | `x[j] = x[j] + linear(...)[j]` |
+//!
+//! A block is `x += proj(attention(norm1(x)))`, then `x += mlp(gelu(hidden(norm2(x))))`. After the last block only
+//! the class token is needed, so that there its queries and its MLP are the only ones that are computed.
+
+pub mod math;
+pub mod weights;
+
+use crate::{
+    error::{Field, ModelError},
+    model_file::{Kind, Metadata, ModelFile, Normalization},
+    observer::{Observer, Stage, Station, Values},
+    shape::{Array, Element, Image, Shape},
+};
+use math::{exp, gelu, sqrt};
+use weights::{Block, Weights};
+
+/// Added to the variance by LayerNorm.
+pub const LAYER_NORM_EPSILON: f32 = 1e-6;
+
+/// A float model, borrowed from its file: a few pointers.
+#[derive(Clone, Copy, Debug)]
+pub struct Model<'a, S: Shape> {
+    metadata: Metadata<'a>,
+    weights: Weights<'a, S>,
+}
+
+/// The memory an inference works in. Its content between inferences does not matter.
+#[derive(Clone, Copy, Debug)]
+pub struct Scratch<S: Shape> {
+    /// The residual stream.
+    tokens: S::Tokens<S::Embed<f32>>,
+    keys: S::Tokens<S::Embed<f32>>,
+    values: S::Tokens<S::Embed<f32>>,
+    /// One token, normalised.
+    normed: S::Embed<f32>,
+    /// One token's query, and then its result of a layer that goes into the residual stream.
+    query: S::Embed<f32>,
+    /// One token's attention, all heads.
+    context: S::Embed<f32>,
+    /// One token's and one head's attention.
+    scores: S::Tokens<f32>,
+    /// One token in the MLP.
+    hidden: S::Hidden<f32>,
+}
+
+impl<S: Shape> Scratch<S> {
+    /// Bytes of the scratch memory.
+    pub const BYTES: usize = size_of::<Self>();
+
+    /// All zero, to be put into a `static`.
+    pub const fn new() -> Self {
+        Self {
+            tokens: Element::ZERO,
+            keys: Element::ZERO,
+            values: Element::ZERO,
+            normed: Element::ZERO,
+            query: Element::ZERO,
+            context: Element::ZERO,
+            scores: Element::ZERO,
+            hidden: Element::ZERO,
+        }
+    }
+}
+
+impl<S: Shape> Default for Scratch<S> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<'a, S: Shape> Model<'a, S> {
+    /// Bytes of the weights in the model file.
+    pub const WEIGHT_BYTES: usize = Weights::<S>::BYTES;
+
+    /// Validates `bytes` as a float model of shape `S`. The weights stay where they are.
+    ///
+    /// # Errors
+    /// See [`ModelError`]; `bytes` must be aligned to [`ALIGNMENT`](crate::model_file::ALIGNMENT).
+    pub fn from_bytes(bytes: &'a [u8]) -> Result<Self, ModelError> {
+        let file = ModelFile::parse::<S>(bytes, Kind::F32, Self::WEIGHT_BYTES)?;
+        let weights = Weights::from_bytes(file.weights).ok_or(ModelError::BadField(Field::Weights))?;
+        Ok(Self { metadata: file.metadata, weights })
+    }
+
+    /// Normalisation, labels and provenance.
+    pub fn metadata(&self) -> &Metadata<'a> {
+        &self.metadata
+    }
+
+    /// Classifies `image`: returns one logit per class. Cannot fail and cannot panic.
+    pub fn infer(&self, image: &Image<S>, scratch: &mut Scratch<S>) -> S::Classes<f32> {
+        self.infer_observed(image, scratch, &mut ())
+    }
+
+    /// [`infer`](Self::infer), with `observer` called after each stage for each token.
+    pub fn infer_observed<O: Observer>(
+        &self,
+        image: &Image<S>,
+        scratch: &mut Scratch<S>,
+        observer: &mut O,
+    ) -> S::Classes<f32> {
+        let mut observe = |stage, block, token, values: &[f32]| {
+            observer.observe(Station { stage, block, token }, Values::F32(values));
+        };
+        self.embed(image, scratch, &mut observe);
+        for (index, block) in self.weights.blocks().enumerate() {
+            // After the last block only the class token counts.
+            let tokens = if index + 1 == S::DEPTH { 1 } else { S::TOKENS };
+            attend(index, &block, tokens, scratch, &mut observe);
+            mlp(index, &block, tokens, scratch, &mut observe);
+        }
+        self.classify(scratch, &mut observe)
+    }
+
+    fn embed(
+        &self,
+        image: &Image<S>,
+        scratch: &mut Scratch<S>,
+        observe: &mut impl FnMut(Stage, usize, usize, &[f32]),
+    ) {
+        let weights = &self.weights.embedding;
+        let Normalization { mean, std } = self.metadata.normalization;
+        let tokens = scratch.tokens.as_mut().iter_mut().zip(weights.pos_embed.as_ref());
+        for (index, (token, position)) in tokens.enumerate() {
+            match index.checked_sub(1) {
+                None => *token = *weights.cls_token,
+                Some(patch) => {
+                    *token = *weights.patch_bias;
+                    let (top, left) = (patch / S::GRID * S::PATCH, patch % S::GRID * S::PATCH);
+                    let rows = image.as_ref().iter().skip(top).zip(weights.patch_weight.as_ref());
+                    for (pixels, row) in rows {
+                        for (&pixel, weight) in pixels.as_ref().iter().skip(left).zip(row.as_ref()) {
+                            let x = (f32::from(pixel) / 255.0 - mean) / std;
+                            for (sum, w) in token.as_mut().iter_mut().zip(weight.as_ref()) {
+                                *sum += x * w;
+                            }
+                        }
+                    }
+                }
+            }
+            add::<S>(token, position);
+            observe(Stage::Embedding, 0, index, token.as_ref());
+        }
+    }
+
+    fn classify(
+        &self,
+        scratch: &mut Scratch<S>,
+        observe: &mut impl FnMut(Stage, usize, usize, &[f32]),
+    ) -> S::Classes<f32> {
+        let head = &self.weights.head;
+        let mut logits = Element::ZERO;
+        if let Some(cls) = scratch.tokens.as_ref().first() {
+            layer_norm::<S>(cls, head.norm_weight, head.norm_bias, &mut scratch.normed);
+            observe(Stage::Norm, S::DEPTH, 0, scratch.normed.as_ref());
+            linear(&scratch.normed, head.head_weight, head.head_bias, &mut logits);
+            observe(Stage::Head, S::DEPTH, 0, logits.as_ref());
+        }
+        logits
+    }
+}
+
+/// The attention half of a block; the first `queries` tokens are updated.
+fn attend<S: Shape>(
+    index: usize,
+    block: &Block<'_, S>,
+    queries: usize,
+    scratch: &mut Scratch<S>,
+    observe: &mut impl FnMut(Stage, usize, usize, &[f32]),
+) {
+    let Scratch { tokens, keys, values, normed, query, context, scores, .. } = scratch;
+    let keys_values = keys.as_mut().iter_mut().zip(values.as_mut());
+    for (token, (x, (key, value))) in tokens.as_ref().iter().zip(keys_values).enumerate() {
+        layer_norm::<S>(x, block.norm1_weight, block.norm1_bias, normed);
+        observe(Stage::NormKeyValue, index, token, normed.as_ref());
+        linear(normed, block.key_weight, block.key_bias, key);
+        observe(Stage::KeyValue, index, token, key.as_ref());
+        linear(normed, block.value_weight, block.value_bias, value);
+        observe(Stage::KeyValue, index, token, value.as_ref());
+    }
+
+    let scale = 1.0 / sqrt(S::HEAD_DIM as f32);
+    for (token, x) in tokens.as_mut().iter_mut().take(queries).enumerate() {
+        layer_norm::<S>(x, block.norm1_weight, block.norm1_bias, normed);
+        linear(normed, block.query_weight, block.query_bias, query);
+        observe(Stage::Query, index, token, query.as_ref());
+
+        let heads =
+            query.as_ref().chunks_exact(S::HEAD_DIM).zip(context.as_mut().chunks_exact_mut(S::HEAD_DIM));
+        for (head, (query, context)) in heads.enumerate() {
+            let channels = head * S::HEAD_DIM;
+            for (score, key) in scores.as_mut().iter_mut().zip(keys.as_ref()) {
+                let key = key.as_ref().iter().skip(channels);
+                *score = query.iter().zip(key).fold(0.0, |sum, (q, k)| sum + q * k) * scale;
+            }
+            softmax(scores.as_mut());
+            context.fill(0.0);
+            for (p, value) in scores.as_ref().iter().zip(values.as_ref()) {
+                for (sum, v) in context.iter_mut().zip(value.as_ref().iter().skip(channels)) {
+                    *sum += p * v;
+                }
+            }
+        }
+        observe(Stage::Attention, index, token, context.as_ref());
+
+        linear(context, block.proj_weight, block.proj_bias, query);
+        add::<S>(x, query);
+        observe(Stage::Projection, index, token, x.as_ref());
+    }
+}
+
+/// The MLP half of a block, for the first `queries` tokens.
+fn mlp<S: Shape>(
+    index: usize,
+    block: &Block<'_, S>,
+    queries: usize,
+    scratch: &mut Scratch<S>,
+    observe: &mut impl FnMut(Stage, usize, usize, &[f32]),
+) {
+    let Scratch { tokens, normed, query: out, hidden, .. } = scratch;
+    for (token, x) in tokens.as_mut().iter_mut().take(queries).enumerate() {
+        layer_norm::<S>(x, block.norm2_weight, block.norm2_bias, normed);
+        observe(Stage::NormMlp, index, token, normed.as_ref());
+        linear(normed, block.hidden_weight, block.hidden_bias, hidden);
+        hidden.as_mut().iter_mut().for_each(|h| *h = gelu(*h));
+        observe(Stage::Hidden, index, token, hidden.as_ref());
+        linear(hidden, block.mlp_weight, block.mlp_bias, out);
+        add::<S>(x, out);
+        observe(Stage::Mlp, index, token, x.as_ref());
+    }
+}
+
+/// `out[j] = bias[j] + sum over k of x[k] * weight[k][j]`, k upwards.
+fn linear<I: Array<f32>, O: Array<f32>, W: Array<O>>(x: &I, weight: &W, bias: &O, out: &mut O) {
+    *out = *bias;
+    for (x, row) in x.as_ref().iter().zip(weight.as_ref()) {
+        for (sum, w) in out.as_mut().iter_mut().zip(row.as_ref()) {
+            *sum += x * w;
+        }
+    }
+}
+
+fn layer_norm<S: Shape>(
+    x: &S::Embed<f32>,
+    weight: &S::Embed<f32>,
+    bias: &S::Embed<f32>,
+    out: &mut S::Embed<f32>,
+) {
+    let width = S::EMBED as f32;
+    let mean = x.as_ref().iter().fold(0.0, |sum, x| sum + x) / width;
+    let variance = x.as_ref().iter().fold(0.0, |sum, x| sum + (x - mean) * (x - mean)) / width;
+    let inverse = 1.0 / sqrt(variance + LAYER_NORM_EPSILON);
+    let affine = weight.as_ref().iter().zip(bias.as_ref());
+    for ((y, x), (weight, bias)) in out.as_mut().iter_mut().zip(x.as_ref()).zip(affine) {
+        *y = ((x - mean) * inverse) * weight + bias;
+    }
+}
+
+fn softmax(scores: &mut [f32]) {
+    let max = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    scores.iter_mut().for_each(|score| *score = exp(*score - max));
+    let inverse = 1.0 / scores.iter().fold(0.0, |sum, e| sum + e);
+    scores.iter_mut().for_each(|score| *score *= inverse);
+}
+
+fn add<S: Shape>(x: &mut S::Embed<f32>, y: &S::Embed<f32>) {
+    x.as_mut().iter_mut().zip(y.as_ref()).for_each(|(x, y)| *x += y);
+}

@@ -1,0 +1,69 @@
+//! Looking on while a network runs.
+
+/// The stations of an inference, in the order in which they are passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Stage {
+    /// A token enters the residual stream.
+    Embedding,
+    /// LayerNorm before keys and values.
+    NormKeyValue,
+    /// Key and value projections.
+    KeyValue,
+    /// Query projection, with its LayerNorm.
+    Query,
+    /// Scores, softmax and weighted sum of the values, all heads joined.
+    Attention,
+    /// Output projection, added to the residual stream.
+    Projection,
+    /// LayerNorm before the MLP.
+    NormMlp,
+    /// First layer of the MLP and its GELU.
+    Hidden,
+    /// Second layer of the MLP, added to the residual stream.
+    Mlp,
+    /// The last LayerNorm.
+    Norm,
+    /// The classifier.
+    Head,
+}
+
+/// What is being computed when an [`Observer`] is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Station {
+    /// What was done.
+    pub stage: Stage,
+    /// In which encoder block; `DEPTH` after the last one.
+    pub block: usize,
+    /// To which token.
+    pub token: usize,
+}
+
+/// Numbers of an inference, as the engine holds them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Values<'a> {
+    /// Of the float engine.
+    F32(&'a [f32]),
+}
+
+/// Is called after each stage of an inference: to measure time, to compare intermediate values, to feed a watchdog.
+///
+/// `()` observes nothing and costs nothing. Every `FnMut(Station, Values<'_>)` is an observer.
+pub trait Observer {
+    /// `values` is the stage's result for the token of `station`.
+    fn observe(&mut self, station: Station, values: Values<'_>);
+}
+
+impl Observer for () {
+    #[inline(always)]
+    fn observe(&mut self, _: Station, _: Values<'_>) {}
+}
+
+impl<F: FnMut(Station, Values<'_>)> Observer for F {
+    fn observe(&mut self, station: Station, values: Values<'_>) {
+        self(station, values);
+    }
+}

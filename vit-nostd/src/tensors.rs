@@ -1,0 +1,60 @@
+//! Typed views of raw weights.
+
+use bytemuck::Pod;
+
+/// Declares a list of tensors that lie one after the other without gaps: a struct of references to them, the same
+/// struct with mutable references for whoever writes them, and their size.
+///
+/// The declaration is the layout: order and types are said nowhere else.
+macro_rules! tensors {
+    (
+        $(#[$meta:meta])*
+        $name:ident, $(#[$meta_mut:meta])* $name_mut:ident {
+            $($(#[$doc:meta])* $field:ident: $type:ty,)*
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug)]
+        pub struct $name<'a, S: Shape> {
+            $($(#[$doc])* pub $field: &'a $type,)*
+        }
+
+        $(#[$meta_mut])*
+        #[derive(Debug)]
+        pub struct $name_mut<'a, S: Shape> {
+            $($(#[$doc])* pub $field: &'a mut $type,)*
+        }
+
+        impl<'a, S: Shape> $name<'a, S> {
+            /// Bytes of all the tensors together.
+            pub const BYTES: usize = 0 $(+ size_of::<$type>())*;
+
+            /// Views the front of `bytes` and returns what is left; nothing if there are too few, or misaligned.
+            pub(crate) fn split_from(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
+                $(let ($field, bytes) = crate::tensors::split(bytes)?;)*
+                Some((Self { $($field,)* }, bytes))
+            }
+        }
+
+        impl<'a, S: Shape> $name_mut<'a, S> {
+            /// Views the front of `bytes` and returns what is left; nothing if there are too few, or misaligned.
+            pub(crate) fn split_from(bytes: &'a mut [u8]) -> Option<(Self, &'a mut [u8])> {
+                $(let ($field, bytes) = crate::tensors::split_mut(bytes)?;)*
+                Some((Self { $($field,)* }, bytes))
+            }
+        }
+    };
+}
+pub(crate) use tensors;
+
+/// Splits one tensor off the front of `bytes`.
+pub(crate) fn split<T: Pod>(bytes: &[u8]) -> Option<(&T, &[u8])> {
+    let (tensor, rest) = bytes.split_at_checked(size_of::<T>())?;
+    Some((bytemuck::try_from_bytes(tensor).ok()?, rest))
+}
+
+/// Splits one tensor off the front of `bytes`, to write it.
+pub(crate) fn split_mut<T: Pod>(bytes: &mut [u8]) -> Option<(&mut T, &mut [u8])> {
+    let (tensor, rest) = bytes.split_at_mut_checked(size_of::<T>())?;
+    Some((bytemuck::try_from_bytes_mut(tensor).ok()?, rest))
+}
