@@ -1,0 +1,172 @@
+//! Chips without a board: builds firmware, runs it in QEMU and decodes its defmt log.
+//!
+//! ```no_run
+//! let chip = vit_emulator::Chip::M4F;
+//! let firmware = chip.build("hard_fault")?;
+//! let run = chip.run(&firmware, std::env::temp_dir())?;
+//! assert_eq!(run.exit_code, 1);
+//! assert!(run.log[0].starts_with("ERROR hard fault"));
+//! # anyhow::Ok(())
+//! ```
+//!
+//! The log comes over semihosting, and so do files: a firmware that opens `model.vit` opens the file of that
+//! name in the folder the emulator was started in. That is how tests hand a chip their models and images.
+
+use std::ffi::OsStr;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{bail, ensure, Context, Result};
+use defmt_decoder::{DecodeError, Table};
+
+/// An emulated chip: the QEMU machine it sits on and the Rust target that it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chip {
+    /// A name to say aloud.
+    pub name: &'static str,
+    /// As `qemu-system-arm -machine help` lists it.
+    pub machine: &'static str,
+    /// As `rustc --print target-list` lists it.
+    pub target: &'static str,
+}
+
+impl Chip {
+    /// A Cortex-M3: no floating-point unit, so the compiler's routines do its arithmetic.
+    pub const M3: Self = Self { name: "Cortex-M3", machine: "mps2-an385", target: "thumbv7m-none-eabi" };
+    /// A Cortex-M4F: single precision in hardware.
+    pub const M4F: Self = Self { name: "Cortex-M4F", machine: "mps2-an386", target: "thumbv7em-none-eabihf" };
+    /// Every chip that firmware is tested on.
+    pub const ALL: [Self; 2] = [Self::M3, Self::M4F];
+
+    /// Builds the binary `bin` of `firmware-example` for this chip, in release, and returns the ELF file's path.
+    pub fn build(&self, bin: &str) -> Result<PathBuf> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let output = Command::new(root.join("tests/chip-cargo"))
+            .args(["build", "--release", "--quiet", "--message-format=json-render-diagnostics"])
+            .args(["--target", self.target, "--bin", bin])
+            .current_dir(root.join("firmware-example"))
+            .stderr(Stdio::inherit())
+            .output()
+            .context("tests/chip-cargo does not start")?;
+        ensure!(output.status.success(), "building `{bin}` for the {} failed", self.name);
+
+        String::from_utf8(output.stdout)?
+            .lines()
+            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+            .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+            .with_context(|| format!("cargo built no executable `{bin}`"))
+    }
+
+    /// Runs a firmware on this chip in the folder `dir` until it exits; more than a minute is an error.
+    pub fn run(&self, elf: &Path, dir: impl AsRef<Path>) -> Result<Run> {
+        Emulator::new(self.machine).dir(dir).run(elf, |_| ())
+    }
+}
+
+/// What a firmware did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// What it passed to semihosting's exit: 0 is success.
+    pub exit_code: i32,
+    /// Its log, one line a frame: level and message, as in `INFO 7 is a 7`.
+    pub log: Vec<String>,
+    /// The log as it left the chip: encoded defmt frames.
+    pub raw: Vec<u8>,
+}
+
+/// How to run a firmware: [`Chip::run`] with everything to choose.
+#[derive(Clone, Debug)]
+pub struct Emulator {
+    machine: String,
+    dir: PathBuf,
+    timeout: Duration,
+}
+
+impl Emulator {
+    /// A machine that `qemu-system-arm -machine help` lists.
+    pub fn new(machine: impl Into<String>) -> Self {
+        Self { machine: machine.into(), dir: PathBuf::from("."), timeout: Duration::from_secs(60) }
+    }
+
+    /// The folder that the firmware's semihosting calls open files in.
+    pub fn dir(mut self, dir: impl AsRef<Path>) -> Self {
+        self.dir = dir.as_ref().to_owned();
+        self
+    }
+
+    /// How long the firmware may run before it is stopped and the run is an error.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Runs a firmware until it exits, and hands out each line of its log as it comes.
+    pub fn run(&self, elf: &Path, mut line: impl FnMut(&str)) -> Result<Run> {
+        let file = std::fs::read(elf).with_context(|| format!("cannot read {}", elf.display()))?;
+        let table = Table::parse(&file)?.with_context(|| format!("{} logs nothing", elf.display()))?;
+        let mut decoder = table.new_stream_decoder();
+
+        let elf = elf.canonicalize()?; // QEMU opens it from its own folder
+        let mut qemu = Command::new("qemu-system-arm")
+            .args(["-machine", &self.machine, "-display", "none", "-monitor", "none", "-serial", "none"])
+            .args(["-chardev", "stdio,id=log", "-semihosting-config", "enable=on,target=native,chardev=log"])
+            .args([OsStr::new("-kernel"), elf.as_os_str()])
+            .current_dir(&self.dir)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("qemu-system-arm does not start (Debian: apt install qemu-system-arm)")?;
+        let output = chunks(qemu.stdout.take().expect("stdout is piped"));
+
+        let end = Instant::now() + self.timeout;
+        let (mut log, mut raw) = (Vec::new(), Vec::new());
+        loop {
+            match output.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Ok(chunk) => {
+                    decoder.received(&chunk);
+                    raw.extend(chunk);
+                }
+                Err(mpsc::RecvTimeoutError::Disconnected) => break,
+                Err(mpsc::RecvTimeoutError::Timeout) => {
+                    qemu.kill()?;
+                    qemu.wait()?;
+                    bail!("the firmware still ran after {:?}; its log so far: {log:#?}", self.timeout);
+                }
+            }
+            loop {
+                match decoder.decode() {
+                    Ok(frame) => {
+                        let text = frame.display(false).to_string();
+                        line(&text);
+                        log.push(text);
+                    }
+                    Err(DecodeError::UnexpectedEof) => break,
+                    Err(DecodeError::Malformed) => bail!("a malformed frame follows {log:#?}"),
+                }
+            }
+        }
+        let exit_code = qemu.wait()?.code().context("a signal ended qemu-system-arm")?;
+        Ok(Run { exit_code, log, raw })
+    }
+}
+
+/// What `source` yields until its end, read by a thread of its own so that waiting for it can time out.
+fn chunks(mut source: impl Read + Send + 'static) -> mpsc::Receiver<Vec<u8>> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        loop {
+            match source.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(n) if sender.send(buffer[..n].to_vec()).is_ok() => (),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
+                _ => break,
+            }
+        }
+    });
+    receiver
+}
