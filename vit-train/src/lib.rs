@@ -1,1 +1,3 @@
 //! Trains.
+
+pub mod data;

@@ -1,0 +1,312 @@
+//! MNIST's file format, IDX: a big-endian header, then bytes; gzip around it or not.
+//!
+//! ```text
+//! images:  0x00000803  count  rows  columns  count * rows * columns grey values
+//! labels:  0x00000801  count                 count labels
+//! ```
+
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use flate2::bufread::MultiGzDecoder;
+use sha2::{Digest, Sha256};
+
+use super::{DataError, Dataset, Format};
+
+const IMAGES_MAGIC: u32 = 0x0000_0803;
+const LABELS_MAGIC: u32 = 0x0000_0801;
+
+/// One of the four files of a data set.
+#[derive(Clone, Copy)]
+pub(super) struct File {
+    /// Its name, without `.gz`.
+    pub name: &'static str,
+    /// The SHA-256 of its uncompressed bytes, where only one content will do.
+    pub sha256: Option<&'static str>,
+}
+
+impl File {
+    const fn mnist(name: &'static str, sha256: &'static str) -> Self {
+        Self { name, sha256: Some(sha256) }
+    }
+
+    /// The same name with any content.
+    pub const fn unchecked(self) -> Self {
+        Self { sha256: None, ..self }
+    }
+
+    /// The path of this file in `directory`, in whichever spelling is there.
+    pub fn find(&self, directory: &Path) -> Option<PathBuf> {
+        let dotted = self.name.replacen("-idx", ".idx", 1);
+        [self.name, &dotted]
+            .iter()
+            .flat_map(|name| [(*name).to_owned(), format!("{name}.gz")])
+            .map(|name| directory.join(name))
+            .find(|path| path.is_file())
+    }
+
+    /// Checks the uncompressed bytes of the file at `path`.
+    pub fn check(&self, bytes: &[u8], path: &Path) -> Result<(), DataError> {
+        let Some(expected) = self.sha256 else { return Ok(()) };
+        let found: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        if found == expected {
+            Ok(())
+        } else {
+            Err(DataError::Checksum { path: path.into(), expected, found })
+        }
+    }
+}
+
+/// MNIST's files: images and labels to train on, images and labels to test on.
+#[rustfmt::skip]
+pub(super) const FILES: [File; 4] = [
+    File::mnist("train-images-idx3-ubyte", "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"),
+    File::mnist("train-labels-idx1-ubyte", "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"),
+    File::mnist("t10k-images-idx3-ubyte", "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"),
+    File::mnist("t10k-labels-idx1-ubyte", "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
+];
+
+/// Reads one part of a data set from `directory`.
+pub(super) fn read(
+    directory: &Path,
+    images: &File,
+    labels: &File,
+    format: Format,
+) -> Result<Dataset, DataError> {
+    let (path, mut pixels) = load(directory, images)?;
+    let [count, rows, columns] = header(&pixels, &path, "images", IMAGES_MAGIC)?;
+    images.check(&pixels, &path)?;
+    if count == 0 {
+        return Err(DataError::Empty { path });
+    }
+    if [rows, columns].map(u64::from) != [format.side as u64; 2] {
+        return Err(DataError::ImageSize { path, rows, columns, side: format.side });
+    }
+    pixels.drain(..16);
+
+    let (path, mut classes) = load(directory, labels)?;
+    let [_] = header(&classes, &path, "labels", LABELS_MAGIC)?;
+    labels.check(&classes, &path)?;
+    classes.drain(..8);
+    Dataset::new(format, pixels, classes, &path)
+}
+
+/// Finds a file and reads its uncompressed bytes.
+fn load(directory: &Path, file: &File) -> Result<(PathBuf, Vec<u8>), DataError> {
+    if !directory.is_dir() {
+        return Err(DataError::MissingDirectory { path: directory.into() });
+    }
+    let Some(path) = file.find(directory) else {
+        return Err(DataError::MissingFile { path: directory.into(), name: file.name.into() });
+    };
+    let bytes = fs::read(&path).map_err(|error| DataError::Io { path: path.clone(), error })?;
+    // By content and not by name: some tools unpack a .gz and leave its name.
+    if !bytes.starts_with(&[0x1f, 0x8b]) {
+        return Ok((path, bytes));
+    }
+    match gunzip(&bytes, u64::MAX) {
+        Ok(bytes) => Ok((path, bytes)),
+        Err(error) => Err(DataError::Gzip { path, error }),
+    }
+}
+
+/// Unpacks a gzip file, and stops after `limit` bytes.
+pub(super) fn gunzip(bytes: &[u8], limit: u64) -> io::Result<Vec<u8>> {
+    let mut unpacked = Vec::new();
+    MultiGzDecoder::new(bytes).take(limit).read_to_end(&mut unpacked)?;
+    Ok(unpacked)
+}
+
+/// Checks the magic number and the length of an IDX file, and returns its `N` dimensions.
+fn header<const N: usize>(
+    bytes: &[u8],
+    path: &Path,
+    kind: &'static str,
+    expected: u32,
+) -> Result<[u32; N], DataError> {
+    let start = 4 + 4 * N as u64;
+    let length = |expected| DataError::Length { path: path.into(), expected, found: bytes.len() as u64 };
+    let mut words =
+        bytes.chunks_exact(4).map(|word| u32::from_be_bytes([word[0], word[1], word[2], word[3]]));
+    let mut next = || words.next().ok_or_else(|| length(start));
+    let found = next()?;
+    if found != expected {
+        return Err(DataError::Magic { path: path.into(), kind, expected, found });
+    }
+    let mut dimensions = [0; N];
+    for dimension in &mut dimensions {
+        *dimension = next()?;
+    }
+    // A hostile header saturates: no file is that long.
+    let content = dimensions.iter().fold(1, |product: u64, &n| product.saturating_mul(n.into()));
+    let expected = start.saturating_add(content);
+    if bytes.len() as u64 != expected {
+        return Err(length(expected));
+    }
+    Ok(dimensions)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::write::GzEncoder;
+    use flate2::Compression;
+
+    use super::super::testing::{idx, images, Folder};
+    use super::super::{load, Source};
+    use super::*;
+
+    const FORMAT: Format = Format { side: 28, classes: 10 };
+    const IMAGES: &str = "train-images-idx3-ubyte";
+    const LABELS: &str = "train-labels-idx1-ubyte";
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    /// What is wrong with a good set of three images once `spoil` is done with it. The message is one line, and
+    /// names the place.
+    fn wrong(test: &str, spoil: impl FnOnce(&Folder)) -> DataError {
+        let folder = Folder::new(test);
+        folder.write_set("", 28, &[0, 1, 2]);
+        let source = Source::Directory(folder.path().into());
+        load(&source, FORMAT).unwrap();
+        spoil(&folder);
+        let error = load(&source, FORMAT).unwrap_err();
+        let message = error.to_string();
+        assert!(message.starts_with(&folder.path().display().to_string()), "{message}");
+        assert!(!message.contains('\n') && message.contains(": "), "{message}");
+        error
+    }
+
+    #[test]
+    fn every_spelling_is_read() {
+        for (dotted, packed) in [(false, false), (false, true), (true, false), (true, true)] {
+            let folder = Folder::new(&format!("spelling-{dotted}-{packed}"));
+            folder.write_set("", 28, &[4, 5]);
+            for File { name, .. } in FILES {
+                let bytes = fs::read(folder.path().join(name)).unwrap();
+                fs::remove_file(folder.path().join(name)).unwrap();
+                let name = if dotted { name.replace("-idx", ".idx") } else { name.into() };
+                match packed {
+                    true => folder.write(&format!("{name}.gz"), &gzip(&bytes)),
+                    false => folder.write(&name, &bytes),
+                }
+            }
+            let data = load(&Source::Directory(folder.path().into()), FORMAT).unwrap();
+            assert_eq!(data.test.labels(), [4, 5]);
+            assert_eq!(data.train.image(1)[..3], [784 % 251, 785 % 251, 786 % 251].map(|ink| ink as u8));
+        }
+    }
+
+    #[test]
+    fn unpacked_file_may_keep_the_name_of_the_packed() {
+        let folder = Folder::new("unpacked");
+        folder.write_set(".gz", 28, &[4]);
+        assert_eq!(load(&Source::Directory(folder.path().into()), FORMAT).unwrap().train.len(), 1);
+    }
+
+    #[test]
+    fn missing_directory() {
+        let error = load(&Source::Directory("no/such/place".into()), FORMAT).unwrap_err();
+        assert!(matches!(error, DataError::MissingDirectory { .. }));
+        assert_eq!(error.to_string(), "no/such/place: no such directory: check the path");
+    }
+
+    #[test]
+    fn missing_file() {
+        let error =
+            wrong("missing", |folder| fs::remove_file(folder.path().join("t10k-labels-idx1-ubyte")).unwrap());
+        assert!(matches!(error, DataError::MissingFile { name, .. } if name == "t10k-labels-idx1-ubyte"));
+    }
+
+    #[test]
+    fn truncated_gzip() {
+        for cut in [2, 5, 12, 40] {
+            let error = wrong(&format!("gzip-{cut}"), |folder| {
+                folder.write(IMAGES, &gzip(&images(3, 28))[..cut]);
+            });
+            assert!(matches!(error, DataError::Gzip { .. }), "{error:?}");
+        }
+        let error = wrong("gzip-tail", |folder| {
+            let packed = gzip(&images(3, 28));
+            folder.write(IMAGES, &packed[..packed.len() - 1]);
+        });
+        assert!(matches!(error, DataError::Gzip { .. }), "{error:?}");
+    }
+
+    #[test]
+    fn wrong_magic() {
+        let error = wrong("magic", |folder| folder.write(IMAGES, &idx(0x801, &[3], &[0, 1, 2])));
+        assert!(matches!(error, DataError::Magic { kind: "images", expected: 0x803, found: 0x801, .. }));
+        assert!(error.to_string().contains("starts with 0x00000801 instead of 0x00000803"), "{error}");
+        let error = wrong("magic-labels", |folder| folder.write(LABELS, &images(3, 28)));
+        assert!(matches!(error, DataError::Magic { kind: "labels", .. }));
+    }
+
+    #[test]
+    fn truncated_or_overlong() {
+        let whole = images(3, 28);
+        for cut in [0, 3, 4, 15, 16, whole.len() - 1] {
+            let error = wrong(&format!("cut-{cut}"), |folder| folder.write(IMAGES, &whole[..cut]));
+            assert!(matches!(error, DataError::Length { found, .. } if found == cut as u64), "{error:?}");
+        }
+        let error = wrong("long", |folder| folder.write(IMAGES, &[&whole[..], &[0]].concat()));
+        assert!(matches!(error, DataError::Length { expected: 2368, found: 2369, .. }), "{error:?}");
+        let error = wrong("long-labels", |folder| folder.write(LABELS, &idx(0x801, &[3], &[0; 4])));
+        assert!(matches!(error, DataError::Length { expected: 11, found: 12, .. }), "{error:?}");
+        let error = wrong("hostile", |folder| folder.write(IMAGES, &idx(0x803, &[u32::MAX; 3], &[0; 9])));
+        assert!(matches!(error, DataError::Length { expected: u64::MAX, .. }), "{error:?}");
+    }
+
+    #[test]
+    fn counts_differ() {
+        let error = wrong("count", |folder| folder.write(LABELS, &idx(0x801, &[2], &[0, 1])));
+        assert!(matches!(error, DataError::Count { images: 3, labels: 2, .. }));
+    }
+
+    #[test]
+    fn label_without_a_class() {
+        let error = wrong("label", |folder| folder.write(LABELS, &idx(0x801, &[3], &[0, 9, 12])));
+        assert!(matches!(error, DataError::Label { index: 2, label: 12, classes: 10, .. }));
+        assert!(error.to_string().contains("label 12 at index 2, but there are 10 classes"), "{error}");
+    }
+
+    #[test]
+    fn images_of_another_size() {
+        let error = wrong("size", |folder| folder.write_set("", 32, &[0, 1, 2]));
+        assert!(matches!(error, DataError::ImageSize { rows: 32, columns: 32, side: 28, .. }));
+        for (rows, columns) in [(14, 56), (28, 27), (27, 28)] {
+            let file = idx(0x803, &[1, rows, columns], &vec![0; (rows * columns) as usize]);
+            let error = wrong(&format!("oblong-{rows}-{columns}"), |folder| folder.write(IMAGES, &file));
+            assert!(
+                matches!(error, DataError::ImageSize { rows: r, columns: c, .. } if (r, c) == (rows, columns))
+            );
+        }
+    }
+
+    #[test]
+    fn nothing_inside() {
+        let error = wrong("empty", |folder| folder.write_set("", 28, &[]));
+        assert!(matches!(error, DataError::Empty { path } if path.ends_with(IMAGES)));
+    }
+
+    #[test]
+    fn checksum() {
+        let file = File {
+            name: "x",
+            sha256: Some("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
+        };
+        assert!(file.check(b"abc", Path::new("x")).is_ok());
+        let error = file.check(b"abd", Path::new("x")).unwrap_err();
+        assert!(
+            matches!(&error, DataError::Checksum { found, .. } if found.len() == 64 && found.starts_with("a52d159f"))
+        );
+        assert!(error.to_string().starts_with("x: not MNIST's file (SHA-256 a52d159f"), "{error}");
+        assert!(file.unchecked().check(b"abd", Path::new("x")).is_ok());
+    }
+}

@@ -1,0 +1,630 @@
+//! The first station: images in, data sets out.
+//!
+//! [`load`] turns what the user wrote after `--data` (a [`Source`]) into a pair of [`Dataset`]s, one to train on and
+//! one to test on. Images stay `u8` grey values from the file to the network's input, because that is what the
+//! microcontroller sees, too. [`Dataset::split`] sets a validation part aside, [`Augmentation`] varies what is left.
+//!
+//! Every random choice is a function of numbers that the caller names, such as (seed, epoch, index). No order of
+//! calls and no number of threads changes a pixel.
+//!
+//! ```
+//! use vit_train::data::{load, Augmentation, Format, Source};
+//!
+//! let format = Format { side: 28, classes: 10 };
+//! let data = load(&Source::Synthetic, format)?;
+//! let (train, validation) = data.train.split(42);
+//! assert_eq!(train.len(), 9 * validation.len());
+//!
+//! let (seed, epoch, index) = (42, 0, train[0]);
+//! let mut image = vec![0; format.pixels()];
+//! Augmentation::default().apply(data.train.image(index), format.side, (seed, epoch, index as u64), &mut image);
+//! # Ok::<(), vit_train::data::DataError>(())
+//! ```
+
+mod augment;
+mod download;
+mod idx;
+pub mod synthetic;
+
+use std::convert::Infallible;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::{env, fmt, io};
+
+use rand::seq::SliceRandom;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+pub use augment::Augmentation;
+
+/// The environment variable that names a folder with MNIST's four files.
+pub const MNIST_DIR: &str = "MNIST_DIR";
+
+/// Where MNIST is looked for without [`MNIST_DIR`], and downloaded to; relative to the working directory.
+pub const MNIST_CACHE: &str = "data/mnist";
+
+/// What the network expects of a data set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Format {
+    /// Width and height of an image in pixels.
+    pub side: usize,
+    /// The number of classes; labels are smaller.
+    pub classes: usize,
+}
+
+impl Format {
+    /// The number of pixels of one image.
+    pub const fn pixels(self) -> usize {
+        self.side * self.side
+    }
+}
+
+/// Square grey images and their labels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dataset {
+    format: Format,
+    pixels: Vec<u8>,
+    labels: Vec<u8>,
+}
+
+impl Dataset {
+    /// Joins the images, one after the other and row by row, with their labels. `origin` names them in an error.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::Empty`], [`DataError::Count`] and [`DataError::Label`], where the parts do not fit `format` or
+    /// each other.
+    pub fn new(format: Format, pixels: Vec<u8>, labels: Vec<u8>, origin: &Path) -> Result<Self, DataError> {
+        let Format { classes, .. } = format;
+        let path = || origin.to_path_buf();
+        let images = pixels.len() / format.pixels().max(1);
+        if labels.is_empty() && pixels.is_empty() {
+            return Err(DataError::Empty { path: path() });
+        }
+        if images != labels.len() || images * format.pixels() != pixels.len() {
+            return Err(DataError::Count { path: path(), images, labels: labels.len() });
+        }
+        match labels.iter().position(|&label| usize::from(label) >= classes) {
+            Some(index) => Err(DataError::Label { path: path(), index, label: labels[index], classes }),
+            None => Ok(Self { format, pixels, labels }),
+        }
+    }
+
+    /// The size of the images and the number of classes.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// The number of images, never 0.
+    #[allow(clippy::len_without_is_empty)] // it would always be false
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// The grey values of image `index`, row by row: 0 is the background, 255 full ink.
+    ///
+    /// # Panics
+    ///
+    /// If `index >= self.len()`, like a slice.
+    pub fn image(&self, index: usize) -> &[u8] {
+        let pixels = self.format.pixels();
+        &self.pixels[index * pixels..][..pixels]
+    }
+
+    /// The class of image `index`.
+    ///
+    /// # Panics
+    ///
+    /// If `index >= self.len()`, like a slice.
+    pub fn label(&self, index: usize) -> u8 {
+        self.labels[index]
+    }
+
+    /// All images, one after the other.
+    pub fn images(&self) -> &[u8] {
+        &self.pixels
+    }
+
+    /// All labels.
+    pub fn labels(&self) -> &[u8] {
+        &self.labels
+    }
+
+    /// Draws a tenth of the images for validation and keeps the rest for training: two ascending lists of indices,
+    /// (train, validation). The same seed and length always give the same lists. Of a single image, the validation
+    /// part is empty.
+    pub fn split(&self, seed: u64) -> (Vec<usize>, Vec<usize>) {
+        let mut train: Vec<usize> = (0..self.len()).collect();
+        train.shuffle(&mut stream(Purpose::Split, [seed, 0, 0]));
+        let mut validation = train.split_off(self.len() - self.len().div_ceil(10).min(self.len() - 1));
+        train.sort_unstable();
+        validation.sort_unstable();
+        (train, validation)
+    }
+}
+
+/// A data set in its two parts, and where it came from.
+#[derive(Debug)]
+pub struct Splits {
+    /// `mnist`, `synthetic`, or the folder.
+    pub name: String,
+    /// Whether these are the built-in digits. Accuracies on them say nothing about real handwriting.
+    pub synthetic: bool,
+    /// Why [`Source::Auto`] fell back to the built-in digits; to be shown loudly.
+    pub fallback: Option<DataError>,
+    /// What a label stands for, one name per class.
+    pub class_names: Vec<String>,
+    /// The images to train (and validate) on.
+    pub train: Dataset,
+    /// The images to test on, once, at the end.
+    pub test: Dataset,
+}
+
+/// Where the images come from: the argument of `--data`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Source {
+    /// `auto`: MNIST, and where it cannot be had, the built-in digits.
+    #[default]
+    Auto,
+    /// `mnist`: MNIST from `$MNIST_DIR`, from `data/mnist`, or downloaded there.
+    Mnist,
+    /// `synthetic`: the built-in digits.
+    Synthetic,
+    /// A folder with four files in MNIST's format. One that is called like a variant above is `./mnist`.
+    Directory(PathBuf),
+}
+
+impl FromStr for Source {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(match text {
+            "auto" => Self::Auto,
+            "mnist" => Self::Mnist,
+            "synthetic" => Self::Synthetic,
+            directory => Self::Directory(directory.into()),
+        })
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Mnist => f.write_str("mnist"),
+            Self::Synthetic => f.write_str("synthetic"),
+            Self::Directory(directory) => directory.display().fmt(f),
+        }
+    }
+}
+
+/// Loads the images that `source` names, and checks that they fit `format`.
+///
+/// Files that are there but damaged are an error for every source: [`Source::Auto`] falls back only where MNIST is
+/// neither on the disk nor to be downloaded.
+///
+/// # Errors
+///
+/// A [`DataError`] that says what is wrong, where, and what to do.
+pub fn load(source: &Source, format: Format) -> Result<Splits, DataError> {
+    let chosen = env::var_os(MNIST_DIR).filter(|value| !value.is_empty()).map(PathBuf::from);
+    load_from(source, format, chosen, Path::new(MNIST_CACHE), download::MIRRORS)
+}
+
+/// [`load`], with the surroundings as arguments.
+fn load_from(
+    source: &Source,
+    format: Format,
+    chosen: Option<PathBuf>,
+    cache: &Path,
+    mirrors: &[&str],
+) -> Result<Splits, DataError> {
+    let mnist = || match chosen {
+        Some(directory) => Ok(directory),
+        None => download::complete(cache, mirrors).map(|()| cache.to_path_buf()),
+    };
+    match source {
+        Source::Auto => match mnist() {
+            Ok(directory) => load_mnist(&directory, format),
+            Err(reason) => load_synthetic(format, Some(reason)),
+        },
+        Source::Mnist => load_mnist(&mnist()?, format),
+        Source::Synthetic => load_synthetic(format, None),
+        Source::Directory(directory) => load_directory(
+            directory,
+            format,
+            directory.display().to_string(),
+            &idx::FILES.map(idx::File::unchecked),
+        ),
+    }
+}
+
+fn load_mnist(directory: &Path, format: Format) -> Result<Splits, DataError> {
+    load_directory(directory, format, "mnist".into(), &idx::FILES)
+}
+
+fn load_directory(
+    directory: &Path,
+    format: Format,
+    name: String,
+    [train_images, train_labels, test_images, test_labels]: &[idx::File; 4],
+) -> Result<Splits, DataError> {
+    Ok(Splits {
+        name,
+        synthetic: false,
+        fallback: None,
+        class_names: (0..format.classes).map(|class| class.to_string()).collect(),
+        train: idx::read(directory, train_images, train_labels, format)?,
+        test: idx::read(directory, test_images, test_labels, format)?,
+    })
+}
+
+fn load_synthetic(format: Format, fallback: Option<DataError>) -> Result<Splits, DataError> {
+    if format != synthetic::FORMAT {
+        return Err(DataError::Synthetic { format });
+    }
+    Ok(Splits {
+        name: "synthetic".into(),
+        synthetic: true,
+        fallback,
+        class_names: (0..format.classes).map(|class| class.to_string()).collect(),
+        train: synthetic::dataset(synthetic::TRAIN_IMAGES, synthetic::TRAIN_SEED),
+        test: synthetic::dataset(synthetic::TEST_IMAGES, synthetic::TEST_SEED),
+    })
+}
+
+/// Why there are no images: each message is one line that says what was wrong, where, and what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DataError {
+    /// The folder does not exist, or is not a folder.
+    #[error("{}: no such directory: check the path", path.display())]
+    MissingDirectory {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// One of the four files is not in the folder.
+    #[error("{}: no {name}, neither raw nor .gz: put MNIST's four files there", path.display())]
+    MissingFile {
+        /// The folder.
+        path: PathBuf,
+        /// The file's name, without `.gz`.
+        name: String,
+    },
+    /// The operating system refuses to read or write.
+    #[error("{}: {error}: check the path and its permissions", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system says.
+        error: io::Error,
+    },
+    /// A compressed file is truncated or damaged.
+    #[error("{}: truncated or damaged gzip file ({error}): fetch it again", path.display())]
+    Gzip {
+        /// The file.
+        path: PathBuf,
+        /// What the decompressor says.
+        error: io::Error,
+    },
+    /// The file is not of the kind that its name says.
+    #[error("{}: starts with {found:#010x} instead of {expected:#010x}: this is not an IDX file of {kind}", path.display())]
+    Magic {
+        /// The file.
+        path: PathBuf,
+        /// `images` or `labels`.
+        kind: &'static str,
+        /// What the file should start with.
+        expected: u32,
+        /// What it starts with.
+        found: u32,
+    },
+    /// The file is longer or shorter than its header says.
+    #[error("{}: {found} bytes, but its header asks for {expected}: fetch the file again", path.display())]
+    Length {
+        /// The file.
+        path: PathBuf,
+        /// The number of bytes, uncompressed, that there should be, header included.
+        expected: u64,
+        /// The number of bytes, uncompressed, that there are.
+        found: u64,
+    },
+    /// The images are not of the size that the network takes.
+    #[error("{}: images of {rows}x{columns} pixels, but the network takes {side}x{side}: choose other data", path.display())]
+    ImageSize {
+        /// The file.
+        path: PathBuf,
+        /// The height of its images.
+        rows: u32,
+        /// The width of its images.
+        columns: u32,
+        /// The height and width that fit.
+        side: usize,
+    },
+    /// There are no images.
+    #[error("{}: no images in it: choose other data", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// There are not as many labels as images.
+    #[error("{}: {images} images, but {labels} labels: take both files from the same data set", path.display())]
+    Count {
+        /// The file of the labels.
+        path: PathBuf,
+        /// The number of images.
+        images: usize,
+        /// The number of labels.
+        labels: usize,
+    },
+    /// A label names a class that the network does not have.
+    #[error("{}: label {label} at index {index}, but there are {classes} classes: labels go from 0 to {}", path.display(), classes.saturating_sub(1))]
+    Label {
+        /// The file of the labels.
+        path: PathBuf,
+        /// The position of the label, counted from 0.
+        index: usize,
+        /// The label.
+        label: u8,
+        /// The number of classes.
+        classes: usize,
+    },
+    /// The file is well-formed, but it is not MNIST's.
+    #[error("{}: not MNIST's file (SHA-256 {found} instead of {expected}): fetch it again, or pass the folder to --data", path.display())]
+    Checksum {
+        /// The file.
+        path: PathBuf,
+        /// The SHA-256 of MNIST's uncompressed file.
+        expected: &'static str,
+        /// The SHA-256 of this one, uncompressed.
+        found: String,
+    },
+    /// MNIST is not on the disk, and no mirror delivers it.
+    #[error("cannot download {name} ({reasons}): put MNIST's four files into {}, or set {MNIST_DIR} to their folder", path.display())]
+    Download {
+        /// The folder that the file was meant for.
+        path: PathBuf,
+        /// The file.
+        name: String,
+        /// What went wrong, mirror by mirror.
+        reasons: String,
+    },
+    /// The built-in digits do not fit the network.
+    #[error(
+        "synthetic: digits of 28x28 pixels in 10 classes, but the network takes {0}x{0} and {1}: pass other data to --data",
+        format.side, format.classes
+    )]
+    Synthetic {
+        /// What the network takes.
+        format: Format,
+    },
+}
+
+/// What random numbers are for: the same seed gives unrelated numbers for each.
+#[derive(Clone, Copy)]
+enum Purpose {
+    Split = 1,
+    Augment = 2,
+    Digit = 3,
+}
+
+/// The random numbers that belong to `key`. A ChaCha key has room for all of it, so that no two streams collide.
+fn stream(purpose: Purpose, key: [u64; 3]) -> ChaCha8Rng {
+    let mut seed = [0; 32];
+    for (bytes, word) in seed.chunks_exact_mut(8).zip([purpose as u64, key[0], key[1], key[2]]) {
+        bytes.copy_from_slice(&word.to_le_bytes());
+    }
+    ChaCha8Rng::from_seed(seed)
+}
+
+/// Sine and cosine for -pi..pi, by their series: unlike the platform's, the same bits everywhere.
+fn sin_cos(angle: f32) -> (f32, f32) {
+    let square = f64::from(angle) * f64::from(angle);
+    let (mut sin, mut cos) = (1.0, 1.0);
+    for n in (1..=12).rev() {
+        let n = f64::from(2 * n);
+        cos = 1.0 - square / (n * (n - 1.0)) * cos;
+        sin = 1.0 - square / (n * (n + 1.0)) * sin;
+    }
+    ((sin * f64::from(angle)) as f32, cos as f32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::Folder;
+    use super::*;
+
+    const FORMAT: Format = Format { side: 28, classes: 10 };
+    /// A port that nobody serves: refuses at once.
+    const NOWHERE: &[&str] = &["http://127.0.0.1:1/mnist"];
+
+    #[test]
+    fn source_is_what_the_user_wrote() {
+        for (text, source) in [
+            ("auto", Source::Auto),
+            ("mnist", Source::Mnist),
+            ("synthetic", Source::Synthetic),
+            ("./mnist", Source::Directory("./mnist".into())),
+        ] {
+            assert_eq!(text.parse(), Ok(source.clone()));
+            assert_eq!(source.to_string(), text);
+        }
+        assert_eq!(Source::default(), Source::Auto);
+    }
+
+    #[test]
+    fn split_is_a_partition_by_seed() {
+        let digits = synthetic::dataset(1001, 1);
+        let (train, validation) = digits.split(42);
+        assert_eq!((train.len(), validation.len()), (900, 101));
+        let mut all = [train.clone(), validation.clone()].concat();
+        all.sort_unstable();
+        assert_eq!(all, Vec::from_iter(0..1001));
+        assert!(train.is_sorted() && validation.is_sorted());
+        assert_eq!(digits.split(42), (train.clone(), validation));
+        assert_ne!(digits.split(43).0, train);
+        assert_eq!(synthetic::dataset(1, 1).split(42), (vec![0], vec![]));
+        assert_eq!(synthetic::dataset(2, 1).split(42).1.len(), 1);
+    }
+
+    #[test]
+    fn parts_must_fit() {
+        let format = Format { side: 2, classes: 10 };
+        let new =
+            |pixels, labels: &[u8]| Dataset::new(format, vec![0; pixels], labels.to_vec(), Path::new("x"));
+        let dataset = new(8, &[9, 0]).unwrap();
+        assert_eq!((dataset.len(), dataset.image(1), dataset.label(0)), (2, &[0; 4][..], 9));
+        assert!(matches!(new(0, &[]), Err(DataError::Empty { .. })));
+        assert!(matches!(new(8, &[1]), Err(DataError::Count { images: 2, labels: 1, .. })));
+        assert!(matches!(new(9, &[1, 1]), Err(DataError::Count { .. })));
+        let error = new(8, &[1, 12]).unwrap_err();
+        assert!(matches!(error, DataError::Label { index: 1, label: 12, classes: 10, .. }));
+        assert_eq!(
+            error.to_string(),
+            "x: label 12 at index 1, but there are 10 classes: labels go from 0 to 9"
+        );
+    }
+
+    #[test]
+    fn auto_falls_back_where_there_is_no_mnist() {
+        let folder = Folder::new("fallback");
+        let cache = folder.path().join("cache");
+        let data = load_from(&Source::Auto, FORMAT, None, &cache, NOWHERE).unwrap();
+        assert!(data.synthetic && data.name == "synthetic");
+        assert_eq!((data.train.len(), data.test.len()), (12_000, 2_000));
+        assert_eq!(data.class_names[9], "9");
+        let note = data.fallback.unwrap().to_string();
+        assert!(note.contains("127.0.0.1:1") && note.contains("MNIST_DIR") && !note.contains('\n'), "{note}");
+        assert!(!cache.exists(), "a failure leaves an empty folder");
+
+        let strict = load_from(&Source::Mnist, FORMAT, None, &cache, NOWHERE);
+        assert!(matches!(strict, Err(DataError::Download { .. })));
+        let chosen = load_from(&Source::Synthetic, FORMAT, None, &cache, NOWHERE).unwrap();
+        assert!(chosen.synthetic && chosen.fallback.is_none());
+    }
+
+    #[test]
+    fn auto_does_not_hide_broken_files() {
+        let folder = Folder::new("broken");
+        let load_auto = |chosen: Option<&Path>| {
+            load_from(&Source::Auto, FORMAT, chosen.map(Path::to_path_buf), folder.path(), NOWHERE)
+        };
+        let nowhere = folder.path().join("nowhere");
+        assert!(matches!(load_auto(Some(&nowhere)), Err(DataError::MissingDirectory { .. })));
+        assert!(matches!(load_auto(Some(folder.path())), Err(DataError::MissingFile { .. })));
+        folder.write_set("", 28, &[3, 1]);
+        assert!(matches!(load_auto(Some(folder.path())), Err(DataError::Checksum { .. })));
+        assert!(matches!(load_auto(None), Err(DataError::Checksum { .. })), "those in the cache count, too");
+        // The same files are fine as a set of their own.
+        let own = Source::Directory(folder.path().into());
+        let data = load_from(&own, FORMAT, None, &nowhere, NOWHERE).unwrap();
+        assert_eq!((data.train.labels(), data.test.len(), data.synthetic), (&[3, 1][..], 2, false));
+        assert_eq!(data.name, folder.path().display().to_string());
+    }
+
+    #[test]
+    fn built_in_digits_need_their_format() {
+        let error = load(&Source::Synthetic, Format { side: 32, classes: 10 }).unwrap_err();
+        assert!(error.to_string().contains("takes 32x32 and 10"), "{error}");
+        assert!(load(&Source::Synthetic, Format { side: 28, classes: 26 }).is_err());
+    }
+
+    #[test]
+    fn mnist_itself() {
+        if env::var_os(MNIST_DIR).is_none() {
+            return;
+        }
+        let data = load(&Source::Auto, FORMAT).unwrap();
+        assert!(!data.synthetic && data.name == "mnist");
+        assert_eq!((data.train.len(), data.test.len()), (60_000, 10_000));
+        assert_eq!(data.train.labels()[..5], [5, 0, 4, 1, 9]);
+        assert_eq!(data.test.labels()[..5], [7, 2, 1, 0, 4]);
+        let mean = data.train.images().iter().map(|&ink| u64::from(ink)).sum::<u64>() as f64
+            / 60_000.0
+            / 784.0
+            / 255.0;
+        assert!((mean - 0.1307).abs() < 1e-4, "{mean}");
+        assert_eq!(data.train.split(42).1.len(), 6_000);
+    }
+
+    #[test]
+    fn streams_do_not_meet() {
+        use rand::Rng;
+        let mut first = std::collections::HashSet::new();
+        for purpose in [Purpose::Split, Purpose::Augment, Purpose::Digit] {
+            for key in [[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [1 << 32, 0, 0]] {
+                assert!(first.insert(stream(purpose, key).next_u64()));
+            }
+        }
+    }
+
+    #[test]
+    fn series_are_sine_and_cosine() {
+        use std::f32::consts::PI;
+        for (angle, sin, cos) in [
+            (0.0, 0.0, 1.0),
+            (PI / 6.0, 0.5, 0.75_f32.sqrt()),
+            (-PI / 4.0, -(0.5_f32.sqrt()), 0.5_f32.sqrt()),
+            (PI / 2.0, 1.0, 0.0),
+            (PI, 0.0, -1.0),
+        ] {
+            let (a, b) = sin_cos(angle);
+            assert!((a - sin).abs() < 2e-7 && (b - cos).abs() < 2e-7, "{angle}: {a}, {b}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod testing {
+    //! Folders and files for this module's tests.
+
+    use std::path::{Path, PathBuf};
+    use std::{env, fs, process};
+
+    /// A folder that goes away with the test.
+    pub struct Folder(PathBuf);
+
+    impl Folder {
+        pub fn new(name: &str) -> Self {
+            let path = env::temp_dir().join(format!("vit-train-{}-{name}", process::id()));
+            fs::create_dir_all(&path).unwrap();
+            Self(path)
+        }
+
+        pub fn path(&self) -> &Path {
+            &self.0
+        }
+
+        pub fn write(&self, name: &str, bytes: &[u8]) {
+            fs::write(self.0.join(name), bytes).unwrap();
+        }
+
+        /// Writes the four files of a set with these labels, their names followed by `suffix`.
+        pub fn write_set(&self, suffix: &str, side: u32, labels: &[u8]) {
+            for part in ["train", "t10k"] {
+                self.write(&format!("{part}-images-idx3-ubyte{suffix}"), &images(labels.len(), side));
+                self.write(
+                    &format!("{part}-labels-idx1-ubyte{suffix}"),
+                    &idx(0x801, &[labels.len() as u32], labels),
+                );
+            }
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0); // the next run does not mind
+        }
+    }
+
+    pub fn idx(magic: u32, dimensions: &[u32], content: &[u8]) -> Vec<u8> {
+        let header =
+            [magic].into_iter().chain(dimensions.iter().copied()).flat_map(|word| word.to_be_bytes());
+        header.chain(content.iter().copied()).collect()
+    }
+
+    pub fn images(count: usize, side: u32) -> Vec<u8> {
+        let pixels: Vec<u8> = (0..count * (side * side) as usize).map(|at| (at % 251) as u8).collect();
+        idx(0x803, &[count as u32, side, side], &pixels)
+    }
+}
