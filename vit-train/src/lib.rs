@@ -1,3 +1,4 @@
 //! Trains.
 
 pub mod data;
+pub mod reference;

@@ -1,0 +1,405 @@
+//! The float network on dfdx tensors, in the canonical order that [`vit_nostd::float`] documents: equal bits.
+//!
+//! Every number of the formulas is a tensor here, whose axes are tokens and images; a channel is one tensor, and a
+//! formula over channels is a loop. dfdx evaluates `+ - * /`, roots and comparisons of them element by element, each
+//! with one rounding. Its reductions and its matrix product are not used: they sum in another order, or fused.
+//!
+//! Equality holds as long as every value is a number. Which of its many bit patterns a NaN has differs between
+//! machines.
+
+use dfdx::{
+    shapes::{Axes2, Axis, HasShape},
+    tensor::{AsArray, Cpu, Tensor, TensorFrom, TensorFromVec},
+    tensor_ops::{BroadcastTo, ChooseFrom, SelectTo, TryConcatAlong, TryGt},
+};
+use std::f32::consts::LOG2_E;
+use vit_nostd::{
+    float::weights::{Embedding, Weights},
+    model_file::{Kind, ModelFile, Normalization},
+    Element, Field, Image, ModelError, Shape,
+};
+
+/// One number for each token (first axis) of each image (second axis).
+type Lanes = Tensor<(usize, usize), f32, Cpu>;
+
+/// As many images as keep the lanes of all channels in the processor's cache.
+const BATCH: usize = 64;
+
+/// The logits of `images`, one row an image, by the float model file `model`.
+///
+/// # Errors
+/// Those of [`ModelFile::parse`].
+pub fn logits<S: Shape>(model: &[u8], images: &[&Image<S>]) -> Result<Vec<S::Classes<f32>>, ModelError> {
+    let file = ModelFile::parse::<S>(model, Kind::F32, Weights::<S>::BYTES)?;
+    let weights = Weights::from_bytes(file.weights).ok_or(ModelError::BadField(Field::Weights))?;
+    let normalization = file.metadata.normalization;
+    Ok(images.chunks(BATCH).flat_map(|images| batch::<S>(&weights, normalization, images)).collect())
+}
+
+/// All tokens go through all blocks, although only the class token's logits are read at the end.
+fn batch<S: Shape>(
+    weights: &Weights<'_, S>,
+    normalization: Normalization,
+    images: &[&Image<S>],
+) -> Vec<S::Classes<f32>> {
+    let mut x = embed::<S>(&weights.embedding, normalization, images);
+    for block in weights.blocks() {
+        let normed = layer_norm(&x, block.norm1_weight.as_ref(), block.norm1_bias.as_ref());
+        let query = linear(&normed, block.query_weight.as_ref(), block.query_bias.as_ref());
+        let key = linear(&normed, block.key_weight.as_ref(), block.key_bias.as_ref());
+        let value = linear(&normed, block.value_weight.as_ref(), block.value_bias.as_ref());
+        let heads = query.chunks(S::HEAD_DIM).zip(key.chunks(S::HEAD_DIM)).zip(value.chunks(S::HEAD_DIM));
+        let context: Vec<_> = heads.flat_map(|((query, key), value)| attend(query, key, value)).collect();
+        x = add(x, linear(&context, block.proj_weight.as_ref(), block.proj_bias.as_ref()));
+
+        let normed = layer_norm(&x, block.norm2_weight.as_ref(), block.norm2_bias.as_ref());
+        let hidden = linear(&normed, block.hidden_weight.as_ref(), block.hidden_bias.as_ref());
+        let hidden: Vec<_> = hidden.into_iter().map(gelu).collect();
+        x = add(x, linear(&hidden, block.mlp_weight.as_ref(), block.mlp_bias.as_ref()));
+    }
+    let normed = layer_norm(&x, weights.head.norm_weight.as_ref(), weights.head.norm_bias.as_ref());
+    let classes = linear(&normed, weights.head.head_weight.as_ref(), weights.head.head_bias.as_ref());
+
+    let mut logits = vec![S::Classes::<f32>::ZERO; images.len()];
+    for (class, lanes) in classes.iter().enumerate() {
+        for (image, logits) in logits.iter_mut().enumerate() {
+            logits.as_mut()[class] = lanes[[0, image]];
+        }
+    }
+    logits
+}
+
+/// `x = (p / 255 - mean) / std`, `token[0] = cls + pos[0]`, `token[1 + n] = linear(pixels of patch n) + pos[1 + n]`.
+fn embed<S: Shape>(
+    weights: &Embedding<'_, S>,
+    Normalization { mean, std }: Normalization,
+    images: &[&Image<S>],
+) -> Vec<Lanes> {
+    let device = Cpu::default();
+    let pixel = |patch: usize, row: usize, column: usize, image: &Image<S>| {
+        let (top, left) = (patch / S::GRID * S::PATCH, patch % S::GRID * S::PATCH);
+        f32::from(image.as_ref()[top + row].as_ref()[left + column])
+    };
+    let pixels: Vec<_> = (0..S::PATCH * S::PATCH)
+        .map(|k| {
+            let (row, column) = (k / S::PATCH, k % S::PATCH);
+            let of_patch = |patch| images.iter().map(move |image| pixel(patch, row, column, image));
+            let pixels = (0..S::TOKENS - 1).flat_map(of_patch).collect();
+            let pixels: Lanes = device.tensor_from_vec(pixels, (S::TOKENS - 1, images.len()));
+            (pixels / 255.0 - mean) / std
+        })
+        .collect();
+    let weight: Vec<_> = weights.patch_weight.as_ref().iter().flat_map(|row| row.as_ref()).collect();
+
+    let patches = linear(&pixels, &weight, weights.patch_bias.as_ref()).into_iter();
+    let channels = patches.zip(weights.cls_token.as_ref()).enumerate();
+    channels
+        .map(|(channel, (patches, &cls))| {
+            let cls: Lanes = device.tensor_from_vec(vec![cls; images.len()], (1, images.len()));
+            let tokens = (cls, patches).concat_along(Axis::<0>);
+            let position = weights.pos_embed.as_ref().iter().map(|token| token.as_ref()[channel]).collect();
+            let position = device.tensor_from_vec(position, (S::TOKENS,));
+            let position = position.broadcast_like::<_, Axis<1>>(&tokens);
+            tokens + position
+        })
+        .collect()
+}
+
+/// `y[j] = ((bias[j] + x[0] * w[0][j]) + x[1] * w[1][j]) + ...`
+fn linear<Row: AsRef<[f32]>>(x: &[Lanes], weight: &[Row], bias: &[f32]) -> Vec<Lanes> {
+    let output = |(j, &bias): (usize, &f32)| {
+        let products = x.iter().zip(weight).map(|(x, row)| x.clone() * row.as_ref()[j]);
+        products.fold(constant(bias, &x[0]), |sum, product| sum + product)
+    };
+    bias.iter().enumerate().map(output).collect()
+}
+
+/// `m = (0 + x[0] + x[1] + ...) / D`; `v = (0 + (x[0] - m)^2 + ...) / D`; `r = 1 / sqrt(v + 1e-6)`;
+/// `y[j] = ((x[j] - m) * r) * w[j] + b[j]`
+fn layer_norm(x: &[Lanes], weight: &[f32], bias: &[f32]) -> Vec<Lanes> {
+    let width = x.len() as f32;
+    let mean = sum(x.iter().cloned(), &x[0]) / width;
+    let centred: Vec<_> = x.iter().map(|x| x.clone() - mean.clone()).collect();
+    let variance = sum(centred.iter().map(|c| c.clone() * c.clone()), &mean) / width;
+    let inverse = constant(1.0, &mean) / (variance + 1e-6).sqrt();
+    let affine = weight.iter().zip(bias);
+    centred.into_iter().zip(affine).map(|(c, (&w, &b))| (c * inverse.clone()) * w + b).collect()
+}
+
+/// One head: `s[t] = (0 + q[0] * k[t][0] + ...) * (1 / sqrt(HEAD_DIM))`; `e[t] = exp(s[t] - max(s))`;
+/// `p[t] = e[t] * (1 / (0 + e[0] + e[1] + ...))`; `c[d] = 0 + p[0] * v[0][d] + p[1] * v[1][d] + ...`
+///
+/// The lanes are the tokens that ask; the tokens `t` that are asked are a loop.
+fn attend(query: &[Lanes], key: &[Lanes], value: &[Lanes]) -> Vec<Lanes> {
+    let like = &query[0];
+    let device = like.device();
+    let tokens = like.shape().0;
+    let of_token = |t: usize, x: &Lanes| x.clone().select(device.tensor(t)).broadcast_like::<_, Axis<0>>(x);
+
+    let scale = (device.tensor(1.0) / device.tensor(query.len() as f32).sqrt()).array();
+    let score = |t| sum(query.iter().zip(key).map(|(q, k)| q.clone() * of_token(t, k)), like) * scale;
+    let scores: Vec<_> = (0..tokens).map(score).collect();
+    // Which zero is the greatest of zeros of both signs does not matter: e^0 = e^-0 = 1.
+    let max = scores.iter().skip(1).fold(scores[0].clone(), |max, s| max.maximum(s.clone()));
+    let e: Vec<_> = scores.into_iter().map(|s| exp(s - max.clone())).collect();
+    let inverse = constant(1.0, like) / sum(e.iter().cloned(), like);
+    let p: Vec<_> = e.into_iter().map(|e| e * inverse.clone()).collect();
+    value.iter().map(|v| sum(p.iter().enumerate().map(|(t, p)| p.clone() * of_token(t, v)), like)).collect()
+}
+
+/// `x[j] = x[j] + y[j]`
+fn add(x: Vec<Lanes>, y: Vec<Lanes>) -> Vec<Lanes> {
+    x.into_iter().zip(y).map(|(x, y)| x + y).collect()
+}
+
+/// `0 + terms[0] + terms[1] + ...`
+fn sum(terms: impl Iterator<Item = Lanes>, like: &Lanes) -> Lanes {
+    terms.fold(constant(0.0, like), |sum, term| sum + term)
+}
+
+/// `value` in every lane.
+fn constant(value: f32, like: &Lanes) -> Lanes {
+    like.device().tensor(value).broadcast_like::<_, Axes2<0, 1>>(like)
+}
+
+/// ```text
+/// x = min(max(x, -87), 88)
+/// t = x * LOG2_E + ROUND;  n = t - ROUND
+/// r = (x - n * LN_2_HIGH) - n * LN_2_LOW
+/// p = (((EXP4 * r + EXP3) * r + EXP2) * r + EXP1) * r + EXP0
+/// e^x = ((p * (r * r) + r) + 1) * 2^n
+/// ```
+fn exp(x: Lanes) -> Lanes {
+    const ROUND: f32 = 12_582_912.0;
+    let x = x.clone().maximum(constant(-87.0, &x)).minimum(constant(88.0, &x));
+    let n = (x.clone() * LOG2_E + ROUND) - ROUND;
+    let r = (x - n.clone() * 0.693_359_4) - n.clone() * -2.121_944_4e-4;
+    let p = horner(&[0.001_381_459_9, 0.008_368_717, 0.041_668_39, 0.166_665_21, 0.499_999_94], &r);
+    ((p * (r.clone() * r.clone()) + r) + 1.0) * power_of_two(n)
+}
+
+/// 2^n for whole numbers -126 <= n <= 127, exactly.
+///
+/// n + 126, the exponent above that of the least normal number, is the sum of some of the steps. The product over
+/// them only grows, so that it is a normal number all the way.
+fn power_of_two(n: Lanes) -> Lanes {
+    const TWO_TO_THE_64: f32 = 18_446_744_073_709_551_616.0;
+    const STEPS: [(f32, f32); 9] = [
+        (64.0, TWO_TO_THE_64),
+        (64.0, TWO_TO_THE_64),
+        (64.0, TWO_TO_THE_64),
+        (32.0, 4_294_967_296.0),
+        (16.0, 65_536.0),
+        (8.0, 256.0),
+        (4.0, 16.0),
+        (2.0, 4.0),
+        (1.0, 2.0),
+    ];
+    let least = constant(f32::MIN_POSITIVE, &n);
+    let (power, _) = STEPS.iter().fold((least, n + 126.0), |(power, rest), &(step, factor)| {
+        let taken = (rest.clone() - (step - 1.0)).clamp(0.0, 1.0);
+        (power * (taken.clone() * factor).clamp(1.0, factor), rest - taken * step)
+    });
+    power
+}
+
+/// With `a = min(|x|, 6)`: `q = Horner(NEG_LN_TAIL, a)`; `gelu(x) = max(x, 0) - a * exp(0 - q)`
+fn gelu(x: Lanes) -> Lanes {
+    #[allow(clippy::excessive_precision)] // the documented digits
+    const NEG_LN_TAIL_HIGHEST_FIRST: [f32; 9] = [
+        1.362_721e-6,
+        -2.004_592_4e-5,
+        9.437_907e-5,
+        1.794_753_8e-4,
+        -0.005_008_063_7,
+        0.036_466_964,
+        0.318_271_55,
+        0.797_888_9,
+        0.693_147_12,
+    ];
+    let zero = constant(0.0, &x);
+    let a = x.clone().abs().minimum(constant(6.0, &x));
+    let q = horner(&NEG_LN_TAIL_HIGHEST_FIRST, &a);
+    // Not `maximum`, which may answer with either zero for -0.
+    x.gt(&zero).choose(x, zero.clone()) - a * exp(zero - q)
+}
+
+/// Horner's scheme, coefficients highest degree first.
+fn horner(coefficients: &[f32], x: &Lanes) -> Lanes {
+    let highest = constant(coefficients[0], x);
+    coefficients[1..].iter().fold(highest, |sum, &coefficient| sum * x.clone() + coefficient)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vit_nostd::{
+        float::{math, Model, Scratch},
+        image,
+        model_file::{overhead, write, Metadata, Provenance, ALIGNMENT},
+        Nano, Vit,
+    };
+
+    /// SplitMix64.
+    struct Random(u64);
+
+    impl Random {
+        fn next(&mut self) -> u64 {
+            self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+            let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+            z ^ (z >> 31)
+        }
+
+        /// Between -1 and 1.
+        fn symmetric(&mut self) -> f32 {
+            (self.next() >> 40) as f32 / 8_388_608.0 - 1.0
+        }
+    }
+
+    /// Bytes at an address that a model file may have.
+    struct AlignedBytes {
+        buffer: Vec<u8>,
+        start: usize,
+    }
+
+    impl AlignedBytes {
+        fn new(len: usize) -> Self {
+            let buffer = vec![0; len + ALIGNMENT];
+            let start = buffer.as_ptr().align_offset(ALIGNMENT);
+            Self { buffer, start }
+        }
+
+        fn bytes(&mut self) -> &mut [u8] {
+            &mut self.buffer[self.start..]
+        }
+    }
+
+    type Logits<S> = Vec<<S as Shape>::Classes<f32>>;
+
+    /// The logits of `images`, by both implementations, of a model whose weights `weight` makes.
+    fn both<S: Shape>(mut weight: impl FnMut() -> f32, images: &[&Image<S>]) -> (Logits<S>, Logits<S>) {
+        let weights: Vec<u8> = (0..Weights::<S>::BYTES / 4).flat_map(|_| weight().to_le_bytes()).collect();
+        let normalization = Normalization { mean: 0.1307, std: 0.3081 };
+        let labels = vec!["label"; S::CLASSES].join("\n");
+        let provenance = Provenance { dataset: "none", seed: 0, test_accuracy: None, tool: "test" };
+        let metadata = Metadata::new(normalization, &labels, provenance);
+        let mut file = AlignedBytes::new(weights.len() + overhead(&metadata));
+        let len = write::<S>(Kind::F32, &metadata, &weights, file.bytes()).unwrap();
+
+        let file = &file.bytes()[..len];
+        let model = Model::<S>::from_bytes(file).unwrap();
+        let mut scratch = Box::new(Scratch::new());
+        let engine = images.iter().map(|image| model.infer(image, &mut scratch)).collect();
+        (logits::<S>(file, images).unwrap(), engine)
+    }
+
+    fn bits<S: Shape>(logits: &Logits<S>) -> Vec<Vec<u32>> {
+        logits.iter().map(|logits| logits.as_ref().iter().map(|logit| logit.to_bits()).collect()).collect()
+    }
+
+    /// `count` images, the first black, the second white, the others noise of growing density.
+    fn pictures<S: Shape>(count: usize, random: &mut Random) -> Vec<u8> {
+        let pixels = S::IMAGE * S::IMAGE;
+        let mut pixel = |image: usize| match image {
+            0 => 0,
+            1 => 255,
+            _ if random.next() % count as u64 > image as u64 => 0,
+            _ => random.next() as u8,
+        };
+        (0..count * pixels).map(|index| pixel(index / pixels)).collect()
+    }
+
+    /// The same bits in every logit of `count` images, by models with small and large weights.
+    fn assert_equal_bits<S: Shape>(count: usize) {
+        let mut random = Random(count as u64);
+        for scale in [0.05, 0.3, 1.0, 8.0, 1000.0] {
+            let pictures = pictures::<S>(count, &mut random);
+            let images: Vec<_> = pictures.chunks(S::IMAGE * S::IMAGE).flat_map(image::<S>).collect();
+            assert_eq!(images.len(), count);
+            let (reference, engine) = both::<S>(|| scale * random.symmetric(), &images);
+            assert!(engine.iter().all(|logits| logits.as_ref().iter().all(|logit| logit.is_finite())));
+            let distinct = bits::<S>(&engine).into_iter().collect::<std::collections::HashSet<_>>().len();
+            assert!(distinct > count / 2, "scale {scale}: most images have the same logits");
+            assert_eq!(bits::<S>(&reference), bits::<S>(&engine), "{}, scale {scale}", S::DIMS);
+        }
+    }
+
+    #[test]
+    fn equal_bits_in_small_networks() {
+        assert_equal_bits::<Vit<4, 2, 5, 6, 2, 3, 8, 1, 3>>(50);
+        assert_equal_bits::<Vit<6, 6, 2, 5, 1, 5, 7, 3, 2>>(50);
+        assert_equal_bits::<Vit<9, 3, 10, 12, 3, 4, 5, 2, 4>>(50);
+        assert_equal_bits::<Vit<5, 1, 26, 8, 8, 1, 16, 2, 10>>(20);
+    }
+
+    #[test]
+    fn equal_bits_in_nano_and_over_batches() {
+        assert_equal_bits::<Nano>(BATCH + 6);
+    }
+
+    #[test]
+    fn equal_bits_where_values_are_zeros_and_ties() {
+        type Small = Vit<4, 2, 5, 6, 2, 3, 8, 2, 3>;
+        let mut random = Random(1);
+        let pictures = pictures::<Small>(20, &mut random);
+        let images: Vec<_> = pictures.chunks(16).flat_map(image::<Small>).collect();
+        for weights in [&[0.0][..], &[-0.0], &[0.0, -0.0], &[1.0], &[0.0, -0.0, 1.0, -1.0], &[0.0, 1.0]] {
+            for _ in 0..5 {
+                let pick = || weights[random.next() as usize % weights.len()];
+                let (reference, engine) = both::<Small>(pick, &images);
+                assert_eq!(bits::<Small>(&reference), bits::<Small>(&engine), "{weights:?}");
+            }
+        }
+    }
+
+    /// `function` and `engine` agree on every `step`th number, all signs and sizes.
+    fn assert_same_function(function: fn(Lanes) -> Lanes, engine: fn(f32) -> f32, step: usize) {
+        let device = Cpu::default();
+        let finite = (0..f32::INFINITY.to_bits()).step_by(step).flat_map(|bits| {
+            let x = f32::from_bits(bits);
+            [x, -x]
+        });
+        let ends = [f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::MIN, 6.0, -6.0, 88.0, -87.0];
+        let all: Vec<f32> = finite.chain(ends).collect();
+        for xs in all.chunks(1 << 14) {
+            let lanes = device.tensor_from_vec(xs.to_vec(), (1, xs.len()));
+            for (&x, y) in xs.iter().zip(function(lanes).as_vec()) {
+                assert_eq!(y.to_bits(), engine(x).to_bits(), "{x:e}: {y:e} and {:e}", engine(x));
+            }
+        }
+    }
+
+    #[test]
+    fn exp_is_that_of_the_engine() {
+        assert_same_function(exp, math::exp, 1009);
+    }
+
+    #[test]
+    fn gelu_is_that_of_the_engine() {
+        assert_same_function(gelu, math::gelu, 1009);
+    }
+
+    #[test]
+    fn powers_of_two_are_exact() {
+        let n: Vec<i32> = (-126..=127).collect();
+        let lanes = n.iter().map(|&n| n as f32).collect();
+        let powers = power_of_two(Cpu::default().tensor_from_vec(lanes, (1, n.len()))).as_vec();
+        for (n, power) in n.into_iter().zip(powers) {
+            assert_eq!(power.to_bits(), ((n + 127) as u32) << 23, "2^{n}");
+        }
+    }
+
+    #[test]
+    fn shares_no_arithmetic_with_the_engine() {
+        let (code, _) = include_str!("float.rs").split_once("#[cfg(test)]").unwrap();
+        for word in ["math", "infer", "Model::", "Scratch"] {
+            assert!(!code.contains(word), "{word}");
+        }
+        // dfdx's operations that sum in an order of their own, or are of other formulas.
+        for call in ["matmul", ".sum", ".mean", ".var", ".softmax", ".normalize", ".exp", ".gelu", "mul_add"]
+        {
+            assert!(!code.contains(call), "{call}");
+        }
+    }
+}
