@@ -203,9 +203,10 @@ fn attend<S: Shape>(
         linear(normed, block.query_weight, block.query_bias, query);
         observe(Stage::Query, index, token, query.as_ref());
 
-        let heads =
-            query.as_ref().chunks_exact(S::HEAD_DIM).zip(context.as_mut().chunks_exact_mut(S::HEAD_DIM));
-        for (head, (query, context)) in heads.enumerate() {
+        // Not zipped: `Zip` counts chunks in advance, by a division whose panic small optimisation levels keep.
+        let mut contexts = context.as_mut().chunks_exact_mut(S::HEAD_DIM);
+        for (head, query) in query.as_ref().chunks_exact(S::HEAD_DIM).enumerate() {
+            let Some(context) = contexts.next() else { break };
             let channels = head * S::HEAD_DIM;
             for (score, key) in scores.as_mut().iter_mut().zip(keys.as_ref()) {
                 let key = key.as_ref().iter().skip(channels);
