@@ -89,8 +89,7 @@ impl Preamble {
         let Some(preamble) = bytes.first_chunk::<PREAMBLE_LEN>() else {
             return Err(ModelError::NoPreamble { actual: bytes.len() });
         };
-        let [m0, m1, m2, m3, v0, v1, kind, reserved0, shape @ .., reserved1, reserved2, l0, l1, l2, l3] =
-            preamble;
+        let [m0, m1, m2, m3, v0, v1, kind, _, shape @ .., _, _, l0, l1, l2, l3] = preamble;
         if !matches!([*m0, *m1, *m2, *m3], MAGIC) {
             return Err(ModelError::BadMagic);
         }
@@ -103,9 +102,6 @@ impl Preamble {
             1 => Kind::Int8,
             found => return Err(ModelError::UnknownKind { found }),
         };
-        if *reserved0 != 0 || *reserved1 != 0 || *reserved2 != 0 {
-            return Err(ModelError::BadField(Field::Reserved));
-        }
         Ok(Self { kind, dims: read_dims(shape), file_len: u32::from_le_bytes([*l0, *l1, *l2, *l3]) })
     }
 
@@ -246,6 +242,10 @@ impl<'a> ModelFile<'a> {
             Ok((file, [])) => file,
             _ => return Err(ModelError::BadField(Field::Encoding)),
         };
+        // The preamble was read from these bytes: only the reserved ones are not in it.
+        if file.preamble != preamble.to_bytes() {
+            return Err(ModelError::BadField(Field::Reserved));
+        }
         file.metadata.check(S::CLASSES).map_err(ModelError::BadField)?;
         if file.padding.len() >= ALIGNMENT
             || file.padding.iter().any(|&byte| byte != 0)
