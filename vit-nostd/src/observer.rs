@@ -9,7 +9,7 @@ pub enum Stage {
     Embedding,
     /// LayerNorm before keys and values.
     NormKeyValue,
-    /// Key and value projections.
+    /// Key and value projections: called twice for each token, first for the key.
     KeyValue,
     /// Query projection, with its LayerNorm.
     Query,

@@ -1,0 +1,21 @@
+//! What the tests of the model file and of the engines share.
+
+use vit_nostd::model_file::{Metadata, Normalization, Provenance, ALIGNMENT};
+
+/// Calls `f` with a copy of `bytes` that lies where a model must lie.
+pub fn aligned<R>(bytes: &[u8], f: impl FnOnce(&[u8]) -> R) -> R {
+    let mut buffer = vec![0; bytes.len() + ALIGNMENT];
+    let start = buffer.as_ptr().align_offset(ALIGNMENT);
+    let place = &mut buffer[start..start + bytes.len()];
+    place.copy_from_slice(bytes);
+    f(place)
+}
+
+/// Metadata with these labels, and with something in every other field.
+pub fn metadata(labels: &str) -> Metadata<'_> {
+    Metadata::new(
+        Normalization { mean: 0.25, std: 0.5 },
+        labels,
+        Provenance { dataset: "synthetic", seed: 300, test_accuracy: Some(97.5), tool: "a test" },
+    )
+}

@@ -1,0 +1,257 @@
+//! The float engine against the textbook: [`reference`] computes a Vision Transformer in f64, as one would write it
+//! down, and knows of the library only the dimensions.
+
+mod common;
+
+use common::{aligned, metadata};
+use vit_nostd::float::{Model, Scratch};
+use vit_nostd::model_file::{overhead, write, Kind};
+use vit_nostd::{image, Base, Dims, Image, Nano, Shape, Stage, Station, Tiny, Values, Vit};
+
+type Trace<T> = Vec<(Station, Vec<T>)>;
+
+/// What the engine must show to its observer, computed from the parameters in the order of the file.
+fn reference(dims: Dims, mut parameters: &[f64], pixels: &[u8]) -> Trace<f64> {
+    let [side, patch, tokens, embed, heads, head_dim, hidden, depth, classes] = sizes(dims);
+    let (mean, std) = (0.25, 0.5); // as `metadata` says
+    let mut take = |count: usize| {
+        let (tensor, rest) = parameters.split_at(count);
+        parameters = rest;
+        tensor
+    };
+    let mut trace = vec![];
+    let mut note = |stage, block, token, values: &[f64]| {
+        trace.push((Station { stage, block, token }, values.to_vec()));
+    };
+
+    let (patch_weight, patch_bias) = (take(patch * patch * embed), take(embed));
+    let (cls_token, positions) = (take(embed), take(tokens * embed));
+    let mut x = vec![cls_token.to_vec()];
+    for top in (0..side).step_by(patch) {
+        for left in (0..side).step_by(patch) {
+            let inside = (0..patch * patch).map(|i| pixels[(top + i / patch) * side + left + i % patch]);
+            let inputs: Vec<f64> = inside.map(|pixel| (f64::from(pixel) / 255.0 - mean) / std).collect();
+            x.push(linear(&inputs, patch_weight, patch_bias));
+        }
+    }
+    for (token, (x, position)) in x.iter_mut().zip(positions.chunks(embed)).enumerate() {
+        *x = sum(x, position);
+        note(Stage::Embedding, 0, token, x);
+    }
+
+    for block in 0..depth {
+        let mut layer = |inputs: usize, outputs: usize| (take(inputs * outputs), take(outputs));
+        let norm1 = layer(1, embed);
+        let [query, key, value, projection] = [(); 4].map(|()| layer(embed, embed));
+        let norm2 = layer(1, embed);
+        let (into_hidden, out_of_hidden) = (layer(embed, hidden), layer(hidden, embed));
+
+        let normed: Vec<_> = x.iter().map(|x| layer_norm(x, norm1)).collect();
+        let keys: Vec<_> = normed.iter().map(|x| linear(x, key.0, key.1)).collect();
+        let values: Vec<_> = normed.iter().map(|x| linear(x, value.0, value.1)).collect();
+        for token in 0..tokens {
+            note(Stage::NormKeyValue, block, token, &normed[token]);
+            note(Stage::KeyValue, block, token, &keys[token]);
+            note(Stage::KeyValue, block, token, &values[token]);
+        }
+        let needed = if block + 1 < depth { tokens } else { 1 };
+        for token in 0..needed {
+            let query = linear(&normed[token], query.0, query.1);
+            note(Stage::Query, block, token, &query);
+            let mut joined = vec![];
+            for head in 0..heads {
+                let own = head * head_dim..(head + 1) * head_dim;
+                let scores = keys.iter().map(|key| {
+                    let products = own.clone().map(|i| query[i] * key[i]);
+                    products.sum::<f64>() / (head_dim as f64).sqrt()
+                });
+                let scores: Vec<f64> = scores.collect();
+                let max = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                let exponentials: Vec<f64> = scores.iter().map(|score| (score - max).exp()).collect();
+                let total: f64 = exponentials.iter().sum();
+                joined.extend(own.map(|i| {
+                    exponentials.iter().zip(&values).map(|(e, value)| e / total * value[i]).sum::<f64>()
+                }));
+            }
+            note(Stage::Attention, block, token, &joined);
+            x[token] = sum(&x[token], &linear(&joined, projection.0, projection.1));
+            note(Stage::Projection, block, token, &x[token]);
+        }
+        for (token, x) in x.iter_mut().enumerate().take(needed) {
+            let normed = layer_norm(x, norm2);
+            note(Stage::NormMlp, block, token, &normed);
+            let hidden: Vec<f64> =
+                linear(&normed, into_hidden.0, into_hidden.1).into_iter().map(gelu).collect();
+            note(Stage::Hidden, block, token, &hidden);
+            *x = sum(x, &linear(&hidden, out_of_hidden.0, out_of_hidden.1));
+            note(Stage::Mlp, block, token, x);
+        }
+    }
+
+    let normed = layer_norm(&x[0], (take(embed), take(embed)));
+    note(Stage::Norm, depth, 0, &normed);
+    let logits = linear(&normed, take(embed * classes), take(classes));
+    note(Stage::Head, depth, 0, &logits);
+    assert!(take(0).is_empty() && parameters.is_empty(), "every parameter has its use");
+    trace
+}
+
+fn sizes(d: Dims) -> [usize; 9] {
+    [d.image, d.patch, d.tokens, d.embed, d.heads, d.head_dim, d.hidden, d.depth, d.classes].map(usize::from)
+}
+
+fn linear(x: &[f64], weight: &[f64], bias: &[f64]) -> Vec<f64> {
+    let column = |j| weight.iter().skip(j).step_by(bias.len());
+    (0..bias.len()).map(|j| bias[j] + x.iter().zip(column(j)).map(|(x, w)| x * w).sum::<f64>()).collect()
+}
+
+fn layer_norm(x: &[f64], (weight, bias): (&[f64], &[f64])) -> Vec<f64> {
+    let mean = x.iter().sum::<f64>() / x.len() as f64;
+    let variance = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / x.len() as f64;
+    let normed = x.iter().map(|x| (x - mean) / (variance + 1e-6).sqrt());
+    normed.zip(weight).zip(bias).map(|((x, weight), bias)| x * weight + bias).collect()
+}
+
+fn gelu(x: f64) -> f64 {
+    x / 2.0 * (1.0 + libm::erf(x / 2f64.sqrt()))
+}
+
+fn sum(a: &[f64], b: &[f64]) -> Vec<f64> {
+    a.iter().zip(b).map(|(a, b)| a + b).collect()
+}
+
+/// Pseudo-random numbers (Marsaglia's xorshift), the same in every run.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    /// Parameters between -0.5 and 0.5.
+    fn parameters<S: Shape>(&mut self) -> Vec<f32> {
+        (0..S::DIMS.parameters()).map(|_| (self.next() >> 40) as f32 / (1 << 24) as f32 - 0.5).collect()
+    }
+
+    fn pixels<S: Shape>(&mut self) -> Vec<u8> {
+        (0..S::IMAGE * S::IMAGE).map(|_| (self.next() >> 32) as u8).collect()
+    }
+}
+
+fn with_model<S: Shape, R>(parameters: &[f32], f: impl FnOnce(&Model<'_, S>) -> R) -> R {
+    let labels = vec!["label"; S::CLASSES].join("\n");
+    let weights: Vec<u8> = parameters.iter().flat_map(|p| p.to_le_bytes()).collect();
+    let mut file = vec![0; weights.len() + overhead(&metadata(&labels))];
+    let len = write::<S>(Kind::F32, &metadata(&labels), &weights, &mut file).unwrap();
+    aligned(&file[..len], |bytes| f(&Model::from_bytes(bytes).unwrap()))
+}
+
+fn bits<'a>(values: impl IntoIterator<Item = &'a f32>) -> Vec<u32> {
+    values.into_iter().map(|value| value.to_bits()).collect()
+}
+
+/// Compares every value of every station for a few random networks and images, and `infer` with `infer_observed`.
+fn agrees_with_the_textbook<S: Shape>(networks: u64) {
+    for seed in 1..=networks {
+        let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        agrees_for::<S>(random.parameters::<S>(), random.pixels::<S>());
+    }
+}
+
+fn agrees_for<S: Shape>(parameters: Vec<f32>, pixels: Vec<u8>) {
+    let image: &Image<S> = image::<S>(&pixels).unwrap();
+    let trace: Trace<f32> = with_model::<S, _>(&parameters, |model| {
+        let mut trace = vec![];
+        let mut note = |station, values: Values<'_>| match values {
+            Values::F32(values) => trace.push((station, values.to_vec())),
+            _ => panic!("not of the float engine"),
+        };
+        let observed = model.infer_observed(image, &mut Scratch::new(), &mut note);
+        let silent = model.infer(image, &mut Scratch::new());
+        assert_eq!(bits(observed.as_ref()), bits(silent.as_ref()));
+        assert_eq!(bits(observed.as_ref()), bits(&trace.last().unwrap().1));
+        trace
+    });
+
+    let parameters: Vec<f64> = parameters.into_iter().map(f64::from).collect();
+    let expected = reference(S::DIMS, &parameters, &pixels);
+    let stations: Vec<Station> = trace.iter().map(|(station, _)| *station).collect();
+    assert!(stations.iter().eq(expected.iter().map(|(station, _)| station)), "{stations:#?}");
+    for ((station, values), (_, expected)) in trace.iter().zip(&expected) {
+        assert_eq!(values.len(), expected.len(), "{station:?}");
+        let largest = expected.iter().fold(1.0, |largest: f64, x| largest.max(x.abs()));
+        for (value, expected) in values.iter().zip(expected) {
+            let error = (f64::from(*value) - expected).abs() / largest;
+            assert!(error < 2e-6, "{station:?} of {}: {value} is not {expected}", S::DIMS);
+        }
+    }
+}
+
+#[test]
+fn one_head() {
+    agrees_with_the_textbook::<Vit<6, 3, 5, 4, 1, 4, 5, 1, 3>>(50);
+    agrees_with_the_textbook::<Vit<6, 2, 10, 7, 1, 7, 1, 2, 3>>(50);
+}
+
+#[test]
+fn odd_sizes() {
+    agrees_with_the_textbook::<Vit<4, 2, 5, 6, 3, 2, 7, 2, 3>>(50);
+    agrees_with_the_textbook::<Vit<9, 3, 10, 10, 2, 5, 13, 3, 11>>(20);
+    agrees_with_the_textbook::<Vit<6, 1, 37, 9, 3, 3, 5, 4, 2>>(20);
+}
+
+#[test]
+fn smallest_sizes() {
+    agrees_with_the_textbook::<Vit<5, 5, 2, 3, 3, 1, 1, 1, 1>>(50);
+    agrees_with_the_textbook::<Vit<1, 1, 2, 6, 6, 1, 1, 5, 2>>(50);
+}
+
+#[test]
+fn presets() {
+    agrees_with_the_textbook::<Nano>(3);
+    agrees_with_the_textbook::<Tiny>(1);
+    agrees_with_the_textbook::<Base>(1);
+}
+
+#[test]
+fn softmax_of_large_scores() {
+    // Keys that are the same large numbers for every token make large scores, all equal.
+    type S = Vit<4, 2, 5, 6, 3, 2, 7, 1, 3>;
+    let mut random = Random(7);
+    let mut parameters = random.parameters::<S>();
+    let key = (4 + 1 + 1 + 5) * 6 + 2 * 6 + 7 * 6;
+    parameters[key..key + 36].fill(0.0);
+    for large in [1e3, -1e3, 1e6] {
+        parameters[key + 36..key + 42].fill(large);
+        agrees_for::<S>(parameters.clone(), random.pixels::<S>());
+    }
+}
+
+#[test]
+fn what_was_in_the_scratch_does_not_matter() {
+    type S = Vit<9, 3, 10, 10, 2, 5, 13, 3, 11>;
+    let mut random = Random(7);
+    let (parameters, pixels) = (random.parameters::<S>(), random.pixels::<S>());
+    let image = image::<S>(&pixels).unwrap();
+    let fresh = with_model::<S, _>(&parameters, |model| model.infer(image, &mut Scratch::new()));
+    for garbage in [1.0, f32::MAX, f32::INFINITY, f32::NAN] {
+        let mut scratch = Scratch::new();
+        let other: Vec<f32> = random.parameters::<S>().iter().map(|parameter| parameter * garbage).collect();
+        with_model::<S, _>(&other, |other| other.infer(image, &mut scratch));
+        let again = with_model::<S, _>(&parameters, |model| model.infer(image, &mut scratch));
+        assert_eq!(bits(&fresh), bits(&again), "after {garbage}");
+    }
+}
+
+#[test]
+fn scratch_has_the_size_one_counts() {
+    // Residual stream, keys, values; normalised token, query, context; scores; hidden layer.
+    const NANO: usize = (3 * 17 * 48 + 3 * 48 + 17 + 96) * 4;
+    assert_eq!(NANO, 10_820);
+    assert_eq!(Scratch::<Nano>::BYTES, NANO);
+    assert_eq!(Scratch::<Tiny>::BYTES, (3 * 50 * 64 + 3 * 64 + 50 + 128) * 4);
+    assert_eq!(Scratch::<Base>::BYTES, (3 * 17 * 96 + 3 * 96 + 17 + 384) * 4);
+}
