@@ -9,7 +9,7 @@ use bytemuck::Pod;
 use core::fmt;
 
 /// A plain number, or an array of them: any bit pattern is a value, and zero is one.
-pub trait Element: Pod + fmt::Debug {
+pub trait Element: Pod + fmt::Debug + Send + Sync {
     /// All elements zero.
     const ZERO: Self;
 }

@@ -1,4 +1,25 @@
-//! Trains.
+//! Trains Vision Transformers with dfdx and writes the model files that [`vit_nostd`] runs.
+//!
+//! The modules are the stations of the data: [`data`] gives images, [`model`] is the network in dfdx, [`train`](mod@train)
+//! the training loop, [`checkpoint`] its result; [`export`] makes model files of it, and [`verify`](mod@verify) compares
+//! what [`vit_nostd`] computes from them with dfdx, also with the independent [`reference`].
 
+pub mod checkpoint;
 pub mod data;
+pub mod dropout;
+pub mod error;
+pub mod export;
+pub mod files;
+pub mod inference;
+pub mod model;
+pub mod optimizer;
+pub mod parameters;
+pub mod preset;
+mod random;
 pub mod reference;
+pub mod report;
+pub mod train;
+pub mod verify;
+
+pub use error::Error;
+pub use preset::Preset;

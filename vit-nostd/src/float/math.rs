@@ -1,7 +1,8 @@
 //! Functions of one number, of `+ - * min max` and an exponent shift only, so that they vectorise, give the same
 //! bits on every machine, and can be evaluated by any other program that has IEEE 754 single precision.
 //!
-//! No operation here is a fused multiply-add, and none may be contracted into one.
+//! No operation here is a fused multiply-add, and none may be contracted into one. Equal bits are promised for
+//! numbers: what a NaN looks like differs between processors.
 
 // The digits are the shortest that give the exact f32.
 #![allow(clippy::excessive_precision)]
@@ -9,13 +10,14 @@
 use core::f32::consts::LOG2_E;
 
 /// Adding and subtracting it rounds to the nearest integer (ties to even) for |x| < 2^22.
-const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23
+pub const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23
 /// ln 2 in two parts: the first has so few bits that its product with an exponent is exact.
-const LN_2_HIGH: f32 = 0.693_359_4;
-const LN_2_LOW: f32 = -2.121_944_4e-4;
+pub const LN_2_HIGH: f32 = 0.693_359_4;
+/// The rest of ln 2.
+pub const LN_2_LOW: f32 = -2.121_944_4e-4;
 /// Minimax fit of `(e^r - 1 - r) / r^2` on |r| <= ln 2 / 2, lowest degree first; contributes at most 3.1e-9 to the
 /// relative error.
-const EXP: [f32; 5] = [0.499_999_94, 0.166_665_21, 0.041_668_39, 0.008_368_717, 0.001_381_459_9];
+pub const EXP: [f32; 5] = [0.499_999_94, 0.166_665_21, 0.041_668_39, 0.008_368_717, 0.001_381_459_9];
 /// Below it, `exp` answers as at it: 2^-126 is the least normal number.
 const EXP_MIN: f32 = -87.0;
 /// Above it, `exp` answers as at it.
@@ -24,7 +26,7 @@ const EXP_MAX: f32 = 88.0;
 /// `e^x` for -87 <= x <= 88, beyond that the value at the end. Relative error at most 1.5e-7.
 ///
 /// ```text
-/// x = min(max(x, -87), 88)
+/// x = -87 if x < -87, 88 if x > 88, else x
 /// t = x * LOG2_E + ROUND;  n = t - ROUND                   n: the nearest integer to x / ln 2
 /// r = (x - n * LN_2_HIGH) - n * LN_2_LOW
 /// p = (((EXP4 * r + EXP3) * r + EXP2) * r + EXP1) * r + EXP0
@@ -44,7 +46,7 @@ pub fn exp(x: f32) -> f32 {
 
 /// Fit of -ln P(-a) on 0 <= a <= 6, lowest degree first, where P is the distribution function of the standard normal
 /// distribution. Weighted by its effect on [`gelu`], to which it contributes at most 1e-8.
-const NEG_LN_TAIL: [f32; 9] = [
+pub const NEG_LN_TAIL: [f32; 9] = [
     0.693_147_12,
     0.797_888_9,
     0.318_271_55,
@@ -64,14 +66,16 @@ const TAIL_MAX: f32 = 6.0;
 ///
 /// ```text
 /// q = Horner(NEG_LN_TAIL, a)
-/// gelu(x) = max(x, 0) - a * exp(0 - q)
+/// gelu(x) = (x if x > 0, else 0) - a * exp(0 - q)
 /// ```
 ///
 /// holds for both signs, without a branch and without a cancellation.
 #[inline]
 pub fn gelu(x: f32) -> f32 {
     let a = x.abs().min(TAIL_MAX);
-    x.max(0.0) - a * exp(0.0 - polynomial(&NEG_LN_TAIL, a))
+    // Not `max`, which may return either zero for x = -0, and does, depending on how it is compiled.
+    let positive = if x > 0.0 { x } else { 0.0 };
+    positive - a * exp(0.0 - polynomial(&NEG_LN_TAIL, a))
 }
 
 /// Horner's scheme, coefficients lowest degree first: one multiplication and one addition a step.

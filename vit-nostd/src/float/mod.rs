@@ -16,9 +16,11 @@
 //! | softmax | `e[t] = exp(s[t] - max(s))`; `p[t] = e[t] * (1 / (0 + e[0] + e[1] + ...))` |
 //! | context | `c[d] = 0 + p[0] * v[0][d] + p[1] * v[1][d] + ...` |
 //! | residual | `x[j] = x[j] + linear(...)[j]` |
+//! | logits | `linear(LayerNorm(x of token 0))` with the weights of [`Head`](weights::Head) |
 //!
-//! A block is `x += proj(attention(norm1(x)))`, then `x += mlp(gelu(hidden(norm2(x))))`. After the last block only
-//! the class token is needed, so that there its queries and its MLP are the only ones that are computed.
+//! Head `h` owns the channels `h * HEAD_DIM ..` of queries, keys, values and context. A block is
+//! `x += proj(attention(norm1(x)))`, then `x += mlp(gelu(hidden(norm2(x))))`. After the last block only the class
+//! token is needed, so that there its queries and its MLP are the only ones that are computed.
 
 pub mod math;
 pub mod weights;

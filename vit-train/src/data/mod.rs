@@ -111,6 +111,12 @@ impl Dataset {
         &self.pixels[index * pixels..][..pixels]
     }
 
+    /// Keeps only the first `images` images, and at least one.
+    pub fn truncate(&mut self, images: usize) {
+        self.labels.truncate(images.max(1));
+        self.pixels.truncate(images.max(1) * self.format.pixels());
+    }
+
     /// The class of image `index`.
     ///
     /// # Panics

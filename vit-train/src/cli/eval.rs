@@ -1,0 +1,124 @@
+//! `vit-train eval`.
+
+use super::{file_or_in, print_json, DataArguments};
+use clap::Args;
+use dfdx::prelude::Cpu;
+use serde::Serialize;
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+use vit_nostd::{
+    float,
+    model_file::{Kind, Preamble},
+};
+use vit_train::{
+    checkpoint::Checkpoint,
+    data::Splits,
+    files::ModelBytes,
+    inference::{dfdx_logits, nostd_logits, Score},
+    model::{Model, Network},
+    parameters, with_preset, Error, Preset,
+};
+
+#[derive(Args, Debug)]
+pub struct Arguments {
+    /// A model file (.vit), which vit-nostd runs, or a checkpoint (.safetensors), which dfdx runs
+    #[arg(value_name = "FILE.vit|FILE.safetensors|RUN")]
+    file: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    data: DataArguments,
+}
+
+#[derive(Serialize)]
+struct Evaluation {
+    file: String,
+    preset: String,
+    engine: &'static str,
+    dataset: String,
+    synthetic: bool,
+    images: usize,
+    #[serde(flatten)]
+    score: Score,
+}
+
+impl Arguments {
+    pub fn run(self) -> Result<ExitCode, Error> {
+        let path = file_or_in(&self.file, "model.f32.vit");
+        if path.extension().is_some_and(|extension| extension == "safetensors") {
+            let checkpoint = Checkpoint::load(&path)?;
+            let preset = Preset::with_parameters(&checkpoint.parameters).ok_or_else(|| {
+                // Against the largest preset, so that there is something to compare with.
+                let mismatch = Preset::Base.layout().check(&checkpoint.parameters).err();
+                let found = mismatch.map_or(String::new(), |mismatch| format!("for base, {mismatch}"));
+                Error::UnknownShape { path: path.clone(), found }
+            })?;
+            with_preset!(preset, S => self.checkpoint::<S>(&path, checkpoint))
+        } else {
+            let file = ModelBytes::read(&path)?;
+            let preamble = read_preamble(&file, &path)?;
+            with_preset!(preset_of(&preamble, &path)?, S => self.model::<S>(&path, &file))
+        }
+    }
+
+    fn checkpoint<S: Network>(&self, path: &Path, checkpoint: Checkpoint) -> Result<ExitCode, Error> {
+        let data = self.data.load::<S>()?;
+        let checkpoint = checkpoint.into_order_of::<S>(path)?;
+        let mut model = S::Model::zeros(&Cpu::default());
+        parameters::load(&mut model, &checkpoint.parameters.values);
+        let indices: Vec<usize> = (0..data.test.len()).collect();
+        let logits = dfdx_logits(&model, checkpoint.describe::<S>().normalization, &data.test, &indices);
+        self.print::<S>("dfdx", &data, &logits)
+    }
+
+    fn model<S: Network>(&self, path: &Path, file: &[u8]) -> Result<ExitCode, Error> {
+        let model = float::Model::<S>::from_bytes(file);
+        let model = model.map_err(|error| Error::Model { path: path.to_owned(), error })?;
+        let data = self.data.load::<S>()?;
+        let logits = nostd_logits(&model, &data.test, data.test.len());
+        self.print::<S>("vit-nostd f32", &data, &logits)
+    }
+
+    fn print<S: Network>(
+        &self,
+        engine: &'static str,
+        data: &Splits,
+        logits: &[f32],
+    ) -> Result<ExitCode, Error> {
+        let score = Score::new(logits, data.test.labels().iter().copied());
+        let evaluation = Evaluation {
+            file: self.file.display().to_string(),
+            preset: vit_train::preset::shape_name::<S>(),
+            engine,
+            dataset: data.name.clone(),
+            synthetic: data.synthetic,
+            images: data.test.len(),
+            score,
+        };
+        if self.json {
+            print_json(&evaluation)?;
+        } else {
+            let Evaluation { preset, engine, dataset, images, .. } = &evaluation;
+            println!("{preset} by {engine} on {images} test images of {dataset}:");
+            println!("accuracy {:.2} %, top-5 {:.2} %, loss {:.4}", score.acc, score.top5, score.loss);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// The beginning of a model file.
+pub fn read_preamble(file: &[u8], path: &Path) -> Result<Preamble, Error> {
+    Preamble::read(file).map_err(|error| Error::Model { path: path.to_owned(), error })
+}
+
+/// The preset whose shape a float model file has.
+pub fn preset_of(preamble: &Preamble, path: &Path) -> Result<Preset, Error> {
+    let unknown = || Error::UnknownShape { path: path.to_owned(), found: preamble.dims.to_string() };
+    match preamble.kind {
+        Kind::F32 => Preset::with_dims(preamble.dims).ok_or_else(unknown),
+        Kind::Int8 => Err(unknown()),
+    }
+}

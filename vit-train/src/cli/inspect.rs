@@ -1,0 +1,148 @@
+//! `vit-train inspect`.
+
+use super::{
+    eval::{preset_of, read_preamble},
+    file_or_in, print_json,
+};
+use clap::Args;
+use serde::Serialize;
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+use vit_nostd::{
+    float::{self, Scratch},
+    model_file::VERSION,
+};
+use vit_train::{
+    checkpoint::{Checkpoint, Description},
+    files::ModelBytes,
+    model::Network,
+    with_preset, Error, Preset,
+};
+
+#[derive(Args, Debug)]
+pub struct Arguments {
+    /// A model file, a checkpoint, or the folder of a training run
+    #[arg(value_name = "FILE.vit|FILE.safetensors|RUN")]
+    file: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct ModelContent {
+    format_version: u16,
+    kind: String,
+    preset: String,
+    shape: String,
+    parameters: usize,
+    file_bytes: usize,
+    weight_bytes: usize,
+    scratch_bytes: usize,
+    #[serde(flatten)]
+    description: Description,
+    tool: String,
+}
+
+#[derive(Serialize)]
+struct CheckpointContent {
+    preset: Option<String>,
+    parameters: usize,
+    tensors: Vec<Tensor>,
+    description: Option<Description>,
+}
+
+#[derive(Serialize)]
+struct Tensor {
+    name: String,
+    shape: Vec<usize>,
+}
+
+impl Arguments {
+    pub fn run(self) -> Result<ExitCode, Error> {
+        let path = file_or_in(&self.file, "model.f32.vit");
+        if path.extension().is_some_and(|extension| extension == "safetensors") {
+            self.checkpoint(&Checkpoint::load(&path)?)?;
+        } else {
+            let file = ModelBytes::read(&path)?;
+            let preamble = read_preamble(&file, &path)?;
+            with_preset!(preset_of(&preamble, &path)?, S => self.model::<S>(&path, &file))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn model<S: Network>(&self, path: &Path, file: &[u8]) -> Result<(), Error> {
+        let model = float::Model::<S>::from_bytes(file);
+        let model = model.map_err(|error| Error::Model { path: path.to_owned(), error })?;
+        let metadata = model.metadata();
+        let provenance = metadata.provenance;
+        let content = ModelContent {
+            format_version: VERSION,
+            kind: read_preamble(file, path)?.kind.to_string(),
+            preset: vit_train::preset::shape_name::<S>(),
+            shape: S::DIMS.to_string(),
+            parameters: S::DIMS.parameters(),
+            file_bytes: file.len(),
+            weight_bytes: float::Model::<S>::WEIGHT_BYTES,
+            scratch_bytes: Scratch::<S>::BYTES,
+            description: Description {
+                dataset: provenance.dataset.to_owned(),
+                seed: provenance.seed,
+                normalization: metadata.normalization,
+                labels: metadata.labels().map(str::to_owned).collect(),
+                test_accuracy: provenance.test_accuracy,
+            },
+            tool: provenance.tool.to_owned(),
+        };
+        if self.json {
+            return print_json(&content);
+        }
+        println!(
+            "{} model file, format version {}, {}",
+            content.kind, content.format_version, content.preset
+        );
+        println!("shape       {}", content.shape);
+        println!("parameters  {} in {} bytes of weights", content.parameters, content.weight_bytes);
+        println!("file        {} bytes of flash", content.file_bytes);
+        println!("scratch     {} bytes of RAM", content.scratch_bytes);
+        let (normalization, labels) = (content.description.normalization, &content.description.labels);
+        println!("input       (pixel / 255 - {}) / {}", normalization.mean, normalization.std);
+        println!("classes     {}", labels.join(", "));
+        println!("trained on  {} with seed {} by {}", provenance.dataset, provenance.seed, provenance.tool);
+        match provenance.test_accuracy {
+            Some(accuracy) => println!("accuracy    {accuracy:.2} % of the test images"),
+            None => println!("accuracy    not measured"),
+        }
+        Ok(())
+    }
+
+    fn checkpoint(&self, checkpoint: &Checkpoint) -> Result<(), Error> {
+        let parameters = &checkpoint.parameters;
+        let entries = parameters.layout.0.iter();
+        let content = CheckpointContent {
+            preset: Preset::with_parameters(parameters).map(|preset| preset.to_string()),
+            parameters: parameters.values.len(),
+            tensors: entries
+                .map(|entry| Tensor { name: entry.name.clone(), shape: entry.dims.clone() })
+                .collect(),
+            description: checkpoint.description.clone(),
+        };
+        if self.json {
+            return print_json(&content);
+        }
+        println!("checkpoint of {} parameters", content.parameters);
+        println!("network     {}", content.preset.as_deref().unwrap_or("none of the presets"));
+        if let Some(Description { dataset, seed, test_accuracy, .. }) = &content.description {
+            println!("trained on  {dataset} with seed {seed}");
+            if let Some(accuracy) = test_accuracy {
+                println!("accuracy    {accuracy:.2} % of the test images");
+            }
+        }
+        for Tensor { name, shape } in &content.tensors {
+            println!("  {name:<32} {shape:?}");
+        }
+        Ok(())
+    }
+}

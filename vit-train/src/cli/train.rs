@@ -1,0 +1,135 @@
+//! `vit-train [train]`.
+
+use super::{number_within, positive, progress::Console, DataArguments};
+use clap::Args;
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+use vit_train::{
+    checkpoint::Checkpoint,
+    data::Augmentation,
+    model::Network,
+    report::Report,
+    train::{train, Outputs, Recipe},
+    with_preset, Error, Preset,
+};
+
+#[derive(Args, Debug)]
+pub struct Arguments {
+    /// The network's shape
+    #[arg(long, value_enum, default_value = "base")]
+    preset: Preset,
+    /// Passes over the training images
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = positive)]
+    epochs: usize,
+    /// Images in a step
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = positive)]
+    batch_size: usize,
+    /// Learning rate at the beginning; it falls to 0 along a cosine
+    #[arg(long, value_name = "RATE", default_value = "1e-3", value_parser = learning_rate)]
+    lr: f32,
+    /// AdamW's weight decay
+    #[arg(long, value_name = "RATE", default_value = "1e-4", value_parser = not_negative)]
+    weight_decay: f32,
+    /// Largest norm of the gradients
+    #[arg(long, value_name = "NORM", default_value = "1.0", value_parser = learning_rate)]
+    grad_clip: f32,
+    /// Share of activations that are dropped, from 0 to below 1
+    #[arg(long, value_name = "SHARE", default_value = "0.1", value_parser = share)]
+    dropout: f32,
+    /// Share of a target that is spread over all classes, from 0 to below 1
+    #[arg(long, value_name = "SHARE", default_value = "0.1", value_parser = share)]
+    label_smoothing: f32,
+    /// Train on the images as they are, without rotating and moving them
+    #[arg(long)]
+    no_augment: bool,
+    /// Of every random choice
+    #[arg(long, value_name = "N", default_value_t = 42)]
+    seed: u64,
+    /// Use only the first N training images, for a quick look
+    #[arg(long, value_name = "N", value_parser = at_least_ten)]
+    limit: Option<usize>,
+    /// Where the results go [default: runs/<preset>]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Begin with the parameters of a checkpoint
+    #[arg(long, value_name = "FILE.safetensors")]
+    init: Option<PathBuf>,
+    #[command(flatten)]
+    data: DataArguments,
+}
+
+impl Arguments {
+    pub fn run(self) -> Result<ExitCode, Error> {
+        with_preset!(self.preset, S => self.run_as::<S>())
+    }
+
+    fn run_as<S: Network>(self) -> Result<ExitCode, Error> {
+        let recipe = Recipe {
+            epochs: self.epochs,
+            batch_size: self.batch_size,
+            lr: self.lr,
+            weight_decay: self.weight_decay,
+            grad_clip: self.grad_clip,
+            dropout: self.dropout,
+            label_smoothing: self.label_smoothing,
+            augmentation: if self.no_augment { Augmentation::NONE } else { Augmentation::default() },
+            seed: self.seed,
+        };
+        let initial = match &self.init {
+            Some(path) => Some(Checkpoint::load(path)?.into_order_of::<S>(path)?.parameters),
+            None => None,
+        };
+        let mut data = self.data.load::<S>()?;
+        if let Some(limit) = self.limit {
+            data.train.truncate(limit);
+        }
+        let directory = self.out.unwrap_or_else(|| Path::new("runs").join(self.preset.to_string()));
+        let outputs = Outputs::create(&directory)?;
+
+        println!(
+            "Training {} ({} parameters) on {} of {} for {} epochs",
+            self.preset,
+            S::DIMS.parameters(),
+            data.train.len(),
+            data.name,
+            recipe.epochs
+        );
+        let report = train::<S>(&recipe, &data, initial, &outputs, &mut Console::new())?;
+        summarize(&report, &directory);
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn summarize(report: &Report, directory: &Path) {
+    if report.synthetic {
+        println!("The following is about the built-in, machine-made digits, not about MNIST:");
+    }
+    if let Some(test) = report.test {
+        println!(
+            "Test accuracy {:.2} %, top-5 {:.2} % (best epoch {})",
+            test.f32.acc, test.f32.top5, report.best_epoch
+        );
+    }
+    if let Some(verification) = report.verify {
+        println!("{verification}");
+    }
+    println!("Results are in {}", directory.display());
+}
+
+fn learning_rate(text: &str) -> Result<f32, String> {
+    number_within(text, f32::MIN_POSITIVE, f32::MAX, "a number above 0, such as 1e-3")
+}
+
+fn not_negative(text: &str) -> Result<f32, String> {
+    number_within(text, 0.0, f32::MAX, "a number of at least 0, such as 1e-4")
+}
+
+fn share(text: &str) -> Result<f32, String> {
+    number_within(text, 0.0, 0.999, "a number from 0 to below 1")
+}
+
+fn at_least_ten(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|&n| n >= 10).ok_or_else(|| "expected a whole number of at least 10".to_owned())
+}

@@ -1,0 +1,53 @@
+//! `vit-train verify`.
+
+use super::{
+    eval::{preset_of, read_preamble},
+    print_json, DataArguments,
+};
+use clap::Args;
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+use vit_train::{
+    checkpoint::Checkpoint, files::ModelBytes, model::Network, train::Outputs, verify::verify, with_preset,
+    Error,
+};
+
+#[derive(Args, Debug)]
+pub struct Arguments {
+    /// Folder of a training run: its checkpoint.safetensors and model.f32.vit are compared
+    #[arg(value_name = "RUN")]
+    run: PathBuf,
+    /// Images to be compared bit by bit with dfdx in the canonical order, which is slow
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    exact_images: usize,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    data: DataArguments,
+}
+
+impl Arguments {
+    pub fn run(self) -> Result<ExitCode, Error> {
+        let path = Outputs::float_model(&self.run);
+        let file = ModelBytes::read(&path)?;
+        let preamble = read_preamble(&file, &path)?;
+        with_preset!(preset_of(&preamble, &path)?, S => self.run_as::<S>(&path, &file))
+    }
+
+    fn run_as<S: Network>(self, path: &Path, file: &[u8]) -> Result<ExitCode, Error> {
+        let checkpoint_path = Outputs::checkpoint(&self.run);
+        let checkpoint = Checkpoint::load(&checkpoint_path)?.into_order_of::<S>(&checkpoint_path)?;
+        let data = self.data.load::<S>()?;
+        let verification = verify::<S>(&checkpoint.parameters, file, &data.test, self.exact_images)
+            .map_err(|error| Error::Model { path: path.to_owned(), error })?;
+        if self.json {
+            print_json(&verification)?;
+        } else {
+            println!("{verification}");
+        }
+        Ok(if verification.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}

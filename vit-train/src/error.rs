@@ -1,0 +1,89 @@
+//! Everything that can go wrong, each in one line that says what, where, and what to do.
+
+use crate::{data::DataError, parameters::Mismatch};
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+};
+use vit_nostd::ModelError;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The images cannot be used.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The operating system refuses to read or write.
+    #[error("{}: {error}", path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the operating system says.
+        error: io::Error,
+    },
+    /// A model file that cannot be used.
+    #[error("{}: {error}", path.display())]
+    Model {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: ModelError,
+    },
+    /// A checkpoint that cannot be read.
+    #[error("{}: not a usable checkpoint: {message}", path.display())]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A checkpoint of another network.
+    #[error("{}: does not fit {network}: {mismatch}", path.display())]
+    Misfit {
+        /// The file.
+        path: PathBuf,
+        /// What it should be.
+        network: String,
+        /// How it differs.
+        mismatch: Mismatch,
+    },
+    /// A model or checkpoint that has the shape of none of the presets.
+    #[error("{}: a network of none of the presets: {found}", path.display())]
+    UnknownShape {
+        /// The file.
+        path: PathBuf,
+        /// What it has instead.
+        found: String,
+    },
+    /// A setting that makes no sense.
+    #[error("{0}")]
+    Setting(String),
+    /// Training ran into numbers that are not finite.
+    #[error("the loss is {loss} in epoch {epoch}, step {step}: training diverged; try a lower --lr")]
+    Diverged {
+        /// Counted from 1.
+        epoch: usize,
+        /// Counted from 1.
+        step: usize,
+        /// The loss.
+        loss: f32,
+    },
+}
+
+impl Error {
+    pub(crate) fn checkpoint(path: &Path, message: impl fmt::Display) -> Self {
+        Self::Checkpoint { path: path.to_owned(), message: message.to_string() }
+    }
+}
+
+/// Adds the path to an error of the operating system.
+pub(crate) trait IoContext<T> {
+    fn at(self, path: &Path) -> Result<T, Error>;
+}
+
+impl<T> IoContext<T> for io::Result<T> {
+    fn at(self, path: &Path) -> Result<T, Error> {
+        self.map_err(|error| Error::Io { path: path.to_owned(), error })
+    }
+}

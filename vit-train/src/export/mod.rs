@@ -1,0 +1,5 @@
+//! From a checkpoint to the files that other programs and chips read.
+
+mod vit;
+
+pub use vit::float_model;

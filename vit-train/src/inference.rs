@@ -1,0 +1,109 @@
+//! Running networks over whole data sets.
+
+use crate::{
+    data::Dataset,
+    model::{Model, Network},
+};
+use dfdx::prelude::Cpu;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use vit_nostd::{
+    argmax,
+    float::{self, Scratch},
+    image,
+    model_file::Normalization,
+    Image, Shape,
+};
+
+/// Images in a batch of evaluation.
+const BATCH: usize = 100;
+
+/// How well a network does on a data set. Accuracies in percent.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Score {
+    /// Mean cross entropy, without label smoothing.
+    pub loss: f64,
+    /// Share of images whose class is the likeliest.
+    pub acc: f64,
+    /// Share of images whose class is one of the five likeliest.
+    pub top5: f64,
+}
+
+impl Score {
+    /// Of `logits` (`images x classes`) against `labels`.
+    pub fn new(logits: &[f32], labels: impl ExactSizeIterator<Item = u8>) -> Self {
+        let images = labels.len();
+        let classes = logits.len() / images.max(1);
+        let mut sum = Self { loss: 0.0, acc: 0.0, top5: 0.0 };
+        for (logits, label) in logits.chunks_exact(classes.max(1)).zip(labels) {
+            let own = logits[usize::from(label)];
+            let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let total: f64 = logits.iter().map(|&logit| f64::from(logit - max).exp()).sum();
+            sum.loss += total.ln() - f64::from(own - max);
+            sum.acc += f64::from(u8::from(argmax(logits) == usize::from(label)));
+            sum.top5 += f64::from(u8::from(logits.iter().filter(|&&logit| logit > own).count() < 5));
+        }
+        let images = images.max(1) as f64;
+        Self { loss: sum.loss / images, acc: 100.0 * sum.acc / images, top5: 100.0 * sum.top5 / images }
+    }
+}
+
+/// Turns pixels into what the network's first layer takes.
+pub fn normalize(pixels: &[u8], normalization: Normalization) -> impl Iterator<Item = f32> + '_ {
+    let Normalization { mean, std } = normalization;
+    pixels.iter().map(move |&pixel| (f32::from(pixel) / 255.0 - mean) / std)
+}
+
+/// The logits of the images `indices` of `data` by the dfdx model, `images x classes`.
+pub fn dfdx_logits(
+    model: &impl Model<Cpu>,
+    normalization: Normalization,
+    data: &Dataset,
+    indices: &[usize],
+) -> Vec<f32> {
+    let batches = indices.chunks(BATCH);
+    let logits = batches.flat_map(|batch| {
+        let pixels = batch.iter().flat_map(|&index| normalize(data.image(index), normalization)).collect();
+        model.logits(pixels, batch.len())
+    });
+    logits.collect()
+}
+
+/// The logits of the first `images` images of `data` by the float engine, `images x classes`, on all threads.
+pub fn nostd_logits<S: Network>(model: &float::Model<'_, S>, data: &Dataset, images: usize) -> Vec<f32> {
+    let mut logits = vec![0.0; images * S::CLASSES];
+    let jobs = logits.par_chunks_exact_mut(S::CLASSES).enumerate();
+    jobs.for_each_init(
+        || Box::new(Scratch::<S>::new()),
+        |scratch, (index, out)| {
+            let logits = model.infer(view::<S>(data, index), scratch);
+            out.copy_from_slice(logits.as_ref());
+        },
+    );
+    logits
+}
+
+/// Image `index` of `data` as the engine takes it.
+///
+/// # Panics
+/// If the data set has images of another size than `S`; [`data::load`](crate::data::load) was told the size.
+pub fn view<S: Shape>(data: &Dataset, index: usize) -> &Image<S> {
+    image::<S>(data.image(index)).expect("the data set was loaded for this shape")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scores_by_hand() {
+        // Two classes, equal logits: the loss is ln 2; ties go to the lower class.
+        let score = Score::new(&[0.0, 0.0, 0.0, 0.0], [0, 1].into_iter());
+        assert!((score.loss - std::f64::consts::LN_2).abs() < 1e-12);
+        assert_eq!((score.acc, score.top5), (50.0, 100.0));
+        // Seven classes: the sixth likeliest is not among the five likeliest.
+        let logits = [7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0];
+        assert_eq!(Score::new(&logits, [5].into_iter()).top5, 0.0);
+        assert_eq!(Score::new(&logits, [4].into_iter()).top5, 100.0);
+    }
+}

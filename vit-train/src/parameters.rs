@@ -1,0 +1,250 @@
+//! A network's parameters as plain numbers: in and out of the dfdx model, and their first values.
+
+use crate::{
+    model::{Model, Network, Visitor},
+    random::{stream, Purpose},
+};
+use dfdx::prelude::{ConstShape, Cpu, Device, Gradients, Tensor};
+use rand::distr::Distribution;
+use rand_distr::StandardNormal;
+use std::ops::Range;
+
+/// Standard deviation of the first weights.
+const INIT_STD: f32 = 0.02;
+
+/// One parameter's name and shape, as in PyTorch's `state_dict`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// For example `blocks.0.norm1.weight`.
+    pub name: String,
+    /// Outermost first.
+    pub dims: Vec<usize>,
+    /// Where its values lie among all the parameters'.
+    pub range: Range<usize>,
+}
+
+/// Names, shapes and places of a network's parameters, one behind the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout(pub Vec<Entry>);
+
+/// The parameters of a network, by name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parameters {
+    /// Names, shapes and places.
+    pub layout: Layout,
+    /// All values, one parameter behind the other.
+    pub values: Vec<f32>,
+}
+
+/// Why parameters do not fit a network.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Mismatch {
+    /// A parameter that the network needs is not there.
+    #[error("no tensor {name} (of shape {expected:?})")]
+    Missing {
+        /// The parameter.
+        name: String,
+        /// Its shape.
+        expected: Vec<usize>,
+    },
+    /// A parameter has another shape.
+    #[error("tensor {name} has shape {found:?}, expected {expected:?}")]
+    Dims {
+        /// The parameter.
+        name: String,
+        /// Its shape where it comes from.
+        found: Vec<usize>,
+        /// Its shape in the network.
+        expected: Vec<usize>,
+    },
+    /// A tensor that the network does not have.
+    #[error("unknown tensor {name} of shape {found:?}")]
+    Unknown {
+        /// The tensor.
+        name: String,
+        /// Its shape.
+        found: Vec<usize>,
+    },
+    /// A value that is infinite or not a number.
+    #[error("tensor {name} has a value that is not a finite number")]
+    NotFinite {
+        /// The tensor.
+        name: String,
+    },
+}
+
+impl Layout {
+    /// The layout of network `S`.
+    pub fn of<S: Network>() -> Self {
+        struct Collect(Layout);
+        impl Visitor<Cpu> for Collect {
+            fn visit<S: ConstShape>(&mut self, name: &str, dims: &[usize], _: &mut Tensor<S, f32, Cpu>) {
+                debug_assert_eq!(dims.iter().product::<usize>(), S::NUMEL);
+                self.0.push(name, dims);
+            }
+        }
+        let mut collect = Collect(Self(Vec::new()));
+        S::Model::zeros(&Cpu::default()).visit(&mut collect);
+        collect.0
+    }
+
+    /// Appends a parameter.
+    pub fn push(&mut self, name: &str, dims: &[usize]) {
+        let start = self.len();
+        let range = start..start + dims.iter().product::<usize>();
+        self.0.push(Entry { name: name.to_owned(), dims: dims.to_vec(), range });
+    }
+
+    /// The number of values of all parameters.
+    #[allow(clippy::len_without_is_empty)] // no network is without parameters
+    pub fn len(&self) -> usize {
+        self.0.last().map_or(0, |entry| entry.range.end)
+    }
+
+    /// Says how `parameters` differ from this layout, order aside, or whether a value is not finite.
+    pub fn check(&self, parameters: &Parameters) -> Result<(), Mismatch> {
+        for Entry { name, dims, .. } in &self.0 {
+            let Some(found) = parameters.layout.find(name) else {
+                return Err(Mismatch::Missing { name: name.clone(), expected: dims.clone() });
+            };
+            if found.dims != *dims {
+                let (name, found, expected) = (name.clone(), found.dims.clone(), dims.clone());
+                return Err(Mismatch::Dims { name, found, expected });
+            }
+        }
+        for Entry { name, dims, range } in &parameters.layout.0 {
+            if self.find(name).is_none() {
+                return Err(Mismatch::Unknown { name: name.clone(), found: dims.clone() });
+            }
+            if !parameters.values[range.clone()].iter().all(|value| value.is_finite()) {
+                return Err(Mismatch::NotFinite { name: name.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    fn find(&self, name: &str) -> Option<&Entry> {
+        self.0.iter().find(|entry| entry.name == name)
+    }
+}
+
+impl Parameters {
+    /// The first values of network `S`: weights, class token and positions from a normal distribution with standard
+    /// deviation 0.02, cut off at two of them; LayerNorm's scales 1; biases 0.
+    pub fn init<S: Network>(seed: u64) -> Self {
+        let layout = Layout::of::<S>();
+        let mut values = vec![0.0; layout.len()];
+        for (index, entry) in layout.0.iter().enumerate() {
+            let values = &mut values[entry.range.clone()];
+            let vector = entry.dims.len() == 1;
+            if !vector {
+                let mut rng = stream(Purpose::Init, [seed, index as u64, 0]);
+                let normal = StandardNormal.sample_iter(&mut rng).filter(|x: &f32| x.abs() <= 2.0);
+                values.iter_mut().zip(normal).for_each(|(value, x)| *value = INIT_STD * x);
+            } else if !entry.name.ends_with("bias") {
+                values.fill(1.0);
+            }
+        }
+        Self { layout, values }
+    }
+
+    /// The values of parameter `name`; none if there is no such parameter.
+    pub fn get(&self, name: &str) -> Option<&[f32]> {
+        Some(&self.values[self.layout.find(name)?.range.clone()])
+    }
+
+    /// The same parameters in the order of network `S`.
+    ///
+    /// # Errors
+    /// See [`Layout::check`].
+    pub fn into_order_of<S: Network>(self) -> Result<Self, Mismatch> {
+        let layout = Layout::of::<S>();
+        layout.check(&self)?;
+        let values =
+            layout.0.iter().flat_map(|entry| self.get(&entry.name).unwrap_or_default()).copied().collect();
+        Ok(Self { layout, values })
+    }
+}
+
+/// Copies `values`, in the order of the network's layout, into `model`.
+pub fn load<D: Device<f32>>(model: &mut impl Model<D>, values: &[f32]) {
+    struct Load<'a>(&'a [f32]);
+    impl<D: Device<f32>> Visitor<D> for Load<'_> {
+        fn visit<S: ConstShape>(&mut self, _: &str, _: &[usize], parameter: &mut Tensor<S, f32, D>) {
+            let (values, rest) = self.0.split_at(S::NUMEL);
+            parameter.copy_from(values);
+            self.0 = rest;
+        }
+    }
+    model.visit(&mut Load(values));
+}
+
+/// Copies the gradient of every parameter of `model` into `values`, in the order of the layout.
+pub fn collect_gradients<D: Device<f32>>(
+    model: &mut impl Model<D>,
+    gradients: &Gradients<f32, D>,
+    values: &mut [f32],
+) {
+    struct Collect<'a, D: Device<f32>>(&'a Gradients<f32, D>, &'a mut [f32]);
+    impl<D: Device<f32>> Visitor<D> for Collect<'_, D> {
+        fn visit<S: ConstShape>(&mut self, _: &str, _: &[usize], parameter: &mut Tensor<S, f32, D>) {
+            let (values, rest) = std::mem::take(&mut self.1).split_at_mut(S::NUMEL);
+            self.0.get(parameter).copy_into(values);
+            self.1 = rest;
+        }
+    }
+    model.visit(&mut Collect(gradients, values));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vit_nostd::{Base, Nano, Shape, Tiny};
+
+    #[test]
+    fn layouts_have_as_many_parameters_as_the_shape_says() {
+        assert_eq!(Layout::of::<Nano>().len(), Nano::DIMS.parameters());
+        assert_eq!(Layout::of::<Tiny>().len(), Tiny::DIMS.parameters());
+        assert_eq!(Layout::of::<Base>().len(), Base::DIMS.parameters());
+    }
+
+    #[test]
+    fn first_values() {
+        let parameters = Parameters::init::<Nano>(42);
+        let weight = parameters.get("blocks.1.mlp.0.weight").unwrap();
+        let std = (weight.iter().map(|w| w * w).sum::<f32>() / weight.len() as f32).powf(0.5);
+        assert!(
+            (0.016..0.019).contains(&std),
+            "a normal distribution cut off at two has 0.88 of its width: {std}"
+        );
+        assert!(weight.iter().all(|w| w.abs() <= 0.04));
+        assert!(parameters.get("norm.weight").unwrap().iter().all(|&w| w == 1.0));
+        assert!(parameters.get("blocks.3.attn.in_proj_bias").unwrap().iter().all(|&b| b == 0.0));
+        assert_eq!(parameters, Parameters::init::<Nano>(42));
+        assert_ne!(parameters, Parameters::init::<Nano>(43));
+    }
+
+    #[test]
+    fn misfits_are_named() {
+        let layout = Layout::of::<Nano>();
+        let good = Parameters::init::<Nano>(1);
+        let mut bad = good.clone();
+        bad.layout.0[0].name = "class_token".to_owned();
+        assert_eq!(layout.check(&bad).unwrap_err().to_string(), "no tensor cls_token (of shape [1, 1, 48])");
+        let mut bad = good.clone();
+        bad.layout.0[2].dims = vec![48, 49];
+        assert_eq!(
+            layout.check(&bad).unwrap_err().to_string(),
+            "tensor patch_embed.proj.weight has shape [48, 49], expected [48, 1, 7, 7]"
+        );
+        let mut bad = good.clone();
+        bad.layout.push("extra", &[0]);
+        assert_eq!(layout.check(&bad).unwrap_err().to_string(), "unknown tensor extra of shape [0]");
+        let mut bad = good;
+        bad.values[100] = f32::NAN;
+        assert_eq!(
+            layout.check(&bad).unwrap_err().to_string(),
+            "tensor pos_embed has a value that is not a finite number"
+        );
+    }
+}

@@ -1,0 +1,295 @@
+//! The training loop.
+
+use crate::{
+    checkpoint::{Checkpoint, Description},
+    data::{Augmentation, Dataset, Splits},
+    dropout::Dropout,
+    error::Error,
+    export::float_model,
+    files::{create_output_directory, write_atomically},
+    inference::{dfdx_logits, normalize, Score},
+    model::{Model, Network},
+    optimizer::{clip, AdamW},
+    parameters::{self, Parameters},
+    preset::shape_name,
+    random::{stream, Purpose},
+    report::{Epoch, Report, TestScores, Timing},
+    verify::verify,
+};
+use dfdx::prelude::Cpu;
+use rand::seq::SliceRandom;
+use rayon::prelude::*;
+use std::{
+    f64::consts::PI,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+use vit_nostd::{argmax, model_file::Normalization};
+
+/// MNIST's mean and standard deviation, which every data set is normalised with.
+pub const NORMALIZATION: Normalization = Normalization { mean: 0.1307, std: 0.3081 };
+/// Images of the final comparison with dfdx in the canonical order.
+const EXACT_IMAGES: usize = 100;
+
+/// The settings of a run; the defaults are the reference recipe's.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recipe {
+    /// Passes over the training images, at least 1.
+    pub epochs: usize,
+    /// Images in a step, at least 1.
+    pub batch_size: usize,
+    /// Learning rate at the beginning; it falls to 0 along a cosine over the epochs.
+    pub lr: f32,
+    /// AdamW's.
+    pub weight_decay: f32,
+    /// Largest norm of the gradients.
+    pub grad_clip: f32,
+    /// Share of activations dropped.
+    pub dropout: f32,
+    /// Share of a target's probability that is spread over all classes.
+    pub label_smoothing: f32,
+    /// How training images are varied.
+    pub augmentation: Augmentation,
+    /// Of every random choice.
+    pub seed: u64,
+}
+
+impl Default for Recipe {
+    fn default() -> Self {
+        Self {
+            epochs: 20,
+            batch_size: 128,
+            lr: 1e-3,
+            weight_decay: 1e-4,
+            grad_clip: 1.0,
+            dropout: 0.1,
+            label_smoothing: 0.1,
+            augmentation: Augmentation::default(),
+            seed: 42,
+        }
+    }
+}
+
+/// Is told how a run goes on.
+pub trait Progress {
+    /// Step `step` of `steps` (from 1) of epoch `epoch` of `epochs` (from 1) is done; `loss` is the mean since the
+    /// epoch began.
+    fn step(&mut self, epoch: usize, epochs: usize, step: usize, steps: usize, loss: f64);
+    /// An epoch is done; `best` says whether its parameters were kept.
+    fn epoch(&mut self, epoch: &Epoch, epochs: usize, best: bool);
+    /// All epochs are done and something else begins that takes a while.
+    fn stage(&mut self, what: &str);
+}
+
+/// Where a run leaves its results.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outputs {
+    directory: PathBuf,
+}
+
+impl Outputs {
+    /// Makes the directory, and makes sure that it can be written to.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn create(directory: &Path) -> Result<Self, Error> {
+        Ok(Self { directory: create_output_directory(directory)? })
+    }
+
+    /// The parameters of the best epoch.
+    pub fn checkpoint(directory: &Path) -> PathBuf {
+        directory.join("checkpoint.safetensors")
+    }
+
+    /// The model file of the float engine.
+    pub fn float_model(directory: &Path) -> PathBuf {
+        directory.join("model.f32.vit")
+    }
+}
+
+/// Trains network `S` on `data`, from `initial` or from random values, and writes everything to `outputs`.
+///
+/// # Errors
+/// [`Error::Io`], and [`Error::Diverged`] where the loss is no longer a number.
+pub fn train<S: Network>(
+    recipe: &Recipe,
+    data: &Splits,
+    initial: Option<Parameters>,
+    outputs: &Outputs,
+    progress: &mut impl Progress,
+) -> Result<Report, Error> {
+    let directory = &outputs.directory;
+    let (train_indices, validation_indices) = data.train.split(recipe.seed);
+    let mut parameters = initial.unwrap_or_else(|| Parameters::init::<S>(recipe.seed));
+    let mut model = S::Model::zeros(&Cpu::default());
+    parameters::load(&mut model, &parameters.values);
+    let mut optimizer = AdamW::new(parameters.values.len(), recipe.weight_decay);
+    let mut gradients = vec![0.0; parameters.values.len()];
+
+    let mut best = Checkpoint { parameters: parameters.clone(), description: Some(describe(recipe, data)) };
+    let mut report = Report {
+        preset: shape_name::<S>(),
+        params: parameters.values.len(),
+        dataset: data.name.clone(),
+        synthetic: data.synthetic,
+        device: "CPU".to_owned(),
+        threads: rayon::current_num_threads(),
+        seed: recipe.seed,
+        epochs: Vec::new(),
+        best_epoch: 0,
+        test: None,
+        verify: None,
+        timing: Timing::default(),
+    };
+    let mut step_seconds = Vec::new();
+
+    for epoch in 1..=recipe.epochs {
+        let begin = Instant::now();
+        let lr = cosine(recipe, epoch);
+        let mut order = train_indices.clone();
+        order.shuffle(&mut stream(Purpose::Order, [recipe.seed, epoch as u64, 0]));
+        let steps = order.len().div_ceil(recipe.batch_size);
+        let (mut loss_sum, mut right, mut seen) = (0.0, 0, 0);
+
+        for (index, batch) in order.chunks(recipe.batch_size).enumerate() {
+            let step_begin = Instant::now();
+            let step = index + 1;
+            let (pixels, targets) = prepare::<S>(recipe, &data.train, batch, epoch);
+            let dropout = Dropout::new(recipe.dropout, recipe.seed, ((epoch - 1) * steps + step) as u64);
+            let pass = model.loss_and_gradients(pixels, targets, &dropout);
+            if !pass.loss.is_finite() {
+                return Err(Error::Diverged { epoch, step, loss: pass.loss });
+            }
+            parameters::collect_gradients(&mut model, &pass.gradients, &mut gradients);
+            clip(&mut gradients, recipe.grad_clip);
+            optimizer.step(&mut parameters.values, &gradients, lr as f32);
+            parameters::load(&mut model, &parameters.values);
+
+            loss_sum += f64::from(pass.loss) * batch.len() as f64;
+            seen += batch.len();
+            let logits = pass.logits.chunks_exact(S::CLASSES);
+            right +=
+                logits.zip(batch).filter(|(l, &i)| argmax(l) == usize::from(data.train.label(i))).count();
+            step_seconds.push(step_begin.elapsed().as_secs_f64());
+            progress.step(epoch, recipe.epochs, step, steps, loss_sum / seen as f64);
+        }
+
+        let validation = score::<S>(&model, &data.train, &validation_indices);
+        let record = Epoch {
+            epoch,
+            train_loss: loss_sum / seen as f64,
+            train_acc: 100.0 * right as f64 / seen as f64,
+            val_loss: validation.loss,
+            val_acc: validation.acc,
+            val_top5: validation.top5,
+            lr,
+            seconds: begin.elapsed().as_secs_f64(),
+        };
+        let is_best = report
+            .epochs
+            .get(report.best_epoch.wrapping_sub(1))
+            .is_none_or(|best| (record.val_acc, -record.val_loss) > (best.val_acc, -best.val_loss));
+        if is_best {
+            report.best_epoch = epoch;
+            best.parameters.values.copy_from_slice(&parameters.values);
+            best.save(&Outputs::checkpoint(directory))?;
+        }
+        report.epochs.push(record);
+        report.timing = timing(&report.epochs, &mut step_seconds, seen, steps);
+        report.write(directory)?;
+        progress.epoch(&record, recipe.epochs, is_best);
+    }
+
+    progress.stage("testing");
+    parameters::load(&mut model, &best.parameters.values);
+    let indices: Vec<usize> = (0..data.test.len()).collect();
+    let test = score::<S>(&model, &data.test, &indices);
+    report.test = Some(TestScores { f32: test });
+    if let Some(description) = &mut best.description {
+        description.test_accuracy = Some(test.acc as f32);
+    }
+    best.save(&Outputs::checkpoint(directory))?;
+    let path = Outputs::float_model(directory);
+    let file = float_model::<S>(&best, &path)?;
+    write_atomically(&path, &file)?;
+
+    progress.stage("comparing dfdx with vit-nostd");
+    let verification = verify::<S>(&best.parameters, &file, &data.test, EXACT_IMAGES);
+    report.verify = Some(verification.map_err(|error| Error::Model { path, error })?);
+    report.write(directory)?;
+    Ok(report)
+}
+
+fn describe(recipe: &Recipe, data: &Splits) -> Description {
+    Description {
+        dataset: data.name.clone(),
+        seed: recipe.seed,
+        normalization: NORMALIZATION,
+        labels: data.class_names.clone(),
+        test_accuracy: None,
+    }
+}
+
+/// The learning rate of `epoch` (from 1): half a cosine wave from `recipe.lr` down to 0, constant within an epoch.
+fn cosine(recipe: &Recipe, epoch: usize) -> f64 {
+    f64::from(recipe.lr) * 0.5 * (1.0 + (PI * (epoch - 1) as f64 / recipe.epochs as f64).cos())
+}
+
+/// Pixels and target distributions of a batch, augmented and normalised.
+fn prepare<S: Network>(
+    recipe: &Recipe,
+    data: &Dataset,
+    batch: &[usize],
+    epoch: usize,
+) -> (Vec<f32>, Vec<f32>) {
+    let area = S::IMAGE * S::IMAGE;
+    let mut pixels = vec![0.0; batch.len() * area];
+    let images = pixels.par_chunks_exact_mut(area).zip(batch);
+    images.for_each_init(
+        || vec![0; area],
+        |image, (pixels, &index)| {
+            let key = (recipe.seed, epoch as u64, index as u64);
+            recipe.augmentation.apply(data.image(index), S::IMAGE, key, image);
+            pixels.iter_mut().zip(normalize(image, NORMALIZATION)).for_each(|(pixel, x)| *pixel = x);
+        },
+    );
+
+    let spread = recipe.label_smoothing / S::CLASSES as f32;
+    let mut targets = vec![spread; batch.len() * S::CLASSES];
+    for (target, &index) in targets.chunks_exact_mut(S::CLASSES).zip(batch) {
+        target[usize::from(data.label(index))] += 1.0 - recipe.label_smoothing;
+    }
+    (pixels, targets)
+}
+
+fn score<S: Network>(model: &S::Model<Cpu>, data: &Dataset, indices: &[usize]) -> Score {
+    let logits = dfdx_logits(model, NORMALIZATION, data, indices);
+    Score::new(&logits, indices.iter().map(|&index| data.label(index)))
+}
+
+fn timing(epochs: &[Epoch], step_seconds: &mut [f64], images: usize, steps: usize) -> Timing {
+    let total = epochs.iter().map(|epoch| epoch.seconds).sum::<f64>();
+    step_seconds.sort_by(f64::total_cmp);
+    let all_steps = step_seconds.iter().sum::<f64>();
+    let passes = step_seconds.len() as f64 / steps as f64;
+    Timing {
+        total_train_seconds: total,
+        avg_epoch_seconds: total / epochs.len() as f64,
+        median_step_ms: 1e3 * step_seconds[step_seconds.len() / 2],
+        images_per_second: passes * images as f64 / all_steps,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn learning_rate_follows_the_cosine() {
+        let recipe = Recipe { epochs: 4, lr: 1.0, ..Recipe::default() };
+        let rates: Vec<f64> = (1..=4).map(|epoch| cosine(&recipe, epoch)).collect();
+        for (rate, expected) in rates.iter().zip([1.0, 0.853_553_39, 0.5, 0.146_446_61]) {
+            assert!((rate - expected).abs() < 1e-7, "{rates:?}");
+        }
+    }
+}
