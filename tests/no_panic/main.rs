@@ -1,0 +1,34 @@
+//! A program of nothing but inferences, for `tests/no_panic.rs`: it is linked for a chip and never run.
+
+#![no_std]
+#![no_main]
+
+use core::panic::PanicInfo;
+use vit_nostd::float::{Model, Scratch};
+use vit_nostd::{Base, Image, Nano, Shape, Tiny};
+
+type Task<'a, S> = (&'a Model<'a, S>, &'a Image<S>, &'a mut Scratch<S>, &'a mut <S as Shape>::Classes<f32>);
+
+/// The models come from outside, so that nothing about them is known when this is compiled.
+#[no_mangle]
+pub fn _start(base: Task<Base>, tiny: Task<Tiny>, nano: Task<Nano>) {
+    run(base);
+    run(tiny);
+    run(nano);
+}
+
+#[inline(never)]
+fn run<S: Shape>((model, image, scratch, logits): Task<S>) {
+    *logits = model.infer(image, scratch);
+    // What the test must notice.
+    #[cfg(feature = "can_fail")]
+    {
+        let pixel = image.as_ref()[0].as_ref()[0];
+        logits.as_mut()[usize::from(pixel)] = 0.0;
+    }
+}
+
+#[panic_handler]
+fn panic(_: &PanicInfo) -> ! {
+    loop {}
+}
