@@ -72,7 +72,7 @@ impl ModelBytes {
     }
 
     /// The bytes, to be written.
-    pub fn as_mut(&mut self) -> &mut [u8] {
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
         &mut bytemuck::cast_slice_mut(&mut self.words)[..self.len]
     }
 
@@ -85,7 +85,7 @@ impl ModelBytes {
 impl From<&[u8]> for ModelBytes {
     fn from(bytes: &[u8]) -> Self {
         let mut aligned = Self::zeros(bytes.len());
-        aligned.as_mut().copy_from_slice(bytes);
+        aligned.bytes_mut().copy_from_slice(bytes);
         aligned
     }
 }

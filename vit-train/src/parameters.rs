@@ -9,8 +9,8 @@ use rand::distr::Distribution;
 use rand_distr::StandardNormal;
 use std::ops::Range;
 
-/// Standard deviation of the first weights.
-const INIT_STD: f32 = 0.02;
+/// Standard deviation of the first class token and positions.
+const TOKEN_STD: f32 = 0.02;
 
 /// One parameter's name and shape, as in PyTorch's `state_dict`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,8 +129,9 @@ impl Layout {
 }
 
 impl Parameters {
-    /// The first values of network `S`: weights, class token and positions from a normal distribution with standard
-    /// deviation 0.02, cut off at two of them; LayerNorm's scales 1; biases 0.
+    /// The first values of network `S`, from normal distributions that are cut off at two standard deviations: 0.02
+    /// for the class token and the positions, `1 / sqrt(3 * inputs)` for weights, so that narrow networks learn as
+    /// well as wide ones (it is the width of PyTorch's uniform distribution). LayerNorm's scales are 1, biases 0.
     pub fn init<S: Network>(seed: u64) -> Self {
         let layout = Layout::of::<S>();
         let mut values = vec![0.0; layout.len()];
@@ -138,9 +139,12 @@ impl Parameters {
             let values = &mut values[entry.range.clone()];
             let vector = entry.dims.len() == 1;
             if !vector {
+                let inputs: usize = entry.dims[1..].iter().product();
+                let token = matches!(entry.name.as_str(), "cls_token" | "pos_embed");
+                let std = if token { TOKEN_STD } else { (1.0 / (3.0 * inputs as f64)).sqrt() as f32 };
                 let mut rng = stream(Purpose::Init, [seed, index as u64, 0]);
                 let normal = StandardNormal.sample_iter(&mut rng).filter(|x: &f32| x.abs() <= 2.0);
-                values.iter_mut().zip(normal).for_each(|(value, x)| *value = INIT_STD * x);
+                values.iter_mut().zip(normal).for_each(|(value, x)| *value = std * x);
             } else if !entry.name.ends_with("bias") {
                 values.fill(1.0);
             }

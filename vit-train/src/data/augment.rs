@@ -2,7 +2,8 @@
 
 use rand::RngExt;
 
-use super::{sin_cos, stream, Purpose};
+use super::sin_cos;
+use crate::random::{stream, Purpose};
 
 /// How far training images are moved about at random: every epoch sees each image a little different.
 #[derive(Clone, Copy, Debug, PartialEq)]

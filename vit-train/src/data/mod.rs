@@ -23,19 +23,21 @@
 
 mod augment;
 mod download;
+mod error;
 mod idx;
 pub mod synthetic;
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::{env, fmt, io};
+use std::{env, fmt};
 
 use rand::seq::SliceRandom;
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
+
+use crate::random::{stream, Purpose};
 
 pub use augment::Augmentation;
+pub use error::DataError;
 
 /// The environment variable that names a folder with MNIST's four files.
 pub const MNIST_DIR: &str = "MNIST_DIR";
@@ -152,7 +154,7 @@ impl Dataset {
 /// A data set in its two parts, and where it came from.
 #[derive(Debug)]
 pub struct Splits {
-    /// `mnist`, `synthetic`, or the folder.
+    /// `mnist`, `synthetic`, or the folder's name.
     pub name: String,
     /// Whether these are the built-in digits. Accuracies on them say nothing about real handwriting.
     pub synthetic: bool,
@@ -239,7 +241,8 @@ fn load_from(
         Source::Directory(directory) => load_directory(
             directory,
             format,
-            directory.display().to_string(),
+            // Its own name only: where it lies is nobody's business who reads the model file.
+            directory.file_name().unwrap_or(directory.as_os_str()).to_string_lossy().into_owned(),
             &idx::FILES.map(idx::File::unchecked),
         ),
     }
@@ -277,150 +280,6 @@ fn load_synthetic(format: Format, fallback: Option<DataError>) -> Result<Splits,
         train: synthetic::dataset(synthetic::TRAIN_IMAGES, synthetic::TRAIN_SEED),
         test: synthetic::dataset(synthetic::TEST_IMAGES, synthetic::TEST_SEED),
     })
-}
-
-/// Why there are no images: each message is one line that says what was wrong, where, and what to do.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum DataError {
-    /// The folder does not exist, or is not a folder.
-    #[error("{}: no such directory: check the path", path.display())]
-    MissingDirectory {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// One of the four files is not in the folder.
-    #[error("{}: no {name}, neither raw nor .gz: put MNIST's four files there", path.display())]
-    MissingFile {
-        /// The folder.
-        path: PathBuf,
-        /// The file's name, without `.gz`.
-        name: String,
-    },
-    /// The operating system refuses to read or write.
-    #[error("{}: {error}: check the path and its permissions", path.display())]
-    Io {
-        /// The file or folder.
-        path: PathBuf,
-        /// What the operating system says.
-        error: io::Error,
-    },
-    /// A compressed file is truncated or damaged.
-    #[error("{}: truncated or damaged gzip file ({error}): fetch it again", path.display())]
-    Gzip {
-        /// The file.
-        path: PathBuf,
-        /// What the decompressor says.
-        error: io::Error,
-    },
-    /// The file is not of the kind that its name says.
-    #[error("{}: starts with {found:#010x} instead of {expected:#010x}: this is not an IDX file of {kind}", path.display())]
-    Magic {
-        /// The file.
-        path: PathBuf,
-        /// `images` or `labels`.
-        kind: &'static str,
-        /// What the file should start with.
-        expected: u32,
-        /// What it starts with.
-        found: u32,
-    },
-    /// The file is longer or shorter than its header says.
-    #[error("{}: {found} bytes, but its header asks for {expected}: fetch the file again", path.display())]
-    Length {
-        /// The file.
-        path: PathBuf,
-        /// The number of bytes, uncompressed, that there should be, header included.
-        expected: u64,
-        /// The number of bytes, uncompressed, that there are.
-        found: u64,
-    },
-    /// The images are not of the size that the network takes.
-    #[error("{}: images of {rows}x{columns} pixels, but the network takes {side}x{side}: choose other data", path.display())]
-    ImageSize {
-        /// The file.
-        path: PathBuf,
-        /// The height of its images.
-        rows: u32,
-        /// The width of its images.
-        columns: u32,
-        /// The height and width that fit.
-        side: usize,
-    },
-    /// There are no images.
-    #[error("{}: no images in it: choose other data", path.display())]
-    Empty {
-        /// The file.
-        path: PathBuf,
-    },
-    /// There are not as many labels as images.
-    #[error("{}: {images} images, but {labels} labels: take both files from the same data set", path.display())]
-    Count {
-        /// The file of the labels.
-        path: PathBuf,
-        /// The number of images.
-        images: usize,
-        /// The number of labels.
-        labels: usize,
-    },
-    /// A label names a class that the network does not have.
-    #[error("{}: label {label} at index {index}, but there are {classes} classes: labels go from 0 to {}", path.display(), classes.saturating_sub(1))]
-    Label {
-        /// The file of the labels.
-        path: PathBuf,
-        /// The position of the label, counted from 0.
-        index: usize,
-        /// The label.
-        label: u8,
-        /// The number of classes.
-        classes: usize,
-    },
-    /// The file is well-formed, but it is not MNIST's.
-    #[error("{}: not MNIST's file (SHA-256 {found} instead of {expected}): fetch it again, or pass the folder to --data", path.display())]
-    Checksum {
-        /// The file.
-        path: PathBuf,
-        /// The SHA-256 of MNIST's uncompressed file.
-        expected: &'static str,
-        /// The SHA-256 of this one, uncompressed.
-        found: String,
-    },
-    /// MNIST is not on the disk, and no mirror delivers it.
-    #[error("cannot download {name} ({reasons}): put MNIST's four files into {}, or set {MNIST_DIR} to their folder", path.display())]
-    Download {
-        /// The folder that the file was meant for.
-        path: PathBuf,
-        /// The file.
-        name: String,
-        /// What went wrong, mirror by mirror.
-        reasons: String,
-    },
-    /// The built-in digits do not fit the network.
-    #[error(
-        "synthetic: digits of 28x28 pixels in 10 classes, but the network takes {0}x{0} and {1}: pass other data to --data",
-        format.side, format.classes
-    )]
-    Synthetic {
-        /// What the network takes.
-        format: Format,
-    },
-}
-
-/// What random numbers are for: the same seed gives unrelated numbers for each.
-#[derive(Clone, Copy)]
-enum Purpose {
-    Split = 1,
-    Augment = 2,
-    Digit = 3,
-}
-
-/// The random numbers that belong to `key`. A ChaCha key has room for all of it, so that no two streams collide.
-fn stream(purpose: Purpose, key: [u64; 3]) -> ChaCha8Rng {
-    let mut seed = [0; 32];
-    for (bytes, word) in seed.chunks_exact_mut(8).zip([purpose as u64, key[0], key[1], key[2]]) {
-        bytes.copy_from_slice(&word.to_le_bytes());
-    }
-    ChaCha8Rng::from_seed(seed)
 }
 
 /// Sine and cosine for -pi..pi, by their series: unlike the platform's, the same bits everywhere.
@@ -525,7 +384,7 @@ mod tests {
         let own = Source::Directory(folder.path().into());
         let data = load_from(&own, FORMAT, None, &nowhere, NOWHERE).unwrap();
         assert_eq!((data.train.labels(), data.test.len(), data.synthetic), (&[3, 1][..], 2, false));
-        assert_eq!(data.name, folder.path().display().to_string());
+        assert_eq!(Some(data.name.as_ref()), folder.path().file_name());
     }
 
     #[test]
@@ -551,17 +410,6 @@ mod tests {
             / 255.0;
         assert!((mean - 0.1307).abs() < 1e-4, "{mean}");
         assert_eq!(data.train.split(42).1.len(), 6_000);
-    }
-
-    #[test]
-    fn streams_do_not_meet() {
-        use rand::Rng;
-        let mut first = std::collections::HashSet::new();
-        for purpose in [Purpose::Split, Purpose::Augment, Purpose::Digit] {
-            for key in [[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [1 << 32, 0, 0]] {
-                assert!(first.insert(stream(purpose, key).next_u64()));
-            }
-        }
     }
 
     #[test]

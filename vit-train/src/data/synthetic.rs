@@ -10,7 +10,8 @@
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use super::{sin_cos, stream, Dataset, Format, Purpose};
+use super::{sin_cos, Dataset, Format};
+use crate::random::{stream, Purpose};
 
 /// What the digits look like from outside: MNIST.
 pub const FORMAT: Format = Format { side: SIDE, classes: SKELETONS.len() };

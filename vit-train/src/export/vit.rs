@@ -27,7 +27,7 @@ pub fn float_model<S: Network>(checkpoint: &Checkpoint, path: &Path) -> Result<M
     let check = Layout::of::<S>().check(&checkpoint.parameters);
     check.map_err(|mismatch| Error::Misfit { path: path.to_owned(), network, mismatch })?;
     let mut weights = ModelBytes::zeros(Weights::<S>::BYTES);
-    copy_weights::<S>(&checkpoint.parameters, weights.as_mut());
+    copy_weights::<S>(&checkpoint.parameters, weights.bytes_mut());
     let file = write::<S>(Kind::F32, &checkpoint.describe::<S>(), &weights);
     file.map_err(|error| Error::Model { path: path.to_owned(), error })
 }
@@ -46,7 +46,7 @@ fn write<S: Network>(
     };
     let metadata = Metadata::new(description.normalization, &labels, provenance);
     let mut file = ModelBytes::zeros(weights.len() + model_file::overhead(&metadata));
-    let len = model_file::write::<S>(kind, &metadata, weights, file.as_mut())?;
+    let len = model_file::write::<S>(kind, &metadata, weights, file.bytes_mut())?;
     file.truncate(len);
     Ok(file)
 }
