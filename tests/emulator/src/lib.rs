@@ -13,6 +13,7 @@
 //! name in the folder the emulator was started in. That is how tests hand a chip their models and images.
 
 use std::ffi::OsStr;
+use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -61,9 +62,22 @@ impl Chip {
             .with_context(|| format!("cargo built no executable `{bin}`"))
     }
 
-    /// Runs a firmware on this chip in the folder `dir` until it exits; more than a minute is an error.
+    /// Runs a firmware on this chip in the folder `dir` until it exits, for [`Emulator::TIMEOUT`] at most.
     pub fn run(&self, elf: &Path, dir: impl AsRef<Path>) -> Result<Run> {
         Emulator::new(self.machine).dir(dir).run(elf, |_| ())
+    }
+
+    /// Classifies `images` (the pixels of one after the other) with the model file `model` on this chip, and returns
+    /// the bits of all logits: the work of the firmware `bits`.
+    pub fn logits(&self, model: &[u8], images: &[u8]) -> Result<Vec<u32>> {
+        let elf = self.build("bits")?;
+        let dir = tempfile::tempdir()?;
+        fs::write(dir.path().join("model.vit"), model)?;
+        fs::write(dir.path().join("images.bin"), images)?;
+        let run = self.run(&elf, &dir)?;
+        ensure!(run.exit_code == 0, "the {} refused: {:#?}", self.name, run.log);
+        let answer = fs::read(dir.path().join("logits.bin"))?;
+        Ok(answer.chunks_exact(4).map(|word| u32::from_le_bytes(word.try_into().expect("4 bytes"))).collect())
     }
 }
 
@@ -87,9 +101,12 @@ pub struct Emulator {
 }
 
 impl Emulator {
+    /// How long a firmware may run unless [`Emulator::timeout`] says otherwise.
+    pub const TIMEOUT: Duration = Duration::from_secs(300);
+
     /// A machine that `qemu-system-arm -machine help` lists.
     pub fn new(machine: impl Into<String>) -> Self {
-        Self { machine: machine.into(), dir: PathBuf::from("."), timeout: Duration::from_secs(60) }
+        Self { machine: machine.into(), dir: PathBuf::from("."), timeout: Self::TIMEOUT }
     }
 
     /// The folder that the firmware's semihosting calls open files in.
@@ -106,7 +123,7 @@ impl Emulator {
 
     /// Runs a firmware until it exits, and hands out each line of its log as it comes.
     pub fn run(&self, elf: &Path, mut line: impl FnMut(&str)) -> Result<Run> {
-        let file = std::fs::read(elf).with_context(|| format!("cannot read {}", elf.display()))?;
+        let file = fs::read(elf).with_context(|| format!("cannot read {}", elf.display()))?;
         let table = Table::parse(&file)?.with_context(|| format!("{} logs nothing", elf.display()))?;
         let mut decoder = table.new_stream_decoder();
 

@@ -1,0 +1,77 @@
+#!/usr/bin/env bash
+# All that must hold, in one command: installs what is missing, checks everything, ends with a verdict.
+#
+#   bash tests/all.sh
+#
+# Tests on real data run where the environment variable MNIST_DIR names the folder of MNIST's four files.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
+root=$PWD
+
+host=(--workspace --exclude firmware-example)
+chips=(thumbv7em-none-eabihf thumbv7m-none-eabi)    # that firmware runs on, in the emulator
+bare_metal=(thumbv6m-none-eabi "${chips[@]}")       # that the library is built for
+passed=0 failed=0 summary=
+
+# step NAME COMMAND...: runs the command and remembers how it went.
+step() {
+    local name=$1 start=$SECONDS verdict
+    shift
+    printf '\n==== %s\n' "$name"
+    if "$@"; then
+        verdict=ok passed=$((passed + 1))
+    else
+        verdict=FAILED failed=$((failed + 1))
+    fi
+    summary+=$(printf '%-6s %4d s  %s' "$verdict" $((SECONDS - start)) "$name")$'\n'
+}
+
+tools() {
+    command -v cc >/dev/null || tests/apt-install build-essential || return
+    command -v qemu-system-arm >/dev/null || tests/apt-install qemu-system-arm || return
+    cargo fmt --version >/dev/null || rustup component add rustfmt || return
+    cargo clippy --version >/dev/null || rustup component add clippy
+}
+
+# The library by itself, so that no other crate of the workspace lends it a feature.
+bare_library() {
+    local target feature features
+    features=$(sed -n '/^\[features\]/,/^\[dep/s/^\([a-z0-9-]*\) = .*/\1/p' vit-nostd/Cargo.toml)
+    for target in "${bare_metal[@]}"; do
+        for feature in $features; do
+            echo "$target, feature $feature"
+            in_firmware ../tests/chip-cargo check --quiet --release --package vit-nostd --target "$target" \
+                --no-default-features --features "$feature" || return
+        done
+    done
+}
+
+# The dev profile is tuned for training, without these checks.
+checked() {
+    CARGO_PROFILE_DEV_OVERFLOW_CHECKS=true CARGO_PROFILE_DEV_DEBUG_ASSERTIONS=true "$@"
+}
+
+# in_firmware COMMAND...: in the firmware's folder, with its settings.
+in_firmware() (
+    cd "$root/firmware-example" && "$@"
+)
+
+step "tools" tools
+step "Cargo.lock is up to date" bash -c 'cargo metadata --locked --format-version 1 >/dev/null'
+step "format" cargo fmt --all --check
+step "clippy, host" cargo clippy --quiet "${host[@]}" --all-targets -- -D warnings
+step "clippy, firmware" in_firmware ../tests/chip-cargo clippy --quiet --release -- -D warnings
+step "clippy, firmware for a board" \
+    in_firmware ../tests/chip-cargo clippy --quiet --release --features board -- -D warnings
+step "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --quiet "${host[@]}" --no-deps
+step "vit-nostd on bare metal" bare_library
+step "tests" cargo test "${host[@]}"
+step "vit-nostd with overflow checks" checked cargo test --package vit-nostd
+for chip in "${chips[@]}"; do
+    step "firmware on $chip" in_firmware ../tests/chip-cargo run --quiet --release --target "$chip"
+done
+step "firmware for a board" \
+    in_firmware ../tests/chip-cargo build --quiet --release --features board --bin firmware-example
+
+printf '\n%s\n%d passed, %d failed\n' "$summary" "$passed" "$failed"
+[ "$failed" = 0 ]

@@ -1,0 +1,153 @@
+//! The emulated chips: firmware does what it says, and computes the host's bits.
+
+use std::{fs, path::PathBuf};
+
+use vit_emulator::{Chip, Run};
+use vit_nostd::{
+    float::{Model, Scratch},
+    image,
+    model_file::{self, Kind, Metadata, Normalization, Provenance},
+    Base, Nano, Shape, Tiny,
+};
+use vit_train::{
+    data::{self, synthetic},
+    files::ModelBytes,
+};
+
+/// The model in the firmware, trained on MNIST.
+const TRAINED: &str = "models/nano.f32.vit";
+
+fn in_firmware_folder(path: &str) -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../firmware-example")).join(path)
+}
+
+/// Builds and runs the firmware `bin`, and compares its log with `expected/BIN.txt`.
+fn run_and_compare(chip: Chip, bin: &str) -> Run {
+    let elf = chip.build(bin).unwrap();
+    let run = chip.run(&elf, std::env::temp_dir()).unwrap();
+    let expected = fs::read_to_string(in_firmware_folder(&format!("expected/{bin}.txt"))).unwrap();
+    let expected: Vec<&str> = expected.lines().collect();
+    assert_eq!(run.log.len(), expected.len(), "{}: {:#?}", chip.name, run.log);
+    for (line, pattern) in run.log.iter().zip(expected) {
+        assert!(
+            matches(line, pattern),
+            "{}: the log says\n{line}\nwhere this is expected:\n{pattern}",
+            chip.name
+        );
+    }
+    run
+}
+
+/// Whether `line` is `pattern` with some text for each `*`: for what depends on the compiler.
+fn matches(line: &str, pattern: &str) -> bool {
+    match pattern.split_once('*') {
+        None => line == pattern,
+        Some((head, tail)) => line.strip_prefix(head).is_some_and(|rest| {
+            (0..=rest.len()).any(|skipped| rest.get(skipped..).is_some_and(|r| matches(r, tail)))
+        }),
+    }
+}
+
+#[test]
+fn patterns() {
+    assert!(matches("1 of 2", "1 of 2"));
+    assert!(matches("1 of 2", "* of *"));
+    assert!(!matches("1 of 2", "* of 3"));
+    assert!(!matches("1 of 2", "1"));
+}
+
+#[test]
+fn the_example_recognises_its_digits() {
+    for chip in Chip::ALL {
+        let run = run_and_compare(chip, "firmware-example");
+        assert_eq!(run.exit_code, 0, "{}: {:#?}", chip.name, run.log);
+
+        let numbers = run.log.last().unwrap().split(' ').filter_map(|word| word.parse().ok());
+        let [scratch, statics, stack] = numbers.collect::<Vec<usize>>().try_into().unwrap();
+        assert_eq!(scratch, Scratch::<Nano>::BYTES);
+        assert!(statics < 256, "{}: {statics} bytes of statics", chip.name);
+        assert!((256..2048).contains(&stack), "{}: {stack} bytes of stack", chip.name);
+    }
+}
+
+#[test]
+fn a_fault_is_a_failure() {
+    for chip in Chip::ALL {
+        let run = run_and_compare(chip, "hard_fault");
+        assert_eq!(run.exit_code, 1);
+    }
+}
+
+#[test]
+fn a_damaged_model_is_refused() {
+    let mut model = random_model::<Nano>(1);
+    let last = model.len() - 5;
+    model[last] ^= 1;
+    let error = Chip::M4F.logits(&model, &[0; 784]).unwrap_err().to_string();
+    assert!(error.contains("model.vit: BadCrc"), "{error}");
+}
+
+#[test]
+fn trained_nano_has_the_hosts_bits() {
+    let model = fs::read(in_firmware_folder(TRAINED)).unwrap();
+    let images = [&[0; 784], &[255; 784], synthetic::dataset(10, 7).images()].concat();
+    for chip in Chip::ALL {
+        assert_equal_bits::<Nano>(chip, &model, &images);
+    }
+}
+
+/// On real data, where `MNIST_DIR` says that it is.
+#[test]
+fn mnist_has_the_hosts_bits() {
+    let Some(dir) = std::env::var_os(data::MNIST_DIR) else { return };
+    let mut digits = data::load(&data::Source::Directory(dir.into()), synthetic::FORMAT).unwrap().test;
+    digits.truncate(100);
+    let model = fs::read(in_firmware_folder(TRAINED)).unwrap();
+    assert_equal_bits::<Nano>(Chip::M4F, &model, digits.images());
+}
+
+#[test]
+fn random_networks_have_the_hosts_bits() {
+    let images = synthetic::dataset(2, 8);
+    for chip in Chip::ALL {
+        assert_equal_bits::<Tiny>(chip, &random_model::<Tiny>(2), images.images());
+    }
+    assert_equal_bits::<Base>(Chip::M4F, &random_model::<Base>(3), images.images());
+}
+
+fn assert_equal_bits<S: Shape>(chip: Chip, model: &[u8], images: &[u8]) {
+    let on_chip = chip.logits(model, images).unwrap();
+
+    let model = ModelBytes::from(model);
+    let model = Model::<S>::from_bytes(&model).unwrap();
+    let mut scratch = Box::new(Scratch::<S>::new());
+    let on_host: Vec<u32> = images
+        .chunks_exact(S::IMAGE * S::IMAGE)
+        .flat_map(|pixels| {
+            let logits = model.infer(image::<S>(pixels).unwrap(), &mut scratch);
+            logits.as_ref().iter().map(|logit| logit.to_bits()).collect::<Vec<_>>()
+        })
+        .collect();
+    assert!(on_host.iter().all(|&bits| f32::from_bits(bits).is_finite()));
+    assert_eq!(on_chip, on_host, "{}, {}", chip.name, S::DIMS);
+}
+
+/// A model file of weights between -1/4 and 1/4: far livelier activations than a trained network's.
+fn random_model<S: Shape>(seed: u32) -> Vec<u8> {
+    let mut state = seed;
+    let weights: Vec<u8> = (0..Model::<S>::WEIGHT_BYTES / size_of::<f32>())
+        .flat_map(|_| {
+            state ^= state << 13;
+            state ^= state >> 17;
+            state ^= state << 5;
+            ((state as f32 / u32::MAX as f32 - 0.5) / 2.0).to_le_bytes()
+        })
+        .collect();
+    let provenance = Provenance { dataset: "none", seed: seed.into(), test_accuracy: None, tool: "test" };
+    let normalization = Normalization { mean: 0.1307, std: 0.3081 };
+    let metadata = Metadata::new(normalization, "0\n1\n2\n3\n4\n5\n6\n7\n8\n9", provenance);
+    let mut file = vec![0; weights.len() + model_file::overhead(&metadata)];
+    let len = model_file::write::<S>(Kind::F32, &metadata, &weights, &mut file).unwrap();
+    file.truncate(len);
+    file
+}
