@@ -1,7 +1,6 @@
 //! Lays the chosen memory map where the linker script looks for it.
 
-use std::path::PathBuf;
-use std::{env, fs};
+use std::{env, fs, path::PathBuf};
 
 fn main() {
     let map = match env::var_os("CARGO_FEATURE_BOARD") {

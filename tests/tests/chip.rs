@@ -1,8 +1,8 @@
 //! The emulated chips: firmware does what it says, and computes the host's bits.
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, time::Duration};
 
-use vit_emulator::{Chip, Run};
+use vit_emulator::{Chip, Emulator, Run};
 use vit_nostd::{
     float::{Model, Scratch},
     image,
@@ -76,6 +76,14 @@ fn a_fault_is_a_failure() {
         let run = run_and_compare(chip, "hard_fault");
         assert_eq!(run.exit_code, 1);
     }
+}
+
+#[test]
+fn a_firmware_that_does_not_end_is_stopped() {
+    let elf = Chip::M4F.build("firmware-example").unwrap();
+    let run = Emulator::new(Chip::M4F.machine).timeout(Duration::ZERO).run(&elf, |_| ());
+    let error = run.unwrap_err().to_string();
+    assert!(error.contains("still ran"), "{error}");
 }
 
 #[test]

@@ -12,14 +12,16 @@
 //! The log comes over semihosting, and so do files: a firmware that opens `model.vit` opens the file of that
 //! name in the folder the emulator was started in. That is how tests hand a chip their models and images.
 
-use std::ffi::OsStr;
-use std::fs;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::mpsc;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::{
+    ffi::OsStr,
+    fs,
+    io::{self, Read},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use anyhow::{bail, ensure, Context, Result};
 use defmt_decoder::{DecodeError, Table};
@@ -136,8 +138,9 @@ impl Emulator {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
+            .map(Stopped)
             .context("qemu-system-arm does not start (Debian: apt install qemu-system-arm)")?;
-        let output = chunks(qemu.stdout.take().expect("stdout is piped"));
+        let output = chunks(qemu.0.stdout.take().expect("stdout is piped"));
 
         let end = Instant::now() + self.timeout;
         let (mut log, mut raw) = (Vec::new(), Vec::new());
@@ -149,9 +152,7 @@ impl Emulator {
                 }
                 Err(mpsc::RecvTimeoutError::Disconnected) => break,
                 Err(mpsc::RecvTimeoutError::Timeout) => {
-                    qemu.kill()?;
-                    qemu.wait()?;
-                    bail!("the firmware still ran after {:?}; its log so far: {log:#?}", self.timeout);
+                    bail!("the firmware still ran after {:?}; its log so far: {log:#?}", self.timeout)
                 }
             }
             loop {
@@ -166,8 +167,19 @@ impl Emulator {
                 }
             }
         }
-        let exit_code = qemu.wait()?.code().context("a signal ended qemu-system-arm")?;
+        let exit_code = qemu.0.wait()?.code().context("a signal ended qemu-system-arm")?;
         Ok(Run { exit_code, log, raw })
+    }
+}
+
+/// A process that does not outlive its owner.
+struct Stopped(Child);
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        // Both fail if it has ended already, which is all that is wanted.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

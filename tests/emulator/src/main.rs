@@ -1,8 +1,6 @@
 //! Runs a firmware in QEMU, prints its defmt log as text and ends with its exit code.
 
-use std::path::PathBuf;
-use std::process::ExitCode;
-use std::time::Duration;
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::Parser;
 use vit_emulator::Emulator;
