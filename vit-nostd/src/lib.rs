@@ -1,4 +1,35 @@
 //! Vision Transformers on microcontrollers: no allocator, no interpreter, and the same bits as on the host.
+//!
+//! A model file, written by `vit-train`, is validated once and used where it lies:
+//!
+//! ```no_run
+//! use vit_nostd::{float::{Model, Scratch}, top_k, Image, ModelError, Nano};
+//!
+//! fn classify(file: &[u8], image: &Image<Nano>, scratch: &mut Scratch<Nano>) -> Result<usize, ModelError> {
+//!     let model = Model::<Nano>::from_bytes(file)?;
+//!     let [best] = top_k(&model.infer(image, scratch));
+//!     Ok(best.class)
+//! }
+//! ```
+//!
+//! - The dimensions are a type ([`Vit`], [`Nano`]), and so are all sizes: the memory an inference works in is
+//!   [`Scratch::BYTES`](float::Scratch::BYTES) and the stack, nothing else.
+//! - [`include_model!`] embeds a file into a firmware, aligned; one of another shape does not compile.
+//! - After [`Model::from_bytes`](float::Model::from_bytes) nothing can fail: `infer` returns logits, not a `Result`,
+//!   and contains no panic.
+//! - The [arithmetic](float) is specified operation by operation, and the same on every machine.
+//!
+//! | type | what it is |
+//! |---|---|
+//! | [`Vit`], [`Base`], [`Tiny`], [`Nano`] | the shape of a network |
+//! | [`float::Model`], [`float::Scratch`] | the float engine |
+//! | [`Observer`], [`Stage`] | looking on while a network runs |
+//! | [`model_file`] | the file format, its reader and its writer |
+//! | [`ModelError`] | what can be wrong with a file |
+//!
+//! # Features
+//!
+//! - `defmt` (off by default): `defmt::Format` on the public types.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 

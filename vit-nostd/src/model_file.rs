@@ -298,10 +298,11 @@ pub const fn overhead(metadata: &Metadata<'_>) -> usize {
 /// Writes a model of shape `S` to the front of `out` and returns how many bytes it has; `out` needs room for
 /// [`overhead`] bytes besides the weights.
 ///
-/// The same input gives the same bytes.
+/// The same input gives the same bytes. Neither the number nor the content of the weights is looked at.
 ///
 /// # Errors
-/// [`ModelError::BadField`] with what [`ModelFile::parse`] would refuse, or [`Field::Encoding`] if `out` is too small.
+/// [`ModelError::BadField`] with what [`ModelFile::parse`] would refuse in `metadata`, or [`Field::Encoding`] if `out`
+/// is too small.
 pub fn write<S: Shape>(
     kind: Kind,
     metadata: &Metadata<'_>,

@@ -1,0 +1,27 @@
+//! The least that a firmware needs to classify an image.
+#![no_std]
+#![no_main]
+
+use cortex_m_rt::entry;
+use firmware_example::exit; // and with it a panic handler and a log
+use vit_nostd::{
+    float::{Model, Scratch},
+    include_model, top_k, Image, Nano,
+};
+
+static MODEL: &[u8] = include_model!("../../models/nano.f32.vit", Nano, F32);
+
+#[entry]
+fn main() -> ! {
+    static mut SCRATCH: Scratch<Nano> = Scratch::new();
+    static mut IMAGE: Image<Nano> = [[0; 28]; 28];
+
+    let model = defmt::unwrap!(Model::<Nano>::from_bytes(MODEL)); // checks the file, once
+    for row in 4..24 {
+        IMAGE[row][13..15].fill(255); // here: from a camera, a touch screen, a sensor ...
+    }
+    let [best] = top_k(&model.infer(IMAGE, SCRATCH)); // cannot fail
+    let label = model.metadata().labels().nth(best.class).unwrap_or_default();
+    defmt::info!("this is a {=str}", label);
+    exit(0)
+}

@@ -1,0 +1,292 @@
+//! The program from outside: what a user types, sees and gets.
+
+use serde_json::Value;
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+    sync::OnceLock,
+};
+use tempfile::TempDir;
+use vit_train::data::synthetic;
+
+/// The program, built as these tests are.
+fn program() -> Command {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    let program = PROGRAM.get_or_init(|| {
+        // target/<profile>/deps/<this test>
+        let profile = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().to_owned();
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--quiet", "--package", "vit-train", "--bin", "vit-train"]);
+        if profile.ends_with("release") {
+            build.arg("--release");
+        }
+        assert!(build.status().unwrap().success());
+        profile.join("vit-train").with_extension(std::env::consts::EXE_EXTENSION)
+    });
+    let mut command = Command::new(program);
+    command.env_remove("MNIST_DIR");
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    program().args(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// Runs the program, which must succeed, and gives what it printed.
+fn succeed(arguments: &[&str]) -> String {
+    let output = run(arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+fn json(arguments: &[&str]) -> Value {
+    serde_json::from_str(&succeed(arguments)).unwrap()
+}
+
+/// Runs the program, which must refuse with exit code 2 and one line that contains all of `words`.
+fn refuse(arguments: &[&str], words: &[&str]) {
+    let output = run(arguments);
+    let error = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {error}");
+    let lines: Vec<&str> = error.lines().filter(|line| line.starts_with("error: ")).collect();
+    assert_eq!(lines.len(), 1, "{arguments:?}: {error}");
+    for word in words {
+        assert!(lines[0].contains(word), "{arguments:?}: no {word:?} in {error}");
+    }
+    assert!(!error.contains("panicked"), "{error}");
+}
+
+/// Four files in MNIST's format, with digits of our own.
+struct Digits {
+    folder: TempDir,
+}
+
+impl Digits {
+    fn new(train: usize, test: usize) -> Self {
+        let digits = Self { folder: tempfile::tempdir().unwrap() };
+        for (part, count, seed) in [("train", train, 1), ("t10k", test, 2)] {
+            let data = synthetic::dataset(count, seed);
+            let header = |magic: u32, dims: &[usize]| {
+                let dims = dims.iter().map(|&dim| dim as u32);
+                std::iter::once(magic).chain(dims).flat_map(u32::to_be_bytes).collect::<Vec<u8>>()
+            };
+            let images = [header(0x803, &[count, 28, 28]), data.images().to_vec()].concat();
+            let labels = [header(0x801, &[count]), data.labels().to_vec()].concat();
+            digits.write(&format!("{part}-images-idx3-ubyte"), &images);
+            digits.write(&format!("{part}-labels-idx1-ubyte"), &labels);
+        }
+        digits
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) {
+        fs::write(self.folder.path().join(name), bytes).unwrap();
+    }
+
+    fn edit(&self, name: &str, edit: impl FnOnce(&mut Vec<u8>)) {
+        let mut bytes = fs::read(self.folder.path().join(name)).unwrap();
+        edit(&mut bytes);
+        self.write(name, &bytes);
+    }
+
+    fn path(&self) -> &str {
+        self.folder.path().to_str().unwrap()
+    }
+}
+
+/// Trains for a moment on `digits` and gives the folder of the results.
+fn train(digits: &Digits, preset: &str, seed: &str) -> TempDir {
+    let out = tempfile::tempdir().unwrap();
+    let arguments = ["--preset", preset, "--epochs", "2", "--batch-size", "32", "--seed", seed];
+    succeed(&[&arguments[..], &["--data", digits.path(), "--out", out.path().to_str().unwrap()]].concat());
+    out
+}
+
+fn file<'a>(folder: &'a TempDir, name: &str) -> String {
+    folder.path().join(name).to_str().unwrap().to_owned()
+}
+
+fn entries(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_run_leaves_results_that_agree() {
+    let digits = Digits::new(200, 60);
+    let run = train(&digits, "nano", "7");
+    let names = ["checkpoint.safetensors", "model.f32.vit", "report.json", "report.md"];
+    assert_eq!(entries(run.path()), names);
+
+    let report: Value = serde_json::from_slice(&fs::read(file(&run, "report.json")).unwrap()).unwrap();
+    assert_eq!(report["preset"], "nano");
+    assert_eq!(report["params"], 79_690);
+    assert_eq!(report["seed"], 7);
+    assert_eq!(report["epochs"].as_array().unwrap().len(), 2);
+    assert_eq!(report["verify"]["images"], 60);
+    assert_eq!(report["verify"]["exact_images"], 60);
+    assert_eq!(report["verify"]["argmax_disagreements"], 0);
+    assert_eq!(report["verify"]["exact_mismatches"], 0);
+    assert!(report["timing"]["total_train_seconds"].as_f64().unwrap() > 0.0);
+    let accuracy = report["test"]["f32"]["acc"].as_f64().unwrap();
+    let markdown = fs::read_to_string(file(&run, "report.md")).unwrap();
+    assert!(markdown.contains(&format!("accuracy **{accuracy:.2} %**")), "{markdown}");
+    assert_eq!(markdown.lines().filter(|line| line.starts_with("| 1") || line.starts_with("| 2")).count(), 2);
+
+    // The checkpoint and the model file have that accuracy, and say so.
+    for name in ["checkpoint.safetensors", "model.f32.vit"] {
+        let path = file(&run, name);
+        let evaluation = json(&["eval", &path, "--data", digits.path(), "--json"]);
+        assert_eq!(evaluation["acc"].as_f64(), Some(accuracy), "{name}");
+        assert_eq!(evaluation["images"], 60);
+    }
+    let inspection = json(&["inspect", &file(&run, "model.f32.vit"), "--json"]);
+    assert_eq!(inspection["preset"], "nano");
+    assert_eq!(inspection["kind"], "f32");
+    assert_eq!(inspection["seed"], 7);
+    assert!((inspection["test_accuracy"].as_f64().unwrap() - accuracy).abs() < 1e-4);
+    assert_eq!(inspection["file_bytes"], fs::metadata(file(&run, "model.f32.vit")).unwrap().len());
+    let inspection = json(&["inspect", &file(&run, "checkpoint.safetensors"), "--json"]);
+    assert_eq!(inspection["preset"], "nano");
+    assert_eq!(inspection["tensors"].as_array().unwrap().len(), 4 + 4 * 12 + 4);
+
+    let folder = run.path().to_str().unwrap();
+    let verification = json(&["verify", folder, "--data", digits.path(), "--json", "--exact-images", "3"]);
+    assert_eq!(verification["exact_images"], 3);
+
+    // What it was trained to is where the next run begins: the first loss is lower than a fresh network's.
+    let out = tempfile::tempdir().unwrap();
+    let checkpoint = file(&run, "checkpoint.safetensors");
+    let arguments =
+        ["--preset", "nano", "--epochs", "1", "--init", &checkpoint, "--data", digits.path(), "--out"];
+    succeed(&[&arguments[..], &[out.path().to_str().unwrap()]].concat());
+    let next: Value = serde_json::from_slice(&fs::read(file(&out, "report.json")).unwrap()).unwrap();
+    let loss = |report: &Value, epoch: usize| report["epochs"][epoch]["train_loss"].as_f64().unwrap();
+    assert!(loss(&next, 0) < loss(&report, 0), "{} {}", loss(&next, 0), loss(&report, 0));
+}
+
+#[test]
+fn verify_tells_models_apart() {
+    let digits = Digits::new(100, 20);
+    let (run, other) = (train(&digits, "nano", "1"), train(&digits, "nano", "2"));
+    fs::copy(file(&other, "model.f32.vit"), file(&run, "model.f32.vit")).unwrap();
+    let output = self::run(&["verify", run.path().to_str().unwrap(), "--data", digits.path()]);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("FAIL"));
+
+    // Of another preset: the checkpoint does not fit the model file.
+    let tiny = train(&Digits::new(40, 10), "tiny", "1");
+    fs::copy(file(&tiny, "model.f32.vit"), file(&run, "model.f32.vit")).unwrap();
+    refuse(
+        &["verify", run.path().to_str().unwrap(), "--data", digits.path()],
+        &["does not fit tiny", "cls_token"],
+    );
+    let checkpoint = file(&run, "checkpoint.safetensors");
+    refuse(&["--preset", "tiny", "--init", &checkpoint], &["does not fit tiny", "[1, 1, 48]", "[1, 1, 64]"]);
+
+    // Damaged.
+    let path = file(&run, "model.f32.vit");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[5000] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    refuse(&["eval", &path, "--data", digits.path()], &["model.f32.vit", "damaged"]);
+    fs::write(&path, &bytes[..5000]).unwrap();
+    refuse(&["inspect", &path], &["truncated"]);
+    fs::write(&path, "not a model file, but text of more than 32 characters").unwrap();
+    refuse(&["eval", &path, "--data", digits.path()], &["not a model file"]);
+    fs::write(&checkpoint, &bytes[..100]).unwrap();
+    refuse(&["inspect", &checkpoint], &["not a usable checkpoint"]);
+}
+
+#[test]
+fn bad_data_is_refused_and_nothing_is_written() {
+    let out = tempfile::tempdir().unwrap();
+    let out = out.path().join("run");
+    let refuse = |data: &str, words: &[&str]| {
+        let arguments = ["--preset", "nano", "--epochs", "1", "--data", data, "--out", out.to_str().unwrap()];
+        refuse(&arguments, words);
+        assert!(!out.exists());
+    };
+    refuse("/no/such/folder", &["/no/such/folder"]);
+
+    let digits = Digits::new(20, 10);
+    digits.edit("train-images-idx3-ubyte", |bytes| bytes[3] = 1);
+    refuse(digits.path(), &["train-images-idx3-ubyte"]);
+
+    let digits = Digits::new(20, 10);
+    digits.edit("train-labels-idx1-ubyte", |bytes| bytes[8 + 5] = 12);
+    refuse(digits.path(), &["label", "12", "5"]);
+
+    let digits = Digits::new(20, 10);
+    let images = fs::read(digits.folder.path().join("t10k-images-idx3-ubyte")).unwrap();
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(&images).unwrap();
+    let gzip = gzip.finish().unwrap();
+    fs::remove_file(digits.folder.path().join("t10k-images-idx3-ubyte")).unwrap();
+    digits.write("t10k-images-idx3-ubyte.gz", &gzip[..gzip.len() / 2]);
+    refuse(digits.path(), &["t10k-images-idx3-ubyte.gz"]);
+}
+
+#[test]
+fn bad_settings_are_refused() {
+    for (arguments, words) in [
+        (["--epochs", "0"], ["--epochs", "at least 1"]),
+        (["--lr", "nan"], ["--lr", "above 0"]),
+        (["--lr", "-1"], ["--lr", "unexpected"]),
+        (["--lr", "inf"], ["--lr", "above 0"]),
+        (["--dropout", "1"], ["--dropout", "below 1"]),
+        (["--batch-size", "0"], ["--batch-size", "at least 1"]),
+        (["--preset", "huge"], ["--preset", "huge"]),
+        (["--threads", "0"], ["--threads", "at least 1"]),
+        (["--limit", "3"], ["--limit", "at least 10"]),
+    ] {
+        let output = run(&arguments);
+        let error = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {error}");
+        assert!(words.iter().any(|word| error.contains(word)), "{arguments:?}: {error}");
+        assert!(!error.contains("panicked"), "{error}");
+    }
+    let digits = Digits::new(20, 10);
+    let blocked = file(&digits.folder, "train-labels-idx1-ubyte") + "/run";
+    let arguments = ["--preset", "nano", "--epochs", "1", "--data", digits.path(), "--out", &blocked];
+    refuse(&arguments, &["train-labels-idx1-ubyte/run"]);
+    refuse(&["eval", "/no/such/model.vit"], &["/no/such/model.vit"]);
+}
+
+#[test]
+fn works_without_mnist_and_says_so() {
+    // An empty folder as the working directory has no data/mnist, and a proxy that refuses stands for no network.
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = program();
+    command
+        .current_dir(&folder)
+        .env("HTTPS_PROXY", "http://127.0.0.1:9")
+        .env("https_proxy", "http://127.0.0.1:9");
+    let arguments = ["--preset", "nano", "--epochs", "1", "--limit", "100"];
+    let output = command.args(arguments).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("NOTE: Using the built-in, machine-made digits"));
+    assert!(text(&output.stdout).contains("about the built-in, machine-made digits, not about MNIST"));
+    let run = folder.path().join("runs/nano");
+    assert_eq!(entries(folder.path()), ["runs"]);
+    assert!(fs::read_to_string(run.join("report.md")).unwrap().contains("not on real handwriting"));
+    let report: Value = serde_json::from_slice(&fs::read(run.join("report.json")).unwrap()).unwrap();
+    assert_eq!((&report["dataset"], &report["synthetic"]), (&"synthetic".into(), &true.into()));
+}
+
+#[test]
+fn help_names_every_command() {
+    let help = succeed(&["--help"]);
+    for word in ["train", "eval", "verify", "inspect", "--preset", "--epochs", "--data", "Examples:"] {
+        assert!(help.contains(word), "{help}");
+    }
+}

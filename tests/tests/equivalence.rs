@@ -1,0 +1,111 @@
+//! dfdx and vit-nostd on the host: the same network, on models and images that are made here, and on MNIST where
+//! the environment variable `MNIST_DIR` names its folder.
+
+use std::path::Path;
+use vit_nostd::{model_file::Normalization, Base, Nano, Tiny, Vit};
+use vit_train::{
+    checkpoint::{Checkpoint, Description},
+    data::{self, synthetic, Augmentation, Format, Source, Splits},
+    export::float_model,
+    files::ModelBytes,
+    inference::{nostd_logits, Score},
+    model::Network,
+    parameters::Parameters,
+    train::{train, Outputs, Progress, Recipe},
+    verify::{verify, Verification},
+};
+
+/// A network with random weights that are as large as those of a trained one.
+fn random<S: Network>(seed: u64) -> (Parameters, ModelBytes) {
+    let mut parameters = Parameters::init::<S>(seed);
+    let noise = Parameters::init::<S>(seed + 1).values;
+    parameters
+        .values
+        .iter_mut()
+        .zip(noise.iter().rev())
+        .for_each(|(value, noise)| *value = 2.0 * *value + 0.5 * noise);
+    let description = Description {
+        dataset: "none".to_owned(),
+        seed,
+        normalization: Normalization { mean: 0.1307, std: 0.3081 },
+        labels: (0..S::CLASSES).map(|class| format!("class {class}")).collect(),
+        test_accuracy: None,
+    };
+    let checkpoint = Checkpoint { parameters, description: Some(description) };
+    let file = float_model::<S>(&checkpoint, Path::new("random.vit")).unwrap();
+    (checkpoint.parameters, file)
+}
+
+fn compare<S: Network>(seed: u64, images: usize, exact: usize) -> Verification {
+    let (parameters, file) = random::<S>(seed);
+    verify::<S>(&parameters, &file, &synthetic::dataset(images, seed), exact).unwrap()
+}
+
+#[test]
+fn every_preset_agrees() {
+    for verification in [compare::<Nano>(1, 200, 50), compare::<Tiny>(2, 50, 5), compare::<Base>(3, 30, 3)] {
+        assert!(verification.passed(), "{verification:?}");
+        assert!(
+            verification.dfdx_vs_nostd_f32_max_abs > 0.0,
+            "two orders of summation never give the same bits"
+        );
+    }
+}
+
+#[test]
+fn odd_shapes_agree() {
+    type OneHead = Vit<28, 14, 5, 9, 1, 9, 7, 1, 10>;
+    type ManyHeads = Vit<28, 4, 50, 24, 8, 3, 17, 3, 10>;
+    for verification in [compare::<OneHead>(4, 50, 50), compare::<ManyHeads>(5, 30, 10)] {
+        assert!(verification.passed(), "{verification:?}");
+    }
+}
+
+#[test]
+fn another_network_is_noticed() {
+    let (parameters, _) = random::<Nano>(6);
+    let (_, file) = random::<Nano>(7);
+    let verification = verify::<Nano>(&parameters, &file, &synthetic::dataset(20, 1), 5).unwrap();
+    assert!(!verification.passed());
+    assert!(verification.dfdx_vs_nostd_f32_max_abs > 1e-2 && verification.argmax_disagreements > 0);
+}
+
+struct Silent;
+
+impl Progress for Silent {
+    fn step(&mut self, _: usize, _: usize, _: usize, _: usize, _: f64) {}
+    fn epoch(&mut self, _: &vit_train::report::Epoch, _: usize, _: bool) {}
+    fn stage(&mut self, _: &str) {}
+}
+
+/// Trains `nano` on the built-in digits alone; where there is MNIST, the network recognises half of it at least.
+#[test]
+fn built_in_digits_teach_real_ones() {
+    let format = Format { side: 28, classes: 10 };
+    let digits: Splits = data::load(&Source::Synthetic, format).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let outputs = Outputs::create(folder.path()).unwrap();
+    let augmentation = Augmentation::NONE; // the digits are varied enough for so few epochs
+    let recipe =
+        Recipe { epochs: 2, lr: 2e-3, dropout: 0.0, batch_size: 32, augmentation, ..Recipe::default() };
+    let report = train::<Nano>(&recipe, &digits, None, &outputs, &mut Silent).unwrap();
+    let accuracy = report.test.unwrap().f32.acc;
+    println!("trained on built-in digits: {accuracy:.2} % of them");
+    assert!(accuracy >= 80.0, "{accuracy}");
+    assert!(report.verify.unwrap().passed());
+
+    if std::env::var_os("MNIST_DIR").is_some() {
+        let mnist = data::load(&Source::Mnist, format).unwrap();
+        let file = ModelBytes::read(&Outputs::float_model(folder.path())).unwrap();
+        let model = vit_nostd::float::Model::<Nano>::from_bytes(&file).unwrap();
+        let logits = nostd_logits(&model, &mnist.test, mnist.test.len());
+        let score = Score::new(&logits, mnist.test.labels().iter().copied());
+        println!("trained on built-in digits: {:.2} % of MNIST's test images", score.acc);
+        assert!(score.acc >= 50.0, "{score:?}");
+        let checkpoint = Checkpoint::load(&Outputs::checkpoint(folder.path())).unwrap();
+        let verification = verify::<Nano>(&checkpoint.parameters, &file, &mnist.test, 100).unwrap();
+        assert!(verification.passed(), "{verification:?}");
+    } else {
+        println!("MNIST_DIR is not set: nothing was compared on MNIST");
+    }
+}
