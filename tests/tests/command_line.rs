@@ -107,7 +107,7 @@ fn train(digits: &Digits, preset: &str, seed: &str) -> TempDir {
     out
 }
 
-fn file<'a>(folder: &'a TempDir, name: &str) -> String {
+fn file(folder: &TempDir, name: &str) -> String {
     folder.path().join(name).to_str().unwrap().to_owned()
 }
 
