@@ -35,6 +35,7 @@
 
 pub mod error;
 pub mod float;
+pub mod int8;
 pub mod model_file;
 mod observer;
 mod prediction;

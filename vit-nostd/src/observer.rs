@@ -47,6 +47,12 @@ pub struct Station {
 pub enum Values<'a> {
     /// Of the float engine.
     F32(&'a [f32]),
+    /// Activations of the integer engine.
+    I8(&'a [i8]),
+    /// The residual stream of the integer engine.
+    I16(&'a [i16]),
+    /// The logits of the integer engine.
+    I32(&'a [i32]),
 }
 
 /// Is called after each stage of an inference: to measure time, to compare intermediate values, to feed a watchdog.

@@ -1,0 +1,89 @@
+//! The one rounding of the integer engine.
+
+/// What [`requantize`] multiplies and shifts by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scale {
+    /// 0 to [`Scale::MAX_MULTIPLIER`].
+    pub multiplier: u16,
+    /// [`Scale::MIN_SHIFT`] to [`Scale::MAX_SHIFT`].
+    pub shift: u8,
+}
+
+impl Scale {
+    /// Fits the 16-bit operand of a signed multiplication.
+    pub const MAX_MULTIPLIER: u16 = 32767;
+    /// Below it, the result would not fit 32 bits.
+    pub const MIN_SHIFT: u8 = 17;
+    /// Above it, every result would be 0.
+    pub const MAX_SHIFT: u8 = 46;
+
+    /// Whether multiplier and shift are within their bounds.
+    pub fn is_valid(self) -> bool {
+        self.multiplier <= Self::MAX_MULTIPLIER && (Self::MIN_SHIFT..=Self::MAX_SHIFT).contains(&self.shift)
+    }
+}
+
+/// `(a * m + 2^(s-1)) >> s`: `a` times `m / 2^s`, rounded to nearest, halves up.
+///
+/// The result fits, because |a| <= 2^31, m < 2^15 and s >= 17.
+#[inline]
+pub fn requantize(a: i32, Scale { multiplier, shift }: Scale) -> i32 {
+    ((i64::from(a) * i64::from(multiplier) + (1 << (shift - 1))) >> shift) as i32
+}
+
+/// Clamped to -128..127.
+#[inline]
+pub fn sat8(a: i32) -> i8 {
+    a.clamp(i32::from(i8::MIN), i32::from(i8::MAX)) as i8
+}
+
+/// Clamped to -32768..32767.
+#[inline]
+pub fn sat16(a: i32) -> i16 {
+    a.clamp(i32::from(i16::MIN), i32::from(i16::MAX)) as i16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounds_once_halves_up() {
+        let half = Scale { multiplier: 1 << 14, shift: 17 }; // 1/8
+        let cases = [
+            (0, 0),
+            (3, 0),
+            (4, 1),
+            (5, 1),
+            (11, 1),
+            (12, 2),
+            (-3, 0),
+            (-4, 0),
+            (-5, -1),
+            (-12, -1),
+            (-13, -2),
+        ];
+        for (a, expected) in cases {
+            assert_eq!(requantize(a, half), expected, "{a}");
+        }
+    }
+
+    #[test]
+    fn is_its_formula_for_all_extremes() {
+        for a in [i32::MIN, i32::MIN + 1, -1, 0, 1, i32::MAX] {
+            for multiplier in [0, 1, 16384, 32767] {
+                for shift in Scale::MIN_SHIFT..=Scale::MAX_SHIFT {
+                    let exact =
+                        (i128::from(a) * i128::from(multiplier) + (1 << (shift - 1))).div_euclid(1 << shift);
+                    assert_eq!(i128::from(requantize(a, Scale { multiplier, shift })), exact);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn saturates() {
+        assert_eq!([128, -129, 5].map(sat8), [127, -128, 5]);
+        assert_eq!([32768, -32769, 5].map(sat16), [32767, -32768, 5]);
+    }
+}

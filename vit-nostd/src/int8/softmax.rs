@@ -1,0 +1,54 @@
+//! Softmax in integers.
+
+use super::requantize::{requantize, Scale};
+use core::num::NonZeroU32;
+
+/// Entry `i` is the exponential of `-i` steps; entry 0 is [`EXP_ONE`].
+pub type ExpTable = [u16; 256];
+
+/// What stands for 1 in an [`ExpTable`].
+pub const EXP_ONE: u16 = 32767;
+
+/// A probability of 1, before it is clamped to 255.
+const SHIFT: u8 = 22;
+
+/// Turns `scores` into probabilities of 0 to 255 in place; see NUMERICS.md.
+#[inline]
+pub fn softmax(scores: &mut [i32], scale: Scale, table: &ExpTable) {
+    let max = scores.iter().copied().fold(i32::MIN, i32::max);
+    let mut sum = 0;
+    for score in scores.iter_mut() {
+        let index = requantize(max - *score, scale).clamp(0, 255) as u8;
+        let weight = table[usize::from(index)];
+        *score = i32::from(weight);
+        sum += u32::from(weight);
+    }
+    let quotient = NonZeroU32::new(sum).map_or(0, |sum| (1 << 30) / sum);
+    let multiplier = quotient.min(u32::from(Scale::MAX_MULTIPLIER)) as u16;
+    let normalize = Scale { multiplier, shift: SHIFT };
+    scores.iter_mut().for_each(|score| *score = requantize(*score, normalize).min(255));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Steps of 1/16.
+    fn table() -> ExpTable {
+        core::array::from_fn(|i| (f64::from(EXP_ONE) * (-(i as f64) / 16.0).exp()).round() as u16)
+    }
+
+    #[test]
+    fn probabilities_by_hand() {
+        let scale = Scale { multiplier: 16384, shift: 17 }; // 8 scores a step, 128 scores a unit
+        let mut scores = [1000];
+        softmax(&mut scores, scale, &table());
+        assert_eq!(scores, [255], "256 is clamped");
+        let mut scores = [7, 7];
+        softmax(&mut scores, scale, &table());
+        assert_eq!(scores, [128, 128]);
+        let mut scores = [0, 128, -100_000];
+        softmax(&mut scores, scale, &table());
+        assert_eq!(scores, [69, 187, 0]); // 256 / (1 + e) = 68.8
+    }
+}

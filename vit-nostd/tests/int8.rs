@@ -1,0 +1,405 @@
+//! The integer engine against NUMERICS.md, written down once more as plainly as it stands there.
+
+use vit_nostd::{
+    int8::{
+        requantize::Scale,
+        weights::{Weights, WeightsMut},
+        Model, Scratch,
+    },
+    model_file::{self, Aligned, Kind, Metadata, Normalization, Provenance},
+    Field, Image, ModelError, Nano, Shape, Station, Tiny, Values, Vit,
+};
+
+/// Numbers that look random (a multiplicative congruential generator of 64 bits).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % n
+    }
+
+    /// From -limit to limit; every fourth time one of the ends.
+    fn within(&mut self, limit: i64) -> i64 {
+        match self.below(8) {
+            0 => limit,
+            1 => -limit,
+            _ => self.below(2 * limit as u64 + 1) as i64 - limit,
+        }
+    }
+}
+
+/// How hostile the numbers of a random model are.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Mood {
+    /// Scales that keep activations within their range, as a quantizer chooses them.
+    Calm,
+    /// Scales that saturate, biases up to their bound.
+    Wild,
+}
+
+/// Fills the weights of a model of shape `S`.
+fn random_weights<S: Shape>(random: &mut Random, mood: Mood, bytes: &mut [u8]) {
+    let mut weights = WeightsMut::<S>::from_bytes(bytes).unwrap();
+    fn bias(random: &mut Random, mood: Mood) -> i32 {
+        random.within(if mood == Mood::Calm { 3000 } else { (1 << 30) - 1 }) as i32
+    }
+    /// A shift for results of about 40 where sums are of about `terms * 2000`.
+    fn shift(random: &mut Random, mood: Mood, terms: usize, wide: bool) -> u8 {
+        if mood == Mood::Wild {
+            return 17 + random.below(30) as u8;
+        }
+        let sum = (terms as f64).sqrt() * 3000.0;
+        (15.0 + (sum / if wide { 1500.0 } else { 40.0 }).log2().round()).max(17.0) as u8
+    }
+    fn norm(random: &mut Random, mood: Mood, out: &mut [u32; 5]) {
+        let epsilon: u64 = if mood == Mood::Calm { 1 << 13 } else { 1024 << random.below(34) };
+        let numerator = (1u64 << 39) + random.below(1 << 31) * 256;
+        let shift = if mood == Mood::Calm { 43 } else { 37 + random.below(10) as u32 };
+        *out = [epsilon as u32, (epsilon >> 32) as u32, numerator as u32, (numerator >> 32) as u32, shift];
+    }
+    macro_rules! layer {
+        ($part:expr, $terms:expr, $wide:expr, $bias:ident, $multiplier:ident, $shift:ident) => {{
+            $part.$bias.as_mut().iter_mut().for_each(|b| *b = bias(random, mood));
+            $part.$multiplier.as_mut().iter_mut().for_each(|m| *m = 16384 + random.below(16384) as u16);
+            $part.$shift.as_mut().iter_mut().for_each(|s| *s = shift(random, mood, $terms, $wide));
+        }};
+    }
+    macro_rules! weight {
+        ($tensor:expr) => {
+            $tensor
+                .as_mut()
+                .iter_mut()
+                .flat_map(|row| row.as_mut())
+                .for_each(|w| *w = random.within(127) as i8)
+        };
+    }
+
+    let embedding = &mut weights.embedding;
+    for (i, entry) in embedding.exp_table.iter_mut().enumerate() {
+        *entry = (32767.0 * (-(i as f64) / 24.0).exp()).round() as u16;
+    }
+    layer!(embedding, S::PATCH * S::PATCH, true, patch_bias, patch_multiplier, patch_shift);
+    let positions = embedding.positions.as_mut().iter_mut().flat_map(|row| row.as_mut());
+    positions.for_each(|p| *p = random.within(if mood == Mood::Calm { 2000 } else { 32767 }) as i16);
+    for row in weights.patch_weight.chunks_exact_mut(Weights::<S>::PATCH_ROW) {
+        row[..S::PATCH * S::PATCH].iter_mut().for_each(|w| *w = random.within(127) as i8);
+    }
+    for block in weights.blocks() {
+        norm(random, mood, block.norm1);
+        norm(random, mood, block.norm2);
+        *block.score_scale = [
+            16384 + random.below(16384) as u32,
+            if mood == Mood::Calm { 21 } else { 17 + random.below(8) as u32 },
+        ];
+        *block.context_scale = [
+            16384 + random.below(16384) as u32,
+            if mood == Mood::Calm { 22 } else { 17 + random.below(8) as u32 },
+        ];
+        layer!(block, S::EMBED, false, query_bias, query_multiplier, query_shift);
+        layer!(block, S::EMBED, false, key_bias, key_multiplier, key_shift);
+        layer!(block, S::EMBED, false, value_bias, value_multiplier, value_shift);
+        layer!(block, S::EMBED, true, proj_bias, proj_multiplier, proj_shift);
+        layer!(block, S::EMBED, false, hidden_bias, hidden_multiplier, hidden_shift);
+        layer!(block, S::HIDDEN, true, mlp_bias, mlp_multiplier, mlp_shift);
+        block.gelu_table.iter_mut().for_each(|g| *g = random.within(127) as i8);
+        weight!(block.query_weight);
+        weight!(block.key_weight);
+        weight!(block.value_weight);
+        weight!(block.proj_weight);
+        weight!(block.hidden_weight);
+        weight!(block.mlp_weight);
+    }
+    let head = &mut weights.head;
+    norm(random, mood, head.norm);
+    *head.logit_scale = 1e-3;
+    head.head_bias.as_mut().iter_mut().for_each(|b| *b = bias(random, mood));
+    weight!(head.head_weight);
+}
+
+/// A model file in memory that is aligned.
+struct File {
+    words: Vec<Aligned<[u8; 16]>>,
+    len: usize,
+}
+
+impl File {
+    fn new<S: Shape>(weights: &[u8]) -> Self {
+        let labels = vec!["x"; S::CLASSES].join("\n");
+        let provenance = Provenance { dataset: "none", seed: 0, test_accuracy: None, tool: "test" };
+        let metadata = Metadata::new(Normalization { mean: 0.0, std: 1.0 }, &labels, provenance);
+        let mut bytes = vec![0; weights.len() + model_file::overhead(&metadata)];
+        let len = model_file::write::<S>(Kind::Int8, &metadata, weights, &mut bytes).unwrap();
+        bytes.resize(len.next_multiple_of(16), 0);
+        let words = bytes.chunks_exact(16).map(|word| Aligned(word.try_into().unwrap())).collect();
+        Self { words, len }
+    }
+
+    /// The bytes, through a copy into an aligned part of a longer vector.
+    fn with_bytes<R>(&self, then: impl FnOnce(&[u8]) -> R) -> R {
+        let mut copy = vec![0; self.words.len() * 16 + 16];
+        let start = copy.as_ptr().align_offset(16);
+        for (word, out) in self.words.iter().zip(copy[start..].chunks_exact_mut(16)) {
+            out.copy_from_slice(&word.0);
+        }
+        then(&copy[start..start + self.len])
+    }
+}
+
+fn aligned_weights<R>(len: usize, then: impl FnOnce(&mut [u8]) -> R) -> R {
+    let mut words = vec![0u32; len.div_ceil(4)];
+    then(&mut bytemuck::cast_slice_mut(&mut words)[..len])
+}
+
+// ---- NUMERICS.md ----
+
+fn requantize(a: i128, m: i128, s: i128) -> i128 {
+    assert!(a.abs() <= 1 << 31 && (0..=32767).contains(&m) && (17..=46).contains(&s), "{a} {m} {s}");
+    (a * m + (1 << (s - 1))).div_euclid(1 << s)
+}
+
+fn sat(bits: u32, x: i128) -> i128 {
+    x.clamp(-(1 << (bits - 1)), (1 << (bits - 1)) - 1)
+}
+
+fn layer_norm(x: &[i128], &[e0, e1, n0, n1, shift]: &[u32; 5]) -> Vec<i128> {
+    let (epsilon, numerator) =
+        (i128::from(e0) + (i128::from(e1) << 32), i128::from(n0) + (i128::from(n1) << 32));
+    let d = x.len() as i128;
+    let (sum, square) = (x.iter().sum::<i128>(), x.iter().map(|x| x * x).sum::<i128>());
+    let v = d * square - sum * sum + epsilon;
+    assert!((1024..1 << 52).contains(&v));
+    let mut e = 0;
+    while v * 4i128.pow(e + 1) < 1 << 52 {
+        e += 1;
+    }
+    let (mut low, mut high) = (0, 1 << 27); // isqrt by bisection
+    while low + 1 < high {
+        let middle = (low + high) / 2;
+        if middle * middle <= v * 4i128.pow(e) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    assert!((1 << 25..1 << 26).contains(&low));
+    let r = (numerator / low).min(32767);
+    x.iter().map(|x| sat(8, requantize(256 * (d * x - sum), r, i128::from(shift) - i128::from(e)))).collect()
+}
+
+struct Layer {
+    rows: Vec<Vec<i128>>,
+    bias: Vec<i128>,
+    scale: Vec<(i128, i128)>,
+}
+
+impl Layer {
+    fn new<W: AsRef<[R]>, R: AsRef<[i8]>>(
+        weight: &W,
+        bias: &impl AsRef<[i32]>,
+        m: &impl AsRef<[u16]>,
+        s: &impl AsRef<[u8]>,
+    ) -> Self {
+        let wide = |row: &R| row.as_ref().iter().map(|&w| w.into()).collect();
+        Self {
+            rows: weight.as_ref().iter().map(wide).collect(),
+            bias: bias.as_ref().iter().map(|&b| b.into()).collect(),
+            scale: m.as_ref().iter().zip(s.as_ref()).map(|(&m, &s)| (m.into(), s.into())).collect(),
+        }
+    }
+
+    fn run(&self, x: &[i128]) -> Vec<i128> {
+        let dot = |row: &[i128]| x.iter().zip(row).map(|(x, w)| x * w).sum::<i128>();
+        let sums = self.rows.iter().zip(&self.bias).map(|(row, bias)| bias + dot(row));
+        sums.zip(&self.scale).map(|(sum, &(m, s))| requantize(sum, m, s)).collect()
+    }
+
+    fn run8(&self, x: &[i128]) -> Vec<i128> {
+        self.run(x).into_iter().map(|y| sat(8, y)).collect()
+    }
+}
+
+fn plain<S: Shape>(weights: &Weights<'_, S>, image: &[u8]) -> Vec<i32> {
+    let embedding = &weights.embedding;
+    let patch_rows: Vec<&[i8]> = weights.patch_weight.chunks(Weights::<S>::PATCH_ROW).collect();
+    let patch =
+        Layer::new(&patch_rows, embedding.patch_bias, embedding.patch_multiplier, embedding.patch_shift);
+    let mut x: Vec<Vec<i128>> = Vec::new();
+    for (t, position) in embedding.positions.as_ref().iter().enumerate() {
+        let mut row: Vec<i128> = position.as_ref().iter().map(|&p| p.into()).collect();
+        if t > 0 {
+            let (top, left) = ((t - 1) / S::GRID * S::PATCH, (t - 1) % S::GRID * S::PATCH);
+            let pixels = (0..S::PATCH * S::PATCH)
+                .map(|k| i128::from(image[(top + k / S::PATCH) * S::IMAGE + left + k % S::PATCH]) - 128);
+            let embedded = patch.run(&pixels.collect::<Vec<_>>());
+            row.iter_mut().zip(embedded).for_each(|(x, a)| *x = sat(16, a + *x));
+        }
+        x.push(row);
+    }
+    for block in weights.blocks() {
+        let scale = |pair: &[u32; 2]| (i128::from(pair[0]), i128::from(pair[1]));
+        let query =
+            Layer::new(block.query_weight, block.query_bias, block.query_multiplier, block.query_shift);
+        let key = Layer::new(block.key_weight, block.key_bias, block.key_multiplier, block.key_shift);
+        let value =
+            Layer::new(block.value_weight, block.value_bias, block.value_multiplier, block.value_shift);
+        let proj = Layer::new(block.proj_weight, block.proj_bias, block.proj_multiplier, block.proj_shift);
+        let hidden =
+            Layer::new(block.hidden_weight, block.hidden_bias, block.hidden_multiplier, block.hidden_shift);
+        let out = Layer::new(block.mlp_weight, block.mlp_bias, block.mlp_multiplier, block.mlp_shift);
+
+        let n: Vec<Vec<i128>> = x.iter().map(|x| layer_norm(x, block.norm1)).collect();
+        let q: Vec<_> = n.iter().map(|n| query.run8(n)).collect();
+        let k: Vec<_> = n.iter().map(|n| key.run8(n)).collect();
+        let v: Vec<_> = n.iter().map(|n| value.run8(n)).collect();
+        for t in 0..S::TOKENS {
+            let mut o = Vec::new();
+            for h in 0..S::HEADS {
+                let c = h * S::HEAD_DIM..(h + 1) * S::HEAD_DIM;
+                let s: Vec<i128> = k.iter().map(|k| c.clone().map(|c| q[t][c] * k[c]).sum()).collect();
+                let max = s.iter().max().unwrap();
+                let (m, shift) = scale(block.score_scale);
+                let w: Vec<i128> = s
+                    .iter()
+                    .map(|s| embedding.exp_table[requantize(max - s, m, shift).min(255) as usize].into())
+                    .collect();
+                let r = ((1i128 << 30) / w.iter().sum::<i128>()).min(32767);
+                let p: Vec<i128> = w.iter().map(|&w| requantize(w, r, 22).min(255)).collect();
+                let (m, shift) = scale(block.context_scale);
+                for c in c {
+                    let sum = p.iter().zip(&v).map(|(p, v)| p * v[c]).sum();
+                    o.push(sat(8, requantize(sum, m, shift)));
+                }
+            }
+            x[t].iter_mut().zip(proj.run(&o)).for_each(|(x, a)| *x = sat(16, *x + a));
+        }
+        for x in &mut x {
+            let n = layer_norm(x, block.norm2);
+            let g: Vec<i128> =
+                hidden.run8(&n).iter().map(|&a| block.gelu_table[(128 + a) as usize].into()).collect();
+            x.iter_mut().zip(out.run(&g)).for_each(|(x, a)| *x = sat(16, *x + a));
+        }
+    }
+    let n = layer_norm(&x[0], weights.head.norm);
+    let rows = weights.head.head_weight.as_ref().iter().zip(weights.head.head_bias.as_ref());
+    rows.map(|(row, &bias)| {
+        let sum: i128 = row.as_ref().iter().zip(&n).map(|(&w, n)| i128::from(w) * n).sum();
+        i32::try_from(i128::from(bias) + sum).unwrap()
+    })
+    .collect()
+}
+
+// ---- the comparison ----
+
+fn compare<S: Shape>(seed: u64, images: usize) {
+    for mood in [Mood::Calm, Mood::Wild] {
+        let mut random = Random(seed);
+        aligned_weights(Weights::<S>::BYTES, |bytes| {
+            random_weights::<S>(&mut random, mood, bytes);
+            File::new::<S>(bytes).with_bytes(|file| {
+                let model = Model::<S>::from_bytes(file).unwrap();
+                let weights = Weights::<S>::from_bytes(bytes).unwrap();
+                let mut scratch = Box::new(Scratch::<S>::new());
+                let mut distinct = std::collections::BTreeSet::new();
+                for n in 0..images {
+                    let mut pixels = vec![0u8; S::IMAGE * S::IMAGE];
+                    match n {
+                        0 => {}
+                        1 => pixels.fill(255),
+                        _ => pixels.iter_mut().for_each(|p| *p = random.below(256) as u8),
+                    }
+                    let image: &Image<S> = vit_nostd::image::<S>(&pixels).unwrap();
+                    let logits = model.infer(image, &mut scratch);
+                    assert_eq!(
+                        logits.as_ref(),
+                        plain::<S>(&weights, &pixels),
+                        "{:?}, {mood:?}, image {n}",
+                        S::DIMS
+                    );
+                    distinct.insert(logits.as_ref().to_vec());
+                }
+                assert!(distinct.len() > images / 2 || mood == Mood::Wild, "the images make no difference");
+            });
+        });
+    }
+}
+
+#[test]
+fn engine_is_the_specification() {
+    for seed in 0..20 {
+        compare::<Vit<4, 2, 5, 4, 2, 2, 4, 1, 2>>(seed, 10);
+        compare::<Vit<6, 3, 5, 8, 1, 8, 20, 3, 3>>(seed, 10);
+        compare::<Vit<12, 2, 37, 12, 4, 3, 8, 2, 10>>(seed, 5);
+    }
+    compare::<Nano>(100, 5);
+    compare::<Tiny>(101, 3);
+}
+
+#[test]
+fn values_out_of_bounds_are_refused() {
+    type S = Vit<4, 2, 5, 4, 2, 2, 4, 1, 2>;
+    let refused = |spoil: &dyn Fn(&mut WeightsMut<'_, S>)| {
+        aligned_weights(Weights::<S>::BYTES, |bytes| {
+            random_weights::<S>(&mut Random(1), Mood::Calm, bytes);
+            spoil(&mut WeightsMut::<S>::from_bytes(bytes).unwrap());
+            File::new::<S>(bytes).with_bytes(|file| Model::<S>::from_bytes(file).err())
+        })
+    };
+    let bad = Some(ModelError::BadField(Field::Weights));
+    assert_eq!(refused(&|_| {}), None);
+    assert_eq!(refused(&|w| w.embedding.exp_table[0] = 32766), bad);
+    assert_eq!(refused(&|w| w.embedding.exp_table[255] = 32768), bad);
+    assert_eq!(refused(&|w| w.embedding.patch_shift[3] = 16), bad);
+    assert_eq!(refused(&|w| w.blocks().for_each(|b| b.query_shift[0] = 47)), bad);
+    assert_eq!(refused(&|w| w.blocks().for_each(|b| b.mlp_multiplier[3] = 32768)), bad);
+    assert_eq!(refused(&|w| w.blocks().for_each(|b| b.hidden_bias[1] = 1 << 30)), bad);
+    assert_eq!(refused(&|w| w.blocks().for_each(|b| b.key_bias[1] = i32::MIN)), bad);
+    assert_eq!(refused(&|w| w.blocks().for_each(|b| b.score_scale[1] = 256 + 20)), bad);
+    assert_eq!(refused(&|w| w.blocks().for_each(|b| b.context_scale[0] = 1 << 15)), bad);
+    assert_eq!(refused(&|w| w.blocks().for_each(|b| b.norm1[4] = 36)), bad);
+    assert_eq!(refused(&|w| w.blocks().for_each(|b| b.norm2[3] = 1 << 9)), bad);
+    assert_eq!(refused(&|w| (w.head.norm[0], w.head.norm[1]) = (1023, 0)), bad);
+    assert_eq!(refused(&|w| w.head.head_bias[1] = -(1 << 30)), bad);
+}
+
+#[test]
+fn memory_is_what_was_promised() {
+    assert!(Scratch::<Nano>::BYTES <= 3584, "{}", Scratch::<Nano>::BYTES);
+    assert!(Scratch::<vit_nostd::Base>::BYTES <= 9 * 1024, "{}", Scratch::<vit_nostd::Base>::BYTES);
+    // 76,848 weights of 8 bits and what belongs to them; the whole file must stay below 104,000 bytes.
+    assert!(Model::<Nano>::WEIGHT_BYTES <= 103_000, "{}", Model::<Nano>::WEIGHT_BYTES);
+}
+
+#[test]
+fn observer_sees_what_infer_computes() {
+    type S = Vit<6, 3, 5, 8, 1, 8, 20, 3, 3>;
+    aligned_weights(Weights::<S>::BYTES, |bytes| {
+        random_weights::<S>(&mut Random(1), Mood::Calm, bytes);
+        File::new::<S>(bytes).with_bytes(|file| {
+            let model = Model::<S>::from_bytes(file).unwrap();
+            let mut scratch = Scratch::<S>::new();
+            let (mut stations, mut last) = (0, Vec::new());
+            let logits =
+                model.infer_observed(&[[7; 6]; 6], &mut scratch, &mut |_: Station, values: Values<'_>| {
+                    stations += 1;
+                    if let Values::I32(logits) = values {
+                        last = logits.to_vec();
+                    }
+                });
+            assert_eq!(last, logits);
+            // Embedding; per block keys and values of all tokens; the other stages of all, at last of one token.
+            assert_eq!(stations, 5 + 3 * (5 * 3) + (5 + 5 + 1) * 6 + 2);
+            assert_eq!(model.infer(&[[7; 6]; 6], &mut scratch), logits);
+        });
+    });
+}
+
+#[test]
+fn scales_have_bounds() {
+    assert!(
+        Scale { multiplier: 32767, shift: 46 }.is_valid() && Scale { multiplier: 0, shift: 17 }.is_valid()
+    );
+    for (multiplier, shift) in [(32768, 20), (1, 16), (1, 47)] {
+        assert!(!Scale { multiplier, shift }.is_valid());
+    }
+}
