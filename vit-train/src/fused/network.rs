@@ -41,6 +41,23 @@ impl Sizes {
     }
 }
 
+impl Sizes {
+    /// Multiplications and additions of a training pass in its matrix products, for one image: forward, and twice as
+    /// many backward. What the last block spares because only the class token counts is left out.
+    pub fn flops(&self) -> usize {
+        let &Self { patch, tokens, embed, hidden, depth, classes, .. } = self;
+        // Layers and attention of a block in which `rows` tokens have queries.
+        let block = |rows: usize| {
+            rows * (2 * embed * embed + 2 * embed * hidden)
+                + tokens * 2 * embed * embed
+                + 2 * rows * tokens * embed
+        };
+        let macs =
+            (tokens - 1) * patch * patch * embed + (depth - 1) * block(tokens) + block(1) + embed * classes;
+        6 * macs
+    }
+}
+
 /// The linear layers of a network, or something for each of them.
 #[derive(Clone, Debug)]
 pub struct Network<L> {
