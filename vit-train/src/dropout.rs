@@ -2,6 +2,7 @@
 //! kept or dropped whatever computes it, in whatever order.
 
 use dfdx::prelude::*;
+use pulp::Arch;
 
 /// Dropout in one training step, or none.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,6 +39,11 @@ impl Dropout {
     /// Fills `mask` with what the elements at `site` are to be multiplied with: 0, or the inverse of the probability
     /// of being kept.
     pub fn fill(&self, site: Site, mask: &mut [f32]) {
+        self.fill_from(site, 0, mask);
+    }
+
+    /// [`fill`](Self::fill) for the elements from number `first` on.
+    pub fn fill_from(&self, site: Site, first: usize, mask: &mut [f32]) {
         let (kind, block) = match site {
             Site::Embedding => (0, 0),
             Site::Attention(block) => (1, block as u64),
@@ -45,15 +51,9 @@ impl Dropout {
             Site::Mlp(block) => (3, block as u64),
         };
         let key = mix64(self.key ^ (block << 2 | kind));
-        let (low, high) = (key as u32, (key >> 32) as u32);
         let threshold = self.threshold();
         let keep = 65536.0 / (65536 - threshold) as f32;
-        let value = |bits: u32| if bits >= threshold { keep } else { 0.0 };
-        for (counter, pair) in mask.chunks_mut(2).enumerate() {
-            let bits = mix32(mix32((counter as u32).wrapping_add(low)) ^ high);
-            let values = [value(bits & 0xffff), value(bits >> 16)];
-            pair.copy_from_slice(&values[..pair.len()]);
-        }
+        Arch::new().dispatch(|| fill(key, threshold, keep, first, mask));
     }
 
     fn threshold(&self) -> u32 {
@@ -73,6 +73,31 @@ impl Dropout {
         self.fill(site, &mut mask);
         let mask = x.device().tensor_from_vec(mask, *x.shape());
         x * mask
+    }
+}
+
+/// Elements that share a loop without branches.
+const RUN: usize = 64;
+
+/// One hash makes 32 bits, and those decide over two elements: the low half over an even one, the high half over the
+/// odd one behind it.
+#[inline(always)]
+fn fill(key: u64, threshold: u32, keep: f32, first: usize, mask: &mut [f32]) {
+    let (low, high) = (key as u32, (key >> 32) as u32);
+    let value = |bits: u16| if u32::from(bits) >= threshold { keep } else { 0.0 };
+    // Where the mask begins with an odd element, the even one before it is left out.
+    let mut skip = first % 2;
+    let mut counter = (first / 2) as u32;
+    let mut rest = mask;
+    while !rest.is_empty() {
+        let mut bits = [0u32; RUN / 2];
+        for (bits, index) in bits.iter_mut().zip(counter..) {
+            *bits = mix32(mix32(index.wrapping_add(low)) ^ high).to_le();
+        }
+        let bits: &[u16] = &bytemuck::cast_slice(&bits)[skip..];
+        let (run, others) = rest.split_at_mut(bits.len().min(rest.len()));
+        run.iter_mut().zip(bits).for_each(|(mask, &bits)| *mask = value(u16::from_le(bits)));
+        (rest, skip, counter) = (others, 0, counter.wrapping_add(RUN as u32 / 2));
     }
 }
 
@@ -135,5 +160,33 @@ mod tests {
     fn a_shorter_mask_is_the_beginning_of_a_longer_one() {
         let dropout = Dropout::new(0.1, 1, 2);
         assert_eq!(mask(dropout, Site::Embedding, 999), mask(dropout, Site::Embedding, 5000)[..999]);
+    }
+
+    #[test]
+    fn a_mask_can_begin_anywhere() {
+        let dropout = Dropout::new(0.1, 1, 2);
+        let whole = mask(dropout, Site::Mlp(1), 5000);
+        for (first, len) in
+            [(0, 1), (1, 1), (1, 2), (3, 289), (64, 64), (289, 289), (578, 4422), (4999, 1), (7, 0)]
+        {
+            let mut part = vec![f32::NAN; len];
+            dropout.fill_from(Site::Mlp(1), first, &mut part);
+            assert_eq!(part, whole[first..first + len], "{first} {len}");
+        }
+    }
+
+    #[test]
+    fn masks_are_those_of_the_hash() {
+        let dropout = Dropout::new(0.25, 42, 7);
+        let key = mix64(dropout.key ^ (5 << 2 | 2));
+        let expected = (0..1000).map(|i| {
+            let bits = mix32(mix32((i as u32 / 2).wrapping_add(key as u32)) ^ (key >> 32) as u32);
+            if (bits >> (16 * (i % 2)) & 0xffff) >= 65536 / 4 {
+                4.0 / 3.0
+            } else {
+                0.0
+            }
+        });
+        assert_eq!(mask(dropout, Site::Hidden(5), 1000), expected.collect::<Vec<f32>>());
     }
 }

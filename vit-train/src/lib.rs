@@ -10,6 +10,7 @@ pub mod dropout;
 pub mod error;
 pub mod export;
 pub mod files;
+pub mod fused;
 pub mod inference;
 pub mod model;
 pub mod optimizer;

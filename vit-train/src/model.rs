@@ -6,6 +6,7 @@
 
 use crate::dropout::{Dropout, Site};
 use dfdx::prelude::*;
+use std::f64::consts::{PI, SQRT_2};
 use vit_nostd::float::LAYER_NORM_EPSILON;
 
 /// A shape that can be trained: every [`vit_nostd::Vit`].
@@ -26,7 +27,8 @@ pub trait Model<D: Device<f32>> {
     fn logits(&self, pixels: Vec<f32>, batch: usize) -> Vec<f32>;
 
     /// Forward and backward: the mean cross entropy between the logits of `pixels` and the distributions `targets`
-    /// (`batch x classes`), the logits, and the gradient of every parameter.
+    /// (`batch x classes`), the logits, and the gradient of every parameter. Training uses the fused
+    /// [`Step`](crate::fused::Step), whose reference this is.
     fn loss_and_gradients(&self, pixels: Vec<f32>, targets: Vec<f32>, dropout: &Dropout) -> Pass<D>;
 }
 
@@ -136,6 +138,20 @@ impl<const EMBED: usize, D: Device<f32>> LayerNorm<EMBED, D> {
     }
 }
 
+/// The exact (erf) GELU. The derivative that dfdx 0.13 has for its `accurate_gelu` is `P(x) + sqrt(2) x p(x)`, with
+/// `P` and `p` the normal distribution and its density, and should be `P(x) + x p(x)`. The difference is the
+/// derivative of `(sqrt(2) - 1) p(x)`, because `p'(x) = -x p(x)`: added here with its value taken away again.
+fn gelu<S: Shape, D: Device<f32>, T: Tape<f32, D>>(x: Tensor<S, f32, D, T>) -> Tensor<S, f32, D, T> {
+    let value = x.retaped::<T>().accurate_gelu();
+    if !T::OWNS_TAPE {
+        return value;
+    }
+    let factor = (SQRT_2 - 1.0) / (2.0 * PI).sqrt();
+    let correction = (x.square() * -0.5).exp() * factor as f32;
+    let constant = correction.device().tensor_from_vec(correction.as_vec(), *correction.shape());
+    value + (correction - constant)
+}
+
 /// `x W^T + b`.
 fn linear<I: Dim, const OUT: usize, D: Device<f32>, T: Tape<f32, D>>(
     x: Tensor<(usize, I), f32, D, T>,           // (rows, IN)
@@ -189,7 +205,7 @@ impl<
         let x = self.attention(self.norm1.forward(x), dropout, index) + skip; // (rows, EMBED)
 
         let skip = x.retaped::<T>();
-        let h = self.hidden.forward(self.norm2.forward(x)).accurate_gelu(); // (rows, HIDDEN)
+        let h = gelu(self.hidden.forward(self.norm2.forward(x))); // (rows, HIDDEN)
         let h = self.mlp.forward(dropout.apply(h, Site::Hidden(index))); // (rows, EMBED)
         dropout.apply(h, Site::Mlp(index)) + skip
     }

@@ -1,4 +1,8 @@
-//! AdamW and gradient clipping, on plain numbers.
+//! AdamW and gradient clipping, on plain numbers: pieces of all parameters, which any thread takes, in loops that the
+//! compiler vectorises for whatever processor is there.
+
+use pulp::Arch;
+use rayon::prelude::*;
 
 /// AdamW (Loshchilov and Hutter, "Decoupled Weight Decay Regularization", algorithm 2), with PyTorch's defaults:
 /// beta 0.9 and 0.999, epsilon 1e-8.
@@ -15,6 +19,8 @@ pub struct AdamW {
 const BETA_MEAN: f32 = 0.9;
 const BETA_SQUARE: f32 = 0.999;
 const EPSILON: f32 = 1e-8;
+/// Parameters that a thread takes at a time.
+const PIECE: usize = 1 << 14;
 
 impl AdamW {
     /// For `len` parameters.
@@ -29,24 +35,41 @@ impl AdamW {
         let rate = lr / correction(BETA_MEAN);
         let square_correction = correction(BETA_SQUARE);
         let decay = 1.0 - lr * self.weight_decay;
-        let moments = self.mean.iter_mut().zip(&mut self.square);
-        for ((p, &g), (mean, square)) in parameters.iter_mut().zip(gradients).zip(moments) {
-            *mean = BETA_MEAN * *mean + (1.0 - BETA_MEAN) * g;
-            *square = BETA_SQUARE * *square + (1.0 - BETA_SQUARE) * g * g;
-            let deviation = f32::sqrt(*square / square_correction);
-            *p = *p * decay - rate * *mean / (deviation + EPSILON);
-        }
+        let moments = self.mean.par_chunks_mut(PIECE).zip(self.square.par_chunks_mut(PIECE));
+        let pieces = parameters.par_chunks_mut(PIECE).zip(gradients.par_chunks(PIECE)).zip(moments);
+        pieces.for_each(|((parameters, gradients), (mean, square))| {
+            Arch::new().dispatch(|| {
+                let moments = mean.iter_mut().zip(square);
+                for ((p, &g), (mean, square)) in parameters.iter_mut().zip(gradients).zip(moments) {
+                    *mean = BETA_MEAN * *mean + (1.0 - BETA_MEAN) * g;
+                    *square = BETA_SQUARE * *square + (1.0 - BETA_SQUARE) * g * g;
+                    let deviation = f32::sqrt(*square / square_correction);
+                    *p = *p * decay - rate * *mean / (deviation + EPSILON);
+                }
+            });
+        });
     }
 }
 
 /// Scales `gradients` so that their Euclidean norm is at most `max_norm`; returns the norm they had.
 pub fn clip(gradients: &mut [f32], max_norm: f32) -> f32 {
-    let norm = f64::sqrt(gradients.iter().map(|&g| f64::from(g) * f64::from(g)).sum()) as f32;
+    // Pieces are added up in their order, whoever summed them.
+    let squares: Vec<f64> = gradients.par_chunks(PIECE).map(sum_of_squares).collect();
+    let norm = f64::sqrt(squares.iter().sum()) as f32;
     if norm > max_norm {
         let scale = max_norm / norm;
-        gradients.iter_mut().for_each(|g| *g *= scale);
+        gradients.par_chunks_mut(PIECE).for_each(|piece| piece.iter_mut().for_each(|g| *g *= scale));
     }
     norm
+}
+
+fn sum_of_squares(gradients: &[f32]) -> f64 {
+    // One sum per lane of a vector, so that additions need not wait for each other.
+    let mut sums = [0.0; 16];
+    for gradients in gradients.chunks(sums.len()) {
+        sums.iter_mut().zip(gradients).for_each(|(sum, &g)| *sum += f64::from(g) * f64::from(g));
+    }
+    sums.iter().sum()
 }
 
 #[cfg(test)]

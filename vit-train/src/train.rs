@@ -7,8 +7,9 @@ use crate::{
     error::Error,
     export::float_model,
     files::{create_output_directory, write_atomically},
+    fused::Step,
     inference::{dfdx_logits, normalize, Score},
-    model::{Model, Network},
+    model::{Model, Network, Pass},
     optimizer::{clip, AdamW},
     parameters::{self, Parameters},
     preset::shape_name,
@@ -120,16 +121,15 @@ pub fn train<S: Network>(
 ) -> Result<Report, Error> {
     let directory = &outputs.directory;
     let (train_indices, validation_indices) = data.train.split(recipe.seed);
-    let mut parameters = initial.unwrap_or_else(|| Parameters::init::<S>(recipe.seed));
-    let mut model = S::Model::zeros(&Cpu::default());
-    parameters::load(&mut model, &parameters.values);
-    let mut optimizer = AdamW::new(parameters.values.len(), recipe.weight_decay);
-    let mut gradients = vec![0.0; parameters.values.len()];
+    let parameters = initial.unwrap_or_else(|| Parameters::init::<S>(recipe.seed));
+    let mut state = State::<S>::new(parameters, recipe.weight_decay);
+    let mut fused = Step::<S>::default();
 
-    let mut best = Checkpoint { parameters: parameters.clone(), description: Some(describe(recipe, data)) };
+    let mut best =
+        Checkpoint { parameters: state.parameters.clone(), description: Some(describe(recipe, data)) };
     let mut report = Report {
         preset: shape_name::<S>(),
-        params: parameters.values.len(),
+        params: state.parameters.values.len(),
         dataset: data.name.clone(),
         synthetic: data.synthetic,
         device: "CPU".to_owned(),
@@ -151,19 +151,28 @@ pub fn train<S: Network>(
         let steps = order.len().div_ceil(recipe.batch_size);
         let (mut loss_sum, mut right, mut seen) = (0.0, 0, 0);
 
-        for (index, batch) in order.chunks(recipe.batch_size).enumerate() {
+        let mut batches = order.chunks(recipe.batch_size).peekable();
+        let (mut prepared, mut next) = (Prepared::default(), Prepared::default());
+        let mut step = 0;
+        while let Some(batch) = batches.next() {
             let step_begin = Instant::now();
-            let step = index + 1;
-            let (pixels, targets) = prepare::<S>(recipe, &data.train, batch, epoch);
+            step += 1;
+            if step == 1 {
+                prepared.fill::<S>(recipe, &data.train, batch, epoch);
+            }
             let dropout = Dropout::new(recipe.dropout, recipe.seed, ((epoch - 1) * steps + step) as u64);
-            let pass = model.loss_and_gradients(pixels, targets, &dropout);
+            // The next batch is prepared while this one is worked on.
+            let pass = rayon::in_place_scope(|scope| {
+                if let Some(&batch) = batches.peek() {
+                    scope.spawn(|_| next.fill::<S>(recipe, &data.train, batch, epoch));
+                }
+                fused.loss_and_gradients(&mut state.model, &prepared.pixels, &prepared.targets, &dropout)
+            });
             if !pass.loss.is_finite() {
                 return Err(Error::Diverged { epoch, step, loss: pass.loss });
             }
-            parameters::collect_gradients(&mut model, &pass.gradients, &mut gradients);
-            clip(&mut gradients, recipe.grad_clip);
-            optimizer.step(&mut parameters.values, &gradients, lr as f32);
-            parameters::load(&mut model, &parameters.values);
+            state.update(&pass, recipe.grad_clip, lr as f32);
+            std::mem::swap(&mut prepared, &mut next);
 
             loss_sum += f64::from(pass.loss) * batch.len() as f64;
             seen += batch.len();
@@ -174,7 +183,7 @@ pub fn train<S: Network>(
             progress.step(epoch, recipe.epochs, step, steps, loss_sum / seen as f64);
         }
 
-        let validation = score::<S>(&model, &data.train, &validation_indices);
+        let validation = score::<S>(&state.model, &data.train, &validation_indices);
         let record = Epoch {
             epoch,
             train_loss: loss_sum / seen as f64,
@@ -191,7 +200,7 @@ pub fn train<S: Network>(
             .is_none_or(|best| (record.val_acc, -record.val_loss) > (best.val_acc, -best.val_loss));
         if is_best {
             report.best_epoch = epoch;
-            best.parameters.values.copy_from_slice(&parameters.values);
+            best.parameters.values.copy_from_slice(&state.parameters.values);
             best.save(&Outputs::checkpoint(directory))?;
         }
         report.epochs.push(record);
@@ -201,9 +210,9 @@ pub fn train<S: Network>(
     }
 
     progress.stage("testing");
-    parameters::load(&mut model, &best.parameters.values);
+    parameters::load(&mut state.model, &best.parameters.values);
     let indices: Vec<usize> = (0..data.test.len()).collect();
-    let test = score::<S>(&model, &data.test, &indices);
+    let test = score::<S>(&state.model, &data.test, &indices);
     report.test = Some(TestScores { f32: test });
     if let Some(description) = &mut best.description {
         description.test_accuracy = Some(test.acc as f32);
@@ -235,31 +244,65 @@ fn cosine(recipe: &Recipe, epoch: usize) -> f64 {
     f64::from(recipe.lr) * 0.5 * (1.0 + (PI * (epoch - 1) as f64 / recipe.epochs as f64).cos())
 }
 
-/// Pixels and target distributions of a batch, augmented and normalised.
-fn prepare<S: Network>(
-    recipe: &Recipe,
-    data: &Dataset,
-    batch: &[usize],
-    epoch: usize,
-) -> (Vec<f32>, Vec<f32>) {
-    let area = S::IMAGE * S::IMAGE;
-    let mut pixels = vec![0.0; batch.len() * area];
-    let images = pixels.par_chunks_exact_mut(area).zip(batch);
-    images.for_each_init(
-        || vec![0; area],
-        |image, (pixels, &index)| {
-            let key = (recipe.seed, epoch as u64, index as u64);
-            recipe.augmentation.apply(data.image(index), S::IMAGE, key, image);
-            pixels.iter_mut().zip(normalize(image, NORMALIZATION)).for_each(|(pixel, x)| *pixel = x);
-        },
-    );
+/// Pixels and target distributions of a batch, in memory that is used again.
+#[derive(Debug, Default)]
+pub struct Prepared {
+    /// Augmented and normalised, image by image.
+    pub pixels: Vec<f32>,
+    /// Smoothed, `batch x classes`.
+    pub targets: Vec<f32>,
+}
 
-    let spread = recipe.label_smoothing / S::CLASSES as f32;
-    let mut targets = vec![spread; batch.len() * S::CLASSES];
-    for (target, &index) in targets.chunks_exact_mut(S::CLASSES).zip(batch) {
-        target[usize::from(data.label(index))] += 1.0 - recipe.label_smoothing;
+impl Prepared {
+    /// Prepares the images `batch` of `data` as epoch `epoch` sees them.
+    pub fn fill<S: Network>(&mut self, recipe: &Recipe, data: &Dataset, batch: &[usize], epoch: usize) {
+        let area = S::IMAGE * S::IMAGE;
+        self.pixels.resize(batch.len() * area, 0.0);
+        let images = self.pixels.par_chunks_exact_mut(area).zip(batch);
+        images.for_each_init(
+            || vec![0; area],
+            |image, (pixels, &index)| {
+                let key = (recipe.seed, epoch as u64, index as u64);
+                recipe.augmentation.apply(data.image(index), S::IMAGE, key, image);
+                pixels.iter_mut().zip(normalize(image, NORMALIZATION)).for_each(|(pixel, x)| *pixel = x);
+            },
+        );
+
+        self.targets.clear();
+        self.targets.resize(batch.len() * S::CLASSES, recipe.label_smoothing / S::CLASSES as f32);
+        for (target, &index) in self.targets.chunks_exact_mut(S::CLASSES).zip(batch) {
+            target[usize::from(data.label(index))] += 1.0 - recipe.label_smoothing;
+        }
     }
-    (pixels, targets)
+}
+
+/// What training changes, step by step.
+pub struct State<S: Network> {
+    /// The network with these parameters.
+    pub model: S::Model<Cpu>,
+    /// Their values.
+    pub parameters: Parameters,
+    optimizer: AdamW,
+    /// Memory for the gradients of a step.
+    gradients: Vec<f32>,
+}
+
+impl<S: Network> State<S> {
+    /// Begins with `parameters`, in the order of `S`.
+    pub fn new(parameters: Parameters, weight_decay: f32) -> Self {
+        let mut model = S::Model::zeros(&Cpu::default());
+        parameters::load(&mut model, &parameters.values);
+        let len = parameters.values.len();
+        Self { model, parameters, optimizer: AdamW::new(len, weight_decay), gradients: vec![0.0; len] }
+    }
+
+    /// One step of the optimizer, along the gradients of `pass`, clipped to `max_norm`.
+    pub fn update(&mut self, pass: &Pass<Cpu>, max_norm: f32, lr: f32) {
+        parameters::collect_gradients(&mut self.model, &pass.gradients, &mut self.gradients);
+        clip(&mut self.gradients, max_norm);
+        self.optimizer.step(&mut self.parameters.values, &self.gradients, lr);
+        parameters::load(&mut self.model, &self.parameters.values);
+    }
 }
 
 fn score<S: Network>(model: &S::Model<Cpu>, data: &Dataset, indices: &[usize]) -> Score {

@@ -1,5 +1,6 @@
 //! The command line: what can be said, and which part of the library does it.
 
+mod bench;
 mod eval;
 mod inspect;
 mod progress;
@@ -43,6 +44,8 @@ enum Command {
     Verify(verify::Arguments),
     /// Show what a model file or a checkpoint contains.
     Inspect(inspect::Arguments),
+    /// Time training steps and inference on this computer.
+    Bench(bench::Arguments),
 }
 
 impl Cli {
@@ -54,6 +57,7 @@ impl Cli {
             Some(Command::Eval(arguments)) => arguments.run(),
             Some(Command::Verify(arguments)) => arguments.run(),
             Some(Command::Inspect(arguments)) => arguments.run(),
+            Some(Command::Bench(arguments)) => arguments.run(),
         }
     }
 }
@@ -73,10 +77,7 @@ struct DataArguments {
 impl DataArguments {
     /// Loads the images for network `S`; says loudly where they are not the real ones.
     fn load<S: Shape>(&self) -> Result<Splits, Error> {
-        if let Some(threads) = self.threads {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
-            pool.build_global().map_err(|error| Error::Setting(format!("--threads {threads}: {error}")))?;
-        }
+        use_threads(self.threads)?;
         let data = load(&self.data, Format { side: S::IMAGE, classes: S::CLASSES })?;
         if let Some(reason) = &data.fallback {
             eprintln!("NOTE: MNIST is not to be had ({reason}).");
@@ -86,6 +87,13 @@ impl DataArguments {
         }
         Ok(data)
     }
+}
+
+/// Makes all that runs in parallel run on so many threads.
+fn use_threads(threads: Option<usize>) -> Result<(), Error> {
+    let Some(threads) = threads else { return Ok(()) };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+    pool.build_global().map_err(|error| Error::Setting(format!("--threads {threads}: {error}")))
 }
 
 /// A file, or the one in a run's folder that is called `name`.

@@ -1,0 +1,164 @@
+//! `vit-train bench`.
+
+use super::{positive, print_json, use_threads};
+use clap::Args;
+use serde::Serialize;
+use std::{collections::BTreeMap, hint::black_box, path::Path, process::ExitCode, time::Instant};
+use vit_nostd::float::{self, Scratch};
+use vit_train::{
+    checkpoint::Checkpoint,
+    data::synthetic,
+    dropout::Dropout,
+    export::float_model,
+    fused::{network::Sizes, Step},
+    inference::{nostd_logits, view},
+    model::{Model, Network, Pass},
+    parameters::Parameters,
+    train::{Prepared, Recipe, State},
+    with_preset, Error, Preset,
+};
+
+#[derive(Args, Debug)]
+pub struct Arguments {
+    /// Only this shape [default: all]
+    #[arg(long, value_enum)]
+    preset: Option<Preset>,
+    /// Timed repetitions; the median counts
+    #[arg(long, value_name = "N", default_value_t = 15, value_parser = positive)]
+    steps: usize,
+    /// Leave out dfdx's built-in operations, which take longest
+    #[arg(long)]
+    no_builtin: bool,
+    /// Threads to use [default: all processors]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    threads: Option<usize>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Milliseconds, by the name of the preset.
+#[derive(Debug, Default, Serialize)]
+struct Timings {
+    threads: usize,
+    step_ms: BTreeMap<String, StepTimes>,
+    infer_ms: BTreeMap<String, InferenceTimes>,
+}
+
+/// Of a whole training step of 128 images: loss, gradients, clipping, AdamW.
+#[derive(Debug, Serialize)]
+struct StepTimes {
+    fused: f64,
+    builtin: Option<f64>,
+    /// Of the fused step: loss and gradients.
+    pass: f64,
+    /// Of the fused step: clipping, AdamW, parameters back into dfdx.
+    update: f64,
+    /// Augmenting and normalising a batch, which training does beside the step before.
+    prepare: f64,
+    /// Of the fused pass, counting matrix products only.
+    gflops: f64,
+}
+
+/// Of one image.
+#[derive(Debug, Serialize)]
+struct InferenceTimes {
+    /// Alone, on one thread.
+    f32_single: f64,
+    /// As one of many, on all threads.
+    f32_batch: f64,
+}
+
+impl Arguments {
+    pub fn run(self) -> Result<ExitCode, Error> {
+        use_threads(self.threads)?;
+        let mut timings = Timings { threads: rayon::current_num_threads(), ..Timings::default() };
+        for preset in [Preset::Base, Preset::Tiny, Preset::Nano] {
+            if self.preset.is_some_and(|only| only != preset) {
+                continue;
+            }
+            let (step, inference) =
+                with_preset!(preset, S => (self.step::<S>(), inference::<S>(self.steps)?));
+            if !self.json {
+                print(preset, &step, &inference);
+            }
+            timings.step_ms.insert(preset.to_string(), step);
+            timings.infer_ms.insert(preset.to_string(), inference);
+        }
+        if self.json {
+            print_json(&timings)?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn step<S: Network>(&self) -> StepTimes {
+        let recipe = Recipe::default();
+        let data = synthetic::dataset(recipe.batch_size, 0);
+        let batch: Vec<usize> = (0..data.len()).collect();
+        let mut prepared = Prepared::default();
+        let prepare = median(self.steps, || prepared.fill::<S>(&recipe, &data, &batch, 1));
+
+        let dropout = Dropout::new(recipe.dropout, recipe.seed, 1);
+        let mut state = State::<S>::new(Parameters::init::<S>(recipe.seed), recipe.weight_decay);
+        let mut fused = Step::<S>::default();
+        let Prepared { pixels, targets } = &prepared;
+        let mut step =
+            |state: &mut State<S>| fused.loss_and_gradients(&mut state.model, pixels, targets, &dropout);
+        let update = |state: &mut State<S>, pass: &Pass<_>| state.update(pass, recipe.grad_clip, recipe.lr);
+        let pass = median(self.steps, || black_box(step(&mut state)).loss);
+        let last = step(&mut state);
+        let updates = median(self.steps, || update(&mut state, &last));
+        let both = median(self.steps, || {
+            let pass = step(&mut state);
+            update(&mut state, &pass);
+        });
+        let builtin = (!self.no_builtin).then(|| {
+            median(self.steps.div_ceil(3), || {
+                let pass = state.model.loss_and_gradients(pixels.clone(), targets.clone(), &dropout);
+                update(&mut state, &pass);
+            })
+        });
+        let flops = (Sizes::of::<S>().flops() * recipe.batch_size) as f64;
+        StepTimes { fused: both, builtin, pass, update: updates, prepare, gflops: flops / pass / 1e6 }
+    }
+}
+
+fn inference<S: Network>(repetitions: usize) -> Result<InferenceTimes, Error> {
+    let checkpoint = Checkpoint { parameters: Parameters::init::<S>(0), description: None };
+    let path = Path::new("a model in memory");
+    let file = float_model::<S>(&checkpoint, path)?;
+    let model = float::Model::<S>::from_bytes(&file);
+    let model = model.map_err(|error| Error::Model { path: path.to_owned(), error })?;
+    let data = synthetic::dataset(128, 1);
+    let mut scratch = Box::new(Scratch::<S>::new());
+    let f32_single = median(repetitions, || black_box(model.infer(view::<S>(&data, 0), &mut scratch)));
+    let f32_batch = median(repetitions, || black_box(nostd_logits(&model, &data, data.len())));
+    Ok(InferenceTimes { f32_single, f32_batch: f32_batch / data.len() as f64 })
+}
+
+/// The median time of `f` in milliseconds, after two that do not count.
+fn median<T>(repetitions: usize, mut f: impl FnMut() -> T) -> f64 {
+    let mut time = || {
+        let begin = Instant::now();
+        black_box(f());
+        1e3 * begin.elapsed().as_secs_f64()
+    };
+    (time(), time());
+    let mut times: Vec<f64> = (0..repetitions).map(|_| time()).collect();
+    times.sort_by(f64::total_cmp);
+    times[repetitions / 2]
+}
+
+fn print(preset: Preset, step: &StepTimes, inference: &InferenceTimes) {
+    let builtin =
+        step.builtin.map_or(String::new(), |ms| format!(", with dfdx's built-in operations {ms:.1} ms"));
+    println!("{preset}: a step of 128 images {:.1} ms{builtin}", step.fused);
+    println!(
+        "    loss and gradients {:.1} ms ({:.0} GFLOP/s), clipping and AdamW {:.2} ms; beside them augmentation {:.2} ms",
+        step.pass, step.gflops, step.update, step.prepare
+    );
+    println!(
+        "    inference {:.3} ms for one image on one thread, {:.3} ms each of many on all",
+        inference.f32_single, inference.f32_batch
+    );
+}

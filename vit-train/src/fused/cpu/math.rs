@@ -1,0 +1,111 @@
+//! The exponential and GELU on vectors.
+//!
+//! They are the polynomials of [`vit_nostd::float::math`] with fused multiply-adds where the processor has them:
+//! training need not be the same bits everywhere, inference must.
+
+use pulp::Simd;
+use std::f32::consts::LOG2_E;
+use vit_nostd::float::math::{EXP, LN_2_HIGH, LN_2_LOW, NEG_LN_TAIL, ROUND};
+
+/// `e^x` for -87 <= x <= 88, beyond that the value at the end. Relative error at most 2e-7.
+#[inline(always)]
+pub fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    let splat = |x| simd.splat_f32s(x);
+    let x = simd.min_f32s(simd.max_f32s(x, splat(-87.0)), splat(88.0));
+    let t = simd.mul_add_e_f32s(x, splat(LOG2_E), splat(ROUND));
+    let n = simd.sub_f32s(t, splat(ROUND));
+    let r = simd.mul_add_e_f32s(n, splat(-LN_2_HIGH), x);
+    let r = simd.mul_add_e_f32s(n, splat(-LN_2_LOW), r);
+    let p = polynomial(simd, EXP, r);
+    let p = simd.add_f32s(simd.mul_add_e_f32s(p, simd.mul_f32s(r, r), r), splat(1.0));
+    // The low bits of `t` hold n, in two's complement; 127 is the exponent's bias.
+    let exponent = simd.add_u32s(simd.transmute_u32s_f32s(t), simd.splat_u32s(127));
+    let power_of_two = simd.wrapping_dyn_shl_u32s(exponent, simd.splat_u32s(23));
+    simd.mul_f32s(p, simd.transmute_f32s_u32s(power_of_two))
+}
+
+/// The exact (erf) Gaussian error linear unit and its derivative. Absolute error of the value at most 4e-7 for
+/// |x| <= 8, and at most 2e-7 of |x| beyond; of the derivative at most 1e-6.
+///
+/// With `a = min(|x|, 6)` and `P(-a) = exp(-q(a))`, the value is `max(x, 0) - a P(-a)`. Its derivative for x < 0 is
+/// `u = P(-a) (1 - a q'(a))`, for x > 0 it is `1 - u`: one exponential serves both.
+#[inline(always)]
+pub fn gelu<S: Simd>(simd: S, x: S::f32s) -> (S::f32s, S::f32s) {
+    let (zero, one) = (simd.splat_f32s(0.0), simd.splat_f32s(1.0));
+    let a = simd.min_f32s(simd.abs_f32s(x), simd.splat_f32s(6.0));
+    let q = polynomial(simd, NEG_LN_TAIL, a);
+    let dq = polynomial(simd, NEG_LN_TAIL_SLOPE, a);
+    let tail = exp(simd, simd.neg_f32s(q));
+    let a_tail = simd.mul_f32s(a, tail);
+    let value = simd.sub_f32s(simd.max_f32s(x, zero), a_tail);
+    let u = simd.sub_f32s(tail, simd.mul_f32s(a_tail, dq));
+    let slope = simd.select_f32s(simd.greater_than_f32s(x, zero), simd.sub_f32s(one, u), u);
+    (value, slope)
+}
+
+/// The derivative of the polynomial [`NEG_LN_TAIL`].
+const NEG_LN_TAIL_SLOPE: [f32; NEG_LN_TAIL.len() - 1] = {
+    let mut slope = [0.0; NEG_LN_TAIL.len() - 1];
+    let mut degree = 1;
+    while degree < NEG_LN_TAIL.len() {
+        slope[degree - 1] = degree as f32 * NEG_LN_TAIL[degree];
+        degree += 1;
+    }
+    slope
+};
+
+/// Horner's scheme, coefficients lowest degree first.
+#[inline(always)]
+fn polynomial<S: Simd, const N: usize>(simd: S, coefficients: [f32; N], x: S::f32s) -> S::f32s {
+    let mut sum = simd.splat_f32s(coefficients[N - 1]);
+    for degree in (0..N - 1).rev() {
+        sum = simd.mul_add_e_f32s(sum, x, simd.splat_f32s(coefficients[degree]));
+    }
+    sum
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)] // the tests compare with the standard library's f64
+mod tests {
+    use super::*;
+    use crate::fused::cpu::on_each_instruction_set;
+
+    /// Every 997th f32 between `from` and `to` (same sign, |from| < |to|).
+    fn floats(from: f32, to: f32) -> impl Iterator<Item = f32> {
+        (from.to_bits()..=to.to_bits()).step_by(997).map(f32::from_bits)
+    }
+
+    fn first<V: bytemuck::Pod>(vector: V) -> f64 {
+        f64::from(bytemuck::cast_slice::<V, f32>(&[vector])[0])
+    }
+
+    #[test]
+    fn exp_is_within_its_bound() {
+        on_each_instruction_set!(simd => {
+            let exp = |x: f32| first(exp(simd, simd.splat_f32s(x)));
+            let all = floats(-1e-10, -87.0).chain(floats(1e-10, 88.0));
+            let worst = all.map(|x| (exp(x) / f64::from(x).exp() - 1.0).abs()).fold(0.0, f64::max);
+            assert!(worst <= 2e-7, "{worst:e}");
+            assert!(worst >= 1e-8, "{worst:e}: the test does not test");
+            assert_eq!(exp(f32::NEG_INFINITY), exp(-87.0));
+        });
+    }
+
+    #[test]
+    fn gelu_and_its_derivative_are_within_their_bounds() {
+        // By libm's f64 erfc, which is independent of the polynomial.
+        let normal = |x: f64| 0.5 * libm::erfc(-x / 2f64.sqrt());
+        let density = |x: f64| (-0.5 * x * x).exp() / (2.0 * std::f64::consts::PI).sqrt();
+        on_each_instruction_set!(simd => {
+            let (mut value, mut beyond, mut slope) = (0f64, 0f64, 0f64);
+            for x in floats(-1e-10, -1e10).chain(floats(1e-10, 1e10)) {
+                let (found, found_slope) = gelu(simd, simd.splat_f32s(x));
+                let x = f64::from(x);
+                let error = (first(found) - x * normal(x)).abs();
+                if x.abs() <= 8.0 { value = value.max(error) } else { beyond = beyond.max(error / x.abs()) };
+                slope = slope.max((first(found_slope) - normal(x) - x * density(x)).abs());
+            }
+            assert!(value <= 4e-7 && beyond <= 2e-7 && slope <= 1e-6, "{value:e} {beyond:e} {slope:e}");
+        });
+    }
+}

@@ -1,0 +1,185 @@
+//! The training pass on a CPU.
+//!
+//! A batch is cut into chunks of [`CHUNK`] images. A chunk goes through the whole network, forward and backward, on
+//! one thread: what the backward pass needs of the forward pass is still in the cache when it is needed, and threads
+//! never wait for each other within a pass. Chunks are gathered into up to [`LANES`] lanes of neighbours. A lane adds
+//! up the gradients of its chunks one after the other, and at the end the lanes are added up in their order. None of
+//! this depends on the number of threads, and so neither does a bit of the result.
+
+mod attention;
+mod chunk;
+mod math;
+mod product;
+mod rows;
+mod vectors;
+
+use super::{
+    fold::Fold,
+    network::{Activations, Block, Network, Sizes},
+};
+use crate::{dropout::Dropout, parameters::Layout};
+use chunk::{Chunk, Linear, Matrix, Scratch};
+use rayon::prelude::*;
+use std::sync::{Mutex, PoisonError};
+
+/// Images that go through the network together.
+const CHUNK: usize = 8;
+/// Sums of gradients, each as large as the network: as many threads can work at a time.
+const LANES: usize = 8;
+/// Gradients that are added up at a time.
+const PIECE: usize = 1 << 14;
+
+/// The training pass of one network, with all the memory that it needs.
+#[derive(Debug)]
+pub struct Cpu {
+    sizes: Sizes,
+    fold: Fold,
+    folded: Vec<f32>,
+    layers: Network<Linear>,
+    lanes: Vec<Lane>,
+    /// As many as there were threads at work at a time.
+    workspaces: Pool,
+}
+
+/// Sums over neighbouring chunks.
+#[derive(Debug)]
+struct Lane {
+    gradients: Vec<f32>,
+    loss: f64,
+}
+
+/// The memory of one thread.
+#[derive(Debug)]
+struct Workspace {
+    activations: Activations<Matrix>,
+    scratch: Scratch,
+}
+
+/// A batch of images.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<'a> {
+    /// Normalised pixels, image by image.
+    pub pixels: &'a [f32],
+    /// A distribution over the classes for each image.
+    pub targets: &'a [f32],
+}
+
+impl Cpu {
+    /// For networks of these sizes whose parameters lie as `layout` says.
+    pub fn new(sizes: Sizes, layout: Layout) -> Self {
+        let folded = vec![0.0; layout.len()];
+        let fold = Fold::new(sizes, layout);
+        let layers = fold.places().map(Linear::new);
+        Self { sizes, fold, folded, layers, lanes: Vec::new(), workspaces: Pool::default() }
+    }
+
+    /// The mean loss of `batch` with these `parameters`; fills in the logits and the gradients of all parameters.
+    pub fn pass(
+        &mut self,
+        parameters: &[f32],
+        batch: Batch<'_>,
+        dropout: &Dropout,
+        logits: &mut [f32],
+        gradients: &mut [f32],
+    ) -> f32 {
+        let Sizes { image, classes, .. } = self.sizes;
+        self.folded.copy_from_slice(parameters);
+        self.fold.fold(&mut self.folded);
+        self.load();
+
+        let images = logits.len() / classes;
+        let lane_images = images.div_ceil(LANES).next_multiple_of(CHUNK);
+        let count = images.div_ceil(lane_images);
+        let new_lane = || Lane { gradients: vec![0.0; parameters.len()], loss: 0.0 };
+        self.lanes.resize_with(count.max(self.lanes.len()), new_lane);
+        let lanes = self.lanes[..count].par_iter_mut().zip(logits.par_chunks_mut(lane_images * classes));
+        lanes.enumerate().with_max_len(1).for_each(|(index, (lane, logits))| {
+            let mut workspace = self.workspaces.take().unwrap_or_else(|| Workspace::new(&self.sizes));
+            lane.loss = 0.0;
+            for (chunk, logits) in logits.chunks_mut(CHUNK * classes).enumerate() {
+                let (first, count) = (index * lane_images + chunk * CHUNK, logits.len() / classes);
+                let Workspace { activations, scratch } = &mut workspace;
+                let pixels = &batch.pixels[first * image * image..][..count * image * image];
+                activations.pixels.get_mut(count).copy_from_slice(pixels);
+                let targets = &batch.targets[first * classes..][..count * classes];
+                activations.targets.get_mut(count).copy_from_slice(targets);
+                let mut ops = Chunk {
+                    sizes: self.sizes,
+                    first,
+                    images: count,
+                    batch: images,
+                    dropout: *dropout,
+                    gradients: &mut lane.gradients,
+                    add: chunk > 0,
+                    scratch,
+                };
+                activations.pass(&mut ops, &self.layers);
+                logits.copy_from_slice(activations.logits.get(count));
+                lane.loss += activations.losses.get(count).iter().copied().map(f64::from).sum::<f64>();
+            }
+            self.workspaces.give(workspace);
+        });
+
+        let lanes = &self.lanes[..count];
+        gradients.par_chunks_mut(PIECE).enumerate().for_each(|(piece, sum)| {
+            sum.fill(0.0);
+            lanes
+                .iter()
+                .for_each(|lane| rows::add_pieces(sum, &lane.gradients[piece * PIECE..][..sum.len()]));
+        });
+        self.fold.unfold(parameters, gradients);
+        (lanes.iter().map(|lane| lane.loss).sum::<f64>() / images as f64) as f32
+    }
+
+    /// Packs the weights.
+    fn load(&mut self) {
+        let Network { embedding, blocks, head } = &mut self.layers;
+        [embedding, head].into_iter().for_each(|layer| layer.load(&self.folded));
+        blocks.par_iter_mut().for_each(|block| {
+            let Block { query, key_value, out, hidden, mlp } = block;
+            [query, key_value, out, hidden, mlp].into_iter().for_each(|layer| layer.load(&self.folded));
+        });
+    }
+}
+
+impl Workspace {
+    fn new(sizes: &Sizes) -> Self {
+        let activations = Activations::new(sizes, |rows, width| Matrix::zeros(CHUNK, rows, width));
+        Self { activations, scratch: Scratch::default() }
+    }
+}
+
+/// Workspaces that nobody uses at the moment.
+#[derive(Debug, Default)]
+struct Pool(Mutex<Vec<Workspace>>);
+
+impl Pool {
+    fn take(&self) -> Option<Workspace> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
+    fn give(&self, workspace: Workspace) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(workspace);
+    }
+}
+
+#[cfg(test)]
+macro_rules! on_each_instruction_set {
+    ($simd:ident => $body:block) => {{
+        {
+            let $simd = pulp::Scalar::new();
+            $body
+        }
+        #[cfg(target_arch = "x86_64")]
+        {
+            if let Some($simd) = pulp::x86::V3::try_new() {
+                $body
+            }
+            if let Some($simd) = pulp::x86::V4::try_new() {
+                $body
+            }
+        }
+    }};
+}
+#[cfg(test)]
+use on_each_instruction_set;

@@ -1,0 +1,195 @@
+//! What is moved from the activations into the parameters before a pass, and back after it.
+//!
+//! Some operations on every token of every image can be done once on the parameters instead:
+//!
+//! | in the network | folded into |
+//! |---|---|
+//! | LayerNorm's scale `g` and shift `c` | the next layer: `W' = W diag(g)`, `b' = b + W c` |
+//! | attention's `1 / sqrt(HEAD_DIM)` | the queries' weights and biases |
+//! | class token, patch bias and positions | one bias row per token of the embedding |
+//!
+//! By the chain rule the gradients of `W'` and `b'` give those of all that was folded into them:
+//! `dW = dW' diag(g) + db' c^T`, `dg[j] = sum_i dW'[i][j] W[i][j]`, `dc = W^T db'`, `db = db'`. Folded values, and
+//! gradients with respect to them, lie where the unfolded ones lie: `W'` in the place of `W`, and so on; the table of
+//! the embedding's biases lies in the place of the positions.
+
+use super::network::{Block, Network, Sizes};
+use crate::parameters::Layout;
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// A linear layer among the parameters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// `outputs x inputs` weights.
+    pub weight: Range<usize>,
+    /// Biases: one row, or one per token.
+    pub bias: Range<usize>,
+    /// Width of the input.
+    pub inputs: usize,
+    /// Width of the output.
+    pub outputs: usize,
+}
+
+/// Where what is folded lies among the parameters.
+#[derive(Clone, Debug)]
+pub struct Fold {
+    sizes: Sizes,
+    layout: Layout,
+    /// All blocks, which are equally long.
+    blocks: Range<usize>,
+    /// Within a block.
+    norms: [Norm; 2],
+    /// Weights and biases of the queries, within a block.
+    query: [Range<usize>; 2],
+    head: Norm,
+}
+
+/// A LayerNorm and the linear layer behind it.
+#[derive(Clone, Debug)]
+struct Norm {
+    scale: Range<usize>,
+    shift: Range<usize>,
+    weight: Range<usize>,
+    bias: Range<usize>,
+}
+
+impl Fold {
+    /// For a network of these sizes whose parameters lie as `layout` says.
+    pub fn new(sizes: Sizes, layout: Layout) -> Self {
+        let blocks = range(&layout, "blocks.0.norm1.weight").start..range(&layout, "norm.weight").start;
+        let norm = |norm: &str, layer: &str, start: usize| {
+            let within = |name: String| {
+                let range = range(&layout, &name);
+                range.start - start..range.end - start
+            };
+            // Attention's projection has its own naming.
+            let separator = if layer.ends_with("in_proj") { '_' } else { '.' };
+            Norm {
+                scale: within(format!("{norm}.weight")),
+                shift: within(format!("{norm}.bias")),
+                weight: within(format!("{layer}{separator}weight")),
+                bias: within(format!("{layer}{separator}bias")),
+            }
+        };
+        let norms = [
+            norm("blocks.0.norm1", "blocks.0.attn.in_proj", blocks.start),
+            norm("blocks.0.norm2", "blocks.0.mlp.0", blocks.start),
+        ];
+        let first = |range: &Range<usize>, len| range.start..range.start + len;
+        let query = [first(&norms[0].weight, sizes.embed * sizes.embed), first(&norms[0].bias, sizes.embed)];
+        let head = norm("norm", "head", 0);
+        Self { sizes, layout, blocks, norms, query, head }
+    }
+
+    /// The linear layers, as they are after folding.
+    pub fn places(&self) -> Network<Place> {
+        let Sizes { patch, embed, hidden, depth, classes, .. } = self.sizes;
+        let range = |name: String| range(&self.layout, &name);
+        let linear = |name: String, inputs, outputs| {
+            let (weight, bias) = (range(format!("{name}.weight")), range(format!("{name}.bias")));
+            Place { weight, bias, inputs, outputs }
+        };
+        let block = |index| {
+            let weight = range(format!("blocks.{index}.attn.in_proj_weight"));
+            let bias = range(format!("blocks.{index}.attn.in_proj_bias"));
+            let (keys, key_bias) = (weight.start + embed * embed, bias.start + embed);
+            let part = |weight, bias, outputs| Place { weight, bias, inputs: embed, outputs };
+            Block {
+                query: part(weight.start..keys, bias.start..key_bias, embed),
+                key_value: part(keys..weight.end, key_bias..bias.end, 2 * embed),
+                out: linear(format!("blocks.{index}.attn.out_proj"), embed, embed),
+                hidden: linear(format!("blocks.{index}.mlp.0"), embed, hidden),
+                mlp: linear(format!("blocks.{index}.mlp.3"), hidden, embed),
+            }
+        };
+        let (weight, bias) = (range("patch_embed.proj.weight".into()), range("pos_embed".into()));
+        Network {
+            embedding: Place { weight, bias, inputs: patch * patch, outputs: embed },
+            blocks: (0..depth).map(block).collect(),
+            head: linear("head".into(), embed, classes),
+        }
+    }
+
+    /// Folds `values`, a network's parameters.
+    pub fn fold(&self, values: &mut [f32]) {
+        let [class_token, patch_bias, positions] = self.embedding();
+        let (class_token, patch_bias) = (values[class_token].to_vec(), values[patch_bias].to_vec());
+        for (token, row) in values[positions].chunks_exact_mut(self.sizes.embed).enumerate() {
+            let extra = if token == 0 { &class_token } else { &patch_bias };
+            row.iter_mut().zip(extra).for_each(|(x, extra)| *x += extra);
+        }
+        values[self.blocks.clone()].par_chunks_exact_mut(self.block_len()).for_each(|block| {
+            self.norms.iter().for_each(|norm| norm.fold(block));
+            self.scale_query(block);
+        });
+        self.head.fold(values);
+    }
+
+    /// Turns gradients with respect to folded parameters into those with respect to `values`, the unfolded ones.
+    pub fn unfold(&self, values: &[f32], gradients: &mut [f32]) {
+        let [class_token, patch_bias, positions] = self.embedding();
+        let table = gradients[positions].to_vec();
+        let (first, others) = table.split_at(self.sizes.embed);
+        gradients[class_token].copy_from_slice(first);
+        gradients[patch_bias.clone()].fill(0.0);
+        for row in others.chunks_exact(self.sizes.embed) {
+            gradients[patch_bias.clone()].iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
+        }
+        let (values_of_blocks, len) = (&values[self.blocks.clone()], self.block_len());
+        let blocks = gradients[self.blocks.clone()].par_chunks_exact_mut(len);
+        blocks.zip(values_of_blocks.par_chunks_exact(len)).for_each(|(gradients, values)| {
+            self.scale_query(gradients);
+            self.norms.iter().for_each(|norm| norm.unfold(values, gradients));
+        });
+        self.head.unfold(values, gradients);
+    }
+
+    fn embedding(&self) -> [Range<usize>; 3] {
+        ["cls_token", "patch_embed.proj.bias", "pos_embed"].map(|name| range(&self.layout, name))
+    }
+
+    fn block_len(&self) -> usize {
+        self.blocks.len() / self.sizes.depth
+    }
+
+    fn scale_query(&self, block: &mut [f32]) {
+        let head_dim = (self.sizes.embed / self.sizes.heads) as f64;
+        let scale = (1.0 / head_dim.sqrt()) as f32;
+        self.query.iter().for_each(|range| block[range.clone()].iter_mut().for_each(|x| *x *= scale));
+    }
+}
+
+impl Norm {
+    fn fold(&self, values: &mut [f32]) {
+        let (scale, shift) = (values[self.scale.clone()].to_vec(), values[self.shift.clone()].to_vec());
+        for output in 0..self.bias.len() {
+            let row = &mut values[self.weight.clone()][output * scale.len()..][..scale.len()];
+            let extra: f32 = row.iter().zip(&shift).map(|(w, c)| w * c).sum();
+            row.iter_mut().zip(&scale).for_each(|(w, g)| *w *= g);
+            values[self.bias.clone()][output] += extra;
+        }
+    }
+
+    fn unfold(&self, values: &[f32], gradients: &mut [f32]) {
+        let (scale, shift) = (&values[self.scale.clone()], &values[self.shift.clone()]);
+        let (mut d_scale, mut d_shift) = (vec![0.0; scale.len()], vec![0.0; shift.len()]);
+        let weights = values[self.weight.clone()].chunks_exact(scale.len());
+        for (output, weights) in weights.enumerate() {
+            let d_bias = gradients[self.bias.clone()][output];
+            let row = &mut gradients[self.weight.clone()][output * scale.len()..][..scale.len()];
+            for (j, (d_weight, weight)) in row.iter_mut().zip(weights).enumerate() {
+                d_scale[j] += *d_weight * weight;
+                d_shift[j] += d_bias * weight;
+                *d_weight = *d_weight * scale[j] + d_bias * shift[j];
+            }
+        }
+        gradients[self.scale.clone()].copy_from_slice(&d_scale);
+        gradients[self.shift.clone()].copy_from_slice(&d_shift);
+    }
+}
+
+fn range(layout: &Layout, name: &str) -> Range<usize> {
+    let entry = layout.0.iter().find(|entry| entry.name == name);
+    entry.map(|entry| entry.range.clone()).expect("a Vision Transformer has this parameter")
+}

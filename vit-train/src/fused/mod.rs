@@ -1,0 +1,22 @@
+//! The fast training pass: the network of [`model`](crate::model) out of a few fused operations.
+//!
+//! dfdx's built-in operations are the reference: correct, slow, and in memory from end to end. Here the whole pass,
+//! pixels to loss to gradients, is ONE operation on dfdx's tape ([`Step`]):
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`ops`] | the fused operations, as a trait over a device's buffers |
+//! | [`network`] | their order, forward and backward, written once for all devices |
+//! | [`fold`](mod@fold) | what is moved from the activations into the parameters before a pass, and back after it |
+//! | [`cpu`] | the operations on a CPU |
+//! | [`step`] | the operation on dfdx's tape |
+
+pub mod cpu;
+pub mod fold;
+pub mod network;
+pub mod ops;
+pub mod step;
+#[cfg(test)]
+mod tests;
+
+pub use step::Step;

@@ -1,0 +1,105 @@
+//! The training pass as one operation on dfdx's tape.
+
+use super::{
+    cpu::{self, Batch},
+    network::Sizes,
+};
+use crate::{
+    dropout::Dropout,
+    model::{Model, Network, Pass, Visitor},
+    parameters::Layout,
+};
+use dfdx::prelude::*;
+use std::{marker::PhantomData, sync::Arc};
+
+/// From the model's parameters and a batch to the loss, with the gradients of all parameters on its tape.
+///
+/// dfdx holds parameters and gradients; in between, everything is [`cpu::Cpu`]'s. Because a part of the batch goes
+/// through the network forward and backward while it is in the cache, the gradients are there as soon as the loss is,
+/// and the tape only has to hand them over.
+#[derive(Debug)]
+pub struct Step<S> {
+    cpu: cpu::Cpu,
+    parameters: Vec<f32>,
+    gradients: Arc<Vec<f32>>,
+    shape: PhantomData<S>,
+}
+
+impl<S: Network> Default for Step<S> {
+    fn default() -> Self {
+        let layout = Layout::of::<S>();
+        let zeros = vec![0.0; layout.len()];
+        let cpu = cpu::Cpu::new(Sizes::of::<S>(), layout);
+        Self { cpu, parameters: zeros.clone(), gradients: Arc::new(zeros), shape: PhantomData }
+    }
+}
+
+impl<S: Network> Step<S> {
+    /// What [`Model::loss_and_gradients`] does, faster. `pixels` are normalised, image by image; `targets` are
+    /// distributions over the classes.
+    pub fn loss_and_gradients(
+        &mut self,
+        model: &mut S::Model<Cpu>,
+        pixels: &[f32],
+        targets: &[f32],
+        dropout: &Dropout,
+    ) -> Pass<Cpu> {
+        let mut logits = vec![0.0; targets.len()];
+        let loss = self.loss(model, Batch { pixels, targets }, dropout, &mut logits);
+        Pass { loss: loss.as_vec()[0], logits, gradients: loss.backward() }
+    }
+
+    /// The loss with its tape.
+    fn loss(
+        &mut self,
+        model: &mut S::Model<Cpu>,
+        batch: Batch<'_>,
+        dropout: &Dropout,
+        logits: &mut [f32],
+    ) -> Tensor<Rank0, f32, Cpu, OwnedTape<f32, Cpu>> {
+        model.visit(&mut Read(&mut self.parameters));
+        let gradients = Arc::make_mut(&mut self.gradients);
+        let loss = self.cpu.pass(&self.parameters, batch, dropout, logits, gradients);
+        let loss = Cpu::default().tensor(loss);
+        let mut record =
+            Record { loss: &loss, gradients: &self.gradients, start: 0, tape: OwnedTape::default() };
+        model.visit(&mut record);
+        let tape = record.tape;
+        loss.put_tape(tape)
+    }
+}
+
+/// Copies every parameter, one behind the other.
+struct Read<'a>(&'a mut [f32]);
+
+impl Visitor<Cpu> for Read<'_> {
+    fn visit<S: ConstShape>(&mut self, _: &str, _: &[usize], parameter: &mut Tensor<S, f32, Cpu>) {
+        let (values, rest) = std::mem::take(&mut self.0).split_at_mut(S::NUMEL);
+        parameter.copy_into(values);
+        self.0 = rest;
+    }
+}
+
+/// Puts every parameter's part of the backward pass on a tape.
+struct Record<'a> {
+    loss: &'a Tensor<Rank0, f32, Cpu>,
+    /// Of the loss by all parameters.
+    gradients: &'a Arc<Vec<f32>>,
+    /// Where the next parameter's begin.
+    start: usize,
+    tape: OwnedTape<f32, Cpu>,
+}
+
+impl Visitor<Cpu> for Record<'_> {
+    fn visit<S: ConstShape>(&mut self, _: &str, _: &[usize], parameter: &mut Tensor<S, f32, Cpu>) {
+        let (loss, parameter) = (self.loss.clone(), parameter.ghost());
+        let (gradients, range) = (Arc::clone(self.gradients), self.start..self.start + S::NUMEL);
+        self.start = range.end;
+        self.tape.add_backward_op(move |all| {
+            let factor = all.get(&loss).as_vec()[0];
+            let sums = all.get_or_alloc_mut(&parameter)?;
+            sums.iter_mut().zip(&gradients[range]).for_each(|(sum, gradient)| *sum += factor * gradient);
+            Ok(())
+        });
+    }
+}

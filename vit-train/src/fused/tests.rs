@@ -1,0 +1,272 @@
+//! The fused pass against dfdx's automatic differentiation of the built-in operations, and that against differences
+//! of a network in f64.
+
+use super::Step;
+use crate::{
+    dropout::{Dropout, Site},
+    model::{Model, Network},
+    parameters::{self, Layout, Parameters},
+};
+use dfdx::prelude::Cpu;
+use vit_nostd::{Base, Nano, Tiny, Vit};
+
+/// No dimension is a multiple of a vector's.
+type Odd = Vit<9, 3, 10, 15, 3, 5, 19, 3, 7>;
+/// One block, which is the first and the last.
+type Shallow = Vit<8, 4, 5, 12, 1, 12, 9, 1, 2>;
+
+/// Numbers without a pattern, from -1 to 1.
+fn numbers(len: usize, seed: u64) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 40) as f32 / (1 << 23) as f32 - 1.0
+    };
+    std::iter::repeat_with(next).take(len).collect()
+}
+
+/// A network with nothing at zero or one, images, and targets.
+struct Case {
+    parameters: Vec<f32>,
+    pixels: Vec<f32>,
+    targets: Vec<f32>,
+}
+
+impl Case {
+    fn new<S: Network>(batch: usize) -> Self {
+        let mut parameters = Parameters::init::<S>(1).values;
+        let noise = numbers(parameters.len(), 2);
+        parameters.iter_mut().zip(noise).for_each(|(parameter, noise)| *parameter += 0.1 * noise);
+        let mut targets = numbers(batch * S::CLASSES, 3);
+        for target in targets.chunks_exact_mut(S::CLASSES) {
+            let sum: f32 = target.iter().map(|x| x.abs()).sum();
+            target.iter_mut().for_each(|x| *x = x.abs() / sum);
+        }
+        Self { parameters, pixels: numbers(batch * S::IMAGE * S::IMAGE, 4), targets }
+    }
+
+    fn model<S: Network>(&self) -> S::Model<Cpu> {
+        let mut model = S::Model::zeros(&Cpu::default());
+        parameters::load(&mut model, &self.parameters);
+        model
+    }
+
+    /// Loss, logits and gradients of all parameters by the built-in operations.
+    fn built_in<S: Network>(&self, dropout: &Dropout) -> (f32, Vec<f32>, Vec<f32>) {
+        let mut model = self.model::<S>();
+        let pass = model.loss_and_gradients(self.pixels.clone(), self.targets.clone(), dropout);
+        let mut gradients = vec![0.0; self.parameters.len()];
+        parameters::collect_gradients(&mut model, &pass.gradients, &mut gradients);
+        (pass.loss, pass.logits, gradients)
+    }
+
+    /// The same by the fused ones.
+    fn fused<S: Network>(&self, step: &mut Step<S>, dropout: &Dropout) -> (f32, Vec<f32>, Vec<f32>) {
+        let mut model = self.model::<S>();
+        let pass = step.loss_and_gradients(&mut model, &self.pixels, &self.targets, dropout);
+        let mut gradients = vec![0.0; self.parameters.len()];
+        parameters::collect_gradients(&mut model, &pass.gradients, &mut gradients);
+        (pass.loss, pass.logits, gradients)
+    }
+}
+
+fn worst(a: &[f32], b: &[f32]) -> f32 {
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
+/// Compares every tensor: the largest difference may be 1e-4 of its largest gradient, or 1e-6.
+fn compare<S: Network>(batch: usize, rate: f32) {
+    let case = Case::new::<S>(batch);
+    let dropout = Dropout::new(rate, 5, 6);
+    let (loss, logits, gradients) = case.built_in::<S>(&dropout);
+    let (fused_loss, fused_logits, fused_gradients) = case.fused::<S>(&mut Step::default(), &dropout);
+    assert!((loss - fused_loss).abs() <= 1e-5, "loss {loss} {fused_loss}");
+    assert!(worst(&logits, &fused_logits) <= 1e-4, "logits {}", worst(&logits, &fused_logits));
+    for entry in &Layout::of::<S>().0 {
+        let (expected, found) = (&gradients[entry.range.clone()], &fused_gradients[entry.range.clone()]);
+        let (error, largest) = (worst(expected, found), worst(expected, &vec![0.0; expected.len()]));
+        assert!(error <= (1e-4 * largest).max(1e-6), "{}: {error:e}, largest {largest:e}", entry.name);
+        assert!(found.iter().all(|x| x.is_finite()), "{}", entry.name);
+    }
+}
+
+#[test]
+fn gradients_are_those_of_the_built_in_operations() {
+    for rate in [0.0, 0.1, 0.5] {
+        for batch in [1, 3, 128] {
+            compare::<Odd>(batch, rate);
+            compare::<Shallow>(batch, rate);
+        }
+    }
+    for (batch, rate) in [(1, 0.1), (3, 0.0), (20, 0.1)] {
+        compare::<Nano>(batch, rate);
+        compare::<Tiny>(batch, rate);
+    }
+    compare::<Base>(9, 0.1);
+}
+
+#[test]
+fn memory_of_other_batches_does_not_show() {
+    let mut step = Step::<Nano>::default();
+    for batch in [67, 1, 13, 128, 3] {
+        let case = Case::new::<Nano>(batch);
+        let dropout = Dropout::new(0.1, 7, batch as u64);
+        assert_eq!(case.fused(&mut step, &dropout), case.fused::<Nano>(&mut Step::default(), &dropout));
+    }
+}
+
+#[test]
+fn threads_do_not_change_a_bit() {
+    let case = Case::new::<Nano>(100);
+    let dropout = Dropout::new(0.1, 7, 8);
+    let [one, two, three] = [1, 2, 3].map(|threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| case.fused::<Nano>(&mut Step::default(), &dropout))
+    });
+    assert_eq!(one, two);
+    assert_eq!(one, three);
+}
+
+/// Shares of the loss of `case` in f64, by the textbook.
+struct Textbook<'a> {
+    layout: Layout,
+    parameters: Vec<f64>,
+    case: &'a Case,
+    dropout: Dropout,
+}
+
+impl Textbook<'_> {
+    fn get(&self, name: &str) -> &[f64] {
+        let entry = self.layout.0.iter().find(|entry| entry.name == name).unwrap();
+        &self.parameters[entry.range.clone()]
+    }
+
+    fn linear(&self, x: &[f64], weight: &str, bias: &str) -> Vec<f64> {
+        let rows = self.get(weight).chunks_exact(x.len()).zip(self.get(bias));
+        rows.map(|(row, bias)| bias + row.iter().zip(x).map(|(w, x)| w * x).sum::<f64>()).collect()
+    }
+
+    fn normalize(&self, x: &[f64], name: &str) -> Vec<f64> {
+        let len = x.len() as f64;
+        let mean = x.iter().sum::<f64>() / len;
+        let variance = x.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / len;
+        let parameters = self.get(&format!("{name}.weight")).iter().zip(self.get(&format!("{name}.bias")));
+        x.iter().zip(parameters).map(|(x, (g, c))| (x - mean) / (variance + 1e-6).sqrt() * g + c).collect()
+    }
+
+    /// `x`, element `first` and those behind it at `site`, behind the dropout.
+    fn drop(&self, site: Site, first: usize, x: Vec<f64>) -> Vec<f64> {
+        let mut mask = vec![0.0; x.len()];
+        self.dropout.fill_from(site, first, &mut mask);
+        x.iter().zip(mask).map(|(x, mask)| x * f64::from(mask)).collect()
+    }
+
+    /// The cross entropy of image `image`.
+    fn loss<S: Network>(&self, image: usize) -> f64 {
+        let pixels = &self.case.pixels[image * S::IMAGE * S::IMAGE..];
+        let token = |index: usize| {
+            let mut x = self.get("cls_token").to_vec();
+            if let Some(patch) = index.checked_sub(1) {
+                let corner = (patch / S::GRID * S::IMAGE + patch % S::GRID) * S::PATCH;
+                let pixels: Vec<f64> = (0..S::PATCH * S::PATCH)
+                    .map(|i| f64::from(pixels[corner + i / S::PATCH * S::IMAGE + i % S::PATCH]))
+                    .collect();
+                x = self.linear(&pixels, "patch_embed.proj.weight", "patch_embed.proj.bias");
+            }
+            let position = &self.get("pos_embed")[index * S::EMBED..];
+            let x = x.iter().zip(position).map(|(x, position)| x + position).collect();
+            self.drop(Site::Embedding, (image * S::TOKENS + index) * S::EMBED, x)
+        };
+        let mut stream: Vec<Vec<f64>> = (0..S::TOKENS).map(token).collect();
+        for block in 0..S::DEPTH {
+            self.block::<S>(image, block, &mut stream);
+        }
+        let logits = self.linear(&self.normalize(&stream[0], "norm"), "head.weight", "head.bias");
+        let total = logits.iter().map(|x| x.exp()).sum::<f64>().ln();
+        let targets = &self.case.targets[image * S::CLASSES..];
+        logits.iter().zip(targets).map(|(x, &target)| f64::from(target) * (total - x)).sum()
+    }
+
+    fn block<S: Network>(&self, image: usize, block: usize, stream: &mut [Vec<f64>]) {
+        let name = |part: &str| format!("blocks.{block}.{part}");
+        let linear = |x: &[f64], part: &str, separator: char| {
+            let name = name(part);
+            self.linear(x, &format!("{name}{separator}weight"), &format!("{name}{separator}bias"))
+        };
+        let qkv: Vec<Vec<f64>> =
+            stream.iter().map(|x| linear(&self.normalize(x, &name("norm1")), "attn.in_proj", '_')).collect();
+        let contexts: Vec<Vec<f64>> = (0..S::TOKENS)
+            .map(|query| {
+                let context = (0..S::HEADS).flat_map(|head| {
+                    let part = |row: &[f64], part: usize| {
+                        row[part * S::EMBED + head * S::HEAD_DIM..][..S::HEAD_DIM].to_vec()
+                    };
+                    let q = part(&qkv[query], 0);
+                    let score = |row: &Vec<f64>| {
+                        let dot: f64 = part(row, 1).iter().zip(&q).map(|(k, q)| k * q).sum();
+                        (dot / (S::HEAD_DIM as f64).sqrt()).exp()
+                    };
+                    let e: Vec<f64> = qkv.iter().map(score).collect();
+                    let total: f64 = e.iter().sum();
+                    let first = ((image * S::HEADS + head) * S::TOKENS + query) * S::TOKENS;
+                    let weights = e.iter().map(|e| e / total).collect();
+                    let weights = self.drop(Site::Attention(block), first, weights);
+                    let values: Vec<Vec<f64>> = qkv.iter().map(|row| part(row, 2)).collect();
+                    (0..S::HEAD_DIM)
+                        .map(|d| weights.iter().zip(&values).map(|(p, v)| p * v[d]).sum())
+                        .collect::<Vec<f64>>()
+                });
+                context.collect()
+            })
+            .collect();
+        for (token, (x, context)) in stream.iter_mut().zip(&contexts).enumerate() {
+            let row = image * S::TOKENS + token;
+            let out = linear(context, "attn.out_proj", '.');
+            x.iter_mut().zip(out).for_each(|(x, y)| *x += y);
+            let h = linear(&self.normalize(x, &name("norm2")), "mlp.0", '.');
+            let h = h.iter().map(|x| x * 0.5 * libm::erfc(-x / 2f64.sqrt())).collect();
+            let h = self.drop(Site::Hidden(block), row * S::HIDDEN, h);
+            let y = self.drop(Site::Mlp(block), row * S::EMBED, linear(&h, "mlp.3", '.'));
+            x.iter_mut().zip(y).for_each(|(x, y)| *x += y);
+        }
+    }
+}
+
+/// Both ways of computing gradients, against differences of the loss in f64, for every parameter.
+#[test]
+fn gradients_are_those_of_the_textbook() {
+    const BATCH: usize = 2;
+    let case = Case::new::<Odd>(BATCH);
+    let dropout = Dropout::new(0.1, 5, 6);
+    let (loss, _, built_in) = case.built_in::<Odd>(&dropout);
+    let (_, _, fused) = case.fused::<Odd>(&mut Step::default(), &dropout);
+
+    let layout = Layout::of::<Odd>();
+    let parameters: Vec<f64> = case.parameters.iter().copied().map(f64::from).collect();
+    let mut textbook = Textbook { layout: layout.clone(), parameters, case: &case, dropout };
+    let mean = |textbook: &Textbook<'_>| {
+        (0..BATCH).map(|image| textbook.loss::<Odd>(image)).sum::<f64>() / BATCH as f64
+    };
+    assert!((mean(&textbook) - f64::from(loss)).abs() < 1e-5);
+    for entry in &layout.0 {
+        let differences: Vec<f32> = (entry.range.clone())
+            .map(|index| {
+                let step = 1e-4;
+                let value = textbook.parameters[index];
+                let [above, below] = [value + step, value - step].map(|moved| {
+                    textbook.parameters[index] = moved;
+                    mean(&textbook)
+                });
+                textbook.parameters[index] = value;
+                ((above - below) / (2.0 * step)) as f32
+            })
+            .collect();
+        let bound = (1e-4 * worst(&differences, &vec![0.0; differences.len()])).max(1e-6);
+        for (who, found) in [("built-in", &built_in), ("fused", &fused)] {
+            let error = worst(&differences, &found[entry.range.clone()]);
+            assert!(error <= bound, "{who} {}: {error:e}, bound {bound:e}", entry.name);
+        }
+    }
+}
