@@ -124,7 +124,7 @@ fn entries(folder: &Path) -> Vec<String> {
 fn a_run_leaves_results_that_agree() {
     let digits = Digits::new(200, 60);
     let run = train(&digits, "nano", "7");
-    let names = ["checkpoint.safetensors", "model.f32.vit", "report.json", "report.md"];
+    let names = ["checkpoint.safetensors", "model.f32.vit", "model.int8.vit", "report.json", "report.md"];
     assert_eq!(entries(run.path()), names);
 
     let report: Value = serde_json::from_slice(&fs::read(file(&run, "report.json")).unwrap()).unwrap();
@@ -143,7 +143,11 @@ fn a_run_leaves_results_that_agree() {
     assert_eq!(markdown.lines().filter(|line| line.starts_with("| 1") || line.starts_with("| 2")).count(), 2);
 
     // The checkpoint and the model file have that accuracy, and say so.
-    for name in ["checkpoint.safetensors", "model.f32.vit"] {
+    for (name, accuracy) in [
+        ("checkpoint.safetensors", accuracy),
+        ("model.f32.vit", accuracy),
+        ("model.int8.vit", report["test"]["int8"]["acc"].as_f64().unwrap()),
+    ] {
         let path = file(&run, name);
         let evaluation = json(&["eval", &path, "--data", digits.path(), "--json"]);
         assert_eq!(evaluation["acc"].as_f64(), Some(accuracy), "{name}");
@@ -155,6 +159,18 @@ fn a_run_leaves_results_that_agree() {
     assert_eq!(inspection["seed"], 7);
     assert!((inspection["test_accuracy"].as_f64().unwrap() - accuracy).abs() < 1e-4);
     assert_eq!(inspection["file_bytes"], fs::metadata(file(&run, "model.f32.vit")).unwrap().len());
+    let inspection = json(&["inspect", &file(&run, "model.int8.vit"), "--json"]);
+    assert_eq!(inspection["kind"], "int8");
+    assert_eq!(
+        inspection["test_accuracy"].as_f64(),
+        report["test"]["int8"]["acc"].as_f64().map(|acc| acc as f32 as f64)
+    );
+
+    // Quantizing again gives the same bytes.
+    let bytes = fs::read(file(&run, "model.int8.vit")).unwrap();
+    succeed(&["quantize", run.path().to_str().unwrap(), "--data", digits.path()]);
+    assert!(fs::read(file(&run, "model.int8.vit")).unwrap() == bytes);
+
     let inspection = json(&["inspect", &file(&run, "checkpoint.safetensors"), "--json"]);
     assert_eq!(inspection["preset"], "nano");
     assert_eq!(inspection["tensors"].as_array().unwrap().len(), 4 + 4 * 12 + 4);

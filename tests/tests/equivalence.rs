@@ -93,6 +93,9 @@ fn built_in_digits_teach_real_ones() {
     println!("trained on built-in digits: {accuracy:.2} % of them");
     assert!(accuracy >= 80.0, "{accuracy}");
     assert!(report.verify.unwrap().passed());
+    let lost = accuracy - report.test.unwrap().int8.acc;
+    println!("lost in integers: {lost:.2} points");
+    assert!(lost <= 1.0, "{lost}");
 
     if std::env::var_os("MNIST_DIR").is_some() {
         let mnist = data::load(&Source::Mnist, format).unwrap();
@@ -102,7 +105,8 @@ fn built_in_digits_teach_real_ones() {
         let score = Score::new(&logits, mnist.test.labels().iter().copied());
         println!("trained on built-in digits: {:.2} % of MNIST's test images", score.acc);
         assert!(score.acc >= 50.0, "{score:?}");
-        let checkpoint = Checkpoint::load(&Outputs::checkpoint(folder.path())).unwrap();
+        let path = Outputs::checkpoint(folder.path());
+        let checkpoint = Checkpoint::load(&path).unwrap().into_order_of::<Nano>(&path).unwrap();
         let verification = verify::<Nano>(&checkpoint.parameters, &file, &mnist.test, 100).unwrap();
         assert!(verification.passed(), "{verification:?}");
     } else {

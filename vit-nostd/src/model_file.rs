@@ -285,7 +285,7 @@ const fn check_fits<S: Shape>(preamble: Preamble, expected: Kind) -> Result<(), 
     Ok(())
 }
 
-/// The most bytes that [`write`] adds to the weights.
+/// The most bytes that [`write()`] adds to the weights.
 ///
 /// Two strings of the metadata, the preamble, numbers, length prefixes, padding and checksum.
 pub const fn overhead(metadata: &Metadata<'_>) -> usize {

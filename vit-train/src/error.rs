@@ -1,6 +1,6 @@
 //! Everything that can go wrong, each in one line that says what, where, and what to do.
 
-use crate::{data::DataError, parameters::Mismatch};
+use crate::{data::DataError, parameters::Mismatch, quantize::Unquantizable};
 use std::{
     fmt, io,
     path::{Path, PathBuf},
@@ -55,6 +55,14 @@ pub enum Error {
         path: PathBuf,
         /// What it has instead.
         found: String,
+    },
+    /// Weights that integers cannot stand for.
+    #[error("{}: {error}", path.display())]
+    Unquantizable {
+        /// The checkpoint.
+        path: PathBuf,
+        /// What is out of range.
+        error: Unquantizable,
     },
     /// A setting that makes no sense.
     #[error("{0}")]

@@ -2,7 +2,7 @@
 //!
 //! The modules are the stations of the data: [`data`] gives images, [`model`] is the network in dfdx, [`train`](mod@train)
 //! the training loop, [`checkpoint`] its result; [`export`] makes model files of it, and [`verify`](mod@verify) compares
-//! what [`vit_nostd`] computes from them with dfdx, also with the independent [`reference`].
+//! what [`vit_nostd`] computes from them with dfdx, also with the independent [`mod@reference`].
 
 pub mod checkpoint;
 pub mod data;
@@ -16,6 +16,7 @@ pub mod model;
 pub mod optimizer;
 pub mod parameters;
 pub mod preset;
+pub mod quantize;
 mod random;
 pub mod reference;
 pub mod report;

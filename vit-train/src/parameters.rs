@@ -216,7 +216,7 @@ mod tests {
     fn first_values() {
         let parameters = Parameters::init::<Nano>(42);
         let weight = parameters.get("blocks.1.mlp.0.weight").unwrap();
-        let std = (weight.iter().map(|w| w * w).sum::<f32>() / weight.len() as f32).powf(0.5);
+        let std = (weight.iter().map(|w| w * w).sum::<f32>() / weight.len() as f32).sqrt();
         assert!(
             (0.016..0.019).contains(&std),
             "a normal distribution cut off at two has 0.88 of its width: {std}"

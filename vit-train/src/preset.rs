@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use std::fmt;
 use vit_nostd::{Dims, Shape};
 
-/// A named shape. To add one: an alias in `vit_nostd`, a variant here, and its line in [`with_preset!`].
+/// A named shape. To add one: an alias in `vit_nostd`, a variant here, and its line in [`with_preset!`](crate::with_preset).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Preset {
     /// 1.80 M parameters, 16 blocks of 96 channels: the reference network.

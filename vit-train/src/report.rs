@@ -59,6 +59,8 @@ pub struct Epoch {
 pub struct TestScores {
     /// Of dfdx in 32-bit floating point.
     pub f32: Score,
+    /// Of the integer engine.
+    pub int8: Score,
 }
 
 /// How long it took.
@@ -111,8 +113,10 @@ impl Report {
             );
         }
         text += "\n\\* kept\n\n";
-        if let Some(TestScores { f32: Score { loss, acc, top5 } }) = self.test {
+        if let Some(TestScores { f32: Score { loss, acc, top5 }, int8 }) = self.test {
             let _ = writeln!(text, "Test set: accuracy **{acc:.2} %**, top-5 {top5:.2} %, loss {loss:.4}.\n");
+            let _ =
+                writeln!(text, "In integers: accuracy **{:.2} %**, top-5 {:.2} %.\n", int8.acc, int8.top5);
         }
         if let Some(v) = self.verify {
             let _ = writeln!(

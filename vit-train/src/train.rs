@@ -13,6 +13,7 @@ use crate::{
     optimizer::{clip, AdamW},
     parameters::{self, Parameters},
     preset::shape_name,
+    quantize::quantize_and_score,
     random::{stream, Purpose},
     report::{Epoch, Report, TestScores, Timing},
     verify::verify,
@@ -100,6 +101,11 @@ impl Outputs {
     /// The parameters of the best epoch.
     pub fn checkpoint(directory: &Path) -> PathBuf {
         directory.join("checkpoint.safetensors")
+    }
+
+    /// The model file of the integer engine.
+    pub fn int8_model(directory: &Path) -> PathBuf {
+        directory.join("model.int8.vit")
     }
 
     /// The model file of the float engine.
@@ -213,7 +219,6 @@ pub fn train<S: Network>(
     parameters::load(&mut state.model, &best.parameters.values);
     let indices: Vec<usize> = (0..data.test.len()).collect();
     let test = score::<S>(&state.model, &data.test, &indices);
-    report.test = Some(TestScores { f32: test });
     if let Some(description) = &mut best.description {
         description.test_accuracy = Some(test.acc as f32);
     }
@@ -221,6 +226,13 @@ pub fn train<S: Network>(
     let path = Outputs::float_model(directory);
     let file = float_model::<S>(&best, &path)?;
     write_atomically(&path, &file)?;
+
+    progress.stage("quantizing");
+    let int8_path = Outputs::int8_model(directory);
+    let (int8_file, int8) =
+        quantize_and_score::<S>(&best, (&data.train, &train_indices), &data.test, &int8_path)?;
+    report.test = Some(TestScores { f32: test, int8 });
+    write_atomically(&int8_path, &int8_file)?;
 
     progress.stage("comparing dfdx with vit-nostd");
     let verification = verify::<S>(&best.parameters, &file, &data.test, EXACT_IMAGES);

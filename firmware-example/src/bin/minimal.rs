@@ -17,8 +17,8 @@ fn main() -> ! {
     static mut IMAGE: Image<Nano> = [[0; 28]; 28];
 
     let model = defmt::unwrap!(Model::<Nano>::from_bytes(MODEL)); // checks the file, once
-    for row in 4..24 {
-        IMAGE[row][13..15].fill(255); // here: from a camera, a touch screen, a sensor ...
+    for row in &mut IMAGE[4..24] {
+        row[13..15].fill(255); // here: from a camera, a touch screen, a sensor ...
     }
     let [best] = top_k(&model.infer(IMAGE, SCRATCH)); // cannot fail
     let label = model.metadata().labels().nth(best.class).unwrap_or_default();

@@ -4,7 +4,7 @@
 //!
 //! Every operation below is one IEEE 754 single-precision operation, rounded to nearest even. There are no fused
 //! multiply-adds and no reordered sums: a sum runs over its index upwards, from the first term it names. The
-//! functions [`exp`](math::exp), [`gelu`](math::gelu) and [`sqrt`](math::sqrt) are those of [`math`].
+//! functions [`exp`], [`gelu`] and [`sqrt`] are those of [`math`].
 //!
 //! | stage | formula |
 //! |---|---|

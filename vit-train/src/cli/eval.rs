@@ -9,14 +9,14 @@ use std::{
     process::ExitCode,
 };
 use vit_nostd::{
-    float,
+    float, int8,
     model_file::{Kind, Preamble},
 };
 use vit_train::{
     checkpoint::Checkpoint,
     data::Splits,
     files::ModelBytes,
-    inference::{dfdx_logits, nostd_logits, Score},
+    inference::{dfdx_logits, int8_logits, nostd_logits, Score},
     model::{Model, Network},
     parameters, with_preset, Error, Preset,
 };
@@ -50,12 +50,7 @@ impl Arguments {
         let path = file_or_in(&self.file, "model.f32.vit");
         if path.extension().is_some_and(|extension| extension == "safetensors") {
             let checkpoint = Checkpoint::load(&path)?;
-            let preset = Preset::with_parameters(&checkpoint.parameters).ok_or_else(|| {
-                // Against the largest preset, so that there is something to compare with.
-                let mismatch = Preset::Base.layout().check(&checkpoint.parameters).err();
-                let found = mismatch.map_or(String::new(), |mismatch| format!("for base, {mismatch}"));
-                Error::UnknownShape { path: path.clone(), found }
-            })?;
+            let preset = preset_of_checkpoint(&checkpoint, &path)?;
             with_preset!(preset, S => self.checkpoint::<S>(&path, checkpoint))
         } else {
             let file = ModelBytes::read(&path)?;
@@ -75,11 +70,19 @@ impl Arguments {
     }
 
     fn model<S: Network>(&self, path: &Path, file: &[u8]) -> Result<ExitCode, Error> {
-        let model = float::Model::<S>::from_bytes(file);
-        let model = model.map_err(|error| Error::Model { path: path.to_owned(), error })?;
-        let data = self.data.load::<S>()?;
-        let logits = nostd_logits(&model, &data.test, data.test.len());
-        self.print::<S>("vit-nostd f32", &data, &logits)
+        let refused = |error| Error::Model { path: path.to_owned(), error };
+        match read_preamble(file, path)?.kind {
+            Kind::F32 => {
+                let model = float::Model::<S>::from_bytes(file).map_err(refused)?;
+                let data = self.data.load::<S>()?;
+                self.print::<S>("vit-nostd f32", &data, &nostd_logits(&model, &data.test, data.test.len()))
+            }
+            Kind::Int8 => {
+                let model = int8::Model::<S>::from_bytes(file).map_err(refused)?;
+                let data = self.data.load::<S>()?;
+                self.print::<S>("vit-nostd int8", &data, &int8_logits(&model, &data.test, data.test.len()))
+            }
+        }
     }
 
     fn print<S: Network>(
@@ -114,11 +117,18 @@ pub fn read_preamble(file: &[u8], path: &Path) -> Result<Preamble, Error> {
     Preamble::read(file).map_err(|error| Error::Model { path: path.to_owned(), error })
 }
 
-/// The preset whose shape a float model file has.
+/// The preset whose shape a model file has.
 pub fn preset_of(preamble: &Preamble, path: &Path) -> Result<Preset, Error> {
     let unknown = || Error::UnknownShape { path: path.to_owned(), found: preamble.dims.to_string() };
-    match preamble.kind {
-        Kind::F32 => Preset::with_dims(preamble.dims).ok_or_else(unknown),
-        Kind::Int8 => Err(unknown()),
-    }
+    Preset::with_dims(preamble.dims).ok_or_else(unknown)
+}
+
+/// The preset whose parameters a checkpoint has.
+pub fn preset_of_checkpoint(checkpoint: &Checkpoint, path: &Path) -> Result<Preset, Error> {
+    Preset::with_parameters(&checkpoint.parameters).ok_or_else(|| {
+        // Against one preset, so that there is something to compare with.
+        let mismatch = Preset::Base.layout().check(&checkpoint.parameters).err();
+        let found = mismatch.map_or(String::new(), |mismatch| format!("for base, {mismatch}"));
+        Error::UnknownShape { path: path.to_owned(), found }
+    })
 }

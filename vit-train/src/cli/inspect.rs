@@ -11,8 +11,8 @@ use std::{
     process::ExitCode,
 };
 use vit_nostd::{
-    float::{self, Scratch},
-    model_file::VERSION,
+    float, int8,
+    model_file::{Kind, VERSION},
 };
 use vit_train::{
     checkpoint::{Checkpoint, Description},
@@ -74,19 +74,28 @@ impl Arguments {
     }
 
     fn model<S: Network>(&self, path: &Path, file: &[u8]) -> Result<(), Error> {
-        let model = float::Model::<S>::from_bytes(file);
-        let model = model.map_err(|error| Error::Model { path: path.to_owned(), error })?;
-        let metadata = model.metadata();
+        let refused = |error| Error::Model { path: path.to_owned(), error };
+        let kind = read_preamble(file, path)?.kind;
+        let (metadata, weight_bytes, scratch_bytes) = match kind {
+            Kind::F32 => {
+                let model = float::Model::<S>::from_bytes(file).map_err(refused)?;
+                (*model.metadata(), float::Model::<S>::WEIGHT_BYTES, float::Scratch::<S>::BYTES)
+            }
+            Kind::Int8 => {
+                let model = int8::Model::<S>::from_bytes(file).map_err(refused)?;
+                (*model.metadata(), int8::Model::<S>::WEIGHT_BYTES, int8::Scratch::<S>::BYTES)
+            }
+        };
         let provenance = metadata.provenance;
         let content = ModelContent {
             format_version: VERSION,
-            kind: read_preamble(file, path)?.kind.to_string(),
+            kind: kind.to_string(),
             preset: vit_train::preset::shape_name::<S>(),
             shape: S::DIMS.to_string(),
             parameters: S::DIMS.parameters(),
             file_bytes: file.len(),
-            weight_bytes: float::Model::<S>::WEIGHT_BYTES,
-            scratch_bytes: Scratch::<S>::BYTES,
+            weight_bytes,
+            scratch_bytes,
             description: Description {
                 dataset: provenance.dataset.to_owned(),
                 seed: provenance.seed,

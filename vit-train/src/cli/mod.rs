@@ -4,6 +4,7 @@ mod bench;
 mod eval;
 mod inspect;
 mod progress;
+mod quantize;
 mod train;
 mod verify;
 
@@ -40,6 +41,8 @@ enum Command {
     Train(train::Arguments),
     /// Measure the accuracy of a checkpoint or a model file on test images.
     Eval(eval::Arguments),
+    /// Make the integer model of a checkpoint (training ends with it).
+    Quantize(quantize::Arguments),
     /// Compare what vit-nostd computes with dfdx, image by image; exit code 1 if anything differs.
     Verify(verify::Arguments),
     /// Show what a model file or a checkpoint contains.
@@ -55,6 +58,7 @@ impl Cli {
             None => self.train.run(),
             Some(Command::Train(arguments)) => arguments.run(),
             Some(Command::Eval(arguments)) => arguments.run(),
+            Some(Command::Quantize(arguments)) => arguments.run(),
             Some(Command::Verify(arguments)) => arguments.run(),
             Some(Command::Inspect(arguments)) => arguments.run(),
             Some(Command::Bench(arguments)) => arguments.run(),

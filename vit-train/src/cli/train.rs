@@ -108,8 +108,8 @@ fn summarize(report: &Report, directory: &Path) {
     }
     if let Some(test) = report.test {
         println!(
-            "Test accuracy {:.2} %, top-5 {:.2} % (best epoch {})",
-            test.f32.acc, test.f32.top5, report.best_epoch
+            "Test accuracy {:.2} %, top-5 {:.2} % (best epoch {}); in integers {:.2} %",
+            test.f32.acc, test.f32.top5, report.best_epoch, test.int8.acc
         );
     }
     if let Some(verification) = report.verify {

@@ -3,3 +3,4 @@
 mod vit;
 
 pub use vit::float_model;
+pub(crate) use vit::write_model;

@@ -12,7 +12,7 @@ use std::path::Path;
 use vit_nostd::{
     float::weights::{Weights, WeightsMut},
     model_file::{self, Kind, Metadata, Provenance},
-    Element, ModelError,
+    Element,
 };
 
 /// Name and version of this program, as they stand in the files it writes.
@@ -28,15 +28,16 @@ pub fn float_model<S: Network>(checkpoint: &Checkpoint, path: &Path) -> Result<M
     check.map_err(|mismatch| Error::Misfit { path: path.to_owned(), network, mismatch })?;
     let mut weights = ModelBytes::zeros(Weights::<S>::BYTES);
     copy_weights::<S>(&checkpoint.parameters, weights.bytes_mut());
-    let file = write::<S>(Kind::F32, &checkpoint.describe::<S>(), &weights);
-    file.map_err(|error| Error::Model { path: path.to_owned(), error })
+    write_model::<S>(Kind::F32, &checkpoint.describe::<S>(), &weights, path)
 }
 
-fn write<S: Network>(
+/// A model file with these weights; `path` is named in errors.
+pub(crate) fn write_model<S: Network>(
     kind: Kind,
     description: &Description,
     weights: &[u8],
-) -> Result<ModelBytes, ModelError> {
+    path: &Path,
+) -> Result<ModelBytes, Error> {
     let labels = description.labels.join("\n");
     let provenance = Provenance {
         dataset: &description.dataset,
@@ -46,8 +47,8 @@ fn write<S: Network>(
     };
     let metadata = Metadata::new(description.normalization, &labels, provenance);
     let mut file = ModelBytes::zeros(weights.len() + model_file::overhead(&metadata));
-    let len = model_file::write::<S>(kind, &metadata, weights, file.bytes_mut())?;
-    file.truncate(len);
+    let len = model_file::write::<S>(kind, &metadata, weights, file.bytes_mut());
+    file.truncate(len.map_err(|error| Error::Model { path: path.to_owned(), error })?);
     Ok(file)
 }
 
