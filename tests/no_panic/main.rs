@@ -4,10 +4,13 @@
 #![no_main]
 
 use core::panic::PanicInfo;
-use vit_nostd::float::{Model, Scratch};
-use vit_nostd::{Base, Image, Nano, Shape, Tiny};
+use vit_nostd::{float, int8, Base, Image, Nano, Shape, Tiny};
 
-type Task<'a, S> = (&'a Model<'a, S>, &'a Image<S>, &'a mut Scratch<S>, &'a mut <S as Shape>::Classes<f32>);
+type Float<'a, S> =
+    (&'a float::Model<'a, S>, &'a Image<S>, &'a mut float::Scratch<S>, &'a mut <S as Shape>::Classes<f32>);
+type Int8<'a, S> =
+    (&'a int8::Model<'a, S>, &'a Image<S>, &'a mut int8::Scratch<S>, &'a mut <S as Shape>::Classes<i32>);
+type Task<'a, S> = (Float<'a, S>, Int8<'a, S>);
 
 /// The models come from outside, so that nothing about them is known when this is compiled.
 #[no_mangle]
@@ -18,8 +21,9 @@ pub fn _start(base: Task<Base>, tiny: Task<Tiny>, nano: Task<Nano>) {
 }
 
 #[inline(never)]
-fn run<S: Shape>((model, image, scratch, logits): Task<S>) {
+fn run<S: Shape>(((model, image, scratch, logits), integers): Task<S>) {
     *logits = model.infer(image, scratch);
+    *integers.3 = integers.0.infer(integers.1, integers.2);
     // What the test must notice.
     #[cfg(feature = "can_fail")]
     {

@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf, time::Duration};
 use vit_emulator::{Chip, Emulator, Run};
 use vit_nostd::{
     float::{Model, Scratch},
-    image,
+    image, int8,
     model_file::{self, Kind, Metadata, Normalization, Provenance},
     Base, Nano, Shape, Tiny,
 };
@@ -16,6 +16,8 @@ use vit_train::{
 
 /// The model in the firmware, trained on MNIST.
 const TRAINED: &str = "models/nano.f32.vit";
+/// The same network in integers.
+const TRAINED_INT8: &str = "models/nano.int8.vit";
 
 fn in_firmware_folder(path: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../firmware-example")).join(path)
@@ -112,6 +114,22 @@ fn mnist_has_the_hosts_bits() {
     digits.truncate(100);
     let model = fs::read(in_firmware_folder(TRAINED)).unwrap();
     assert_equal_bits::<Nano>(Chip::M4F, &model, digits.images());
+}
+
+#[test]
+fn integers_have_the_hosts_bits() {
+    let model = fs::read(in_firmware_folder(TRAINED_INT8)).unwrap();
+    let images = [&[0; 784], &[255; 784], synthetic::dataset(200, 9).images()].concat();
+    let aligned = ModelBytes::from(&model[..]);
+    let host = int8::Model::<Nano>::from_bytes(&aligned).unwrap();
+    let mut scratch = Box::new(int8::Scratch::<Nano>::new());
+    let mut on_host = |pixels: &[u8]| host.infer(image::<Nano>(pixels).unwrap(), &mut scratch);
+    let on_host: Vec<u32> =
+        images.chunks_exact(784).flat_map(|pixels| on_host(pixels).map(|x| x as u32)).collect();
+    for (chip, count) in [(Chip::M4F, 202), (Chip::M3, 20)] {
+        let on_chip = chip.logits(&model, &images[..count * 784]).unwrap();
+        assert_eq!(on_chip, on_host[..count * 10], "{}", chip.name);
+    }
 }
 
 #[test]

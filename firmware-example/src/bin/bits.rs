@@ -1,7 +1,7 @@
 //! Classifies whatever the host sends, and sends back every bit of the logits: for the host to compare with its own.
 //!
 //! The files, over semihosting: `model.vit`, `images.bin` (the pixels of one image after the other), and as the
-//! answer `logits.bin` (32 bits a class, little-endian). One ELF file serves every preset.
+//! answer `logits.bin` (32 bits a class, little-endian). One ELF file serves every preset and both engines.
 
 #![no_std]
 #![no_main]
@@ -13,13 +13,25 @@ use semihosting::{
     io::{self, Read, Write},
 };
 use vit_nostd::{
-    float::{Model, Scratch},
-    model_file::{Aligned, Preamble},
-    Base, Element, Image, Nano, Shape, Tiny,
+    float, int8,
+    model_file::{Aligned, Kind, Preamble},
+    Base, Element, Image, ModelError, Nano, Shape, Tiny,
 };
 
 /// Room for the largest preset.
-const CAPACITY: usize = Model::<Base>::WEIGHT_BYTES + 1024;
+const CAPACITY: usize = float::Model::<Base>::WEIGHT_BYTES + 1024;
+
+/// Memory for one shape.
+struct Scratch<S: Shape> {
+    float: float::Scratch<S>,
+    int8: int8::Scratch<S>,
+}
+
+impl<S: Shape> Scratch<S> {
+    const fn new() -> Self {
+        Self { float: float::Scratch::new(), int8: int8::Scratch::new() }
+    }
+}
 
 #[entry]
 fn main() -> ! {
@@ -29,21 +41,33 @@ fn main() -> ! {
     static mut NANO: Scratch<Nano> = Scratch::new();
 
     let model = read_model(&mut MODEL.0);
-    match Preamble::read(model).map(|preamble| preamble.dims) {
-        Ok(Base::DIMS) => classify(model, BASE),
-        Ok(Tiny::DIMS) => classify(model, TINY),
-        Ok(Nano::DIMS) => classify(model, NANO),
-        Ok(dims) => defmt::panic!("no preset has the shape {}", dims),
-        Err(error) => defmt::panic!("model.vit: {}", error),
+    let Preamble { kind, dims, .. } = accept(Preamble::read(model));
+    match dims {
+        Base::DIMS => run(kind, model, BASE),
+        Tiny::DIMS => run(kind, model, TINY),
+        Nano::DIMS => run(kind, model, NANO),
+        dims => defmt::panic!("no preset has the shape {}", dims),
     }
     exit(0)
 }
 
-fn classify<S: Shape>(model: &[u8], scratch: &mut Scratch<S>) {
-    let model = match Model::<S>::from_bytes(model) {
-        Ok(model) => model,
-        Err(error) => defmt::panic!("model.vit: {}", error),
-    };
+fn run<S: Shape>(kind: Kind, model: &[u8], scratch: &mut Scratch<S>) {
+    match kind {
+        Kind::F32 => {
+            let model = accept(float::Model::<S>::from_bytes(model));
+            classify::<S, f32, _>(|image| model.infer(image, &mut scratch.float), f32::to_le_bytes);
+        }
+        Kind::Int8 => {
+            let model = accept(int8::Model::<S>::from_bytes(model));
+            classify::<S, i32, _>(|image| model.infer(image, &mut scratch.int8), i32::to_le_bytes);
+        }
+    }
+}
+
+fn classify<S: Shape, T: Copy, L: AsRef<[T]>>(
+    mut infer: impl FnMut(&Image<S>) -> L,
+    bytes: fn(T) -> [u8; 4],
+) {
     let mut images = expect(File::open(c"images.bin"), "opening images.bin");
     let mut answer = expect(File::create(c"logits.bin"), "creating logits.bin");
 
@@ -53,8 +77,8 @@ fn classify<S: Shape>(model: &[u8], scratch: &mut Scratch<S>) {
         for row in pixels.as_mut() {
             expect(images.read_exact(row.as_mut()), "reading images.bin");
         }
-        for logit in model.infer(&pixels, scratch).as_ref() {
-            expect(answer.write_all(&logit.to_le_bytes()), "writing logits.bin");
+        for &logit in infer(&pixels).as_ref() {
+            expect(answer.write_all(&bytes(logit)), "writing logits.bin");
         }
     }
     defmt::info!("{=usize} images classified", count);
@@ -70,6 +94,13 @@ fn read_model(buffer: &mut [u8]) -> &[u8] {
             content
         }
         None => defmt::panic!("model.vit is too large: {=usize} bytes", len),
+    }
+}
+
+fn accept<T>(result: Result<T, ModelError>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(error) => defmt::panic!("model.vit: {}", error),
     }
 }
 
