@@ -143,7 +143,8 @@ fn median<T>(repetitions: usize, mut f: impl FnMut() -> T) -> f64 {
         black_box(f());
         1e3 * begin.elapsed().as_secs_f64()
     };
-    (time(), time());
+    time();
+    time();
     let mut times: Vec<f64> = (0..repetitions).map(|_| time()).collect();
     times.sort_by(f64::total_cmp);
     times[repetitions / 2]

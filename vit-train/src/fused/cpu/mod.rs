@@ -1,8 +1,8 @@
 //! The training pass on a CPU.
 //!
-//! A batch is cut into chunks of [`CHUNK`] images. A chunk goes through the whole network, forward and backward, on
+//! A batch is cut into chunks of `CHUNK` images. A chunk goes through the whole network, forward and backward, on
 //! one thread: what the backward pass needs of the forward pass is still in the cache when it is needed, and threads
-//! never wait for each other within a pass. Chunks are gathered into up to [`LANES`] lanes of neighbours. A lane adds
+//! never wait for each other within a pass. Chunks are gathered into up to `LANES` lanes of neighbours. A lane adds
 //! up the gradients of its chunks one after the other, and at the end the lanes are added up in their order. None of
 //! this depends on the number of threads, and so neither does a bit of the result.
 

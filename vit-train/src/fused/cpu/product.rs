@@ -1,9 +1,11 @@
 //! Matrix products, `out = left * right`, all that a network needs.
 //!
 //! 1. Naive: for each element of the result a loop over `depth`. Every step loads two numbers for one multiply-add.
-//! 2. A tile of the result, 4 rows of 3 vectors (8 rows where there are 32 registers), stays in registers: a step of
-//!    `depth` loads 3 vectors and 4 numbers for 12 vector multiply-adds, and those are independent of each other.
-//! 3. The right matrix is packed ([`Packed`]) into panels as wide as the tile, so that each step reads the next 3
+//! 2. A tile of the result, 6 rows of 2 vectors (8 of 3 where there are 32 registers), stays in registers: a step of
+//!    `depth` loads 2 vectors and 6 numbers for 12 vector multiply-adds, and those are independent of each other. (4
+//!    rows of 3 vectors would load less, but fill all 16 registers: the compiler then spills one in every step, and
+//!    takes twice the time.)
+//! 3. The right matrix is packed ([`Packed`]) into panels as wide as the tile, so that each step reads the next
 //!    vectors. A panel of the depths here stays in the L1 cache while all rows of `left` pass by. Weights are packed
 //!    once per training step, activations (on the right in gradients of weights) when they are needed.
 //!
@@ -12,8 +14,15 @@
 use pulp::{Arch, Simd};
 use std::array;
 
-/// Vectors in a panel.
-const VECTORS: usize = 3;
+/// Vectors in a panel: as many as leave registers for a tile's numbers.
+#[inline(always)]
+const fn vectors<S: Simd>() -> usize {
+    if S::REGISTER_COUNT >= 32 {
+        3
+    } else {
+        2
+    }
+}
 
 /// A matrix in memory, or its transpose.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +54,7 @@ pub struct Output<'a> {
     pub bias: Option<&'a [f32]>,
 }
 
-/// A matrix packed for the right side of a product: panels of [`VECTORS`] vectors (the last one may have fewer),
+/// A matrix packed for the right side of a product: panels of [`vectors`] vectors (the last one may have fewer),
 /// padded with zeros. A panel is `depth` rows, one behind the other.
 #[derive(Clone, Debug, Default)]
 pub struct Packed {
@@ -67,8 +76,8 @@ fn pack_with_simd<S: Simd>(_simd: S, to: &mut Packed, source: View<'_>, depth: u
     let lanes = S::F32_LANES;
     (to.depth, to.width) = (depth, width);
     to.panels.resize(depth * width.next_multiple_of(lanes), 0.0);
-    for start in (0..width).step_by(VECTORS * lanes) {
-        let used = (width - start).min(VECTORS * lanes);
+    for start in (0..width).step_by(vectors::<S>() * lanes) {
+        let used = (width - start).min(vectors::<S>() * lanes);
         let padded = used.next_multiple_of(lanes);
         let panel = &mut to.panels[depth * start..][..depth * padded];
         for (row, packed) in panel.chunks_exact_mut(padded).enumerate() {
@@ -97,8 +106,8 @@ pub fn product_with_simd<S: Simd>(
     output: Output<'_>,
 ) {
     let lanes = S::F32_LANES;
-    for start in (0..right.width).step_by(VECTORS * lanes) {
-        let width = (right.width - start).min(VECTORS * lanes);
+    for start in (0..right.width).step_by(vectors::<S>() * lanes) {
+        let width = (right.width - start).min(vectors::<S>() * lanes);
         let vectors = width.div_ceil(lanes);
         let panel = &right.panels[right.depth * start..][..right.depth * vectors * lanes];
         let panel = S::as_simd_f32s(panel).0;
@@ -106,7 +115,7 @@ pub fn product_with_simd<S: Simd>(
         match vectors {
             1 => out.fill::<S, 1>(simd, left, rows, panel),
             2 => out.fill::<S, 2>(simd, left, rows, panel),
-            _ => out.fill::<S, VECTORS>(simd, left, rows, panel),
+            _ => out.fill::<S, 3>(simd, left, rows, panel),
         }
     }
 }
@@ -130,6 +139,11 @@ impl Columns<'_> {
             while row + 8 <= rows {
                 self.store(simd, row, tile::<S, 8, V>(simd, left, row, panel));
                 row += 8;
+            }
+        } else {
+            while row + 6 <= rows {
+                self.store(simd, row, tile::<S, 6, V>(simd, left, row, panel));
+                row += 6;
             }
         }
         while row + 4 <= rows {

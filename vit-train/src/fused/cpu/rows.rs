@@ -63,20 +63,24 @@ pub fn normalize_backward_with_simd<S: Simd>(
 #[pulp::with_simd(gelu_dropout = Arch::new())]
 #[inline(always)]
 pub fn gelu_dropout_with_simd<S: Simd>(simd: S, slope: &mut [f32], mask: &[f32], y: &mut [f32]) {
-    let both = |x, mask| {
-        let (value, slope) = math::gelu(simd, x);
-        (simd.mul_f32s(value, mask), simd.mul_f32s(slope, mask))
-    };
     let ((slopes, slope), (masks, mask), (ys, y)) =
         (S::as_mut_simd_f32s(slope), S::as_simd_f32s(mask), S::as_mut_simd_f32s(y));
     for ((slope, &mask), y) in slopes.iter_mut().zip(masks).zip(ys) {
-        (*y, *slope) = both(*slope, mask);
+        (*y, *slope) = masked_gelu(simd, *slope, mask);
     }
     if !y.is_empty() {
-        let (value, derivative) = both(simd.partial_load_f32s(slope), simd.partial_load_f32s(mask));
+        let (x, mask) = (simd.partial_load_f32s(slope), simd.partial_load_f32s(mask));
+        let (value, derivative) = masked_gelu(simd, x, mask);
         simd.partial_store_f32s(y, value);
         simd.partial_store_f32s(slope, derivative);
     }
+}
+
+// Not a closure: one as large as this would not be inlined, and would lose the instruction set.
+#[inline(always)]
+fn masked_gelu<S: Simd>(simd: S, x: S::f32s, mask: S::f32s) -> (S::f32s, S::f32s) {
+    let (value, slope) = math::gelu(simd, x);
+    (simd.mul_f32s(value, mask), simd.mul_f32s(slope, mask))
 }
 
 /// `y *= x`.

@@ -28,7 +28,7 @@ pub fn sum<S: Simd, const N: usize>(simd: S, xs: [&[f32]; N], f: impl Fn([S::f32
     let len = S::as_simd_f32s(xs[0]).0.len();
     let (xs, rests): ([&[S::f32s]; N], [&[f32]; N]) = split::<S, N>(xs, len);
     let mut sum = simd.splat_f32s(0.0);
-    for index in 0..len {
+    for (index, _) in xs[0].iter().enumerate() {
         sum = simd.add_f32s(sum, f(array::from_fn(|n| xs[n][index])));
     }
     if !rests[0].is_empty() {
@@ -39,10 +39,7 @@ pub fn sum<S: Simd, const N: usize>(simd: S, xs: [&[f32]; N], f: impl Fn([S::f32
 
 /// `len` full vectors of each slice (so that their bounds are checked once), and the rest of each.
 #[inline(always)]
-fn split<'a, S: Simd, const N: usize>(
-    xs: [&'a [f32]; N],
-    len: usize,
-) -> ([&'a [S::f32s]; N], [&'a [f32]; N]) {
+fn split<S: Simd, const N: usize>(xs: [&[f32]; N], len: usize) -> ([&[S::f32s]; N], [&[f32]; N]) {
     let split = xs.map(S::as_simd_f32s);
     (split.map(|(vectors, _)| &vectors[..len]), split.map(|(_, rest)| rest))
 }
