@@ -153,7 +153,13 @@ impl<'a, S: Shape> Model<'a, S> {
                     *x = (i16::from(pixel) - 128) as i8;
                 }
                 // The rows are longer than the patch: what is behind it counts nothing.
-                let rows = self.weights.patch_weight.chunks_exact(Weights::<S>::PATCH_ROW);
+                // Not `chunks_exact`, which a zip divides by: at some optimisation levels, that can panic.
+                let mut rest = self.weights.patch_weight;
+                let rows = core::iter::from_fn(move || {
+                    let (row, tail) = rest.split_at_checked(Weights::<S>::PATCH_ROW)?;
+                    rest = tail;
+                    Some(row)
+                });
                 add::<S>(token, linear(patch, rows, outputs));
             }
             observe(Stage::Embedding, 0, index, Values::I16(token.as_ref()));
