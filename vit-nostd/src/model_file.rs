@@ -378,7 +378,7 @@ pub const fn assert_fits<S: Shape>(bytes: &[u8], kind: Kind) {
 /// Embeds a model file into the program, aligned, and gives it as `&'static [u8]`. A file of another shape or kind
 /// does not compile.
 ///
-/// ```ignore
+/// ```text
 /// static MODEL: &[u8] = vit_nostd::include_model!("../models/nano.f32.vit", vit_nostd::Nano, F32);
 /// ```
 ///
