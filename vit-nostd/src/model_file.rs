@@ -22,7 +22,8 @@
 //! | end - 4 | 4 | CRC-32 (the one of zlib: reflected, polynomial 0x04C11DB7) of all bytes before it, fixed u32 |
 //!
 //! The tensors lie one after the other without gaps, little-endian, in the order in which
-//! [`float::weights`](crate::float::weights) declares them for kind `f32`.
+//! [`float::weights`](crate::float::weights) declares them for kind `f32`, and
+//! [`int8::weights`](crate::int8::weights) for kind `int8`.
 //!
 //! **Versioning rule.** Every change of the layout or of the meaning of a byte raises the format version. A reader
 //! reads one version and refuses every other by [`ModelError::UnsupportedVersion`]; the first 8 bytes keep their

@@ -1,7 +1,7 @@
 //! The integer engine: integers only, from the pixel to the logit, with one rounding function.
 //!
-//! The arithmetic is defined in `NUMERICS.md` (in the folder of this crate) operation by operation; one file here per section of
-//! it. Weights are 8 bits and stay in flash; activations are 8 bits; the residual stream is 16 bits.
+//! The arithmetic is defined operation by operation in `NUMERICS.md`, in the folder of this crate. Weights are 8 bits and
+//! stay in flash; activations are 8 bits; the residual stream is 16 bits.
 
 pub mod layer_norm;
 pub mod linear;
