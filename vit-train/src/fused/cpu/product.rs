@@ -3,8 +3,7 @@
 //! 1. Naive: for each element of the result a loop over `depth`. Every step loads two numbers for one multiply-add.
 //! 2. A tile of the result, 6 rows of 2 vectors (8 of 3 where there are 32 registers), stays in registers: a step of
 //!    `depth` loads 2 vectors and 6 numbers for 12 vector multiply-adds, and those are independent of each other. (4
-//!    rows of 3 vectors would load less, but fill all 16 registers: the compiler then spills one in every step, and
-//!    takes twice the time.)
+//!    rows of 3 vectors would load less, but fill all 16 registers: the compiler then spills one in every step.)
 //! 3. The right matrix is packed ([`Packed`]) into panels as wide as the tile, so that each step reads the next
 //!    vectors. A panel of the depths here stays in the L1 cache while all rows of `left` pass by. Weights are packed
 //!    once per training step, activations (on the right in gradients of weights) when they are needed.
