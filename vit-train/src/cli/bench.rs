@@ -3,14 +3,20 @@
 use super::{positive, print_json, use_threads};
 use clap::Args;
 use serde::Serialize;
-use std::{collections::BTreeMap, hint::black_box, path::Path, process::ExitCode, time::Instant};
+use std::{
+    collections::BTreeMap,
+    hint::black_box,
+    path::Path,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 use vit_nostd::float::{self, Scratch};
 use vit_train::{
     checkpoint::Checkpoint,
     data::synthetic,
     dropout::Dropout,
     export::float_model,
-    fused::{network::Sizes, Step},
+    fused::{network::Sizes, timed::Times, Step},
     inference::{nostd_logits, view},
     model::{Model, Network, Pass},
     parameters::Parameters,
@@ -58,6 +64,10 @@ struct StepTimes {
     prepare: f64,
     /// Of the fused pass, counting matrix products only.
     gflops: f64,
+    /// Of the fused pass: each operation's share of the threads' time.
+    operations: BTreeMap<&'static str, f64>,
+    /// The fused pass without the operations: folding, packing, adding up gradients, waiting for the last thread.
+    around: f64,
 }
 
 /// Of one image.
@@ -96,30 +106,49 @@ impl Arguments {
         let data = synthetic::dataset(recipe.batch_size, 0);
         let batch: Vec<usize> = (0..data.len()).collect();
         let mut prepared = Prepared::default();
-        let prepare = median(self.steps, || prepared.fill::<S>(&recipe, &data, &batch, 1));
+        let prepare = median_of(self.steps, || prepared.fill::<S>(&recipe, &data, &batch, 1));
 
         let dropout = Dropout::new(recipe.dropout, recipe.seed, 1);
         let mut state = State::<S>::new(Parameters::init::<S>(recipe.seed), recipe.weight_decay);
         let mut fused = Step::<S>::default();
         let Prepared { pixels, targets } = &prepared;
-        let mut step =
-            |state: &mut State<S>| fused.loss_and_gradients(&mut state.model, pixels, targets, &dropout);
         let update = |state: &mut State<S>, pass: &Pass<_>| state.update(pass, recipe.grad_clip, recipe.lr);
-        let pass = median(self.steps, || black_box(step(&mut state)).loss);
-        let last = step(&mut state);
-        let updates = median(self.steps, || update(&mut state, &last));
-        let both = median(self.steps, || {
-            let pass = step(&mut state);
+        let (mut passes, mut updates, mut both) = (Vec::new(), Vec::new(), Vec::new());
+        let mut times = Times::default();
+        for repetition in 0..WARM_UP + self.steps {
+            let begin = Instant::now();
+            let pass = fused.loss_and_gradients(&mut state.model, pixels, targets, &dropout);
+            let between = Instant::now();
             update(&mut state, &pass);
-        });
+            if repetition >= WARM_UP {
+                passes.push(milliseconds(between - begin));
+                updates.push(milliseconds(between.elapsed()));
+                both.push(milliseconds(begin.elapsed()));
+                times.add(&fused.times());
+            }
+        }
+        let threads = rayon::current_num_threads() as f64;
+        let share = |time: Duration| milliseconds(time) / threads / self.steps as f64;
+        let operations: BTreeMap<_, _> = times.iter().map(|(name, time)| (name, share(time))).collect();
+        let around = passes.iter().sum::<f64>() / self.steps as f64 - operations.values().sum::<f64>();
+        let pass = median(passes);
         let builtin = (!self.no_builtin).then(|| {
-            median(self.steps.div_ceil(3), || {
+            median_of(self.steps.div_ceil(3), || {
                 let pass = state.model.loss_and_gradients(pixels.clone(), targets.clone(), &dropout);
                 update(&mut state, &pass);
             })
         });
         let flops = (Sizes::of::<S>().flops() * recipe.batch_size) as f64;
-        StepTimes { fused: both, builtin, pass, update: updates, prepare, gflops: flops / pass / 1e6 }
+        StepTimes {
+            fused: median(both),
+            builtin,
+            pass,
+            update: median(updates),
+            prepare,
+            gflops: flops / pass / 1e6,
+            operations,
+            around,
+        }
     }
 }
 
@@ -131,23 +160,34 @@ fn inference<S: Network>(repetitions: usize) -> Result<InferenceTimes, Error> {
     let model = model.map_err(|error| Error::Model { path: path.to_owned(), error })?;
     let data = synthetic::dataset(128, 1);
     let mut scratch = Box::new(Scratch::<S>::new());
-    let f32_single = median(repetitions, || black_box(model.infer(view::<S>(&data, 0), &mut scratch)));
-    let f32_batch = median(repetitions, || black_box(nostd_logits(&model, &data, data.len())));
+    let f32_single = median_of(repetitions, || black_box(model.infer(view::<S>(&data, 0), &mut scratch)));
+    let f32_batch = median_of(repetitions, || black_box(nostd_logits(&model, &data, data.len())));
     Ok(InferenceTimes { f32_single, f32_batch: f32_batch / data.len() as f64 })
 }
 
-/// The median time of `f` in milliseconds, after two that do not count.
-fn median<T>(repetitions: usize, mut f: impl FnMut() -> T) -> f64 {
+/// Repetitions that do not count.
+const WARM_UP: usize = 2;
+
+/// The median time of `f` in milliseconds.
+fn median_of<T>(repetitions: usize, mut f: impl FnMut() -> T) -> f64 {
     let mut time = || {
         let begin = Instant::now();
         black_box(f());
-        1e3 * begin.elapsed().as_secs_f64()
+        milliseconds(begin.elapsed())
     };
-    time();
-    time();
-    let mut times: Vec<f64> = (0..repetitions).map(|_| time()).collect();
+    for _ in 0..WARM_UP {
+        time();
+    }
+    median((0..repetitions).map(|_| time()).collect())
+}
+
+fn median(mut times: Vec<f64>) -> f64 {
     times.sort_by(f64::total_cmp);
-    times[repetitions / 2]
+    times[times.len() / 2]
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    1e3 * time.as_secs_f64()
 }
 
 fn print(preset: Preset, step: &StepTimes, inference: &InferenceTimes) {
@@ -158,6 +198,11 @@ fn print(preset: Preset, step: &StepTimes, inference: &InferenceTimes) {
         "    loss and gradients {:.1} ms ({:.0} GFLOP/s), clipping and AdamW {:.2} ms; beside them augmentation {:.2} ms",
         step.pass, step.gflops, step.update, step.prepare
     );
+    let mut operations: Vec<_> = step.operations.iter().collect();
+    operations.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+    for (name, time) in operations.into_iter().chain([(&"around them", &step.around)]) {
+        println!("    {:5.1} %  {time:8.3} ms  {name}", 100.0 * time / step.pass);
+    }
     println!(
         "    inference {:.3} ms for one image on one thread, {:.3} ms each of many on all",
         inference.f32_single, inference.f32_batch

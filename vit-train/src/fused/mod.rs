@@ -9,6 +9,7 @@
 //! | [`network`] | their order, forward and backward, written once for all devices |
 //! | [`fold`](mod@fold) | what is moved from the activations into the parameters before a pass, and back after it |
 //! | [`cpu`] | the operations on a CPU |
+//! | [`timed`] | the time that each operation takes |
 //! | [`step`] | the operation on dfdx's tape |
 
 pub mod cpu;
@@ -18,5 +19,6 @@ pub mod ops;
 pub mod step;
 #[cfg(test)]
 mod tests;
+pub mod timed;
 
 pub use step::Step;

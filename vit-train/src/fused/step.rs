@@ -3,6 +3,7 @@
 use super::{
     cpu::{self, Batch},
     network::Sizes,
+    timed::Times,
 };
 use crate::{
     dropout::Dropout,
@@ -47,6 +48,11 @@ impl<S: Network> Step<S> {
         let mut logits = vec![0.0; targets.len()];
         let loss = self.loss(model, Batch { pixels, targets }, dropout, &mut logits);
         Pass { loss: loss.as_vec()[0], logits, gradients: loss.backward() }
+    }
+
+    /// The time that each operation of the last pass took, on all threads together.
+    pub fn times(&self) -> Times {
+        self.cpu.times()
     }
 
     /// The loss with its tape.

@@ -59,7 +59,7 @@ impl Heads {
     ) {
         let &Self { tokens, queries, embed, heads } = self;
         let (dropout, site, image) = dropout;
-        let (keys, values) = (key_value, &key_value[embed..]);
+        let key_value = View::rows(key_value, 2 * embed);
         let padded = tokens.next_multiple_of(PADDING);
         scratch.scores.resize(queries * padded, 0.0);
         scratch.scores.fill(f32::NEG_INFINITY);
@@ -70,15 +70,16 @@ impl Heads {
         for (head, (kept, dropped)) in kept.zip(dropped).enumerate() {
             let columns = self.columns(head);
             let width = columns.len();
-            scratch.packed.set(View::rows(&keys[columns.start..], 2 * embed).transpose(), width, tokens);
-            let left = View::rows(&query[columns.start..], embed);
+            let key = key_value.columns(columns.start);
+            scratch.packed.set(key.transpose(), width, tokens);
+            let left = View::rows(query, embed).columns(columns.start);
             product(left, &scratch.packed, queries, &mut scratch.scores, padded, Output::default());
 
             dropout.fill_from(site, (image * heads + head) * tokens * tokens, &mut scratch.mask);
             softmax(&scratch.scores, tokens, kept);
             super::rows::masked(dropped, kept, &scratch.mask);
 
-            scratch.packed.set(View::rows(&values[columns.start..], 2 * embed), tokens, width);
+            scratch.packed.set(key_value.columns(embed + columns.start), tokens, width);
             let (left, out) = (View::rows(dropped, tokens), &mut context[columns.start..]);
             product(left, &scratch.packed, queries, out, embed, Output::default());
         }
@@ -104,11 +105,9 @@ impl Heads {
         for (head, (kept, dropped)) in kept.zip(dropped).enumerate() {
             let columns = self.columns(head);
             let (start, width) = (columns.start, columns.len());
-            let (keys, values) = (
-                View::rows(&key_value[start..], 2 * embed),
-                View::rows(&key_value[embed + start..], 2 * embed),
-            );
-            let d_context = View::rows(&d_context[start..], embed);
+            let key_value = View::rows(key_value, 2 * embed);
+            let (keys, values) = (key_value.columns(start), key_value.columns(embed + start));
+            let d_context = View::rows(d_context, embed).columns(start);
 
             packed.set(values.transpose(), width, tokens);
             product(d_context, packed, queries, d_scores, tokens, Output::default());
@@ -127,7 +126,7 @@ impl Heads {
             packed.set(keys, tokens, width);
             let d_scores = View::rows(d_scores, tokens);
             product(d_scores, packed, queries, &mut d_query[start..], embed, Output::default());
-            packed.set(View::rows(&query[start..], embed), queries, width);
+            packed.set(View::rows(query, embed).columns(start), queries, width);
             let d_keys = &mut d_key_value[start..];
             product(d_scores.transpose(), packed, tokens, d_keys, 2 * embed, Output::default());
         }

@@ -79,6 +79,17 @@ impl Linear {
         self.backward.set(weight, *outputs, *inputs);
         self.bias.copy_from_slice(&parameters[bias.clone()]);
     }
+
+    /// `y = x W^T + b`, or added to `y`.
+    fn forward(&self, x: &[f32], y: &mut [f32], store: Store) {
+        self.product(x, y, Output { add: store == Store::Add, bias: Some(&self.bias) });
+    }
+
+    /// `x W^T`.
+    fn product(&self, x: &[f32], y: &mut [f32], output: Output<'_>) {
+        let Place { inputs, outputs, .. } = self.place;
+        product(View::rows(x, inputs), &self.forward, x.len() / inputs, y, outputs, output);
+    }
 }
 
 /// Memory that the operations work in.
@@ -155,13 +166,6 @@ impl Chunk<'_> {
     }
 }
 
-/// `y = x W^T + b`, or added to `y`.
-fn forward(layer: &Linear, x: &[f32], y: &mut [f32], store: Store) {
-    let Place { inputs, outputs, .. } = layer.place;
-    let output = Output { add: store == Store::Add, bias: Some(&layer.bias) };
-    product(View::rows(x, inputs), &layer.forward, x.len() / inputs, y, outputs, output);
-}
-
 impl Ops for Chunk<'_> {
     type Buffer = Matrix;
     type Linear = Linear;
@@ -179,7 +183,11 @@ impl Ops for Chunk<'_> {
                 line.copy_from_slice(&pixels[start..start + patch]);
             }
         }
-        forward(layer, patches.get(images), stream.get_mut(images), Store::Set);
+        // The biases are rows for the tokens of an image.
+        for stream in stream.get_mut(images).chunks_exact_mut(layer.bias.len()) {
+            stream.copy_from_slice(&layer.bias);
+        }
+        layer.product(patches.get(images), stream.get_mut(images), Output { add: true, bias: None });
         self.mask_in_place(Site::Embedding, stream);
     }
 
@@ -208,7 +216,7 @@ impl Ops for Chunk<'_> {
     }
 
     fn linear(&mut self, layer: &Linear, x: &Matrix, y: &mut Matrix, store: Store) {
-        forward(layer, x.get(self.images), y.get_mut(self.images), store);
+        layer.forward(x.get(self.images), y.get_mut(self.images), store);
     }
 
     fn linear_backward(&mut self, layer: &Linear, x: &Matrix, d_y: &Matrix, d_x: &mut Matrix, store: Store) {
@@ -227,7 +235,7 @@ impl Ops for Chunk<'_> {
         y: &mut Matrix,
         slope: &mut Matrix,
     ) {
-        forward(layer, x.get(self.images), slope.get_mut(self.images), Store::Set);
+        layer.forward(x.get(self.images), slope.get_mut(self.images), Store::Set);
         self.for_each_mask(site, y.rows_per_image, y.width, |image, mask| {
             rows::gelu_dropout(slope.image_mut(image), mask, y.image_mut(image));
         });
@@ -240,7 +248,7 @@ impl Ops for Chunk<'_> {
     fn linear_dropout_add(&mut self, layer: &Linear, x: &Matrix, site: Site, stream: &mut Matrix) {
         let mut y = std::mem::take(&mut self.scratch.product);
         y.resize(stream.get(self.images).len(), 0.0);
-        forward(layer, x.get(self.images), &mut y, Store::Set);
+        layer.forward(x.get(self.images), &mut y, Store::Set);
         let len = stream.image_len();
         self.for_each_mask(site, stream.rows_per_image, stream.width, |image, mask| {
             rows::add_masked(stream.image_mut(image), &y[image * len..][..len], mask);

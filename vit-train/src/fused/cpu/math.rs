@@ -54,14 +54,21 @@ const NEG_LN_TAIL_SLOPE: [f32; NEG_LN_TAIL.len() - 1] = {
     slope
 };
 
-/// Horner's scheme, coefficients lowest degree first.
+/// The polynomial with these coefficients, lowest degree first: its even and its odd part by Horner's scheme, which do
+/// not wait for each other.
 #[inline(always)]
 fn polynomial<S: Simd, const N: usize>(simd: S, coefficients: [f32; N], x: S::f32s) -> S::f32s {
-    let mut sum = simd.splat_f32s(coefficients[N - 1]);
-    for degree in (0..N - 1).rev() {
-        sum = simd.mul_add_e_f32s(sum, x, simd.splat_f32s(coefficients[degree]));
+    let square = simd.mul_f32s(x, x);
+    let (mut even, mut odd) = (simd.splat_f32s(0.0), simd.splat_f32s(0.0));
+    for degree in (0..N).rev() {
+        let part = if degree % 2 == 0 { &mut even } else { &mut odd };
+        *part = if degree + 2 < N {
+            simd.mul_add_e_f32s(*part, square, simd.splat_f32s(coefficients[degree]))
+        } else {
+            simd.splat_f32s(coefficients[degree])
+        };
     }
-    sum
+    simd.mul_add_e_f32s(odd, x, even)
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ mod vectors;
 use super::{
     fold::Fold,
     network::{Activations, Block, Network, Sizes},
+    timed::{Timed, Times},
 };
 use crate::{dropout::Dropout, parameters::Layout};
 use chunk::{Chunk, Linear, Matrix, Scratch};
@@ -23,7 +24,7 @@ use rayon::prelude::*;
 use std::sync::{Mutex, PoisonError};
 
 /// Images that go through the network together.
-const CHUNK: usize = 8;
+const CHUNK: usize = 16;
 /// Sums of gradients, each as large as the network: as many threads can work at a time.
 const LANES: usize = 8;
 /// Gradients that are added up at a time.
@@ -46,6 +47,7 @@ pub struct Cpu {
 struct Lane {
     gradients: Vec<f32>,
     loss: f64,
+    times: Times,
 }
 
 /// The memory of one thread.
@@ -90,8 +92,9 @@ impl Cpu {
         let images = logits.len() / classes;
         let lane_images = images.div_ceil(LANES).next_multiple_of(CHUNK);
         let count = images.div_ceil(lane_images);
-        let new_lane = || Lane { gradients: vec![0.0; parameters.len()], loss: 0.0 };
+        let new_lane = || Lane { gradients: vec![0.0; parameters.len()], loss: 0.0, times: Times::default() };
         self.lanes.resize_with(count.max(self.lanes.len()), new_lane);
+        self.lanes.iter_mut().for_each(|lane| lane.times = Times::default());
         let lanes = self.lanes[..count].par_iter_mut().zip(logits.par_chunks_mut(lane_images * classes));
         lanes.enumerate().with_max_len(1).for_each(|(index, (lane, logits))| {
             let mut workspace = self.workspaces.take().unwrap_or_else(|| Workspace::new(&self.sizes));
@@ -103,7 +106,7 @@ impl Cpu {
                 activations.pixels.get_mut(count).copy_from_slice(pixels);
                 let targets = &batch.targets[first * classes..][..count * classes];
                 activations.targets.get_mut(count).copy_from_slice(targets);
-                let mut ops = Chunk {
+                let ops = Chunk {
                     sizes: self.sizes,
                     first,
                     images: count,
@@ -113,7 +116,7 @@ impl Cpu {
                     add: chunk > 0,
                     scratch,
                 };
-                activations.pass(&mut ops, &self.layers);
+                activations.pass(&mut Timed { ops, times: &mut lane.times }, &self.layers);
                 logits.copy_from_slice(activations.logits.get(count));
                 lane.loss += activations.losses.get(count).iter().copied().map(f64::from).sum::<f64>();
             }
@@ -129,6 +132,13 @@ impl Cpu {
         });
         self.fold.unfold(parameters, gradients);
         (lanes.iter().map(|lane| lane.loss).sum::<f64>() / images as f64) as f32
+    }
+
+    /// The time that each operation of the last pass took, on all threads together.
+    pub fn times(&self) -> Times {
+        let mut times = Times::default();
+        self.lanes.iter().for_each(|lane| times.add(&lane.times));
+        times
     }
 
     /// Packs the weights.
