@@ -57,6 +57,8 @@ pub enum Values<'a> {
 
 /// Is called after each stage of an inference: to measure time, to compare intermediate values, to feed a watchdog.
 ///
+/// The stages of a token come in the order of [`Stage`]. An engine may take a few tokens through a stage together.
+///
 /// `()` observes nothing and costs nothing. Every `FnMut(Station, Values<'_>)` is an observer.
 pub trait Observer {
     /// `values` is the stage's result for the token of `station`.

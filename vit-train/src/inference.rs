@@ -5,6 +5,7 @@ use crate::{
     model::{Model, Network},
 };
 use dfdx::prelude::Cpu;
+use pulp::Arch;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use vit_nostd::{argmax, float, image, int8, model_file::Normalization, Image, Shape};
@@ -65,7 +66,17 @@ pub fn dfdx_logits(
 
 /// The logits of the first `images` images of `data` by the float engine, `images x classes`, on all threads.
 pub fn nostd_logits<S: Network>(model: &float::Model<'_, S>, data: &Dataset, images: usize) -> Vec<f32> {
-    each_image::<S, _>(data, images, float::Scratch::new, |image, scratch| model.infer(image, scratch))
+    each_image::<S, _>(data, images, float::Scratch::new, |image, scratch| infer(model, image, scratch))
+}
+
+/// [`float::Model::infer`], compiled for the vectors that this processor has. The same bits: there is one order of
+/// operations, and Rust does not fuse a multiplication and an addition.
+pub fn infer<S: Shape>(
+    model: &float::Model<'_, S>,
+    image: &Image<S>,
+    scratch: &mut float::Scratch<S>,
+) -> S::Classes<f32> {
+    Arch::new().dispatch(|| model.infer(image, scratch))
 }
 
 /// The logits of the first `images` images of `data` by the integer engine, in real numbers, `images x classes`, on

@@ -32,7 +32,7 @@ const EXP_MAX: f32 = 88.0;
 /// p = (((EXP4 * r + EXP3) * r + EXP2) * r + EXP1) * r + EXP0
 /// e^x = ((p * (r * r) + r) + 1) * 2^n
 /// ```
-#[inline]
+#[inline(always)]
 pub fn exp(x: f32) -> f32 {
     let x = x.clamp(EXP_MIN, EXP_MAX);
     let t = x * LOG2_E + ROUND;
@@ -70,7 +70,7 @@ const TAIL_MAX: f32 = 6.0;
 /// ```
 ///
 /// holds for both signs, without a branch and without a cancellation.
-#[inline]
+#[inline(always)]
 pub fn gelu(x: f32) -> f32 {
     let a = x.abs().min(TAIL_MAX);
     // Not `max`, which may return either zero for x = -0, and does, depending on how it is compiled.
@@ -79,7 +79,7 @@ pub fn gelu(x: f32) -> f32 {
 }
 
 /// Horner's scheme, coefficients lowest degree first: one multiplication and one addition a step.
-#[inline]
+#[inline(always)]
 fn polynomial<const N: usize>(coefficients: &[f32; N], x: f32) -> f32 {
     let mut coefficients = coefficients.iter().rev();
     let highest = coefficients.next().copied().unwrap_or_default();
@@ -87,7 +87,7 @@ fn polynomial<const N: usize>(coefficients: &[f32; N], x: f32) -> f32 {
 }
 
 /// The square root, correctly rounded.
-#[inline]
+#[inline(always)]
 pub fn sqrt(x: f32) -> f32 {
     libm::sqrtf(x)
 }

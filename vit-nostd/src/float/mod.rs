@@ -22,6 +22,7 @@
 //! `x += proj(attention(norm1(x)))`, then `x += mlp(gelu(hidden(norm2(x))))`. After the last block only the class
 //! token is needed, so that there its queries and its MLP are the only ones that are computed.
 
+mod linear;
 pub mod math;
 pub mod weights;
 
@@ -31,6 +32,8 @@ use crate::{
     observer::{Observer, Stage, Station, Values},
     shape::{Array, Element, Image, Shape},
 };
+use core::array;
+use linear::{linear, TILE};
 use math::{exp, gelu, sqrt};
 use weights::{Block, Weights};
 
@@ -49,18 +52,19 @@ pub struct Model<'a, S: Shape> {
 pub struct Scratch<S: Shape> {
     /// The residual stream.
     tokens: S::Tokens<S::Embed<f32>>,
-    keys: S::Tokens<S::Embed<f32>>,
+    /// Transposed, so that a query meets all tokens' keys side by side.
+    keys: S::Embed<S::Tokens<f32>>,
     values: S::Tokens<S::Embed<f32>>,
-    /// One token, normalised.
-    normed: S::Embed<f32>,
-    /// One token's query, and then its result of a layer that goes into the residual stream.
-    query: S::Embed<f32>,
-    /// One token's attention, all heads.
-    context: S::Embed<f32>,
+    /// A tile of tokens, normalised.
+    normed: [S::Embed<f32>; TILE],
+    /// The tile's keys or queries, and then its results of a layer that go into the residual stream.
+    projected: [S::Embed<f32>; TILE],
+    /// The tile's attention, all heads.
+    context: [S::Embed<f32>; TILE],
     /// One token's and one head's attention.
     scores: S::Tokens<f32>,
-    /// One token in the MLP.
-    hidden: S::Hidden<f32>,
+    /// The tile in the MLP.
+    hidden: [S::Hidden<f32>; TILE],
 }
 
 impl<S: Shape> Scratch<S> {
@@ -74,7 +78,7 @@ impl<S: Shape> Scratch<S> {
             keys: Element::ZERO,
             values: Element::ZERO,
             normed: Element::ZERO,
-            query: Element::ZERO,
+            projected: Element::ZERO,
             context: Element::ZERO,
             scores: Element::ZERO,
             hidden: Element::ZERO,
@@ -108,11 +112,13 @@ impl<'a, S: Shape> Model<'a, S> {
     }
 
     /// Classifies `image`: returns one logit per class. Cannot fail and cannot panic.
+    #[inline(always)]
     pub fn infer(&self, image: &Image<S>, scratch: &mut Scratch<S>) -> S::Classes<f32> {
         self.infer_observed(image, scratch, &mut ())
     }
 
     /// [`infer`](Self::infer), with `observer` called after each stage for each token.
+    #[inline(always)]
     pub fn infer_observed<O: Observer>(
         &self,
         image: &Image<S>,
@@ -124,14 +130,17 @@ impl<'a, S: Shape> Model<'a, S> {
         };
         self.embed(image, scratch, &mut observe);
         for (index, block) in self.weights.blocks().enumerate() {
+            let block = &Layer { index, block };
+            block.keys_and_values(scratch, &mut observe);
             // After the last block only the class token counts.
-            let tokens = if index + 1 == S::DEPTH { 1 } else { S::TOKENS };
-            attend(index, &block, tokens, scratch, &mut observe);
-            mlp(index, &block, tokens, scratch, &mut observe);
+            let queries = if index + 1 == S::DEPTH { 1 } else { S::TOKENS };
+            block.attend(queries, scratch, &mut observe);
+            block.mlp(queries, scratch, &mut observe);
         }
         self.classify(scratch, &mut observe)
     }
 
+    #[inline(always)]
     fn embed(
         &self,
         image: &Image<S>,
@@ -163,6 +172,7 @@ impl<'a, S: Shape> Model<'a, S> {
         }
     }
 
+    #[inline(always)]
     fn classify(
         &self,
         scratch: &mut Scratch<S>,
@@ -170,113 +180,156 @@ impl<'a, S: Shape> Model<'a, S> {
     ) -> S::Classes<f32> {
         let head = &self.weights.head;
         let mut logits = Element::ZERO;
-        if let Some(cls) = scratch.tokens.as_ref().first() {
-            layer_norm::<S>(cls, head.norm_weight, head.norm_bias, &mut scratch.normed);
-            observe(Stage::Norm, S::DEPTH, 0, scratch.normed.as_ref());
-            linear(&scratch.normed, head.head_weight, head.head_bias, &mut logits);
+        let Scratch { tokens, normed: [normed, ..], .. } = scratch;
+        if let Some(cls) = tokens.as_ref().first() {
+            let normed = array::from_mut(normed);
+            layer_norm::<S>(array::from_ref(cls), head.norm_weight, head.norm_bias, normed);
+            observe(Stage::Norm, S::DEPTH, 0, normed[0].as_ref());
+            linear(normed, head.head_weight, head.head_bias, array::from_mut(&mut logits));
             observe(Stage::Head, S::DEPTH, 0, logits.as_ref());
         }
         logits
     }
 }
 
-/// The attention half of a block; the first `queries` tokens are updated.
-fn attend<S: Shape>(
+/// An encoder block and its number.
+struct Layer<'a, S: Shape> {
     index: usize,
-    block: &Block<'_, S>,
-    queries: usize,
-    scratch: &mut Scratch<S>,
-    observe: &mut impl FnMut(Stage, usize, usize, &[f32]),
-) {
-    let Scratch { tokens, keys, values, normed, query, context, scores, .. } = scratch;
-    let keys_values = keys.as_mut().iter_mut().zip(values.as_mut());
-    for (token, (x, (key, value))) in tokens.as_ref().iter().zip(keys_values).enumerate() {
-        layer_norm::<S>(x, block.norm1_weight, block.norm1_bias, normed);
-        observe(Stage::NormKeyValue, index, token, normed.as_ref());
-        linear(normed, block.key_weight, block.key_bias, key);
-        observe(Stage::KeyValue, index, token, key.as_ref());
-        linear(normed, block.value_weight, block.value_bias, value);
-        observe(Stage::KeyValue, index, token, value.as_ref());
-    }
+    block: Block<'a, S>,
+}
 
-    let scale = 1.0 / sqrt(S::HEAD_DIM as f32);
-    for (token, x) in tokens.as_mut().iter_mut().take(queries).enumerate() {
-        layer_norm::<S>(x, block.norm1_weight, block.norm1_bias, normed);
-        linear(normed, block.query_weight, block.query_bias, query);
-        observe(Stage::Query, index, token, query.as_ref());
-
-        // Not zipped: `Zip` counts chunks in advance, by a division whose panic small optimisation levels keep.
-        let mut contexts = context.as_mut().chunks_exact_mut(S::HEAD_DIM);
-        for (head, query) in query.as_ref().chunks_exact(S::HEAD_DIM).enumerate() {
-            let Some(context) = contexts.next() else { break };
-            let channels = head * S::HEAD_DIM;
-            for (score, key) in scores.as_mut().iter_mut().zip(keys.as_ref()) {
-                let key = key.as_ref().iter().skip(channels);
-                *score = query.iter().zip(key).fold(0.0, |sum, (q, k)| sum + q * k) * scale;
-            }
-            softmax(scores.as_mut());
-            context.fill(0.0);
-            for (p, value) in scores.as_ref().iter().zip(values.as_ref()) {
-                for (sum, v) in context.iter_mut().zip(value.as_ref().iter().skip(channels)) {
-                    *sum += p * v;
+impl<S: Shape> Layer<'_, S> {
+    /// The keys and values of all tokens.
+    #[inline(always)]
+    fn keys_and_values(
+        &self,
+        scratch: &mut Scratch<S>,
+        observe: &mut impl FnMut(Stage, usize, usize, &[f32]),
+    ) {
+        let &Self { index, ref block } = self;
+        let Scratch { tokens, keys, values, normed, projected, .. } = scratch;
+        let mut values = values.as_mut().chunks_mut(TILE);
+        for (tile, tokens) in tokens.as_ref().chunks(TILE).enumerate() {
+            let Some(values) = values.next() else { break };
+            layer_norm::<S>(tokens, block.norm1_weight, block.norm1_bias, normed);
+            observe_tile(tile, tokens.len(), normed, |t, x| observe(Stage::NormKeyValue, index, t, x));
+            linear(normed, block.key_weight, block.key_bias, projected);
+            observe_tile(tile, tokens.len(), projected, |t, x| observe(Stage::KeyValue, index, t, x));
+            for (token, key) in (tile * TILE..).zip(projected.iter().take(tokens.len())) {
+                for (column, key) in keys.as_mut().iter_mut().zip(key.as_ref()) {
+                    column.as_mut().iter_mut().skip(token).take(1).for_each(|place| *place = *key);
                 }
             }
+            linear(normed, block.value_weight, block.value_bias, projected);
+            observe_tile(tile, tokens.len(), projected, |t, x| observe(Stage::KeyValue, index, t, x));
+            values.iter_mut().zip(&*projected).for_each(|(value, projected)| *value = *projected);
         }
-        observe(Stage::Attention, index, token, context.as_ref());
+    }
 
-        linear(context, block.proj_weight, block.proj_bias, query);
-        add::<S>(x, query);
-        observe(Stage::Projection, index, token, x.as_ref());
+    /// The attention of the first `queries` tokens, which are updated.
+    #[inline(always)]
+    fn attend(
+        &self,
+        queries: usize,
+        scratch: &mut Scratch<S>,
+        observe: &mut impl FnMut(Stage, usize, usize, &[f32]),
+    ) {
+        let &Self { index, ref block } = self;
+        let Scratch { tokens, keys, values, normed, projected, context, scores, .. } = scratch;
+        let scale = 1.0 / sqrt(S::HEAD_DIM as f32);
+        let tokens = tokens.as_mut().get_mut(..queries).unwrap_or_default();
+        for (tile, tokens) in tokens.chunks_mut(TILE).enumerate() {
+            layer_norm::<S>(tokens, block.norm1_weight, block.norm1_bias, normed);
+            linear(normed, block.query_weight, block.query_bias, projected);
+            observe_tile(tile, tokens.len(), projected, |t, x| observe(Stage::Query, index, t, x));
+
+            for (query, context) in projected.iter().zip(context.iter_mut()).take(tokens.len()) {
+                // Not zipped: `Zip` counts chunks in advance, by a division whose panic small optimisation levels keep.
+                let mut contexts = context.as_mut().chunks_exact_mut(S::HEAD_DIM);
+                for (head, query) in query.as_ref().chunks_exact(S::HEAD_DIM).enumerate() {
+                    let Some(context) = contexts.next() else { break };
+                    let channels = head * S::HEAD_DIM;
+                    let scores = scores.as_mut();
+                    scores.fill(0.0);
+                    for (q, keys) in query.iter().zip(keys.as_ref().iter().skip(channels)) {
+                        scores.iter_mut().zip(keys.as_ref()).for_each(|(score, key)| *score += q * key);
+                    }
+                    scores.iter_mut().for_each(|score| *score *= scale);
+                    softmax(scores);
+                    context.fill(0.0);
+                    for (p, value) in scores.iter().zip(values.as_ref()) {
+                        for (sum, v) in context.iter_mut().zip(value.as_ref().iter().skip(channels)) {
+                            *sum += p * v;
+                        }
+                    }
+                }
+            }
+            observe_tile(tile, tokens.len(), context, |t, x| observe(Stage::Attention, index, t, x));
+
+            linear(context, block.proj_weight, block.proj_bias, projected);
+            tokens.iter_mut().zip(&*projected).for_each(|(token, out)| add::<S>(token, out));
+            observe_tile(tile, tokens.len(), tokens, |t, x| observe(Stage::Projection, index, t, x));
+        }
+    }
+
+    /// The MLP of the first `queries` tokens, which are updated.
+    #[inline(always)]
+    fn mlp(
+        &self,
+        queries: usize,
+        scratch: &mut Scratch<S>,
+        observe: &mut impl FnMut(Stage, usize, usize, &[f32]),
+    ) {
+        let &Self { index, ref block } = self;
+        let Scratch { tokens, normed, projected, hidden, .. } = scratch;
+        let tokens = tokens.as_mut().get_mut(..queries).unwrap_or_default();
+        for (tile, tokens) in tokens.chunks_mut(TILE).enumerate() {
+            layer_norm::<S>(tokens, block.norm2_weight, block.norm2_bias, normed);
+            observe_tile(tile, tokens.len(), normed, |t, x| observe(Stage::NormMlp, index, t, x));
+            linear(normed, block.hidden_weight, block.hidden_bias, hidden);
+            for hidden in hidden.iter_mut().take(tokens.len()) {
+                hidden.as_mut().iter_mut().for_each(|h| *h = gelu(*h));
+            }
+            observe_tile(tile, tokens.len(), hidden, |t, x| observe(Stage::Hidden, index, t, x));
+            linear(hidden, block.mlp_weight, block.mlp_bias, projected);
+            tokens.iter_mut().zip(&*projected).for_each(|(token, out)| add::<S>(token, out));
+            observe_tile(tile, tokens.len(), tokens, |t, x| observe(Stage::Mlp, index, t, x));
+        }
     }
 }
 
-/// The MLP half of a block, for the first `queries` tokens.
-fn mlp<S: Shape>(
-    index: usize,
-    block: &Block<'_, S>,
-    queries: usize,
-    scratch: &mut Scratch<S>,
-    observe: &mut impl FnMut(Stage, usize, usize, &[f32]),
+/// Calls `observe` with the first `count` rows of tile number `tile`, and the numbers of their tokens.
+#[inline(always)]
+fn observe_tile<A: Array<f32>>(
+    tile: usize,
+    count: usize,
+    rows: &[A],
+    mut observe: impl FnMut(usize, &[f32]),
 ) {
-    let Scratch { tokens, normed, query: out, hidden, .. } = scratch;
-    for (token, x) in tokens.as_mut().iter_mut().take(queries).enumerate() {
-        layer_norm::<S>(x, block.norm2_weight, block.norm2_bias, normed);
-        observe(Stage::NormMlp, index, token, normed.as_ref());
-        linear(normed, block.hidden_weight, block.hidden_bias, hidden);
-        hidden.as_mut().iter_mut().for_each(|h| *h = gelu(*h));
-        observe(Stage::Hidden, index, token, hidden.as_ref());
-        linear(hidden, block.mlp_weight, block.mlp_bias, out);
-        add::<S>(x, out);
-        observe(Stage::Mlp, index, token, x.as_ref());
-    }
+    rows.iter().take(count).zip(tile * TILE..).for_each(|(row, token)| observe(token, row.as_ref()));
 }
 
-/// `out[j] = bias[j] + sum over k of x[k] * weight[k][j]`, k upwards.
-fn linear<I: Array<f32>, O: Array<f32>, W: Array<O>>(x: &I, weight: &W, bias: &O, out: &mut O) {
-    *out = *bias;
-    for (x, row) in x.as_ref().iter().zip(weight.as_ref()) {
-        for (sum, w) in out.as_mut().iter_mut().zip(row.as_ref()) {
-            *sum += x * w;
-        }
-    }
-}
-
+/// LayerNorm of each token.
+#[inline(always)]
 fn layer_norm<S: Shape>(
-    x: &S::Embed<f32>,
+    tokens: &[S::Embed<f32>],
     weight: &S::Embed<f32>,
     bias: &S::Embed<f32>,
-    out: &mut S::Embed<f32>,
+    out: &mut [S::Embed<f32>],
 ) {
     let width = S::EMBED as f32;
-    let mean = x.as_ref().iter().fold(0.0, |sum, x| sum + x) / width;
-    let variance = x.as_ref().iter().fold(0.0, |sum, x| sum + (x - mean) * (x - mean)) / width;
-    let inverse = 1.0 / sqrt(variance + LAYER_NORM_EPSILON);
-    let affine = weight.as_ref().iter().zip(bias.as_ref());
-    for ((y, x), (weight, bias)) in out.as_mut().iter_mut().zip(x.as_ref()).zip(affine) {
-        *y = ((x - mean) * inverse) * weight + bias;
+    for (x, out) in tokens.iter().zip(out) {
+        let mean = x.as_ref().iter().fold(0.0, |sum, x| sum + x) / width;
+        let variance = x.as_ref().iter().fold(0.0, |sum, x| sum + (x - mean) * (x - mean)) / width;
+        let inverse = 1.0 / sqrt(variance + LAYER_NORM_EPSILON);
+        let affine = weight.as_ref().iter().zip(bias.as_ref());
+        for ((y, x), (weight, bias)) in out.as_mut().iter_mut().zip(x.as_ref()).zip(affine) {
+            *y = ((x - mean) * inverse) * weight + bias;
+        }
     }
 }
 
+#[inline(always)]
 fn softmax(scores: &mut [f32]) {
     let max = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     scores.iter_mut().for_each(|score| *score = exp(*score - max));
@@ -284,6 +337,7 @@ fn softmax(scores: &mut [f32]) {
     scores.iter_mut().for_each(|score| *score *= inverse);
 }
 
+#[inline(always)]
 fn add<S: Shape>(x: &mut S::Embed<f32>, y: &S::Embed<f32>) {
     x.as_mut().iter_mut().zip(y.as_ref()).for_each(|(x, y)| *x += y);
 }

@@ -17,7 +17,7 @@ use vit_train::{
     dropout::Dropout,
     export::float_model,
     fused::{network::Sizes, timed::Times, Step},
-    inference::{nostd_logits, view},
+    inference::{infer, nostd_logits, view},
     model::{Model, Network, Pass},
     parameters::Parameters,
     train::{Prepared, Recipe, State},
@@ -160,7 +160,7 @@ fn inference<S: Network>(repetitions: usize) -> Result<InferenceTimes, Error> {
     let model = model.map_err(|error| Error::Model { path: path.to_owned(), error })?;
     let data = synthetic::dataset(128, 1);
     let mut scratch = Box::new(Scratch::<S>::new());
-    let f32_single = median_of(repetitions, || black_box(model.infer(view::<S>(&data, 0), &mut scratch)));
+    let f32_single = median_of(repetitions, || black_box(infer(&model, view::<S>(&data, 0), &mut scratch)));
     let f32_batch = median_of(repetitions, || black_box(nostd_logits(&model, &data, data.len())));
     Ok(InferenceTimes { f32_single, f32_batch: f32_batch / data.len() as f64 })
 }
