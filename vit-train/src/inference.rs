@@ -5,7 +5,7 @@ use crate::{
     model::{Model, Network},
 };
 use dfdx::prelude::Cpu;
-use pulp::Arch;
+use pulp::{Arch, NullaryFnOnce};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use vit_nostd::{argmax, float, image, int8, model_file::Normalization, Image, Shape};
@@ -76,7 +76,16 @@ pub fn infer<S: Shape>(
     image: &Image<S>,
     scratch: &mut float::Scratch<S>,
 ) -> S::Classes<f32> {
-    Arch::new().dispatch(|| model.infer(image, scratch))
+    struct Infer<'a, S: Shape>(&'a float::Model<'a, S>, &'a Image<S>, &'a mut float::Scratch<S>);
+    impl<S: Shape> NullaryFnOnce for Infer<'_, S> {
+        type Output = S::Classes<f32>;
+        // Into the function that has these vectors: a closure as large as this would not be.
+        #[inline(always)]
+        fn call(self) -> Self::Output {
+            self.0.infer(self.1, self.2)
+        }
+    }
+    Arch::new().dispatch(Infer(model, image, scratch))
 }
 
 /// The logits of the first `images` images of `data` by the integer engine, in real numbers, `images x classes`, on

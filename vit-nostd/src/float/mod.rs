@@ -32,8 +32,8 @@ use crate::{
     observer::{Observer, Stage, Station, Values},
     shape::{Array, Element, Image, Shape},
 };
-use core::array;
-use linear::{linear, TILE};
+use core::ops::Range;
+use linear::{add_products, linear, TILE};
 use math::{exp, gelu, sqrt};
 use weights::{Block, Weights};
 
@@ -61,8 +61,8 @@ pub struct Scratch<S: Shape> {
     projected: [S::Embed<f32>; TILE],
     /// The tile's attention, all heads.
     context: [S::Embed<f32>; TILE],
-    /// One token's and one head's attention.
-    scores: S::Tokens<f32>,
+    /// One head's attention.
+    scores: [S::Tokens<f32>; TILE],
     /// The tile in the MLP.
     hidden: [S::Hidden<f32>; TILE],
 }
@@ -179,15 +179,14 @@ impl<'a, S: Shape> Model<'a, S> {
         observe: &mut impl FnMut(Stage, usize, usize, &[f32]),
     ) -> S::Classes<f32> {
         let head = &self.weights.head;
-        let mut logits = Element::ZERO;
-        let Scratch { tokens, normed: [normed, ..], .. } = scratch;
-        if let Some(cls) = tokens.as_ref().first() {
-            let normed = array::from_mut(normed);
-            layer_norm::<S>(array::from_ref(cls), head.norm_weight, head.norm_bias, normed);
-            observe(Stage::Norm, S::DEPTH, 0, normed[0].as_ref());
-            linear(normed, head.head_weight, head.head_bias, array::from_mut(&mut logits));
-            observe(Stage::Head, S::DEPTH, 0, logits.as_ref());
-        }
+        let Scratch { tokens, normed, .. } = scratch;
+        let cls = tokens.as_ref().get(..1).unwrap_or_default();
+        let mut logits = [S::Classes::<f32>::ZERO; TILE];
+        layer_norm::<S>(cls, head.norm_weight, head.norm_bias, normed);
+        linear(normed, head.head_weight, head.head_bias, &mut logits);
+        let ([normed, ..], [logits, ..]) = (normed, logits);
+        observe(Stage::Norm, S::DEPTH, 0, normed.as_ref());
+        observe(Stage::Head, S::DEPTH, 0, logits.as_ref());
         logits
     }
 }
@@ -243,26 +242,24 @@ impl<S: Shape> Layer<'_, S> {
             linear(normed, block.query_weight, block.query_bias, projected);
             observe_tile(tile, tokens.len(), projected, |t, x| observe(Stage::Query, index, t, x));
 
-            for (query, context) in projected.iter().zip(context.iter_mut()).take(tokens.len()) {
-                // Not zipped: `Zip` counts chunks in advance, by a division whose panic small optimisation levels keep.
-                let mut contexts = context.as_mut().chunks_exact_mut(S::HEAD_DIM);
-                for (head, query) in query.as_ref().chunks_exact(S::HEAD_DIM).enumerate() {
-                    let Some(context) = contexts.next() else { break };
-                    let channels = head * S::HEAD_DIM;
-                    let scores = scores.as_mut();
-                    scores.fill(0.0);
-                    for (q, keys) in query.iter().zip(keys.as_ref().iter().skip(channels)) {
-                        scores.iter_mut().zip(keys.as_ref()).for_each(|(score, key)| *score += q * key);
-                    }
-                    scores.iter_mut().for_each(|score| *score *= scale);
-                    softmax(scores);
-                    context.fill(0.0);
-                    for (p, value) in scores.iter().zip(values.as_ref()) {
-                        for (sum, v) in context.iter_mut().zip(value.as_ref().iter().skip(channels)) {
-                            *sum += p * v;
-                        }
-                    }
+            *context = Element::ZERO;
+            for head in 0..S::HEADS {
+                let channels = head * S::HEAD_DIM..(head + 1) * S::HEAD_DIM;
+                *scores = Element::ZERO;
+                let keys = part(keys.as_ref(), &channels);
+                let queries = projected.each_ref().map(|row| part(row.as_ref(), &channels));
+                add_products(queries, keys.iter().map(AsRef::as_ref), scores.each_mut().map(AsMut::as_mut));
+                for scores in scores.iter_mut().take(tokens.len()) {
+                    scores.as_mut().iter_mut().for_each(|score| *score *= scale);
+                    softmax(scores.as_mut());
                 }
+                let context =
+                    context.each_mut().map(|row| row.as_mut().get_mut(channels.clone()).unwrap_or_default());
+                add_products(
+                    scores.each_ref().map(AsRef::as_ref),
+                    values.as_ref().iter().map(|row| part(row.as_ref(), &channels)),
+                    context,
+                );
             }
             observe_tile(tile, tokens.len(), context, |t, x| observe(Stage::Attention, index, t, x));
 
@@ -327,6 +324,12 @@ fn layer_norm<S: Shape>(
             *y = ((x - mean) * inverse) * weight + bias;
         }
     }
+}
+
+/// The values of `range`, all of which there are.
+#[inline(always)]
+fn part<'a, T>(values: &'a [T], range: &Range<usize>) -> &'a [T] {
+    values.get(range.clone()).unwrap_or_default()
 }
 
 #[inline(always)]
