@@ -8,7 +8,7 @@
 use crate::shape::Array;
 
 /// Tokens that go through a layer together.
-pub const TILE: usize = 4;
+pub const TILE: usize = 6;
 /// Sums that are computed side by side: a vector of AVX, two of SSE.
 const LANES: usize = 8;
 
