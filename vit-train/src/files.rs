@@ -156,3 +156,25 @@ impl Deref for ModelBytes {
         &bytemuck::cast_slice(&self.words)[..self.len]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_one_process_s() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = folder.path().join("a/b");
+        let claim = claim_directory(&directory).unwrap();
+        write_atomically(&claim.join("kept"), b"1").unwrap();
+        fs::write(claim.join(".vit-train-XYZ"), "half a fi").unwrap();
+        if cfg!(unix) {
+            assert!(matches!(claim_directory(&directory), Err(Error::InUse { .. })));
+            assert!(claim.join(".vit-train-XYZ").exists());
+        }
+        drop(claim);
+        let claim = claim_directory(&directory).unwrap();
+        let names: Vec<_> = fs::read_dir(&*claim).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, ["kept"]);
+    }
+}

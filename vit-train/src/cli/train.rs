@@ -102,7 +102,7 @@ impl Arguments {
                 println!("The run in {} is finished: there is nothing left to do", directory.display());
                 return Ok(ExitCode::SUCCESS);
             }
-            print_position(&snapshot.position);
+            print_position(&snapshot.position, &recipe);
             start = Start::Snapshot(snapshot);
         }
         let outputs = Outputs::create(&directory, Duration::from_secs(self.save_every))?;
@@ -121,9 +121,13 @@ impl Arguments {
     }
 }
 
-fn print_position(position: &Position) {
-    let (epochs, steps) = (position.epochs.len(), position.current.steps);
-    println!("Resuming after {epochs} epochs and {steps} steps of the next");
+fn print_position(position: &Position, recipe: &Recipe) {
+    let (epoch, steps) = (position.epochs.len() + 1, position.current.steps);
+    if epoch <= recipe.epochs {
+        println!("Resuming in epoch {epoch}, after {steps} steps");
+    } else {
+        println!("Resuming after the last epoch");
+    }
 }
 
 fn summarize(report: &Report, directory: &Path) {

@@ -139,10 +139,10 @@ impl<'a, S: Network> Twins<'a, S> {
         let dropout = Dropout::new(recipe.dropout, recipe.seed, self.step as u64);
         let Prepared { pixels, targets } = prepared;
         let fused = self.operation.loss_and_gradients(&mut self.fused.model, pixels, targets, &dropout);
-        let built_in =
-            self.built_in.model.loss_and_gradients(pixels.clone(), targets.clone(), &dropout);
-        let update =
-            |state: &mut State<S>, pass: &Pass<_>| (pass.loss, state.update(pass, recipe.grad_clip, recipe.lr));
+        let built_in = self.built_in.model.loss_and_gradients(pixels.clone(), targets.clone(), &dropout);
+        let update = |state: &mut State<S>, pass: &Pass<_>| {
+            (pass.loss, state.update(pass, recipe.grad_clip, recipe.lr))
+        };
         [update(&mut self.fused, &fused), update(&mut self.built_in, &built_in)]
     }
 }
