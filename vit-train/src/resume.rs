@@ -7,8 +7,9 @@
 //!
 //! The time decides when a snapshot is written, but nothing of what is in the results.
 //!
-//! The file is [`MAGIC`], then a [`Snapshot`] in postcard, then the SHA-256 of all before. It is for the program that
-//! wrote it, on the kind of machine where it was written; `checkpoint.safetensors` is what one gives to others.
+//! The file is 15 bytes that name the format and its version, then a [`Snapshot`] in postcard, then the SHA-256 of all
+//! before. It is for the program that wrote it, on the kind of machine where it was written; what one gives to others
+//! is `checkpoint.safetensors`.
 
 use crate::{
     data::{Augmentation, Splits},
