@@ -1,7 +1,7 @@
 //! dfdx and vit-nostd on the host: the same network, on models and images that are made here, and on MNIST where
 //! the environment variable `MNIST_DIR` names its folder.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 use vit_nostd::{model_file::Normalization, Base, Nano, Tiny, Vit};
 use vit_train::{
     checkpoint::{Checkpoint, Description},
@@ -11,7 +11,7 @@ use vit_train::{
     inference::{nostd_logits, Score},
     model::Network,
     parameters::Parameters,
-    train::{train, Outputs, Progress, Recipe},
+    train::{train, Outputs, Progress, Recipe, Start},
     verify::{verify, Verification},
 };
 
@@ -84,11 +84,11 @@ fn built_in_digits_teach_real_ones() {
     let format = Format { side: 28, classes: 10 };
     let digits: Splits = data::load(&Source::Synthetic, format).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let outputs = Outputs::create(folder.path()).unwrap();
+    let outputs = Outputs::create(folder.path(), Duration::from_secs(60)).unwrap();
     let augmentation = Augmentation::NONE; // the digits are varied enough for so few epochs
     let recipe =
         Recipe { epochs: 2, lr: 2e-3, dropout: 0.0, batch_size: 32, augmentation, ..Recipe::default() };
-    let report = train::<Nano>(&recipe, &digits, None, &outputs, &mut Silent).unwrap();
+    let report = train::<Nano>(&recipe, &digits, Start::Random, &outputs, &mut Silent).unwrap();
     let accuracy = report.test.unwrap().f32.acc;
     println!("trained on built-in digits: {accuracy:.2} % of them");
     assert!(accuracy >= 80.0, "{accuracy}");

@@ -64,6 +64,36 @@ pub enum Error {
         /// What is out of range.
         error: Unquantizable,
     },
+    /// There is no run to go on with.
+    #[error("{}: no run in it, so that there is nothing to resume: leave --resume out to start one", directory.display())]
+    NothingToResume {
+        /// Where it was looked for.
+        directory: PathBuf,
+    },
+    /// A snapshot of a run that cannot be read.
+    #[error("{}: damaged, or of another version of vit-train: leave --resume out to start anew", path.display())]
+    Snapshot {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The run that is to be resumed has other settings.
+    #[error("{}: that run has {name} {theirs}, and not {ours}: give its own settings, or leave --resume out to start anew", path.display())]
+    OtherRun {
+        /// The file.
+        path: PathBuf,
+        /// The first setting that differs.
+        name: String,
+        /// The run's.
+        theirs: String,
+        /// The one asked for.
+        ours: String,
+    },
+    /// Another process writes to the folder.
+    #[error("{}: another run is writing to it: wait for its end, or choose another folder", directory.display())]
+    InUse {
+        /// The folder.
+        directory: PathBuf,
+    },
     /// A setting that makes no sense.
     #[error("{0}")]
     Setting(String),

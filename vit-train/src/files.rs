@@ -7,10 +7,14 @@ use std::{
     ops::Deref,
     path::{Path, PathBuf},
 };
-use tempfile::NamedTempFile;
+use tempfile::{Builder, NamedTempFile};
 use vit_nostd::model_file::ALIGNMENT;
 
-/// Writes `bytes` to a temporary file beside `path` and renames it.
+/// What the names of temporary files begin with.
+const TEMPORARY: &str = ".vit-train-";
+
+/// Writes `bytes` to a temporary file beside `path` and renames it: whatever happens, also to the machine, the old
+/// content is there or the new one.
 ///
 /// # Errors
 /// [`Error::Io`]; what was at `path` before is then still there.
@@ -19,12 +23,28 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
     };
-    let mut file = NamedTempFile::new_in(directory).at(path)?;
+    let mut file = temporary_in(directory).at(path)?;
     file.write_all(bytes).at(path)?;
     make_readable(file.path()).at(path)?;
+    // On the disk before it gets the name: otherwise the name could outlive a power cut, and the content not.
+    file.as_file().sync_all().at(path)?;
     file.persist(path).map_err(|error| error.error).at(path)?;
+    sync_directory(directory);
     Ok(())
 }
+
+fn temporary_in(directory: &Path) -> std::io::Result<NamedTempFile> {
+    Builder::new().prefix(TEMPORARY).tempfile_in(directory)
+}
+
+/// Puts the names in `directory` on the disk. Some file systems cannot, and the file is there all the same.
+#[cfg(unix)]
+fn sync_directory(directory: &Path) {
+    let _ = fs::File::open(directory).and_then(|directory| directory.sync_all());
+}
+
+#[cfg(not(unix))]
+fn sync_directory(_: &Path) {}
 
 /// Temporary files are for their owner only; results are for whoever may read the folder.
 #[cfg(unix)]
@@ -38,14 +58,53 @@ fn make_readable(_: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Makes `directory`, with its parents, and makes sure that files can be written to it.
+/// Makes `directory`, with its parents, makes sure that files can be written to it, and that no other process does as
+/// long as the result lives. Temporary files of a process that was killed are removed.
 ///
 /// # Errors
-/// [`Error::Io`].
-pub fn create_output_directory(directory: &Path) -> Result<PathBuf, Error> {
+/// [`Error::Io`]; [`Error::InUse`].
+pub fn claim_directory(directory: &Path) -> Result<Claim, Error> {
     fs::create_dir_all(directory).at(directory)?;
-    NamedTempFile::new_in(directory).at(directory)?;
-    Ok(directory.to_owned())
+    let lock = lock(directory)?;
+    for entry in fs::read_dir(directory).at(directory)? {
+        let entry = entry.at(directory)?;
+        if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
+            fs::remove_file(entry.path()).at(&entry.path())?;
+        }
+    }
+    temporary_in(directory).at(directory)?;
+    Ok(Claim { directory: directory.to_owned(), _lock: lock })
+}
+
+/// A directory that is this process's to write to.
+#[derive(Debug)]
+pub struct Claim {
+    directory: PathBuf,
+    _lock: Option<fs::File>,
+}
+
+impl Deref for Claim {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        &self.directory
+    }
+}
+
+/// The operating system forgets the lock when the process ends, however it does. Where it has no locks, we do without.
+#[cfg(unix)]
+fn lock(directory: &Path) -> Result<Option<fs::File>, Error> {
+    let file = fs::File::open(directory).at(directory)?;
+    match file.try_lock() {
+        Err(fs::TryLockError::WouldBlock) => Err(Error::InUse { directory: directory.to_owned() }),
+        Err(fs::TryLockError::Error(_)) => Ok(None),
+        Ok(()) => Ok(Some(file)),
+    }
+}
+
+#[cfg(not(unix))]
+fn lock(_: &Path) -> Result<Option<fs::File>, Error> {
+    Ok(None)
 }
 
 /// The bytes of a model file, aligned as the library needs them.
@@ -95,5 +154,27 @@ impl Deref for ModelBytes {
 
     fn deref(&self) -> &[u8] {
         &bytemuck::cast_slice(&self.words)[..self.len]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_one_process_s() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = folder.path().join("a/b");
+        let claim = claim_directory(&directory).unwrap();
+        write_atomically(&claim.join("kept"), b"1").unwrap();
+        fs::write(claim.join(".vit-train-XYZ"), "half a fi").unwrap();
+        if cfg!(unix) {
+            assert!(matches!(claim_directory(&directory), Err(Error::InUse { .. })));
+            assert!(claim.join(".vit-train-XYZ").exists());
+        }
+        drop(claim);
+        let claim = claim_directory(&directory).unwrap();
+        let names: Vec<_> = fs::read_dir(&*claim).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, ["kept"]);
     }
 }

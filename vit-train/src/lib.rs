@@ -1,7 +1,7 @@
 //! Trains Vision Transformers with dfdx and writes the model files that [`vit_nostd`] runs.
 //!
 //! The modules are the stations of the data: [`data`] gives images, [`model`] is the network in dfdx, [`train`](mod@train)
-//! the training loop, [`checkpoint`] its result; [`export`] makes model files of it, and [`verify`](mod@verify) compares
+//! the training loop, [`checkpoint`] its result and [`resume`] what an interrupted run goes on from; [`export`] makes model files of it, and [`verify`](mod@verify) compares
 //! what [`vit_nostd`] computes from them with dfdx, also with the independent [`mod@reference`].
 
 pub mod checkpoint;
@@ -20,6 +20,7 @@ pub mod quantize;
 mod random;
 pub mod reference;
 pub mod report;
+pub mod resume;
 pub mod train;
 pub mod verify;
 

@@ -3,10 +3,11 @@
 
 use pulp::Arch;
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 /// AdamW (Loshchilov and Hutter, "Decoupled Weight Decay Regularization", algorithm 2), with PyTorch's defaults:
 /// beta 0.9 and 0.999, epsilon 1e-8.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AdamW {
     weight_decay: f32,
     /// Running mean of the gradients.
@@ -26,6 +27,16 @@ impl AdamW {
     /// For `len` parameters.
     pub fn new(len: usize, weight_decay: f32) -> Self {
         Self { weight_decay, mean: vec![0.0; len], square: vec![0.0; len], steps: 0 }
+    }
+
+    /// The number of parameters; 0 where the parts of a deserialized one do not fit together.
+    #[allow(clippy::len_without_is_empty)] // no network is without parameters
+    pub fn len(&self) -> usize {
+        if self.mean.len() == self.square.len() {
+            self.mean.len()
+        } else {
+            0
+        }
     }
 
     /// One step with learning rate `lr`.

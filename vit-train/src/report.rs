@@ -2,7 +2,10 @@
 
 use crate::{error::Error, files::write_atomically, inference::Score, verify::Verification};
 use serde::{Deserialize, Serialize};
-use std::{fmt::Write, path::Path};
+use std::{
+    fmt::Write,
+    path::{Path, PathBuf},
+};
 
 /// Everything a run reports. Accuracies in percent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -77,16 +80,21 @@ pub struct Timing {
 }
 
 impl Report {
-    /// Writes `report.json` and `report.md` to `directory`.
+    /// The files of the report in `directory`: for programs, and for people.
+    pub fn files(directory: &Path) -> [PathBuf; 2] {
+        ["report.json", "report.md"].map(|name| directory.join(name))
+    }
+
+    /// Writes both [`files`](Self::files) to `directory`.
     ///
     /// # Errors
     /// [`Error::Io`].
     pub fn write(&self, directory: &Path) -> Result<(), Error> {
-        let path = directory.join("report.json");
+        let [path, markdown_path] = Self::files(directory);
         let json = serde_json::to_string_pretty(self)
             .map_err(|error| Error::Io { path: path.clone(), error: error.into() })?;
         write_atomically(&path, (json + "\n").as_bytes())?;
-        write_atomically(&directory.join("report.md"), self.markdown().as_bytes())
+        write_atomically(&markdown_path, self.markdown().as_bytes())
     }
 
     fn markdown(&self) -> String {

@@ -4,18 +4,19 @@ use crate::{
     checkpoint::{Checkpoint, Description},
     data::{Augmentation, Dataset, Splits},
     dropout::Dropout,
-    error::Error,
+    error::{Error, IoContext},
     export::float_model,
-    files::{create_output_directory, write_atomically},
+    files::{claim_directory, write_atomically, Claim},
     fused::Step,
     inference::{dfdx_logits, normalize, Score},
     model::{Model, Network, Pass},
     optimizer::{clip, AdamW},
-    parameters::{self, Parameters},
+    parameters::{self, Layout, Parameters},
     preset::shape_name,
     quantize::quantize_and_score,
     random::{stream, Purpose},
     report::{Epoch, Report, TestScores, Timing},
+    resume::{Keeper, Position, Settings, Snapshot},
     verify::verify,
 };
 use dfdx::prelude::Cpu;
@@ -23,8 +24,9 @@ use rand::seq::SliceRandom;
 use rayon::prelude::*;
 use std::{
     f64::consts::PI,
+    fs, io,
     path::{Path, PathBuf},
-    time::Instant,
+    time::{Duration, Instant},
 };
 use vit_nostd::{argmax, model_file::Normalization};
 
@@ -83,19 +85,67 @@ pub trait Progress {
     fn stage(&mut self, what: &str);
 }
 
-/// Where a run leaves its results.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What a run begins with.
+#[derive(Debug)]
+pub enum Start {
+    /// Random parameters.
+    Random,
+    /// These parameters, in the order of the network.
+    Parameters(Parameters),
+    /// What an interrupted run of the same settings left: see [`Snapshot::of_run`].
+    Snapshot(Snapshot<'static>),
+}
+
+impl Start {
+    /// What training changes, where it begins, and the best parameters so far.
+    fn into_parts<S: Network>(self, recipe: &Recipe) -> (State<S>, Position, Parameters) {
+        match self {
+            Self::Random => Self::Parameters(Parameters::init::<S>(recipe.seed)).into_parts(recipe),
+            Self::Parameters(parameters) => {
+                let state = State::new(parameters.clone(), recipe.weight_decay);
+                (state, Position::default(), parameters)
+            }
+            Self::Snapshot(Snapshot { position, parameters, optimizer, best, .. }) => {
+                let layout = Layout::of::<S>();
+                let best = Parameters { layout: layout.clone(), values: best.into_owned() };
+                let parameters = Parameters { layout, values: parameters.into_owned() };
+                let mut state = State::new(parameters, recipe.weight_decay);
+                state.optimizer = optimizer.into_owned();
+                (state, position.into_owned(), best)
+            }
+        }
+    }
+}
+
+/// Where a run leaves its results: a folder that holds those of one run only.
+#[derive(Debug)]
 pub struct Outputs {
-    directory: PathBuf,
+    directory: Claim,
+    save_every: Duration,
 }
 
 impl Outputs {
-    /// Makes the directory, and makes sure that it can be written to.
+    /// Makes the directory, and makes sure that it can be written to. The run is saved at intervals of `save_every`,
+    /// besides after every epoch.
     ///
     /// # Errors
-    /// [`Error::Io`].
-    pub fn create(directory: &Path) -> Result<Self, Error> {
-        Ok(Self { directory: create_output_directory(directory)? })
+    /// [`Error::Io`]; [`Error::InUse`].
+    pub fn create(directory: &Path, save_every: Duration) -> Result<Self, Error> {
+        Ok(Self { directory: claim_directory(directory)?, save_every })
+    }
+
+    /// Removes the results of an earlier run.
+    fn clear(&self) -> Result<(), Error> {
+        let directory = &self.directory;
+        let [checkpoint, float, int8] = [Self::checkpoint, Self::float_model, Self::int8_model];
+        let [json, markdown] = Report::files(directory);
+        for path in [checkpoint(directory), float(directory), int8(directory), json, markdown] {
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error).at(&path),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// The parameters of the best epoch.
@@ -114,58 +164,56 @@ impl Outputs {
     }
 }
 
-/// Trains network `S` on `data`, from `initial` or from random values, and writes everything to `outputs`.
+/// Trains network `S` on `data` and writes everything to `outputs`.
 ///
 /// # Errors
 /// [`Error::Io`], and [`Error::Diverged`] where the loss is no longer a number.
 pub fn train<S: Network>(
     recipe: &Recipe,
     data: &Splits,
-    initial: Option<Parameters>,
+    start: Start,
     outputs: &Outputs,
     progress: &mut impl Progress,
 ) -> Result<Report, Error> {
     let directory = &outputs.directory;
     let (train_indices, validation_indices) = data.train.split(recipe.seed);
-    let parameters = initial.unwrap_or_else(|| Parameters::init::<S>(recipe.seed));
-    let mut state = State::<S>::new(parameters, recipe.weight_decay);
+    let steps = train_indices.len().div_ceil(recipe.batch_size);
     let mut fused = Step::<S>::default();
+    let (mut state, mut position, best) = start.into_parts::<S>(recipe);
+    let mut best = Checkpoint { parameters: best, description: Some(describe(recipe, data)) };
+    // From now on, what there is to resume is this run.
+    let mut keeper = Keeper::new(directory, Settings::of::<S>(recipe, data), outputs.save_every);
+    keeper.save(&position, &state, &best.parameters)?;
 
-    let mut best =
-        Checkpoint { parameters: state.parameters.clone(), description: Some(describe(recipe, data)) };
-    let mut report = Report {
+    let report = |position: &Position| Report {
         preset: shape_name::<S>(),
-        params: state.parameters.values.len(),
+        params: S::DIMS.parameters(),
         dataset: data.name.clone(),
         synthetic: data.synthetic,
         device: "CPU".to_owned(),
         threads: rayon::current_num_threads(),
         seed: recipe.seed,
-        epochs: Vec::new(),
-        best_epoch: 0,
+        epochs: position.epochs.clone(),
+        best_epoch: position.best_epoch,
         test: None,
         verify: None,
-        timing: Timing::default(),
+        timing: timing(position, train_indices.len()),
     };
-    let mut step_seconds = Vec::new();
 
-    for epoch in 1..=recipe.epochs {
-        let begin = Instant::now();
+    while position.epochs.len() < recipe.epochs {
+        let mut clock = Instant::now();
+        let epoch = position.epochs.len() + 1;
         let lr = cosine(recipe, epoch);
         let mut order = train_indices.clone();
         order.shuffle(&mut stream(Purpose::Order, [recipe.seed, epoch as u64, 0]));
-        let steps = order.len().div_ceil(recipe.batch_size);
-        let (mut loss_sum, mut right, mut seen) = (0.0, 0, 0);
 
-        let mut batches = order.chunks(recipe.batch_size).peekable();
+        let mut batches = order.chunks(recipe.batch_size).skip(position.current.steps).peekable();
         let (mut prepared, mut next) = (Prepared::default(), Prepared::default());
-        let mut step = 0;
+        if let Some(batch) = batches.peek() {
+            prepared.fill::<S>(recipe, &data.train, batch, epoch);
+        }
         while let Some(batch) = batches.next() {
-            let step_begin = Instant::now();
-            step += 1;
-            if step == 1 {
-                prepared.fill::<S>(recipe, &data.train, batch, epoch);
-            }
+            let step = position.current.steps + 1;
             let dropout = Dropout::new(recipe.dropout, recipe.seed, ((epoch - 1) * steps + step) as u64);
             // The next batch is prepared while this one is worked on.
             let pass = rayon::in_place_scope(|scope| {
@@ -180,41 +228,52 @@ pub fn train<S: Network>(
             state.update(&pass, recipe.grad_clip, lr as f32);
             std::mem::swap(&mut prepared, &mut next);
 
-            loss_sum += f64::from(pass.loss) * batch.len() as f64;
-            seen += batch.len();
             let logits = pass.logits.chunks_exact(S::CLASSES);
-            right +=
-                logits.zip(batch).filter(|(l, &i)| argmax(l) == usize::from(data.train.label(i))).count();
-            step_seconds.push(step_begin.elapsed().as_secs_f64());
-            progress.step(epoch, recipe.epochs, step, steps, loss_sum / seen as f64);
+            let right = logits.zip(batch).filter(|(l, &i)| argmax(l) == usize::from(data.train.label(i)));
+            let current = &mut position.current;
+            current.steps = step;
+            current.images += batch.len();
+            current.loss_sum += f64::from(pass.loss) * batch.len() as f64;
+            current.right += right.count();
+            progress.step(epoch, recipe.epochs, step, steps, current.loss());
+            position.step_seconds.push(std::mem::replace(&mut clock, Instant::now()).elapsed().as_secs_f64());
+            if keeper.is_due() {
+                keeper.save(&position, &state, &best.parameters)?;
+            }
         }
 
         let validation = score::<S>(&state.model, &data.train, &validation_indices);
+        let trained = std::mem::take(&mut position.current);
+        let step_seconds = &position.step_seconds[(epoch - 1) * steps..];
         let record = Epoch {
             epoch,
-            train_loss: loss_sum / seen as f64,
-            train_acc: 100.0 * right as f64 / seen as f64,
+            train_loss: trained.loss(),
+            train_acc: 100.0 * trained.right as f64 / trained.images as f64,
             val_loss: validation.loss,
             val_acc: validation.acc,
             val_top5: validation.top5,
             lr,
-            seconds: begin.elapsed().as_secs_f64(),
+            seconds: step_seconds.iter().sum::<f64>() + clock.elapsed().as_secs_f64(),
         };
-        let is_best = report
+        let is_best = position
             .epochs
-            .get(report.best_epoch.wrapping_sub(1))
+            .get(position.best_epoch.wrapping_sub(1))
             .is_none_or(|best| (record.val_acc, -record.val_loss) > (best.val_acc, -best.val_loss));
+        if epoch == 1 {
+            outputs.clear()?;
+        }
         if is_best {
-            report.best_epoch = epoch;
+            position.best_epoch = epoch;
             best.parameters.values.copy_from_slice(&state.parameters.values);
             best.save(&Outputs::checkpoint(directory))?;
         }
-        report.epochs.push(record);
-        report.timing = timing(&report.epochs, &mut step_seconds, seen, steps);
-        report.write(directory)?;
+        position.epochs.push(record);
+        report(&position).write(directory)?;
+        keeper.save(&position, &state, &best.parameters)?;
         progress.epoch(&record, recipe.epochs, is_best);
     }
 
+    let mut report = report(&position);
     progress.stage("testing");
     parameters::load(&mut state.model, &best.parameters.values);
     let indices: Vec<usize> = (0..data.test.len()).collect();
@@ -238,6 +297,8 @@ pub fn train<S: Network>(
     let verification = verify::<S>(&best.parameters, &file, &data.test, EXACT_IMAGES);
     report.verify = Some(verification.map_err(|error| Error::Model { path, error })?);
     report.write(directory)?;
+    position.finished = true;
+    keeper.save(&position, &state, &best.parameters)?;
     Ok(report)
 }
 
@@ -294,7 +355,8 @@ pub struct State<S: Network> {
     pub model: S::Model<Cpu>,
     /// Their values.
     pub parameters: Parameters,
-    optimizer: AdamW,
+    /// Its moments and steps.
+    pub optimizer: AdamW,
     /// Memory for the gradients of a step.
     gradients: Vec<f32>,
 }
@@ -308,12 +370,13 @@ impl<S: Network> State<S> {
         Self { model, parameters, optimizer: AdamW::new(len, weight_decay), gradients: vec![0.0; len] }
     }
 
-    /// One step of the optimizer, along the gradients of `pass`, clipped to `max_norm`.
-    pub fn update(&mut self, pass: &Pass<Cpu>, max_norm: f32, lr: f32) {
+    /// One step of the optimizer, along the gradients of `pass`, clipped to `max_norm`; returns the norm they had.
+    pub fn update(&mut self, pass: &Pass<Cpu>, max_norm: f32, lr: f32) -> f32 {
         parameters::collect_gradients(&mut self.model, &pass.gradients, &mut self.gradients);
-        clip(&mut self.gradients, max_norm);
+        let norm = clip(&mut self.gradients, max_norm);
         self.optimizer.step(&mut self.parameters.values, &self.gradients, lr);
         parameters::load(&mut self.model, &self.parameters.values);
+        norm
     }
 }
 
@@ -322,16 +385,17 @@ fn score<S: Network>(model: &S::Model<Cpu>, data: &Dataset, indices: &[usize]) -
     Score::new(&logits, indices.iter().map(|&index| data.label(index)))
 }
 
-fn timing(epochs: &[Epoch], step_seconds: &mut [f64], images: usize, steps: usize) -> Timing {
-    let total = epochs.iter().map(|epoch| epoch.seconds).sum::<f64>();
+/// Of a run between two epochs of `images` images.
+fn timing(position: &Position, images: usize) -> Timing {
+    let epochs = position.epochs.len() as f64;
+    let total = position.epochs.iter().map(|epoch| epoch.seconds).sum::<f64>();
+    let mut step_seconds = position.step_seconds.clone();
     step_seconds.sort_by(f64::total_cmp);
-    let all_steps = step_seconds.iter().sum::<f64>();
-    let passes = step_seconds.len() as f64 / steps as f64;
     Timing {
         total_train_seconds: total,
-        avg_epoch_seconds: total / epochs.len() as f64,
+        avg_epoch_seconds: total / epochs,
         median_step_ms: 1e3 * step_seconds[step_seconds.len() / 2],
-        images_per_second: passes * images as f64 / all_steps,
+        images_per_second: epochs * images as f64 / step_seconds.iter().sum::<f64>(),
     }
 }
 

@@ -5,13 +5,15 @@ use clap::Args;
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
+    time::Duration,
 };
 use vit_train::{
     checkpoint::Checkpoint,
     data::Augmentation,
     model::Network,
     report::Report,
-    train::{train, Outputs, Recipe},
+    resume::{Position, Snapshot},
+    train::{train, Outputs, Recipe, Start},
     with_preset, Error, Preset,
 };
 
@@ -50,9 +52,16 @@ pub struct Arguments {
     /// Use only the first N training images, for a quick look
     #[arg(long, value_name = "N", value_parser = at_least_ten)]
     limit: Option<usize>,
-    /// Where the results go [default: runs/<preset>]
+    /// Where the results go, in the place of those that are there [default: runs/<preset>]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Go on with the run in --out that was interrupted, with the settings that it was started with; it ends in the
+    /// same bytes as if it had not been
+    #[arg(long, conflicts_with = "init")]
+    resume: bool,
+    /// Save what --resume goes on from at such intervals, besides after every epoch
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    save_every: u64,
     /// Begin with the parameters of a checkpoint
     #[arg(long, value_name = "FILE.safetensors")]
     init: Option<PathBuf>,
@@ -77,16 +86,26 @@ impl Arguments {
             augmentation: if self.no_augment { Augmentation::NONE } else { Augmentation::default() },
             seed: self.seed,
         };
-        let initial = match &self.init {
-            Some(path) => Some(Checkpoint::load(path)?.into_order_of::<S>(path)?.parameters),
-            None => None,
+        let directory = self.out.unwrap_or_else(|| Path::new("runs").join(self.preset.to_string()));
+        let mut start = match &self.init {
+            Some(path) => Start::Parameters(Checkpoint::load(path)?.into_order_of::<S>(path)?.parameters),
+            None if self.resume => Start::Snapshot(Snapshot::load(&directory)?),
+            None => Start::Random,
         };
         let mut data = self.data.load::<S>()?;
         if let Some(limit) = self.limit {
             data.train.truncate(limit);
         }
-        let directory = self.out.unwrap_or_else(|| Path::new("runs").join(self.preset.to_string()));
-        let outputs = Outputs::create(&directory)?;
+        if let Start::Snapshot(snapshot) = start {
+            let snapshot = snapshot.of_run::<S>(&directory, &recipe, &data)?;
+            if snapshot.position.finished {
+                println!("The run in {} is finished: there is nothing left to do", directory.display());
+                return Ok(ExitCode::SUCCESS);
+            }
+            print_position(&snapshot.position, &recipe);
+            start = Start::Snapshot(snapshot);
+        }
+        let outputs = Outputs::create(&directory, Duration::from_secs(self.save_every))?;
 
         println!(
             "Training {} ({} parameters) on {} of {} for {} epochs",
@@ -96,9 +115,18 @@ impl Arguments {
             data.name,
             recipe.epochs
         );
-        let report = train::<S>(&recipe, &data, initial, &outputs, &mut Console::new())?;
+        let report = train::<S>(&recipe, &data, start, &outputs, &mut Console::new())?;
         summarize(&report, &directory);
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn print_position(position: &Position, recipe: &Recipe) {
+    let (epoch, steps) = (position.epochs.len() + 1, position.current.steps);
+    if epoch <= recipe.epochs {
+        println!("Resuming in epoch {epoch}, after {steps} steps");
+    } else {
+        println!("Resuming after the last epoch");
     }
 }
 

@@ -4,28 +4,14 @@ use serde_json::Value;
 use std::{
     fs,
     io::Write,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Output},
-    sync::OnceLock,
 };
 use tempfile::TempDir;
 use vit_train::data::synthetic;
 
-/// The program, built as these tests are.
 fn program() -> Command {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    let program = PROGRAM.get_or_init(|| {
-        // target/<profile>/deps/<this test>
-        let profile = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().to_owned();
-        let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "--package", "vit-train", "--bin", "vit-train"]);
-        if profile.ends_with("release") {
-            build.arg("--release");
-        }
-        assert!(build.status().unwrap().success());
-        profile.join("vit-train").with_extension(std::env::consts::EXE_EXTENSION)
-    });
-    let mut command = Command::new(program);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vit-train"));
     command.env_remove("MNIST_DIR");
     command
 }
@@ -124,7 +110,8 @@ fn entries(folder: &Path) -> Vec<String> {
 fn a_run_leaves_results_that_agree() {
     let digits = Digits::new(200, 60);
     let run = train(&digits, "nano", "7");
-    let names = ["checkpoint.safetensors", "model.f32.vit", "model.int8.vit", "report.json", "report.md"];
+    let names =
+        ["checkpoint.safetensors", "last.run", "model.f32.vit", "model.int8.vit", "report.json", "report.md"];
     assert_eq!(entries(run.path()), names);
 
     let report: Value = serde_json::from_slice(&fs::read(file(&run, "report.json")).unwrap()).unwrap();
@@ -274,6 +261,73 @@ fn bad_settings_are_refused() {
     let arguments = ["--preset", "nano", "--epochs", "1", "--data", digits.path(), "--out", &blocked];
     refuse(&arguments, &["train-labels-idx1-ubyte/run"]);
     refuse(&["eval", "/no/such/model.vit"], &["/no/such/model.vit"]);
+}
+
+#[test]
+fn only_the_same_run_is_resumed() {
+    let digits = Digits::new(60, 10);
+    let run = train(&digits, "nano", "1");
+    let folder = run.path().to_str().unwrap().to_owned();
+    let settings = ["--preset", "nano", "--epochs", "2", "--batch-size", "32", "--seed", "1"];
+    let settings = [&settings[..], &["--resume", "--data", digits.path(), "--out", &folder]].concat();
+    assert!(succeed(&settings).contains("is finished"));
+
+    let content = || entries(run.path()).into_iter().map(|name| fs::read(file(&run, &name)).unwrap());
+    let before: Vec<_> = content().collect();
+    let with = |index: usize, value: &'static str| {
+        let mut settings = settings.clone();
+        settings[index] = value;
+        settings
+    };
+    refuse(&with(1, "tiny"), &["last.run", "has --preset nano, and not tiny"]);
+    refuse(&with(3, "3"), &["last.run", "has --epochs 2, and not 3"]);
+    refuse(&with(5, "16"), &["has --batch-size 32, and not 16"]);
+    refuse(&with(7, "2"), &["has --seed 1, and not 2"]);
+    refuse(&[&settings[..], &["--limit", "20"]].concat(), &["(--limit) of 60, and not 20"]);
+    refuse(&[&settings[..], &["--no-augment"]].concat(), &["--no-augment"]);
+    refuse(&with(10, "synthetic"), &["--data"]);
+    digits.edit("t10k-images-idx3-ubyte", |bytes| *bytes.last_mut().unwrap() ^= 1);
+    refuse(&settings, &["SHA-256"]);
+    digits.edit("t10k-images-idx3-ubyte", |bytes| *bytes.last_mut().unwrap() ^= 1);
+    assert!(content().eq(before));
+
+    let snapshot = file(&run, "last.run");
+    let mut bytes = fs::read(&snapshot).unwrap();
+    bytes[100_000] ^= 1;
+    fs::write(&snapshot, &bytes).unwrap();
+    let before: Vec<_> = content().collect();
+    refuse(&settings, &["last.run", "damaged"]);
+    assert!(content().eq(before));
+    fs::remove_file(&snapshot).unwrap();
+    refuse(&settings, &[&folder, "nothing to resume"]);
+    assert!(!run.path().join("last.run").exists());
+    let other = file(&run, "other");
+    refuse(&with(12, other.clone().leak()), &["other", "nothing to resume"]);
+    assert!(!Path::new(&other).exists());
+}
+
+/// The largest amount of memory that it had so far, in MB.
+#[cfg(target_os = "linux")]
+fn peak_memory(process: u32) -> usize {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().strip_suffix(" kB").unwrap().parse::<usize>().unwrap() / 1000
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn memory_does_not_grow_over_the_epochs() {
+    use std::io::{BufRead, BufReader};
+    let out = tempfile::tempdir().unwrap();
+    let mut command = program();
+    command.args(["--preset", "nano", "--data", "synthetic", "--limit", "600", "--epochs", "8", "--out"]);
+    let mut child = command.arg(out.path()).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let stdout = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let epochs = stdout.filter(|line| line.starts_with("epoch"));
+    let peaks: Vec<usize> = epochs.map(|_| peak_memory(child.id())).collect();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(peaks.len(), 8);
+    assert!(peaks[7] <= 200 && peaks[7] <= peaks[1] + 5, "{peaks:?} MB");
 }
 
 #[test]
