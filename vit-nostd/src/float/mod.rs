@@ -32,7 +32,7 @@ use crate::{
     observer::{Observer, Stage, Station, Values},
     shape::{Array, Element, Image, Shape},
 };
-use core::ops::Range;
+use core::{array, ops::Range};
 use linear::{add_products, linear, TILE};
 use math::{exp, gelu, sqrt};
 use weights::{Block, Weights};
@@ -306,24 +306,39 @@ fn observe_tile<A: Array<f32>>(
     rows.iter().take(count).zip(tile * TILE..).for_each(|(row, token)| observe(token, row.as_ref()));
 }
 
-/// LayerNorm of each token.
+/// LayerNorm of the tokens of a tile.
 #[inline(always)]
 fn layer_norm<S: Shape>(
     tokens: &[S::Embed<f32>],
     weight: &S::Embed<f32>,
     bias: &S::Embed<f32>,
-    out: &mut [S::Embed<f32>],
+    out: &mut [S::Embed<f32>; TILE],
 ) {
+    let Some(first) = tokens.first() else { return };
+    let tile: [&S::Embed<f32>; TILE] = array::from_fn(|t| tokens.get(t).unwrap_or(first));
     let width = S::EMBED as f32;
-    for (x, out) in tokens.iter().zip(out) {
-        let mean = x.as_ref().iter().fold(0.0, |sum, x| sum + x) / width;
-        let variance = x.as_ref().iter().fold(0.0, |sum, x| sum + (x - mean) * (x - mean)) / width;
-        let inverse = 1.0 / sqrt(variance + LAYER_NORM_EPSILON);
+    let means = sums::<S>(&tile, |_, x| x).map(|sum| sum / width);
+    let variances = sums::<S>(&tile, |t, x| (x - means[t]) * (x - means[t])).map(|sum| sum / width);
+    for (t, (x, out)) in tile.iter().zip(out).enumerate() {
+        let (mean, inverse) = (means[t], 1.0 / sqrt(variances[t] + LAYER_NORM_EPSILON));
         let affine = weight.as_ref().iter().zip(bias.as_ref());
         for ((y, x), (weight, bias)) in out.as_mut().iter_mut().zip(x.as_ref()).zip(affine) {
             *y = ((x - mean) * inverse) * weight + bias;
         }
     }
+}
+
+/// `0 + f(t, x[t][0]) + f(t, x[t][1]) + ...` for each token t. Side by side, because the additions of one sum wait for
+/// each other.
+#[inline(always)]
+fn sums<S: Shape>(x: &[&S::Embed<f32>; TILE], f: impl Fn(usize, f32) -> f32) -> [f32; TILE] {
+    let mut sums = [0.0; TILE];
+    for k in 0..S::EMBED {
+        for t in 0..TILE {
+            sums[t] += f(t, x[t].as_ref().get(k).copied().unwrap_or_default());
+        }
+    }
+    sums
 }
 
 /// The values of `range`, all of which there are.
