@@ -181,8 +181,10 @@ pub fn random_weights<S: Shape>(random: &mut Random, mood: Mood, bytes: &mut [u8
 
 /// Calls `then` with zeroed memory where weights may lie.
 pub fn with_weights<R>(len: usize, then: impl FnOnce(&mut [u8]) -> R) -> R {
-    let mut words = vec![0u32; len.div_ceil(4)];
-    then(&mut bytemuck::cast_slice_mut(&mut words)[..len])
+    const ALIGNMENT: usize = 4;
+    let mut buffer = vec![0; len + ALIGNMENT];
+    let start = buffer.as_ptr().align_offset(ALIGNMENT);
+    then(&mut buffer[start..start + len])
 }
 
 /// Calls `then` with a model file of these weights.
