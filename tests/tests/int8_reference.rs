@@ -3,7 +3,10 @@
 #[path = "../../vit-nostd/tests/random_int8/mod.rs"]
 mod random_int8;
 
-use random_int8::{random_image, random_weights, with_file, with_weights, Mood, Random};
+use random_int8::{
+    normalizing_weights, random_image, random_weights, with_file, with_weights, Mood, Normalizer, Random,
+    ROOTS,
+};
 use std::{collections::HashSet, env, path::Path};
 use vit_nostd::{
     image,
@@ -63,6 +66,19 @@ fn random_presets_and_widest_network() {
     random_models::<Nano>(100, 50); // more than a batch
     random_models::<Tiny>(101, 3);
     random_models::<Vit<8, 4, 5, 128, 2, 64, 384, 2, 10>>(102, 5);
+}
+
+#[test]
+fn roots_are_rounded_down() {
+    for (row, norm, expected) in ROOTS {
+        with_weights(Weights::<Normalizer>::BYTES, |bytes| {
+            normalizing_weights(row, norm, bytes);
+            with_file::<Normalizer, _>(bytes, |file| {
+                let logits = reference::int8::logits::<Normalizer>(file, &[&[[7; 4]; 4]]).unwrap();
+                assert_eq!(logits, [expected]);
+            });
+        });
+    }
 }
 
 fn trained() -> ModelBytes {

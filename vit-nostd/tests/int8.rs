@@ -2,7 +2,10 @@
 
 mod random_int8;
 
-use random_int8::{random_image, random_weights, with_file, with_weights, Mood, Random};
+use random_int8::{
+    normalizing_weights, random_image, random_weights, with_file, with_weights, Mood, Normalizer, Random,
+    ROOTS,
+};
 use vit_nostd::{
     image,
     int8::{
@@ -185,6 +188,20 @@ fn engine_is_the_specification() {
     }
     compare::<Nano>(100, 5);
     compare::<Tiny>(101, 3);
+}
+
+#[test]
+fn roots_are_rounded_down() {
+    for (row, norm, expected) in ROOTS {
+        with_weights(Weights::<Normalizer>::BYTES, |bytes| {
+            normalizing_weights(row, norm, bytes);
+            with_file::<Normalizer, _>(bytes, |file| {
+                let model = Model::<Normalizer>::from_bytes(file).unwrap();
+                assert_eq!(model.infer(&[[7; 4]; 4], &mut Scratch::new()), expected);
+            });
+            assert_eq!(plain(&Weights::<Normalizer>::from_bytes(bytes).unwrap(), &[7; 16]), expected);
+        });
+    }
 }
 
 #[test]

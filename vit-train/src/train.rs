@@ -16,7 +16,7 @@ use crate::{
     quantize::quantize_and_score,
     random::{stream, Purpose},
     report::{Epoch, Report, TestScores, Timing},
-    verify::verify,
+    verify::{verify, Files},
 };
 use dfdx::prelude::Cpu;
 use rand::seq::SliceRandom;
@@ -235,8 +235,8 @@ pub fn train<S: Network>(
     write_atomically(&int8_path, &int8_file)?;
 
     progress.stage("comparing dfdx with vit-nostd");
-    let verification = verify::<S>(&best.parameters, &file, &data.test, EXACT_IMAGES);
-    report.verify = Some(verification.map_err(|error| Error::Model { path, error })?);
+    let files = Files { f32: (&path, &file), int8: (&int8_path, &int8_file) };
+    report.verify = Some(verify::<S>(&best.parameters, files, &data.test, EXACT_IMAGES)?);
     report.write(directory)?;
     Ok(report)
 }

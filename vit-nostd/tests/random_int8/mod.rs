@@ -8,7 +8,7 @@ use common::{aligned, metadata};
 use vit_nostd::{
     int8::weights::{Weights, WeightsMut},
     model_file::{self, Kind},
-    Shape,
+    Shape, Vit,
 };
 
 /// Numbers that look random (a multiplicative congruential generator of 64 bits).
@@ -113,11 +113,7 @@ pub fn random_weights<S: Shape>(random: &mut Random, mood: Mood, bytes: &mut [u8
     }
     macro_rules! weight {
         ($tensor:expr) => {
-            $tensor
-                .as_mut()
-                .iter_mut()
-                .flat_map(|row| row.as_mut())
-                .for_each(|w| *w = signed(random, mood))
+            $tensor.as_mut().iter_mut().flat_map(|row| row.as_mut()).for_each(|w| *w = signed(random, mood))
         };
     }
 
@@ -177,6 +173,34 @@ pub fn random_weights<S: Shape>(random: &mut Random, mood: Mood, bytes: &mut [u8
     *head.logit_scale = 1e-3;
     head.head_bias.as_mut().iter_mut().for_each(|b| *b = bias(random, mood));
     weight!(head.head_weight);
+}
+
+/// The shape of [`normalizing_weights`].
+pub type Normalizer = Vit<4, 2, 5, 4, 1, 4, 4, 1, 4>;
+
+/// Rows, the constants of a LayerNorm (epsilon, numerator, shift), and its result by hand: cases in which a root that is
+/// larger by 1 would change the result. The root is 2^25 in the first one, and just below 2^26 in the second.
+pub const ROOTS: [([i16; 4], (u64, u64, u32), [i32; 4]); 2] = [
+    ([101, -101, 101, -101], ((1 << 20) - 16 * 101 * 101, 1 << 39, 40), [51, -50, 51, -50]),
+    (
+        [25856, -25856, 25856, -25856],
+        ((1 << 44) - 1 - 16 * 25856 * 25856, (1 << 40) - (1 << 14), 37),
+        [51, -50, 51, -50],
+    ),
+];
+
+/// The weights of a model whose logits are the LayerNorm of `row`, whatever the image.
+pub fn normalizing_weights(row: [i16; 4], (epsilon, numerator, shift): (u64, u64, u32), bytes: &mut [u8]) {
+    random_weights::<Normalizer>(&mut Random(1), Mood::Calm, bytes);
+    let mut weights = WeightsMut::<Normalizer>::from_bytes(bytes).unwrap();
+    weights.embedding.positions[0] = row;
+    for block in weights.blocks() {
+        (*block.proj_multiplier, *block.mlp_multiplier) = ([0; 4], [0; 4]);
+    }
+    let (low, high) = (|x: u64| x as u32, |x: u64| (x >> 32) as u32);
+    *weights.head.norm = [low(epsilon), high(epsilon), low(numerator), high(numerator), shift];
+    *weights.head.head_bias = [0; 4];
+    *weights.head.head_weight = [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]];
 }
 
 /// Calls `then` with zeroed memory where weights may lie.

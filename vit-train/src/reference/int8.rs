@@ -295,10 +295,7 @@ fn normalized_root(v: Vector) -> (Vector, Vector) {
     let (v, power) = [16, 8, 4, 2, 1].into_iter().fold((v, one), |(v, power), digit| {
         let square = power_of_two(2 * digit);
         let fits = v.lt(power_of_two(52) / square);
-        (
-            fits.clone().choose(v.clone() * square, v),
-            fits.choose(power.clone() * power_of_two(digit), power),
-        )
+        (fits.clone().choose(v.clone() * square, v), fits.choose(power.clone() * power_of_two(digit), power))
     });
     (floor(v.sqrt()), power)
 }
@@ -435,7 +432,8 @@ mod tests {
     #[test]
     fn requantizes_like_its_formula() {
         let (mut a, mut m, mut s) = (Vec::new(), Vec::new(), Vec::new());
-        for x in [-(1 << 31), -(1 << 31) + 1, -12345, -5, -4, -3, -1, 0, 1, 3, 4, 5, 12345, (1 << 31) - 1i64] {
+        for x in [-(1 << 31), -(1 << 31) + 1, -12345, -5, -4, -3, -1, 0, 1, 3, 4, 5, 12345, (1 << 31) - 1i64]
+        {
             for multiplier in [0, 1, 16384, 32767i64] {
                 for shift in 17..=46u32 {
                     (a.push(x), m.push(multiplier), s.push(shift));
@@ -455,7 +453,8 @@ mod tests {
     fn roots_and_quotients_are_rounded_down() {
         // Squares of the least, the largest and other roots, their neighbours, and what is not scaled.
         let roots = [1 << 25, (1 << 25) + 1, 40_000_000, 47_453_132, (1 << 26) - 1];
-        let of_root = |root: u64| [root * root - 1, root * root, root * root + 1, (root + 1) * (root + 1) - 1];
+        let of_root =
+            |root: u64| [root * root - 1, root * root, root * root + 1, (root + 1) * (root + 1) - 1];
         let mut values: Vec<u64> = roots.into_iter().flat_map(of_root).collect();
         values.extend([1024, 1025, 4095, 4096, 1 << 20, (1 << 50) - 1, (1 << 50) + 1, (1 << 52) - 1]);
         let v: Vec<f64> = values.iter().map(|&v| v as f64).collect();
