@@ -1,9 +1,9 @@
 //! The integer network on dfdx's `f64` tensors, written from `vit-nostd/NUMERICS.md`: equal logits.
 //!
 //! Every number there is an integer below 2^53, which an `f64` holds exactly, and so are the sums and products that lead
-//! to it: nothing here is ever rounded, whatever the order in which dfdx's matrix product sums. dfdx has no integer
-//! division, no shift and no rounding down; `floor`, `requantize` and `layer_norm` say what stands for them, and why it
-//! is exact.
+//! to it: none of them is ever rounded, whatever the order in which dfdx's matrix product sums. dfdx has no shift, no
+//! integer division, no integer root and no rounding down; `requantize`, `quotient`, `normalized_root` and `floor` say
+//! what stands for them, and why it is exact.
 //!
 //! A tensor has a row per token of an image, or per token and head, and a column per channel.
 
