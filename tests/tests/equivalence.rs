@@ -66,7 +66,7 @@ fn every_preset_agrees() {
 
 #[test]
 fn odd_shapes_agree() {
-    type OneHead = Vit<28, 14, 5, 12, 1, 12, 8, 1, 10>;
+    type OneHead = Vit<28, 14, 5, 40, 1, 40, 8, 1, 10>;
     type ManyHeads = Vit<28, 4, 50, 24, 8, 3, 20, 3, 10>;
     for verification in [compare::<OneHead>(4, 50, 50), compare::<ManyHeads>(5, 30, 10)] {
         assert!(verification.passed(), "{verification:?}");

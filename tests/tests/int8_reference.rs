@@ -70,12 +70,12 @@ fn random_presets_and_widest_network() {
 
 #[test]
 fn roots_are_rounded_down() {
-    for (row, norm, expected) in ROOTS {
+    for case in &ROOTS {
         with_weights(Weights::<Normalizer>::BYTES, |bytes| {
-            normalizing_weights(row, norm, bytes);
+            normalizing_weights(case, bytes);
             with_file::<Normalizer, _>(bytes, |file| {
                 let logits = reference::int8::logits::<Normalizer>(file, &[&[[7; 4]; 4]]).unwrap();
-                assert_eq!(logits, [expected]);
+                assert_eq!(logits, [case.expected]);
             });
         });
     }

@@ -192,14 +192,14 @@ fn engine_is_the_specification() {
 
 #[test]
 fn roots_are_rounded_down() {
-    for (row, norm, expected) in ROOTS {
+    for case in &ROOTS {
         with_weights(Weights::<Normalizer>::BYTES, |bytes| {
-            normalizing_weights(row, norm, bytes);
+            normalizing_weights(case, bytes);
             with_file::<Normalizer, _>(bytes, |file| {
                 let model = Model::<Normalizer>::from_bytes(file).unwrap();
-                assert_eq!(model.infer(&[[7; 4]; 4], &mut Scratch::new()), expected);
+                assert_eq!(model.infer(&[[7; 4]; 4], &mut Scratch::new()), case.expected);
             });
-            assert_eq!(plain(&Weights::<Normalizer>::from_bytes(bytes).unwrap(), &[7; 16]), expected);
+            assert_eq!(plain(&Weights::<Normalizer>::from_bytes(bytes).unwrap(), &[7; 16]), case.expected);
         });
     }
 }

@@ -117,7 +117,7 @@ impl fmt::Display for Verification {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mark = |good| if good { "ok  " } else { "FAIL" };
         let difference = self.dfdx_vs_nostd_f32_max_abs;
-        writeln!(f, "vit-nostd against                           images  result")?;
+        writeln!(f, "vit-nostd against                              images  result")?;
         writeln!(
             f,
             "{} f32: dfdx, largest difference of a logit {:>7}  {difference:.2e} (at most {TOLERANCE:.0e})",

@@ -178,19 +178,42 @@ pub fn random_weights<S: Shape>(random: &mut Random, mood: Mood, bytes: &mut [u8
 /// The shape of [`normalizing_weights`].
 pub type Normalizer = Vit<4, 2, 5, 4, 1, 4, 4, 1, 4>;
 
-/// Rows, the constants of a LayerNorm (epsilon, numerator, shift), and its result by hand: cases in which a root that is
-/// larger by 1 would change the result. The root is 2^25 in the first one, and just below 2^26 in the second.
-pub const ROOTS: [([i16; 4], (u64, u64, u32), [i32; 4]); 2] = [
-    ([101, -101, 101, -101], ((1 << 20) - 16 * 101 * 101, 1 << 39, 40), [51, -50, 51, -50]),
-    (
-        [25856, -25856, 25856, -25856],
-        ((1 << 44) - 1 - 16 * 25856 * 25856, (1 << 40) - (1 << 14), 37),
-        [51, -50, 51, -50],
-    ),
+/// A LayerNorm by hand.
+pub struct NormCase {
+    /// What is normalised.
+    pub row: [i16; 4],
+    /// Constant of the LayerNorm.
+    pub epsilon: u64,
+    /// Constant of the LayerNorm.
+    pub numerator: u64,
+    /// Constant of the LayerNorm.
+    pub shift: u32,
+    /// The result.
+    pub expected: [i32; 4],
+}
+
+/// Cases in which a root that is larger by 1 changes the result. It is 2^25 in the first one, and in the second, which
+/// must be rounded, just below 2^26.
+pub const ROOTS: [NormCase; 2] = [
+    NormCase {
+        row: [101, -101, 101, -101],
+        epsilon: (1 << 20) - 16 * 101 * 101,
+        numerator: 1 << 39,
+        shift: 40,
+        expected: [51, -50, 51, -50],
+    },
+    NormCase {
+        row: [25856, -25856, 25856, -25856],
+        epsilon: (1 << 44) - 1 - 16 * 25856 * 25856,
+        numerator: (1 << 40) - (1 << 14),
+        shift: 37,
+        expected: [51, -50, 51, -50],
+    },
 ];
 
-/// The weights of a model whose logits are the LayerNorm of `row`, whatever the image.
-pub fn normalizing_weights(row: [i16; 4], (epsilon, numerator, shift): (u64, u64, u32), bytes: &mut [u8]) {
+/// The weights of a model whose logits are the result of `case`, whatever the image.
+pub fn normalizing_weights(case: &NormCase, bytes: &mut [u8]) {
+    let &NormCase { row, epsilon, numerator, shift, .. } = case;
     random_weights::<Normalizer>(&mut Random(1), Mood::Calm, bytes);
     let mut weights = WeightsMut::<Normalizer>::from_bytes(bytes).unwrap();
     weights.embedding.positions[0] = row;

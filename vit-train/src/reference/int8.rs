@@ -431,20 +431,18 @@ mod tests {
 
     #[test]
     fn requantizes_like_its_formula() {
-        let (mut a, mut m, mut s) = (Vec::new(), Vec::new(), Vec::new());
-        for x in [-(1 << 31), -(1 << 31) + 1, -12345, -5, -4, -3, -1, 0, 1, 3, 4, 5, 12345, (1 << 31) - 1i64]
-        {
-            for multiplier in [0, 1, 16384, 32767i64] {
-                for shift in 17..=46u32 {
-                    (a.push(x), m.push(multiplier), s.push(shift));
-                }
-            }
-        }
-        let column = |values: Vec<f64>| matrix(&values.chunks(1).collect::<Vec<_>>());
-        let as_real = |values: &[i64]| column(values.iter().map(|&value| value as f64).collect());
-        let powers = column(s.iter().map(|&shift| power_of_two(shift)).collect());
-        let results = requantize(as_real(&a), as_real(&m), powers).as_vec();
-        for (((a, m), s), result) in a.into_iter().zip(m).zip(s).zip(results) {
+        let factors =
+            [-(1 << 31), -(1 << 31) + 1, -12345, -5, -4, -3, -1, 0, 1, 3, 4, 5, 12345, (1 << 31) - 1];
+        let multipliers = [0, 1, 16384, 32767];
+        let pairs = factors.into_iter().flat_map(|a: i64| multipliers.map(|m: i64| (a, m)));
+        let cases: Vec<_> = pairs.flat_map(|(a, m)| (17..=46).map(move |s: u32| (a, m, s))).collect();
+        let column = |value: fn(&(i64, i64, u32)) -> f64| {
+            let values: Vec<f64> = cases.iter().map(value).collect();
+            matrix(&values.chunks(1).collect::<Vec<_>>())
+        };
+        let results =
+            requantize(column(|c| c.0 as f64), column(|c| c.1 as f64), column(|c| power_of_two(c.2)));
+        for ((a, m, s), result) in cases.iter().zip(results.as_vec()) {
             assert_eq!(result, ((a * m + (1 << (s - 1))) >> s) as f64, "{a} {m} {s}");
         }
     }
