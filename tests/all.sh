@@ -29,6 +29,7 @@ step() {
 tools() {
     command -v cc >/dev/null || tests/apt-install build-essential || return
     command -v qemu-system-arm >/dev/null || tests/apt-install qemu-system-arm || return
+    tests/numpy-python -c '' 2>/dev/null || tests/apt-install python3-numpy || return
     cargo fmt --version >/dev/null || rustup component add rustfmt || return
     cargo clippy --version >/dev/null || rustup component add clippy
 }

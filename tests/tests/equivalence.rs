@@ -11,12 +11,16 @@ use vit_train::{
     inference::{nostd_logits, Score},
     model::Network,
     parameters::Parameters,
+    quantize::quantize_and_score,
     train::{train, Outputs, Progress, Recipe, Start},
-    verify::{verify, Verification},
+    verify::{verify, Files, Verification},
 };
 
-/// A network with random weights that are as large as those of a trained one.
-fn random<S: Network>(seed: u64) -> (Parameters, ModelBytes) {
+/// Where errors say that a random network is.
+const NOWHERE: &str = "random.vit";
+
+/// A network with random weights that are as large as those of a trained one, and its float and its integer model.
+fn random<S: Network>(seed: u64) -> (Parameters, [ModelBytes; 2]) {
     let mut parameters = Parameters::init::<S>(seed);
     let noise = Parameters::init::<S>(seed + 1).values;
     parameters
@@ -32,13 +36,21 @@ fn random<S: Network>(seed: u64) -> (Parameters, ModelBytes) {
         test_accuracy: None,
     };
     let checkpoint = Checkpoint { parameters, description: Some(description) };
-    let file = float_model::<S>(&checkpoint, Path::new("random.vit")).unwrap();
-    (checkpoint.parameters, file)
+    let float = float_model::<S>(&checkpoint, Path::new(NOWHERE)).unwrap();
+    let data = synthetic::dataset(20, seed);
+    let indices: Vec<usize> = (0..data.len()).collect();
+    let integer = quantize_and_score::<S>(&checkpoint, (&data, &indices), &data, Path::new(NOWHERE));
+    (checkpoint.parameters, [float, integer.unwrap().0])
+}
+
+fn files([float, integer]: &[ModelBytes; 2]) -> Files<'_> {
+    let path = Path::new(NOWHERE);
+    Files { f32: (path, float), int8: (path, integer) }
 }
 
 fn compare<S: Network>(seed: u64, images: usize, exact: usize) -> Verification {
-    let (parameters, file) = random::<S>(seed);
-    verify::<S>(&parameters, &file, &synthetic::dataset(images, seed), exact).unwrap()
+    let (parameters, models) = random::<S>(seed);
+    verify::<S>(&parameters, files(&models), &synthetic::dataset(images, seed), exact).unwrap()
 }
 
 #[test]
@@ -54,8 +66,8 @@ fn every_preset_agrees() {
 
 #[test]
 fn odd_shapes_agree() {
-    type OneHead = Vit<28, 14, 5, 9, 1, 9, 7, 1, 10>;
-    type ManyHeads = Vit<28, 4, 50, 24, 8, 3, 17, 3, 10>;
+    type OneHead = Vit<28, 14, 5, 40, 1, 40, 8, 1, 10>;
+    type ManyHeads = Vit<28, 4, 50, 24, 8, 3, 20, 3, 10>;
     for verification in [compare::<OneHead>(4, 50, 50), compare::<ManyHeads>(5, 30, 10)] {
         assert!(verification.passed(), "{verification:?}");
     }
@@ -64,8 +76,8 @@ fn odd_shapes_agree() {
 #[test]
 fn another_network_is_noticed() {
     let (parameters, _) = random::<Nano>(6);
-    let (_, file) = random::<Nano>(7);
-    let verification = verify::<Nano>(&parameters, &file, &synthetic::dataset(20, 1), 5).unwrap();
+    let (_, models) = random::<Nano>(7);
+    let verification = verify::<Nano>(&parameters, files(&models), &synthetic::dataset(20, 1), 5).unwrap();
     assert!(!verification.passed());
     assert!(verification.dfdx_vs_nostd_f32_max_abs > 1e-2 && verification.argmax_disagreements > 0);
 }
@@ -107,7 +119,9 @@ fn built_in_digits_teach_real_ones() {
         assert!(score.acc >= 50.0, "{score:?}");
         let path = Outputs::checkpoint(folder.path());
         let checkpoint = Checkpoint::load(&path).unwrap().into_order_of::<Nano>(&path).unwrap();
-        let verification = verify::<Nano>(&checkpoint.parameters, &file, &mnist.test, 100).unwrap();
+        let int8_file = ModelBytes::read(&Outputs::int8_model(folder.path())).unwrap();
+        let models = [file.clone(), int8_file];
+        let verification = verify::<Nano>(&checkpoint.parameters, files(&models), &mnist.test, 100).unwrap();
         assert!(verification.passed(), "{verification:?}");
     } else {
         println!("MNIST_DIR is not set: nothing was compared on MNIST");

@@ -8,7 +8,7 @@ use dfdx::prelude::Cpu;
 use pulp::{Arch, NullaryFnOnce};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use vit_nostd::{argmax, float, image, int8, model_file::Normalization, Image, Shape};
+use vit_nostd::{argmax, float, image, int8, model_file::Normalization, Element, Image, Shape};
 
 /// Images in a batch of evaluation.
 const BATCH: usize = 100;
@@ -66,7 +66,7 @@ pub fn dfdx_logits(
 
 /// The logits of the first `images` images of `data` by the float engine, `images x classes`, on all threads.
 pub fn nostd_logits<S: Network>(model: &float::Model<'_, S>, data: &Dataset, images: usize) -> Vec<f32> {
-    each_image::<S, _>(data, images, float::Scratch::new, |image, scratch| infer(model, image, scratch))
+    each_image::<S, _, _>(data, images, float::Scratch::new, |image, scratch| infer(model, image, scratch))
 }
 
 /// [`float::Model::infer`], compiled for the vectors that this processor has. The same bits: there is one order of
@@ -91,18 +91,24 @@ pub fn infer<S: Shape>(
 /// The logits of the first `images` images of `data` by the integer engine, in real numbers, `images x classes`, on
 /// all threads.
 pub fn int8_logits<S: Network>(model: &int8::Model<'_, S>, data: &Dataset, images: usize) -> Vec<f32> {
-    each_image::<S, _>(data, images, int8::Scratch::new, |image, scratch| {
+    each_image::<S, _, _>(data, images, int8::Scratch::new, |image, scratch| {
         model.to_real(&model.infer(image, scratch))
     })
 }
 
-fn each_image<S: Network, Scratch>(
+/// The logits of the first `images` images of `data` by the integer engine, as they are, `images x classes`, on all
+/// threads.
+pub fn int8_raw_logits<S: Network>(model: &int8::Model<'_, S>, data: &Dataset, images: usize) -> Vec<i32> {
+    each_image::<S, _, _>(data, images, int8::Scratch::new, |image, scratch| model.infer(image, scratch))
+}
+
+fn each_image<S: Network, T: Element, Scratch>(
     data: &Dataset,
     images: usize,
     scratch: impl Fn() -> Scratch + Sync,
-    infer: impl Fn(&Image<S>, &mut Scratch) -> S::Classes<f32> + Sync,
-) -> Vec<f32> {
-    let mut logits = vec![0.0; images * S::CLASSES];
+    infer: impl Fn(&Image<S>, &mut Scratch) -> S::Classes<T> + Sync,
+) -> Vec<T> {
+    let mut logits = vec![T::ZERO; images * S::CLASSES];
     let jobs = logits.par_chunks_exact_mut(S::CLASSES).enumerate();
     jobs.for_each_init(
         || Box::new(scratch()),

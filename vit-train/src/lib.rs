@@ -12,6 +12,7 @@ pub mod export;
 pub mod files;
 pub mod fused;
 pub mod inference;
+pub mod layer_errors;
 pub mod model;
 pub mod optimizer;
 pub mod parameters;

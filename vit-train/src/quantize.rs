@@ -65,7 +65,7 @@ struct Calibration(BTreeMap<(usize, Tensor), Vec<f32>>);
 
 /// How integers stand for real numbers: `scale * (integer - zero_point)`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Quantizer {
+pub(crate) struct Quantizer {
     scale: f64,
     zero_point: f64,
 }
@@ -85,8 +85,8 @@ impl Quantizer {
         ((x / self.scale).round() + self.zero_point).clamp(-128.0, 127.0) as i8
     }
 
-    fn value(self, q: i8) -> f64 {
-        self.scale * (f64::from(q) - self.zero_point)
+    pub(crate) fn value(self, q: impl Into<f64>) -> f64 {
+        self.scale * (q.into() - self.zero_point)
     }
 
     /// The mean squared error of `function` of the values.
@@ -149,13 +149,9 @@ pub fn quantize<S: Network>(
     indices: &[usize],
     path: &Path,
 ) -> Result<ModelBytes, Error> {
-    let float_file = float_model::<S>(checkpoint, path)?;
-    let model = float::Model::<S>::from_bytes(&float_file);
-    let model = model.map_err(|error| Error::Model { path: path.to_owned(), error })?;
-    let calibration = calibrate::<S>(&model, &checkpoint.parameters, data, indices);
+    let scales = Scales::measure::<S>(checkpoint, data, indices, path)?;
     let mut bytes = ModelBytes::zeros(Weights::<S>::BYTES);
-    let normalization = model.metadata().normalization;
-    fill::<S>(&checkpoint.parameters, normalization, &calibration, bytes.bytes_mut())
+    fill::<S>(&checkpoint.parameters, &scales, bytes.bytes_mut())
         .map_err(|error| Error::Unquantizable { path: path.to_owned(), error })?;
     Ok(bytes)
 }
@@ -343,18 +339,54 @@ fn norm(width: usize, residual: Quantizer, output: Quantizer) -> Result<[u32; 5]
     }
 }
 
+/// How all activations of a network are quantized.
+pub(crate) struct Scales {
+    pixel: Quantizer,
+    pub(crate) residual: Quantizer,
+    pub(crate) blocks: Vec<BlockScales>,
+    /// Behind the last LayerNorm.
+    pub(crate) norm: Quantizer,
+}
+
 /// How the activations of a block are quantized.
-struct BlockScales {
-    norm1: Quantizer,
-    query: Quantizer,
-    key: Quantizer,
-    value: Quantizer,
-    context: Quantizer,
-    norm2: Quantizer,
+pub(crate) struct BlockScales {
+    pub(crate) norm1: Quantizer,
+    pub(crate) query: Quantizer,
+    pub(crate) key: Quantizer,
+    pub(crate) value: Quantizer,
+    pub(crate) context: Quantizer,
+    pub(crate) norm2: Quantizer,
     /// Arguments of GELU.
     hidden: Quantizer,
     /// Results of GELU.
-    activation: Quantizer,
+    pub(crate) activation: Quantizer,
+}
+
+impl Scales {
+    /// Chooses them as [`quantize`] does.
+    ///
+    /// # Errors
+    /// [`Error::Misfit`] if the parameters are not those of `S`.
+    pub(crate) fn measure<S: Network>(
+        checkpoint: &Checkpoint,
+        data: &Dataset,
+        indices: &[usize],
+        path: &Path,
+    ) -> Result<Self, Error> {
+        let float_file = float_model::<S>(checkpoint, path)?;
+        let model = float::Model::<S>::from_bytes(&float_file);
+        let model = model.map_err(|error| Error::Model { path: path.to_owned(), error })?;
+        let parameters = &checkpoint.parameters;
+        let calibration = calibrate::<S>(&model, parameters, data, indices);
+        // A pixel p enters as p - 128; the network takes (p / 255 - mean) / std.
+        let Normalization { mean, std } = model.metadata().normalization;
+        let pixel =
+            Quantizer { scale: 1.0 / (255.0 * f64::from(std)), zero_point: 255.0 * f64::from(mean) - 128.0 };
+        let blocks: Vec<_> = (0..S::DEPTH).map(|block| BlockScales::fit(&calibration, block)).collect();
+        let residual = residual_scale(parameters, &calibration, &blocks, pixel);
+        let norm = Quantizer::fit(&calibration.samples(S::DEPTH, Tensor::Norm1));
+        Ok(Self { pixel, residual, blocks, norm })
+    }
 }
 
 impl BlockScales {
@@ -404,20 +436,11 @@ fn flat<T: Element>(tensor: &mut T) -> &mut [i8] {
     bytemuck::cast_slice_mut(bytemuck::bytes_of_mut(tensor))
 }
 
-fn fill<S: Network>(
-    parameters: &Parameters,
-    Normalization { mean, std }: Normalization,
-    calibration: &Calibration,
-    bytes: &mut [u8],
-) -> Result<(), Unquantizable> {
+fn fill<S: Network>(parameters: &Parameters, scales: &Scales, bytes: &mut [u8]) -> Result<(), Unquantizable> {
     // The layout was checked, and `bytes` has the size and alignment of the weights.
     let Some(mut weights) = WeightsMut::<S>::from_bytes(bytes) else { return Ok(()) };
     let get = |name: &str| parameters.get(name).unwrap_or_default();
-    // A pixel p enters as p - 128; the network takes (p / 255 - mean) / std.
-    let pixel =
-        Quantizer { scale: 1.0 / (255.0 * f64::from(std)), zero_point: 255.0 * f64::from(mean) - 128.0 };
-    let scales: Vec<_> = (0..S::DEPTH).map(|block| BlockScales::fit(calibration, block)).collect();
-    let residual = residual_scale(parameters, calibration, &scales, pixel);
+    let &Scales { pixel, residual, ref blocks, norm: normed } = scales;
 
     let embedding = &mut weights.embedding;
     *embedding.exp_table = exp_table();
@@ -431,11 +454,10 @@ fn fill<S: Network>(
         (embedding.patch_bias.as_mut(), embedding.patch_multiplier.as_mut(), embedding.patch_shift.as_mut());
     layer.quantize(pixel, residual, weights.patch_weight, outputs)?;
 
-    for (index, (block, scales)) in weights.blocks().zip(scales).enumerate() {
+    for (index, (block, scales)) in weights.blocks().zip(blocks).enumerate() {
         fill_block::<S>(index, block, parameters, scales, residual)?;
     }
 
-    let normed = Quantizer::fit(&calibration.samples(S::DEPTH, Tensor::Norm1));
     *weights.head.norm = norm(S::EMBED, residual, normed)?;
     let layer =
         Layer::new(get("head.weight"), get("head.bias"), Some((get("norm.weight"), get("norm.bias"))));
@@ -456,10 +478,9 @@ fn fill_block<S: Network>(
     index: usize,
     block: BlockMut<'_, S>,
     parameters: &Parameters,
-    scales: BlockScales,
+    &BlockScales { norm1, query, key, value, context, norm2, hidden, activation }: &BlockScales,
     residual: Quantizer,
 ) -> Result<(), Unquantizable> {
-    let BlockScales { norm1, query, key, value, context, norm2, hidden, activation } = scales;
     let get = |part: &str| parameters.get(&format!("blocks.{index}.{part}")).unwrap_or_default();
 
     *block.norm1 = norm(S::EMBED, residual, norm1)?;

@@ -130,8 +130,15 @@ impl Report {
             let _ = writeln!(
                 text,
                 "dfdx against vit-nostd on {} images: largest difference of a logit {:.2e}, {} classified differently; \
-                 {} of the logits of {} images differ in a bit from the canonical order.\n",
-                v.images, v.dfdx_vs_nostd_f32_max_abs, v.argmax_disagreements, v.exact_mismatches, v.exact_images
+                 {} of the logits of {} images differ in a bit from the canonical order. In integers, {} of the logits \
+                 of {} images differ.\n",
+                v.images,
+                v.dfdx_vs_nostd_f32_max_abs,
+                v.argmax_disagreements,
+                v.exact_mismatches,
+                v.exact_images,
+                v.int8_mismatches,
+                v.int8_images
             );
         }
         let t = self.timing;

@@ -17,7 +17,7 @@ use crate::{
     random::{stream, Purpose},
     report::{Epoch, Report, TestScores, Timing},
     resume::{Keeper, Position, Settings, Snapshot},
-    verify::verify,
+    verify::{verify, Files},
 };
 use dfdx::prelude::Cpu;
 use rand::seq::SliceRandom;
@@ -294,8 +294,8 @@ pub fn train<S: Network>(
     write_atomically(&int8_path, &int8_file)?;
 
     progress.stage("comparing dfdx with vit-nostd");
-    let verification = verify::<S>(&best.parameters, &file, &data.test, EXACT_IMAGES);
-    report.verify = Some(verification.map_err(|error| Error::Model { path, error })?);
+    let files = Files { f32: (&path, &file), int8: (&int8_path, &int8_file) };
+    report.verify = Some(verify::<S>(&best.parameters, files, &data.test, EXACT_IMAGES)?);
     report.write(directory)?;
     position.finished = true;
     keeper.save(&position, &state, &best.parameters)?;

@@ -2,15 +2,16 @@
 
 use crate::{
     data::Dataset,
-    inference::{dfdx_logits, nostd_logits, view},
+    error::Error,
+    inference::{dfdx_logits, int8_raw_logits, nostd_logits, view},
     model::{Model, Network},
     parameters::{self, Parameters},
     reference,
 };
 use dfdx::prelude::Cpu;
 use serde::{Deserialize, Serialize};
-use std::fmt;
-use vit_nostd::{argmax, float, ModelError};
+use std::{fmt, path::Path};
+use vit_nostd::{argmax, float, int8};
 
 /// The largest difference of a logit that dfdx's own operations, which sum in another order, may show.
 pub const TOLERANCE: f32 = 1e-4;
@@ -28,6 +29,19 @@ pub struct Verification {
     pub exact_images: usize,
     /// Logits of them whose bits differ.
     pub exact_mismatches: usize,
+    /// Images that the integer engine is compared on with its reference in dfdx.
+    pub int8_images: usize,
+    /// Logits of them that differ.
+    pub int8_mismatches: usize,
+}
+
+/// The model files to be verified, with the paths that errors name.
+#[derive(Clone, Copy, Debug)]
+pub struct Files<'a> {
+    /// Of the float engine.
+    pub f32: (&'a Path, &'a [u8]),
+    /// Of the integer engine.
+    pub int8: (&'a Path, &'a [u8]),
 }
 
 impl Verification {
@@ -36,23 +50,27 @@ impl Verification {
         self.dfdx_vs_nostd_f32_max_abs <= TOLERANCE
             && self.argmax_disagreements == 0
             && self.exact_mismatches == 0
+            && self.int8_mismatches == 0
     }
 }
 
-/// Compares the float model in `file`, which was made of `parameters`, with dfdx: all images of `data` with its
-/// built-in operations, and the first `exact_images` bit by bit with its tensors in the canonical order.
+/// Compares the float model, which was made of `parameters`, with dfdx: all images of `data` with its built-in
+/// operations, and the first `exact_images` bit by bit with its tensors in the canonical order. Compares the integer
+/// model with its reference on dfdx's tensors: all logits of all images.
 ///
 /// `parameters` must be in the order of `S`'s layout.
 ///
 /// # Errors
-/// If `file` is not a float model of shape `S`.
+/// [`Error::Model`] if the files are not models of shape `S`.
 pub fn verify<S: Network>(
     parameters: &Parameters,
-    file: &[u8],
+    files: Files<'_>,
     data: &Dataset,
     exact_images: usize,
-) -> Result<Verification, ModelError> {
-    let model = float::Model::<S>::from_bytes(file)?;
+) -> Result<Verification, Error> {
+    let (path, file) = files.f32;
+    let refused = |error| Error::Model { path: path.to_owned(), error };
+    let model = float::Model::<S>::from_bytes(file).map_err(refused)?;
     let images = data.len();
     let exact_images = exact_images.min(images);
     let mut network = S::Model::zeros(&Cpu::default());
@@ -68,43 +86,92 @@ pub fn verify<S: Network>(
     let argmax_disagreements = classes.filter(|(a, b)| argmax(a) != argmax(b)).count();
 
     let views: Vec<_> = (0..exact_images).map(|index| view::<S>(data, index)).collect();
-    let exact = reference::float::logits::<S>(file, &views)?;
+    let exact = reference::float::logits::<S>(file, &views).map_err(refused)?;
     let exact = exact.iter().flat_map(AsRef::<[f32]>::as_ref);
     let exact_mismatches = exact.zip(&nostd).filter(|(a, b)| a.to_bits() != b.to_bits()).count();
 
+    let int8_mismatches = int8_mismatches::<S>(files.int8, data)?;
     Ok(Verification {
         images,
         dfdx_vs_nostd_f32_max_abs: max_abs,
         argmax_disagreements,
         exact_images,
         exact_mismatches,
+        int8_images: images,
+        int8_mismatches,
     })
+}
+
+/// How many logits of `data` the integer engine and its reference do not agree on.
+fn int8_mismatches<S: Network>((path, file): (&Path, &[u8]), data: &Dataset) -> Result<usize, Error> {
+    let refused = |error| Error::Model { path: path.to_owned(), error };
+    let model = int8::Model::<S>::from_bytes(file).map_err(refused)?;
+    let views: Vec<_> = (0..data.len()).map(|index| view::<S>(data, index)).collect();
+    let reference = reference::int8::logits::<S>(file, &views).map_err(refused)?;
+    let reference = reference.iter().flat_map(AsRef::<[i32]>::as_ref);
+    let engine = int8_raw_logits(&model, data, data.len());
+    Ok(reference.zip(&engine).filter(|(a, b)| a != b).count())
 }
 
 impl fmt::Display for Verification {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mark = |good| if good { "ok  " } else { "FAIL" };
         let difference = self.dfdx_vs_nostd_f32_max_abs;
-        writeln!(f, "vit-nostd f32 against                  images  result")?;
+        writeln!(f, "vit-nostd against                              images  result")?;
         writeln!(
             f,
-            "{} dfdx, largest difference of a logit {:>7}  {difference:.2e} (at most {TOLERANCE:.0e})",
+            "{} f32: dfdx, largest difference of a logit {:>7}  {difference:.2e} (at most {TOLERANCE:.0e})",
             mark(difference <= TOLERANCE),
             self.images
         )?;
         writeln!(
             f,
-            "{} dfdx, images classified otherwise   {:>7}  {}",
+            "{} f32: dfdx, images classified otherwise   {:>7}  {}",
             mark(self.argmax_disagreements == 0),
             self.images,
             self.argmax_disagreements
         )?;
-        write!(
+        writeln!(
             f,
-            "{} dfdx in canonical order, bits       {:>7}  {} logits differ",
+            "{} f32: dfdx in canonical order, bits       {:>7}  {} logits differ",
             mark(self.exact_mismatches == 0),
             self.exact_images,
             self.exact_mismatches
+        )?;
+        write!(
+            f,
+            "{} int8: dfdx in integers                   {:>7}  {} logits differ",
+            mark(self.int8_mismatches == 0),
+            self.int8_images,
+            self.int8_mismatches
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_wrong_logit_is_a_failure() {
+        let right = Verification {
+            images: 10,
+            dfdx_vs_nostd_f32_max_abs: 1e-5,
+            argmax_disagreements: 0,
+            exact_images: 5,
+            exact_mismatches: 0,
+            int8_images: 10,
+            int8_mismatches: 0,
+        };
+        assert!(right.passed() && !right.to_string().contains("FAIL"));
+        for wrong in [
+            Verification { dfdx_vs_nostd_f32_max_abs: f32::NAN, ..right },
+            Verification { argmax_disagreements: 1, ..right },
+            Verification { exact_mismatches: 1, ..right },
+            Verification { int8_mismatches: 1, ..right },
+        ] {
+            assert!(!wrong.passed());
+            assert_eq!(wrong.to_string().matches("FAIL").count(), 1, "{wrong}");
+        }
     }
 }

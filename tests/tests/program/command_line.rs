@@ -123,6 +123,8 @@ fn a_run_leaves_results_that_agree() {
     assert_eq!(report["verify"]["exact_images"], 60);
     assert_eq!(report["verify"]["argmax_disagreements"], 0);
     assert_eq!(report["verify"]["exact_mismatches"], 0);
+    assert_eq!(report["verify"]["int8_images"], 60);
+    assert_eq!(report["verify"]["int8_mismatches"], 0);
     assert!(report["timing"]["total_train_seconds"].as_f64().unwrap() > 0.0);
     let accuracy = report["test"]["f32"]["acc"].as_f64().unwrap();
     let markdown = fs::read_to_string(file(&run, "report.md")).unwrap();
@@ -153,8 +155,18 @@ fn a_run_leaves_results_that_agree() {
 
     // Quantizing again gives the same bytes.
     let bytes = fs::read(file(&run, "model.int8.vit")).unwrap();
-    succeed(&["quantize", run.path().to_str().unwrap(), "--data", digits.path()]);
+    let arguments = ["quantize", run.path().to_str().unwrap(), "--data", digits.path(), "--report"];
+    let table = succeed(&arguments);
     assert!(fs::read(file(&run, "model.int8.vit")).unwrap() == bytes);
+
+    // A ratio for each of nine layers of four blocks, before the first and behind the last one; the least is told.
+    let quantization = json(&[&arguments[..], &["--json"]].concat());
+    assert_eq!(quantization["test"]["acc"].as_f64(), Some(int8_accuracy));
+    let layers = quantization["report"]["layers"].as_array().unwrap();
+    assert_eq!(layers.len(), 4 * 9 + 3);
+    let worst = &quantization["report"]["worst"]["snr_db"].as_f64().unwrap();
+    assert!(layers.iter().all(|layer| layer["snr_db"].as_f64().unwrap() >= *worst), "{quantization}");
+    assert!(table.contains(&format!("{worst:.1} dB")), "{table}");
 
     let inspection = json(&["inspect", &file(&run, "checkpoint.safetensors"), "--json"]);
     assert_eq!(inspection["preset"], "nano");
@@ -163,6 +175,13 @@ fn a_run_leaves_results_that_agree() {
     let folder = run.path().to_str().unwrap();
     let verification = json(&["verify", folder, "--data", digits.path(), "--json", "--exact-images", "3"]);
     assert_eq!(verification["exact_images"], 3);
+    assert_eq!(verification["int8_images"], 60);
+    assert_eq!(verification["int8_mismatches"], 0);
+    fs::remove_file(file(&run, "model.int8.vit")).unwrap();
+    refuse(
+        &["verify", folder, "--data", digits.path()],
+        &["model.int8.vit is missing", "vit-train quantize"],
+    );
 
     // What it was trained to is where the next run begins: the first loss is lower than a fresh network's.
     let out = tempfile::tempdir().unwrap();

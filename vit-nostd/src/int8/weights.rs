@@ -1,5 +1,10 @@
 //! The tensors of an integer model, in the order of the file.
 //!
+//! [`Embedding`], the weights of the patch projection, [`Block`] as often as there are blocks, [`Head`]: each with its
+//! tensors as they are declared below, without gaps. `S::Tokens<S::Embed<i16>>` is a matrix of `i16`, a row per token and
+//! a column per channel. The weights of the patch projection are `i8`, a row per channel: one per pixel of a patch, and
+//! zeros up to a multiple of 4.
+//!
 //! Weights are in natural row order, `output x input`. A linear layer has a bias, a multiplier and a shift per output;
 //! see NUMERICS.md for what they mean. The widest numbers come first, so that everything is aligned.
 

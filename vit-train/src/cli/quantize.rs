@@ -1,15 +1,25 @@
 //! `vit-train quantize`.
 
-use super::{file_or_in, DataArguments};
+use super::{file_or_in, print_json, DataArguments};
 use clap::Args;
+use serde::Serialize;
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
 };
 use vit_train::{
-    checkpoint::Checkpoint, files::write_atomically, model::Network, quantize::quantize_and_score,
-    train::Outputs, with_preset, Error,
+    checkpoint::Checkpoint,
+    files::write_atomically,
+    inference::Score,
+    layer_errors::{layer_errors, LayerErrors},
+    model::Network,
+    quantize::{quantize_and_score, CALIBRATION_IMAGES},
+    train::Outputs,
+    with_preset, Error,
 };
+
+/// Images of the validation part that the errors of layers are measured on.
+const REPORT_IMAGES: usize = 256;
 
 #[derive(Args, Debug)]
 pub struct Arguments {
@@ -19,8 +29,22 @@ pub struct Arguments {
     /// The model file to write [default: model.int8.vit beside the checkpoint]
     #[arg(long, value_name = "FILE.vit")]
     out: Option<PathBuf>,
+    /// Show how much noise the integers add in each layer, measured on validation images
+    #[arg(long)]
+    report: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     data: DataArguments,
+}
+
+#[derive(Serialize)]
+struct Quantization {
+    file: String,
+    bytes: usize,
+    test: Score,
+    report: Option<LayerErrors>,
 }
 
 impl Arguments {
@@ -36,10 +60,29 @@ impl Arguments {
         let folder = path.parent().unwrap_or(Path::new(""));
         let out = self.out.unwrap_or_else(|| Outputs::int8_model(folder));
         // With the run's own seed, the images that its validation set aside stay aside.
-        let (train, _) = data.train.split(checkpoint.describe::<S>().seed);
-        let (file, score) = quantize_and_score::<S>(&checkpoint, (&data.train, &train), &data.test, &out)?;
+        let (train, validation) = data.train.split(checkpoint.describe::<S>().seed);
+        let (file, test) = quantize_and_score::<S>(&checkpoint, (&data.train, &train), &data.test, &out)?;
         write_atomically(&out, &file)?;
-        println!("{}: {} bytes, test accuracy {:.2} % in integers", out.display(), file.len(), score.acc);
+        let report = self.report.then(|| {
+            let calibration = &train[..train.len().min(CALIBRATION_IMAGES)];
+            let validation = &validation[..validation.len().min(REPORT_IMAGES)];
+            layer_errors::<S>(&checkpoint, &file, &data.train, (calibration, validation), &out)
+        });
+        let quantization = Quantization {
+            file: out.display().to_string(),
+            bytes: file.len(),
+            test,
+            report: report.transpose()?,
+        };
+        if self.json {
+            print_json(&quantization)?;
+        } else {
+            let Quantization { file, bytes, report, .. } = &quantization;
+            println!("{file}: {bytes} bytes, test accuracy {:.2} % in integers", test.acc);
+            if let Some(report) = report {
+                println!("{report}");
+            }
+        }
         Ok(ExitCode::SUCCESS)
     }
 }

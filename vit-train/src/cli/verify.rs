@@ -10,13 +10,17 @@ use std::{
     process::ExitCode,
 };
 use vit_train::{
-    checkpoint::Checkpoint, files::ModelBytes, model::Network, train::Outputs, verify::verify, with_preset,
-    Error,
+    checkpoint::Checkpoint,
+    files::ModelBytes,
+    model::Network,
+    train::Outputs,
+    verify::{verify, Files},
+    with_preset, Error,
 };
 
 #[derive(Args, Debug)]
 pub struct Arguments {
-    /// Folder of a training run: its checkpoint.safetensors and model.f32.vit are compared
+    /// Folder of a training run: its checkpoint.safetensors, model.f32.vit and model.int8.vit are compared
     #[arg(value_name = "RUN")]
     run: PathBuf,
     /// Images to be compared bit by bit with dfdx in the canonical order, which is slow
@@ -40,9 +44,17 @@ impl Arguments {
     fn run_as<S: Network>(self, path: &Path, file: &[u8]) -> Result<ExitCode, Error> {
         let checkpoint_path = Outputs::checkpoint(&self.run);
         let checkpoint = Checkpoint::load(&checkpoint_path)?.into_order_of::<S>(&checkpoint_path)?;
+        let int8_path = Outputs::int8_model(&self.run);
+        if !int8_path.exists() {
+            let (file, run) = (int8_path.display(), self.run.display());
+            return Err(Error::Setting(format!(
+                "{file} is missing; this makes it: vit-train quantize {run}"
+            )));
+        }
+        let int8_file = ModelBytes::read(&int8_path)?;
         let data = self.data.load::<S>()?;
-        let verification = verify::<S>(&checkpoint.parameters, file, &data.test, self.exact_images)
-            .map_err(|error| Error::Model { path: path.to_owned(), error })?;
+        let files = Files { f32: (path, file), int8: (&int8_path, &int8_file) };
+        let verification = verify::<S>(&checkpoint.parameters, files, &data.test, self.exact_images)?;
         if self.json {
             print_json(&verification)?;
         } else {

@@ -4,3 +4,4 @@
 //! They are written from the formulas in the documentation of [`vit_nostd`] and share none of its arithmetic.
 
 pub mod float;
+pub mod int8;

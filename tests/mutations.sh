@@ -1,0 +1,101 @@
+#!/usr/bin/env bash
+# Do the tests notice? Changes one line at a time of the integer engine, or of its independent reference, in a copy of
+# this checkout; every change must turn the tests red. Ends with a table.
+#
+#   tests/mutations.sh [NAME...]      (only the mutations whose names begin so)
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+engine=vit-nostd/src/int8
+reference=vit-train/src/reference/int8.rs
+
+# Name, file, and what `sed` does to it; a substitution must change exactly one line.
+mutations=(
+    "engine: rounding, halves down" "$engine/requantize.rs" 's/(1 << (shift - 1))) >> shift/(1 << (shift - 1)) - 1) >> shift/'
+    "engine: rounding, none" "$engine/requantize.rs" 's/ + (1 << (shift - 1))) >> shift/) >> shift/'
+    "engine: saturation at -127" "$engine/requantize.rs" 's/i32::from(i8::MIN), i32::from(i8::MAX)/-127, 127/'
+    "engine: no saturation of the residual stream" "$engine/mod.rs" 's/sat16(i32::from(\*x) + value)/(i32::from(*x) + value) as i16/'
+    "engine: a bias too large by 1" "$engine/linear.rs" 's/bias + dot(x, row)/(bias | 1) + dot(x, row)/'
+    "engine: a multiplier too large by 1" "$engine/requantize.rs" 's/i64::from(multiplier)/i64::from(multiplier | 1)/'
+    "engine: zero point of pixels" "$engine/mod.rs" 's/i16::from(pixel) - 128/i16::from(pixel) - 127/'
+    "engine: GELU table, next entry" "$engine/mod.rs" 's/(i16::from(\*h) + 128) as u8/(i16::from(*h) + 127) as u8/'
+    "engine: exponential table, last entry" "$engine/softmax.rs" 's/clamp(0, 255) as u8/clamp(0, 254) as u8/'
+    "engine: shift of probabilities" "$engine/softmax.rs" 's/SHIFT: u8 = 22/SHIFT: u8 = 21/'
+    "engine: a probability of 256" "$engine/softmax.rs" 's/normalize).min(255)/normalize).min(256)/'
+    "engine: largest score at least 0" "$engine/softmax.rs" 's/fold(i32::MIN, i32::max)/fold(0, i32::max)/'
+    "engine: isqrt rounded up" "$engine/layer_norm.rs" 's/(variance << (2 \* e)).isqrt()/((variance << (2 * e)) - 1).isqrt() + 1/'
+    "engine: LayerNorm, shift" "$engine/layer_norm.rs" 's/(norm.shift - e) as u8/(norm.shift - e + 1) as u8/'
+    "engine: LayerNorm, epsilon left out" "$engine/layer_norm.rs" 's/ + norm.epsilon;/ + 1024;/'
+    "reference: rounding, halves down" "$reference" 's/(half + one)/(half + one - 1.0)/'
+    "reference: saturation at -127" "$reference" 's/x.clamp(-128.0, 127.0)/x.clamp(-127.0, 127.0)/'
+    "reference: saturation at -32767" "$reference" 's/x.clamp(-32768.0, 32767.0)/x.clamp(-32767.0, 32767.0)/'
+    "reference: a bias too large by 1" "$reference" 's/requantize(sums + bias,/requantize(sums + bias + 1.0,/'
+    "reference: multipliers below 2^14" "$reference" 's/at_most(32767.0, quotient(self/at_most(16384.0, quotient(self/'
+    "reference: zero point of pixels" "$reference" 's/pixels - 128.0/pixels - 127.0/'
+    "reference: GELU table, next entry" "$reference" 's/hidden + 128.0/hidden + 127.0/'
+    "reference: exponential table, last entry" "$reference" 's/at_most(255.0, steps)/at_most(254.0, steps)/'
+    "reference: shift of probabilities" "$reference" 's/power_of_two(22)/power_of_two(21)/'
+    "reference: isqrt not rounded" "$reference" 's/floor(v.sqrt())/v.sqrt()/'
+)
+
+work=$PWD/target/mutations
+copy=$work/tree
+export CARGO_TARGET_DIR=$work/target
+# Compiling takes longer than the tests.
+export CARGO_PROFILE_DEV_OPT_LEVEL=1 CARGO_PROFILE_DEV_DEBUG=false
+trap 'rm -rf "$copy"' EXIT
+
+# tests_of FILE: the cheapest tests that must notice a change of it.
+tests_of() {
+    case $1 in
+        "$engine"/*) cargo test --quiet --no-fail-fast --package vit-nostd --lib --test int8 -- int8 engine roots ;;
+        *) cargo test --quiet --package vit-tests --test int8_reference -- small roots ;;
+    esac
+}
+
+# The files get a new time: what an earlier run has built of a mutated one must not be taken for theirs.
+rm -rf "$copy"
+mkdir -p "$copy"
+git ls-files -z --cached --others --exclude-standard |
+    tar --create --null --files-from=- --ignore-failed-read | tar --extract --touch --directory="$copy"
+cd "$copy"
+
+for file in "$engine/mod.rs" "$reference"; do
+    echo "unchanged: the tests of $file"
+    tests_of "$file" >"$work/log" 2>&1 || {
+        cat "$work/log"
+        echo "they fail before anything is changed" >&2
+        exit 1
+    }
+done
+
+table='' bad=0
+for ((i = 0; i < ${#mutations[@]}; i += 3)); do
+    name=${mutations[i]} file=${mutations[i + 1]} change=${mutations[i + 2]}
+    wanted=$(($# == 0))
+    for prefix; do
+        [[ $name != "$prefix"* ]] || wanted=1
+    done
+    [ "$wanted" = 1 ] || continue
+
+    cp "$file" "$work/original"
+    sed -i "$change" "$file"
+    changed=$(diff "$work/original" "$file" | grep -c '^>' || true)
+    caught=''
+    if [ "$changed" != 1 ]; then
+        verdict="CHANGES $changed LINES"
+    elif tests_of "$file" >"$work/log" 2>&1; then
+        verdict=SURVIVED
+    else
+        # A mutation that does not compile proves nothing.
+        caught=$(sed -n 's/^---- \(.*\) stdout ----$/\1/p' "$work/log" | sort -u | paste -sd ' ')
+        verdict=${caught:-DOES NOT COMPILE}
+    fi
+    cp "$work/original" "$file"
+    [ -n "$caught" ] || bad=$((bad + 1))
+    printf '%-46s %s\n' "$name" "$verdict"
+    table+="| $name | $verdict |"$'\n'
+done
+
+printf '\n| mutation | caught by |\n|---|---|\n%s\n%d not caught\n' "$table" "$bad"
+[ "$bad" = 0 ]

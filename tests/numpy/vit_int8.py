@@ -1,0 +1,176 @@
+"""An integer Vision Transformer in numpy, written from vit-nostd/NUMERICS.md and the description of the file format.
+
+    python3 vit_int8.py MODEL.int8.vit < IMAGES > LOGITS
+
+reads images one after the other, a byte per pixel, row by row, and prints a line of integer logits for each. Everything
+is computed with 64-bit integers, all images at once.
+"""
+
+import struct
+import sys
+import zlib
+
+import numpy as np
+
+
+class Reader:
+    """Takes one thing after the other from the front of some bytes."""
+
+    def __init__(self, data, position=0):
+        self.data, self.position = data, position
+
+    def take(self, count):
+        self.position += count
+        assert self.position <= len(self.data), "the file ends too early"
+        return self.data[self.position - count : self.position]
+
+    def fixed(self, layout):
+        return struct.unpack("<" + layout, self.take(struct.calcsize("<" + layout)))
+
+    def varint(self):
+        value, bits = 0, 0
+        while True:
+            byte = self.take(1)[0]
+            value |= (byte & 0x7F) << bits
+            bits += 7
+            if byte < 0x80:
+                return value
+
+    def bytes(self):
+        return self.take(self.varint())
+
+    def tensor(self, dtype, *dims):
+        count = int(np.prod(dims))
+        values = np.frombuffer(self.take(count * np.dtype(dtype).itemsize), np.dtype(dtype).newbyteorder("<"))
+        return values.astype(np.int64).reshape(dims)
+
+
+class Model:
+    """The model file: attributes are the names of NUMERICS.md."""
+
+    def __init__(self, data):
+        magic, version, kind, _, *dims, _, length = struct.unpack_from("<4sHBB9HHI", data)
+        assert magic == b"ViT!" and version == 1 and kind == 1, "not an integer model of version 1"
+        assert length == len(data) and zlib.crc32(data[:-4]) == struct.unpack("<I", data[-4:])[0], "damaged"
+        self.image, self.patch, self.tokens, self.embed, self.heads = dims[:5]
+        self.head_dim, self.hidden, self.depth, self.classes = dims[5:]
+
+        file = Reader(data, 32)
+        file.fixed("ff")  # input normalisation
+        self.labels = file.bytes().decode().split("\n")
+        file.bytes(), file.varint()  # data set, seed
+        if file.take(1) == b"\1":
+            file.fixed("f")  # test accuracy
+        file.bytes(), file.bytes()  # tool, padding
+        length = file.varint()
+        assert file.position % 16 == 0 and file.position + length + 4 == len(data), "damaged"
+        self.read_weights(file)
+        assert file.position + 4 == len(data), "weights of another shape"
+
+    def read_weights(self, file):
+        D, area = self.embed, self.patch**2
+        row = (area + 3) // 4 * 4
+        self.exp_table = file.tensor("u2", 256)
+        self.patch_bias = file.tensor("i4", D)
+        self.positions = file.tensor("i2", self.tokens, D)
+        self.patch_scale = file.tensor("u2", D), file.tensor("u1", D)
+        self.patch_weight = file.tensor("i1", D, row)[:, :area]
+        self.blocks = [Block(file, D, self.hidden) for _ in range(self.depth)]
+        self.norm = Norm(file)
+        file.fixed("f")  # what a logit of 1 stands for
+        self.head_bias = file.tensor("i4", self.classes)
+        self.head_weight = file.tensor("i1", self.classes, D)
+
+    def logits(self, images):
+        """Of images x rows x columns of grey levels, images x classes."""
+        N, P, grid = len(images), self.patch, self.image // self.patch
+        pixels = images.astype(np.int64).reshape(N, grid, P, grid, P) - 128
+        patches = pixels.transpose(0, 1, 3, 2, 4).reshape(N, grid * grid, P * P)
+        a = self.patch_bias + patches @ self.patch_weight.T
+        x = np.zeros((N, self.tokens, self.embed), np.int64) + self.positions
+        x[:, 1:] = sat16(requantize(a, *self.patch_scale) + self.positions[1:])
+        for block in self.blocks:
+            x = block.attention(x, self.heads, self.exp_table)
+            x = block.mlp(x)
+        return self.head_bias + self.norm(x[:, 0]) @ self.head_weight.T
+
+
+class Norm:
+    def __init__(self, file):
+        epsilon_low, epsilon_high, numerator_low, numerator_high, self.shift = file.fixed("5I")
+        self.epsilon = epsilon_high << 32 | epsilon_low
+        self.numerator = numerator_high << 32 | numerator_low
+
+    def __call__(self, x):
+        D = x.shape[-1]
+        total = x.sum(-1, keepdims=True)
+        V = D * (x * x).sum(-1, keepdims=True) - total**2 + self.epsilon
+        e = np.zeros_like(V)
+        for _ in range(26):
+            e += V << 2 * (e + 1) < 1 << 52
+        r = np.minimum(32767, self.numerator // isqrt(V << 2 * e))
+        return sat8(requantize(256 * (D * x - total), r, self.shift - e))
+
+
+class Block:
+    LAYERS = "query", "key", "value", "proj", "hidden", "mlp"
+
+    def __init__(self, file, D, F):
+        outputs = dict.fromkeys(self.LAYERS, D) | {"hidden": F}
+        inputs = dict.fromkeys(self.LAYERS, D) | {"mlp": F}
+        self.norm1, self.norm2 = Norm(file), Norm(file)
+        self.score_scale, self.context_scale = file.fixed("2I"), file.fixed("2I")
+        self.bias = {name: file.tensor("i4", outputs[name]) for name in self.LAYERS}
+        self.multiplier = {name: file.tensor("u2", outputs[name]) for name in self.LAYERS}
+        self.shift = {name: file.tensor("u1", outputs[name]) for name in self.LAYERS}
+        self.gelu_table = file.tensor("i1", 256)
+        self.weight = {name: file.tensor("i1", outputs[name], inputs[name]) for name in self.LAYERS}
+
+    def linear(self, name, x):
+        return requantize(self.bias[name] + x @ self.weight[name].T, self.multiplier[name], self.shift[name])
+
+    def attention(self, x, heads, exp_table):
+        n = self.norm1(x)
+        split = lambda y: sat8(y).reshape(*y.shape[:-1], heads, -1).swapaxes(-2, -3)  # heads before tokens
+        query, key, value = (split(self.linear(name, n)) for name in ("query", "key", "value"))
+        s = query @ key.swapaxes(-1, -2)
+        i = np.minimum(255, requantize(s.max(-1, keepdims=True) - s, *self.score_scale))
+        w = exp_table[i]
+        r = np.minimum(32767, 2**30 // w.sum(-1, keepdims=True))
+        p = np.minimum(255, requantize(w, r, 22))
+        o = sat8(requantize(p @ value, *self.context_scale))
+        return sat16(x + self.linear("proj", o.swapaxes(-2, -3).reshape(x.shape)))
+
+    def mlp(self, x):
+        g = self.gelu_table[128 + sat8(self.linear("hidden", self.norm2(x)))]
+        return sat16(x + self.linear("mlp", g))
+
+
+def requantize(a, m, s):
+    return a * m + (np.int64(1) << (s - 1)) >> s
+
+
+def sat8(x):
+    return np.clip(x, -128, 127)
+
+
+def sat16(x):
+    return np.clip(x, -32768, 32767)
+
+
+def isqrt(n):
+    root = np.sqrt(n).astype(np.int64)
+    root -= root * root > n
+    return root + ((root + 1) ** 2 <= n)
+
+
+def main():
+    with open(sys.argv[1], "rb") as file:
+        model = Model(file.read())
+    images = np.frombuffer(sys.stdin.buffer.read(), np.uint8).reshape(-1, model.image, model.image)
+    for logits in model.logits(images):
+        print(*logits)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,329 @@
+//! Where an integer model loses accuracy: the signal-to-noise ratio of every intermediate value against the float
+//! network.
+
+use crate::{
+    checkpoint::Checkpoint, data::Dataset, error::Error, export::float_model, inference::view,
+    model::Network, parameters::Parameters, quantize::Scales,
+};
+use serde::Serialize;
+use std::{collections::BTreeMap, fmt, path::Path};
+use vit_nostd::{float, int8, Stage, Station, Values};
+
+/// A kind of intermediate values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Layer {
+    /// Tokens before the first block.
+    Embedding,
+    /// LayerNorm before the attention.
+    Norm1,
+    /// Keys.
+    Key,
+    /// Values.
+    Value,
+    /// Queries.
+    Query,
+    /// Weighted sums of values.
+    Attention,
+    /// The residual stream after the attention.
+    Projection,
+    /// LayerNorm before the MLP.
+    Norm2,
+    /// The MLP's first layer behind its GELU.
+    Hidden,
+    /// The residual stream after the MLP.
+    Mlp,
+    /// The last LayerNorm.
+    Norm,
+    /// The logits.
+    Head,
+}
+
+impl Layer {
+    /// Those that every block has.
+    const OF_A_BLOCK: [Self; 9] = [
+        Self::Norm1,
+        Self::Key,
+        Self::Value,
+        Self::Query,
+        Self::Attention,
+        Self::Projection,
+        Self::Norm2,
+        Self::Hidden,
+        Self::Mlp,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Embedding => "embedding",
+            Self::Norm1 => "norm 1",
+            Self::Key => "key",
+            Self::Value => "value",
+            Self::Query => "query",
+            Self::Attention => "attention",
+            Self::Projection => "projection",
+            Self::Norm2 => "norm 2",
+            Self::Hidden => "hidden",
+            Self::Mlp => "MLP",
+            Self::Norm => "last norm",
+            Self::Head => "logits",
+        }
+    }
+}
+
+/// How much noise the integers add to a layer's values, over all images and tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct LayerError {
+    /// The encoder block, from 0; behind the last one, their number.
+    pub block: usize,
+    /// The layer in it.
+    pub layer: Layer,
+    /// Energy of the float values by that of the difference, in decibels. Infinite (in JSON: null) without any.
+    pub snr_db: f64,
+}
+
+/// The errors of all layers, in the order of the network. Those of a layer contain what the layers before it did wrong.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LayerErrors {
+    /// Images that were looked at.
+    pub images: usize,
+    /// One entry per layer.
+    pub layers: Vec<LayerError>,
+    /// The one with the lowest ratio.
+    pub worst: LayerError,
+}
+
+/// Compares the integer model `file`, which [`quantize`](crate::quantize::quantize) made of `checkpoint` with the images
+/// `calibration` of `data`, with the float model, on the images `indices` of `data`, at least one. `path` is named in
+/// errors.
+///
+/// # Errors
+/// [`Error::Misfit`] and [`Error::Model`] if checkpoint or file are not those of `S`.
+pub fn layer_errors<S: Network>(
+    checkpoint: &Checkpoint,
+    file: &[u8],
+    data: &Dataset,
+    (calibration, indices): (&[usize], &[usize]),
+    path: &Path,
+) -> Result<LayerErrors, Error> {
+    let refused = |error| Error::Model { path: path.to_owned(), error };
+    let scales = Scales::measure::<S>(checkpoint, data, calibration, path)?;
+    let float_file = float_model::<S>(checkpoint, path)?;
+    let float = float::Model::<S>::from_bytes(&float_file).map_err(refused)?;
+    let integer = int8::Model::<S>::from_bytes(file).map_err(refused)?;
+    let mut float_scratch = Box::new(float::Scratch::new());
+    let mut integer_scratch = Box::new(int8::Scratch::new());
+
+    let mut energies = BTreeMap::<Place, Energies>::new();
+    for &index in indices {
+        let image = view::<S>(data, index);
+        let (mut exact, mut places) = (Vec::new(), Places::default());
+        let mut observe = |station: Station, values: Values<'_>| {
+            if let (Some(place), Values::F32(values)) = (places.of(station), values) {
+                exact.push((place, values.to_vec()));
+            }
+        };
+        let logits = float.infer_observed(image, &mut float_scratch, &mut observe);
+        exact.push(((S::DEPTH, Layer::Head), logits.as_ref().to_vec()));
+
+        let (mut rounded, mut places) = (Vec::new(), Places::default());
+        let mut observe = |station: Station, values: Values<'_>| {
+            let Some(place) = places.of(station) else { return };
+            match values {
+                Values::I8(values) => rounded.push(to_real(values, place, &scales, &checkpoint.parameters)),
+                Values::I16(values) => rounded.push(to_real(values, place, &scales, &checkpoint.parameters)),
+                _ => {}
+            }
+        };
+        let logits = integer.infer_observed(image, &mut integer_scratch, &mut observe);
+        rounded.push(integer.to_real(&logits).as_ref().iter().map(|&x| x.into()).collect());
+
+        // Both engines pass the same stations in the same order.
+        for ((place, exact), rounded) in exact.iter().zip(&rounded) {
+            energies.entry(*place).or_default().add(exact, rounded);
+        }
+    }
+
+    let layers: Vec<_> = energies
+        .into_iter()
+        .map(|((block, layer), energies)| LayerError { block, layer, snr_db: energies.ratio() })
+        .collect();
+    let worst = layers.iter().copied().min_by(|a, b| a.snr_db.total_cmp(&b.snr_db));
+    let worst = worst.unwrap_or(LayerError { block: 0, layer: Layer::Embedding, snr_db: f64::INFINITY });
+    Ok(LayerErrors { images: indices.len(), layers, worst })
+}
+
+/// A block and a layer in it.
+type Place = (usize, Layer);
+
+/// Finds the place of each station.
+#[derive(Default)]
+struct Places {
+    /// The next one of [`Stage::KeyValue`] is a value.
+    value_is_next: bool,
+}
+
+impl Places {
+    fn of(&mut self, Station { stage, block, .. }: Station) -> Option<Place> {
+        let layer = match stage {
+            Stage::Embedding => Layer::Embedding,
+            Stage::NormKeyValue => Layer::Norm1,
+            Stage::KeyValue => {
+                self.value_is_next = !self.value_is_next;
+                if self.value_is_next {
+                    Layer::Key
+                } else {
+                    Layer::Value
+                }
+            }
+            Stage::Query => Layer::Query,
+            Stage::Attention => Layer::Attention,
+            Stage::Projection => Layer::Projection,
+            Stage::NormMlp => Layer::Norm2,
+            Stage::Hidden => Layer::Hidden,
+            Stage::Mlp => Layer::Mlp,
+            Stage::Norm => Layer::Norm,
+            // The logits, whose scale the model itself knows.
+            _ => return None,
+        };
+        Some((block, layer))
+    }
+}
+
+/// What the integers of a layer stand for. Those behind a LayerNorm are without its scale and offset, which are folded
+/// into the next layer.
+fn to_real<T: Copy + Into<f64>>(
+    values: &[T],
+    (block, layer): Place,
+    scales: &Scales,
+    parameters: &Parameters,
+) -> Vec<f64> {
+    let of_block = &scales.blocks[block.min(scales.blocks.len() - 1)];
+    let (quantizer, norm) = match layer {
+        Layer::Norm1 => (of_block.norm1, Some(format!("blocks.{block}.norm1"))),
+        Layer::Key => (of_block.key, None),
+        Layer::Value => (of_block.value, None),
+        Layer::Query => (of_block.query, None),
+        Layer::Attention => (of_block.context, None),
+        Layer::Norm2 => (of_block.norm2, Some(format!("blocks.{block}.norm2"))),
+        Layer::Hidden => (of_block.activation, None),
+        Layer::Norm => (scales.norm, Some("norm".to_owned())),
+        // The residual stream. The logits do not come here: the model itself turns them into real numbers.
+        Layer::Embedding | Layer::Projection | Layer::Mlp | Layer::Head => (scales.residual, None),
+    };
+    let real = values.iter().map(|&value| quantizer.value(value));
+    let Some(norm) = norm else { return real.collect() };
+    let get = |part: &str| parameters.get(&format!("{norm}.{part}")).unwrap_or_default();
+    let affine = get("weight").iter().zip(get("bias"));
+    real.zip(affine).map(|(x, (&scale, &offset))| x * f64::from(scale) + f64::from(offset)).collect()
+}
+
+/// Sums of squares.
+#[derive(Default)]
+struct Energies {
+    signal: f64,
+    noise: f64,
+}
+
+impl Energies {
+    fn add(&mut self, exact: &[f32], rounded: &[f64]) {
+        for (&exact, rounded) in exact.iter().zip(rounded) {
+            let exact = f64::from(exact);
+            self.signal += exact * exact;
+            self.noise += (exact - rounded) * (exact - rounded);
+        }
+    }
+
+    fn ratio(&self) -> f64 {
+        if self.noise == 0.0 {
+            f64::INFINITY
+        } else {
+            10.0 * (self.signal / self.noise).log10()
+        }
+    }
+}
+
+impl fmt::Display for LayerErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "Signal to noise of the integers against float in dB, on {} images:", self.images)?;
+        let ratio = |block, layer| {
+            let found = self.layers.iter().find(|error| (error.block, error.layer) == (block, layer));
+            found.map_or(f64::NAN, |error| error.snr_db)
+        };
+        write!(f, "block")?;
+        for layer in Layer::OF_A_BLOCK {
+            write!(f, "{:>11}", layer.name())?;
+        }
+        writeln!(f)?;
+        let depth = self.layers.iter().map(|error| error.block).max().unwrap_or_default();
+        for block in 0..depth {
+            write!(f, "{block:>5}")?;
+            for layer in Layer::OF_A_BLOCK {
+                write!(f, "{:>11.1}", ratio(block, layer))?;
+            }
+            writeln!(f)?;
+        }
+        for (block, layer) in [(0, Layer::Embedding), (depth, Layer::Norm), (depth, Layer::Head)] {
+            writeln!(f, "{:<11}{:>5.1}", layer.name(), ratio(block, layer))?;
+        }
+        let LayerError { block, layer, snr_db } = self.worst;
+        write!(f, "The worst is {} of block {block}: {snr_db:.1} dB", layer.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{data::synthetic, quantize::quantize_and_score};
+    use vit_nostd::Vit;
+
+    type Small = Vit<28, 7, 17, 8, 2, 4, 12, 2, 10>;
+
+    fn errors(spoil: impl Fn(&mut Checkpoint)) -> LayerErrors {
+        let mut checkpoint = Checkpoint { parameters: Parameters::init::<Small>(1), description: None };
+        let data = synthetic::dataset(40, 1);
+        let (calibration, others): (Vec<usize>, Vec<usize>) =
+            (0..data.len()).partition(|index| index % 2 == 0);
+        let path = Path::new("small");
+        let (file, _) = quantize_and_score::<Small>(&checkpoint, (&data, &calibration), &data, path).unwrap();
+        spoil(&mut checkpoint);
+        layer_errors::<Small>(&checkpoint, &file, &data, (&calibration, &others), path).unwrap()
+    }
+
+    #[test]
+    fn every_layer_is_close_to_float() {
+        let errors = errors(|_| {});
+        assert_eq!(errors.layers.len(), 1 + 2 * Layer::OF_A_BLOCK.len() + 2);
+        for error in &errors.layers {
+            assert!((20.0..120.0).contains(&error.snr_db), "{error:?}");
+            assert!(error.snr_db >= errors.worst.snr_db);
+        }
+        let table = errors.to_string();
+        assert_eq!(table.lines().count(), 2 + 2 + 3 + 1, "{table}");
+        assert!(
+            table.contains(&format!("{:.1} dB", errors.worst.snr_db)) && !table.contains("NaN"),
+            "{table}"
+        );
+    }
+
+    #[test]
+    fn a_wrong_layer_is_noticed() {
+        let errors = errors(|checkpoint| {
+            // The float network gets another query projection in block 1, which attention and what follows depend on.
+            let Parameters { layout, values } = &mut checkpoint.parameters;
+            let bias = layout.0.iter().find(|entry| entry.name == "blocks.1.attn.in_proj_bias").unwrap();
+            values[bias.range.start] += 5.0;
+        });
+        let wrong = |error: &&LayerError| error.snr_db < 10.0;
+        let first = errors.layers.iter().find(wrong).unwrap();
+        assert_eq!((first.block, first.layer), (1, Layer::Query), "{errors}");
+        assert!(wrong(&&errors.worst));
+    }
+
+    #[test]
+    fn decibels_by_hand() {
+        let mut energies = Energies::default();
+        energies.add(&[3.0, 4.0], &[3.0, 4.5]);
+        assert!((energies.ratio() - 20.0).abs() < 1e-12);
+    }
+}

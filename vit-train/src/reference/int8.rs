@@ -1,0 +1,469 @@
+//! The integer network on dfdx's `f64` tensors, written from `vit-nostd/NUMERICS.md`: equal logits.
+//!
+//! Every number there is an integer below 2^53, which an `f64` holds exactly, and so are the sums and products that lead
+//! to it: none of them is ever rounded, whatever the order in which dfdx's matrix product sums. dfdx has no shift, no
+//! integer division, no integer root and no rounding down; `requantize`, `quotient`, `normalized_root` and `floor` say
+//! what stands for them, and why it is exact.
+//!
+//! A tensor has a row per token of an image, or per token and head, and a column per channel.
+
+use dfdx::{
+    shapes::{Axes2, Axes4, Axis, HasShape},
+    tensor::{Cpu, Tensor, TensorFrom, TensorFromVec, ZerosTensor},
+    tensor_ops::{
+        BroadcastTo, ChooseFrom, GatherTo, MaxTo, PermuteTo, ReshapeTo, SelectTo, SumTo, TryConcatAlong,
+        TryLt, TryMatMul,
+    },
+};
+use rayon::prelude::*;
+use std::marker::PhantomData;
+use vit_nostd::{
+    int8::weights::{Block, Weights},
+    model_file::{Kind, ModelFile},
+    Field, Image, ModelError, Shape,
+};
+
+type Vector = Tensor<(usize,), f64, Cpu>;
+type Matrix = Tensor<(usize, usize), f64, Cpu>;
+type PerHead = (usize, usize, usize, usize);
+
+/// Images that are worked on together.
+const BATCH: usize = 32;
+
+/// The logits of `images` by the integer model file `model`, on all threads.
+///
+/// The numbers in `model` must be within the bounds that `NUMERICS.md` gives: they are not checked here.
+///
+/// # Errors
+/// Those of [`ModelFile::parse`].
+pub fn logits<S: Shape>(model: &[u8], images: &[&Image<S>]) -> Result<Vec<S::Classes<i32>>, ModelError> {
+    let file = ModelFile::parse::<S>(model, Kind::Int8, Weights::<S>::BYTES)?;
+    let weights = Weights::from_bytes(file.weights).ok_or(ModelError::BadField(Field::Weights))?;
+    let network = Network::<S>::new(&weights);
+    Ok(images.par_chunks(BATCH).flat_map_iter(|images| network.logits(images)).collect())
+}
+
+/// All weights, as tensors.
+struct Network<S: Shape> {
+    exp_table: Vector,
+    positions: Matrix,
+    patch: Linear,
+    blocks: Vec<Encoder<S>>,
+    norm: Norm,
+    head_weight: Matrix,
+    head_bias: S::Classes<i32>,
+}
+
+impl<S: Shape> Network<S> {
+    fn new(weights: &Weights<'_, S>) -> Self {
+        let (embedding, head) = (&weights.embedding, &weights.head);
+        let area = S::PATCH * S::PATCH;
+        let patch_rows = weights.patch_weight.chunks(Weights::<S>::PATCH_ROW);
+        let patch_rows: Vec<_> = patch_rows.map(|row| &row[..area]).collect();
+        Self {
+            exp_table: vector(embedding.exp_table),
+            positions: matrix(embedding.positions.as_ref()),
+            patch: Linear::new(
+                &patch_rows,
+                embedding.patch_bias,
+                embedding.patch_multiplier,
+                embedding.patch_shift,
+            ),
+            blocks: weights.blocks().map(|block| Encoder::new(&block)).collect(),
+            norm: Norm::new(head.norm),
+            head_weight: matrix(head.head_weight.as_ref()).permute::<_, Axes2<1, 0>>(),
+            head_bias: *head.head_bias,
+        }
+    }
+
+    /// All tokens go through all blocks, although only the class token's logits are read at the end.
+    fn logits(&self, images: &[&Image<S>]) -> Vec<S::Classes<i32>> {
+        let mut x = self.embed(images);
+        for block in &self.blocks {
+            x = block.attention(x, &self.exp_table);
+            x = block.mlp(x);
+        }
+
+        let x = x.reshape_like(&(images.len(), S::TOKENS, S::EMBED));
+        let first = x.device().tensor_from_vec(vec![0; images.len()], (images.len(),));
+        let class_tokens: Matrix = x.select(first);
+        let sums = self.norm.apply(&class_tokens).matmul(self.head_weight.clone()).as_vec();
+        let logits = sums.chunks_exact(S::CLASSES).map(|sums| {
+            let mut logits = self.head_bias;
+            logits.as_mut().iter_mut().zip(sums).for_each(|(logit, &sum)| *logit += sum as i32);
+            logits
+        });
+        logits.collect()
+    }
+
+    /// A row per token, image by image.
+    fn embed(&self, images: &[&Image<S>]) -> Matrix {
+        let patches = S::TOKENS - 1;
+        let pixel = |image: &Image<S>, patch: usize, k: usize| {
+            let row = patch / S::GRID * S::PATCH + k / S::PATCH;
+            let column = patch % S::GRID * S::PATCH + k % S::PATCH;
+            f64::from(image.as_ref()[row].as_ref()[column])
+        };
+        let area = S::PATCH * S::PATCH;
+        let of_image =
+            |image| (0..patches).flat_map(move |patch| (0..area).map(move |k| pixel(image, patch, k)));
+        let pixels = images.iter().flat_map(|&image| of_image(image)).collect();
+        let device = Cpu::default();
+        let pixels: Matrix = device.tensor_from_vec(pixels, (images.len() * patches, area));
+
+        let embedded = self.patch.apply(pixels - 128.0);
+        let embedded = embedded.reshape_like(&(images.len(), patches, S::EMBED));
+        let nothing = device.zeros_like(&(images.len(), 1, S::EMBED));
+        let tokens = (nothing, embedded).concat_along(Axis::<1>);
+        let positions = self.positions.clone().broadcast_like::<_, Axis<0>>(&tokens);
+        sat16((tokens + positions).reshape_like(&(images.len() * S::TOKENS, S::EMBED)))
+    }
+}
+
+/// One encoder block, as tensors.
+struct Encoder<S: Shape> {
+    norm1: Norm,
+    query: Linear,
+    key: Linear,
+    value: Linear,
+    score_scale: Scale,
+    context_scale: Scale,
+    proj: Linear,
+    norm2: Norm,
+    hidden: Linear,
+    gelu_table: Vector,
+    mlp: Linear,
+    shape: PhantomData<S>,
+}
+
+impl<S: Shape> Encoder<S> {
+    fn new(block: &Block<'_, S>) -> Self {
+        macro_rules! linear {
+            ($weight:ident, $bias:ident, $multiplier:ident, $shift:ident) => {
+                Linear::new(block.$weight.as_ref(), block.$bias, block.$multiplier, block.$shift)
+            };
+        }
+        Self {
+            norm1: Norm::new(block.norm1),
+            query: linear!(query_weight, query_bias, query_multiplier, query_shift),
+            key: linear!(key_weight, key_bias, key_multiplier, key_shift),
+            value: linear!(value_weight, value_bias, value_multiplier, value_shift),
+            score_scale: Scale::new(block.score_scale),
+            context_scale: Scale::new(block.context_scale),
+            proj: linear!(proj_weight, proj_bias, proj_multiplier, proj_shift),
+            norm2: Norm::new(block.norm2),
+            hidden: linear!(hidden_weight, hidden_bias, hidden_multiplier, hidden_shift),
+            gelu_table: vector(block.gelu_table),
+            mlp: linear!(mlp_weight, mlp_bias, mlp_multiplier, mlp_shift),
+            shape: PhantomData,
+        }
+    }
+
+    fn attention(&self, x: Matrix, exp_table: &Vector) -> Matrix {
+        let images = x.shape().0 / S::TOKENS;
+        let rows = images * S::HEADS * S::TOKENS;
+        let of_heads = (images, S::TOKENS, S::HEADS, S::HEAD_DIM);
+        let normed = self.norm1.apply(&x);
+        let query = sat8(self.query.apply(normed.clone())).reshape_like(&of_heads);
+        let query = query.permute::<PerHead, Axes4<0, 2, 1, 3>>(); // (images, HEADS, TOKENS, HEAD_DIM)
+        let key = sat8(self.key.apply(normed.clone())).reshape_like(&of_heads);
+        let key = key.permute::<PerHead, Axes4<0, 2, 3, 1>>(); // (images, HEADS, HEAD_DIM, TOKENS)
+        let value = sat8(self.value.apply(normed)).reshape_like(&of_heads);
+        let value = value.permute::<PerHead, Axes4<0, 2, 1, 3>>(); // (images, HEADS, TOKENS, HEAD_DIM)
+
+        let scores: Matrix = query.matmul(key).reshape_like(&(rows, S::TOKENS));
+        let max: Vector = scores.clone().max::<_, Axis<1>>();
+        let max = max.broadcast_like::<_, Axis<1>>(&scores);
+        let steps = self.score_scale.apply(max - scores);
+        let weights = look_up(exp_table, at_most(255.0, steps)); // (rows, TOKENS)
+        let multiplier = at_most(32767.0, quotient(power_of_two(30), weights.clone().sum::<_, Axis<1>>()));
+        let multiplier = multiplier.broadcast_like::<_, Axis<1>>(&weights);
+        let power = constant(power_of_two(22), &weights);
+        let shares = at_most(255.0, requantize(weights, multiplier, power));
+
+        let shares = shares.reshape_like(&(images, S::HEADS, S::TOKENS, S::TOKENS));
+        let sums = shares.matmul(value).reshape_like(&(rows, S::HEAD_DIM));
+        let context = sat8(self.context_scale.apply(sums));
+        let context = context.reshape_like(&(images, S::HEADS, S::TOKENS, S::HEAD_DIM));
+        let context = context.permute::<PerHead, Axes4<0, 2, 1, 3>>(); // (images, TOKENS, HEADS, HEAD_DIM)
+        sat16(x + self.proj.apply(context.reshape_like(&(images * S::TOKENS, S::EMBED))))
+    }
+
+    fn mlp(&self, x: Matrix) -> Matrix {
+        let hidden = sat8(self.hidden.apply(self.norm2.apply(&x)));
+        sat16(x + self.mlp.apply(look_up(&self.gelu_table, hidden + 128.0)))
+    }
+}
+
+/// A linear layer, before saturation.
+struct Linear {
+    /// `inputs x outputs`.
+    weight: Matrix,
+    bias: Vector,
+    multiplier: Vector,
+    /// 2 to the shift.
+    power: Vector,
+}
+
+impl Linear {
+    fn new<Row: AsRef<[i8]>>(
+        rows: &[Row],
+        bias: &impl AsRef<[i32]>,
+        multiplier: &impl AsRef<[u16]>,
+        shift: &impl AsRef<[u8]>,
+    ) -> Self {
+        let powers: Vec<f64> = shift.as_ref().iter().map(|&shift| power_of_two(shift.into())).collect();
+        Self {
+            weight: matrix(rows).permute::<_, Axes2<1, 0>>(),
+            bias: vector(bias.as_ref()),
+            multiplier: vector(multiplier.as_ref()),
+            power: vector(&powers),
+        }
+    }
+
+    /// `requantize(bias[j] + sum over k of x[k] * weight[j][k], scale[j])`
+    fn apply(&self, x: Matrix) -> Matrix {
+        let sums = x.matmul(self.weight.clone());
+        let of_column = |vector: &Vector| vector.clone().broadcast_like::<_, Axis<0>>(&sums);
+        let (bias, multiplier, power) =
+            (of_column(&self.bias), of_column(&self.multiplier), of_column(&self.power));
+        requantize(sums + bias, multiplier, power)
+    }
+}
+
+/// A multiplier and a shift of a whole tensor.
+struct Scale {
+    multiplier: f64,
+    /// 2 to the shift.
+    power: f64,
+}
+
+impl Scale {
+    fn new(&[multiplier, shift]: &[u32; 2]) -> Self {
+        Self { multiplier: multiplier.into(), power: power_of_two(shift) }
+    }
+
+    /// `requantize(x, scale)`
+    fn apply(&self, x: Matrix) -> Matrix {
+        let (multiplier, power) = (constant(self.multiplier, &x), constant(self.power, &x));
+        requantize(x, multiplier, power)
+    }
+}
+
+/// LayerNorm.
+struct Norm {
+    epsilon: f64,
+    numerator: f64,
+    /// 2 to the shift.
+    power: f64,
+}
+
+impl Norm {
+    fn new(&[epsilon_low, epsilon_high, numerator_low, numerator_high, shift]: &[u32; 5]) -> Self {
+        let join = |low: u32, high: u32| f64::from(low) + f64::from(high) * power_of_two(32);
+        Self {
+            epsilon: join(epsilon_low, epsilon_high),
+            numerator: join(numerator_low, numerator_high),
+            power: power_of_two(shift),
+        }
+    }
+
+    fn apply(&self, x: &Matrix) -> Matrix {
+        let width = x.shape().1 as f64;
+        let sum: Vector = x.clone().sum::<_, Axis<1>>();
+        let square: Vector = x.clone().square().sum::<_, Axis<1>>();
+        let variance = square * width - sum.clone().square() + self.epsilon;
+        let (root, power_of_e) = normalized_root(variance);
+
+        let multiplier = at_most(32767.0, quotient(self.numerator, root));
+        let multiplier = multiplier.broadcast_like::<_, Axis<1>>(x);
+        let power = (power_of_e.recip() * self.power).broadcast_like::<_, Axis<1>>(x);
+        let distance = x.clone() * width - sum.broadcast_like::<_, Axis<1>>(x);
+        sat8(requantize(distance * 256.0, multiplier, power))
+    }
+}
+
+/// `isqrt(v * 4^e)` with the largest `e` for which `v * 4^e < 2^52`, and `2^e`.
+///
+/// The digits of `e` are found from the highest to the lowest. A product with a power of two is exact.
+///
+/// `f64`'s root, which is correctly rounded, rounded down, is `isqrt` below 2^52: between a root that is no integer and
+/// the next integer `i <= 2^26` is a distance of at least `i - sqrt(i^2 - 1) > 1 / (2i) >= 2^-27`, while numbers below
+/// 2^26 are rounded by at most 2^-28.
+fn normalized_root(v: Vector) -> (Vector, Vector) {
+    let one = v.clone() * 0.0 + 1.0;
+    let (v, power) = [16, 8, 4, 2, 1].into_iter().fold((v, one), |(v, power), digit| {
+        let square = power_of_two(2 * digit);
+        let fits = v.lt(power_of_two(52) / square);
+        (fits.clone().choose(v.clone() * square, v), fits.choose(power.clone() * power_of_two(digit), power))
+    });
+    (floor(v.sqrt()), power)
+}
+
+/// `(a * m + 2^(s-1)) >> s`, with `power = 2^s`.
+///
+/// `|a * m| < 2^46` and `s <= 46`: 2^46 more makes the sum positive, and the result larger by the integer 2^46 / 2^s. The
+/// division by a power of two is exact.
+fn requantize(a: Matrix, multiplier: Matrix, power: Matrix) -> Matrix {
+    let one = power_of_two(46);
+    let half = power.clone() * 0.5;
+    let inverse = power.recip();
+    floor((a * multiplier + (half + one)) * inverse.clone()) - inverse * one
+}
+
+/// `floor(numerator / denominators)`.
+///
+/// `f64`'s quotient is correctly rounded. From below, it comes no closer to an integer than one part in `denominator`;
+/// here numerators are at most 2^40 and denominators below 2^26 (or 2^30 and 2^31), so that its error is far smaller.
+fn quotient(numerator: f64, denominators: Vector) -> Vector {
+    let numerator = denominators.device().tensor(numerator).broadcast_like::<_, Axis<0>>(&denominators);
+    floor(numerator / denominators)
+}
+
+/// Rounds numbers down that are not negative: conversion to integers cuts the fraction off.
+fn floor<D: dfdx::shapes::Shape>(x: Tensor<D, f64, Cpu>) -> Tensor<D, f64, Cpu> {
+    x.to_dtype::<i64>().to_dtype::<f64>()
+}
+
+/// `min(bound, x)` of numbers that are not negative.
+fn at_most<D: dfdx::shapes::Shape>(bound: f64, x: Tensor<D, f64, Cpu>) -> Tensor<D, f64, Cpu> {
+    x.clamp(0.0, bound)
+}
+
+fn sat8(x: Matrix) -> Matrix {
+    x.clamp(-128.0, 127.0)
+}
+
+fn sat16(x: Matrix) -> Matrix {
+    x.clamp(-32768.0, 32767.0)
+}
+
+/// The entries of `table` at `indices`.
+fn look_up(table: &Vector, indices: Matrix) -> Matrix {
+    let shape = *indices.shape();
+    let indices = indices.reshape_like(&(shape.0 * shape.1,)).to_dtype::<usize>();
+    let entries: Vector = table.clone().gather(indices);
+    entries.reshape_like(&shape)
+}
+
+/// `value` in every place.
+fn constant(value: f64, like: &Matrix) -> Matrix {
+    like.device().tensor(value).broadcast_like::<_, Axes2<0, 1>>(like)
+}
+
+fn power_of_two(exponent: u32) -> f64 {
+    (1u64 << exponent) as f64
+}
+
+fn vector<T: Copy + Into<f64>>(values: &[T]) -> Vector {
+    let values: Vec<f64> = values.iter().map(|&value| value.into()).collect();
+    let len = values.len();
+    Cpu::default().tensor_from_vec(values, (len,))
+}
+
+fn matrix<T: Copy + Into<f64>, Row: AsRef<[T]>>(rows: &[Row]) -> Matrix {
+    let values: Vec<f64> = rows.iter().flat_map(|row| row.as_ref()).map(|&value| value.into()).collect();
+    let shape = (rows.len(), values.len() / rows.len());
+    Cpu::default().tensor_from_vec(values, shape)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// What may be used of `vit_nostd`: its file format, and names of types.
+    const ALLOWED: [&str; 8] = [
+        "Field",
+        "Image",
+        "ModelError",
+        "Shape",
+        "int8::weights::Block",
+        "int8::weights::Weights",
+        "model_file::Kind",
+        "model_file::ModelFile",
+    ];
+
+    /// The paths of a `use` tree, such as `a::{b, c::{d, e}}`.
+    fn paths(tree: &str, prefix: &str, into: &mut BTreeSet<String>) {
+        let (mut depth, mut start) = (0, 0);
+        let mut items = Vec::new();
+        for (index, byte) in tree.bytes().enumerate() {
+            match byte {
+                b'{' => depth += 1,
+                b'}' => depth -= 1,
+                b',' if depth == 0 => {
+                    items.push(&tree[start..index]);
+                    start = index + 1;
+                }
+                _ => {}
+            }
+        }
+        items.push(&tree[start..]);
+        for item in items.into_iter().map(str::trim).filter(|item| !item.is_empty()) {
+            match item.split_once("::{") {
+                Some((head, tail)) => {
+                    paths(tail.strip_suffix('}').unwrap(), &format!("{prefix}{head}::"), into)
+                }
+                None => {
+                    into.insert(format!("{prefix}{item}"));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn shares_no_arithmetic_with_the_engine() {
+        let (source, _) = include_str!("int8.rs").split_once("\n#[cfg(test)]").unwrap();
+        let code: String = source.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+        let (before, rest) = code.split_once("use vit_nostd::{").unwrap();
+        let (tree, after) = rest.split_once("};").unwrap();
+        let mut used = BTreeSet::new();
+        paths(tree, "", &mut used);
+        assert_eq!(used.iter().map(String::as_str).collect::<Vec<_>>(), ALLOWED);
+        for code in [before, after] {
+            // Nothing more by its full name, and nothing of this crate, which could pass arithmetic on.
+            for word in ["vit_nostd", "crate::", "super::", "Model::", "infer", "Scratch", "is_valid"] {
+                assert!(!code.contains(word), "{word}");
+            }
+        }
+    }
+
+    #[test]
+    fn requantizes_like_its_formula() {
+        let factors =
+            [-(1 << 31), -(1 << 31) + 1, -12345, -5, -4, -3, -1, 0, 1, 3, 4, 5, 12345, (1 << 31) - 1];
+        let multipliers = [0, 1, 16384, 32767];
+        let pairs = factors.into_iter().flat_map(|a: i64| multipliers.map(|m: i64| (a, m)));
+        let cases: Vec<_> = pairs.flat_map(|(a, m)| (17..=46).map(move |s: u32| (a, m, s))).collect();
+        let column = |value: fn(&(i64, i64, u32)) -> f64| {
+            let values: Vec<f64> = cases.iter().map(value).collect();
+            matrix(&values.chunks(1).collect::<Vec<_>>())
+        };
+        let results =
+            requantize(column(|c| c.0 as f64), column(|c| c.1 as f64), column(|c| power_of_two(c.2)));
+        for ((a, m, s), result) in cases.iter().zip(results.as_vec()) {
+            assert_eq!(result, ((a * m + (1 << (s - 1))) >> s) as f64, "{a} {m} {s}");
+        }
+    }
+
+    #[test]
+    fn roots_and_quotients_are_rounded_down() {
+        // Squares of the least, the largest and other roots, their neighbours, and what is not scaled.
+        let roots = [1 << 25, (1 << 25) + 1, 40_000_000, 47_453_132, (1 << 26) - 1];
+        let of_root =
+            |root: u64| [root * root - 1, root * root, root * root + 1, (root + 1) * (root + 1) - 1];
+        let mut values: Vec<u64> = roots.into_iter().flat_map(of_root).collect();
+        values.extend([1024, 1025, 4095, 4096, 1 << 20, (1 << 50) - 1, (1 << 50) + 1, (1 << 52) - 1]);
+        let v: Vec<f64> = values.iter().map(|&v| v as f64).collect();
+        let (results, powers) = normalized_root(vector(&v));
+        let quotients = quotient(power_of_two(40), results.clone());
+        let found = results.as_vec().into_iter().zip(powers.as_vec()).zip(quotients.as_vec());
+        for (&v, ((root, power), quotient)) in values.iter().zip(found) {
+            let e = (0..).take_while(|e| v << (2 * e) < 1 << 52).last().unwrap();
+            let exact = (v << (2 * e)).isqrt();
+            assert_eq!((root, power), (exact as f64, power_of_two(e)), "{v}");
+            assert_eq!(quotient, ((1u64 << 40) / exact) as f64, "{v}");
+        }
+    }
+}
