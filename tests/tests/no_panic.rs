@@ -25,7 +25,7 @@ fn panics(folder: &Path, opt_level: &str, features: &str) -> Vec<String> {
         fs::read(folder.join("target").join(TARGET).join("release/inferences")).expect("the program is read");
     let elf = object::File::parse(elf.as_slice()).expect("an ELF file");
     let names: Vec<_> = elf.symbols().filter_map(|symbol| symbol.name().ok()).collect();
-    for engine in ["float", "int8"] {
+    for engine in ["infer_float", "infer_int8"] {
         assert!(names.iter().any(|name| name.contains(engine)), "the symbols are there");
     }
     let of_panics = |name: &&&str| name.contains("panic") || name.contains("rust_begin_unwind");
