@@ -10,16 +10,17 @@ use std::{
     process::ExitCode,
     time::{Duration, Instant},
 };
-use vit_nostd::float::{self, Scratch};
+use vit_nostd::{float, int8};
 use vit_train::{
     checkpoint::Checkpoint,
     data::synthetic,
     dropout::Dropout,
     export::float_model,
     fused::{network::Sizes, timed::Times, Step},
-    inference::{infer, nostd_logits, view},
+    inference::{infer, int8_logits, nostd_logits, view},
     model::{Model, Network, Pass},
     parameters::Parameters,
+    quantize::quantize_and_score,
     train::{Prepared, Recipe, State},
     with_preset, Error, Preset,
 };
@@ -77,6 +78,10 @@ struct InferenceTimes {
     f32_single: f64,
     /// As one of many, on all threads.
     f32_batch: f64,
+    /// In integers, alone, on one thread.
+    int8_single: f64,
+    /// In integers, as one of many, on all threads.
+    int8_batch: f64,
 }
 
 impl Arguments {
@@ -159,10 +164,19 @@ fn inference<S: Network>(repetitions: usize) -> Result<InferenceTimes, Error> {
     let model = float::Model::<S>::from_bytes(&file);
     let model = model.map_err(|error| Error::Model { path: path.to_owned(), error })?;
     let data = synthetic::dataset(128, 1);
-    let mut scratch = Box::new(Scratch::<S>::new());
-    let f32_single = median_of(repetitions, || black_box(infer(&model, view::<S>(&data, 0), &mut scratch)));
-    let f32_batch = median_of(repetitions, || black_box(nostd_logits(&model, &data, data.len())));
-    Ok(InferenceTimes { f32_single, f32_batch: f32_batch / data.len() as f64 })
+    let (images, image) = (data.len() as f64, view::<S>(&data, 0));
+    let mut scratch = Box::new(float::Scratch::<S>::new());
+    let f32_single = median_of(repetitions, || black_box(infer(&model, image, &mut scratch)));
+    let f32_batch = median_of(repetitions, || black_box(nostd_logits(&model, &data, data.len()))) / images;
+
+    let indices: Vec<usize> = (0..data.len()).collect();
+    let (file, _) = quantize_and_score::<S>(&checkpoint, (&data, &indices), &data, path)?;
+    let model = int8::Model::<S>::from_bytes(&file);
+    let model = model.map_err(|error| Error::Model { path: path.to_owned(), error })?;
+    let mut scratch = Box::new(int8::Scratch::<S>::new());
+    let int8_single = median_of(repetitions, || black_box(model.infer(image, &mut scratch)));
+    let int8_batch = median_of(repetitions, || black_box(int8_logits(&model, &data, data.len()))) / images;
+    Ok(InferenceTimes { f32_single, f32_batch, int8_single, int8_batch })
 }
 
 /// Repetitions that do not count.
@@ -203,8 +217,8 @@ fn print(preset: Preset, step: &StepTimes, inference: &InferenceTimes) {
     for (name, time) in operations.into_iter().chain([(&"around them", &step.around)]) {
         println!("    {:5.1} %  {time:8.3} ms  {name}", 100.0 * time / step.pass);
     }
-    println!(
-        "    inference {:.3} ms for one image on one thread, {:.3} ms each of many on all",
-        inference.f32_single, inference.f32_batch
-    );
+    let InferenceTimes { f32_single, f32_batch, int8_single, int8_batch } = inference;
+    for (engine, single, batch) in [("f32", f32_single, f32_batch), ("int8", int8_single, int8_batch)] {
+        println!("    {engine} inference {single:.3} ms for one image on one thread, {batch:.3} ms each of many on all");
+    }
 }
