@@ -175,10 +175,9 @@ fn assert_equal_bits<S: Shape>(chip: Chip, model: &[u8], images: &[u8]) {
 fn costs_are_within_their_bounds() {
     let nano = fs::read(in_firmware_folder(TRAINED_INT8)).unwrap();
     let base = random_int8_model::<Base>(4);
-    for chip in Chip::ALL {
-        assert_cost(chip, "nano", &nano, 4096);
-    }
+    assert_cost(Chip::M0, "nano", &nano, 4608); // few registers: its stack is larger
     for chip in LARGE {
+        assert_cost(chip, "nano", &nano, 4096);
         assert_cost(chip, "base", &base, 10 * 1024);
     }
 }
