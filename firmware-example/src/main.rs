@@ -11,12 +11,13 @@ use cortex_m_rt::entry;
 use digits::DIGITS;
 use firmware_example::{exit, ram};
 use vit_nostd::{
-    float::{Model, Scratch},
-    include_model, top_k, Nano, Prediction,
+    include_model,
+    int8::{Model, Scratch},
+    top_k, Nano, Prediction,
 };
 
 /// In flash, and used where it lies.
-static MODEL: &[u8] = include_model!("../models/nano.f32.vit", Nano, F32);
+static MODEL: &[u8] = include_model!("../models/nano.int8.vit", Nano, Int8);
 
 #[entry]
 fn main() -> ! {
@@ -27,7 +28,7 @@ fn main() -> ! {
         Err(error) => defmt::panic!("the model file: {}", error),
     };
     let predictions = DIGITS.each_ref().map(|digit| {
-        let [best]: [Prediction; 1] = top_k(&model.infer(digit, SCRATCH));
+        let [best]: [Prediction; 1] = top_k(&model.to_real(&model.infer(digit, SCRATCH)));
         best
     });
     let stack = ram::stack(); // before the log takes its own

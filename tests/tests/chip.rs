@@ -1,8 +1,12 @@
 //! The emulated chips: firmware does what it says, and computes the host's bits.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use vit_emulator::{Chip, Emulator, Run};
+use vit_emulator::{Chip, Cost, Emulator, Run};
 use vit_nostd::{
     float::{Model, Scratch},
     image, int8,
@@ -10,14 +14,21 @@ use vit_nostd::{
     Base, Nano, Shape, Tiny,
 };
 use vit_train::{
+    checkpoint::Checkpoint,
     data::{self, synthetic},
     files::ModelBytes,
+    model::Network,
+    parameters::Parameters,
+    quantize::quantize,
 };
 
-/// The model in the firmware, trained on MNIST.
+/// A network trained on MNIST.
 const TRAINED: &str = "models/nano.f32.vit";
-/// The same network in integers.
+/// The same network in integers: the model in the firmware.
 const TRAINED_INT8: &str = "models/nano.int8.vit";
+
+/// The chips with room for the float engine and for all presets.
+const LARGE: [Chip; 3] = [Chip::M3, Chip::M4F, Chip::M7];
 
 fn in_firmware_folder(path: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../firmware-example")).join(path)
@@ -66,7 +77,7 @@ fn the_example_recognises_its_digits() {
 
         let numbers = run.log.last().unwrap().split(' ').filter_map(|word| word.parse().ok());
         let [scratch, statics, stack] = numbers.collect::<Vec<usize>>().try_into().unwrap();
-        assert_eq!(scratch, Scratch::<Nano>::BYTES);
+        assert_eq!(scratch, int8::Scratch::<Nano>::BYTES);
         assert!(statics < 256, "{}: {statics} bytes of statics", chip.name);
         assert!((256..2048).contains(&stack), "{}: {stack} bytes of stack", chip.name);
     }
@@ -101,7 +112,7 @@ fn a_damaged_model_is_refused() {
 fn trained_nano_has_the_hosts_bits() {
     let model = fs::read(in_firmware_folder(TRAINED)).unwrap();
     let images = [&[0; 784], &[255; 784], synthetic::dataset(10, 7).images()].concat();
-    for chip in Chip::ALL {
+    for chip in LARGE {
         assert_equal_bits::<Nano>(chip, &model, &images);
     }
 }
@@ -126,7 +137,7 @@ fn integers_have_the_hosts_bits() {
     let mut on_host = |pixels: &[u8]| host.infer(image::<Nano>(pixels).unwrap(), &mut scratch);
     let on_host: Vec<u32> =
         images.chunks_exact(784).flat_map(|pixels| on_host(pixels).map(|x| x as u32)).collect();
-    for (chip, count) in [(Chip::M4F, 202), (Chip::M3, 20)] {
+    for (chip, count) in [(Chip::M0, 20), (Chip::M3, 20), (Chip::M4F, 202), (Chip::M7, 20)] {
         let on_chip = chip.logits(&model, &images[..count * 784]).unwrap();
         assert_eq!(on_chip, on_host[..count * 10], "{}", chip.name);
     }
@@ -135,7 +146,7 @@ fn integers_have_the_hosts_bits() {
 #[test]
 fn random_networks_have_the_hosts_bits() {
     let images = synthetic::dataset(2, 8);
-    for chip in Chip::ALL {
+    for chip in LARGE {
         assert_equal_bits::<Tiny>(chip, &random_model::<Tiny>(2), images.images());
     }
     assert_equal_bits::<Base>(Chip::M4F, &random_model::<Base>(3), images.images());
@@ -158,6 +169,38 @@ fn assert_equal_bits<S: Shape>(chip: Chip, model: &[u8], images: &[u8]) {
     assert_eq!(on_chip, on_host, "{}, {}", chip.name, S::DIMS);
 }
 
+/// Prints what an inference takes on each chip, as the README has it:
+/// `cargo test --package vit-tests --test chip costs -- --nocapture`.
+#[test]
+fn costs_are_within_their_bounds() {
+    let nano = fs::read(in_firmware_folder(TRAINED_INT8)).unwrap();
+    let base = random_int8_model::<Base>(4);
+    assert_cost(Chip::M0, "nano", &nano, 4608); // few registers: its stack is larger
+    for chip in LARGE {
+        assert_cost(chip, "nano", &nano, 4096);
+        assert_cost(chip, "base", &base, 10 * 1024);
+    }
+}
+
+/// `ram` bounds the bytes of scratch memory and stack.
+fn assert_cost(chip: Chip, preset: &str, model: &[u8], ram: usize) {
+    let Cost { instructions, scratch, stack } = chip.cost(model, synthetic::dataset(2, 10).images()).unwrap();
+    println!(
+        "{}, {preset}: {instructions} instructions, {scratch} bytes of scratch memory, {stack} of stack",
+        chip.name
+    );
+    assert!(instructions > 1_000_000, "the clock stands still");
+    assert!(scratch + stack < ram, "{}, {preset}: {scratch} + {stack}", chip.name);
+}
+
+/// A network as training begins with it, in integers.
+fn random_int8_model<S: Network>(seed: u64) -> Vec<u8> {
+    let checkpoint = Checkpoint { parameters: Parameters::init::<S>(seed), description: None };
+    let images = synthetic::dataset(4, seed);
+    let weights = quantize::<S>(&checkpoint, &images, &[0, 1, 2, 3], Path::new("random.vit")).unwrap();
+    model_file::<S>(Kind::Int8, &weights)
+}
+
 /// A model file of weights between -1/4 and 1/4: far livelier activations than a trained network's.
 fn random_model<S: Shape>(seed: u32) -> Vec<u8> {
     let mut state = seed;
@@ -169,11 +212,15 @@ fn random_model<S: Shape>(seed: u32) -> Vec<u8> {
             ((state as f32 / u32::MAX as f32 - 0.5) / 2.0).to_le_bytes()
         })
         .collect();
-    let provenance = Provenance { dataset: "none", seed: seed.into(), test_accuracy: None, tool: "test" };
+    model_file::<S>(Kind::F32, &weights)
+}
+
+fn model_file<S: Shape>(kind: Kind, weights: &[u8]) -> Vec<u8> {
+    let provenance = Provenance { dataset: "none", seed: 0, test_accuracy: None, tool: "test" };
     let normalization = Normalization { mean: 0.1307, std: 0.3081 };
     let metadata = Metadata::new(normalization, "0\n1\n2\n3\n4\n5\n6\n7\n8\n9", provenance);
     let mut file = vec![0; weights.len() + model_file::overhead(&metadata)];
-    let len = model_file::write::<S>(Kind::F32, &metadata, &weights, &mut file).unwrap();
+    let len = model_file::write::<S>(kind, &metadata, weights, &mut file).unwrap();
     file.truncate(len);
     file
 }

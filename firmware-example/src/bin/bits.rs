@@ -1,70 +1,83 @@
 //! Classifies whatever the host sends, and sends back every bit of the logits: for the host to compare with its own.
 //!
-//! The files, over semihosting: `model.vit`, `images.bin` (the pixels of one image after the other), and as the
-//! answer `logits.bin` (32 bits a class, little-endian). One ELF file serves every preset and both engines.
+//! The model is where the memory map says, as if it were in flash. The files, over semihosting: `model.vit` (the same,
+//! for its length), `images.bin` (the pixels of one image after the other), and as the answer `logits.bin` (32 bits a
+//! class, little-endian). One ELF file serves every preset and both engines, where the RAM suffices.
 
 #![no_std]
 #![no_main]
 
+use cortex_m::peripheral::{syst::SystClkSource, Peripherals, SYST};
 use cortex_m_rt::entry;
-use firmware_example::exit;
+use firmware_example::{exit, ram};
 use semihosting::{
     fs::File,
     io::{self, Read, Write},
 };
+#[cfg(not(small))]
+use vit_nostd::{float, Base, Tiny};
 use vit_nostd::{
-    float, int8,
-    model_file::{Aligned, Kind, Preamble},
-    Base, Element, Image, ModelError, Nano, Shape, Tiny,
+    int8,
+    model_file::{Kind, Preamble},
+    Element, Image, ModelError, Nano, Shape,
 };
 
-/// Room for the largest preset.
-const CAPACITY: usize = float::Model::<Base>::WEIGHT_BYTES + 1024;
-
-/// Memory for one shape.
-struct Scratch<S: Shape> {
-    float: float::Scratch<S>,
-    int8: int8::Scratch<S>,
-}
-
-impl<S: Shape> Scratch<S> {
-    const fn new() -> Self {
-        Self { float: float::Scratch::new(), int8: int8::Scratch::new() }
-    }
-}
+/// SysTick counts in 24 bits.
+const SYSTICK: u32 = (1 << 24) - 1;
 
 #[entry]
 fn main() -> ! {
-    static mut MODEL: Aligned<[u8; CAPACITY]> = Aligned([0; CAPACITY]);
-    static mut BASE: Scratch<Base> = Scratch::new();
-    static mut TINY: Scratch<Tiny> = Scratch::new();
-    static mut NANO: Scratch<Nano> = Scratch::new();
+    static mut NANO: int8::Scratch<Nano> = int8::Scratch::new();
+    #[cfg(not(small))]
+    static mut TINY: int8::Scratch<Tiny> = int8::Scratch::new();
+    #[cfg(not(small))]
+    static mut BASE: int8::Scratch<Base> = int8::Scratch::new();
+    #[cfg(not(small))]
+    static mut FLOAT_NANO: float::Scratch<Nano> = float::Scratch::new();
+    #[cfg(not(small))]
+    static mut FLOAT_TINY: float::Scratch<Tiny> = float::Scratch::new();
+    #[cfg(not(small))]
+    static mut FLOAT_BASE: float::Scratch<Base> = float::Scratch::new();
 
-    let model = read_model(&mut MODEL.0);
+    if let Some(mut peripherals) = Peripherals::take() {
+        peripherals.SYST.set_clock_source(SystClkSource::Core);
+        peripherals.SYST.set_reload(SYSTICK);
+        peripherals.SYST.enable_counter();
+    }
+    let model = model();
     let Preamble { kind, dims, .. } = accept(Preamble::read(model));
-    match dims {
-        Base::DIMS => run(kind, model, BASE),
-        Tiny::DIMS => run(kind, model, TINY),
-        Nano::DIMS => run(kind, model, NANO),
-        dims => defmt::panic!("no preset has the shape {}", dims),
+    match (kind, dims) {
+        (Kind::Int8, Nano::DIMS) => integers(model, NANO),
+        #[cfg(not(small))]
+        (Kind::Int8, Tiny::DIMS) => integers(model, TINY),
+        #[cfg(not(small))]
+        (Kind::Int8, Base::DIMS) => integers(model, BASE),
+        #[cfg(not(small))]
+        (Kind::F32, Nano::DIMS) => floats(model, FLOAT_NANO),
+        #[cfg(not(small))]
+        (Kind::F32, Tiny::DIMS) => floats(model, FLOAT_TINY),
+        #[cfg(not(small))]
+        (Kind::F32, Base::DIMS) => floats(model, FLOAT_BASE),
+        (_, dims) => defmt::panic!("not served here: this kind of model, or its shape {}", dims),
     }
     exit(0)
 }
 
-fn run<S: Shape>(kind: Kind, model: &[u8], scratch: &mut Scratch<S>) {
-    match kind {
-        Kind::F32 => {
-            let model = accept(float::Model::<S>::from_bytes(model));
-            classify::<S, f32, _>(|image| model.infer(image, &mut scratch.float), f32::to_le_bytes);
-        }
-        Kind::Int8 => {
-            let model = accept(int8::Model::<S>::from_bytes(model));
-            classify::<S, i32, _>(|image| model.infer(image, &mut scratch.int8), i32::to_le_bytes);
-        }
-    }
+fn integers<S: Shape>(model: &[u8], scratch: &mut int8::Scratch<S>) {
+    let model = accept(int8::Model::<S>::from_bytes(model));
+    let bytes = int8::Scratch::<S>::BYTES;
+    classify::<S, i32, _>(bytes, |image| model.infer(image, scratch), i32::to_le_bytes);
+}
+
+#[cfg(not(small))]
+fn floats<S: Shape>(model: &[u8], scratch: &mut float::Scratch<S>) {
+    let model = accept(float::Model::<S>::from_bytes(model));
+    let bytes = float::Scratch::<S>::BYTES;
+    classify::<S, f32, _>(bytes, |image| model.infer(image, scratch), f32::to_le_bytes);
 }
 
 fn classify<S: Shape, T: Copy, L: AsRef<[T]>>(
+    scratch: usize,
     mut infer: impl FnMut(&Image<S>) -> L,
     bytes: fn(T) -> [u8; 4],
 ) {
@@ -73,28 +86,40 @@ fn classify<S: Shape, T: Copy, L: AsRef<[T]>>(
 
     let mut pixels = Image::<S>::ZERO;
     let count = expect(images.metadata(), "sizing images.bin").len() as usize / size_of_val(&pixels);
+    let (mut stack, mut ticks) = (0, 0);
     for _ in 0..count {
         for row in pixels.as_mut() {
             expect(images.read_exact(row.as_mut()), "reading images.bin");
         }
-        for &logit in infer(&pixels).as_ref() {
+        let ((logits, time), depth) = ram::stack_of(|| {
+            let start = SYST::get_current();
+            let logits = infer(&pixels);
+            (logits, start.wrapping_sub(SYST::get_current()) & SYSTICK) // it counts down
+        });
+        (stack, ticks) = (depth.max(stack), time.max(ticks));
+        for &logit in logits.as_ref() {
             expect(answer.write_all(&bytes(logit)), "writing logits.bin");
         }
     }
-    defmt::info!("{=usize} images classified", count);
+    defmt::info!(
+        "{=usize} images, at most {=u32} ticks each, {=usize} bytes of scratch memory, {=usize} of stack",
+        count,
+        ticks,
+        scratch,
+        stack,
+    );
 }
 
-/// Reads the model into the front of `buffer`.
-fn read_model(buffer: &mut [u8]) -> &[u8] {
-    let mut file = expect(File::open(c"model.vit"), "opening model.vit");
-    let len = expect(file.metadata(), "sizing model.vit").len() as usize;
-    match buffer.get_mut(..len) {
-        Some(content) => {
-            expect(file.read_exact(content), "reading model.vit");
-            content
-        }
-        None => defmt::panic!("model.vit is too large: {=usize} bytes", len),
+/// The model file in the chip's memory.
+fn model() -> &'static [u8] {
+    extern "C" {
+        /// Defined in the memory map.
+        static _model: u8;
     }
+    let file = expect(File::open(c"model.vit"), "opening model.vit");
+    let len = expect(file.metadata(), "sizing model.vit").len() as usize;
+    // SAFETY: the emulator has put this file of `len` bytes at `_model`, in memory that is nobody else's.
+    unsafe { core::slice::from_raw_parts(&raw const _model, len) }
 }
 
 fn accept<T>(result: Result<T, ModelError>) -> T {

@@ -5,11 +5,12 @@
 use cortex_m_rt::entry;
 use firmware_example::exit; // and with it a panic handler and a log
 use vit_nostd::{
-    float::{Model, Scratch},
-    include_model, top_k, Image, Nano,
+    include_model,
+    int8::{Model, Scratch},
+    top_k, Image, Nano,
 };
 
-static MODEL: &[u8] = include_model!("../../models/nano.f32.vit", Nano, F32);
+static MODEL: &[u8] = include_model!("../../models/nano.int8.vit", Nano, Int8);
 
 #[entry]
 fn main() -> ! {
@@ -20,7 +21,8 @@ fn main() -> ! {
     for row in &mut IMAGE[4..24] {
         row[13..15].fill(255); // here: from a camera, a touch screen, a sensor ...
     }
-    let [best] = top_k(&model.infer(IMAGE, SCRATCH)); // cannot fail
+    let logits = model.infer(IMAGE, SCRATCH); // cannot fail
+    let [best] = top_k(&model.to_real(&logits));
     let label = model.metadata().labels().nth(best.class).unwrap_or_default();
     defmt::info!("this is a {=str}", label);
     exit(0)

@@ -10,7 +10,8 @@
 //! ```
 //!
 //! The log comes over semihosting, and so do files: a firmware that opens `model.vit` opens the file of that
-//! name in the folder the emulator was started in. That is how tests hand a chip their models and images.
+//! name in the folder the emulator was started in. That is how tests hand a chip their images; a model is put into
+//! its memory, as if it had been flashed.
 
 use std::{
     ffi::OsStr,
@@ -27,7 +28,7 @@ use anyhow::{bail, ensure, Context, Result};
 use defmt_decoder::{DecodeError, Table};
 
 /// An emulated chip: the QEMU machine it sits on and the Rust target that it runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Chip {
     /// A name to say aloud.
     pub name: &'static str,
@@ -35,15 +36,42 @@ pub struct Chip {
     pub machine: &'static str,
     /// As `rustc --print target-list` lists it.
     pub target: &'static str,
+    /// Where the machine has memory for a model: `_model` in the firmware's memory map.
+    model_address: u32,
+    /// One tick of SysTick at the machine's clock, in nanoseconds.
+    tick: f64,
 }
 
 impl Chip {
+    /// A Cortex-M0 in a micro:bit: no division, no unaligned access, 16 KB of RAM.
+    pub const M0: Self = Self {
+        name: "Cortex-M0",
+        machine: "microbit",
+        target: "thumbv6m-none-eabi",
+        model_address: 0x2_0000,
+        tick: 1e9 / 16e6,
+    };
     /// A Cortex-M3: no floating-point unit, so the compiler's routines do its arithmetic.
-    pub const M3: Self = Self { name: "Cortex-M3", machine: "mps2-an385", target: "thumbv7m-none-eabi" };
+    pub const M3: Self = Self {
+        name: "Cortex-M3",
+        machine: "mps2-an385",
+        target: "thumbv7m-none-eabi",
+        model_address: 0x2100_0000,
+        tick: 1e9 / 25e6,
+    };
     /// A Cortex-M4F: single precision in hardware.
-    pub const M4F: Self = Self { name: "Cortex-M4F", machine: "mps2-an386", target: "thumbv7em-none-eabihf" };
+    pub const M4F: Self =
+        Self { name: "Cortex-M4F", machine: "mps2-an386", target: "thumbv7em-none-eabihf", ..Self::M3 };
+    /// A Cortex-M7, with arithmetic as of one without a floating-point unit.
+    pub const M7: Self = Self {
+        name: "Cortex-M7",
+        machine: "mps2-an500",
+        target: "thumbv7em-none-eabi",
+        model_address: 0x6000_0000,
+        ..Self::M3
+    };
     /// Every chip that firmware is tested on.
-    pub const ALL: [Self; 2] = [Self::M3, Self::M4F];
+    pub const ALL: [Self; 4] = [Self::M0, Self::M3, Self::M4F, Self::M7];
 
     /// Builds the binary `bin` of `firmware-example` for this chip, in release, and returns the ELF file's path.
     pub fn build(&self, bin: &str) -> Result<PathBuf> {
@@ -72,15 +100,43 @@ impl Chip {
     /// Classifies `images` (the pixels of one after the other) with the model file `model` on this chip, and returns
     /// the bits of all logits: the work of the firmware `bits`.
     pub fn logits(&self, model: &[u8], images: &[u8]) -> Result<Vec<u32>> {
+        Ok(self.bits(Emulator::new(self.machine), model, images)?.1)
+    }
+
+    /// What an inference takes on this chip: the most of all `images`.
+    pub fn cost(&self, model: &[u8], images: &[u8]) -> Result<Cost> {
+        let emulator = Emulator::new(self.machine).count_instructions();
+        let (run, _) = self.bits(emulator, model, images)?;
+        let line = run.log.last().context("the log is empty")?;
+        let numbers: Vec<usize> = line.split(' ').filter_map(|word| word.parse().ok()).collect();
+        let &[_, ticks, scratch, stack] = numbers.as_slice() else { bail!("this is no cost: {line}") };
+        Ok(Cost { instructions: (ticks as f64 * self.tick) as u64, scratch, stack })
+    }
+
+    /// Runs the firmware `bits`.
+    fn bits(&self, emulator: Emulator, model: &[u8], images: &[u8]) -> Result<(Run, Vec<u32>)> {
         let elf = self.build("bits")?;
         let dir = tempfile::tempdir()?;
-        fs::write(dir.path().join("model.vit"), model)?;
+        let file = dir.path().join("model.vit");
+        fs::write(&file, model)?;
         fs::write(dir.path().join("images.bin"), images)?;
-        let run = self.run(&elf, &dir)?;
+        let run = emulator.dir(&dir).load(&file, self.model_address).run(&elf, |_| ())?;
         ensure!(run.exit_code == 0, "the {} refused: {:#?}", self.name, run.log);
         let answer = fs::read(dir.path().join("logits.bin"))?;
-        Ok(answer.chunks_exact(4).map(|word| u32::from_le_bytes(word.try_into().expect("4 bytes"))).collect())
+        let words = answer.chunks_exact(4).map(|word| u32::from_le_bytes(word.try_into().expect("4 bytes")));
+        Ok((run, words.collect()))
     }
+}
+
+/// What an inference takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cost {
+    /// Executed instructions, as exact as a tick of the emulated clock: some tens. They are not cycles.
+    pub instructions: u64,
+    /// Bytes of scratch memory.
+    pub scratch: usize,
+    /// Bytes of stack, measured.
+    pub stack: usize,
 }
 
 /// What a firmware did.
@@ -100,6 +156,7 @@ pub struct Emulator {
     machine: String,
     dir: PathBuf,
     timeout: Duration,
+    options: Vec<String>,
 }
 
 impl Emulator {
@@ -108,7 +165,8 @@ impl Emulator {
 
     /// A machine that `qemu-system-arm -machine help` lists.
     pub fn new(machine: impl Into<String>) -> Self {
-        Self { machine: machine.into(), dir: PathBuf::from("."), timeout: Self::TIMEOUT }
+        let options = Vec::new();
+        Self { machine: machine.into(), dir: PathBuf::from("."), timeout: Self::TIMEOUT, options }
     }
 
     /// The folder that the firmware's semihosting calls open files in.
@@ -123,6 +181,21 @@ impl Emulator {
         self
     }
 
+    /// Puts the content of a file at an address of the chip, as if it had been flashed there.
+    pub fn load(mut self, file: &Path, address: u32) -> Self {
+        // A comma ends a value in QEMU's options, and two stand for one.
+        let file = file.display().to_string().replace(',', ",,");
+        let device = format!("loader,file={file},addr={address:#x},force-raw=on");
+        self.options.extend(["-device".to_owned(), device]);
+        self
+    }
+
+    /// Lets every instruction take one nanosecond of the chip's time, so that its timers count instructions.
+    pub fn count_instructions(mut self) -> Self {
+        self.options.extend(["-icount", "shift=0"].map(str::to_owned));
+        self
+    }
+
     /// Runs a firmware until it exits, and hands out each line of its log as it comes.
     pub fn run(&self, elf: &Path, mut line: impl FnMut(&str)) -> Result<Run> {
         let file = fs::read(elf).with_context(|| format!("cannot read {}", elf.display()))?;
@@ -133,6 +206,7 @@ impl Emulator {
         let mut qemu = Command::new("qemu-system-arm")
             .args(["-machine", &self.machine, "-display", "none", "-monitor", "none", "-serial", "none"])
             .args(["-chardev", "stdio,id=log", "-semihosting-config", "enable=on,target=native,chardev=log"])
+            .args(&self.options)
             .args([OsStr::new("-kernel"), elf.as_os_str()])
             .current_dir(&self.dir)
             .stdin(Stdio::null())
