@@ -6,7 +6,11 @@ use crate::{
     model::Network, parameters::Parameters, quantize::Scales,
 };
 use serde::Serialize;
-use std::{collections::BTreeMap, fmt, path::Path};
+use std::{
+    collections::{BTreeMap, HashSet},
+    fmt,
+    path::Path,
+};
 use vit_nostd::{float, int8, Stage, Station, Values};
 
 /// A kind of intermediate values.
@@ -120,26 +124,30 @@ pub fn layer_errors<S: Network>(
         let (mut exact, mut places) = (Vec::new(), Places::default());
         let mut observe = |station: Station, values: Values<'_>| {
             if let (Some(place), Values::F32(values)) = (places.of(station), values) {
-                exact.push((place, values.to_vec()));
+                exact.push((place, station.token, values.to_vec()));
             }
         };
         let logits = float.infer_observed(image, &mut float_scratch, &mut observe);
-        exact.push(((S::DEPTH, Layer::Head), logits.as_ref().to_vec()));
+        exact.push(((S::DEPTH, Layer::Head), 0, logits.as_ref().to_vec()));
 
         let (mut rounded, mut places) = (Vec::new(), Places::default());
         let mut observe = |station: Station, values: Values<'_>| {
             let Some(place) = places.of(station) else { return };
-            match values {
-                Values::I8(values) => rounded.push(to_real(values, place, &scales, &checkpoint.parameters)),
-                Values::I16(values) => rounded.push(to_real(values, place, &scales, &checkpoint.parameters)),
-                _ => {}
-            }
+            let real = match values {
+                Values::I8(values) => to_real(values, place, &scales, &checkpoint.parameters),
+                Values::I16(values) => to_real(values, place, &scales, &checkpoint.parameters),
+                _ => return,
+            };
+            rounded.push((place, station.token, real));
         };
         let logits = integer.infer_observed(image, &mut integer_scratch, &mut observe);
-        rounded.push(integer.to_real(&logits).as_ref().iter().map(|&x| x.into()).collect());
+        let real = integer.to_real(&logits).as_ref().iter().map(|&x| x.into()).collect();
+        rounded.push(((S::DEPTH, Layer::Head), 0, real));
 
-        // Both engines pass the same stations in the same order.
-        for ((place, exact), rounded) in exact.iter().zip(&rounded) {
+        // Both engines pass the same stations, but may take tokens in another order.
+        exact.sort_by_key(|&(place, token, _)| (place, token));
+        rounded.sort_by_key(|&(place, token, _)| (place, token));
+        for ((place, _, exact), (_, _, rounded)) in exact.iter().zip(&rounded) {
             energies.entry(*place).or_default().add(exact, rounded);
         }
     }
@@ -159,18 +167,17 @@ type Place = (usize, Layer);
 /// Finds the place of each station.
 #[derive(Default)]
 struct Places {
-    /// The next one of [`Stage::KeyValue`] is a value.
-    value_is_next: bool,
+    /// Blocks and tokens whose key has come: their next [`Stage::KeyValue`] is a value.
+    keys: HashSet<(usize, usize)>,
 }
 
 impl Places {
-    fn of(&mut self, Station { stage, block, .. }: Station) -> Option<Place> {
+    fn of(&mut self, Station { stage, block, token }: Station) -> Option<Place> {
         let layer = match stage {
             Stage::Embedding => Layer::Embedding,
             Stage::NormKeyValue => Layer::Norm1,
             Stage::KeyValue => {
-                self.value_is_next = !self.value_is_next;
-                if self.value_is_next {
+                if self.keys.insert((block, token)) {
                     Layer::Key
                 } else {
                     Layer::Value
