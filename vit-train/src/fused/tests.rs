@@ -200,7 +200,7 @@ fn loss_falls_as_with_the_built_in_operations() {
 }
 
 #[test]
-#[ignore = "takes ten minutes; to be read with --nocapture"]
+#[ignore = "takes 15 minutes; to be read with --nocapture"]
 fn loss_of_base_falls_as_with_the_built_in_operations() {
     let (first, last) = loss_curves::<Base>(128);
     assert!(first <= 1e-3 && last <= 1e-2, "{first} {last}");
