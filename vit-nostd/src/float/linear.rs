@@ -2,15 +2,19 @@
 //!
 //! 1. Naive: a token's sums are in memory, and every input adds its row of weights to them. Each product costs two loads
 //!    and a store, and the weights are read again for every token.
-//! 2. [`TILE`] tokens at a time take two rows at a time: a weight that was read serves all tokens of the tile, and a sum
-//!    is read and written once for two products. Every sum still runs over the inputs upwards: the bits are the same.
+//! 2. [`TILE`] tokens at a time, and as many of their sums as there are registers for: a step of the inputs reads a few
+//!    weights, which serve all tokens of the tile, and one number of each token, which serves all of its sums. Every sum
+//!    still runs over the inputs upwards: the bits are the same.
 
 use crate::shape::Array;
 
 /// Tokens that go through a layer together.
 pub const TILE: usize = 6;
-/// Sums that are computed side by side: a vector of AVX, two of SSE.
-const LANES: usize = 8;
+/// Sums of a token that are computed side by side: two vectors of AVX, which leaves 4 of its 16 registers; on a small
+/// chip with an FPU, 24 of its 32 registers.
+const WIDE: usize = if cfg!(target_pointer_width = "64") { 16 } else { 4 };
+/// Where fewer are left.
+const NARROW: usize = if cfg!(target_pointer_width = "64") { 8 } else { 2 };
 
 /// `out[t][j] = bias[j] + sum over k of x[t][k] * weight[k][j]`, k upwards.
 #[inline(always)]
@@ -32,48 +36,49 @@ pub fn linear<I: Array<f32>, O: Array<f32>, W: Array<O>>(
 #[inline(always)]
 pub fn add_products<'a>(
     x: [&[f32]; TILE],
-    mut rows: impl Iterator<Item = &'a [f32]>,
+    rows: impl Iterator<Item = &'a [f32]> + Clone,
     mut out: [&mut [f32]; TILE],
 ) {
-    let mut columns = (0..).map(|k| x.map(|x| x.get(k).copied().unwrap_or_default()));
-    while let (Some(row), Some(column)) = (rows.next(), columns.next()) {
-        match (rows.next(), columns.next()) {
-            (Some(next_row), Some(next)) => add_rows([column, next], [row, next_row], &mut out),
-            _ => add_rows([column], [row], &mut out),
-        }
+    let len = out[0].len();
+    let (wide, narrow) = (len / WIDE, len % WIDE / NARROW);
+    for index in 0..wide {
+        add_part::<WIDE>(x, rows.clone(), &mut out, index);
     }
-}
-
-/// `out[t][j] += x[0][t] * rows[0][j]`, then `+= x[1][t] * rows[1][j]`.
-#[inline(always)]
-fn add_rows<const K: usize>(x: [[f32; TILE]; K], rows: [&[f32]; K], out: &mut [&mut [f32]; TILE]) {
-    let len = rows[0].len();
-    for index in 0..len / LANES {
-        add_part::<K, LANES>(&x, rows, out, index);
+    for index in wide * WIDE / NARROW..wide * WIDE / NARROW + narrow {
+        add_part::<NARROW>(x, rows.clone(), &mut out, index);
     }
-    // What is left, such as the classes behind a multiple of `LANES`.
-    for index in len / LANES * LANES..len {
-        add_part::<K, 1>(&x, rows, out, index);
+    // What is left, such as the classes.
+    for index in wide * WIDE + narrow * NARROW..len {
+        add_part::<1>(x, rows.clone(), &mut out, index);
     }
 }
 
 /// The sums from `J * index` on, `J` of them.
 #[inline(always)]
-fn add_part<const K: usize, const J: usize>(
-    x: &[[f32; TILE]; K],
-    rows: [&[f32]; K],
+fn add_part<'a, const J: usize>(
+    x: [&[f32]; TILE],
+    rows: impl Iterator<Item = &'a [f32]>,
     out: &mut [&mut [f32]; TILE],
     index: usize,
 ) {
+    let mut sums = [[0.0; J]; TILE];
     for t in 0..TILE {
-        let Some(out) = out[t].as_chunks_mut::<J>().0.get_mut(index) else { return };
-        let mut sums = *out;
-        for k in 0..K {
-            let Some(row) = rows[k].as_chunks::<J>().0.get(index) else { return };
+        let Some(before) = out[t].as_chunks::<J>().0.get(index) else { return };
+        sums[t] = *before;
+    }
+    let [a, b, c, d, e, f] = x;
+    let columns = a.iter().zip(b).zip(c.iter().zip(d)).zip(e.iter().zip(f));
+    for (row, (((a, b), (c, d)), (e, f))) in rows.zip(columns) {
+        let Some(row) = row.as_chunks::<J>().0.get(index) else { return };
+        let x = [a, b, c, d, e, f];
+        for t in 0..TILE {
             for j in 0..J {
-                sums[j] += x[k][t] * row[j];
+                sums[t][j] += x[t] * row[j];
             }
         }
-        *out = sums;
+    }
+    for t in 0..TILE {
+        let Some(out) = out[t].as_chunks_mut::<J>().0.get_mut(index) else { return };
+        *out = sums[t];
     }
 }
