@@ -69,7 +69,7 @@ step "clippy, firmware for a board" \
 step "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --quiet "${host[@]}" --no-deps
 step "vit-nostd on bare metal" bare_library
 step "tests" cargo test --no-fail-fast "${host[@]}"
-step "vit-nostd with overflow checks" checked cargo test --package vit-nostd
+step "vit-nostd with overflow checks" checked cargo test --package vit-nostd --features micromath
 for chip in "${chips[@]}"; do
     step "firmware on $chip" in_firmware ../tests/chip-cargo run --quiet --release --target "$chip"
 done

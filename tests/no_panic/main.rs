@@ -4,13 +4,20 @@
 #![no_main]
 
 use core::panic::PanicInfo;
-use vit_nostd::{float, int8, Base, Image, Nano, Shape, Tiny};
+use vit_nostd::{
+    float::{
+        self,
+        math::{Math, Polynomial},
+        Micromath,
+    },
+    int8, Base, Image, Nano, Shape, Tiny,
+};
 
-type Float<'a, S> =
-    (&'a float::Model<'a, S>, &'a Image<S>, &'a mut float::Scratch<S>, &'a mut <S as Shape>::Classes<f32>);
+type Float<'a, S, M> =
+    (&'a float::Model<'a, S, M>, &'a Image<S>, &'a mut float::Scratch<S>, &'a mut <S as Shape>::Classes<f32>);
 type Int8<'a, S> =
     (&'a int8::Model<'a, S>, &'a Image<S>, &'a mut int8::Scratch<S>, &'a mut <S as Shape>::Classes<i32>);
-type Task<'a, S> = (Float<'a, S>, Int8<'a, S>);
+type Task<'a, S> = (Float<'a, S, Polynomial>, Float<'a, S, Micromath>, Int8<'a, S>);
 
 /// The models come from outside, so that nothing about them is known when this is compiled.
 #[no_mangle]
@@ -20,14 +27,15 @@ pub fn _start(base: Task<Base>, tiny: Task<Tiny>, nano: Task<Nano>) {
     run(nano);
 }
 
-fn run<S: Shape>((for_float, for_int8): Task<S>) {
-    infer_float(for_float);
+fn run<S: Shape>((for_polynomial, for_micromath, for_int8): Task<S>) {
+    infer_float(for_polynomial);
+    infer_float(for_micromath);
     infer_int8(for_int8);
 }
 
 // Functions with names that the test looks for, because the compiler may inline all of the library's.
 #[inline(never)]
-fn infer_float<S: Shape>((model, image, scratch, logits): Float<S>) {
+fn infer_float<S: Shape, M: Math>((model, image, scratch, logits): Float<S, M>) {
     *logits = model.infer(image, scratch);
     // What the test must notice.
     #[cfg(feature = "can_fail")]

@@ -8,7 +8,10 @@ use std::{
 
 use vit_emulator::{Chip, Cost, Emulator, Run};
 use vit_nostd::{
-    float::{Model, Scratch},
+    float::{
+        math::{Math, Polynomial},
+        Micromath, Model, Scratch,
+    },
     image, int8,
     model_file::{self, Kind, Metadata, Normalization, Provenance},
     Base, Nano, Shape, Tiny,
@@ -152,21 +155,39 @@ fn random_networks_have_the_hosts_bits() {
     assert_equal_bits::<Base>(Chip::M4F, &random_model::<Base>(3), images.images());
 }
 
+#[test]
+fn micromath_has_the_hosts_bits() {
+    let model = fs::read(in_firmware_folder(TRAINED)).unwrap();
+    let images = [&[0; 784], &[255; 784], synthetic::dataset(10, 7).images()].concat();
+    let polynomial = on_host::<Nano, Polynomial>(&model, &images);
+    let micromath = on_host::<Nano, Micromath>(&model, &images);
+    let differ = polynomial.iter().zip(&micromath).filter(|(a, b)| a != b).count();
+    assert!(differ > polynomial.len() / 2, "only {differ} bits differ: which functions are these?");
+    for chip in LARGE {
+        let on_chip = chip.with_micromath().logits(&model, &images).unwrap();
+        assert_eq!(on_chip, micromath, "{}", chip.name);
+    }
+}
+
 fn assert_equal_bits<S: Shape>(chip: Chip, model: &[u8], images: &[u8]) {
     let on_chip = chip.logits(model, images).unwrap();
+    assert_eq!(on_chip, on_host::<S, Polynomial>(model, images), "{}, {}", chip.name, S::DIMS);
+}
 
+/// The bits of the float engine's logits, which are numbers.
+fn on_host<S: Shape, M: Math>(model: &[u8], images: &[u8]) -> Vec<u32> {
     let model = ModelBytes::from(model);
-    let model = Model::<S>::from_bytes(&model).unwrap();
+    let model = Model::<S, M>::from_bytes(&model).unwrap();
     let mut scratch = Box::new(Scratch::<S>::new());
-    let on_host: Vec<u32> = images
+    let logits: Vec<u32> = images
         .chunks_exact(S::IMAGE * S::IMAGE)
         .flat_map(|pixels| {
             let logits = model.infer(image::<S>(pixels).unwrap(), &mut scratch);
             logits.as_ref().iter().map(|logit| logit.to_bits()).collect::<Vec<_>>()
         })
         .collect();
-    assert!(on_host.iter().all(|&bits| f32::from_bits(bits).is_finite()));
-    assert_eq!(on_chip, on_host, "{}, {}", chip.name, S::DIMS);
+    assert!(logits.iter().all(|&bits| f32::from_bits(bits).is_finite()));
+    logits
 }
 
 /// Prints what an inference takes on each chip, as the README has it:
@@ -176,9 +197,12 @@ fn costs_are_within_their_bounds() {
     let nano = fs::read(in_firmware_folder(TRAINED_INT8)).unwrap();
     let base = random_int8_model::<Base>(4);
     assert_cost(Chip::M0, "nano", &nano, 4608); // few registers: its stack is larger
+    let float = fs::read(in_firmware_folder(TRAINED)).unwrap();
     for chip in LARGE {
         assert_cost(chip, "nano", &nano, 4096);
         assert_cost(chip, "base", &base, 10 * 1024);
+        assert_cost(chip, "nano in floats", &float, 18 * 1024);
+        assert_cost(chip.with_micromath(), "nano in floats with micromath", &float, 18 * 1024);
     }
 }
 

@@ -84,7 +84,8 @@ pub enum Field {
     Accuracy,
     /// The padding is too long, or not zero, or the weights after it are not aligned.
     Padding,
-    /// The weights are not as many as the shape needs.
+    /// The weights are not as many as the shape needs, or one of them is not a finite number (kind `f32`) or beyond
+    /// the bounds of NUMERICS.md (kind `int8`).
     Weights,
 }
 
@@ -129,7 +130,7 @@ impl fmt::Display for Field {
             Self::Labels => "there is not one label per class",
             Self::Accuracy => "the accuracy is not a percentage",
             Self::Padding => "the padding before the weights is wrong",
-            Self::Weights => "the weights have the wrong size",
+            Self::Weights => "the weights have the wrong size, or one of them is out of range",
         })
     }
 }

@@ -29,7 +29,10 @@
 //!
 //! # Features
 //!
-//! - `defmt` (off by default): `defmt::Format` on the public types.
+//! Off by default:
+//!
+//! - `defmt`: `defmt::Format` on the public types.
+//! - `micromath`: `float::Micromath`, other functions for the float engine, for chips without a floating-point unit.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 

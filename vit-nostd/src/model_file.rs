@@ -23,14 +23,15 @@
 //!
 //! The tensors lie one after the other without gaps, little-endian, in the order in which
 //! [`float::weights`](crate::float::weights) declares them for kind `f32`, and
-//! [`int8::weights`](crate::int8::weights) for kind `int8`.
+//! [`int8::weights`](crate::int8::weights) for kind `int8`. Those of kind `f32` are finite numbers; NUMERICS.md bounds
+//! those of kind `int8`.
 //!
 //! **Versioning rule.** Every change of the layout or of the meaning of a byte raises the format version. A reader
 //! reads one version and refuses every other by [`ModelError::UnsupportedVersion`]; the first 8 bytes keep their
 //! meaning for ever, so that it always can. A golden test holds version 1 to its exact bytes.
 //!
 //! **Checks.** [`ModelFile::parse`] validates everything once, in this order: alignment, magic, version, kind, shape,
-//! length, CRC, fields. Inference afterwards cannot fail.
+//! length, CRC, fields; the engine that is to run the model then checks its weights. Inference afterwards cannot fail.
 
 use crate::{
     error::{Field, ModelError},

@@ -390,6 +390,23 @@ fn weights_must_be_as_many_as_the_shape_needs() {
 }
 
 #[test]
+fn weights_must_be_finite() {
+    let with = |index: usize, weight: f32| {
+        let mut weights = golden().weights;
+        weights[4 * index..][..4].copy_from_slice(&weight.to_le_bytes());
+        File { weights, ..golden() }
+    };
+    for index in [0, 1, WEIGHTS / 2, WEIGHTS - 1] {
+        for weight in [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::from_bits(0x7F80_0001)] {
+            refused(with(index, weight), Field::Weights);
+        }
+        for weight in [f32::MAX, f32::MIN, -0.0, f32::from_bits(1)] {
+            assert_eq!(load(&with(index, weight).compose()), Ok(()));
+        }
+    }
+}
+
+#[test]
 fn hostile_lengths_are_refused() {
     // Longer than the file, than 32 bits, than any memory; and no number at all.
     let lengths = [2000, 1 << 31, 1 << 32, 1 << 63, u64::MAX].map(varint);

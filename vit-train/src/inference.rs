@@ -8,7 +8,9 @@ use dfdx::prelude::Cpu;
 use pulp::{Arch, NullaryFnOnce};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use vit_nostd::{argmax, float, image, int8, model_file::Normalization, Element, Image, Shape};
+use vit_nostd::{
+    argmax, float, float::math::Math, image, int8, model_file::Normalization, Element, Image, Shape,
+};
 
 /// Images in a batch of evaluation.
 const BATCH: usize = 100;
@@ -65,19 +67,23 @@ pub fn dfdx_logits(
 }
 
 /// The logits of the first `images` images of `data` by the float engine, `images x classes`, on all threads.
-pub fn nostd_logits<S: Network>(model: &float::Model<'_, S>, data: &Dataset, images: usize) -> Vec<f32> {
+pub fn nostd_logits<S: Network, M: Math>(
+    model: &float::Model<'_, S, M>,
+    data: &Dataset,
+    images: usize,
+) -> Vec<f32> {
     each_image::<S, _, _>(data, images, float::Scratch::new, |image, scratch| infer(model, image, scratch))
 }
 
 /// [`float::Model::infer`], compiled for the vectors that this processor has. The same bits: there is one order of
 /// operations, and Rust does not fuse a multiplication and an addition.
-pub fn infer<S: Shape>(
-    model: &float::Model<'_, S>,
+pub fn infer<S: Shape, M: Math>(
+    model: &float::Model<'_, S, M>,
     image: &Image<S>,
     scratch: &mut float::Scratch<S>,
 ) -> S::Classes<f32> {
-    struct Infer<'a, S: Shape>(&'a float::Model<'a, S>, &'a Image<S>, &'a mut float::Scratch<S>);
-    impl<S: Shape> NullaryFnOnce for Infer<'_, S> {
+    struct Infer<'a, S: Shape, M: Math>(&'a float::Model<'a, S, M>, &'a Image<S>, &'a mut float::Scratch<S>);
+    impl<S: Shape, M: Math> NullaryFnOnce for Infer<'_, S, M> {
         type Output = S::Classes<f32>;
         // Into the function that has these vectors: a closure as large as this would not be.
         #[inline(always)]

@@ -2,7 +2,7 @@
 //!
 //! The model is where the memory map says, as if it were in flash. The files, over semihosting: `model.vit` (the same,
 //! for its length), `images.bin` (the pixels of one image after the other), and as the answer `logits.bin` (32 bits a
-//! class, little-endian). One ELF file serves every preset and both engines, where the RAM suffices.
+//! class, little-endian). Where there is a file `micromath`, float models compute with it. One ELF file serves every preset and both engines, where the RAM suffices.
 
 #![no_std]
 #![no_main]
@@ -15,7 +15,13 @@ use semihosting::{
     io::{self, Read, Write},
 };
 #[cfg(not(small))]
-use vit_nostd::{float, Base, Tiny};
+use vit_nostd::{
+    float::{
+        self,
+        math::{Math, Polynomial},
+    },
+    Base, Tiny,
+};
 use vit_nostd::{
     int8,
     model_file::{Kind, Preamble},
@@ -71,7 +77,15 @@ fn integers<S: Shape>(model: &[u8], scratch: &mut int8::Scratch<S>) {
 
 #[cfg(not(small))]
 fn floats<S: Shape>(model: &[u8], scratch: &mut float::Scratch<S>) {
-    let model = accept(float::Model::<S>::from_bytes(model));
+    match File::open(c"micromath") {
+        Ok(_) => floats_by::<S, float::Micromath>(model, scratch),
+        Err(_) => floats_by::<S, Polynomial>(model, scratch),
+    }
+}
+
+#[cfg(not(small))]
+fn floats_by<S: Shape, M: Math>(model: &[u8], scratch: &mut float::Scratch<S>) {
+    let model = accept(float::Model::<S, M>::from_bytes(model));
     let bytes = float::Scratch::<S>::BYTES;
     classify::<S, f32, _>(bytes, |image| model.infer(image, scratch), f32::to_le_bytes);
 }

@@ -40,6 +40,8 @@ pub struct Chip {
     model_address: u32,
     /// One tick of SysTick at the machine's clock, in nanoseconds.
     tick: f64,
+    /// Whether the firmware `bits` computes float models with `vit_nostd::float::Micromath`.
+    micromath: bool,
 }
 
 impl Chip {
@@ -50,6 +52,7 @@ impl Chip {
         target: "thumbv6m-none-eabi",
         model_address: 0x2_0000,
         tick: 1e9 / 16e6,
+        micromath: false,
     };
     /// A Cortex-M3: no floating-point unit, so the compiler's routines do its arithmetic.
     pub const M3: Self = Self {
@@ -58,6 +61,7 @@ impl Chip {
         target: "thumbv7m-none-eabi",
         model_address: 0x2100_0000,
         tick: 1e9 / 25e6,
+        micromath: false,
     };
     /// A Cortex-M4F: single precision in hardware.
     pub const M4F: Self =
@@ -72,6 +76,11 @@ impl Chip {
     };
     /// Every chip that firmware is tested on.
     pub const ALL: [Self; 4] = [Self::M0, Self::M3, Self::M4F, Self::M7];
+
+    /// This chip, where the firmware `bits` computes float models with `vit_nostd::float::Micromath`.
+    pub fn with_micromath(self) -> Self {
+        Self { micromath: true, ..self }
+    }
 
     /// Builds the binary `bin` of `firmware-example` for this chip, in release, and returns the ELF file's path.
     pub fn build(&self, bin: &str) -> Result<PathBuf> {
@@ -120,6 +129,9 @@ impl Chip {
         let file = dir.path().join("model.vit");
         fs::write(&file, model)?;
         fs::write(dir.path().join("images.bin"), images)?;
+        if self.micromath {
+            fs::write(dir.path().join("micromath"), [])?;
+        }
         let run = emulator.dir(&dir).load(&file, self.model_address).run(&elf, |_| ())?;
         ensure!(run.exit_code == 0, "the {} refused: {:#?}", self.name, run.log);
         let answer = fs::read(dir.path().join("logits.bin"))?;

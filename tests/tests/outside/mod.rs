@@ -14,7 +14,7 @@ pub fn crate_outside(name: &str, features: &str) -> PathBuf {
     fs::create_dir_all(sources.join("bin")).expect("a folder is made");
     let manifest = format!(
         "[package]\nname = {name:?}\nversion = \"0.0.0\"\nedition = \"2021\"\n\
-         [features]\n{features}\n[dependencies]\nvit-nostd = {{ path = {:?} }}\n[workspace]\n",
+         [features]\n{features}\n[dependencies]\nvit-nostd = {{ path = {:?}, features = [\"micromath\"] }}\n[workspace]\n",
         workspace.join("vit-nostd")
     );
     fs::write(folder.join("Cargo.toml"), manifest).expect("the manifest is written");

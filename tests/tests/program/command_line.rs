@@ -142,6 +142,11 @@ fn a_run_leaves_results_that_agree() {
         assert_eq!(evaluation["acc"].as_f64(), Some(accuracy), "{name}");
         assert_eq!(evaluation["images"], 60);
     }
+    let path = file(&run, "model.f32.vit");
+    let exact = json(&["eval", &path, "--data", digits.path(), "--json"]);
+    let micromath = json(&["eval", &path, "--data", digits.path(), "--json", "--micromath"]);
+    let [loss, other_loss] = [&exact, &micromath].map(|evaluation| evaluation["loss"].as_f64().unwrap());
+    assert!(loss != other_loss && (loss - other_loss).abs() < 1e-2, "{loss}, {other_loss}");
     let inspection = json(&["inspect", &file(&run, "model.f32.vit"), "--json"]);
     assert_eq!(inspection["preset"], "nano");
     assert_eq!(inspection["kind"], "f32");

@@ -7,7 +7,35 @@
 // The digits are the shortest that give the exact f32.
 #![allow(clippy::excessive_precision)]
 
-use core::f32::consts::LOG2_E;
+use core::{f32::consts::LOG2_E, fmt::Debug};
+
+/// The functions that a [`Model`](super::Model) may compute one way or another. The square root is always [`sqrt`].
+///
+/// An implementation is a type to name, `Model<S, M>`, and never a value. It must give the same bits on every machine
+/// and never panic, whatever the number.
+pub trait Math: Copy + Debug + Send + Sync + 'static {
+    /// `e^x` for `x <= 0`, where the softmax needs it.
+    fn exp(x: f32) -> f32;
+    /// The Gaussian error linear unit.
+    fn gelu(x: f32) -> f32;
+}
+
+/// The polynomials of this module, [`exp`] and [`gelu`]: as exact as single precision is, and what `vit-train verify`
+/// compares with dfdx.
+#[derive(Clone, Copy, Debug)]
+pub enum Polynomial {}
+
+impl Math for Polynomial {
+    #[inline(always)]
+    fn exp(x: f32) -> f32 {
+        exp(x)
+    }
+
+    #[inline(always)]
+    fn gelu(x: f32) -> f32 {
+        gelu(x)
+    }
+}
 
 /// Adding and subtracting it rounds to the nearest integer (ties to even) for |x| < 2^22.
 pub const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23
@@ -95,12 +123,17 @@ pub fn sqrt(x: f32) -> f32 {
 #[cfg(test)]
 // The tests compare with the standard library's f64.
 #[allow(clippy::disallowed_methods)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     /// Every 97th f32 between `from` and `to` (same sign, |from| < |to|).
-    fn floats(from: f32, to: f32) -> impl Iterator<Item = f32> {
+    pub fn floats(from: f32, to: f32) -> impl Iterator<Item = f32> {
         (from.to_bits()..=to.to_bits()).step_by(97).map(f32::from_bits)
+    }
+
+    /// `x * P(x)` by libm's f64 erfc, which is independent of everything here.
+    pub fn exact_gelu(x: f32) -> f64 {
+        f64::from(x) * 0.5 * libm::erfc(-f64::from(x) / 2f64.sqrt())
     }
 
     #[test]
@@ -117,17 +150,15 @@ mod tests {
 
     #[test]
     fn gelu_is_within_its_bound() {
-        // x * P(x) by libm's f64 erfc, which is independent of the polynomial here.
-        let exact = |x: f32| f64::from(x) * 0.5 * libm::erfc(-f64::from(x) / 2f64.sqrt());
         let worst = floats(-1e-10, -8.0)
             .chain(floats(1e-10, 8.0))
-            .map(|x| (f64::from(gelu(x)) - exact(x)).abs())
+            .map(|x| (f64::from(gelu(x)) - exact_gelu(x)).abs())
             .fold(0.0, f64::max);
         assert!(worst <= 3e-7, "{worst:e}");
         assert!(worst >= 1e-8, "{worst:e}: the test does not test");
         let worst = floats(-8.0, -1e30)
             .chain(floats(8.0, 1e30))
-            .map(|x| (f64::from(gelu(x)) - exact(x)).abs() / f64::from(x).abs())
+            .map(|x| (f64::from(gelu(x)) - exact_gelu(x)).abs() / f64::from(x).abs())
             .fold(0.0, f64::max);
         assert!(worst <= 1.5e-7, "{worst:e}");
     }

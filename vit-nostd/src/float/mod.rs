@@ -4,7 +4,7 @@
 //!
 //! Every operation below is one IEEE 754 single-precision operation, rounded to nearest even. There are no fused
 //! multiply-adds and no reordered sums: a sum runs over its index upwards, from the first term it names. The
-//! functions [`exp`], [`gelu`] and [`sqrt`] are those of [`math`].
+//! square root is [`sqrt`], and `exp` and `gelu` are those of the model's [`Math`]: [`Polynomial`] by default.
 //!
 //! | stage | formula |
 //! |---|---|
@@ -24,6 +24,8 @@
 
 mod linear;
 pub mod math;
+#[cfg(feature = "micromath")]
+mod micromath;
 pub mod weights;
 
 use crate::{
@@ -32,19 +34,23 @@ use crate::{
     observer::{Observer, Stage, Station, Values},
     shape::{Array, Element, Image, Shape},
 };
-use core::{array, ops::Range};
+use core::{array, marker::PhantomData, ops::Range};
 use linear::{add_products, linear, TILE};
-use math::{exp, gelu, sqrt};
+use math::{sqrt, Math, Polynomial};
 use weights::{Block, Weights};
+
+#[cfg(feature = "micromath")]
+pub use self::micromath::Micromath;
 
 /// Added to the variance by LayerNorm.
 pub const LAYER_NORM_EPSILON: f32 = 1e-6;
 
-/// A float model, borrowed from its file: a few pointers.
+/// A float model, borrowed from its file: a few pointers. It computes with the functions of `M`.
 #[derive(Clone, Copy, Debug)]
-pub struct Model<'a, S: Shape> {
+pub struct Model<'a, S: Shape, M: Math = Polynomial> {
     metadata: Metadata<'a>,
     weights: Weights<'a, S>,
+    math: PhantomData<M>,
 }
 
 /// The memory an inference works in. Its content between inferences does not matter.
@@ -92,7 +98,7 @@ impl<S: Shape> Default for Scratch<S> {
     }
 }
 
-impl<'a, S: Shape> Model<'a, S> {
+impl<'a, S: Shape, M: Math> Model<'a, S, M> {
     /// Bytes of the weights in the model file.
     pub const WEIGHT_BYTES: usize = Weights::<S>::BYTES;
 
@@ -102,8 +108,9 @@ impl<'a, S: Shape> Model<'a, S> {
     /// See [`ModelError`]; `bytes` must be aligned to [`ALIGNMENT`](crate::model_file::ALIGNMENT).
     pub fn from_bytes(bytes: &'a [u8]) -> Result<Self, ModelError> {
         let file = ModelFile::parse::<S>(bytes, Kind::F32, Self::WEIGHT_BYTES)?;
-        let weights = Weights::from_bytes(file.weights).ok_or(ModelError::BadField(Field::Weights))?;
-        Ok(Self { metadata: file.metadata, weights })
+        let weights = Weights::from_bytes(file.weights).filter(|_| weights::are_finite(file.weights));
+        let weights = weights.ok_or(ModelError::BadField(Field::Weights))?;
+        Ok(Self { metadata: file.metadata, weights, math: PhantomData })
     }
 
     /// Normalisation, labels and provenance.
@@ -130,7 +137,7 @@ impl<'a, S: Shape> Model<'a, S> {
         };
         self.embed(image, scratch, &mut observe);
         for (index, block) in self.weights.blocks().enumerate() {
-            let block = &Layer { index, block };
+            let block = &Layer::<S, M> { index, block, math: PhantomData };
             block.keys_and_values(scratch, &mut observe);
             // After the last block only the class token counts.
             let queries = if index + 1 == S::DEPTH { 1 } else { S::TOKENS };
@@ -192,12 +199,13 @@ impl<'a, S: Shape> Model<'a, S> {
 }
 
 /// An encoder block and its number.
-struct Layer<'a, S: Shape> {
+struct Layer<'a, S: Shape, M: Math> {
     index: usize,
     block: Block<'a, S>,
+    math: PhantomData<M>,
 }
 
-impl<S: Shape> Layer<'_, S> {
+impl<S: Shape, M: Math> Layer<'_, S, M> {
     /// The keys and values of all tokens.
     #[inline(always)]
     fn keys_and_values(
@@ -205,7 +213,7 @@ impl<S: Shape> Layer<'_, S> {
         scratch: &mut Scratch<S>,
         observe: &mut impl FnMut(Stage, usize, usize, &[f32]),
     ) {
-        let &Self { index, ref block } = self;
+        let &Self { index, ref block, .. } = self;
         let Scratch { tokens, keys, values, normed, projected, .. } = scratch;
         let mut values = values.as_mut().chunks_mut(TILE);
         for (tile, tokens) in tokens.as_ref().chunks(TILE).enumerate() {
@@ -233,7 +241,7 @@ impl<S: Shape> Layer<'_, S> {
         scratch: &mut Scratch<S>,
         observe: &mut impl FnMut(Stage, usize, usize, &[f32]),
     ) {
-        let &Self { index, ref block } = self;
+        let &Self { index, ref block, .. } = self;
         let Scratch { tokens, keys, values, normed, projected, context, scores, .. } = scratch;
         let scale = 1.0 / sqrt(S::HEAD_DIM as f32);
         let tokens = tokens.as_mut().get_mut(..queries).unwrap_or_default();
@@ -251,7 +259,7 @@ impl<S: Shape> Layer<'_, S> {
                 add_products(queries, keys.iter().map(AsRef::as_ref), scores.each_mut().map(AsMut::as_mut));
                 for scores in scores.iter_mut().take(tokens.len()) {
                     scores.as_mut().iter_mut().for_each(|score| *score *= scale);
-                    softmax(scores.as_mut());
+                    softmax::<M>(scores.as_mut());
                 }
                 let context =
                     context.each_mut().map(|row| row.as_mut().get_mut(channels.clone()).unwrap_or_default());
@@ -277,7 +285,7 @@ impl<S: Shape> Layer<'_, S> {
         scratch: &mut Scratch<S>,
         observe: &mut impl FnMut(Stage, usize, usize, &[f32]),
     ) {
-        let &Self { index, ref block } = self;
+        let &Self { index, ref block, .. } = self;
         let Scratch { tokens, normed, projected, hidden, .. } = scratch;
         let tokens = tokens.as_mut().get_mut(..queries).unwrap_or_default();
         for (tile, tokens) in tokens.chunks_mut(TILE).enumerate() {
@@ -285,7 +293,7 @@ impl<S: Shape> Layer<'_, S> {
             observe_tile(tile, tokens.len(), normed, |t, x| observe(Stage::NormMlp, index, t, x));
             linear(normed, block.hidden_weight, block.hidden_bias, hidden);
             for hidden in hidden.iter_mut().take(tokens.len()) {
-                hidden.as_mut().iter_mut().for_each(|h| *h = gelu(*h));
+                hidden.as_mut().iter_mut().for_each(|h| *h = M::gelu(*h));
             }
             observe_tile(tile, tokens.len(), hidden, |t, x| observe(Stage::Hidden, index, t, x));
             linear(hidden, block.mlp_weight, block.mlp_bias, projected);
@@ -348,9 +356,9 @@ fn part<'a, T>(values: &'a [T], range: &Range<usize>) -> &'a [T] {
 }
 
 #[inline(always)]
-fn softmax(scores: &mut [f32]) {
+fn softmax<M: Math>(scores: &mut [f32]) {
     let max = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    scores.iter_mut().for_each(|score| *score = exp(*score - max));
+    scores.iter_mut().for_each(|score| *score = M::exp(*score - max));
     let inverse = 1.0 / scores.iter().fold(0.0, |sum, e| sum + e);
     scores.iter_mut().for_each(|score| *score *= inverse);
 }

@@ -108,6 +108,11 @@ impl<'a, S: Shape> Weights<'a, S> {
     }
 }
 
+/// Whether every weight is a number, and not an infinite one.
+pub(super) fn are_finite(bytes: &[u8]) -> bool {
+    bytes.as_chunks().0.iter().all(|&weight| f32::from_le_bytes(weight).is_finite())
+}
+
 /// All weights of a float model, to be written.
 #[derive(Debug)]
 pub struct WeightsMut<'a, S: Shape> {

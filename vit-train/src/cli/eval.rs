@@ -26,6 +26,9 @@ pub struct Arguments {
     /// A model file (.vit), which vit-nostd runs, or a checkpoint (.safetensors), which dfdx runs
     #[arg(value_name = "FILE.vit|FILE.safetensors|RUN")]
     file: PathBuf,
+    /// Compute a float model with the functions that `micromath` gives a chip without a floating-point unit
+    #[arg(long)]
+    micromath: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -49,6 +52,9 @@ impl Arguments {
     pub fn run(self) -> Result<ExitCode, Error> {
         let path = file_or_in(&self.file, "model.f32.vit");
         if path.extension().is_some_and(|extension| extension == "safetensors") {
+            if self.micromath {
+                return Err(not_of_floats(&path));
+            }
             let checkpoint = Checkpoint::load(&path)?;
             let preset = preset_of_checkpoint(&checkpoint, &path)?;
             with_preset!(preset, S => self.checkpoint::<S>(&path, checkpoint))
@@ -72,11 +78,18 @@ impl Arguments {
     fn model<S: Network>(&self, path: &Path, file: &[u8]) -> Result<ExitCode, Error> {
         let refused = |error| Error::Model { path: path.to_owned(), error };
         match read_preamble(file, path)?.kind {
+            Kind::F32 if self.micromath => {
+                let model = float::Model::<S, float::Micromath>::from_bytes(file).map_err(refused)?;
+                let data = self.data.load::<S>()?;
+                let logits = nostd_logits(&model, &data.test, data.test.len());
+                self.print::<S>("vit-nostd f32 with micromath", &data, &logits)
+            }
             Kind::F32 => {
                 let model = float::Model::<S>::from_bytes(file).map_err(refused)?;
                 let data = self.data.load::<S>()?;
                 self.print::<S>("vit-nostd f32", &data, &nostd_logits(&model, &data.test, data.test.len()))
             }
+            Kind::Int8 if self.micromath => Err(not_of_floats(path)),
             Kind::Int8 => {
                 let model = int8::Model::<S>::from_bytes(file).map_err(refused)?;
                 let data = self.data.load::<S>()?;
@@ -110,6 +123,11 @@ impl Arguments {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Only the float engine has a choice of functions.
+fn not_of_floats(path: &Path) -> Error {
+    Error::Setting(format!("{}: --micromath is for float models (.f32.vit)", path.display()))
 }
 
 /// The beginning of a model file.
