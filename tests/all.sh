@@ -49,8 +49,8 @@ bare_library() {
     done
 }
 
-# With the oldest compiler that Cargo.toml promises. Where rustup does not get it, clippy (incompatible_msrv) has at least
-# looked for what is younger in `core`.
+# With the oldest compiler that Cargo.toml promises. Where rustup does not get it, clippy (incompatible_msrv) has at
+# least looked for what is younger in `core`.
 oldest_rust() {
     local version
     version=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)

@@ -1,7 +1,7 @@
 //! The command line: what can be said, and which part of the library does it.
 
 #[macro_use]
-mod output;
+pub mod output;
 
 mod bench;
 mod eval;
