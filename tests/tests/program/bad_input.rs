@@ -1,12 +1,7 @@
 //! What cannot work ends with one line that says why, exit code 2, and everything as it was before.
 
 use crate::{entries, file, program, refuse, text, train, Digits};
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::Path,
-    process::{Command, Stdio},
-};
+use std::{collections::BTreeMap, fs, path::Path, process::Command};
 use tempfile::TempDir;
 use vit_nostd::model_file::PREAMBLE_LEN;
 use vit_train::checkpoint::Checkpoint;
@@ -221,11 +216,10 @@ fn nobody_reads_on() {
     let model = file(&run, "model.int8.vit");
     let eval = ["eval", &model, "--data", digits.path()];
     for (arguments, code) in [(&["--help"][..], 0), (&["inspect", &model], 141), (&eval, 141)] {
-        let mut command = program();
-        command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        drop(child.stdout.take());
-        let output = child.wait_with_output().unwrap();
+        // Closed before the program runs.
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = program().args(arguments).stdout(writer).output().unwrap();
         assert_eq!(text(&output.stderr), "", "{arguments:?}");
         assert_eq!(output.status.code(), Some(code), "{arguments:?}");
     }

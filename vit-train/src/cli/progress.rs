@@ -43,10 +43,21 @@ impl Console {
     }
 
     fn line(&mut self, text: &str) {
+        self.clear();
+        self.lines.say(text);
+    }
+
+    fn clear(&mut self) {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
         }
-        self.lines.say(text);
+    }
+}
+
+/// A run that ends within an epoch leaves no bar.
+impl Drop for Console {
+    fn drop(&mut self) {
+        self.clear();
     }
 }
 

@@ -53,7 +53,7 @@ pub(super) fn read(directory: &Path, format: Format, reading: Reading) -> Result
         let path = train_directory.to_owned();
         return Err(DataError::Classes { path, names: class_names, classes: format.classes });
     }
-    let (train, test) = match test_directory {
+    let (mut train, mut test) = match test_directory {
         Some(test_directory) if parted => {
             let mut test = Vec::new();
             for class in Class::all_in(&test_directory)? {
@@ -83,11 +83,41 @@ pub(super) fn read(directory: &Path, format: Format, reading: Reading) -> Result
         }
     };
 
-    let (done, total) = (AtomicUsize::new(0), train.len() + test.len());
+    // The classes are mixed, so that the first of the images are a sample of all.
+    train.sort_by_cached_key(Picture::key);
+    test.sort_by_cached_key(Picture::key);
+    let images = train.len();
+    let pictures = [train, test].concat();
+    let mut train_pixels = load(&pictures, format.side, reading)?;
+    let test_pixels = train_pixels.split_off(images * format.pixels());
+    let mut train_labels: Vec<_> = pictures.iter().map(|picture| picture.label).collect();
+    let test_labels = train_labels.split_off(images);
+    let train = Dataset::new(format, train_pixels, train_labels, train_directory)?;
+    let test = Dataset::new(format, test_pixels, test_labels, directory)?;
+    Ok(Folder { class_names, train, test })
+}
+
+/// The pixels of all pictures, read in parallel: in memory are the small images, and one large one for each thread.
+fn load(pictures: &[Picture], side: usize, reading: Reading) -> Result<Vec<u8>, DataError> {
+    let (done, total) = (AtomicUsize::new(0), pictures.len());
     reading(0, total);
-    let count = || reading(done.fetch_add(1, Ordering::Relaxed) + 1, total);
-    let load = |pictures, path| Picture::load_all(pictures, format, &count, path);
-    Ok(Folder { class_names, train: load(train, train_directory)?, test: load(test, directory)? })
+    let mut pixels = vec![0; total * side * side];
+    let jobs = pixels.par_chunks_exact_mut(side * side).zip(pictures);
+    let broken = jobs.filter_map(|(pixels, Picture { path, .. })| {
+        let image = picture::read_square(path, side);
+        reading(done.fetch_add(1, Ordering::Relaxed) + 1, total);
+        image.map(|image| pixels.copy_from_slice(&image)).map_err(|error| (path, error)).err()
+    });
+    let mut broken: Vec<_> = broken.collect();
+    broken.sort_by(|(a, _), (b, _)| a.cmp(b));
+    let mut broken = broken.into_iter();
+    match broken.next() {
+        None => Ok(pixels),
+        Some((path, error)) => {
+            let others = broken.map(|(path, _)| path.clone()).collect();
+            Err(DataError::Picture { path: path.clone(), error, others })
+        }
+    }
 }
 
 /// A class folder.
@@ -137,33 +167,6 @@ impl Picture {
     fn key(&self) -> ([u8; 32], u8) {
         let name = self.path.file_name().unwrap_or_default();
         (Sha256::digest(name.as_encoded_bytes()).into(), self.label)
-    }
-
-    /// Reads `pictures` in parallel: in memory are the small images, and one large one for each thread. The classes are
-    /// mixed, so that the first of the images are a sample of all.
-    fn load_all(
-        mut pictures: Vec<Self>,
-        format: Format,
-        count: &(dyn Fn() + Sync),
-        origin: &Path,
-    ) -> Result<Dataset, DataError> {
-        pictures.sort_by_cached_key(Self::key);
-        let mut pixels = vec![0; pictures.len() * format.pixels()];
-        let jobs = pixels.par_chunks_exact_mut(format.pixels()).zip(&pictures);
-        let broken = jobs.filter_map(|(pixels, picture)| {
-            let image = picture::read_square(&picture.path, format.side);
-            count();
-            image.map(|image| pixels.copy_from_slice(&image)).map_err(|error| (&picture.path, error)).err()
-        });
-        let mut broken: Vec<_> = broken.collect();
-        broken.sort_by(|(a, _), (b, _)| a.cmp(b));
-        let mut broken = broken.into_iter();
-        if let Some((path, error)) = broken.next() {
-            let others = broken.map(|(path, _)| path.clone()).collect();
-            return Err(DataError::Picture { path: path.clone(), error, others });
-        }
-        let labels = pictures.iter().map(|picture| picture.label).collect();
-        Dataset::new(format, pixels, labels, origin)
     }
 }
 
