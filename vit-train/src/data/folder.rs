@@ -109,7 +109,7 @@ fn load(pictures: &[Picture], side: usize, reading: Reading) -> Result<Vec<u8>, 
         image.map(|image| pixels.copy_from_slice(&image)).map_err(|error| (path, error)).err()
     });
     let mut broken: Vec<_> = broken.collect();
-    broken.sort_by(|(a, _), (b, _)| a.cmp(b));
+    broken.sort_by_key(|(path, _)| *path);
     let mut broken = broken.into_iter();
     match broken.next() {
         None => Ok(pixels),
