@@ -11,6 +11,8 @@ root=$PWD
 host=(--workspace --exclude firmware-example)
 # That the library is built for, and that firmware runs on, in the emulator.
 chips=(thumbv6m-none-eabi thumbv7m-none-eabi thumbv7em-none-eabihf thumbv7em-none-eabi)
+# That the library is built for, too: RISC-V.
+other_chips=(riscv32imac-unknown-none-elf)
 passed=0 failed=0 summary=
 
 # step NAME COMMAND...: runs the command and remembers how it went.
@@ -38,13 +40,25 @@ tools() {
 bare_library() {
     local target feature features
     features=$(sed -n '/^\[features\]/,/^\[dep/s/^\([a-z0-9-]*\) = .*/\1/p' vit-nostd/Cargo.toml)
-    for target in "${chips[@]}"; do
+    for target in "${chips[@]}" "${other_chips[@]}"; do
         for feature in $features; do
             echo "$target, feature $feature"
             in_firmware ../tests/chip-cargo check --quiet --release --package vit-nostd --target "$target" \
                 --no-default-features --features "$feature" || return
         done
     done
+}
+
+# With the oldest compiler that Cargo.toml promises. Where rustup does not get it, clippy (incompatible_msrv) has at
+# least looked for what is younger in `core`.
+oldest_rust() {
+    local version
+    version=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
+    if timeout 120 rustup toolchain install "$version" --profile minimal >/dev/null 2>&1; then
+        cargo "+$version" check --quiet --package vit-nostd --all-features --target-dir target/oldest-rust
+    else
+        echo "left out: rustup does not get Rust $version"
+    fi
 }
 
 # The dev profile is tuned for training, without these checks.
@@ -68,6 +82,8 @@ step "clippy, firmware for a board" \
     in_firmware ../tests/chip-cargo clippy --quiet --release --features board -- -D warnings
 step "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --quiet "${host[@]}" --no-deps
 step "vit-nostd on bare metal" bare_library
+step "vit-nostd with the oldest Rust" oldest_rust
+step "vit-nostd as a package" cargo package --quiet --package vit-nostd --allow-dirty
 step "tests" cargo test --no-fail-fast "${host[@]}"
 step "vit-nostd with overflow checks" checked cargo test --package vit-nostd --features micromath
 for chip in "${chips[@]}"; do

@@ -2,12 +2,12 @@
 //! and they load PyTorch's.
 
 use crate::{
+    data::MNIST_NORMALIZATION,
     error::{Error, IoContext},
     files::write_atomically,
     model::Network,
     parameters::{Layout, Parameters},
     preset::shape_name,
-    train::NORMALIZATION,
 };
 use safetensors::{tensor::TensorView, Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
@@ -47,7 +47,7 @@ impl Checkpoint {
         self.description.clone().unwrap_or_else(|| Description {
             dataset: "unknown".to_owned(),
             seed: 0,
-            normalization: NORMALIZATION,
+            normalization: MNIST_NORMALIZATION,
             labels: (0..S::CLASSES).map(|class| class.to_string()).collect(),
             test_accuracy: None,
         })

@@ -97,6 +97,14 @@ pub enum Error {
     /// A setting that makes no sense.
     #[error("{0}")]
     Setting(String),
+    /// The run was asked to end between two steps, and did.
+    #[error("interrupted in epoch {epoch}, after step {step}; all is saved, and the same command with --resume goes on")]
+    Interrupted {
+        /// Counted from 1.
+        epoch: usize,
+        /// Counted from 1.
+        step: usize,
+    },
     /// Training ran into numbers that are not finite.
     #[error("the loss is {loss} in epoch {epoch}, step {step}: training diverged; try a lower --lr")]
     Diverged {

@@ -1,8 +1,76 @@
 //! Trains Vision Transformers with dfdx and writes the model files that [`vit_nostd`] runs.
 //!
-//! The modules are the stations of the data: [`data`] gives images, [`model`] is the network in dfdx, [`train`](mod@train)
-//! the training loop, [`checkpoint`] its result and [`resume`] what an interrupted run goes on from; [`export`] makes model files of it, and [`verify`](mod@verify) compares
-//! what [`vit_nostd`] computes from them with dfdx, also with the independent [`mod@reference`].
+//! The program `vit-train` is a thin command line around this library. What it does, in one's own program, and with a
+//! network of one's own shape:
+//!
+//! ```
+//! # let folder = tempfile::tempdir().unwrap();
+//! # std::env::set_current_dir(&folder).unwrap();
+//! use std::{path::Path, time::Duration};
+//! use vit_nostd::Vit;
+//! use vit_train::{
+//!     checkpoint::Checkpoint,
+//!     data::{load, Format, Source},
+//!     export::float_model,
+//!     files::write_atomically,
+//!     quantize::quantize_and_score,
+//!     train::{train, Outputs, Recipe, Start},
+//!     Error,
+//! };
+//!
+//! /// Image, patch, tokens, embed, heads, head dim, hidden, blocks, classes.
+//! type Mine = Vit<28, 7, 17, 48, 4, 12, 96, 2, 10>;
+//!
+//! fn main() -> Result<(), Error> {
+//!     let mut data = load(&Source::Synthetic, Format::of::<Mine>())?; // or Source::Directory("photos".into())
+//!     data.train.truncate(300); // for a quick look
+//!     let recipe = Recipe { epochs: 1, batch_size: 32, lr: 3e-3, ..Recipe::default() };
+//!     let run = Path::new("runs/mine");
+//!
+//!     // Everything at once: the best epoch, both model files, the comparison of the engines, the report.
+//!     let outputs = Outputs::create(run, Duration::from_secs(60))?;
+//!     let report = train::<Mine>(&recipe, &data, Start::Random, &outputs, &mut ())?; // (): nobody looks on
+//!     println!("{:.2} % of the test images", report.test.map_or(0.0, |test| test.int8.acc));
+//!
+//!     // Or one by one, from a checkpoint: to integers, and to a model file for each engine.
+//!     let path = Outputs::checkpoint(run);
+//!     let checkpoint = Checkpoint::load(&path)?.into_order_of::<Mine>(&path)?;
+//!     let (calibration, _) = data.train.split(recipe.seed);
+//!     let (int8, score) = quantize_and_score::<Mine>(&checkpoint, (&data.train, &calibration), &data.test, &path)?;
+//!     write_atomically(Path::new("mine.int8.vit"), &int8)?;
+//!     write_atomically(Path::new("mine.f32.vit"), &float_model::<Mine>(&checkpoint, &path)?)?;
+//!     assert_eq!(Some(score), report.test.map(|test| test.int8));
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # How it is built
+//!
+//! Data flow one way, and the modules are the stations. Whatever depends on the shape of a network is generic over it
+//! (`S:` [`Network`](model::Network), which every [`vit_nostd::Vit`] is); [`Preset`] and [`with_preset!`] choose one at
+//! run time.
+//!
+//! | station | module | in | out |
+//! |---|---|---|---|
+//! | images | [`data`] | files, or a random seed | [`data::Splits`]: grey images to train on, and to test on |
+//! | network | [`model`], [`parameters`] | | dfdx tensors; their values as one slice, with PyTorch's names |
+//! | training | [`train`](mod@train) | [`train::Recipe`], images | [`checkpoint::Checkpoint`], [`report::Report`] |
+//! | export | [`export`], [`quantize`] | checkpoint, images to calibrate with | model files, float and integer |
+//! | proof | [`verify`](mod@verify) | checkpoint, model files, images | where [`vit_nostd`] and dfdx differ: nowhere |
+//!
+//! A training step is augmentation ([`data::Augmentation`]) and normalisation, then [`fused::Step`], which computes
+//! loss and gradients as [`model::Model::loss_and_gradients`] does with dfdx's built-in operations, only faster, with
+//! [`dropout`] masks that are a function of seed and step; then clipping and AdamW ([`optimizer`]). After each epoch
+//! the validation images decide whether it is the best one. [`resume`] says what an interrupted run goes on from.
+//!
+//! No result depends on the number of threads, on the time, or on how often a run was interrupted: every random choice
+//! is a function of the numbers that name it, such as (seed, epoch, image), and every sum has one order.
+//!
+//! The engines' arithmetic is written twice: in [`vit_nostd`], which the chip runs, and in [`mod@reference`], with dfdx
+//! tensors, from the specification; neither calls the other's. [`inference`] runs either over many images,
+//! [`layer_errors`] shows what the integers lose, layer by layer.
+//!
+//! Everything that fails is an [`Error`], whose message is one line for a person. [`files`] writes whole files or none.
 
 pub mod checkpoint;
 pub mod data;

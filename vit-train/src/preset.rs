@@ -2,7 +2,7 @@
 
 use crate::{
     model::Network,
-    parameters::{Layout, Parameters},
+    parameters::{Layout, Mismatch, Parameters},
 };
 use clap::ValueEnum;
 use std::fmt;
@@ -51,9 +51,12 @@ impl Preset {
         Self::value_variants().iter().copied().find(|preset| preset.dims() == dims)
     }
 
-    /// The preset whose parameters have the names and shapes of `parameters`, if there is one.
+    /// The preset whose parameters have the names and shapes of `parameters`, whatever their values, if there is one.
     pub fn with_parameters(parameters: &Parameters) -> Option<Self> {
-        Self::value_variants().iter().copied().find(|preset| preset.layout().check(parameters).is_ok())
+        let fits = |preset: &Self| {
+            matches!(preset.layout().check(parameters), Ok(()) | Err(Mismatch::NotFinite { .. }))
+        };
+        Self::value_variants().iter().copied().find(fits)
     }
 
     /// Names and shapes of the network's parameters.

@@ -1,9 +1,15 @@
 //! The record of a training run: `report.json` for programs, `report.md` for people.
 
-use crate::{error::Error, files::write_atomically, inference::Score, verify::Verification};
+use crate::{
+    error::{Error, IoContext},
+    files::write_atomically,
+    inference::Score,
+    verify::Verification,
+};
 use serde::{Deserialize, Serialize};
 use std::{
     fmt::Write,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -85,14 +91,23 @@ impl Report {
         ["report.json", "report.md"].map(|name| directory.join(name))
     }
 
+    /// Reads that of the run in `directory`.
+    ///
+    /// # Errors
+    /// [`Error::Io`], also where the file is not a report.
+    pub fn read(directory: &Path) -> Result<Self, Error> {
+        let [path, _] = Self::files(directory);
+        let bytes = fs::read(&path).at(&path)?;
+        serde_json::from_slice(&bytes).map_err(io::Error::from).at(&path)
+    }
+
     /// Writes both [`files`](Self::files) to `directory`.
     ///
     /// # Errors
     /// [`Error::Io`].
     pub fn write(&self, directory: &Path) -> Result<(), Error> {
         let [path, markdown_path] = Self::files(directory);
-        let json = serde_json::to_string_pretty(self)
-            .map_err(|error| Error::Io { path: path.clone(), error: error.into() })?;
+        let json = serde_json::to_string_pretty(self).map_err(io::Error::from).at(&path)?;
         write_atomically(&path, (json + "\n").as_bytes())?;
         write_atomically(&markdown_path, self.markdown().as_bytes())
     }

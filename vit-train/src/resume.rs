@@ -32,7 +32,7 @@ use std::{
 };
 
 /// The first bytes of the file; the last one is the version of the format.
-const MAGIC: &[u8] = b"vit-train run \x01";
+const MAGIC: &[u8] = b"vit-train run \x02";
 
 /// Every setting that the results of a run depend on, with its value: two runs in which all are equal end in the same
 /// bytes.
@@ -72,6 +72,12 @@ impl Settings {
             ("--seed", seed.to_string()),
             ("--data", data.name.clone()),
             ("a number of training images (--limit) of", data.train.len().to_string()),
+            ("classes with the names", data.class_names.join(", ")),
+            // Of all images, also of those that a limit leaves out.
+            (
+                "a normalisation (mean and standard deviation) of",
+                format!("{} and {}", data.normalization.mean, data.normalization.std),
+            ),
             ("images with the SHA-256", images.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
         ];
         Self(settings.map(|(name, value)| (name.to_owned(), value)).into())
@@ -233,7 +239,7 @@ impl Keeper {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::synthetic;
+    use crate::data::{synthetic, MNIST_NORMALIZATION};
     use vit_nostd::{Nano, Tiny};
 
     fn data(images: usize) -> Splits {
@@ -242,6 +248,7 @@ mod tests {
             synthetic: true,
             fallback: None,
             class_names: Vec::new(),
+            normalization: MNIST_NORMALIZATION,
             train: synthetic::dataset(images, 1),
             test: synthetic::dataset(10, 2),
         }

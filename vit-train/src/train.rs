@@ -30,8 +30,6 @@ use std::{
 };
 use vit_nostd::{argmax, model_file::Normalization};
 
-/// MNIST's mean and standard deviation, which every data set is normalised with.
-pub const NORMALIZATION: Normalization = Normalization { mean: 0.1307, std: 0.3081 };
 /// Images of the final comparison with dfdx in the canonical order.
 const EXACT_IMAGES: usize = 100;
 
@@ -81,8 +79,19 @@ pub trait Progress {
     fn step(&mut self, epoch: usize, epochs: usize, step: usize, steps: usize, loss: f64);
     /// An epoch is done; `best` says whether its parameters were kept.
     fn epoch(&mut self, epoch: &Epoch, epochs: usize, best: bool);
-    /// All epochs are done and something else begins that takes a while.
+    /// All epochs are done and saved, and something else begins that takes a while.
     fn stage(&mut self, what: &str);
+    /// Asked after every step and every epoch: whether to end now, with everything saved.
+    fn wants_to_end(&mut self) -> bool {
+        false
+    }
+}
+
+/// Nobody is told.
+impl Progress for () {
+    fn step(&mut self, _: usize, _: usize, _: usize, _: usize, _: f64) {}
+    fn epoch(&mut self, _: &Epoch, _: usize, _: bool) {}
+    fn stage(&mut self, _: &str) {}
 }
 
 /// What a run begins with.
@@ -167,7 +176,8 @@ impl Outputs {
 /// Trains network `S` on `data` and writes everything to `outputs`.
 ///
 /// # Errors
-/// [`Error::Io`], and [`Error::Diverged`] where the loss is no longer a number.
+/// [`Error::Io`]; [`Error::Diverged`] where the loss is no longer a number; [`Error::Interrupted`] where `progress` wants
+/// to end.
 pub fn train<S: Network>(
     recipe: &Recipe,
     data: &Splits,
@@ -210,7 +220,7 @@ pub fn train<S: Network>(
         let mut batches = order.chunks(recipe.batch_size).skip(position.current.steps).peekable();
         let (mut prepared, mut next) = (Prepared::default(), Prepared::default());
         if let Some(batch) = batches.peek() {
-            prepared.fill::<S>(recipe, &data.train, batch, epoch);
+            prepared.fill::<S>(recipe, &data.train, data.normalization, batch, epoch);
         }
         while let Some(batch) = batches.next() {
             let step = position.current.steps + 1;
@@ -218,7 +228,7 @@ pub fn train<S: Network>(
             // The next batch is prepared while this one is worked on.
             let pass = rayon::in_place_scope(|scope| {
                 if let Some(&batch) = batches.peek() {
-                    scope.spawn(|_| next.fill::<S>(recipe, &data.train, batch, epoch));
+                    scope.spawn(|_| next.fill::<S>(recipe, &data.train, data.normalization, batch, epoch));
                 }
                 fused.loss_and_gradients(&mut state.model, &prepared.pixels, &prepared.targets, &dropout)
             });
@@ -237,12 +247,16 @@ pub fn train<S: Network>(
             current.right += right.count();
             progress.step(epoch, recipe.epochs, step, steps, current.loss());
             position.step_seconds.push(std::mem::replace(&mut clock, Instant::now()).elapsed().as_secs_f64());
-            if keeper.is_due() {
+            let end = progress.wants_to_end();
+            if end || keeper.is_due() {
                 keeper.save(&position, &state, &best.parameters)?;
+            }
+            if end {
+                return Err(Error::Interrupted { epoch, step });
             }
         }
 
-        let validation = score::<S>(&state.model, &data.train, &validation_indices);
+        let validation = score::<S>(&state.model, data.normalization, &data.train, &validation_indices);
         let trained = std::mem::take(&mut position.current);
         let step_seconds = &position.step_seconds[(epoch - 1) * steps..];
         let record = Epoch {
@@ -271,13 +285,16 @@ pub fn train<S: Network>(
         report(&position).write(directory)?;
         keeper.save(&position, &state, &best.parameters)?;
         progress.epoch(&record, recipe.epochs, is_best);
+        if progress.wants_to_end() {
+            return Err(Error::Interrupted { epoch, step: steps });
+        }
     }
 
     let mut report = report(&position);
     progress.stage("testing");
     parameters::load(&mut state.model, &best.parameters.values);
     let indices: Vec<usize> = (0..data.test.len()).collect();
-    let test = score::<S>(&state.model, &data.test, &indices);
+    let test = score::<S>(&state.model, data.normalization, &data.test, &indices);
     if let Some(description) = &mut best.description {
         description.test_accuracy = Some(test.acc as f32);
     }
@@ -306,7 +323,7 @@ fn describe(recipe: &Recipe, data: &Splits) -> Description {
     Description {
         dataset: data.name.clone(),
         seed: recipe.seed,
-        normalization: NORMALIZATION,
+        normalization: data.normalization,
         labels: data.class_names.clone(),
         test_accuracy: None,
     }
@@ -328,7 +345,14 @@ pub struct Prepared {
 
 impl Prepared {
     /// Prepares the images `batch` of `data` as epoch `epoch` sees them.
-    pub fn fill<S: Network>(&mut self, recipe: &Recipe, data: &Dataset, batch: &[usize], epoch: usize) {
+    pub fn fill<S: Network>(
+        &mut self,
+        recipe: &Recipe,
+        data: &Dataset,
+        normalization: Normalization,
+        batch: &[usize],
+        epoch: usize,
+    ) {
         let area = S::IMAGE * S::IMAGE;
         self.pixels.resize(batch.len() * area, 0.0);
         let images = self.pixels.par_chunks_exact_mut(area).zip(batch);
@@ -337,7 +361,7 @@ impl Prepared {
             |image, (pixels, &index)| {
                 let key = (recipe.seed, epoch as u64, index as u64);
                 recipe.augmentation.apply(data.image(index), S::IMAGE, key, image);
-                pixels.iter_mut().zip(normalize(image, NORMALIZATION)).for_each(|(pixel, x)| *pixel = x);
+                pixels.iter_mut().zip(normalize(image, normalization)).for_each(|(pixel, x)| *pixel = x);
             },
         );
 
@@ -380,8 +404,13 @@ impl<S: Network> State<S> {
     }
 }
 
-fn score<S: Network>(model: &S::Model<Cpu>, data: &Dataset, indices: &[usize]) -> Score {
-    let logits = dfdx_logits(model, NORMALIZATION, data, indices);
+fn score<S: Network>(
+    model: &S::Model<Cpu>,
+    normalization: Normalization,
+    data: &Dataset,
+    indices: &[usize],
+) -> Score {
+    let logits = dfdx_logits(model, normalization, data, indices);
     Score::new(&logits, indices.iter().map(|&index| data.label(index)))
 }
 

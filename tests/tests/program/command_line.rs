@@ -1,5 +1,8 @@
 //! The program from outside: what a user types, sees and gets.
 
+mod bad_input;
+mod pictures_in_folders;
+
 use serde_json::Value;
 use std::{
     fs,
@@ -376,9 +379,74 @@ fn works_without_mnist_and_says_so() {
 }
 
 #[test]
-fn help_names_every_command() {
+fn help_has_examples() {
     let help = succeed(&["--help"]);
-    for word in ["train", "eval", "verify", "inspect", "--preset", "--epochs", "--data", "Examples:"] {
-        assert!(help.contains(word), "{help}");
+    for word in ["Commands:", "Recipe:", "--preset", "--epochs", "Data:", "--data", "Results:", "Exit codes:"]
+    {
+        assert!(help.contains(word), "no {word} in {help}");
     }
+    let commands = help.split_once("Commands:\n").unwrap().1.split("\n\n").next().unwrap();
+    let commands: Vec<_> = commands.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    for command in ["train", "eval", "quantize", "verify", "inspect", "bench"] {
+        assert!(commands.contains(&command), "{commands:?}");
+    }
+    for command in commands.into_iter().filter(|&command| command != "help") {
+        let help = succeed(&[command, "--help"]);
+        let examples = help.split_once("Examples:\n").unwrap_or_else(|| panic!("{command}: {help}")).1;
+        assert!(examples.contains("vit-train "), "{examples}");
+        // The exit code of wrong usage, and help where to find more.
+        let output = run(&[command, "--no-such-option"]);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(text(&output.stderr).contains("--help"), "{}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn quiet_and_json_print_results_only() {
+    let digits = Digits::new(60, 20);
+    let out = tempfile::tempdir().unwrap();
+    let arguments = ["--preset", "nano", "--epochs", "1", "--data", digits.path(), "--out"];
+    let arguments = [&arguments[..], &[out.path().to_str().unwrap()]].concat();
+    let with = |more: &[&str]| {
+        let output = run(&[&arguments[..], more].concat());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        (text(&output.stdout), text(&output.stderr))
+    };
+    // Neither colours nor bars without a terminal.
+    let (loud, errors) = with(&[]);
+    assert!(
+        loud.starts_with("Training nano") && loud.contains("epoch  1/1") && loud.contains("testing ..."),
+        "{loud}"
+    );
+    assert!(!loud.contains(['\x1b', '\r']) && errors.is_empty(), "{loud}{errors}");
+
+    let (quiet, errors) = with(&["--quiet"]);
+    assert!(
+        quiet.starts_with("Test accuracy") && loud.ends_with(&quiet) && errors.is_empty(),
+        "{quiet}{errors}"
+    );
+    let (json, errors) = with(&["--quiet", "--json"]);
+    let report: Value = serde_json::from_str(&json).unwrap();
+    assert!(report["test"]["int8"]["acc"].is_number() && errors.is_empty(), "{errors}");
+    assert_eq!(
+        report,
+        serde_json::from_slice::<Value>(&fs::read(file(&out, "report.json")).unwrap()).unwrap()
+    );
+    let (json, errors) = with(&["--json"]);
+    assert!(errors.starts_with("Training nano") && errors.contains("epoch  1/1"), "{errors}");
+    assert!(serde_json::from_str::<Value>(&json).is_ok());
+    let (again, errors) = with(&["--json", "--resume"]);
+    assert!(errors.contains("is finished") && again == json, "{errors}");
+}
+
+#[test]
+fn colours_can_be_switched_off() {
+    let help = |variables: &[&str]| {
+        let mut command = program();
+        command.arg("--help").env_remove("NO_COLOR").envs(variables.iter().map(|&name| (name, "1")));
+        text(&command.output().unwrap().stdout)
+    };
+    assert!(!help(&[]).contains('\x1b'));
+    assert!(help(&["CLICOLOR_FORCE"]).contains('\x1b'), "the test would not notice");
+    assert!(!help(&["CLICOLOR_FORCE", "NO_COLOR"]).contains('\x1b'));
 }

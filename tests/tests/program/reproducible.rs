@@ -6,7 +6,7 @@ use std::{
     hash::BuildHasher,
     io::{BufRead, BufReader},
     path::Path,
-    process::{Command, Stdio},
+    process::{Child, Command, Output, Stdio},
     sync::OnceLock,
     thread::sleep,
     time::Duration,
@@ -83,9 +83,16 @@ fn random() -> impl FnMut(u64) -> u64 {
     }
 }
 
-/// Starts the program, kills it `delay` after it printed a line that begins with `line`, and gives what it printed.
-fn kill_after(mut command: Command, snapshot: &Path, line: &str, delay: Duration) -> Vec<String> {
-    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+/// Starts the program, lets `kill` end it `delay` after it printed a line that begins with `line`, and gives what it
+/// printed on both outputs.
+fn end_after(
+    mut command: Command,
+    snapshot: &Path,
+    line: &str,
+    delay: Duration,
+    kill: impl FnOnce(&mut Child),
+) -> (Vec<String>, Output) {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = Vec::new();
     // Not dropped before the child is dead, which could not print any more.
     let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -100,10 +107,14 @@ fn kill_after(mut command: Command, snapshot: &Path, line: &str, delay: Duration
         sleep(Duration::from_millis(1));
     }
     sleep(delay);
+    kill(&mut child);
+    let output = child.wait_with_output().unwrap();
+    assert!(!output.status.success(), "it ended before it could be killed: {lines:?}");
+    (lines, output)
+}
+
+fn kill(child: &mut Child) {
     child.kill().unwrap(); // SIGKILL, where there are signals
-    let status = child.wait().unwrap();
-    assert!(!status.success(), "it ended before it could be killed: {lines:?}");
-    lines
 }
 
 #[test]
@@ -121,7 +132,7 @@ fn being_killed_changes_no_bit() {
         let threads = (1 + random(3)).to_string();
         let arguments = ["--threads", &threads, "--save-every", "0", "--resume"];
         let arguments = if sitting == 0 { &arguments[..4] } else { &arguments };
-        let lines = kill_after(program(out.path(), arguments), &snapshot, line, delay);
+        let (lines, _) = end_after(program(out.path(), arguments), &snapshot, line, delay, kill);
         println!("{threads} threads, killed {delay:?} behind {line:?}: {lines:#?}");
         within_an_epoch +=
             usize::from(lines[0].starts_with("Resuming in epoch") && !lines[0].ends_with(" 0 steps"));
@@ -143,4 +154,60 @@ fn being_killed_changes_no_bit() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(String::from_utf8_lossy(&output.stdout).contains("is finished"));
     assert!(!out.path().join("model.int8.vit").exists());
+}
+
+/// What Ctrl-C does.
+#[cfg(unix)]
+fn interrupt(child: &mut Child) {
+    let kill = format!("kill -INT {}", child.id());
+    assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+}
+
+#[cfg(unix)]
+#[test]
+fn being_interrupted_changes_no_bit() {
+    let out = tempfile::tempdir().unwrap();
+    let snapshot = out.path().join("last.run");
+    let mut random = random();
+    let mut within_an_epoch = 0;
+    let mut place = String::new();
+    for sitting in 0..3 {
+        let delay = Duration::from_millis(50 + random(300));
+        // Within the first minute, nothing but the interruption saves anything within an epoch.
+        let command = program(out.path(), if sitting == 0 { &[] } else { &["--resume"] });
+        let (lines, output) = end_after(command, &snapshot, "Training", delay, interrupt);
+        let error = String::from_utf8(output.stderr).unwrap();
+        println!("interrupted after {delay:?}: {lines:#?} {error}");
+        assert_eq!(output.status.code(), Some(130), "{error}");
+        assert!(lines[0].starts_with(&place), "{lines:?} instead of {place}");
+        let told = error.lines().last().unwrap();
+        assert!(told.starts_with("interrupted ") && told.contains("--resume"), "{told}");
+        // It goes on exactly there. (After the last of 43 steps, that may be in the next epoch.)
+        let told = told.strip_prefix("interrupted in epoch ").and_then(|told| told.split_once(';'));
+        let told = told.and_then(|(place, _)| place.split_once(", after step "));
+        place = match told {
+            Some((epoch, step)) if step != "43" => {
+                within_an_epoch += 1;
+                format!("Resuming in epoch {epoch}, after {step} steps")
+            }
+            _ => "Resuming".to_owned(),
+        };
+    }
+    assert!(within_an_epoch > 0, "no run was interrupted within an epoch");
+
+    // Once more is at once, and so is once when all epochs are done.
+    let twice = |child: &mut Child| {
+        interrupt(child);
+        interrupt(child);
+    };
+    let delay = Duration::from_millis(random(50));
+    let (_, output) = end_after(program(out.path(), &["--resume"]), &snapshot, "Training", delay, twice);
+    assert_eq!(output.status.code(), Some(130));
+    let (_, output) = end_after(program(out.path(), &["--resume"]), &snapshot, "testing", delay, interrupt);
+    assert_eq!(output.status.code(), Some(130));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("after the last epoch"));
+
+    let output = program(out.path(), &["--resume"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Results::of(out.path()).assert_equal(reference(), "interrupted and resumed");
 }

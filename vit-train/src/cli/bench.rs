@@ -13,7 +13,7 @@ use std::{
 use vit_nostd::{float, int8};
 use vit_train::{
     checkpoint::Checkpoint,
-    data::synthetic,
+    data::{synthetic, MNIST_NORMALIZATION},
     dropout::Dropout,
     export::float_model,
     fused::{network::Sizes, timed::Times, Step},
@@ -24,6 +24,12 @@ use vit_train::{
     train::{Prepared, Recipe, State},
     with_preset, Error, Preset,
 };
+
+pub const EXAMPLES: &str = "\
+Examples:
+  vit-train bench                                    all presets
+  vit-train bench --preset nano --no-builtin         one of them, without dfdx's slow operations
+  vit-train bench --threads 1 --json                 on one thread, for a script";
 
 #[derive(Args, Debug)]
 pub struct Arguments {
@@ -111,7 +117,8 @@ impl Arguments {
         let data = synthetic::dataset(recipe.batch_size, 0);
         let batch: Vec<usize> = (0..data.len()).collect();
         let mut prepared = Prepared::default();
-        let prepare = median_of(self.steps, || prepared.fill::<S>(&recipe, &data, &batch, 1));
+        let prepare =
+            median_of(self.steps, || prepared.fill::<S>(&recipe, &data, MNIST_NORMALIZATION, &batch, 1));
 
         let dropout = Dropout::new(recipe.dropout, recipe.seed, 1);
         let mut state = State::<S>::new(Parameters::init::<S>(recipe.seed), recipe.weight_decay);

@@ -9,17 +9,25 @@ use std::{
     process::ExitCode,
 };
 use vit_nostd::{
-    float, int8,
-    model_file::{Kind, Preamble},
+    argmax, float, int8,
+    model_file::{Kind, Metadata, Preamble},
 };
 use vit_train::{
-    checkpoint::Checkpoint,
+    checkpoint::{Checkpoint, Description},
     data::Splits,
     files::ModelBytes,
     inference::{dfdx_logits, int8_logits, nostd_logits, Score},
     model::{Model, Network},
     parameters, with_preset, Error, Preset,
 };
+
+pub const EXAMPLES: &str = "\
+Examples:
+  vit-train eval runs/nano                           its float model, run by vit-nostd, on MNIST
+  vit-train eval runs/nano/model.int8.vit            the integer model
+  vit-train eval runs/nano/checkpoint.safetensors    the checkpoint, run by dfdx
+  vit-train eval runs/x --data photos                on pictures in folders
+  vit-train eval runs/nano --json | jq .acc          for a script";
 
 #[derive(Args, Debug)]
 pub struct Arguments {
@@ -46,6 +54,34 @@ struct Evaluation {
     images: usize,
     #[serde(flatten)]
     score: Score,
+    classes: Vec<ClassScore>,
+}
+
+/// How well the images of one class are classified.
+#[derive(Serialize)]
+struct ClassScore {
+    /// What the model calls it.
+    name: String,
+    images: usize,
+    /// In percent; none where there are no images.
+    acc: Option<f64>,
+}
+
+impl ClassScore {
+    /// Of `logits` (`images x classes`) against `labels`.
+    fn all(names: Vec<String>, logits: &[f32], labels: &[u8]) -> Vec<Self> {
+        let mut counts = vec![(0, 0); names.len()];
+        for (logits, &label) in logits.chunks_exact(names.len()).zip(labels) {
+            let (images, right) = &mut counts[usize::from(label)];
+            *images += 1;
+            *right += usize::from(argmax(logits) == usize::from(label));
+        }
+        let score = |(name, (images, right))| {
+            let acc = (images > 0).then(|| 100.0 * right as f64 / images as f64);
+            Self { name, images, acc }
+        };
+        names.into_iter().zip(counts).map(score).collect()
+    }
 }
 
 impl Arguments {
@@ -71,12 +107,14 @@ impl Arguments {
         let mut model = S::Model::zeros(&Cpu::default());
         parameters::load(&mut model, &checkpoint.parameters.values);
         let indices: Vec<usize> = (0..data.test.len()).collect();
-        let logits = dfdx_logits(&model, checkpoint.describe::<S>().normalization, &data.test, &indices);
-        self.print::<S>("dfdx", &data, &logits)
+        let Description { normalization, labels, .. } = checkpoint.describe::<S>();
+        let logits = dfdx_logits(&model, normalization, &data.test, &indices);
+        self.print::<S>("dfdx", labels, &data, &logits)
     }
 
     fn model<S: Network>(&self, path: &Path, file: &[u8]) -> Result<ExitCode, Error> {
         let refused = |error| Error::Model { path: path.to_owned(), error };
+        let labels = |metadata: &Metadata| metadata.labels().map(str::to_owned).collect();
         match read_preamble(file, path)?.kind {
             Kind::F32 if self.micromath => {
                 let model = float::Model::<S, float::Micromath>::from_bytes(file).map_err(refused)?;
@@ -87,13 +125,15 @@ impl Arguments {
             Kind::F32 => {
                 let model = float::Model::<S>::from_bytes(file).map_err(refused)?;
                 let data = self.data.load::<S>()?;
-                self.print::<S>("vit-nostd f32", &data, &nostd_logits(&model, &data.test, data.test.len()))
+                let logits = nostd_logits(&model, &data.test, data.test.len());
+                self.print::<S>("vit-nostd f32", labels(model.metadata()), &data, &logits)
             }
             Kind::Int8 if self.micromath => Err(not_of_floats(path)),
             Kind::Int8 => {
                 let model = int8::Model::<S>::from_bytes(file).map_err(refused)?;
                 let data = self.data.load::<S>()?;
-                self.print::<S>("vit-nostd int8", &data, &int8_logits(&model, &data.test, data.test.len()))
+                let logits = int8_logits(&model, &data.test, data.test.len());
+                self.print::<S>("vit-nostd int8", labels(model.metadata()), &data, &logits)
             }
         }
     }
@@ -101,9 +141,20 @@ impl Arguments {
     fn print<S: Network>(
         &self,
         engine: &'static str,
+        names: Vec<String>,
         data: &Splits,
         logits: &[f32],
     ) -> Result<ExitCode, Error> {
+        if logits.iter().any(|logit| !logit.is_finite()) {
+            let file = self.file.display();
+            return Err(Error::Setting(format!("{file}: computes what is not a number: train it anew")));
+        }
+        if names != data.class_names {
+            let (model, data) = (names.join(", "), data.class_names.join(", "));
+            eprintln!(
+                "NOTE: the model's classes are {model}, and the data's {data}: they are compared by number."
+            );
+        }
         let score = Score::new(logits, data.test.labels().iter().copied());
         let evaluation = Evaluation {
             file: self.file.display().to_string(),
@@ -113,6 +164,7 @@ impl Arguments {
             synthetic: data.synthetic,
             images: data.test.len(),
             score,
+            classes: ClassScore::all(names, logits, data.test.labels()),
         };
         if self.json {
             print_json(&evaluation)?;
@@ -120,6 +172,11 @@ impl Arguments {
             let Evaluation { preset, engine, dataset, images, .. } = &evaluation;
             println!("{preset} by {engine} on {images} test images of {dataset}:");
             println!("accuracy {:.2} %, top-5 {:.2} %, loss {:.4}", score.acc, score.top5, score.loss);
+            let width = evaluation.classes.iter().map(|class| class.name.chars().count()).max();
+            for ClassScore { name, images, acc } in &evaluation.classes {
+                let acc = acc.map_or("-".to_owned(), |acc| format!("{acc:.2} %"));
+                println!("  {name:<width$}  {acc:>8} of {images}", width = width.unwrap_or(0));
+            }
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -21,6 +21,12 @@ use vit_train::{
     with_preset, Error, Preset,
 };
 
+pub const EXAMPLES: &str = "\
+Examples:
+  vit-train inspect runs/nano                              shape, sizes, classes and origin of its float model
+  vit-train inspect runs/nano/model.int8.vit --json        of the integer model, for a script
+  vit-train inspect runs/nano/checkpoint.safetensors       names and shapes of the tensors";
+
 #[derive(Args, Debug)]
 pub struct Arguments {
     /// A model file, a checkpoint, or the folder of a training run
@@ -143,7 +149,11 @@ impl Arguments {
         }
         println!("checkpoint of {} parameters", content.parameters);
         println!("network     {}", content.preset.as_deref().unwrap_or("none of the presets"));
-        if let Some(Description { dataset, seed, test_accuracy, .. }) = &content.description {
+        if let Some(Description { dataset, seed, test_accuracy, normalization, labels }) =
+            &content.description
+        {
+            println!("input       (pixel / 255 - {}) / {}", normalization.mean, normalization.std);
+            println!("classes     {}", labels.join(", "));
             println!("trained on  {dataset} with seed {seed}");
             if let Some(accuracy) = test_accuracy {
                 println!("accuracy    {accuracy:.2} % of the test images");

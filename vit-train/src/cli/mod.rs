@@ -1,8 +1,12 @@
 //! The command line: what can be said, and which part of the library does it.
 
+#[macro_use]
+pub mod output;
+
 mod bench;
 mod eval;
 mod inspect;
+mod interrupt;
 mod progress;
 mod quantize;
 mod train;
@@ -12,9 +16,11 @@ use clap::{Args, Parser, Subcommand};
 use std::{path::PathBuf, process::ExitCode};
 use vit_nostd::Shape;
 use vit_train::{
-    data::{load, Format, Source, Splits},
+    data::{load_and_tell, Format, Source, Splits},
     Error,
 };
+
+pub use interrupt::EXIT_CODE as INTERRUPTED;
 
 /// Train a Vision Transformer on this computer, and run the very same network on a microcontroller.
 ///
@@ -30,29 +36,40 @@ pub struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  vit-train --preset nano --epochs 5           train the smallest network; results go to runs/nano
-  vit-train verify runs/nano                   compare vit-nostd with dfdx on the test images
-  vit-train eval runs/nano/model.f32.vit       accuracy of a model file
-  vit-train inspect runs/nano/model.f32.vit    what a model file says of itself";
+  vit-train --preset nano --epochs 5      train the smallest network on MNIST; results go to runs/nano
+  vit-train --data photos --out runs/x    train on pictures in folders, one a class
+  vit-train --resume                      go on with a run that was interrupted
+  vit-train eval runs/nano                the accuracy of its model file
+  vit-train verify runs/nano              compare the library for the chip with dfdx on the test images
+  vit-train COMMAND --help                the options of a command, and more examples
+
+Exit codes: 0 done, 1 a comparison found a difference, 2 bad usage or input, 130 interrupted by Ctrl-C.
+Colours are left out where NO_COLOR is set, and bars where the output is not a terminal.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Train a network (what the program does without a command).
+    #[command(after_help = train::EXAMPLES)]
     Train(train::Arguments),
     /// Measure the accuracy of a checkpoint or a model file on test images.
+    #[command(after_help = eval::EXAMPLES)]
     Eval(eval::Arguments),
     /// Make the integer model of a checkpoint (training ends with it).
+    #[command(after_help = quantize::EXAMPLES)]
     Quantize(quantize::Arguments),
     /// Compare what vit-nostd computes with dfdx, image by image; exit code 1 if anything differs.
+    #[command(after_help = verify::EXAMPLES)]
     Verify(verify::Arguments),
     /// Show what a model file or a checkpoint contains.
+    #[command(after_help = inspect::EXAMPLES)]
     Inspect(inspect::Arguments),
     /// Time training steps and inference on this computer.
+    #[command(after_help = bench::EXAMPLES)]
     Bench(bench::Arguments),
 }
 
 impl Cli {
-    /// Does what was asked for. Exit code 0, or 1 where a comparison failed; errors are exit code 2.
+    /// Does what was asked for. Exit code 0, or 1 where a comparison failed; errors are exit code 2, or [`INTERRUPTED`].
     pub fn run(self) -> Result<ExitCode, Error> {
         match self.command {
             None => self.train.run(),
@@ -66,13 +83,20 @@ impl Cli {
     }
 }
 
-/// Where images come from, and how many threads work on them.
+/// The heading of options about images.
+const DATA: &str = "Data";
+
+/// Where images come from, how many threads work on them, and what is told meanwhile.
 #[derive(Args, Debug)]
 struct DataArguments {
-    /// Images: `mnist`, `synthetic` (built-in digits), `auto` (MNIST, or else the built-in digits), or a folder with
-    /// four files in MNIST's format
-    #[arg(long, value_name = "auto|mnist|synthetic|DIR", default_value = "auto")]
+    /// Images: `mnist`, `synthetic` (built-in digits), `auto` (MNIST, or else the built-in digits), or a folder: with
+    /// four files in MNIST's format (and perhaps `labels.txt`, one class name a line), with a folder of PNG and JPEG
+    /// files for each class, or with two of those in `train` and `test`
+    #[arg(long, help_heading = DATA, value_name = "auto|mnist|synthetic|DIR", default_value = "auto")]
     data: Source,
+    /// Print results and errors only
+    #[arg(long, short)]
+    quiet: bool,
     /// Threads to use [default: all processors]
     #[arg(long, value_name = "N", value_parser = positive)]
     threads: Option<usize>,
@@ -82,7 +106,7 @@ impl DataArguments {
     /// Loads the images for network `S`; says loudly where they are not the real ones.
     fn load<S: Shape>(&self) -> Result<Splits, Error> {
         use_threads(self.threads)?;
-        let data = load(&self.data, Format { side: S::IMAGE, classes: S::CLASSES })?;
+        let data = load_and_tell(&self.data, Format::of::<S>(), &progress::reading(self.quiet))?;
         if let Some(reason) = &data.fallback {
             eprintln!("NOTE: MNIST is not to be had ({reason}).");
             eprintln!(

@@ -1,38 +1,70 @@
-//! How a run shows itself: a bar on a terminal, plain lines elsewhere.
+//! How long work shows itself: a bar on a terminal, plain lines elsewhere.
 
+use super::interrupt::Interrupt;
 use indicatif::{ProgressBar, ProgressStyle};
-use std::io::{stdout, IsTerminal};
+use std::{
+    io::{stdout, IsTerminal},
+    sync::{Arc, OnceLock},
+};
 use vit_train::{report::Epoch, train::Progress};
 
+/// Where the lines go that are no results.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lines {
+    /// To the standard output.
+    Output,
+    /// To the standard error, because the standard output is for a program.
+    Error,
+    /// Nowhere.
+    Off,
+}
+
+impl Lines {
+    pub fn say(self, text: &str) {
+        match self {
+            Self::Output => println!("{text}"),
+            Self::Error => eprintln!("{text}"),
+            Self::Off => {}
+        }
+    }
+}
+
+/// A training.
 pub struct Console {
     bar: Option<ProgressBar>,
     terminal: bool,
+    lines: Lines,
+    interrupt: Arc<Interrupt>,
 }
 
 impl Console {
-    pub fn new() -> Self {
-        Self { bar: None, terminal: stdout().is_terminal() }
+    pub fn new(lines: Lines, interrupt: Arc<Interrupt>) -> Self {
+        Self { bar: None, terminal: lines != Lines::Off && stdout().is_terminal(), lines, interrupt }
     }
 
     fn line(&mut self, text: &str) {
+        self.clear();
+        self.lines.say(text);
+    }
+
+    fn clear(&mut self) {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
         }
-        println!("{text}");
+    }
+}
+
+/// A run that ends within an epoch leaves no bar.
+impl Drop for Console {
+    fn drop(&mut self) {
+        self.clear();
     }
 }
 
 impl Progress for Console {
     fn step(&mut self, epoch: usize, epochs: usize, step: usize, steps: usize, loss: f64) {
         if self.terminal {
-            let bar = self.bar.get_or_insert_with(|| {
-                let template = "{prefix} {wide_bar:.cyan/dim} {pos}/{len}  {msg}  {eta} left";
-                let style =
-                    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-                ProgressBar::new(steps as u64)
-                    .with_style(style)
-                    .with_prefix(format!("epoch {epoch}/{epochs}"))
-            });
+            let bar = self.bar.get_or_insert_with(|| bar(format!("epoch {epoch}/{epochs}"), steps));
             bar.set_message(format!("loss {loss:.4}"));
             bar.set_position(step as u64);
         }
@@ -52,6 +84,39 @@ impl Progress for Console {
     }
 
     fn stage(&mut self, what: &str) {
+        self.interrupt.saved();
         self.line(&format!("{what} ..."));
     }
+
+    fn wants_to_end(&mut self) -> bool {
+        self.interrupt.is_wanted()
+    }
+}
+
+/// Shows how many pictures are read: see [`vit_train::data::Reading`].
+pub fn reading(quiet: bool) -> impl Fn(usize, usize) + Sync {
+    let terminal = stdout().is_terminal();
+    let shown = OnceLock::new();
+    move |done, total| {
+        if quiet {
+            return;
+        }
+        if !terminal {
+            if done == 0 {
+                eprintln!("Reading {total} pictures");
+            }
+            return;
+        }
+        let bar = shown.get_or_init(|| bar("reading pictures".to_owned(), total));
+        bar.set_position(done as u64);
+        if done == total {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn bar(prefix: String, len: usize) -> ProgressBar {
+    let template = "{prefix} {wide_bar:.cyan/dim} {pos}/{len}  {msg}  {eta} left";
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(len as u64).with_style(style).with_prefix(prefix)
 }

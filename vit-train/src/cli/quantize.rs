@@ -21,6 +21,12 @@ use vit_train::{
 /// Images of the validation part that the errors of layers are measured on.
 const REPORT_IMAGES: usize = 256;
 
+pub const EXAMPLES: &str = "\
+Examples:
+  vit-train quantize runs/nano                                   writes runs/nano/model.int8.vit
+  vit-train quantize runs/nano --report                          and shows what the integers lose, layer by layer
+  vit-train quantize model.safetensors --out model.int8.vit      of a checkpoint from elsewhere";
+
 #[derive(Args, Debug)]
 pub struct Arguments {
     /// A checkpoint, or the folder of a training run

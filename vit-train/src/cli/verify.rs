@@ -18,6 +18,12 @@ use vit_train::{
     with_preset, Error,
 };
 
+pub const EXAMPLES: &str = "\
+Examples:
+  vit-train verify runs/nano                         on the test images of MNIST
+  vit-train verify runs/x --data photos              on those of pictures in folders
+  vit-train verify runs/nano --json && flash ...     in a script: exit code 1 if anything differs";
+
 #[derive(Args, Debug)]
 pub struct Arguments {
     /// Folder of a training run: its checkpoint.safetensors, model.f32.vit and model.int8.vit are compared

@@ -3,6 +3,9 @@
 use super::{Format, MNIST_DIR};
 use std::{io, path::PathBuf};
 
+/// Of more names than these, a message tells the number only.
+const NAMED: usize = 12;
+
 /// Why there are no images: each message is one line that says what was wrong, where, and what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -60,7 +63,7 @@ pub enum DataError {
         found: u64,
     },
     /// The images are not of the size that the network takes.
-    #[error("{}: images of {rows}x{columns} pixels, but the network takes {side}x{side}: choose other data", path.display())]
+    #[error("{}: images of {rows}x{columns} pixels, but the network takes {side}x{side}: choose other data, or give them as PNG files in class folders, which are resized", path.display())]
     ImageSize {
         /// The file.
         path: PathBuf,
@@ -72,9 +75,9 @@ pub enum DataError {
         side: usize,
     },
     /// There are no images.
-    #[error("{}: no images in it: choose other data", path.display())]
+    #[error("{}: no images in it: add some, or choose other data", path.display())]
     Empty {
-        /// The file.
+        /// The file or folder.
         path: PathBuf,
     },
     /// There are not as many labels as images.
@@ -88,7 +91,7 @@ pub enum DataError {
         labels: usize,
     },
     /// A label names a class that the network does not have.
-    #[error("{}: label {label} at index {index}, but there are {classes} classes: labels go from 0 to {}", path.display(), classes.saturating_sub(1))]
+    #[error("{}: label {label} at index {index}, but there are {classes} classes: labels go from 0 to {}; for other classes, declare a network (README.md says how)", path.display(), classes.saturating_sub(1))]
     Label {
         /// The file of the labels.
         path: PathBuf,
@@ -119,6 +122,78 @@ pub enum DataError {
         /// What went wrong, mirror by mirror.
         reasons: String,
     },
+    /// The folder holds neither files in MNIST's format nor class folders.
+    #[error("{}: no images: put in MNIST's four files, or a folder of PNG or JPEG files for each class", path.display())]
+    NoImages {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// There are not as many class folders as the network has classes.
+    #[error(
+        "{}: {} class folders ({}), but the network has {classes} classes: give as many, or declare a network of such a \
+        shape (README.md says how)",
+        path.display(), names.len(), list(names)
+    )]
+    Classes {
+        /// The folder with the class folders.
+        path: PathBuf,
+        /// The names of the class folders.
+        names: Vec<String>,
+        /// The number of classes that the network has.
+        classes: usize,
+    },
+    /// A class folder whose name cannot be that of a class.
+    #[error("{path:?}: the name of a class has to be UTF-8 without control characters: rename the folder")]
+    ClassName {
+        /// The class folder.
+        path: PathBuf,
+    },
+    /// A class to test on that there is nothing of to train on.
+    #[error("{}: no such class in {}: both parts have the same classes", path.display(), train.display())]
+    UnknownClass {
+        /// The class folder.
+        path: PathBuf,
+        /// The folder with those to train on.
+        train: PathBuf,
+    },
+    /// A folder in a class folder.
+    #[error("{}: a folder within a class folder: give the folder whose folders are the classes", path.display())]
+    Nested {
+        /// The inner one.
+        path: PathBuf,
+    },
+    /// A class that has no image to spare for the test.
+    #[error("{}: only one image, so that none can be set aside to test on: add more", path.display())]
+    TooFew {
+        /// The class folder.
+        path: PathBuf,
+    },
+    /// Files in a class folder that are no pictures.
+    #[error("{}: not a PNG or JPEG image that can be read ({error}){}: repair or remove it", path.display(), and(others))]
+    Picture {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: image::ImageError,
+        /// Those that cannot be read either.
+        others: Vec<PathBuf>,
+    },
+    /// The list of the classes' names does not fit the network.
+    #[error("{}: {found} names, but the network has {classes} classes: write one name a line, class 0 first", path.display())]
+    ClassNames {
+        /// The list.
+        path: PathBuf,
+        /// The number of names in it.
+        found: usize,
+        /// The number of classes that the network has.
+        classes: usize,
+    },
+    /// All pixels to train on are the same.
+    #[error("{}: nothing but one grey value in all images to train on: check them", path.display())]
+    Blank {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The built-in digits do not fit the network.
     #[error(
         "synthetic: digits of 28x28 pixels in 10 classes, but the network takes {0}x{0} and {1}: pass other data to --data",
@@ -128,4 +203,19 @@ pub enum DataError {
         /// What the network takes.
         format: Format,
     },
+}
+
+/// The first of the names.
+fn list(names: &[String]) -> String {
+    let more = if names.len() > NAMED { ", ..." } else { "" };
+    names[..names.len().min(NAMED)].join(", ") + more
+}
+
+/// That these cannot be read either.
+fn and(others: &[PathBuf]) -> String {
+    if others.is_empty() {
+        return String::new();
+    }
+    let names: Vec<_> = others.iter().map(|path| path.display().to_string()).collect();
+    format!(", and neither can {} more ({})", names.len(), list(&names))
 }

@@ -24,26 +24,42 @@
 mod augment;
 mod download;
 mod error;
+mod folder;
 mod idx;
+mod picture;
 pub mod synthetic;
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::{env, fmt};
+use std::{env, fmt, fs};
 
 use rand::seq::SliceRandom;
+use vit_nostd::model_file::Normalization;
+use vit_nostd::Shape;
 
 use crate::random::{stream, Purpose};
 
 pub use augment::Augmentation;
 pub use error::DataError;
+pub use picture::read_grey;
 
 /// The environment variable that names a folder with MNIST's four files.
 pub const MNIST_DIR: &str = "MNIST_DIR";
 
 /// Where MNIST is looked for without [`MNIST_DIR`], and downloaded to; relative to the working directory.
 pub const MNIST_CACHE: &str = "data/mnist";
+
+/// The file beside those in MNIST's format that names the classes, one a line, class 0 first; without it, they are
+/// called by their numbers.
+pub const CLASS_NAMES: &str = "labels.txt";
+
+/// MNIST's mean and standard deviation: the built-in digits, which stand in for it, are normalised with them, too.
+pub const MNIST_NORMALIZATION: Normalization = Normalization { mean: 0.1307, std: 0.3081 };
+
+/// Is told how many pictures are read, and how many there are in all; by several threads at once. Only class folders
+/// take so long that it is.
+pub type Reading<'a> = &'a (dyn Fn(usize, usize) + Sync);
 
 /// What the network expects of a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +71,11 @@ pub struct Format {
 }
 
 impl Format {
+    /// What a network of shape `S` expects.
+    pub const fn of<S: Shape>() -> Self {
+        Self { side: S::IMAGE, classes: S::CLASSES }
+    }
+
     /// The number of pixels of one image.
     pub const fn pixels(self) -> usize {
         self.side * self.side
@@ -133,6 +154,21 @@ impl Dataset {
         &self.pixels
     }
 
+    /// Mean and standard deviation of all pixels, rounded to four decimals, as they are usually given; None where
+    /// nothing deviates.
+    pub fn normalization(&self) -> Option<Normalization> {
+        let mut counts = [0_u64; 256];
+        self.pixels.iter().for_each(|&pixel| counts[usize::from(pixel)] += 1);
+        let sum = |power| {
+            counts.iter().zip(0_u64..).map(|(count, grey)| count * grey.pow(power)).sum::<u64>() as f64
+        };
+        let mean = sum(1) / sum(0) / 255.0;
+        let std = (sum(2) / sum(0) / 255.0 / 255.0 - mean * mean).max(0.0).sqrt();
+        let round = |value: f64| ((1e4 * value).round() / 1e4) as f32;
+        Some(Normalization { mean: round(mean), std: round(std) })
+            .filter(|normalization| normalization.std > 0.0)
+    }
+
     /// All labels.
     pub fn labels(&self) -> &[u8] {
         &self.labels
@@ -162,6 +198,8 @@ pub struct Splits {
     pub fallback: Option<DataError>,
     /// What a label stands for, one name per class.
     pub class_names: Vec<String>,
+    /// How pixels become numbers: by mean and standard deviation of the images to train on.
+    pub normalization: Normalization,
     /// The images to train (and validate) on.
     pub train: Dataset,
     /// The images to test on, once, at the end.
@@ -178,7 +216,8 @@ pub enum Source {
     Mnist,
     /// `synthetic`: the built-in digits.
     Synthetic,
-    /// A folder with four files in MNIST's format. One that is called like a variant above is `./mnist`.
+    /// A folder with four files in MNIST's format, perhaps with [`CLASS_NAMES`], or with a folder of PNG and JPEG files
+    /// for each class. One that is called like a variant above is `./mnist`.
     Directory(PathBuf),
 }
 
@@ -215,14 +254,24 @@ impl fmt::Display for Source {
 ///
 /// A [`DataError`] that says what is wrong, where, and what to do.
 pub fn load(source: &Source, format: Format) -> Result<Splits, DataError> {
-    let chosen = env::var_os(MNIST_DIR).filter(|value| !value.is_empty()).map(PathBuf::from);
-    load_from(source, format, chosen, Path::new(MNIST_CACHE), download::MIRRORS)
+    load_and_tell(source, format, &|_, _| {})
 }
 
-/// [`load`], with the surroundings as arguments.
+/// [`load`], with somebody who is told how far it is.
+///
+/// # Errors
+///
+/// Those of [`load`].
+pub fn load_and_tell(source: &Source, format: Format, reading: Reading) -> Result<Splits, DataError> {
+    let chosen = env::var_os(MNIST_DIR).filter(|value| !value.is_empty()).map(PathBuf::from);
+    load_from(source, format, reading, chosen, Path::new(MNIST_CACHE), download::MIRRORS)
+}
+
+/// [`load_and_tell`], with the surroundings as arguments.
 fn load_from(
     source: &Source,
     format: Format,
+    reading: Reading,
     chosen: Option<PathBuf>,
     cache: &Path,
     mirrors: &[&str],
@@ -238,34 +287,73 @@ fn load_from(
         },
         Source::Mnist => load_mnist(&mnist()?, format),
         Source::Synthetic => load_synthetic(format, None),
-        Source::Directory(directory) => load_directory(
-            directory,
-            format,
-            // Its own name only: where it lies is nobody's business who reads the model file.
-            directory.file_name().unwrap_or(directory.as_os_str()).to_string_lossy().into_owned(),
-            &idx::FILES.map(idx::File::unchecked),
-        ),
+        Source::Directory(directory) => load_directory(directory, format, reading),
     }
 }
 
 fn load_mnist(directory: &Path, format: Format) -> Result<Splits, DataError> {
-    load_directory(directory, format, "mnist".into(), &idx::FILES)
+    load_idx(directory, format, "mnist".into(), &idx::FILES)
 }
 
-fn load_directory(
+/// Whatever kind of data is in `directory`.
+fn load_directory(directory: &Path, format: Format, reading: Reading) -> Result<Splits, DataError> {
+    // Its own name only: where it lies is nobody's business who reads the model file. (`..` has one by another path.)
+    let canonical = directory.canonicalize().unwrap_or_default();
+    let name = directory.file_name().or(canonical.file_name()).unwrap_or(directory.as_os_str());
+    let name = name.to_string_lossy().into_owned();
+    let files = idx::FILES.map(idx::File::unchecked);
+    if !directory.is_dir() || files.iter().any(|file| file.find(directory).is_some()) {
+        let splits = load_idx(directory, format, name, &files)?;
+        let path = directory.join(CLASS_NAMES);
+        let class_names = if path.exists() { read_class_names(path, format)? } else { splits.class_names };
+        return Ok(Splits { class_names, ..splits });
+    }
+    if !folder::has_folders(directory) {
+        return Err(DataError::NoImages { path: directory.into() });
+    }
+    let folder::Folder { class_names, train, test } = folder::read(directory, format, reading)?;
+    splits(directory, name, class_names, train, test)
+}
+
+fn load_idx(
     directory: &Path,
     format: Format,
     name: String,
     [train_images, train_labels, test_images, test_labels]: &[idx::File; 4],
 ) -> Result<Splits, DataError> {
-    Ok(Splits {
-        name,
-        synthetic: false,
-        fallback: None,
-        class_names: (0..format.classes).map(|class| class.to_string()).collect(),
-        train: idx::read(directory, train_images, train_labels, format)?,
-        test: idx::read(directory, test_images, test_labels, format)?,
-    })
+    let train = idx::read(directory, train_images, train_labels, format)?;
+    let test = idx::read(directory, test_images, test_labels, format)?;
+    splits(directory, name, numbers(format), train, test)
+}
+
+fn splits(
+    directory: &Path,
+    name: String,
+    class_names: Vec<String>,
+    train: Dataset,
+    test: Dataset,
+) -> Result<Splits, DataError> {
+    let blank = || DataError::Blank { path: directory.into() };
+    let normalization = train.normalization().ok_or_else(blank)?;
+    Ok(Splits { name, synthetic: false, fallback: None, class_names, normalization, train, test })
+}
+
+/// What classes are called that have no names.
+fn numbers(format: Format) -> Vec<String> {
+    (0..format.classes).map(|class| class.to_string()).collect()
+}
+
+fn read_class_names(path: PathBuf, format: Format) -> Result<Vec<String>, DataError> {
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) => return Err(DataError::Io { path, error }),
+    };
+    let names: Vec<_> = text.trim_end().lines().map(|line| line.trim().to_owned()).collect();
+    if names.len() != format.classes || names.iter().any(String::is_empty) {
+        let found = names.iter().filter(|name| !name.is_empty()).count();
+        return Err(DataError::ClassNames { path, found, classes: format.classes });
+    }
+    Ok(names)
 }
 
 fn load_synthetic(format: Format, fallback: Option<DataError>) -> Result<Splits, DataError> {
@@ -276,7 +364,8 @@ fn load_synthetic(format: Format, fallback: Option<DataError>) -> Result<Splits,
         name: "synthetic".into(),
         synthetic: true,
         fallback,
-        class_names: (0..format.classes).map(|class| class.to_string()).collect(),
+        class_names: numbers(format),
+        normalization: MNIST_NORMALIZATION,
         train: synthetic::dataset(synthetic::TRAIN_IMAGES, synthetic::TRAIN_SEED),
         test: synthetic::dataset(synthetic::TEST_IMAGES, synthetic::TEST_SEED),
     })
@@ -300,6 +389,7 @@ mod tests {
     use super::*;
 
     const FORMAT: Format = Format { side: 28, classes: 10 };
+    const UNTOLD: Reading = &|_, _| {};
     /// A port that nobody serves: refuses at once.
     const NOWHERE: &[&str] = &["http://127.0.0.1:1/mnist"];
 
@@ -344,17 +434,16 @@ mod tests {
         assert!(matches!(new(9, &[1, 1]), Err(DataError::Count { .. })));
         let error = new(8, &[1, 12]).unwrap_err();
         assert!(matches!(error, DataError::Label { index: 1, label: 12, classes: 10, .. }));
-        assert_eq!(
-            error.to_string(),
-            "x: label 12 at index 1, but there are 10 classes: labels go from 0 to 9"
-        );
+        let message = error.to_string();
+        let expected = "x: label 12 at index 1, but there are 10 classes: labels go from 0 to 9; ";
+        assert!(message.starts_with(expected) && message.contains("README"), "{message}");
     }
 
     #[test]
     fn auto_falls_back_where_there_is_no_mnist() {
         let folder = Folder::new("fallback");
         let cache = folder.path().join("cache");
-        let data = load_from(&Source::Auto, FORMAT, None, &cache, NOWHERE).unwrap();
+        let data = load_from(&Source::Auto, FORMAT, UNTOLD, None, &cache, NOWHERE).unwrap();
         assert!(data.synthetic && data.name == "synthetic");
         assert_eq!((data.train.len(), data.test.len()), (12_000, 2_000));
         assert_eq!(data.class_names[9], "9");
@@ -362,9 +451,9 @@ mod tests {
         assert!(note.contains("127.0.0.1:1") && note.contains("MNIST_DIR") && !note.contains('\n'), "{note}");
         assert!(!cache.exists(), "a failure leaves an empty folder");
 
-        let strict = load_from(&Source::Mnist, FORMAT, None, &cache, NOWHERE);
+        let strict = load_from(&Source::Mnist, FORMAT, UNTOLD, None, &cache, NOWHERE);
         assert!(matches!(strict, Err(DataError::Download { .. })));
-        let chosen = load_from(&Source::Synthetic, FORMAT, None, &cache, NOWHERE).unwrap();
+        let chosen = load_from(&Source::Synthetic, FORMAT, UNTOLD, None, &cache, NOWHERE).unwrap();
         assert!(chosen.synthetic && chosen.fallback.is_none());
     }
 
@@ -372,7 +461,7 @@ mod tests {
     fn auto_does_not_hide_broken_files() {
         let folder = Folder::new("broken");
         let load_auto = |chosen: Option<&Path>| {
-            load_from(&Source::Auto, FORMAT, chosen.map(Path::to_path_buf), folder.path(), NOWHERE)
+            load_from(&Source::Auto, FORMAT, UNTOLD, chosen.map(Path::to_path_buf), folder.path(), NOWHERE)
         };
         let nowhere = folder.path().join("nowhere");
         assert!(matches!(load_auto(Some(&nowhere)), Err(DataError::MissingDirectory { .. })));
@@ -382,9 +471,53 @@ mod tests {
         assert!(matches!(load_auto(None), Err(DataError::Checksum { .. })), "those in the cache count, too");
         // The same files are fine as a set of their own.
         let own = Source::Directory(folder.path().into());
-        let data = load_from(&own, FORMAT, None, &nowhere, NOWHERE).unwrap();
+        let data = load_from(&own, FORMAT, UNTOLD, None, &nowhere, NOWHERE).unwrap();
         assert_eq!((data.train.labels(), data.test.len(), data.synthetic), (&[3, 1][..], 2, false));
         assert_eq!(Some(data.name.as_ref()), folder.path().file_name());
+    }
+
+    #[test]
+    fn classes_may_have_names() {
+        let folder = Folder::new("names");
+        folder.write_set("", 28, &[3, 1]);
+        let load = || load(&Source::Directory(folder.path().into()), FORMAT);
+        assert_eq!(load().unwrap().class_names[8..], ["8", "9"]);
+        let names =
+            "T-shirt/top\nTrouser\r\n Pullover\nDress\nCoat\nSandal\nShirt\nSneaker\nBag\nAnkle boot\n\n";
+        folder.write(CLASS_NAMES, names.as_bytes());
+        let loaded = load().unwrap().class_names;
+        assert_eq!(
+            (loaded.len(), &loaded[..3]),
+            (10, &["T-shirt/top", "Trouser", "Pullover"].map(String::from)[..])
+        );
+        for (bad, found) in
+            [("one\ntwo", 2), ("", 0), (&names.replace("Coat", " "), 9), (&format!("{names}x"), 11)]
+        {
+            folder.write(CLASS_NAMES, bad.as_bytes());
+            let error = load().unwrap_err();
+            let message = error.to_string();
+            assert!(
+                message.contains(&format!("labels.txt: {found} names, but the network has 10")),
+                "{message}"
+            );
+            assert!(matches!(error, DataError::ClassNames { classes: 10, .. }));
+        }
+        folder.write(CLASS_NAMES, &[0xff, 0xfe]);
+        assert!(matches!(load(), Err(DataError::Io { path, .. }) if path.ends_with(CLASS_NAMES)));
+    }
+
+    #[test]
+    fn normalization_is_that_of_the_pixels() {
+        let format = Format { side: 2, classes: 1 };
+        let of = |pixels: &[u8]| {
+            Dataset::new(format, pixels.to_vec(), vec![0; pixels.len() / 4], Path::new("x"))
+                .unwrap()
+                .normalization()
+        };
+        assert_eq!(of(&[0, 255, 0, 255]), Some(Normalization { mean: 0.5, std: 0.5 }));
+        // 51 / 255 = 0.2: mean 0.05 and variance (3 * 0.05^2 + 0.15^2) / 4 = 0.0075.
+        assert_eq!(of(&[0, 0, 51, 0]), Some(Normalization { mean: 0.05, std: 0.0866 }));
+        assert_eq!(of(&[9; 8]), None);
     }
 
     #[test]
@@ -404,11 +537,7 @@ mod tests {
         assert_eq!((data.train.len(), data.test.len()), (60_000, 10_000));
         assert_eq!(data.train.labels()[..5], [5, 0, 4, 1, 9]);
         assert_eq!(data.test.labels()[..5], [7, 2, 1, 0, 4]);
-        let mean = data.train.images().iter().map(|&ink| u64::from(ink)).sum::<u64>() as f64
-            / 60_000.0
-            / 784.0
-            / 255.0;
-        assert!((mean - 0.1307).abs() < 1e-4, "{mean}");
+        assert_eq!(data.normalization, MNIST_NORMALIZATION);
         assert_eq!(data.train.split(42).1.len(), 6_000);
     }
 

@@ -3,7 +3,7 @@
 
 use super::Step;
 use crate::{
-    data::{synthetic, Dataset},
+    data::{synthetic, Dataset, MNIST_NORMALIZATION},
     dropout::{Dropout, Site},
     model::{Model, Network, Pass},
     parameters::{self, Layout, Parameters},
@@ -135,7 +135,7 @@ impl<'a, S: Network> Twins<'a, S> {
         let first = self.step * recipe.batch_size;
         self.step += 1;
         let batch: Vec<usize> = (first..first + recipe.batch_size).map(|index| index % data.len()).collect();
-        prepared.fill::<S>(recipe, data, &batch, 1 + first / data.len());
+        prepared.fill::<S>(recipe, data, MNIST_NORMALIZATION, &batch, 1 + first / data.len());
         let dropout = Dropout::new(recipe.dropout, recipe.seed, self.step as u64);
         let Prepared { pixels, targets } = prepared;
         let fused = self.operation.loss_and_gradients(&mut self.fused.model, pixels, targets, &dropout);

@@ -1,0 +1,78 @@
+//! Classes with names: from folders of pictures, or a list beside IDX files, to the model on the chip.
+
+use crate::{file, json, run, succeed, text, Digits};
+use image::GrayImage;
+use std::{fs, path::Path};
+use vit_nostd::{int8, Nano};
+use vit_train::{data::synthetic, files::ModelBytes};
+
+const NAMES: [&str; 10] =
+    ["nought", "one", "two", "three", "four", "five", "six", "seven", "eight", "class 10 (ten)"];
+
+/// Digits as pictures, larger than the network takes them.
+fn write_pictures(folder: &Path, count: usize, seed: u64) {
+    let digits = synthetic::dataset(count, seed);
+    for index in 0..count {
+        let class = folder.join(NAMES[usize::from(digits.label(index))]);
+        fs::create_dir_all(&class).unwrap();
+        let small = GrayImage::from_raw(28, 28, digits.image(index).to_vec()).unwrap();
+        let large = image::imageops::resize(&small, 56, 84, image::imageops::FilterType::Nearest);
+        large.save(class.join(format!("{index}.{}", ["png", "jpg"][index % 2]))).unwrap();
+    }
+}
+
+/// Trains on `data` for a moment and checks that the names of the classes arrive wherever they are shown.
+fn names_arrive(data: &str, names: &[&str]) {
+    let out = tempfile::tempdir().unwrap();
+    let arguments = ["--preset", "nano", "--epochs", "1", "--batch-size", "32", "--out"];
+    succeed(&[&arguments[..], &[out.path().to_str().unwrap(), "--data", data]].concat());
+    for name in ["model.f32.vit", "model.int8.vit", "checkpoint.safetensors"] {
+        let path = file(&out, name);
+        let shown = succeed(&["inspect", &path]);
+        assert!(shown.contains(&format!("classes     {}\n", names.join(", "))), "{shown}");
+        let content = json(&["inspect", &path, "--json"]);
+        let content = if name.ends_with("vit") { &content } else { &content["description"] };
+        assert_eq!(content["labels"], serde_json::json!(names));
+        assert_ne!(content["normalization"]["mean"], serde_json::json!(0.1307_f32), "that is MNIST's");
+
+        let evaluation = json(&["eval", &path, "--data", data, "--json"]);
+        let classes = evaluation["classes"].as_array().unwrap();
+        assert!(classes.iter().map(|class| class["name"].as_str().unwrap()).eq(names.iter().copied()));
+        let share = |class: &serde_json::Value| {
+            class["acc"].as_f64().unwrap_or_default() * class["images"].as_f64().unwrap()
+        };
+        let right: f64 = classes.iter().map(share).sum();
+        let all = evaluation["acc"].as_f64().unwrap() * evaluation["images"].as_f64().unwrap();
+        assert!((right - all).abs() < 1e-6, "{evaluation}");
+    }
+    let output = run(&["eval", out.path().to_str().unwrap(), "--data", data]);
+    assert_eq!(text(&output.stderr).lines().filter(|line| line.starts_with("NOTE")).count(), 0);
+    let shown = text(&output.stdout);
+    assert!(names.iter().all(|name| shown.contains(&format!("  {name} "))), "{shown}");
+
+    // What a firmware reads.
+    let bytes = ModelBytes::read(Path::new(&file(&out, "model.int8.vit"))).unwrap();
+    let model = int8::Model::<Nano>::from_bytes(&bytes).unwrap();
+    assert!(model.metadata().labels().eq(names.iter().copied()));
+
+    // Data of other classes are told.
+    let output = run(&["eval", out.path().to_str().unwrap(), "--data", "synthetic"]);
+    assert!(output.status.success() && text(&output.stderr).contains("NOTE: the model's classes are "));
+}
+
+#[test]
+fn of_pictures_in_folders() {
+    let folder = tempfile::tempdir().unwrap();
+    write_pictures(&folder.path().join("train"), 120, 1);
+    write_pictures(&folder.path().join("test"), 40, 2);
+    let mut sorted = NAMES;
+    sorted.sort();
+    names_arrive(folder.path().to_str().unwrap(), &sorted);
+}
+
+#[test]
+fn of_a_list_beside_idx_files() {
+    let digits = Digits::new(120, 40);
+    digits.write("labels.txt", NAMES.join("\n").as_bytes());
+    names_arrive(digits.path(), &NAMES);
+}
