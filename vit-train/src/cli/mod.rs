@@ -1,7 +1,9 @@
 //! The command line: what can be said, and which part of the library does it.
 
 mod bench;
+mod checkpoint;
 mod eval;
+mod export;
 mod inspect;
 mod progress;
 mod quantize;
@@ -33,7 +35,8 @@ Examples:
   vit-train --preset nano --epochs 5           train the smallest network; results go to runs/nano
   vit-train verify runs/nano                   compare vit-nostd with dfdx on the test images
   vit-train eval runs/nano/model.f32.vit       accuracy of a model file
-  vit-train inspect runs/nano/model.f32.vit    what a model file says of itself";
+  vit-train inspect runs/nano/model.f32.vit    what a model file says of itself
+  vit-train export runs/nano --onnx nano.onnx  for onnxruntime and others";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -45,6 +48,8 @@ enum Command {
     Quantize(quantize::Arguments),
     /// Compare what vit-nostd computes with dfdx, image by image; exit code 1 if anything differs.
     Verify(verify::Arguments),
+    /// Write a checkpoint for other programs: ONNX, or a state_dict for PyTorch.
+    Export(export::Arguments),
     /// Show what a model file or a checkpoint contains.
     Inspect(inspect::Arguments),
     /// Time training steps and inference on this computer.
@@ -60,6 +65,7 @@ impl Cli {
             Some(Command::Eval(arguments)) => arguments.run(),
             Some(Command::Quantize(arguments)) => arguments.run(),
             Some(Command::Verify(arguments)) => arguments.run(),
+            Some(Command::Export(arguments)) => arguments.run(),
             Some(Command::Inspect(arguments)) => arguments.run(),
             Some(Command::Bench(arguments)) => arguments.run(),
         }

@@ -62,7 +62,7 @@ pub struct Arguments {
     /// Save what --resume goes on from at such intervals, besides after every epoch
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     save_every: u64,
-    /// Begin with the parameters of a checkpoint
+    /// Begin with the parameters of a checkpoint (a PyTorch state_dict in the same names will do)
     #[arg(long, value_name = "FILE.safetensors")]
     init: Option<PathBuf>,
     #[command(flatten)]
