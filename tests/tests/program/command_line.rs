@@ -1,5 +1,7 @@
 //! The program from outside: what a user types, sees and gets.
 
+mod exchange;
+
 use serde_json::Value;
 use std::{
     fs,
@@ -373,7 +375,9 @@ fn works_without_mnist_and_says_so() {
 #[test]
 fn help_names_every_command() {
     let help = succeed(&["--help"]);
-    for word in ["train", "eval", "verify", "inspect", "--preset", "--epochs", "--data", "Examples:"] {
+    for word in
+        ["train", "eval", "verify", "export", "inspect", "--preset", "--epochs", "--data", "Examples:"]
+    {
         assert!(help.contains(word), "{help}");
     }
 }
