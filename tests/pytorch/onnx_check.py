@@ -15,6 +15,7 @@ import tempfile
 import numpy
 import onnx
 import onnxruntime
+from mnist import images
 from safetensors.numpy import load_file
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -23,12 +24,12 @@ ROOT = pathlib.Path(__file__).parents[2]
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=pathlib.Path, help="a float model file")
-    parser.add_argument("--data", type=pathlib.Path, required=True, help="folder of MNIST's four files, unpacked")
+    parser.add_argument("--data", type=pathlib.Path, required=True, help="folder of MNIST's four files")
     parser.add_argument("--program", type=pathlib.Path, help="vit-train, if it is not to be run by cargo")
     arguments = parser.parse_args()
     program = [arguments.program.resolve()] if arguments.program else ["cargo", "run", "-q", "-p", "vit-train", "--"]
     model, data = arguments.model.resolve(), arguments.data.resolve()
-    pixels = numpy.fromfile(data / "t10k-images-idx3-ubyte", numpy.uint8, offset=16).reshape(-1, 1, 28, 28)
+    pixels = images(data, "t10k")
 
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)

@@ -7,14 +7,13 @@ Ends with an error where a logit differs by more than 1e-4.
 """
 
 import argparse
-import gzip
 import pathlib
 import subprocess
 import tempfile
 
-import numpy
 import safetensors
 import torch
+from mnist import images, labels
 from safetensors.torch import load_file, save_file
 from vit import PRESETS, ViT
 
@@ -22,32 +21,21 @@ ROOT = pathlib.Path(__file__).parents[2]
 TOLERANCE = 1e-4
 
 
-def idx(folder, name, header):
-    """The values of a file of MNIST's, packed or not."""
-    packed = folder / (name + ".gz")
-    data = gzip.decompress(packed.read_bytes()) if packed.exists() else (folder / name).read_bytes()
-    return torch.from_numpy(numpy.frombuffer(data, numpy.uint8, offset=header).copy())
+def normalized(folder, part):
+    return (torch.from_numpy(images(folder, part).copy()) / 255 - 0.1307) / 0.3081
 
 
-def images(folder, part):
-    pixels = idx(folder, part + "-images-idx3-ubyte", 16).reshape(-1, 1, 28, 28)
-    return (pixels / 255 - 0.1307) / 0.3081, idx(folder, part + "-labels-idx1-ubyte", 8).long()
-
-
-def train(model, data, steps):
-    (x, y), optimizer = data, torch.optim.AdamW(model.parameters(), lr=1e-3)
+def train(model, folder, steps):
+    x, y = normalized(folder, "train"), torch.from_numpy(labels(folder, "train").copy()).long()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     model.train()
     for step in range(steps):
         batch = torch.arange(step * 128, (step + 1) * 128) % len(x)
-        loss = nn_loss(model(x[batch]), y[batch])
+        loss = torch.nn.functional.cross_entropy(model(x[batch]), y[batch])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     print(f"trained {steps} steps in PyTorch, loss {loss.item():.3f}")
-
-
-def nn_loss(logits, labels):
-    return torch.nn.functional.cross_entropy(logits, labels)
 
 
 @torch.no_grad()
@@ -79,7 +67,7 @@ def main():
     arguments.data = arguments.data.resolve()
     print(f"{arguments.preset}, torch {torch.__version__}, safetensors {safetensors.__version__}")
     torch.manual_seed(0)
-    test, _ = images(arguments.data, "t10k")
+    test = normalized(arguments.data, "t10k")
     good = []
 
     with tempfile.TemporaryDirectory() as folder:
@@ -90,7 +78,7 @@ def main():
             return load_file(folder / "logits.safetensors")["logits"]
 
         model = ViT(arguments.preset)
-        train(model, images(arguments.data, "train"), arguments.steps)
+        train(model, arguments.data, arguments.steps)
         save_file(model.state_dict(), folder / "theirs.safetensors", metadata={"format": "pt"})
         vit_train(arguments, "export", folder / "theirs.safetensors", "--vit", folder / "theirs.vit")
         theirs = logits(model, test)
