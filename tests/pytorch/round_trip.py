@@ -45,8 +45,8 @@ def logits(model, x):
 
 
 def vit_train(arguments, *words):
-    command = [arguments.program, *words] if arguments.program else ["cargo", "run", "-q", "-p", "vit-train", "--", *words]
-    subprocess.run(list(map(str, command)), cwd=ROOT, check=True)
+    program = [arguments.program] if arguments.program else ["cargo", "run", "-q", "-p", "vit-train", "--"]
+    subprocess.run([*program, *words], cwd=ROOT, check=True)
 
 
 def compare(what, ours, theirs):
@@ -65,6 +65,7 @@ def main():
     parser.add_argument("--program", type=pathlib.Path, help="vit-train, if it is not to be run by cargo")
     arguments = parser.parse_args()
     arguments.data = arguments.data.resolve()
+    arguments.program = arguments.program and arguments.program.resolve()
     print(f"{arguments.preset}, torch {torch.__version__}, safetensors {safetensors.__version__}")
     torch.manual_seed(0)
     test = normalized(arguments.data, "t10k")

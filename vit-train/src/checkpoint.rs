@@ -142,10 +142,12 @@ impl Checkpoint {
         let json = header.metadata().as_ref().and_then(|metadata| metadata.get(KEY));
         let description = json.map(|json| serde_json::from_str(json)).transpose();
         let tensors = SafeTensors::deserialize(&bytes).map_err(|error| Error::checkpoint(path, error))?;
+        let mut tensors = tensors.tensors();
+        tensors.sort_unstable_by(|(a, _), (b, _)| a.cmp(b)); // they come in any order
 
         let mut parameters = Parameters { layout: Layout(Vec::new()), values: Vec::new() };
-        for (name, view) in tensors.iter() {
-            parameters.layout.push(name, view.shape());
+        for (name, view) in tensors {
+            parameters.layout.push(&name, view.shape());
             if !extend(&mut parameters.values, view.dtype(), view.data()) {
                 let message = format!(
                     "tensor {name} of shape {:?} has type {}, expected a floating-point one",
