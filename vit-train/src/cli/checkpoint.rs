@@ -62,7 +62,7 @@ fn change(preset: Preset, checkpoint: Checkpoint, change: impl FnOnce(&mut Descr
     Checkpoint { description: Some(description), ..checkpoint }
 }
 
-/// Whether a file is to be read as a checkpoint, and not as a model file. (Those of `torch.save` are refused with advice.)
+/// Whether a file is to be read as a checkpoint, and not as a model file. (One of `torch.save` is refused with advice.)
 pub fn is_checkpoint(path: &Path) -> bool {
     path.extension().is_some_and(|extension| ["safetensors", "pt", "pth"].iter().any(|&e| extension == e))
 }

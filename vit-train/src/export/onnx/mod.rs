@@ -158,7 +158,8 @@ impl Graph {
         self.linear(&n("attn.in_proj"), &n("norm1"), &n("attn.in_proj_weight"), &n("attn.in_proj_bias"));
         self.node(&n("attn.packed"), "Reshape", &[&n("attn.in_proj"), "shape.heads"], []);
         let heads_first = [Attribute::ints("perm", &[2, 0, 3, 1, 4])];
-        self.node(&n("attn.heads"), "Transpose", &[&n("attn.packed")], heads_first); // (3, batch, HEADS, TOKENS, HEAD_DIM)
+        // (3, batch, HEADS, TOKENS, HEAD_DIM)
+        self.node(&n("attn.heads"), "Transpose", &[&n("attn.packed")], heads_first);
         for part in ["query", "key", "value"] {
             let first = [Attribute::int("axis", 0)];
             self.node(&n(&format!("attn.{part}")), "Gather", &[&n("attn.heads"), part], first);
