@@ -1,1 +1,27 @@
 //! Proves that the host, the `no_std` library and the emulated chip compute the same bits.
+
+use vit_nostd::model_file::Normalization;
+use vit_train::{
+    checkpoint::{Checkpoint, Description},
+    model::Network,
+    parameters::Parameters,
+};
+
+/// A network with random weights that are as large as those of a trained one; none of them could be left out.
+pub fn random_checkpoint<S: Network>(seed: u64) -> Checkpoint {
+    let mut parameters = Parameters::init::<S>(seed);
+    let noise = Parameters::init::<S>(seed + 1).values;
+    parameters
+        .values
+        .iter_mut()
+        .zip(noise.iter().rev())
+        .for_each(|(value, noise)| *value = 2.0 * *value + 0.5 * noise);
+    let description = Description {
+        dataset: "none".to_owned(),
+        seed,
+        normalization: Normalization { mean: 0.125, std: 0.375 }, // not those of MNIST
+        labels: (0..S::CLASSES).map(|class| format!("class {class}")).collect(),
+        test_accuracy: None,
+    };
+    Checkpoint { parameters, description: Some(description) }
+}

@@ -2,9 +2,10 @@
 //! the environment variable `MNIST_DIR` names its folder.
 
 use std::{path::Path, time::Duration};
-use vit_nostd::{model_file::Normalization, Base, Nano, Tiny, Vit};
+use vit_nostd::{Base, Nano, Tiny, Vit};
+use vit_tests::random_checkpoint;
 use vit_train::{
-    checkpoint::{Checkpoint, Description},
+    checkpoint::Checkpoint,
     data::{self, synthetic, Augmentation, Format, Source, Splits},
     export::float_model,
     files::ModelBytes,
@@ -19,23 +20,9 @@ use vit_train::{
 /// Where errors say that a random network is.
 const NOWHERE: &str = "random.vit";
 
-/// A network with random weights that are as large as those of a trained one, and its float and its integer model.
+/// A random network, and its float and its integer model.
 fn random<S: Network>(seed: u64) -> (Parameters, [ModelBytes; 2]) {
-    let mut parameters = Parameters::init::<S>(seed);
-    let noise = Parameters::init::<S>(seed + 1).values;
-    parameters
-        .values
-        .iter_mut()
-        .zip(noise.iter().rev())
-        .for_each(|(value, noise)| *value = 2.0 * *value + 0.5 * noise);
-    let description = Description {
-        dataset: "none".to_owned(),
-        seed,
-        normalization: Normalization { mean: 0.1307, std: 0.3081 },
-        labels: (0..S::CLASSES).map(|class| format!("class {class}")).collect(),
-        test_accuracy: None,
-    };
-    let checkpoint = Checkpoint { parameters, description: Some(description) };
+    let checkpoint = random_checkpoint::<S>(seed);
     let float = float_model::<S>(&checkpoint, Path::new(NOWHERE)).unwrap();
     let data = synthetic::dataset(20, seed);
     let indices: Vec<usize> = (0..data.len()).collect();

@@ -1,5 +1,5 @@
-//! Checkpoints: safetensors files with the names and layouts of PyTorch's `state_dict`, so that PyTorch loads them
-//! and they load PyTorch's.
+//! Checkpoints: safetensors files with the names and layouts of PyTorch's `state_dict`, so that PyTorch loads ours
+//! and we load PyTorch's.
 
 use crate::{
     data::MNIST_NORMALIZATION,
@@ -9,13 +9,16 @@ use crate::{
     parameters::{Layout, Parameters},
     preset::shape_name,
 };
+use half::{bf16, f16};
 use safetensors::{tensor::TensorView, Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 use std::{collections::HashMap, fs, path::Path};
-use vit_nostd::model_file::Normalization;
+use vit_nostd::model_file::{Metadata, Normalization};
 
 /// The key of [`Description`] in the metadata of the file.
 const KEY: &str = "vit-train";
+/// What a file of `torch.save` begins with: it is a ZIP archive.
+const TORCH_SAVE: &[u8] = b"PK\x03\x04";
 
 /// What a checkpoint says besides its parameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,6 +33,20 @@ pub struct Description {
     pub labels: Vec<String>,
     /// Top-1 accuracy on the test set in percent, where it was measured.
     pub test_accuracy: Option<f32>,
+}
+
+impl Description {
+    /// What a model file says.
+    pub fn of(metadata: &Metadata<'_>) -> Self {
+        let provenance = metadata.provenance;
+        Self {
+            dataset: provenance.dataset.to_owned(),
+            seed: provenance.seed,
+            normalization: metadata.normalization,
+            labels: metadata.labels().map(str::to_owned).collect(),
+            test_accuracy: provenance.test_accuracy,
+        }
+    }
 }
 
 /// A network's parameters and where they come from.
@@ -53,17 +70,31 @@ impl Checkpoint {
         })
     }
 
+    /// Checks that these are the parameters of network `S`, in whatever order; `path` is named in errors.
+    ///
+    /// # Errors
+    /// [`Error::Misfit`]; [`Error::NotFinite`].
+    pub fn check<S: Network>(&self, path: &Path) -> Result<(), Error> {
+        let path = path.to_owned();
+        if let Err(mismatches) = Layout::of::<S>().check(&self.parameters.layout) {
+            return Err(Error::Misfit { path, network: shape_name::<S>(), mismatches });
+        }
+        match self.parameters.not_finite() {
+            Some(name) => Err(Error::NotFinite { path, name: name.to_owned() }),
+            None => Ok(()),
+        }
+    }
+
     /// Checks that these are the parameters of network `S` and puts them into its order; `path` is named in errors.
     ///
     /// # Errors
-    /// [`Error::Misfit`].
+    /// Those of [`check`](Self::check).
     pub fn into_order_of<S: Network>(self, path: &Path) -> Result<Self, Error> {
+        self.check::<S>(path)?;
         let Self { parameters, description } = self;
-        let parameters = parameters.into_order_of::<S>().map_err(|mismatch| Error::Misfit {
-            path: path.to_owned(),
-            network: shape_name::<S>(),
-            mismatch,
-        })?;
+        let layout = Layout::of::<S>();
+        let values = layout.0.iter().flat_map(|entry| parameters.get(&entry.name).unwrap_or_default());
+        let parameters = Parameters { values: values.copied().collect(), layout };
         Ok(Self { parameters, description })
     }
 
@@ -72,6 +103,14 @@ impl Checkpoint {
     /// # Errors
     /// [`Error::Io`].
     pub fn save(&self, path: &Path) -> Result<(), Error> {
+        write_atomically(path, &self.serialize(path)?)
+    }
+
+    /// The bytes of the file; `path` is named in errors.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] where a description cannot be put into JSON.
+    pub fn serialize(&self, path: &Path) -> Result<Vec<u8>, Error> {
         let Parameters { layout, values } = &self.parameters;
         let views = layout.0.iter().map(|entry| {
             let bytes: &[u8] = bytemuck::cast_slice(&values[entry.range.clone()]);
@@ -83,30 +122,60 @@ impl Checkpoint {
         // One entry only: the order of several in a `HashMap` would differ from run to run.
         let metadata = metadata.map(|json| HashMap::from([(KEY.to_owned(), json)]));
         let bytes = views.and_then(|views| safetensors::serialize(views, metadata));
-        write_atomically(path, &bytes.map_err(|error| Error::checkpoint(path, error))?)
+        bytes.map_err(|error| Error::checkpoint(path, error))
     }
 
-    /// Reads the file.
+    /// Reads the file. Numbers of 16 and of 64 bits become those of 32, as where PyTorch loads them into a network.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Checkpoint`] where it is not a safetensors file of `f32` tensors.
+    /// [`Error::Io`]; [`Error::Checkpoint`] where it is not a safetensors file of floating-point tensors.
     pub fn load(path: &Path) -> Result<Self, Error> {
         let bytes = fs::read(path).at(path)?;
+        if bytes.starts_with(TORCH_SAVE) {
+            return Err(Error::checkpoint(
+                path,
+                "a file of torch.save; safetensors.torch.save_file writes usable ones",
+            ));
+        }
         let (_, header) =
             SafeTensors::read_metadata(&bytes).map_err(|error| Error::checkpoint(path, error))?;
         let json = header.metadata().as_ref().and_then(|metadata| metadata.get(KEY));
         let description = json.map(|json| serde_json::from_str(json)).transpose();
         let tensors = SafeTensors::deserialize(&bytes).map_err(|error| Error::checkpoint(path, error))?;
+        let mut tensors = tensors.tensors();
+        tensors.sort_unstable_by(|(a, _), (b, _)| a.cmp(b)); // they come in any order
 
         let mut parameters = Parameters { layout: Layout(Vec::new()), values: Vec::new() };
-        for (name, view) in tensors.iter() {
-            if view.dtype() != Dtype::F32 {
-                let message = format!("tensor {name} has type {:?}, expected F32", view.dtype());
+        for (name, view) in tensors {
+            parameters.layout.push(&name, view.shape());
+            if !extend(&mut parameters.values, view.dtype(), view.data()) {
+                let message = format!(
+                    "tensor {name} of shape {:?} has type {}, expected a floating-point one",
+                    view.shape(),
+                    view.dtype()
+                );
                 return Err(Error::checkpoint(path, message));
             }
-            parameters.layout.push(name, view.shape());
-            parameters.values.extend(view.data().chunks_exact(4).map(bytemuck::pod_read_unaligned::<f32>));
         }
         Ok(Self { parameters, description: description.map_err(|error| Error::checkpoint(path, error))? })
     }
+}
+
+/// Appends the numbers in `bytes` to `values`, unless they are of another type than these.
+fn extend(values: &mut Vec<f32>, dtype: Dtype, bytes: &[u8]) -> bool {
+    fn numbers<const BYTES: usize>(
+        bytes: &[u8],
+        value: fn([u8; BYTES]) -> f32,
+    ) -> impl Iterator<Item = f32> + '_ {
+        let (chunks, _) = bytes.as_chunks::<BYTES>(); // the reader checked the length
+        chunks.iter().map(move |&chunk| value(chunk))
+    }
+    match dtype {
+        Dtype::F32 => values.extend(numbers(bytes, f32::from_le_bytes)),
+        Dtype::F16 => values.extend(numbers(bytes, |bytes| f16::from_le_bytes(bytes).to_f32())),
+        Dtype::BF16 => values.extend(numbers(bytes, |bytes| bf16::from_le_bytes(bytes).to_f32())),
+        Dtype::F64 => values.extend(numbers(bytes, |bytes| f64::from_le_bytes(bytes) as f32)),
+        _ => return false,
+    }
+    true
 }

@@ -1,6 +1,6 @@
 //! Everything that can go wrong, each in one line that says what, where, and what to do.
 
-use crate::{data::DataError, parameters::Mismatch, quantize::Unquantizable};
+use crate::{data::DataError, parameters::Mismatches, quantize::Unquantizable};
 use std::{
     fmt, io,
     path::{Path, PathBuf},
@@ -39,16 +39,24 @@ pub enum Error {
         message: String,
     },
     /// A checkpoint of another network.
-    #[error("{}: does not fit {network}: {mismatch}", path.display())]
+    #[error("{}: does not fit {network}: {mismatches}", path.display())]
     Misfit {
         /// The file.
         path: PathBuf,
         /// What it should be.
         network: String,
         /// How it differs.
-        mismatch: Mismatch,
+        mismatches: Mismatches,
     },
-    /// A model or checkpoint that has the shape of none of the presets.
+    /// Weights that no network can work with.
+    #[error("{}: tensor {name} has a value that is not a finite number", path.display())]
+    NotFinite {
+        /// The checkpoint or model file.
+        path: PathBuf,
+        /// The first such tensor.
+        name: String,
+    },
+    /// A model that has the shape of none of the presets.
     #[error("{}: a network of none of the presets: {found}", path.display())]
     UnknownShape {
         /// The file.

@@ -7,7 +7,7 @@ use crate::{
 use dfdx::prelude::{ConstShape, Cpu, Device, Gradients, Tensor};
 use rand::distr::Distribution;
 use rand_distr::StandardNormal;
-use std::ops::Range;
+use std::{fmt, mem::discriminant, ops::Range};
 
 /// Standard deviation of the first class token and positions.
 const TOKEN_STD: f32 = 0.02;
@@ -36,17 +36,9 @@ pub struct Parameters {
     pub values: Vec<f32>,
 }
 
-/// Why parameters do not fit a network.
+/// One tensor that does not fit a network.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Mismatch {
-    /// A parameter that the network needs is not there.
-    #[error("no tensor {name} (of shape {expected:?})")]
-    Missing {
-        /// The parameter.
-        name: String,
-        /// Its shape.
-        expected: Vec<usize>,
-    },
     /// A parameter has another shape.
     #[error("tensor {name} has shape {found:?}, expected {expected:?}")]
     Dims {
@@ -57,6 +49,14 @@ pub enum Mismatch {
         /// Its shape in the network.
         expected: Vec<usize>,
     },
+    /// A parameter that the network needs is not there.
+    #[error("no tensor {name} (of shape {expected:?})")]
+    Missing {
+        /// The parameter.
+        name: String,
+        /// Its shape.
+        expected: Vec<usize>,
+    },
     /// A tensor that the network does not have.
     #[error("unknown tensor {name} of shape {found:?}")]
     Unknown {
@@ -65,12 +65,28 @@ pub enum Mismatch {
         /// Its shape.
         found: Vec<usize>,
     },
-    /// A value that is infinite or not a number.
-    #[error("tensor {name} has a value that is not a finite number")]
-    NotFinite {
-        /// The tensor.
-        name: String,
-    },
+}
+
+/// All tensors that do not fit a network. Shown are the first of each kind, and how many others there are.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct Mismatches(pub Vec<Mismatch>);
+
+impl fmt::Display for Mismatches {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown: Vec<&Mismatch> = Vec::new();
+        for mismatch in &self.0 {
+            if shown.iter().any(|other| discriminant(*other) == discriminant(mismatch)) {
+                continue;
+            }
+            write!(f, "{}{mismatch}", if shown.is_empty() { "" } else { "; " })?;
+            shown.push(mismatch);
+        }
+        match self.0.len() - shown.len() {
+            0 => Ok(()),
+            1 => f.write_str("; and one tensor more"),
+            more => write!(f, "; and {more} tensors more"),
+        }
+    }
 }
 
 impl Layout {
@@ -101,26 +117,36 @@ impl Layout {
         self.0.last().map_or(0, |entry| entry.range.end)
     }
 
-    /// Says how `parameters` differ from this layout, order aside, or whether a value is not finite.
-    pub fn check(&self, parameters: &Parameters) -> Result<(), Mismatch> {
-        for Entry { name, dims, .. } in &self.0 {
-            let Some(found) = parameters.layout.find(name) else {
-                return Err(Mismatch::Missing { name: name.clone(), expected: dims.clone() });
-            };
-            if found.dims != *dims {
+    /// Compares names and shapes with those of `parameters`, whose order does not matter.
+    ///
+    /// # Errors
+    /// All tensors that differ.
+    pub fn check(&self, parameters: &Layout) -> Result<(), Mismatches> {
+        let theirs = self.0.iter().filter_map(|Entry { name, dims, .. }| match parameters.find(name) {
+            None => Some(Mismatch::Missing { name: name.clone(), expected: dims.clone() }),
+            Some(found) if found.dims != *dims => {
                 let (name, found, expected) = (name.clone(), found.dims.clone(), dims.clone());
-                return Err(Mismatch::Dims { name, found, expected });
+                Some(Mismatch::Dims { name, found, expected })
             }
+            Some(_) => None,
+        });
+        let unknown = parameters.0.iter().filter(|entry| self.find(&entry.name).is_none());
+        let unknown = unknown
+            .map(|Entry { name, dims, .. }| Mismatch::Unknown { name: name.clone(), found: dims.clone() });
+        let mismatches: Vec<Mismatch> = theirs.chain(unknown).collect();
+        if mismatches.is_empty() {
+            Ok(())
+        } else {
+            Err(Mismatches(mismatches))
         }
-        for Entry { name, dims, range } in &parameters.layout.0 {
-            if self.find(name).is_none() {
-                return Err(Mismatch::Unknown { name: name.clone(), found: dims.clone() });
-            }
-            if !parameters.values[range.clone()].iter().all(|value| value.is_finite()) {
-                return Err(Mismatch::NotFinite { name: name.clone() });
-            }
-        }
-        Ok(())
+    }
+
+    /// How many tensors of the same name and shape there are in both.
+    pub fn in_common(&self, other: &Layout) -> usize {
+        self.0
+            .iter()
+            .filter(|entry| other.find(&entry.name).is_some_and(|found| found.dims == entry.dims))
+            .count()
     }
 
     fn find(&self, name: &str) -> Option<&Entry> {
@@ -157,16 +183,16 @@ impl Parameters {
         Some(&self.values[self.layout.find(name)?.range.clone()])
     }
 
-    /// The same parameters in the order of network `S`.
-    ///
-    /// # Errors
-    /// See [`Layout::check`].
-    pub fn into_order_of<S: Network>(self) -> Result<Self, Mismatch> {
-        let layout = Layout::of::<S>();
-        layout.check(&self)?;
-        let values =
-            layout.0.iter().flat_map(|entry| self.get(&entry.name).unwrap_or_default()).copied().collect();
-        Ok(Self { layout, values })
+    /// The same, to be written.
+    pub fn get_mut(&mut self, name: &str) -> Option<&mut [f32]> {
+        Some(&mut self.values[self.layout.find(name)?.range.clone()])
+    }
+
+    /// The parameter, if there is one, with a value that is infinite or not a number.
+    pub fn not_finite(&self) -> Option<&str> {
+        let finite = |entry: &&Entry| self.values[entry.range.clone()].iter().all(|value| value.is_finite());
+        let entry = self.layout.0.iter().find(|entry| !finite(entry))?;
+        Some(&entry.name)
     }
 }
 
@@ -231,24 +257,30 @@ mod tests {
     #[test]
     fn misfits_are_named() {
         let layout = Layout::of::<Nano>();
-        let good = Parameters::init::<Nano>(1);
-        let mut bad = good.clone();
-        bad.layout.0[0].name = "class_token".to_owned();
-        assert_eq!(layout.check(&bad).unwrap_err().to_string(), "no tensor cls_token (of shape [1, 1, 48])");
-        let mut bad = good.clone();
-        bad.layout.0[2].dims = vec![48, 49];
-        assert_eq!(
-            layout.check(&bad).unwrap_err().to_string(),
-            "tensor patch_embed.proj.weight has shape [48, 49], expected [48, 1, 7, 7]"
-        );
-        let mut bad = good.clone();
-        bad.layout.push("extra", &[0]);
-        assert_eq!(layout.check(&bad).unwrap_err().to_string(), "unknown tensor extra of shape [0]");
-        let mut bad = good;
-        bad.values[100] = f32::NAN;
-        assert_eq!(
-            layout.check(&bad).unwrap_err().to_string(),
-            "tensor pos_embed has a value that is not a finite number"
-        );
+        let check = |edit: &dyn Fn(&mut Layout)| {
+            let mut bad = layout.clone();
+            edit(&mut bad);
+            layout.check(&bad).unwrap_err().to_string()
+        };
+        assert_eq!(layout.check(&layout), Ok(()));
+        let renamed =
+            "no tensor cls_token (of shape [1, 1, 48]); unknown tensor class_token of shape [1, 1, 48]";
+        assert_eq!(check(&|bad| bad.0[0].name = "class_token".to_owned()), renamed);
+        let reshaped = "tensor patch_embed.proj.weight has shape [48, 49], expected [48, 1, 7, 7]";
+        assert_eq!(check(&|bad| bad.0[2].dims = vec![48, 49]), reshaped);
+        assert_eq!(check(&|bad| bad.push("extra", &[0])), "unknown tensor extra of shape [0]");
+        let without = |count: usize| check(&|bad| bad.0.truncate(bad.0.len() - count));
+        assert_eq!(without(2), "no tensor head.weight (of shape [10, 48]); and one tensor more");
+        assert_eq!(without(3), "no tensor norm.bias (of shape [48]); and 2 tensors more");
+    }
+
+    #[test]
+    fn values_that_are_no_numbers_are_named() {
+        let mut parameters = Parameters::init::<Nano>(1);
+        assert_eq!(parameters.not_finite(), None);
+        for bad in [f32::NAN, f32::NEG_INFINITY] {
+            parameters.values[100] = bad;
+            assert_eq!(parameters.not_finite(), Some("pos_embed"));
+        }
     }
 }

@@ -1,9 +1,6 @@
 //! The shapes that the program knows by name.
 
-use crate::{
-    model::Network,
-    parameters::{Layout, Mismatch, Parameters},
-};
+use crate::{model::Network, parameters::Layout};
 use clap::ValueEnum;
 use std::fmt;
 use vit_nostd::{Dims, Shape};
@@ -51,12 +48,11 @@ impl Preset {
         Self::value_variants().iter().copied().find(|preset| preset.dims() == dims)
     }
 
-    /// The preset whose parameters have the names and shapes of `parameters`, whatever their values, if there is one.
-    pub fn with_parameters(parameters: &Parameters) -> Option<Self> {
-        let fits = |preset: &Self| {
-            matches!(preset.layout().check(parameters), Ok(()) | Err(Mismatch::NotFinite { .. }))
-        };
-        Self::value_variants().iter().copied().find(fits)
+    /// The preset that has the most tensors, by name and shape, in common with `parameters`. Heads leave no trace in a
+    /// tensor's shape: they are the preset's.
+    pub fn nearest(parameters: &Layout) -> Self {
+        let presets = Self::value_variants().iter().copied();
+        presets.max_by_key(|preset| preset.layout().in_common(parameters)).unwrap_or(Self::Base)
     }
 
     /// Names and shapes of the network's parameters.

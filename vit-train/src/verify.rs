@@ -3,6 +3,7 @@
 use crate::{
     data::Dataset,
     error::Error,
+    export::read_float_model,
     inference::{dfdx_logits, int8_raw_logits, nostd_logits, view},
     model::{Model, Network},
     parameters::{self, Parameters},
@@ -11,7 +12,7 @@ use crate::{
 use dfdx::prelude::Cpu;
 use serde::{Deserialize, Serialize};
 use std::{fmt, path::Path};
-use vit_nostd::{argmax, float, int8};
+use vit_nostd::{argmax, int8};
 
 /// The largest difference of a logit that dfdx's own operations, which sum in another order, may show.
 pub const TOLERANCE: f32 = 1e-4;
@@ -61,7 +62,7 @@ impl Verification {
 /// `parameters` must be in the order of `S`'s layout.
 ///
 /// # Errors
-/// [`Error::Model`] if the files are not models of shape `S`.
+/// [`Error::Model`] if the files are not models of shape `S`; [`Error::NotFinite`].
 pub fn verify<S: Network>(
     parameters: &Parameters,
     files: Files<'_>,
@@ -70,7 +71,7 @@ pub fn verify<S: Network>(
 ) -> Result<Verification, Error> {
     let (path, file) = files.f32;
     let refused = |error| Error::Model { path: path.to_owned(), error };
-    let model = float::Model::<S>::from_bytes(file).map_err(refused)?;
+    let model = read_float_model::<S>(file, path)?;
     let images = data.len();
     let exact_images = exact_images.min(images);
     let mut network = S::Model::zeros(&Cpu::default());

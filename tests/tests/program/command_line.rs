@@ -1,6 +1,7 @@
 //! The program from outside: what a user types, sees and gets.
 
 mod bad_input;
+mod exchange;
 mod pictures_in_folders;
 
 use serde_json::Value;
@@ -387,7 +388,7 @@ fn help_has_examples() {
     }
     let commands = help.split_once("Commands:\n").unwrap().1.split("\n\n").next().unwrap();
     let commands: Vec<_> = commands.lines().filter_map(|line| line.split_whitespace().next()).collect();
-    for command in ["train", "eval", "quantize", "verify", "inspect", "bench"] {
+    for command in ["train", "eval", "quantize", "verify", "export", "inspect", "bench"] {
         assert!(commands.contains(&command), "{commands:?}");
     }
     for command in commands.into_iter().filter(|&command| command != "help") {

@@ -1,6 +1,9 @@
 //! `vit-train eval`.
 
-use super::{file_or_in, print_json, DataArguments};
+use super::{
+    checkpoint::{is_checkpoint, CheckpointArguments},
+    file_or_in, print_json, DataArguments,
+};
 use clap::Args;
 use dfdx::prelude::Cpu;
 use serde::Serialize;
@@ -15,10 +18,12 @@ use vit_nostd::{
 use vit_train::{
     checkpoint::{Checkpoint, Description},
     data::Splits,
+    export::read_float_model,
     files::ModelBytes,
     inference::{dfdx_logits, int8_logits, nostd_logits, Score},
     model::{Model, Network},
-    parameters, with_preset, Error, Preset,
+    parameters::{self, Layout, Parameters},
+    with_preset, Error, Preset,
 };
 
 pub const EXAMPLES: &str = "\
@@ -31,7 +36,8 @@ Examples:
 
 #[derive(Args, Debug)]
 pub struct Arguments {
-    /// A model file (.vit), which vit-nostd runs, or a checkpoint (.safetensors), which dfdx runs
+    /// A model file (.vit), which vit-nostd runs, or a checkpoint (.safetensors; a PyTorch state_dict in the same names
+    /// will do), which dfdx runs
     #[arg(value_name = "FILE.vit|FILE.safetensors|RUN")]
     file: PathBuf,
     /// Compute a float model with the functions that `micromath` gives a chip without a floating-point unit
@@ -40,6 +46,11 @@ pub struct Arguments {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    /// Write the logits of the test images, images x classes, to compare them with another program's
+    #[arg(long, value_name = "FILE.safetensors")]
+    logits: Option<PathBuf>,
+    #[command(flatten)]
+    checkpoint: CheckpointArguments,
     #[command(flatten)]
     data: DataArguments,
 }
@@ -87,13 +98,17 @@ impl ClassScore {
 impl Arguments {
     pub fn run(self) -> Result<ExitCode, Error> {
         let path = file_or_in(&self.file, "model.f32.vit");
-        if path.extension().is_some_and(|extension| extension == "safetensors") {
+        if is_checkpoint(&path) {
             if self.micromath {
                 return Err(not_of_floats(&path));
             }
-            let checkpoint = Checkpoint::load(&path)?;
-            let preset = preset_of_checkpoint(&checkpoint, &path)?;
-            with_preset!(preset, S => self.checkpoint::<S>(&path, checkpoint))
+            let (preset, checkpoint) = self.checkpoint.load(&path)?;
+            with_preset!(preset, S => self.checkpoint::<S>(&checkpoint))
+        } else if self.checkpoint.normalization.is_some() {
+            let path = path.display();
+            Err(Error::Setting(format!(
+                "{path}: a model file has its own normalisation: leave --normalization out"
+            )))
         } else {
             let file = ModelBytes::read(&path)?;
             let preamble = read_preamble(&file, &path)?;
@@ -101,9 +116,8 @@ impl Arguments {
         }
     }
 
-    fn checkpoint<S: Network>(&self, path: &Path, checkpoint: Checkpoint) -> Result<ExitCode, Error> {
+    fn checkpoint<S: Network>(&self, checkpoint: &Checkpoint) -> Result<ExitCode, Error> {
         let data = self.data.load::<S>()?;
-        let checkpoint = checkpoint.into_order_of::<S>(path)?;
         let mut model = S::Model::zeros(&Cpu::default());
         parameters::load(&mut model, &checkpoint.parameters.values);
         let indices: Vec<usize> = (0..data.test.len()).collect();
@@ -120,10 +134,10 @@ impl Arguments {
                 let model = float::Model::<S, float::Micromath>::from_bytes(file).map_err(refused)?;
                 let data = self.data.load::<S>()?;
                 let logits = nostd_logits(&model, &data.test, data.test.len());
-                self.print::<S>("vit-nostd f32 with micromath", &data, &logits)
+                self.print::<S>("vit-nostd f32 with micromath", labels(model.metadata()), &data, &logits)
             }
             Kind::F32 => {
-                let model = float::Model::<S>::from_bytes(file).map_err(refused)?;
+                let model = read_float_model::<S>(file, path)?;
                 let data = self.data.load::<S>()?;
                 let logits = nostd_logits(&model, &data.test, data.test.len());
                 self.print::<S>("vit-nostd f32", labels(model.metadata()), &data, &logits)
@@ -154,6 +168,12 @@ impl Arguments {
             eprintln!(
                 "NOTE: the model's classes are {model}, and the data's {data}: they are compared by number."
             );
+        }
+        if let Some(path) = &self.logits {
+            let mut layout = Layout(Vec::new());
+            layout.push("logits", &[data.test.len(), S::CLASSES]);
+            let parameters = Parameters { layout, values: logits.to_vec() };
+            Checkpoint { parameters, description: None }.save(path)?;
         }
         let score = Score::new(logits, data.test.labels().iter().copied());
         let evaluation = Evaluation {
@@ -196,14 +216,4 @@ pub fn read_preamble(file: &[u8], path: &Path) -> Result<Preamble, Error> {
 pub fn preset_of(preamble: &Preamble, path: &Path) -> Result<Preset, Error> {
     let unknown = || Error::UnknownShape { path: path.to_owned(), found: preamble.dims.to_string() };
     Preset::with_dims(preamble.dims).ok_or_else(unknown)
-}
-
-/// The preset whose parameters a checkpoint has.
-pub fn preset_of_checkpoint(checkpoint: &Checkpoint, path: &Path) -> Result<Preset, Error> {
-    Preset::with_parameters(&checkpoint.parameters).ok_or_else(|| {
-        // Against one preset, so that there is something to compare with.
-        let mismatch = Preset::Base.layout().check(&checkpoint.parameters).err();
-        let found = mismatch.map_or(String::new(), |mismatch| format!("for base, {mismatch}"));
-        Error::UnknownShape { path: path.to_owned(), found }
-    })
 }

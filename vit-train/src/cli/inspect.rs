@@ -1,6 +1,7 @@
 //! `vit-train inspect`.
 
 use super::{
+    checkpoint::is_checkpoint,
     eval::{preset_of, read_preamble},
     file_or_in, print_json,
 };
@@ -69,7 +70,7 @@ struct Tensor {
 impl Arguments {
     pub fn run(self) -> Result<ExitCode, Error> {
         let path = file_or_in(&self.file, "model.f32.vit");
-        if path.extension().is_some_and(|extension| extension == "safetensors") {
+        if is_checkpoint(&path) {
             self.checkpoint(&Checkpoint::load(&path)?)?;
         } else {
             let file = ModelBytes::read(&path)?;
@@ -92,7 +93,6 @@ impl Arguments {
                 (*model.metadata(), int8::Model::<S>::WEIGHT_BYTES, int8::Scratch::<S>::BYTES)
             }
         };
-        let provenance = metadata.provenance;
         let content = ModelContent {
             format_version: VERSION,
             kind: kind.to_string(),
@@ -102,14 +102,8 @@ impl Arguments {
             file_bytes: file.len(),
             weight_bytes,
             scratch_bytes,
-            description: Description {
-                dataset: provenance.dataset.to_owned(),
-                seed: provenance.seed,
-                normalization: metadata.normalization,
-                labels: metadata.labels().map(str::to_owned).collect(),
-                test_accuracy: provenance.test_accuracy,
-            },
-            tool: provenance.tool.to_owned(),
+            description: Description::of(&metadata),
+            tool: metadata.provenance.tool.to_owned(),
         };
         if self.json {
             return print_json(&content);
@@ -125,6 +119,7 @@ impl Arguments {
         let (normalization, labels) = (content.description.normalization, &content.description.labels);
         println!("input       (pixel / 255 - {}) / {}", normalization.mean, normalization.std);
         println!("classes     {}", labels.join(", "));
+        let provenance = metadata.provenance;
         println!("trained on  {} with seed {} by {}", provenance.dataset, provenance.seed, provenance.tool);
         match provenance.test_accuracy {
             Some(accuracy) => println!("accuracy    {accuracy:.2} % of the test images"),
@@ -135,9 +130,11 @@ impl Arguments {
 
     fn checkpoint(&self, checkpoint: &Checkpoint) -> Result<(), Error> {
         let parameters = &checkpoint.parameters;
+        let nearest = Preset::nearest(&parameters.layout);
+        let fits = nearest.layout().check(&parameters.layout);
         let entries = parameters.layout.0.iter();
         let content = CheckpointContent {
-            preset: Preset::with_parameters(parameters).map(|preset| preset.to_string()),
+            preset: fits.is_ok().then(|| nearest.to_string()),
             parameters: parameters.values.len(),
             tensors: entries
                 .map(|entry| Tensor { name: entry.name.clone(), shape: entry.dims.clone() })
@@ -148,16 +145,23 @@ impl Arguments {
             return print_json(&content);
         }
         println!("checkpoint of {} parameters", content.parameters);
-        println!("network     {}", content.preset.as_deref().unwrap_or("none of the presets"));
-        if let Some(Description { dataset, seed, test_accuracy, normalization, labels }) =
-            &content.description
-        {
-            println!("input       (pixel / 255 - {}) / {}", normalization.mean, normalization.std);
-            println!("classes     {}", labels.join(", "));
-            println!("trained on  {dataset} with seed {seed}");
-            if let Some(accuracy) = test_accuracy {
-                println!("accuracy    {accuracy:.2} % of the test images");
+        match fits {
+            Ok(()) => println!("network     {nearest}"),
+            Err(mismatches) => println!("network     none of the presets; for {nearest}, {mismatches}"),
+        }
+        if let Some(name) = parameters.not_finite() {
+            println!("damage      tensor {name} has a value that is not a finite number");
+        }
+        match &content.description {
+            Some(Description { dataset, seed, normalization, labels, test_accuracy }) => {
+                println!("input       (pixel / 255 - {}) / {}", normalization.mean, normalization.std);
+                println!("classes     {}", labels.join(", "));
+                println!("trained on  {dataset} with seed {seed}");
+                if let Some(accuracy) = test_accuracy {
+                    println!("accuracy    {accuracy:.2} % of the test images");
+                }
             }
+            None => println!("            says nothing of its input and classes: another program wrote it"),
         }
         for Tensor { name, shape } in &content.tensors {
             println!("  {name:<32} {shape:?}");

@@ -4,7 +4,9 @@
 pub mod output;
 
 mod bench;
+mod checkpoint;
 mod eval;
+mod export;
 mod inspect;
 mod interrupt;
 mod progress;
@@ -41,6 +43,7 @@ Examples:
   vit-train --resume                      go on with a run that was interrupted
   vit-train eval runs/nano                the accuracy of its model file
   vit-train verify runs/nano              compare the library for the chip with dfdx on the test images
+  vit-train export runs/nano --onnx x     for onnxruntime and others
   vit-train COMMAND --help                the options of a command, and more examples
 
 Exit codes: 0 done, 1 a comparison found a difference, 2 bad usage or input, 130 interrupted by Ctrl-C.
@@ -60,6 +63,9 @@ enum Command {
     /// Compare what vit-nostd computes with dfdx, image by image; exit code 1 if anything differs.
     #[command(after_help = verify::EXAMPLES)]
     Verify(verify::Arguments),
+    /// Write a checkpoint for other programs: ONNX, or a state_dict for PyTorch.
+    #[command(after_help = export::EXAMPLES)]
+    Export(export::Arguments),
     /// Show what a model file or a checkpoint contains.
     #[command(after_help = inspect::EXAMPLES)]
     Inspect(inspect::Arguments),
@@ -77,6 +83,7 @@ impl Cli {
             Some(Command::Eval(arguments)) => arguments.run(),
             Some(Command::Quantize(arguments)) => arguments.run(),
             Some(Command::Verify(arguments)) => arguments.run(),
+            Some(Command::Export(arguments)) => arguments.run(),
             Some(Command::Inspect(arguments)) => arguments.run(),
             Some(Command::Bench(arguments)) => arguments.run(),
         }

@@ -1,6 +1,9 @@
 //! `vit-train quantize`.
 
-use super::{file_or_in, print_json, DataArguments};
+use super::{
+    checkpoint::{CheckpointArguments, LabelArguments},
+    file_or_in, print_json, DataArguments,
+};
 use clap::Args;
 use serde::Serialize;
 use std::{
@@ -29,7 +32,7 @@ Examples:
 
 #[derive(Args, Debug)]
 pub struct Arguments {
-    /// A checkpoint, or the folder of a training run
+    /// A checkpoint (a PyTorch state_dict in the same names will do), or the folder of a training run
     #[arg(value_name = "RUN|FILE.safetensors")]
     checkpoint: PathBuf,
     /// The model file to write [default: model.int8.vit beside the checkpoint]
@@ -41,6 +44,10 @@ pub struct Arguments {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    description: CheckpointArguments,
+    #[command(flatten)]
+    labels: LabelArguments,
     #[command(flatten)]
     data: DataArguments,
 }
@@ -56,23 +63,23 @@ struct Quantization {
 impl Arguments {
     pub fn run(self) -> Result<ExitCode, Error> {
         let path = file_or_in(&self.checkpoint, "checkpoint.safetensors");
-        let checkpoint = Checkpoint::load(&path)?;
-        with_preset!(super::eval::preset_of_checkpoint(&checkpoint, &path)?, S => self.run_as::<S>(checkpoint, &path))
+        let (preset, checkpoint) = self.description.load(&path)?;
+        let checkpoint = self.labels.apply(preset, checkpoint)?;
+        with_preset!(preset, S => self.run_as::<S>(&checkpoint, &path))
     }
 
-    fn run_as<S: Network>(self, checkpoint: Checkpoint, path: &Path) -> Result<ExitCode, Error> {
-        let checkpoint = checkpoint.into_order_of::<S>(path)?;
+    fn run_as<S: Network>(self, checkpoint: &Checkpoint, path: &Path) -> Result<ExitCode, Error> {
         let data = self.data.load::<S>()?;
         let folder = path.parent().unwrap_or(Path::new(""));
         let out = self.out.unwrap_or_else(|| Outputs::int8_model(folder));
         // With the run's own seed, the images that its validation set aside stay aside.
         let (train, validation) = data.train.split(checkpoint.describe::<S>().seed);
-        let (file, test) = quantize_and_score::<S>(&checkpoint, (&data.train, &train), &data.test, &out)?;
+        let (file, test) = quantize_and_score::<S>(checkpoint, (&data.train, &train), &data.test, &out)?;
         write_atomically(&out, &file)?;
         let report = self.report.then(|| {
             let calibration = &train[..train.len().min(CALIBRATION_IMAGES)];
             let validation = &validation[..validation.len().min(REPORT_IMAGES)];
-            layer_errors::<S>(&checkpoint, &file, &data.train, (calibration, validation), &out)
+            layer_errors::<S>(checkpoint, &file, &data.train, (calibration, validation), &out)
         });
         let quantization = Quantization {
             file: out.display().to_string(),

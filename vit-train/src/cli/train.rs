@@ -81,7 +81,7 @@ pub struct Arguments {
     /// Save what --resume goes on from at such intervals, besides after every epoch
     #[arg(long, help_heading = RESULTS, value_name = "SECONDS", default_value_t = 60)]
     save_every: u64,
-    /// Begin with the parameters of a checkpoint
+    /// Begin with the parameters of a checkpoint (a PyTorch state_dict in the same names will do)
     #[arg(long, help_heading = RECIPE, value_name = "FILE.safetensors")]
     init: Option<PathBuf>,
     /// Print the report as JSON in the end; everything else goes to the standard error

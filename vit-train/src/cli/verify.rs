@@ -1,6 +1,7 @@
 //! `vit-train verify`.
 
 use super::{
+    checkpoint::{is_checkpoint, CheckpointArguments},
     eval::{preset_of, read_preamble},
     print_json, DataArguments,
 };
@@ -11,8 +12,11 @@ use std::{
 };
 use vit_train::{
     checkpoint::Checkpoint,
+    data::Splits,
+    export::float_model,
     files::ModelBytes,
     model::Network,
+    quantize::quantize_and_score,
     train::Outputs,
     verify::{verify, Files},
     with_preset, Error,
@@ -26,8 +30,10 @@ Examples:
 
 #[derive(Args, Debug)]
 pub struct Arguments {
-    /// Folder of a training run: its checkpoint.safetensors, model.f32.vit and model.int8.vit are compared
-    #[arg(value_name = "RUN")]
+    /// Folder of a training run: its checkpoint.safetensors, model.f32.vit and model.int8.vit are compared. Or a
+    /// checkpoint alone (a PyTorch state_dict in the same names will do): it is compared with what `export` and
+    /// `quantize` make of it
+    #[arg(value_name = "RUN|FILE.safetensors")]
     run: PathBuf,
     /// Images to be compared bit by bit with dfdx in the canonical order, which is slow
     #[arg(long, value_name = "N", default_value_t = 100)]
@@ -36,18 +42,40 @@ pub struct Arguments {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    checkpoint: CheckpointArguments,
+    #[command(flatten)]
     data: DataArguments,
 }
 
 impl Arguments {
     pub fn run(self) -> Result<ExitCode, Error> {
+        if is_checkpoint(&self.run) {
+            let (preset, checkpoint) = self.checkpoint.load(&self.run)?;
+            return with_preset!(preset, S => self.checkpoint::<S>(&checkpoint));
+        }
+        if self.checkpoint.normalization.is_some() {
+            let run = self.run.display();
+            return Err(Error::Setting(format!(
+                "{run}: a run has its own normalisation: leave --normalization out"
+            )));
+        }
         let path = Outputs::float_model(&self.run);
         let file = ModelBytes::read(&path)?;
         let preamble = read_preamble(&file, &path)?;
-        with_preset!(preset_of(&preamble, &path)?, S => self.run_as::<S>(&path, &file))
+        with_preset!(preset_of(&preamble, &path)?, S => self.files::<S>(&path, &file))
     }
 
-    fn run_as<S: Network>(self, path: &Path, file: &[u8]) -> Result<ExitCode, Error> {
+    fn checkpoint<S: Network>(&self, checkpoint: &Checkpoint) -> Result<ExitCode, Error> {
+        let data = self.data.load::<S>()?;
+        let file = float_model::<S>(checkpoint, &self.run)?;
+        let (train, _) = data.train.split(checkpoint.describe::<S>().seed);
+        let (int8_file, _) =
+            quantize_and_score::<S>(checkpoint, (&data.train, &train), &data.test, &self.run)?;
+        let files = Files { f32: (&self.run, &file), int8: (&self.run, &int8_file) };
+        self.verify::<S>(checkpoint, files, &data)
+    }
+
+    fn files<S: Network>(&self, path: &Path, file: &[u8]) -> Result<ExitCode, Error> {
         let checkpoint_path = Outputs::checkpoint(&self.run);
         let checkpoint = Checkpoint::load(&checkpoint_path)?.into_order_of::<S>(&checkpoint_path)?;
         let int8_path = Outputs::int8_model(&self.run);
@@ -58,8 +86,16 @@ impl Arguments {
             )));
         }
         let int8_file = ModelBytes::read(&int8_path)?;
-        let data = self.data.load::<S>()?;
         let files = Files { f32: (path, file), int8: (&int8_path, &int8_file) };
+        self.verify::<S>(&checkpoint, files, &self.data.load::<S>()?)
+    }
+
+    fn verify<S: Network>(
+        &self,
+        checkpoint: &Checkpoint,
+        files: Files<'_>,
+        data: &Splits,
+    ) -> Result<ExitCode, Error> {
         let verification = verify::<S>(&checkpoint.parameters, files, &data.test, self.exact_images)?;
         if self.json {
             print_json(&verification)?;

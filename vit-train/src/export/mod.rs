@@ -1,6 +1,8 @@
-//! From a checkpoint to the files that other programs and chips read.
+//! From a checkpoint to the files that other programs and chips read, and back.
 
+mod onnx;
 mod vit;
 
-pub use vit::float_model;
+pub use onnx::onnx_model;
 pub(crate) use vit::write_model;
+pub use vit::{checkpoint_of, float_model, read_float_model};

@@ -1,4 +1,4 @@
-//! The model file of the float engine.
+//! The model file of the float engine, there and back.
 
 use crate::{
     checkpoint::{Checkpoint, Description},
@@ -6,29 +6,64 @@ use crate::{
     files::ModelBytes,
     model::Network,
     parameters::{Layout, Parameters},
-    preset::shape_name,
 };
 use std::path::Path;
 use vit_nostd::{
-    float::weights::{Weights, WeightsMut},
-    model_file::{self, Kind, Metadata, Provenance},
-    Element,
+    float::{
+        self,
+        weights::{Weights, WeightsMut},
+    },
+    model_file::{self, Kind, Metadata, ModelFile, Provenance},
+    Element, ModelError,
 };
 
 /// Name and version of this program, as they stand in the files it writes.
-const TOOL: &str = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"));
+pub(super) const TOOL: &str = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"));
 
 /// The float model file of a checkpoint of network `S`; `path` is named in errors.
 ///
 /// # Errors
-/// [`Error::Misfit`] if the parameters are not those of `S`; [`Error::Model`] if the description does not fit.
+/// Those of [`Checkpoint::check`]; [`Error::Model`] if the description does not fit.
 pub fn float_model<S: Network>(checkpoint: &Checkpoint, path: &Path) -> Result<ModelBytes, Error> {
-    let network = shape_name::<S>();
-    let check = Layout::of::<S>().check(&checkpoint.parameters);
-    check.map_err(|mismatch| Error::Misfit { path: path.to_owned(), network, mismatch })?;
+    checkpoint.check::<S>(path)?;
     let mut weights = ModelBytes::zeros(Weights::<S>::BYTES);
-    copy_weights::<S>(&checkpoint.parameters, weights.bytes_mut());
+    for_each_tensor::<S>(weights.bytes_mut(), |Tensor { parameter, start, outputs, values }| {
+        let parameter = checkpoint.parameters.get(parameter).unwrap_or_default(); // it was checked
+        transpose(&parameter[start..][..values.len()], outputs, values);
+    });
     write_model::<S>(Kind::F32, &checkpoint.describe::<S>(), &weights, path)
+}
+
+/// What [`float_model`] was made of; `path` is named in errors.
+///
+/// # Errors
+/// [`Error::Model`] if `file` is not a float model of shape `S`; [`Error::NotFinite`].
+pub fn checkpoint_of<S: Network>(file: &[u8], path: &Path) -> Result<Checkpoint, Error> {
+    let file = ModelFile::parse::<S>(file, Kind::F32, Weights::<S>::BYTES);
+    let ModelFile { metadata, weights } = file.map_err(|error| refused(path, error))?;
+    let layout = Layout::of::<S>();
+    let mut parameters = Parameters { values: vec![0.0; layout.len()], layout };
+    for_each_tensor::<S>(ModelBytes::from(weights).bytes_mut(), |tensor| {
+        let Tensor { parameter, start, outputs, values } = tensor;
+        let parameter = parameters.get_mut(parameter).unwrap_or_default(); // of the same network
+        transpose(values, values.len() / outputs, &mut parameter[start..][..values.len()]);
+    });
+    let checkpoint = Checkpoint { parameters, description: Some(Description::of(&metadata)) };
+    checkpoint.check::<S>(path)?;
+    Ok(checkpoint)
+}
+
+/// The model in a file of the float engine whose weights are all finite numbers; `path` is named in errors.
+///
+/// # Errors
+/// [`Error::Model`]; [`Error::NotFinite`].
+pub fn read_float_model<'a, S: Network>(file: &'a [u8], path: &Path) -> Result<float::Model<'a, S>, Error> {
+    checkpoint_of::<S>(file, path)?;
+    float::Model::from_bytes(file).map_err(|error| refused(path, error))
+}
+
+fn refused(path: &Path, error: ModelError) -> Error {
+    Error::Model { path: path.to_owned(), error }
 }
 
 /// A model file with these weights; `path` is named in errors.
@@ -48,71 +83,123 @@ pub(crate) fn write_model<S: Network>(
     let metadata = Metadata::new(description.normalization, &labels, provenance);
     let mut file = ModelBytes::zeros(weights.len() + model_file::overhead(&metadata));
     let len = model_file::write::<S>(kind, &metadata, weights, file.bytes_mut());
-    file.truncate(len.map_err(|error| Error::Model { path: path.to_owned(), error })?);
+    file.truncate(len.map_err(|error| refused(path, error))?);
     Ok(file)
 }
 
-/// Writes the parameters in the order and the layout of the file: linear layers input-major.
-fn copy_weights<S: Network>(parameters: &Parameters, out: &mut [u8]) {
-    // The layout was checked, and `out` has the size and alignment of the weights.
-    let get = |name: &str| parameters.get(name).unwrap_or_default();
-    let Some(mut weights) = WeightsMut::<S>::from_bytes(out) else { return };
+/// A tensor of the file and where it stands in a checkpoint.
+struct Tensor<'a> {
+    /// The checkpoint's parameter, `outputs x inputs`.
+    parameter: &'a str,
+    /// Where in the parameter it begins: query, key and value are packed.
+    start: usize,
+    /// 1 for a vector.
+    outputs: usize,
+    /// The file's tensor, `inputs x outputs`.
+    values: &'a mut [f32],
+}
+
+/// Shows all tensors of a float model's `weights`, which have their size and alignment, to `f`.
+fn for_each_tensor<S: Network>(weights: &mut [u8], mut f: impl FnMut(Tensor<'_>)) {
+    let Some(mut weights) = WeightsMut::<S>::from_bytes(weights) else { return };
+    let mut tensor = |parameter: &str, start: usize, outputs: usize, values: &mut [f32]| {
+        f(Tensor { parameter, start, outputs, values });
+    };
 
     let embedding = &mut weights.embedding;
-    transpose(get("patch_embed.proj.weight"), S::EMBED, embedding.patch_weight);
-    copy(get("patch_embed.proj.bias"), embedding.patch_bias);
-    copy(get("cls_token"), embedding.cls_token);
-    copy(get("pos_embed"), embedding.pos_embed);
+    tensor("patch_embed.proj.weight", 0, S::EMBED, numbers(embedding.patch_weight));
+    tensor("patch_embed.proj.bias", 0, 1, numbers(embedding.patch_bias));
+    tensor("cls_token", 0, 1, numbers(embedding.cls_token));
+    tensor("pos_embed", 0, 1, numbers(embedding.pos_embed));
 
     for (index, block) in weights.blocks().enumerate() {
-        let get = |part: &str| get(&format!("blocks.{index}.{part}"));
-        copy(get("norm1.weight"), block.norm1_weight);
-        copy(get("norm1.bias"), block.norm1_bias);
-        // Query, key and value are packed.
-        let (weight, bias) = (get("attn.in_proj_weight"), get("attn.in_proj_bias"));
-        let part = |index: usize| {
-            (
-                &weight[index * S::EMBED * S::EMBED..][..S::EMBED * S::EMBED],
-                &bias[index * S::EMBED..][..S::EMBED],
-            )
+        let mut tensor = |part: &str, start: usize, outputs: usize, values: &mut [f32]| {
+            tensor(&format!("blocks.{index}.{part}"), start, outputs, values);
         };
-        let (weight, bias) = part(0);
-        transpose(weight, S::EMBED, block.query_weight);
-        copy(bias, block.query_bias);
-        let (weight, bias) = part(1);
-        transpose(weight, S::EMBED, block.key_weight);
-        copy(bias, block.key_bias);
-        let (weight, bias) = part(2);
-        transpose(weight, S::EMBED, block.value_weight);
-        copy(bias, block.value_bias);
-        transpose(get("attn.out_proj.weight"), S::EMBED, block.proj_weight);
-        copy(get("attn.out_proj.bias"), block.proj_bias);
-        copy(get("norm2.weight"), block.norm2_weight);
-        copy(get("norm2.bias"), block.norm2_bias);
-        transpose(get("mlp.0.weight"), S::HIDDEN, block.hidden_weight);
-        copy(get("mlp.0.bias"), block.hidden_bias);
-        transpose(get("mlp.3.weight"), S::EMBED, block.mlp_weight);
-        copy(get("mlp.3.bias"), block.mlp_bias);
+        tensor("norm1.weight", 0, 1, numbers(block.norm1_weight));
+        tensor("norm1.bias", 0, 1, numbers(block.norm1_bias));
+        let packed = [
+            (numbers(block.query_weight), numbers(block.query_bias)),
+            (numbers(block.key_weight), numbers(block.key_bias)),
+            (numbers(block.value_weight), numbers(block.value_bias)),
+        ];
+        for (part, (weight, bias)) in packed.into_iter().enumerate() {
+            tensor("attn.in_proj_weight", part * S::EMBED * S::EMBED, S::EMBED, weight);
+            tensor("attn.in_proj_bias", part * S::EMBED, 1, bias);
+        }
+        tensor("attn.out_proj.weight", 0, S::EMBED, numbers(block.proj_weight));
+        tensor("attn.out_proj.bias", 0, 1, numbers(block.proj_bias));
+        tensor("norm2.weight", 0, 1, numbers(block.norm2_weight));
+        tensor("norm2.bias", 0, 1, numbers(block.norm2_bias));
+        tensor("mlp.0.weight", 0, S::HIDDEN, numbers(block.hidden_weight));
+        tensor("mlp.0.bias", 0, 1, numbers(block.hidden_bias));
+        tensor("mlp.3.weight", 0, S::EMBED, numbers(block.mlp_weight));
+        tensor("mlp.3.bias", 0, 1, numbers(block.mlp_bias));
     }
 
     let head = &mut weights.head;
-    copy(get("norm.weight"), head.norm_weight);
-    copy(get("norm.bias"), head.norm_bias);
-    transpose(get("head.weight"), S::CLASSES, head.head_weight);
-    copy(get("head.bias"), head.head_bias);
+    tensor("norm.weight", 0, 1, numbers(head.norm_weight));
+    tensor("norm.bias", 0, 1, numbers(head.norm_bias));
+    tensor("head.weight", 0, S::CLASSES, numbers(head.head_weight));
+    tensor("head.bias", 0, 1, numbers(head.head_bias));
 }
 
-fn copy<T: Element>(from: &[f32], to: &mut T) {
-    bytemuck::cast_slice_mut(bytemuck::bytes_of_mut(to)).copy_from_slice(from);
+fn numbers<T: Element>(tensor: &mut T) -> &mut [f32] {
+    bytemuck::cast_slice_mut(bytemuck::bytes_of_mut(tensor))
 }
 
-/// From `outputs x inputs` to `inputs x outputs`.
-fn transpose<T: Element>(from: &[f32], outputs: usize, to: &mut T) {
-    let inputs = from.len() / outputs;
-    let to: &mut [f32] = bytemuck::cast_slice_mut(bytemuck::bytes_of_mut(to));
-    for (input, row) in to.chunks_exact_mut(outputs).enumerate() {
-        for (output, weight) in row.iter_mut().enumerate() {
-            *weight = from[output * inputs + input];
+/// From `rows x columns` to `columns x rows`.
+fn transpose(from: &[f32], rows: usize, to: &mut [f32]) {
+    let columns = from.len() / rows;
+    for (column, to) in to.chunks_exact_mut(rows).enumerate() {
+        for (row, value) in to.iter_mut().enumerate() {
+            *value = from[row * columns + column];
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vit_nostd::{model_file::Normalization, Nano};
+
+    fn checkpoint() -> Checkpoint {
+        let mut parameters = Parameters::init::<Nano>(1);
+        parameters.values.iter_mut().enumerate().for_each(|(index, value)| *value = index as f32);
+        let description = Description {
+            dataset: "none".to_owned(),
+            seed: 3,
+            normalization: Normalization { mean: 0.25, std: 0.5 },
+            labels: (0..10).map(|class| format!("class {class}")).collect(),
+            test_accuracy: Some(12.5),
+        };
+        Checkpoint { parameters, description: Some(description) }
+    }
+
+    #[test]
+    fn there_and_back() {
+        let (checkpoint, path) = (checkpoint(), Path::new("none"));
+        let file = float_model::<Nano>(&checkpoint, path).unwrap();
+        assert!(checkpoint_of::<Nano>(&file, path).unwrap() == checkpoint);
+        assert!(read_float_model::<Nano>(&file, path).is_ok());
+    }
+
+    #[test]
+    fn weights_that_are_no_numbers_are_named() {
+        let (checkpoint, path) = (checkpoint(), Path::new("bad.vit"));
+        let file = float_model::<Nano>(&checkpoint, path).unwrap();
+        let parsed = ModelFile::parse::<Nano>(&file, Kind::F32, Weights::<Nano>::BYTES).unwrap();
+        let mut weights = ModelBytes::from(parsed.weights);
+        for_each_tensor::<Nano>(weights.bytes_mut(), |tensor| {
+            if tensor.parameter == "blocks.2.attn.in_proj_weight" {
+                tensor.values[7] = f32::NAN;
+            }
+        });
+        let file = write_model::<Nano>(Kind::F32, &checkpoint.describe::<Nano>(), &weights, path).unwrap();
+        let error = read_float_model::<Nano>(&file, path).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "bad.vit: tensor blocks.2.attn.in_proj_weight has a value that is not a finite number"
+        );
     }
 }

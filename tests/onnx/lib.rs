@@ -1,0 +1,1 @@
+//! Proves that another program computes the same from the ONNX export.

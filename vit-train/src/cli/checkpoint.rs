@@ -1,0 +1,88 @@
+//! Reading a checkpoint, ours or PyTorch's, whose preset only its tensors tell.
+
+use super::number_within;
+use clap::Args;
+use std::path::Path;
+use vit_nostd::model_file::Normalization;
+use vit_train::{
+    checkpoint::{Checkpoint, Description},
+    with_preset, Error, Preset,
+};
+
+#[derive(Args, Debug)]
+pub struct CheckpointArguments {
+    /// How the network takes pixels, (pixel / 255 - MEAN) / STD, in the place of what the checkpoint says, or of
+    /// 0.1307,0.3081 where it says nothing
+    #[arg(long, value_name = "MEAN,STD", value_parser = normalization)]
+    pub normalization: Option<Normalization>,
+}
+
+#[derive(Args, Debug)]
+pub struct LabelArguments {
+    /// Names of the classes, in the place of those that the checkpoint says, or of their numbers where it says none
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    labels: Vec<String>,
+}
+
+impl CheckpointArguments {
+    /// Reads the file and puts the parameters into the order of the preset that they are of.
+    pub fn load(&self, path: &Path) -> Result<(Preset, Checkpoint), Error> {
+        let checkpoint = Checkpoint::load(path)?;
+        let preset = preset_of(&checkpoint, path)?;
+        let checkpoint = with_preset!(preset, S => checkpoint.into_order_of::<S>(path))?;
+        Ok((preset, self.apply(preset, checkpoint)))
+    }
+
+    /// The same network, with what was said of it.
+    pub fn apply(&self, preset: Preset, checkpoint: Checkpoint) -> Checkpoint {
+        let Some(normalization) = self.normalization else { return checkpoint };
+        change(preset, checkpoint, |description| description.normalization = normalization)
+    }
+}
+
+impl LabelArguments {
+    /// The same network, with what was said of it.
+    pub fn apply(&self, preset: Preset, checkpoint: Checkpoint) -> Result<Checkpoint, Error> {
+        let classes = usize::from(preset.dims().classes);
+        match self.labels.len() {
+            0 => Ok(checkpoint),
+            names if names == classes && !self.labels.iter().any(String::is_empty) => {
+                Ok(change(preset, checkpoint, |description| description.labels.clone_from(&self.labels)))
+            }
+            names => Err(Error::Setting(format!(
+                "--labels: {names} names, some of them empty perhaps, for the {classes} classes of {preset}"
+            ))),
+        }
+    }
+}
+
+fn change(preset: Preset, checkpoint: Checkpoint, change: impl FnOnce(&mut Description)) -> Checkpoint {
+    let mut description = with_preset!(preset, S => checkpoint.describe::<S>());
+    change(&mut description);
+    Checkpoint { description: Some(description), ..checkpoint }
+}
+
+/// Whether a file is to be read as a checkpoint, and not as a model file. (One of `torch.save` is refused with advice.)
+pub fn is_checkpoint(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| ["safetensors", "pt", "pth"].iter().any(|&e| extension == e))
+}
+
+/// The preset whose parameters a checkpoint has.
+pub fn preset_of(checkpoint: &Checkpoint, path: &Path) -> Result<Preset, Error> {
+    let layout = &checkpoint.parameters.layout;
+    let preset = Preset::nearest(layout);
+    preset.layout().check(layout).map(|()| preset).map_err(|mismatches| Error::Misfit {
+        path: path.to_owned(),
+        network: format!("any preset, {preset} being the nearest"),
+        mismatches,
+    })
+}
+
+fn normalization(text: &str) -> Result<Normalization, String> {
+    let what = "MEAN,STD: two numbers, the second above 0, such as 0.1307,0.3081";
+    let (mean, std) = text.split_once(',').ok_or_else(|| format!("expected {what}"))?;
+    Ok(Normalization {
+        mean: number_within(mean, f32::MIN, f32::MAX, what)?,
+        std: number_within(std, f32::MIN_POSITIVE, f32::MAX, what)?,
+    })
+}

@@ -1,0 +1,95 @@
+//! `vit-train export`.
+
+use super::{
+    checkpoint::{is_checkpoint, CheckpointArguments, LabelArguments},
+    eval::{preset_of, read_preamble},
+    file_or_in,
+};
+use clap::Args;
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+use vit_train::{
+    checkpoint::Checkpoint,
+    export::{checkpoint_of, float_model, onnx_model},
+    files::{write_atomically, ModelBytes},
+    model::Network,
+    with_preset, Error, Preset,
+};
+
+pub const EXAMPLES: &str = "\
+Examples:
+  vit-train export runs/nano --onnx nano.onnx                  for onnxruntime and others
+  vit-train export runs/nano --safetensors nano.safetensors    for PyTorch's load_state_dict
+  vit-train export theirs.safetensors --vit theirs.f32.vit     from PyTorch to a chip";
+
+#[derive(Args, Debug)]
+pub struct Arguments {
+    /// A checkpoint (a PyTorch state_dict in the same names will do), a float model file, or the folder of a training
+    /// run
+    #[arg(value_name = "RUN|FILE.safetensors|FILE.vit")]
+    source: PathBuf,
+    #[command(flatten)]
+    formats: Formats,
+    #[command(flatten)]
+    checkpoint: CheckpointArguments,
+    #[command(flatten)]
+    labels: LabelArguments,
+}
+
+#[derive(Args, Debug)]
+#[group(required = true, multiple = true)]
+struct Formats {
+    /// ONNX: input `pixels`, uint8 grey levels from 0 to 255, batch x 1 x side x side (the model normalises them);
+    /// output `logits`, float, batch x classes
+    #[arg(long, value_name = "FILE.onnx")]
+    onnx: Option<PathBuf>,
+    /// A checkpoint, which PyTorch loads with `load_state_dict`
+    #[arg(long, value_name = "FILE.safetensors")]
+    safetensors: Option<PathBuf>,
+    /// The model file of vit-nostd's float engine (`quantize` makes that of the integer engine)
+    #[arg(long, value_name = "FILE.vit")]
+    vit: Option<PathBuf>,
+}
+
+impl Arguments {
+    pub fn run(self) -> Result<ExitCode, Error> {
+        let path = file_or_in(&self.source, "checkpoint.safetensors");
+        let (preset, checkpoint) = self.load(&path)?;
+        let checkpoint = self.labels.apply(preset, checkpoint)?;
+        with_preset!(preset, S => self.formats.write::<S>(&checkpoint, &path))?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn load(&self, path: &Path) -> Result<(Preset, Checkpoint), Error> {
+        if is_checkpoint(path) {
+            return self.checkpoint.load(path);
+        }
+        let file = ModelBytes::read(path)?;
+        let preset = preset_of(&read_preamble(&file, path)?, path)?;
+        let checkpoint = with_preset!(preset, S => checkpoint_of::<S>(&file, path))?;
+        Ok((preset, self.checkpoint.apply(preset, checkpoint)))
+    }
+}
+
+impl Formats {
+    fn write<S: Network>(&self, checkpoint: &Checkpoint, source: &Path) -> Result<(), Error> {
+        if let Some(path) = &self.onnx {
+            write(path, &onnx_model::<S>(checkpoint, source)?)?;
+        }
+        if let Some(path) = &self.safetensors {
+            write(path, &checkpoint.serialize(source)?)?;
+        }
+        if let Some(path) = &self.vit {
+            write(path, &float_model::<S>(checkpoint, source)?)?;
+        }
+        Ok(())
+    }
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    write_atomically(path, bytes)?;
+    println!("{}: {} bytes", path.display(), bytes.len());
+    Ok(())
+}

@@ -1,0 +1,194 @@
+//! The network as an ONNX model.
+//!
+//! Its input, `pixels`, is `batch x 1 x IMAGE x IMAGE` bytes: grey levels as they lie in an image file, 0 to 255. The
+//! normalisation is part of the model. (Bytes cannot be taken for numbers from 0 to 1, nor for normalised ones.) Its
+//! output, `logits`, is `batch x CLASSES` floats. Weights have the names and layouts of the checkpoint. What the
+//! checkpoint says of itself is in the model's metadata: texts as they are, the rest as JSON, `labels` a list.
+
+mod proto;
+
+use super::vit::TOOL;
+use crate::{checkpoint::Checkpoint, error::Error, model::Network, parameters::Entry, preset::shape_name};
+use prost::Message;
+use proto::{
+    Attribute, Graph, Model, Node, OperatorSet, Property, Tensor, ValueInfo, FLOAT, IR_VERSION, UINT8,
+};
+use std::{f32::consts::SQRT_2, path::Path};
+use vit_nostd::float::LAYER_NORM_EPSILON;
+
+/// The version of the operators: the first with LayerNormalization.
+const OPSET: i64 = 17;
+
+/// The ONNX model of a checkpoint of network `S`; `path` is named in errors.
+///
+/// # Errors
+/// Those of [`Checkpoint::check`]; [`Error::Checkpoint`] if the description is not JSON.
+pub fn onnx_model<S: Network>(checkpoint: &Checkpoint, path: &Path) -> Result<Vec<u8>, Error> {
+    checkpoint.check::<S>(path)?;
+    let description = checkpoint.describe::<S>();
+    let metadata = serde_json::to_value(&description).map_err(|error| Error::checkpoint(path, error))?;
+    let metadata = metadata.as_object().into_iter().flatten().map(|(key, value)| Property {
+        key: key.clone(),
+        value: value.as_str().map_or_else(|| value.to_string(), str::to_owned),
+    });
+    let network = shape_name::<S>();
+    let (name, version) = TOOL.split_once(' ').unwrap_or((TOOL, ""));
+    let model = Model {
+        ir_version: IR_VERSION,
+        producer_name: name.to_owned(),
+        producer_version: version.to_owned(),
+        doc_string: format!("A Vision Transformer ({network}) for {}.", description.labels.join(", ")),
+        graph: Some(graph::<S>(checkpoint, network)),
+        opset_import: vec![OperatorSet { domain: String::new(), version: OPSET }],
+        metadata_props: metadata.collect(),
+    };
+    Ok(model.encode_to_vec())
+}
+
+fn graph<S: Network>(checkpoint: &Checkpoint, name: String) -> Graph {
+    let parameters = &checkpoint.parameters;
+    let normalization = checkpoint.describe::<S>().normalization;
+    let weight =
+        |Entry { name, dims, range }: &Entry| Tensor::floats(name, dims, &parameters.values[range.clone()]);
+    let pixels = "grey levels, 0 to 255; the model normalises them";
+    let mut graph = Graph {
+        name,
+        initializer: parameters.layout.0.iter().map(weight).collect(),
+        input: vec![ValueInfo::batch("pixels", UINT8, &[1, S::IMAGE, S::IMAGE], pixels)],
+        output: vec![ValueInfo::batch("logits", FLOAT, &[S::CLASSES], "softmax makes probabilities of them")],
+        node: Vec::new(),
+    };
+    let g = &mut graph;
+    let (embed, tokens) = (S::EMBED as i64, S::TOKENS as i64);
+    let (head_dim, heads, patch) = (S::HEAD_DIM as i64, S::HEADS as i64, S::PATCH as i64);
+
+    g.number("levels", 255.0);
+    g.number("mean", normalization.mean);
+    g.number("std", normalization.std);
+    g.number("sqrt_2", SQRT_2);
+    g.number("one", 1.0);
+    g.number("half", 0.5);
+    g.number("attention_scale", (1.0 / (S::HEAD_DIM as f64).sqrt()) as f32);
+    for (index, name) in ["query", "key", "value"].into_iter().enumerate() {
+        g.index(name, index as i64);
+    }
+    g.index("class_token", 0);
+    // 0 keeps a dimension, -1 is what is left.
+    g.list("shape.patches", &[0, embed, tokens - 1]);
+    g.list("shape.rows", &[-1, embed]);
+    g.list("shape.tokens", &[-1, tokens, embed]);
+    g.list("shape.heads", &[-1, tokens, 3, heads, head_dim]);
+    g.list("pads.patches", &[0, 1, 0, 0, 0, 0]);
+    g.list("pads.cls_token", &[0, 0, 0, 0, tokens - 1, 0]);
+
+    g.node("float", "Cast", &["pixels"], [Attribute::int("to", FLOAT.into())]);
+    g.node("share", "Div", &["float", "levels"], []);
+    g.node("centred", "Sub", &["share", "mean"], []);
+    g.node("normalized", "Div", &["centred", "std"], []); // (batch, 1, IMAGE, IMAGE)
+
+    let inputs = ["normalized", "patch_embed.proj.weight", "patch_embed.proj.bias"];
+    let shape =
+        [Attribute::ints("kernel_shape", &[patch, patch]), Attribute::ints("strides", &[patch, patch])];
+    g.node("patch_embed.grid", "Conv", &inputs, shape); // (batch, EMBED, GRID, GRID)
+    g.node("patch_embed.columns", "Reshape", &["patch_embed.grid", "shape.patches"], []);
+    let transposed = [Attribute::ints("perm", &[0, 2, 1])];
+    g.node("patch_embed.rows", "Transpose", &["patch_embed.columns"], transposed); // (batch, TOKENS - 1, EMBED)
+
+    // Room for the class token in every image, which is the same for all, with its position.
+    g.node("patches", "Pad", &["patch_embed.rows", "pads.patches"], []); // (batch, TOKENS, EMBED)
+    g.node("cls_token.first", "Pad", &["cls_token", "pads.cls_token"], []);
+    g.node("cls_token.positions", "Add", &["pos_embed", "cls_token.first"], []);
+    g.node("tokens", "Add", &["patches", "cls_token.positions"], []);
+    g.node("rows", "Reshape", &["tokens", "shape.rows"], []); // (batch * TOKENS, EMBED)
+
+    let mut x = "rows".to_owned();
+    for index in 0..S::DEPTH {
+        x = g.block(index, &x);
+    }
+
+    g.node("last.tokens", "Reshape", &[&x, "shape.tokens"], []);
+    let first = [Attribute::int("axis", 1)];
+    g.node("last.class_token", "Gather", &["last.tokens", "class_token"], first); // (batch, EMBED)
+    g.layer_norm("norm", "last.class_token");
+    g.linear("logits", "norm", "head.weight", "head.bias"); // (batch, CLASSES)
+    graph
+}
+
+impl Graph {
+    fn number(&mut self, name: &str, value: f32) {
+        self.initializer.push(Tensor::floats(name, &[], &[value]));
+    }
+
+    fn index(&mut self, name: &str, value: i64) {
+        self.initializer.push(Tensor::ints(name, &[], &[value]));
+    }
+
+    fn list(&mut self, name: &str, values: &[i64]) {
+        self.initializer.push(Tensor::ints(name, &[values.len()], values));
+    }
+
+    /// A node that is called like its output.
+    fn node<const N: usize>(&mut self, output: &str, op: &str, inputs: &[&str], attributes: [Attribute; N]) {
+        self.node.push(Node {
+            input: inputs.iter().map(|&input| input.to_owned()).collect(),
+            output: vec![output.to_owned()],
+            name: output.to_owned(),
+            op_type: op.to_owned(),
+            attribute: attributes.into(),
+        });
+    }
+
+    /// Of rows, with the weights `{output}.weight` and `{output}.bias`.
+    fn layer_norm(&mut self, output: &str, input: &str) {
+        let inputs = [input, &format!("{output}.weight"), &format!("{output}.bias")];
+        let epsilon = Attribute::float("epsilon", LAYER_NORM_EPSILON);
+        self.node(output, "LayerNormalization", &inputs, [Attribute::int("axis", -1), epsilon]);
+    }
+
+    /// Of rows, `x W^T + b`.
+    fn linear(&mut self, output: &str, input: &str, weight: &str, bias: &str) {
+        self.node(output, "Gemm", &[input, weight, bias], [Attribute::int("transB", 1)]);
+    }
+
+    /// Encoder block `index` of the rows `x`, `batch * TOKENS x EMBED`; returns the name of its output.
+    fn block(&mut self, index: usize, x: &str) -> String {
+        let n = |part: &str| format!("blocks.{index}.{part}");
+
+        self.layer_norm(&n("norm1"), x);
+        self.linear(&n("attn.in_proj"), &n("norm1"), &n("attn.in_proj_weight"), &n("attn.in_proj_bias"));
+        self.node(&n("attn.packed"), "Reshape", &[&n("attn.in_proj"), "shape.heads"], []);
+        let heads_first = [Attribute::ints("perm", &[2, 0, 3, 1, 4])];
+        // (3, batch, HEADS, TOKENS, HEAD_DIM)
+        self.node(&n("attn.heads"), "Transpose", &[&n("attn.packed")], heads_first);
+        for part in ["query", "key", "value"] {
+            let first = [Attribute::int("axis", 0)];
+            self.node(&n(&format!("attn.{part}")), "Gather", &[&n("attn.heads"), part], first);
+        }
+        let transposed = [Attribute::ints("perm", &[0, 1, 3, 2])];
+        self.node(&n("attn.key.transposed"), "Transpose", &[&n("attn.key")], transposed);
+        let (query, key) = (n("attn.query"), n("attn.key.transposed"));
+        self.node(&n("attn.products"), "MatMul", &[&query, &key], []); // (batch, HEADS, TOKENS, TOKENS)
+        self.node(&n("attn.scores"), "Mul", &[&n("attn.products"), "attention_scale"], []);
+        self.node(&n("attn.softmax"), "Softmax", &[&n("attn.scores")], [Attribute::int("axis", -1)]);
+        let (softmax, value) = (n("attn.softmax"), n("attn.value"));
+        self.node(&n("attn.context"), "MatMul", &[&softmax, &value], []); // (batch, HEADS, TOKENS, HEAD_DIM)
+        let tokens_first = [Attribute::ints("perm", &[0, 2, 1, 3])];
+        self.node(&n("attn.context.tokens"), "Transpose", &[&n("attn.context")], tokens_first);
+        self.node(&n("attn.context.rows"), "Reshape", &[&n("attn.context.tokens"), "shape.rows"], []);
+        let (weight, bias) = (n("attn.out_proj.weight"), n("attn.out_proj.bias"));
+        self.linear(&n("attn.out_proj"), &n("attn.context.rows"), &weight, &bias);
+        self.node(&n("attn"), "Add", &[x, &n("attn.out_proj")], []);
+
+        self.layer_norm(&n("norm2"), &n("attn"));
+        self.linear(&n("mlp.0"), &n("norm2"), &n("mlp.0.weight"), &n("mlp.0.bias"));
+        // The exact GELU: x * (1 + erf(x / sqrt(2))) / 2.
+        self.node(&n("mlp.1.argument"), "Div", &[&n("mlp.0"), "sqrt_2"], []);
+        self.node(&n("mlp.1.erf"), "Erf", &[&n("mlp.1.argument")], []);
+        self.node(&n("mlp.1.sum"), "Add", &[&n("mlp.1.erf"), "one"], []);
+        self.node(&n("mlp.1.product"), "Mul", &[&n("mlp.0"), &n("mlp.1.sum")], []);
+        self.node(&n("mlp.1"), "Mul", &[&n("mlp.1.product"), "half"], []);
+        self.linear(&n("mlp.3"), &n("mlp.1"), &n("mlp.3.weight"), &n("mlp.3.bias"));
+        self.node(&n("mlp"), "Add", &[&n("attn"), &n("mlp.3")], []);
+        n("mlp")
+    }
+}
