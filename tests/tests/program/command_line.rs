@@ -1,5 +1,7 @@
 //! The program from outside: what a user types, sees and gets.
 
+mod pictures;
+
 use serde_json::Value;
 use std::{
     fs,
@@ -110,8 +112,18 @@ fn entries(folder: &Path) -> Vec<String> {
 fn a_run_leaves_results_that_agree() {
     let digits = Digits::new(200, 60);
     let run = train(&digits, "nano", "7");
-    let names =
-        ["checkpoint.safetensors", "last.run", "model.f32.vit", "model.int8.vit", "report.json", "report.md"];
+    let names = [
+        "checkpoint.safetensors",
+        "confusion.svg",
+        "curves.svg",
+        "last.run",
+        "mistakes.png",
+        "model.f32.vit",
+        "model.int8.vit",
+        "predictions.png",
+        "report.json",
+        "report.md",
+    ];
     assert_eq!(entries(run.path()), names);
 
     let report: Value = serde_json::from_slice(&fs::read(file(&run, "report.json")).unwrap()).unwrap();
@@ -373,7 +385,19 @@ fn works_without_mnist_and_says_so() {
 #[test]
 fn help_names_every_command() {
     let help = succeed(&["--help"]);
-    for word in ["train", "eval", "verify", "inspect", "--preset", "--epochs", "--data", "Examples:"] {
+    for word in [
+        "train",
+        "eval",
+        "predict",
+        "verify",
+        "inspect",
+        "report",
+        "compare",
+        "--preset",
+        "--epochs",
+        "--data",
+        "Examples:",
+    ] {
         assert!(help.contains(word), "{help}");
     }
 }

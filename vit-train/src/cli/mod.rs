@@ -1,10 +1,13 @@
 //! The command line: what can be said, and which part of the library does it.
 
 mod bench;
+mod compare;
 mod eval;
 mod inspect;
+mod predict;
 mod progress;
 mod quantize;
+mod report;
 mod train;
 mod verify;
 
@@ -31,6 +34,7 @@ pub struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   vit-train --preset nano --epochs 5           train the smallest network; results go to runs/nano
+  vit-train predict --model runs/nano a.png    what is written in a picture
   vit-train verify runs/nano                   compare vit-nostd with dfdx on the test images
   vit-train eval runs/nano/model.f32.vit       accuracy of a model file
   vit-train inspect runs/nano/model.f32.vit    what a model file says of itself";
@@ -41,12 +45,18 @@ enum Command {
     Train(train::Arguments),
     /// Measure the accuracy of a checkpoint or a model file on test images.
     Eval(eval::Arguments),
+    /// Classify pictures: PNG or JPEG files of any size.
+    Predict(predict::Arguments),
     /// Make the integer model of a checkpoint (training ends with it).
     Quantize(quantize::Arguments),
     /// Compare what vit-nostd computes with dfdx, image by image; exit code 1 if anything differs.
     Verify(verify::Arguments),
     /// Show what a model file or a checkpoint contains.
     Inspect(inspect::Arguments),
+    /// Draw the pictures of a run anew, and write its report.
+    Report(report::Arguments),
+    /// Show runs side by side: device, time, speed-up, accuracies.
+    Compare(compare::Arguments),
     /// Time training steps and inference on this computer.
     Bench(bench::Arguments),
 }
@@ -58,9 +68,12 @@ impl Cli {
             None => self.train.run(),
             Some(Command::Train(arguments)) => arguments.run(),
             Some(Command::Eval(arguments)) => arguments.run(),
+            Some(Command::Predict(arguments)) => arguments.run(),
             Some(Command::Quantize(arguments)) => arguments.run(),
             Some(Command::Verify(arguments)) => arguments.run(),
             Some(Command::Inspect(arguments)) => arguments.run(),
+            Some(Command::Report(arguments)) => arguments.run(),
+            Some(Command::Compare(arguments)) => arguments.run(),
             Some(Command::Bench(arguments)) => arguments.run(),
         }
     }

@@ -134,7 +134,7 @@ fn summarize(report: &Report, directory: &Path) {
     if report.synthetic {
         println!("The following is about the built-in, machine-made digits, not about MNIST:");
     }
-    if let Some(test) = report.test {
+    if let Some(test) = &report.test {
         println!(
             "Test accuracy {:.2} %, top-5 {:.2} % (best epoch {}); in integers {:.2} %",
             test.f32.acc, test.f32.top5, report.best_epoch, test.int8.acc

@@ -24,7 +24,9 @@
 mod augment;
 mod download;
 mod error;
+pub mod handwriting;
 mod idx;
+mod picture;
 pub mod synthetic;
 
 use std::convert::Infallible;
@@ -38,6 +40,7 @@ use crate::random::{stream, Purpose};
 
 pub use augment::Augmentation;
 pub use error::DataError;
+pub use picture::read_grey;
 
 /// The environment variable that names a folder with MNIST's four files.
 pub const MNIST_DIR: &str = "MNIST_DIR";
