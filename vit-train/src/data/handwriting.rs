@@ -94,13 +94,14 @@ pub fn find(picture: &GrayImage, side: usize) -> Option<Handwriting> {
 
 fn shrink(picture: &GrayImage) -> Plane {
     let (width, height) = picture.dimensions();
-    let plane = Plane::from_fn(width, height, |x, y| Luma([f32::from(picture.get_pixel(x, y).0[0])]));
     let longest = width.max(height);
-    if longest <= WORKING_SIDE {
-        return plane;
-    }
-    let scaled = |side: u32| (u64::from(side) * u64::from(WORKING_SIDE)).div_ceil(u64::from(longest)) as u32;
-    imageops::resize(&plane, scaled(width), scaled(height), imageops::FilterType::Triangle)
+    let shrunk = (longest > WORKING_SIDE).then(|| {
+        let scaled =
+            |side: u32| (u64::from(side) * u64::from(WORKING_SIDE)).div_ceil(u64::from(longest)) as u32;
+        imageops::resize(picture, scaled(width), scaled(height), imageops::FilterType::Triangle)
+    });
+    let picture = shrunk.as_ref().unwrap_or(picture);
+    Plane::from_fn(picture.width(), picture.height(), |x, y| Luma([f32::from(picture.get_pixel(x, y).0[0])]))
 }
 
 /// The differences from the ground, and its noise (a standard deviation).
@@ -256,7 +257,8 @@ fn thicken(ink: &Plane) -> Plane {
     for (x, y) in (0..i64::from(height)).flat_map(|y| (0..i64::from(width)).map(move |x| (x, y))) {
         if full(x, y) {
             area += 1.0;
-            let open = [(x - 1, y), (x + 1, y), (x, y - 1), (x, y + 1)].into_iter().filter(|&(x, y)| !full(x, y));
+            let open =
+                [(x - 1, y), (x + 1, y), (x, y - 1), (x, y + 1)].into_iter().filter(|&(x, y)| !full(x, y));
             outline += open.count() as f32;
         }
     }

@@ -55,7 +55,8 @@ impl Axis {
         // Of a single value, or of none at all.
         let (low, high) = if low < high { (low, high) } else { (0.0, if high > 0.0 { high } else { 1.0 }) };
         let step = round_step((high - low) / (MAX_TICKS - 2) as f64);
-        let (first, last) = ((low / step).floor() as i64, (high / step).ceil() as i64);
+        // A hair's breadth beyond a number, such as that of 3e-3 in 32 bits, needs no other one.
+        let (first, last) = ((low / step + 1e-3).floor() as i64, (high / step - 1e-3).ceil() as i64);
         let ticks: Vec<f64> = (first..=last).map(|tick| tick as f64 * step).collect();
         Self { low: first as f64 * step, high: last as f64 * step, ticks, label }
     }
@@ -137,7 +138,7 @@ fn draw(report: &Report, svg: &mut String) -> Result<(), DrawingAreaErrorKind<io
         },
         Panel {
             title: "Learning rate",
-            unit: "per step",
+            unit: "rate",
             axis: Axis::around(&[&rates.values[..], &[0.0]].concat(), |x| {
                 if x == 0.0 {
                     "0".to_owned()
@@ -153,8 +154,9 @@ fn draw(report: &Report, svg: &mut String) -> Result<(), DrawingAreaErrorKind<io
     root.fill(&rgb(PAPER))?;
     let (title, rest) = root.split_vertically(TITLE);
     let best = epochs.iter().find(|e| e.epoch == report.best_epoch);
-    let kept = best
-        .map_or(String::new(), |e| format!("; best epoch {} with {:.2} % of validation", e.epoch, e.val_acc));
+    let kept = best.map_or(String::new(), |e| {
+        format!("; best epoch {}: {:.2} % of the validation images right", e.epoch, e.val_acc)
+    });
     let text = format!("{} on {}, seed {}{kept}", report.preset, report.dataset, report.seed);
     write(&title, &text, (20, 14), 18, TEXT, HPos::Left)?;
     legend(&title)?;
@@ -172,7 +174,7 @@ impl Panel {
             .margin_bottom(8)
             .caption(self.title, font(18).color(&rgb(TEXT)))
             .x_label_area_size(46)
-            .y_label_area_size(68)
+            .y_label_area_size(84)
             .build_cartesian_2d(Axis::of_epochs(report.epochs.len()), self.axis.clone())?;
         chart
             .configure_mesh()
