@@ -32,7 +32,7 @@ const SPECK: f32 = 0.02;
 /// Of MNIST's 28 pixels, the digit fills 20.
 const BOX: f32 = 20.0 / 28.0;
 /// The least width of a line, as a part of the box.
-const LEAST_LINE: f32 = 0.09;
+const LEAST_LINE: f32 = 0.11;
 
 type Plane = ImageBuffer<Luma<f32>, Vec<f32>>;
 
