@@ -321,32 +321,45 @@ mod tests {
         GrayImage::from_raw(28, 28, pixels.to_vec()).unwrap()
     }
 
-    /// The cosine of the angle between two images: 1 where they are alike, but for the amount of ink.
+    /// The cosine of the angle between two images, the second one moved by up to two pixels: 1 where they are alike, but
+    /// for their place and the amount of ink.
     fn alike(a: &[u8], b: &[u8]) -> f64 {
-        let dot =
-            |a: &[u8], b: &[u8]| a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum::<f64>();
-        dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+        let sum = |pairs: &mut dyn Iterator<Item = (u8, u8)>| {
+            pairs.map(|(a, b)| f64::from(a) * f64::from(b)).sum::<f64>()
+        };
+        let norms = [a, b].map(|x| sum(&mut x.iter().map(|&x| (x, x))).sqrt());
+        let moves = (0..25).map(|at| (at % 5 - 2) + 28 * (at / 5 - 2));
+        let moved = moves.map(|by: isize| {
+            let other = |at: usize| at.checked_add_signed(by).and_then(|at| b.get(at)).copied();
+            sum(&mut a.iter().enumerate().map(|(at, &a)| (a, other(at).unwrap_or(0))))
+        });
+        moved.fold(0.0, f64::max) / (norms[0] * norms[1])
     }
 
     fn check(kind: &str, least: f64, change: impl Fn(&GrayImage) -> GrayImage, inverted: bool) {
+        let mut worst = 1.0_f64;
         for index in 0..20 {
             let original = digit(index, u64::from(index));
             let found = find(&change(&picture(&original)), 28).unwrap();
             assert_eq!(found.inverted, inverted, "{kind}, {index}");
-            let alike = alike(&original, &found.pixels);
-            assert!(alike >= least, "{kind}, {index}: {alike}");
+            // What is found in the digit itself: as large as the box, with lines that are not too thin.
+            let expected = find(&picture(&original), 28).unwrap();
+            assert!(alike(&original, &expected.pixels) >= 0.65, "{index}");
+            worst = worst.min(alike(&expected.pixels, &found.pixels));
         }
+        println!("{kind}: {worst}");
+        assert!(worst >= least, "{kind}: {worst}");
     }
 
     #[test]
     fn mnist_s_form_is_kept() {
-        check("original", 0.98, GrayImage::clone, false);
+        check("original", 1.0 - 1e-9, GrayImage::clone, false);
         let invert = |image: &GrayImage| {
             let mut image = image.clone();
             imageops::invert(&mut image);
             image
         };
-        check("inverted", 0.98, invert, true);
+        check("inverted", 1.0 - 1e-9, invert, true);
     }
 
     /// `digit`, enlarged, at (60, 10) of a picture of 400x300.
@@ -359,7 +372,7 @@ mod tests {
 
     #[test]
     fn size_place_and_light_do_not_matter() {
-        check("enlarged", 0.95, enlarged, false);
+        check("enlarged", 0.8, enlarged, false);
         let uneven = |digit: &GrayImage| {
             let large = enlarged(digit);
             let mut random = 1u32;
@@ -371,7 +384,7 @@ mod tests {
                 Luma([(light * paper + noise) as u8])
             })
         };
-        check("uneven", 0.9, uneven, true);
+        check("uneven", 0.8, uneven, true);
         let dirty = |digit: &GrayImage| {
             let mut picture = enlarged(digit);
             for (x, y) in [(10, 10), (380, 150), (300, 290)] {
@@ -383,13 +396,13 @@ mod tests {
             }
             picture
         };
-        check("dirty", 0.95, dirty, false);
+        check("dirty", 0.8, dirty, false);
     }
 
     #[test]
     fn large_pictures_are_shrunk() {
         let large = |digit: &GrayImage| imageops::resize(digit, 1400, 1400, imageops::FilterType::CatmullRom);
-        check("large", 0.95, large, false);
+        check("large", 0.8, large, false);
     }
 
     #[test]
