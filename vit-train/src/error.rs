@@ -38,6 +38,14 @@ pub enum Error {
         /// What is wrong with it.
         message: String,
     },
+    /// A report of a run that cannot be read.
+    #[error("{}: not a report of a training run: {message}", path.display())]
+    Report {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
     /// A checkpoint of another network.
     #[error("{}: does not fit {network}: {mismatches}", path.display())]
     Misfit {

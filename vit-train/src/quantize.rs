@@ -156,8 +156,8 @@ pub fn quantize<S: Network>(
     Ok(bytes)
 }
 
-/// [`quantize`] with the first [`CALIBRATION_IMAGES`] of `indices`, and the score of the result on the images `test`,
-/// which the model file states.
+/// [`quantize`] with the first [`CALIBRATION_IMAGES`] of `indices`, and the logits (`images x classes`) of the result
+/// on the images `test`, whose accuracy the model file states.
 ///
 /// # Errors
 /// As those of [`quantize`].
@@ -166,15 +166,16 @@ pub fn quantize_and_score<S: Network>(
     (train, indices): (&Dataset, &[usize]),
     test: &Dataset,
     path: &Path,
-) -> Result<(ModelBytes, Score), Error> {
+) -> Result<(ModelBytes, Vec<f32>), Error> {
     let weights = quantize::<S>(checkpoint, train, &indices[..indices.len().min(CALIBRATION_IMAGES)], path)?;
     let mut description = checkpoint.describe::<S>();
     let file = write_model::<S>(Kind::Int8, &description, &weights, path)?;
     let model = int8::Model::<S>::from_bytes(&file);
     let model = model.map_err(|error| Error::Model { path: path.to_owned(), error })?;
-    let score = Score::new(&int8_logits(&model, test, test.len()), test.labels().iter().copied());
+    let logits = int8_logits(&model, test, test.len());
+    let score = Score::new(&logits, test.labels().iter().copied());
     description.test_accuracy = Some(score.acc as f32);
-    Ok((write_model::<S>(Kind::Int8, &description, &weights, path)?, score))
+    Ok((write_model::<S>(Kind::Int8, &description, &weights, path)?, logits))
 }
 
 /// Runs the float engine and keeps samples of all its intermediate values.

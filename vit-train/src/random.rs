@@ -17,6 +17,8 @@ pub(crate) enum Purpose {
     Init = 4,
     /// The order of the training images in an epoch.
     Order = 5,
+    /// Choosing test images to be shown.
+    Show = 6,
 }
 
 /// The random numbers that belong to `key`. A ChaCha key has room for all of it, so that no two streams collide.
@@ -37,7 +39,9 @@ mod tests {
     #[test]
     fn streams_do_not_meet() {
         let mut first = HashSet::new();
-        for purpose in [Purpose::Split, Purpose::Augment, Purpose::Digit, Purpose::Init, Purpose::Order] {
+        for purpose in
+            [Purpose::Split, Purpose::Augment, Purpose::Digit, Purpose::Init, Purpose::Order, Purpose::Show]
+        {
             for key in [[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [1 << 32, 0, 0]] {
                 assert!(first.insert(stream(purpose, key).next_u64()));
             }

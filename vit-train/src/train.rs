@@ -6,35 +6,36 @@ use crate::{
     dropout::Dropout,
     error::{Error, IoContext},
     export::float_model,
-    files::{claim_directory, write_atomically, Claim},
+    files::{claim_directory, write_atomically, Claim, ModelBytes},
     fused::Step,
-    inference::{dfdx_logits, normalize, Score},
+    inference::{dfdx_logits, normalize, nostd_logits, Score},
     model::{Model, Network, Pass},
     optimizer::{clip, AdamW},
     parameters::{self, Layout, Parameters},
     preset::shape_name,
     quantize::quantize_and_score,
     random::{stream, Purpose},
-    report::{Epoch, Report, TestScores, Timing},
+    report::{Environment, Epoch, Report, TestScores, Timing},
     resume::{Keeper, Position, Settings, Snapshot},
     verify::{verify, Files},
 };
 use dfdx::prelude::Cpu;
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 use std::{
     f64::consts::PI,
     fs, io,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
-use vit_nostd::{argmax, model_file::Normalization};
+use vit_nostd::{argmax, float, model_file::Normalization};
 
 /// Images of the final comparison with dfdx in the canonical order.
 const EXACT_IMAGES: usize = 100;
 
 /// The settings of a run; the defaults are the reference recipe's.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Recipe {
     /// Passes over the training images, at least 1.
     pub epochs: usize,
@@ -147,8 +148,8 @@ impl Outputs {
     fn clear(&self) -> Result<(), Error> {
         let directory = &self.directory;
         let [checkpoint, float, int8] = [Self::checkpoint, Self::float_model, Self::int8_model];
-        let [json, markdown] = Report::files(directory);
-        for path in [checkpoint(directory), float(directory), int8(directory), json, markdown] {
+        let models = [checkpoint(directory), float(directory), int8(directory)];
+        for path in models.into_iter().chain(Report::files(directory)) {
             match fs::remove_file(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error).at(&path),
                 _ => {}
@@ -202,7 +203,9 @@ pub fn train<S: Network>(
         synthetic: data.synthetic,
         device: "CPU".to_owned(),
         threads: rayon::current_num_threads(),
+        environment: Some(Environment::here()),
         seed: recipe.seed,
+        recipe: Some(recipe.clone()),
         epochs: position.epochs.clone(),
         best_epoch: position.best_epoch,
         test: None,
@@ -292,23 +295,18 @@ pub fn train<S: Network>(
 
     let mut report = report(&position);
     progress.stage("testing");
-    parameters::load(&mut state.model, &best.parameters.values);
-    let indices: Vec<usize> = (0..data.test.len()).collect();
-    let test = score::<S>(&state.model, data.normalization, &data.test, &indices);
-    if let Some(description) = &mut best.description {
-        description.test_accuracy = Some(test.acc as f32);
-    }
-    best.save(&Outputs::checkpoint(directory))?;
     let path = Outputs::float_model(directory);
-    let file = float_model::<S>(&best, &path)?;
+    let (file, logits) = export_and_score::<S>(&mut best, &data.test, &path)?;
+    best.save(&Outputs::checkpoint(directory))?;
     write_atomically(&path, &file)?;
 
     progress.stage("quantizing");
     let int8_path = Outputs::int8_model(directory);
-    let (int8_file, int8) =
+    let (int8_file, int8_logits) =
         quantize_and_score::<S>(&best, (&data.train, &train_indices), &data.test, &int8_path)?;
-    report.test = Some(TestScores { f32: test, int8 });
+    report.test = Some(TestScores::new(data, &logits, &int8_logits));
     write_atomically(&int8_path, &int8_file)?;
+    report.write_grids(directory, data, &logits)?;
 
     progress.stage("comparing dfdx with vit-nostd");
     let files = Files { f32: (&path, &file), int8: (&int8_path, &int8_file) };
@@ -317,6 +315,24 @@ pub fn train<S: Network>(
     position.finished = true;
     keeper.save(&position, &state, &best.parameters)?;
     Ok(report)
+}
+
+/// The float model of a checkpoint, and the logits (`images x classes`) that it gives for the images `test`, whose
+/// accuracy the file and the checkpoint state.
+fn export_and_score<S: Network>(
+    checkpoint: &mut Checkpoint,
+    test: &Dataset,
+    path: &Path,
+) -> Result<(ModelBytes, Vec<f32>), Error> {
+    let file = float_model::<S>(checkpoint, path)?;
+    let model = float::Model::<S>::from_bytes(&file);
+    let model = model.map_err(|error| Error::Model { path: path.to_owned(), error })?;
+    let logits = nostd_logits(&model, test, test.len());
+    if let Some(description) = &mut checkpoint.description {
+        let score = Score::new(&logits, test.labels().iter().copied());
+        description.test_accuracy = Some(score.acc as f32);
+    }
+    Ok((float_model::<S>(checkpoint, path)?, logits))
 }
 
 fn describe(recipe: &Recipe, data: &Splits) -> Description {

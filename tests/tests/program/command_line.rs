@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod exchange;
+mod pictures;
 mod pictures_in_folders;
 
 use serde_json::Value;
@@ -114,8 +115,18 @@ fn entries(folder: &Path) -> Vec<String> {
 fn a_run_leaves_results_that_agree() {
     let digits = Digits::new(200, 60);
     let run = train(&digits, "nano", "7");
-    let names =
-        ["checkpoint.safetensors", "last.run", "model.f32.vit", "model.int8.vit", "report.json", "report.md"];
+    let names = [
+        "checkpoint.safetensors",
+        "confusion.svg",
+        "curves.svg",
+        "last.run",
+        "mistakes.png",
+        "model.f32.vit",
+        "model.int8.vit",
+        "predictions.png",
+        "report.json",
+        "report.md",
+    ];
     assert_eq!(entries(run.path()), names);
 
     let report: Value = serde_json::from_slice(&fs::read(file(&run, "report.json")).unwrap()).unwrap();
@@ -388,7 +399,9 @@ fn help_has_examples() {
     }
     let commands = help.split_once("Commands:\n").unwrap().1.split("\n\n").next().unwrap();
     let commands: Vec<_> = commands.lines().filter_map(|line| line.split_whitespace().next()).collect();
-    for command in ["train", "eval", "quantize", "verify", "export", "inspect", "bench"] {
+    for command in
+        ["train", "eval", "predict", "quantize", "verify", "export", "inspect", "report", "compare", "bench"]
+    {
         assert!(commands.contains(&command), "{commands:?}");
     }
     for command in commands.into_iter().filter(|&command| command != "help") {

@@ -30,7 +30,15 @@ impl Results {
         for epoch in report["epochs"].as_array_mut().unwrap() {
             assert!(epoch.as_object_mut().unwrap().remove("seconds").is_some());
         }
-        let files = ["checkpoint.safetensors", "model.f32.vit", "model.int8.vit"];
+        let files = [
+            "checkpoint.safetensors",
+            "model.f32.vit",
+            "model.int8.vit",
+            "curves.svg",
+            "confusion.svg",
+            "predictions.png",
+            "mistakes.png",
+        ];
         Self { files: files.map(|name| (name, read(name))).into(), report }
     }
 
@@ -144,8 +152,18 @@ fn being_killed_changes_no_bit() {
     Results::of(out.path()).assert_equal(reference(), "killed and resumed");
     let mut names: Vec<_> = fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
-    let expected =
-        ["checkpoint.safetensors", "last.run", "model.f32.vit", "model.int8.vit", "report.json", "report.md"];
+    let expected = [
+        "checkpoint.safetensors",
+        "confusion.svg",
+        "curves.svg",
+        "last.run",
+        "mistakes.png",
+        "model.f32.vit",
+        "model.int8.vit",
+        "predictions.png",
+        "report.json",
+        "report.md",
+    ];
     assert_eq!(names, expected, "something is left over");
 
     // There is nothing left to do, and nothing is done.

@@ -5,12 +5,15 @@ pub mod output;
 
 mod bench;
 mod checkpoint;
+mod compare;
 mod eval;
 mod export;
 mod inspect;
 mod interrupt;
+mod predict;
 mod progress;
 mod quantize;
+mod report;
 mod train;
 mod verify;
 
@@ -41,6 +44,7 @@ Examples:
   vit-train --preset nano --epochs 5      train the smallest network on MNIST; results go to runs/nano
   vit-train --data photos --out runs/x    train on pictures in folders, one a class
   vit-train --resume                      go on with a run that was interrupted
+  vit-train predict --model runs/nano *.png    what is written in pictures
   vit-train eval runs/nano                the accuracy of its model file
   vit-train verify runs/nano              compare the library for the chip with dfdx on the test images
   vit-train export runs/nano --onnx x     for onnxruntime and others
@@ -57,6 +61,9 @@ enum Command {
     /// Measure the accuracy of a checkpoint or a model file on test images.
     #[command(after_help = eval::EXAMPLES)]
     Eval(eval::Arguments),
+    /// Classify pictures: PNG or JPEG files of any size.
+    #[command(after_help = predict::EXAMPLES)]
+    Predict(predict::Arguments),
     /// Make the integer model of a checkpoint (training ends with it).
     #[command(after_help = quantize::EXAMPLES)]
     Quantize(quantize::Arguments),
@@ -69,6 +76,12 @@ enum Command {
     /// Show what a model file or a checkpoint contains.
     #[command(after_help = inspect::EXAMPLES)]
     Inspect(inspect::Arguments),
+    /// Draw the pictures of a run anew, and write its report.
+    #[command(after_help = report::EXAMPLES)]
+    Report(report::Arguments),
+    /// Show runs side by side: device, time, speed-up, accuracies.
+    #[command(after_help = compare::EXAMPLES)]
+    Compare(compare::Arguments),
     /// Time training steps and inference on this computer.
     #[command(after_help = bench::EXAMPLES)]
     Bench(bench::Arguments),
@@ -81,10 +94,13 @@ impl Cli {
             None => self.train.run(),
             Some(Command::Train(arguments)) => arguments.run(),
             Some(Command::Eval(arguments)) => arguments.run(),
+            Some(Command::Predict(arguments)) => arguments.run(),
             Some(Command::Quantize(arguments)) => arguments.run(),
             Some(Command::Verify(arguments)) => arguments.run(),
             Some(Command::Export(arguments)) => arguments.run(),
             Some(Command::Inspect(arguments)) => arguments.run(),
+            Some(Command::Report(arguments)) => arguments.run(),
+            Some(Command::Compare(arguments)) => arguments.run(),
             Some(Command::Bench(arguments)) => arguments.run(),
         }
     }

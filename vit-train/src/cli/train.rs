@@ -131,7 +131,7 @@ impl Arguments {
                     directory.display()
                 ));
                 if self.json {
-                    print_json(&Report::read(&directory)?)?;
+                    print_json(&Report::load(&directory)?)?;
                 }
                 return Ok(ExitCode::SUCCESS);
             }
@@ -172,7 +172,7 @@ fn summarize(report: &Report, directory: &Path) {
     if report.synthetic {
         println!("The following is about the built-in, machine-made digits, not about MNIST:");
     }
-    if let Some(test) = report.test {
+    if let Some(test) = &report.test {
         println!(
             "Test accuracy {:.2} %, top-5 {:.2} % (best epoch {}); in integers {:.2} %",
             test.f32.acc, test.f32.top5, report.best_epoch, test.int8.acc

@@ -1,12 +1,13 @@
 //! Small random rotations and translations of the training images.
 
 use rand::RngExt;
+use serde::{Deserialize, Serialize};
 
 use super::sin_cos;
 use crate::random::{stream, Purpose};
 
 /// How far training images are moved about at random: every epoch sees each image a little different.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Augmentation {
     /// The largest rotation about the centre, either way, in degrees; at most 180.
     pub rotation_degrees: f32,

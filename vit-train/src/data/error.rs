@@ -194,6 +194,26 @@ pub enum DataError {
         /// The folder.
         path: PathBuf,
     },
+    /// A file that is no picture.
+    #[error("{}: cannot be read as a PNG or JPEG image ({error})", path.display())]
+    NotAPicture {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: image::ImageError,
+    },
+    /// A picture without anything on it.
+    #[error("{}: blank: there is nothing on it that stands out", path.display())]
+    BlankPicture {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A folder without pictures.
+    #[error("{}: no PNG or JPEG files in it", path.display())]
+    NoPictures {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The built-in digits do not fit the network.
     #[error(
         "synthetic: digits of 28x28 pixels in 10 classes, but the network takes {0}x{0} and {1}: pass other data to --data",

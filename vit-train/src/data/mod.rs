@@ -25,6 +25,7 @@ mod augment;
 mod download;
 mod error;
 mod folder;
+pub mod handwriting;
 mod idx;
 mod picture;
 pub mod synthetic;

@@ -1,0 +1,291 @@
+//! Pictures into the program, and pictures out of it.
+
+use super::{entries, file, json, program, refuse, run, succeed, text, train, Digits};
+use image::{imageops, DynamicImage, GrayImage, ImageFormat, Luma, Rgba, RgbaImage};
+use serde_json::Value;
+use std::{fs, path::Path};
+use vit_train::data::synthetic;
+
+/// The models that the firmware carries, which were trained on MNIST.
+const MODELS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../firmware-example/models");
+
+/// Numbers from 0 to 1 that look random.
+fn noise() -> impl FnMut() -> f32 {
+    let mut state = 1u32;
+    move || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (1 << 24) as f32
+    }
+}
+
+/// How much ink there is at each point of a picture in which a digit is `height` pixels high, 0 to 1.
+fn ink(digit: &[u8], height: u32, canvas: (u32, u32), corner: (u32, u32)) -> impl Fn(u32, u32) -> f32 {
+    let digit = GrayImage::from_raw(28, 28, digit.to_vec()).unwrap();
+    // A pen has an edge; what becomes blurred when it is scaled has none.
+    let large =
+        imageops::resize(&digit, height * 28 / 20, height * 28 / 20, imageops::FilterType::CatmullRom);
+    assert!(corner.0 + large.width() <= canvas.0 && corner.1 + large.height() <= canvas.1);
+    move |x, y| {
+        let (Some(x), Some(y)) = (x.checked_sub(corner.0), y.checked_sub(corner.1)) else { return 0.0 };
+        let grey = large.get_pixel_checked(x, y).map_or(0.0, |pixel| f32::from(pixel.0[0]));
+        ((grey - 96.0) / 64.0).clamp(0.0, 1.0)
+    }
+}
+
+/// Drawn with a mouse: black on white, no noise, in a corner of the canvas.
+fn drawing(digit: &[u8]) -> DynamicImage {
+    let ink = ink(digit, 180, (640, 480), (30, 200));
+    GrayImage::from_fn(640, 480, |x, y| Luma([(255.0 * (1.0 - ink(x, y))) as u8])).into()
+}
+
+/// On a blackboard, in colour, with an alpha channel.
+fn blackboard(digit: &[u8]) -> DynamicImage {
+    let ink = ink(digit, 60, (120, 120), (20, 10));
+    let board = |x, y| [40, 60, 50].map(|dark: u8| dark + (180.0 * ink(x, y)) as u8);
+    RgbaImage::from_fn(120, 120, |x, y| {
+        let [r, g, b] = board(x, y);
+        Rgba([r, g, b, 255])
+    })
+    .into()
+}
+
+/// A photograph of paper: brighter on one side than ink is on the other, noise, a speck, and the table in a corner.
+fn photograph(digit: &[u8]) -> DynamicImage {
+    let (width, height) = (1200, 900);
+    let ink = ink(digit, 300, (width, height), (420, 250));
+    let mut noise = noise();
+    GrayImage::from_fn(width, height, |x, y| {
+        let (u, v) = (x as f32 / width as f32, y as f32 / height as f32);
+        let light = 1.0 - 0.5 * u - 0.25 * (v - 0.4) * (v - 0.4);
+        let speck = (x as i64 - 300).pow(2) + (y as i64 - 700).pow(2) < 40;
+        let paper = if u + v > 1.88 || speck { 0.25 } else { 0.9 - 0.5 * ink(x, y) };
+        Luma([(255.0 * light * paper + 24.0 * (noise() - 0.5)).clamp(0.0, 255.0) as u8])
+    })
+    .into()
+}
+
+/// As small as MNIST's own, or smaller.
+fn tiny(digit: &[u8]) -> DynamicImage {
+    let digit = GrayImage::from_raw(28, 28, digit.to_vec()).unwrap();
+    imageops::resize(&digit, 20, 20, imageops::FilterType::Triangle).into()
+}
+
+#[test]
+fn pictures_of_all_kinds_are_recognised() {
+    let folder = tempfile::tempdir().unwrap();
+    // What the network says of the digits themselves is what it has to say of their pictures.
+    let digits: Vec<_> = (0..30).map(|index| synthetic::digit(index, u64::from(index) + 100)).collect();
+    let kinds: [(&str, &str, fn(&[u8]) -> DynamicImage); 5] = [
+        ("original", "png", |digit| GrayImage::from_raw(28, 28, digit.to_vec()).unwrap().into()),
+        ("drawing", "png", drawing),
+        ("blackboard", "png", blackboard),
+        ("photograph", "jpg", photograph),
+        ("tiny", "png", tiny),
+    ];
+    for (kind, extension, picture) in kinds {
+        let folder = folder.path().join(kind);
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("notes.txt"), "not a picture").unwrap();
+        for (index, digit) in digits.iter().enumerate() {
+            picture(digit).save(folder.join(format!("{index:02}.{extension}"))).unwrap();
+        }
+    }
+    for engine in ["f32", "int8"] {
+        let model = format!("{MODELS}/nano.{engine}.vit");
+        let classes = |kind: &str, options: &[&str]| -> Vec<Value> {
+            let folder = folder.path().join(kind);
+            let folder = folder.to_str().unwrap();
+            let arguments = ["predict", "--model", &model, folder, "--json", "--engine", engine];
+            let predictions = json(&[&arguments, options].concat());
+            let predictions = predictions.as_array().unwrap();
+            assert_eq!(predictions.len(), digits.len());
+            let inverted = ["drawing", "photograph"].contains(&kind);
+            let alike = predictions.iter().filter(|prediction| prediction["inverted"] == inverted).count();
+            assert_eq!(alike, predictions.len(), "{kind}");
+            predictions.iter().map(|prediction| prediction["class"].clone()).collect()
+        };
+        let expected = classes("original", &["--raw"]);
+        let right = (0..).zip(&expected).filter(|(index, class)| **class == index % 10).count();
+        assert!(right >= 25, "{right} of 30 digits: too weak a network for this test");
+        for (kind, ..) in kinds {
+            let found = classes(kind, &[]).into_iter().zip(&expected);
+            let alike = found.filter(|(found, expected)| found == *expected).count();
+            println!("{engine}: {alike} of 30 alike as {kind}");
+            assert!(alike >= 25, "{engine}: {alike} of 30 alike as {kind}");
+        }
+    }
+}
+
+#[test]
+fn predict_prints_classes_and_probabilities() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(&folder, "three.png");
+    drawing(&synthetic::digit(3, 1)).save(&path).unwrap();
+    let model = format!("{MODELS}/nano.int8.vit");
+    let prediction = json(&["predict", "--model", &model, &path, "--json"]);
+    let prediction = &prediction.as_array().unwrap()[0];
+    assert_eq!(prediction["file"], path);
+    assert_eq!(prediction["engine"], "int8");
+    assert_eq!((&prediction["class"], &prediction["label"]), (&3.into(), &"3".into()));
+    let top5 = prediction["top5"].as_array().unwrap();
+    let probability = |of: &Value| of["probability"].as_f64().unwrap();
+    assert_eq!(
+        (top5.len(), &top5[0]["label"], probability(&top5[0])),
+        (5, &"3".into(), probability(prediction))
+    );
+    assert!(top5.windows(2).all(|pair| probability(&pair[0]) >= probability(&pair[1])), "{top5:?}");
+    assert!((0.0..=1.0).contains(&probability(prediction)));
+
+    // The table says the same, a line for each picture, in the order that was asked for.
+    let table = succeed(&["predict", "--model", &model, &path, &path]);
+    let lines: Vec<&str> = table.lines().collect();
+    assert_eq!(lines.len(), 3);
+    let percent = format!("{:.2} %", 100.0 * probability(prediction));
+    assert!(lines[1].contains("three.png") && lines[1].contains(&percent), "{table}");
+    assert_eq!(lines[1], lines[2]);
+}
+
+#[test]
+fn predict_refuses_what_it_cannot_use() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = format!("{MODELS}/nano.f32.vit");
+    let path = file(&folder, "a.png");
+    let refuse = |model: &str, image: &str, words: &[&str]| {
+        refuse(&["predict", "--model", model, image], words);
+    };
+    refuse(&model, &path, &["a.png", "No such file"]);
+    fs::write(&path, "this is no picture").unwrap();
+    refuse(&model, &path, &["a.png", "cannot be read as a PNG or JPEG"]);
+    drawing(&synthetic::digit(5, 1)).save(&path).unwrap();
+    let bytes = fs::read(&path).unwrap();
+    fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    refuse(&model, &path, &["a.png", "cannot be read as a PNG or JPEG"]);
+    // One that is damaged is told, whatever else is in its folder.
+    drawing(&synthetic::digit(5, 1)).save(file(&folder, "b.png")).unwrap();
+    refuse(&model, folder.path().to_str().unwrap(), &["a.png"]);
+    GrayImage::from_pixel(300, 200, Luma([255])).save(&path).unwrap();
+    refuse(&model, &path, &["a.png", "blank"]);
+
+    let empty = tempfile::tempdir().unwrap();
+    refuse(&model, empty.path().to_str().unwrap(), &["no PNG or JPEG files"]);
+    fs::write(file(&empty, "notes.txt"), "no picture either").unwrap();
+    refuse(&model, empty.path().to_str().unwrap(), &["no PNG or JPEG files"]);
+    refuse(empty.path().to_str().unwrap(), &file(&folder, "b.png"), &["model.f32.vit"]);
+    refuse("/no/such/model.vit", &file(&folder, "b.png"), &["/no/such/model.vit"]);
+    refuse(&file(&folder, "b.png"), &file(&folder, "b.png"), &["not a model file"]);
+    super::refuse(
+        &["predict", "--model", &model, "--engine", "int8", &file(&folder, "b.png")],
+        &["nano.f32.vit", "--engine f32"],
+    );
+}
+
+#[test]
+fn a_run_leaves_pictures_that_report_draws_again() {
+    let digits = Digits::new(200, 60);
+    let run = train(&digits, "nano", "7");
+    let directory = run.path().to_str().unwrap();
+    let report: Value = serde_json::from_slice(&fs::read(file(&run, "report.json")).unwrap()).unwrap();
+    assert_eq!(report["recipe"]["batch_size"], 32);
+    assert!(report["environment"]["tool"].as_str().unwrap().starts_with("vit-train"));
+    let classes = report["test"]["classes"].as_array().unwrap();
+    assert_eq!(classes.len(), 10);
+    for engine in ["f32", "int8"] {
+        let sum = |of: &dyn Fn(&Value) -> f64| classes.iter().map(of).sum::<f64>();
+        let images = sum(&|class| class["images"].as_f64().unwrap());
+        let right = sum(&|class| class["images"].as_f64().unwrap() * class[engine]["acc"].as_f64().unwrap());
+        assert_eq!(images, 60.0);
+        assert!((right / images - report["test"][engine]["acc"].as_f64().unwrap()).abs() < 1e-9, "{engine}");
+    }
+
+    // A folder of a run is a model, too, with either engine; so is the checkpoint, with the float engine's bits.
+    let picture = file(&digits.folder, "7.png");
+    drawing(&synthetic::digit(7, 1)).save(&picture).unwrap();
+    let predict = |model: &str, engine: &str| {
+        json(&["predict", "--model", model, "--engine", engine, "--json", &picture])[0].clone()
+    };
+    let checkpoint = file(&run, "checkpoint.safetensors");
+    assert_eq!(predict(&checkpoint, "f32"), predict(directory, "f32"));
+    assert_eq!(predict(directory, "int8")["engine"], "int8");
+    let words = ["checkpoint.safetensors", "vit-train quantize", "model.int8.vit"];
+    refuse(&["predict", "--model", &checkpoint, "--engine", "int8", &picture], &words);
+
+    let drawn =
+        ["confusion.svg", "curves.svg", "mistakes.png", "predictions.png", "report.json", "report.md"];
+    let content = || drawn.map(|name| fs::read(file(&run, name)).unwrap());
+    let before = content();
+    for name in drawn {
+        fs::write(file(&run, name), if name == "report.json" { before[4].as_slice() } else { b"" }).unwrap();
+    }
+    refuse(&["report", "--run", directory], &["trained on", "--data"]);
+    refuse(&["report", "--run", directory, "--data", "synthetic"], &["trained on", "synthetic"]);
+    succeed(&["report", "--run", directory, "--data", digits.path()]);
+    for (name, (before, after)) in drawn.iter().zip(before.iter().zip(content())) {
+        assert!(*before == after, "{name} differs");
+    }
+    for name in ["predictions.png", "mistakes.png"] {
+        let picture = image::open(file(&run, name)).unwrap();
+        assert!(picture.width() > 700 && picture.height() > 200, "{name}");
+    }
+
+    // Of a run that was interrupted there are the curves, and no test.
+    for name in ["model.int8.vit", "confusion.svg", "mistakes.png", "predictions.png"] {
+        fs::remove_file(file(&run, name)).unwrap();
+    }
+    let printed = succeed(&["report", "--run", directory]);
+    assert!(printed.contains("not finished") && printed.contains("curves.svg"), "{printed}");
+    assert!(!entries(run.path()).contains(&"mistakes.png".to_owned()));
+    refuse(&["report", "--run", digits.path()], &["report.json"]);
+    refuse(&["report", "--run", "/no/such/run"], &["/no/such/run"]);
+    assert!(!Path::new("/no/such/run").exists());
+}
+
+#[test]
+fn runs_are_compared() {
+    let digits = Digits::new(60, 20);
+    let runs = [train(&digits, "nano", "1"), train(&digits, "nano", "2")];
+    let names = runs.each_ref().map(|run| run.path().to_str().unwrap());
+    let edit = |run: usize, edit: &dyn Fn(&mut Value)| {
+        let path = file(&runs[run], "report.json");
+        let mut report: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        edit(&mut report);
+        fs::write(path, report.to_string()).unwrap();
+    };
+    edit(0, &|report| report["timing"]["images_per_second"] = 100.0.into());
+    edit(1, &|report| {
+        report["timing"]["images_per_second"] = 250.0.into();
+        report["device"] = "GPU".into();
+    });
+    let rows = json(&["compare", names[0], names[1], "--json"]);
+    assert_eq!((&rows[0]["speed_up"], &rows[1]["speed_up"]), (&1.0.into(), &2.5.into()));
+    assert_eq!((&rows[1]["device"], &rows[1]["seed"]), (&"GPU".into(), &2.into()));
+    assert!(rows[0]["test_int8_acc"].is_f64() && rows[0]["test_acc"].is_f64());
+    let table = succeed(&["compare", names[0], names[1]]);
+    let line = |name: &str| table.lines().find(|line| line.starts_with(name)).unwrap_or_default();
+    assert!(line("speed-up").contains("1.00 x") && line("speed-up").contains("2.50 x"), "{table}");
+    assert!(line("device").ends_with("GPU"), "{table}");
+
+    // The networks of other presets have other work to do.
+    edit(1, &|report| report["preset"] = "base".into());
+    assert!(json(&["compare", names[0], names[1], "--json"])[1]["speed_up"].is_null());
+    refuse(&["compare", names[0], "/no/such/run"], &["/no/such/run"]);
+    fs::write(file(&runs[1], "report.json"), "{").unwrap();
+    refuse(&["compare", names[0], names[1]], &["report.json", "not a report"]);
+    assert_eq!(run(&["compare"]).status.code(), Some(2));
+}
+
+#[test]
+fn transparent_is_paper() {
+    // A drawing program's black on nothing.
+    let folder = tempfile::tempdir().unwrap();
+    let ink = ink(&synthetic::digit(2, 1), 100, (200, 200), (30, 30));
+    let drawn = RgbaImage::from_fn(200, 200, |x, y| Rgba([0, 0, 0, (255.0 * ink(x, y)) as u8]));
+    let paper = GrayImage::from_fn(200, 200, |x, y| Luma([255 - (255.0 * ink(x, y)) as u8]));
+    let paths = ["drawn.png", "paper.png"].map(|name| file(&folder, name));
+    drawn.save_with_format(&paths[0], ImageFormat::Png).unwrap();
+    paper.save_with_format(&paths[1], ImageFormat::Png).unwrap();
+    let model = format!("{MODELS}/nano.f32.vit");
+    let output =
+        program().args(["predict", "--model", &model, "--json", &paths[0], &paths[1]]).output().unwrap();
+    let rows: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(rows[0]["top5"], rows[1]["top5"], "{}", text(&output.stderr));
+}

@@ -1,0 +1,126 @@
+//! `vit-train compare`.
+
+use super::print_json;
+use clap::Args;
+use serde::Serialize;
+use std::{path::PathBuf, process::ExitCode};
+use vit_train::{report::Report, Error};
+
+pub const EXAMPLES: &str = "\
+Examples:
+  vit-train compare runs/cpu runs/gpu            time, speed-up and accuracy side by side
+  vit-train compare runs/* --json                for a script";
+
+#[derive(Args, Debug)]
+pub struct Arguments {
+    /// Folders of training runs; the speed of each is compared with the first one's
+    #[arg(value_name = "RUN", required = true)]
+    runs: Vec<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// A run beside others. Accuracies in percent.
+#[derive(Serialize)]
+struct Row {
+    run: String,
+    preset: String,
+    dataset: String,
+    device: String,
+    processor: Option<String>,
+    threads: usize,
+    seed: u64,
+    epochs: usize,
+    best_epoch: usize,
+    total_train_seconds: f64,
+    avg_epoch_seconds: f64,
+    median_step_ms: f64,
+    images_per_second: f64,
+    /// Training images a second, as a multiple of the first run's; none between networks of different presets.
+    speed_up: Option<f64>,
+    val_acc: Option<f64>,
+    test_acc: Option<f64>,
+    test_top5: Option<f64>,
+    test_int8_acc: Option<f64>,
+}
+
+impl Row {
+    fn new(run: &std::path::Path, report: &Report, first: &Report) -> Self {
+        let (timing, environment) = (report.timing, report.environment.as_ref());
+        let best = report.epochs.iter().find(|epoch| epoch.epoch == report.best_epoch);
+        let test = report.test.as_ref();
+        let speed_up = timing.images_per_second / first.timing.images_per_second;
+        Self {
+            run: run.display().to_string(),
+            preset: report.preset.clone(),
+            dataset: report.dataset.clone(),
+            device: report.device.clone(),
+            processor: environment.and_then(|environment| environment.processor.clone()),
+            threads: report.threads,
+            seed: report.seed,
+            epochs: report.epochs.len(),
+            best_epoch: report.best_epoch,
+            total_train_seconds: timing.total_train_seconds,
+            avg_epoch_seconds: timing.avg_epoch_seconds,
+            median_step_ms: timing.median_step_ms,
+            images_per_second: timing.images_per_second,
+            speed_up: Some(speed_up).filter(|x| report.preset == first.preset && x.is_finite()),
+            val_acc: best.map(|epoch| epoch.val_acc),
+            test_acc: test.map(|test| test.f32.acc),
+            test_top5: test.map(|test| test.f32.top5),
+            test_int8_acc: test.map(|test| test.int8.acc),
+        }
+    }
+
+    /// What a person reads, with its name.
+    fn cells(&self) -> [(&'static str, String); 16] {
+        let percent = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.2} %"));
+        [
+            ("", self.run.clone()),
+            ("preset", self.preset.clone()),
+            ("data set", self.dataset.clone()),
+            ("device", self.device.clone()),
+            ("processor", self.processor.clone().unwrap_or("-".to_owned())),
+            ("threads", self.threads.to_string()),
+            ("epochs", self.epochs.to_string()),
+            ("training", format!("{:.1} s", self.total_train_seconds)),
+            ("an epoch", format!("{:.1} s", self.avg_epoch_seconds)),
+            ("a step, median", format!("{:.1} ms", self.median_step_ms)),
+            ("images a second", format!("{:.0}", self.images_per_second)),
+            ("speed-up", self.speed_up.map_or("-".to_owned(), |x| format!("{x:.2} x"))),
+            ("validation accuracy", percent(self.val_acc)),
+            ("test accuracy", percent(self.test_acc)),
+            ("test top-5", percent(self.test_top5)),
+            ("test accuracy, integers", percent(self.test_int8_acc)),
+        ]
+    }
+}
+
+impl Arguments {
+    pub fn run(self) -> Result<ExitCode, Error> {
+        let reports = self.runs.iter().map(|run| Report::load(run)).collect::<Result<Vec<_>, _>>()?;
+        let rows: Vec<Row> =
+            self.runs.iter().zip(&reports).map(|(run, report)| Row::new(run, report, &reports[0])).collect();
+        if self.json {
+            print_json(&rows)?;
+        } else {
+            print_table(&rows);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Runs side by side: a column for each.
+fn print_table(rows: &[Row]) {
+    let columns: Vec<_> = rows.iter().map(Row::cells).collect();
+    let width = |cells: &[(&str, String)]| cells.iter().map(|(_, text)| text.chars().count()).max();
+    let widths: Vec<usize> = columns.iter().filter_map(|cells| width(cells)).collect();
+    for line in 0..columns[0].len() {
+        let mut text = format!("{:<23}", columns[0][line].0);
+        for (cells, &width) in columns.iter().zip(&widths) {
+            text += &format!("  {:>width$}", cells[line].1);
+        }
+        println!("{}", text.trim_end());
+    }
+}

@@ -1,0 +1,253 @@
+//! `vit-train predict`.
+
+use super::{
+    checkpoint::{is_checkpoint, CheckpointArguments},
+    eval::{preset_of, read_preamble},
+    print_json,
+};
+use clap::{Args, ValueEnum};
+use rayon::prelude::*;
+use serde::Serialize;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+use vit_nostd::{
+    float, image, int8,
+    model_file::{Kind, Metadata},
+    top_k, Image, Shape,
+};
+use vit_train::{
+    data::{handwriting, DataError},
+    export::{float_model, read_float_model},
+    files::ModelBytes,
+    inference::infer,
+    model::Network,
+    train::Outputs,
+    with_preset, Error,
+};
+
+/// Likeliest classes that are shown.
+const TOP: usize = 5;
+
+pub const EXAMPLES: &str = "\
+Examples:
+  vit-train predict --model runs/nano three.png photo.jpg    by the float model of a run
+  vit-train predict --model runs/nano --engine int8 scans    all pictures of a folder, in integers
+  vit-train predict --model runs/nano --json three.png       for a script";
+
+#[derive(Args, Debug)]
+pub struct Arguments {
+    /// A model file, a checkpoint, or the folder of a training run
+    #[arg(long, value_name = "FILE.vit|FILE.safetensors|RUN")]
+    model: PathBuf,
+    /// PNG or JPEG files, or folders of them, of any size
+    #[arg(value_name = "IMAGE", required = true)]
+    images: Vec<PathBuf>,
+    /// The arithmetic [default: that of the model file; of a folder or a checkpoint, f32]
+    #[arg(long, value_enum)]
+    engine: Option<Engine>,
+    /// Take pictures as they are, only grey and scaled: for networks that were not trained on handwriting like MNIST's.
+    /// Otherwise, dark on light is inverted, and what is written is cut out, scaled and centred as in MNIST
+    #[arg(long)]
+    raw: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    checkpoint: CheckpointArguments,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+enum Engine {
+    /// In floating point
+    F32,
+    /// In integers
+    Int8,
+}
+
+impl From<Kind> for Engine {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::F32 => Self::F32,
+            Kind::Int8 => Self::Int8,
+        }
+    }
+}
+
+/// What the network says of a picture.
+#[derive(Serialize)]
+struct Prediction {
+    file: String,
+    engine: &'static str,
+    #[serde(flatten)]
+    best: Candidate,
+    /// Whether dark on light was turned into light on dark.
+    inverted: bool,
+    top5: Vec<Candidate>,
+}
+
+#[derive(Clone, Serialize)]
+struct Candidate {
+    class: usize,
+    label: String,
+    /// 0 to 1.
+    probability: f32,
+}
+
+impl Arguments {
+    pub fn run(self) -> Result<ExitCode, Error> {
+        let path = self.model_path();
+        if is_checkpoint(&path) {
+            if self.engine == Some(Engine::Int8) {
+                let path = path.display();
+                return Err(Error::Setting(format!(
+                    "{path}: a checkpoint, and to make integers of it takes training images: \
+                     run vit-train quantize {path}, and give the model.int8.vit that it writes"
+                )));
+            }
+            let (preset, checkpoint) = self.checkpoint.load(&path)?;
+            with_preset!(preset, S => {
+                let file = float_model::<S>(&checkpoint, &path)?;
+                self.predict::<S>(Engine::F32, &file, &path)
+            })
+        } else {
+            let file = ModelBytes::read(&path)?;
+            let preamble = read_preamble(&file, &path)?;
+            let engine = Engine::from(preamble.kind);
+            if self.engine.is_some_and(|wanted| wanted != engine) {
+                let (path, kind) = (path.display(), preamble.kind);
+                return Err(Error::Setting(format!(
+                    "{path}: a model for --engine {kind}: leave --engine out, or give the other model of its run"
+                )));
+            }
+            with_preset!(preset_of(&preamble, &path)?, S => self.predict::<S>(engine, &file, &path))
+        }
+    }
+
+    /// Of a folder, the model for the engine, or else the checkpoint of a run that is not finished.
+    fn model_path(&self) -> PathBuf {
+        let run = &self.model;
+        let (float, checkpoint) = (Outputs::float_model(run), Outputs::checkpoint(run));
+        match self.engine {
+            _ if !run.is_dir() => run.clone(),
+            Some(Engine::Int8) => Outputs::int8_model(run),
+            _ if !float.exists() && checkpoint.exists() => checkpoint,
+            _ => float,
+        }
+    }
+
+    fn predict<S: Network>(&self, engine: Engine, file: &[u8], path: &Path) -> Result<ExitCode, Error> {
+        let refused = |error| Error::Model { path: path.to_owned(), error };
+        match engine {
+            Engine::F32 => {
+                let model = read_float_model::<S>(file, path)?;
+                let mut scratch = Box::new(float::Scratch::new());
+                self.print::<S>("f32", model.metadata(), |image| infer(&model, image, &mut scratch))
+            }
+            Engine::Int8 => {
+                let model = int8::Model::<S>::from_bytes(file).map_err(refused)?;
+                let mut scratch = Box::new(int8::Scratch::new());
+                self.print::<S>("int8", model.metadata(), |image| {
+                    model.to_real(&model.infer(image, &mut scratch))
+                })
+            }
+        }
+    }
+
+    fn print<S: Shape>(
+        &self,
+        engine: &'static str,
+        metadata: &Metadata<'_>,
+        mut logits: impl FnMut(&Image<S>) -> S::Classes<f32>,
+    ) -> Result<ExitCode, Error> {
+        let dataset = metadata.provenance.dataset;
+        if !self.raw && !["mnist", "synthetic"].contains(&dataset) {
+            eprintln!(
+                "NOTE: The network was trained on {dataset}, and the pictures are prepared as MNIST's digits are; \
+                 with --raw they are only scaled."
+            );
+        }
+        let labels: Vec<&str> = metadata.labels().collect();
+        let predictions = self.read(S::IMAGE)?.into_iter().filter_map(|(path, pixels, inverted)| {
+            let best: [_; TOP] = top_k(logits(image::<S>(&pixels)?).as_ref());
+            let top5 = best.iter().take(S::CLASSES).map(|best| Candidate {
+                class: best.class,
+                label: labels.get(best.class).copied().unwrap_or_default().to_owned(),
+                probability: best.probability,
+            });
+            let top5: Vec<_> = top5.collect();
+            Some(Prediction {
+                file: path.display().to_string(),
+                engine,
+                best: top5[0].clone(),
+                inverted,
+                top5,
+            })
+        });
+        let predictions: Vec<_> = predictions.collect();
+        if self.json {
+            print_json(&predictions)?;
+        } else {
+            print_table(&predictions);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// The pictures, as the network takes them, and whether they were inverted.
+    fn read(&self, side: usize) -> Result<Vec<(PathBuf, Vec<u8>, bool)>, Error> {
+        let mut paths = Vec::new();
+        for path in &self.images {
+            if path.is_dir() {
+                paths.extend(pictures_in(path)?);
+            } else {
+                paths.push(path.clone());
+            }
+        }
+        let read = |path: PathBuf| {
+            let (pixels, inverted) = if self.raw {
+                (handwriting::read_raw(&path, side)?, false)
+            } else {
+                let found = handwriting::read(&path, side)?;
+                (found.pixels, found.inverted)
+            };
+            Ok((path, pixels, inverted))
+        };
+        // The first error of a list is told, whichever is found first.
+        let results: Vec<Result<_, Error>> = paths.into_par_iter().map(read).collect();
+        results.into_iter().collect()
+    }
+}
+
+/// The PNG and JPEG files in a folder, by name.
+fn pictures_in(directory: &Path) -> Result<Vec<PathBuf>, Error> {
+    let io = |error| Error::Io { path: directory.to_owned(), error };
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(directory).map_err(io)? {
+        let path = entry.map_err(io)?.path();
+        let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
+        if ["png", "jpg", "jpeg"].iter().any(|name| extension == *name) && path.is_file() {
+            paths.push(path);
+        }
+    }
+    if paths.is_empty() {
+        return Err(DataError::NoPictures { path: directory.to_owned() }.into());
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+fn print_table(predictions: &[Prediction]) {
+    let width = |text: fn(&Prediction) -> &str, least: usize| {
+        predictions.iter().map(|row| text(row).chars().count()).max().unwrap_or(0).max(least)
+    };
+    let (file, class) =
+        (width(|row| &row.file, "picture".len()), width(|row| &row.best.label, "class".len()));
+    println!("{:<file$}  {:<class$}  probability  next", "picture", "class");
+    for Prediction { file: name, best, top5, .. } in predictions {
+        let percent = |candidate: &Candidate| format!("{:.2} %", 100.0 * candidate.probability);
+        let next: Vec<_> = top5[1..].iter().map(|next| format!("{} {}", next.label, percent(next))).collect();
+        println!("{name:<file$}  {:<class$}  {:>11}  {}", best.label, percent(best), next.join(", "));
+    }
+}

@@ -1,0 +1,171 @@
+//! `confusion.svg`: which classes the test images of each class were taken for.
+
+use super::{
+    colors::{mix, Paint, FAINT, FIRST, LINES, PAPER, SECOND, TEXT},
+    curves::{rgb, write},
+    Report,
+};
+use plotters::{prelude::*, style::text_anchor::HPos};
+use std::io;
+
+/// Side of a cell in pixels.
+const CELL: i32 = 48;
+/// Size of the text in pixels.
+const FONT: i32 = 15;
+/// Room for the names of the axes and the title.
+const TOP: i32 = 78;
+/// Room between the last column of cells and the accuracies, and for these.
+const RIGHT: i32 = 96;
+/// With more classes, names are left out, and with them the numbers in the cells.
+const MAX_NAMED: usize = 30;
+/// The longest name of a class that is shown whole.
+const MAX_NAME: usize = 14;
+
+/// The matrix of the float engine, or nothing where the report has none.
+pub fn svg(report: &Report) -> io::Result<Option<String>> {
+    let mut svg = String::new();
+    let drawn = draw(report, &mut svg).map_err(|error| io::Error::other(error.to_string()))?;
+    Ok(drawn.then_some(svg))
+}
+
+fn draw(report: &Report, svg: &mut String) -> Result<bool, DrawingAreaErrorKind<io::Error>> {
+    let classes = match &report.test {
+        Some(test) if !test.classes.is_empty() => &test.classes,
+        _ => return Ok(false),
+    };
+    let names: Vec<String> = classes.iter().map(|class| shorten(&class.label, MAX_NAME)).collect();
+    let longest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0) as i32;
+    let cell = if classes.len() <= MAX_NAMED {
+        CELL
+    } else {
+        (CELL * MAX_NAMED as i32 / classes.len() as i32).max(2)
+    };
+    let matrix = cell * classes.len() as i32;
+    // Upright names of columns where they fit into their cells, and slanting text is avoided by standing it up.
+    let (letter, standing) = (FONT * 6 / 10, longest > 4);
+    let left = 52 + longest * letter;
+    let top = TOP + if standing { longest * letter + 6 } else { FONT + 8 };
+    let width = (left + matrix + RIGHT).max(480);
+    let size = (width as u32, (top + matrix + 44) as u32);
+
+    let area = SVGBackend::with_string(svg, size).into_drawing_area();
+    area.fill(&rgb(PAPER))?;
+    let title = match &report.test {
+        Some(test) => format!(
+            "{} on {}: {:.2} % of {} test images right",
+            report.preset,
+            report.dataset,
+            test.f32.acc,
+            test.images()
+        ),
+        None => String::new(),
+    };
+    write(&area, &title, (width / 2, 14), 18, TEXT, HPos::Center)?;
+    write(&area, "predicted class", (left + matrix / 2, 48), 16, TEXT, HPos::Center)?;
+    write(&area, "accuracy", (left + matrix + 14, top - FONT - 8), FONT, TEXT, HPos::Left)?;
+    stand(&area, "true class", (14, top + matrix / 2), 16, HPos::Center)?;
+
+    for (row, class) in classes.iter().enumerate() {
+        let y = top + row as i32 * cell;
+        let middle = y + (cell - FONT) / 2 + 1;
+        if classes.len() <= MAX_NAMED {
+            let x = left + row as i32 * cell + cell / 2;
+            write(&area, &names[row], (left - 10, middle), FONT, TEXT, HPos::Right)?;
+            if standing {
+                stand(&area, &names[row], (x - FONT / 2, top - 8), FONT, HPos::Left)?;
+            } else {
+                write(&area, &names[row], (x, top - FONT - 8), FONT, TEXT, HPos::Center)?;
+            }
+            let accuracy = if class.images == 0 { "-".to_owned() } else { format!("{:.2} %", class.f32.acc) };
+            write(&area, &accuracy, (left + matrix + 14, middle), FONT, TEXT, HPos::Left)?;
+        }
+        for (column, &images) in class.f32.predicted.iter().enumerate() {
+            let x = left + column as i32 * cell;
+            let share = images as f64 / class.images.max(1) as f64;
+            let right = row == column;
+            area.draw(&Rectangle::new([(x, y), (x + cell, y + cell)], rgb(color(right, share)).filled()))?;
+            area.draw(&Rectangle::new([(x, y), (x + cell, y + cell)], rgb(LINES)))?;
+            if images > 0 && classes.len() <= MAX_NAMED {
+                let color = if right && share > 0.4 { PAPER } else { TEXT };
+                write(&area, &images.to_string(), (x + cell / 2, middle), FONT, color, HPos::Center)?;
+            }
+        }
+    }
+    area.draw(&Rectangle::new([(left, top), (left + matrix, top + matrix)], rgb(FAINT)))?;
+    let note = "numbers of images; the float engine";
+    write(&area, note, (left + matrix / 2, top + matrix + 16), FONT, FAINT, HPos::Center)?;
+    area.present()?;
+    Ok(true)
+}
+
+/// Of a cell with a `share` of the images of its row. Mistakes are few in a good network, and are to be seen.
+fn color(right: bool, share: f64) -> Paint {
+    match share {
+        0.0 => PAPER,
+        _ if right => mix(FIRST, 0.15 + 0.85 * share),
+        _ => mix(SECOND, 0.12 + 0.88 * (4.0 * share).min(1.0).sqrt()),
+    }
+}
+
+/// Writes text from below to above, whose lower end or middle is at a point.
+fn stand(
+    area: &DrawingArea<SVGBackend<'_>, plotters::coord::Shift>,
+    text: &str,
+    at: (i32, i32),
+    size: i32,
+    side: HPos,
+) -> Result<(), DrawingAreaErrorKind<io::Error>> {
+    use plotters::style::text_anchor::{Pos, VPos};
+    let font = super::curves::font(size).transform(FontTransform::Rotate270);
+    area.draw_text(text, &font.color(&rgb(TEXT)).pos(Pos::new(side, VPos::Top)), at)
+}
+
+/// At most `len` characters of a name; a dot tells that there are more.
+pub(super) fn shorten(name: &str, len: usize) -> String {
+    if name.chars().count() <= len {
+        return name.to_owned();
+    }
+    name.chars().take(len.saturating_sub(1)).chain(['.']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{tests, TestScores},
+        *,
+    };
+
+    #[test]
+    fn cells_hold_the_counts() {
+        let (data, [f32_logits, int8_logits]) = tests::two_classes();
+        let mut report = tests::report(2);
+        assert_eq!(svg(&report).unwrap(), None);
+        report.test = Some(TestScores::new(&data, &f32_logits, &int8_logits));
+        let svg = svg(&report).unwrap().unwrap();
+        for text in
+            ["\n2\n", "\n1\n", "50.00 %", "100.00 %", "75.00 % of 4 test images", "&lt;dog &amp; co&gt;"]
+        {
+            assert!(svg.contains(text), "no {text:?} in {svg}");
+        }
+    }
+
+    #[test]
+    fn many_classes_are_small() {
+        let mut report = tests::report(1);
+        let (data, [f32_logits, int8_logits]) = tests::two_classes();
+        let mut test = TestScores::new(&data, &f32_logits, &int8_logits);
+        let mut class = test.classes[0].clone();
+        class.f32.predicted = vec![0; 200];
+        test.classes = vec![class; 200];
+        report.test = Some(test);
+        let svg = svg(&report).unwrap().unwrap();
+        assert_eq!(svg.matches("<text").count(), 5);
+    }
+
+    #[test]
+    fn long_names_are_cut() {
+        assert_eq!(shorten("Ankle boot", 10), "Ankle boot");
+        assert_eq!(shorten("Ankle boots", 10), "Ankle boo.");
+        assert_eq!(shorten("größer", 4), "grö.");
+    }
+}

@@ -1,0 +1,190 @@
+//! `report.md`.
+
+use super::{Report, TestScores};
+use crate::{train::Recipe, verify::Verification};
+use std::{
+    fmt::{Display, Write},
+    path::Path,
+};
+
+/// The report for people. While a run goes on, it is what is known so far.
+pub fn text(report: &Report) -> String {
+    let mut text = format!("# Training of `{}`\n\n", report.preset);
+    if report.synthetic {
+        text += "**Trained and tested on the built-in, machine-made digits, not on real handwriting.**\n\n";
+    }
+    // Writing to a string cannot fail.
+    let _ = writeln!(
+        text,
+        "{} parameters, data set {}, seed {}, {} with {} threads.",
+        report.params, report.dataset, report.seed, report.device, report.threads
+    );
+    if let Some(environment) = &report.environment {
+        let _ = writeln!(text, "{environment}.");
+    }
+    if let Some(recipe) = &report.recipe {
+        let _ = writeln!(text, "{}", settings(recipe));
+    }
+    epochs(&mut text, report);
+    timing(&mut text, report);
+    if let Some(test) = &report.test {
+        engines(&mut text, test);
+        classes(&mut text, test);
+    }
+    if let Some(verification) = &report.verify {
+        verified(&mut text, verification);
+    }
+    text
+}
+
+fn settings(recipe: &Recipe) -> String {
+    let Recipe {
+        epochs,
+        batch_size,
+        lr,
+        weight_decay,
+        grad_clip,
+        dropout,
+        label_smoothing,
+        augmentation,
+        seed: _,
+    } = recipe;
+    format!(
+        "{epochs} epochs, batches of {batch_size}, learning rate {lr}, weight decay {weight_decay}, gradients clipped to \
+         {grad_clip}, dropout {dropout}, label smoothing {label_smoothing}, rotation up to {} degrees, translation up to \
+         {} %.",
+        augmentation.rotation_degrees,
+        100.0 * augmentation.translation
+    )
+}
+
+fn epochs(text: &mut String, report: &Report) {
+    *text +=
+        "\n| epoch | train loss | train % | val loss | val % | val top-5 % | learning rate | seconds |\n";
+    *text += "|---|---|---|---|---|---|---|---|\n";
+    for e in &report.epochs {
+        let mark = if e.epoch == report.best_epoch { " *" } else { "" };
+        let _ = writeln!(
+            text,
+            "| {}{mark} | {:.4} | {:.2} | {:.4} | {:.2} | {:.2} | {:.2e} | {:.1} |",
+            e.epoch, e.train_loss, e.train_acc, e.val_loss, e.val_acc, e.val_top5, e.lr, e.seconds
+        );
+    }
+    *text += "\n\\* kept\n\n";
+    picture(text, "Loss, accuracy and learning rate over the epochs", &Report::curves(Path::new("")));
+}
+
+fn timing(text: &mut String, report: &Report) {
+    let t = report.timing;
+    let _ = writeln!(
+        text,
+        "Training took {:.1} s ({:.1} s an epoch); a step {:.1} ms in the median; {:.0} images a second.",
+        t.total_train_seconds, t.avg_epoch_seconds, t.median_step_ms, t.images_per_second
+    );
+}
+
+fn engines(text: &mut String, test: &TestScores) {
+    let (float, int8) = (test.f32, test.int8);
+    let _ = writeln!(
+        text,
+        "\n## Test\n\nTest set: accuracy **{:.2} %**, top-5 {:.2} %, loss {:.4}. In integers: accuracy **{:.2} %**.\n",
+        float.acc, float.top5, float.loss, int8.acc
+    );
+    *text += "| test images | float | integers | difference |\n|---|---|---|---|\n";
+    let _ = writeln!(
+        text,
+        "| accuracy | {:.2} % | {:.2} % | {:+.2} |\n| top-5 | {:.2} % | {:.2} % | {:+.2} |\n| loss | {:.4} | {:.4} | {:+.4} |",
+        float.acc,
+        int8.acc,
+        int8.acc - float.acc,
+        float.top5,
+        int8.top5,
+        int8.top5 - float.top5,
+        float.loss,
+        int8.loss,
+        int8.loss - float.loss
+    );
+    if let Some(disagreements) = test.disagreements {
+        let _ = writeln!(
+            text,
+            "\nThe integers classify {disagreements} of the {} test images differently.\n",
+            test.images()
+        );
+        let directory = Path::new("");
+        picture(text, "Some test images and their predictions", &Report::predictions(directory));
+        picture(text, "The worst mistakes", &Report::mistakes(directory));
+    }
+}
+
+fn classes(text: &mut String, test: &TestScores) {
+    if test.classes.is_empty() {
+        return;
+    }
+    *text += "## By class\n\n| class | images | float | integers | most often taken for |\n|---|---|---|---|---|\n";
+    for (class, score) in test.classes.iter().enumerate() {
+        let others = score.f32.predicted.iter().enumerate().filter(|&(other, _)| other != class);
+        // Of equally many, the first.
+        let rival = others.rev().max_by_key(|&(_, &images)| images).filter(|&(_, &images)| images > 0);
+        let rival = rival.map(|(rival, images)| {
+            format!(
+                "{} ({images} {})",
+                cell(&test.classes[rival].label),
+                if *images == 1 { "image" } else { "images" }
+            )
+        });
+        let _ = writeln!(
+            text,
+            "| {} | {} | {:.2} % | {:.2} % | {} |",
+            cell(&score.label),
+            score.images,
+            score.f32.acc,
+            score.int8.acc,
+            rival.unwrap_or_default()
+        );
+    }
+    *text += "\n";
+    picture(text, "Confusion matrix", &Report::confusion(Path::new("")));
+}
+
+fn verified(text: &mut String, v: &Verification) {
+    let _ = writeln!(
+        text,
+        "## The chip's library against dfdx\n\ndfdx against vit-nostd on {} images: largest difference of a logit {:.2e}, \
+         {} classified differently; {} of the logits of {} images differ in a bit from the canonical order. In integers, \
+         {} of the logits of {} images differ.",
+        v.images,
+        v.dfdx_vs_nostd_f32_max_abs,
+        v.argmax_disagreements,
+        v.exact_mismatches,
+        v.exact_images,
+        v.int8_mismatches,
+        v.int8_images
+    );
+}
+
+fn picture(text: &mut String, what: &str, path: &Path) {
+    let _ = writeln!(text, "![{what}]({})\n", path.display());
+}
+
+/// Text that stays within a cell of a table.
+fn cell(text: impl Display) -> String {
+    text.to_string().replace('|', "\\|").replace('<', "&lt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::tests, *};
+
+    #[test]
+    fn classes_have_rows() {
+        let (data, [f32_logits, int8_logits]) = tests::two_classes();
+        let mut report = tests::report(2);
+        assert!(!text(&report).contains("By class"));
+        report.test = Some(TestScores::new(&data, &f32_logits, &int8_logits));
+        let text = text(&report);
+        assert!(text.contains("| cat | 2 | 100.00 % | 100.00 % |  |"), "{text}");
+        assert!(text.contains("| &lt;dog & co> | 2 | 50.00 % | 0.00 % | cat (1 image) |"), "{text}");
+        assert!(text.contains("| accuracy | 75.00 % | 50.00 % | -25.00 |"), "{text}");
+        assert!(text.contains("classify 1 of the 4 test images differently"), "{text}");
+    }
+}
