@@ -1,6 +1,6 @@
 //! Picture files: PNG and JPEG, as grey images.
 
-use image::{imageops, DynamicImage, GrayImage, ImageDecoder, ImageReader, ImageResult};
+use image::{imageops, DynamicImage, GrayImage, ImageDecoder, ImageReader, ImageResult, Limits};
 use std::path::Path;
 
 /// Reads a PNG or JPEG file, whatever its name, upright (a camera may have written that it is not) and in grey. What is
@@ -10,6 +10,7 @@ use std::path::Path;
 /// [`image::ImageError`]: the file cannot be read, is neither PNG nor JPEG, is damaged, or needs more than 512 MiB.
 pub fn read_grey(path: &Path) -> ImageResult<GrayImage> {
     let mut decoder = ImageReader::open(path)?.with_guessed_format()?.into_decoder()?;
+    Limits::default().reserve(decoder.total_bytes())?; // which `from_decoder` leaves to us
     let orientation = decoder.orientation()?;
     let mut image = DynamicImage::from_decoder(decoder)?;
     image.apply_orientation(orientation);
