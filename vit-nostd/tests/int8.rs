@@ -231,8 +231,9 @@ fn values_out_of_bounds_are_refused() {
     assert_eq!(refused(&|w| w.head.head_bias[1] = -(1 << 30)), bad);
 }
 
-// The memory that was promised. The whole file of `nano` must stay below 104,000 bytes.
-const _: () = assert!(Scratch::<Nano>::BYTES <= 3584);
+// The memory that was promised, with wide activations; what a chip without them takes is measured there. The whole file
+// of `nano` must stay below 104,000 bytes.
+const _: () = assert!(Scratch::<Nano>::BYTES <= 4608);
 const _: () = assert!(Scratch::<vit_nostd::Base>::BYTES <= 9 * 1024);
 const _: () = assert!(Model::<Nano>::WEIGHT_BYTES <= 103_000);
 
