@@ -27,7 +27,8 @@ pub mod portable;
 mod x86_64;
 
 #[cfg(kernels = "dsp")]
-pub use armv7em::Dsp;
+pub use armv7em::{Dsp, Results};
+pub use portable::Portable;
 #[cfg(target_arch = "x86_64")]
 pub use x86_64::Avx2;
 
@@ -39,6 +40,12 @@ pub const TILE: usize = if cfg!(any(kernels = "dsp", target_arch = "x86_64")) {
 } else {
     2
 };
+
+/// Results of a linear layer that the kernels know how to put away.
+#[cfg(not(kernels = "dsp"))]
+pub trait Results {}
+#[cfg(not(kernels = "dsp"))]
+impl<T> Results for T {}
 
 /// What an activation is widened to before it is multiplied; nothing, where that does not pay.
 #[cfg(any(kernels = "dsp", target_arch = "x86_64"))]
@@ -109,11 +116,19 @@ macro_rules! with_best_kernels {
         #[cfg(kernels = "dsp")]
         let $kernels = crate::arch::Dsp;
         #[cfg(not(kernels = "dsp"))]
-        let $kernels = crate::arch::portable::Portable;
+        let $kernels = crate::arch::Portable;
         $then
     }};
 }
 pub(crate) use with_best_kernels;
+
+/// What the kernels are called that [`int8::Model::infer`](crate::int8::Model::infer) uses.
+pub fn name() -> &'static str {
+    fn name_of<K: Kernels>(_: K) -> &'static str {
+        K::NAME
+    }
+    with_best_kernels!(kernels => name_of(kernels))
+}
 
 /// The scores or probabilities of one head for each token of a tile.
 pub type Scores<S> = [<S as Shape>::Tokens<i32>; TILE];
@@ -129,7 +144,7 @@ pub trait Kernels: Copy {
     /// LayerNorm of one row.
     fn layer_norm(self, x: &[i16], norm: Norm, out: &mut [i8]);
 
-    /// Makes the rows of `x` ready for [`linear`](Self::linear), and queries for [`scores`](Self::scores).
+    /// Makes the rows of `x`, a multiple of 4 wide, ready for [`linear`](Self::linear) and [`scores`](Self::scores).
     fn widen(self, x: &mut Tile<'_>, tokens: usize);
 
     /// A linear layer: `out` has a row for each token.

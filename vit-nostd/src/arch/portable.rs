@@ -18,6 +18,9 @@ pub struct Portable;
 /// Outputs side by side: an activation is fetched once for both.
 const PAIR: usize = 2;
 
+/// Channels of a head side by side: a probability is fetched once for all of them.
+const GROUP: usize = 4;
+
 impl Kernels for Portable {
     const NAME: &'static str = "portable";
 
@@ -54,13 +57,7 @@ impl Kernels for Portable {
 
     #[inline(never)]
     fn scores<S: Shape>(self, query: &Tile<'_>, tokens: usize, head: usize, keys: &Rows<S>, out: &mut Scores<S>) {
-        let channels = head * S::HEAD_DIM..(head + 1) * S::HEAD_DIM;
-        for (token, scores) in out.iter_mut().enumerate().take(tokens) {
-            let query = query.row(token).get(channels.clone()).unwrap_or_default();
-            for (score, key) in scores.as_mut().iter_mut().zip(keys.as_ref()) {
-                *score = dot(query, key.as_ref().get(channels.clone()).unwrap_or_default());
-            }
-        }
+        scores::<S>(query, tokens, head, keys, out);
     }
 
     #[inline(never)]
@@ -78,31 +75,69 @@ impl Kernels for Portable {
         scale: Scale,
         out: &mut Tile<'_>,
     ) {
-        for (token, probabilities) in probabilities.iter().enumerate().take(tokens) {
-            let context = out.row_mut(token).iter_mut().skip(head * S::HEAD_DIM).take(S::HEAD_DIM);
-            for (offset, out) in context.enumerate() {
-                let channel = head * S::HEAD_DIM + offset;
-                let column = values.as_ref().iter().filter_map(|value| value.as_ref().get(channel));
-                let sum = probabilities.as_ref().iter().zip(column).map(|(&p, &v)| p * i32::from(v)).sum();
-                *out = sat8(requantize(sum, scale));
-            }
+        context::<S>(probabilities, tokens, head, values, scale, out);
+    }
+}
+
+/// See [`Kernels::scores`].
+#[inline(always)]
+pub fn scores<S: Shape>(query: &Tile<'_>, tokens: usize, head: usize, keys: &Rows<S>, out: &mut Scores<S>) {
+    let channels = head * S::HEAD_DIM..(head + 1) * S::HEAD_DIM;
+    for (token, scores) in out.iter_mut().enumerate().take(tokens) {
+        let query = query.row(token).get(channels.clone()).unwrap_or_default();
+        for (score, key) in scores.as_mut().iter_mut().zip(keys.as_ref()) {
+            *score = dot(query, key.as_ref().get(channels.clone()).unwrap_or_default());
         }
     }
 }
 
+/// See [`Kernels::context`].
+#[inline(always)]
+pub fn context<S: Shape>(
+    probabilities: &Scores<S>,
+    tokens: usize,
+    head: usize,
+    values: &Rows<S>,
+    scale: Scale,
+    out: &mut Tile<'_>,
+) {
+    for (token, probabilities) in probabilities.iter().enumerate().take(tokens) {
+        let mut channel = head * S::HEAD_DIM;
+        let context = out.row_mut(token).get_mut(channel..channel + S::HEAD_DIM).unwrap_or_default();
+        for context in context.chunks_mut(GROUP) {
+            let mut sums = [0; GROUP];
+            for (&p, value) in probabilities.as_ref().iter().zip(values.as_ref()) {
+                let values = value.as_ref().get(channel..).unwrap_or_default();
+                // EMBED is a multiple of 4, and so there are always that many.
+                if let Some(values) = values.first_chunk::<GROUP>() {
+                    sums.iter_mut().zip(values).for_each(|(sum, &v)| *sum += p * i32::from(v));
+                }
+            }
+            for (out, &sum) in context.iter_mut().zip(&sums) {
+                *out = sat8(requantize(sum, scale));
+            }
+            channel += GROUP;
+        }
+    }
+}
+/// Whether it pays to take all rows and tokens through one loop: not where the loop of one pair is vectorised, nor where
+/// the registers do not suffice.
+const SIDE_BY_SIDE: bool = cfg!(target_arch = "arm") && TILE > 1;
+
 /// The sums of products of two rows of weights with all tokens; what is behind `tokens` does not count.
 #[inline(always)]
 fn dots<R: Row>(x: &Tile<'_>, tokens: usize, rows: &[i8]) -> [[i32; TILE]; PAIR] {
-    let (first, second) = rows.split_at_checked(R::LEN).unwrap_or((rows, &[]));
     let mut sums = [[0; TILE]; PAIR];
-    if tokens == TILE {
-        let x: [&[i8]; TILE] = core::array::from_fn(|token| x.row(token).get(..R::LEN).unwrap_or_default());
-        for (k, (&a, &b)) in first.iter().zip(second).enumerate() {
-            for (token, x) in x.iter().enumerate() {
-                let x = i32::from(x.get(k).copied().unwrap_or_default());
-                sums[0][token] += x * i32::from(a);
-                sums[1][token] += x * i32::from(b);
-            }
+    let (first, second) = rows.split_at_checked(R::LEN).unwrap_or((rows, &[]));
+    if SIDE_BY_SIDE && tokens == TILE {
+        // Two tokens: x[0] and x[TILE - 1].
+        let (one, other) = (x.row(0), x.row(TILE - 1));
+        for (((&a, &b), &x), &y) in first.iter().zip(second).zip(one).zip(other) {
+            let (a, b, x, y) = (i32::from(a), i32::from(b), i32::from(x), i32::from(y));
+            sums[0][0] += a * x;
+            sums[0][TILE - 1] += a * y;
+            sums[1][0] += b * x;
+            sums[1][TILE - 1] += b * y;
         }
     } else {
         for token in 0..tokens.min(TILE) {

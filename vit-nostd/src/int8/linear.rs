@@ -1,7 +1,10 @@
 //! Linear layers: rows of 8-bit weights, 32-bit sums, one rounding.
 
 use super::requantize::{sat16, sat8};
-use crate::shape::{Array, Shape};
+use crate::{
+    arch::Results,
+    shape::{Array, Shape},
+};
 use core::marker::PhantomData;
 
 /// A row of weights: an array of `i8`, or a [`PatchRow`].
@@ -38,7 +41,7 @@ pub struct Linear<'a, R> {
 }
 
 /// Where the results of a linear layer go.
-pub trait Output: Copy {
+pub trait Output: Copy + Results {
     /// Takes a result.
     fn put(&mut self, value: i32);
 }

@@ -13,7 +13,7 @@ pub const EXP_ONE: u16 = 32767;
 const SHIFT: u8 = 22;
 
 /// Turns `scores` into probabilities of 0 to 255 in place; see NUMERICS.md.
-#[inline]
+#[inline(always)]
 pub fn softmax(scores: &mut [i32], scale: Scale, table: &ExpTable) {
     let max = scores.iter().copied().fold(i32::MIN, i32::max);
     let mut sum = 0;
