@@ -157,17 +157,22 @@ fn linear<R: Row, O: Output, const TOKENS: usize>(wide: &[i16], layer: Linear<'_
 
 /// The sums of products of four rows of weights with each token.
 #[target_feature(enable = "avx2")]
-#[inline]
+#[inline] // into each kernel
 fn sums<R: Row, const TOKENS: usize>(x: [&[i16]; TOKENS], rows: &[i8]) -> [__m128i; TOKENS] {
     let mut sums = [[_mm256_setzero_si256(); CHANNELS]; TOKENS];
+    let mut added = [_mm_setzero_si128(); TOKENS];
     let chunks = R::LEN / LANES;
+    // That they are all as long as that is known to the loop: it checks nothing.
     let mut wide = [&[][..]; TOKENS];
     for (wide, x) in wide.iter_mut().zip(x) {
-        *wide = x.as_chunks::<LANES>().0.get(..chunks).unwrap_or_default();
+        let Some(x) = x.as_chunks::<LANES>().0.get(..chunks) else { return added };
+        *wide = x;
     }
     let mut narrow = [&[][..]; CHANNELS];
-    for (narrow, row) in narrow.iter_mut().zip(rows.chunks_exact(R::LEN)) {
-        *narrow = row.as_chunks::<LANES>().0.get(..chunks).unwrap_or_default();
+    for (channel, narrow) in narrow.iter_mut().enumerate() {
+        let Some(row) = rows.get(channel * R::LEN..(channel + 1) * R::LEN) else { return added };
+        let Some(row) = row.as_chunks::<LANES>().0.get(..chunks) else { return added };
+        *narrow = row;
     }
     for k in 0..chunks {
         for channel in 0..CHANNELS {
@@ -188,7 +193,6 @@ fn sums<R: Row, const TOKENS: usize>(x: [&[i16]; TOKENS], rows: &[i8]) -> [__m12
             }
         }
     }
-    let mut added = [_mm_setzero_si128(); TOKENS];
     for (added, &[a, b, c, d]) in added.iter_mut().zip(&sums) {
         let quarters = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
         *added = _mm_add_epi32(_mm256_castsi256_si128(quarters), _mm256_extracti128_si256::<1>(quarters));
