@@ -9,7 +9,7 @@
 
 use cortex_m::peripheral::{syst::SystClkSource, Peripherals, SYST};
 use cortex_m_rt::entry;
-use firmware_example::{exit, ram};
+use firmware_example::{exit, flashed_model, ram};
 use semihosting::{
     fs::File,
     io::{self, Read, Write},
@@ -44,7 +44,7 @@ fn main() -> ! {
         peripherals.SYST.set_reload(SYSTICK);
         peripherals.SYST.enable_counter();
     }
-    let model = model();
+    let model = flashed_model();
     let Preamble { kind, dims, .. } = accept(Preamble::read(model));
     match (kind, dims) {
         (Kind::Int8, Nano::DIMS) => integers(model, NANO),
@@ -108,18 +108,6 @@ fn classify<S: Shape, T: Copy, L: AsRef<[T]>>(
         scratch,
         stack,
     );
-}
-
-/// The model file in the chip's memory.
-fn model() -> &'static [u8] {
-    extern "C" {
-        /// Defined in the memory map.
-        static _model: u8;
-    }
-    let file = expect(File::open(c"model.vit"), "opening model.vit");
-    let len = expect(file.metadata(), "sizing model.vit").len() as usize;
-    // SAFETY: the emulator has put this file of `len` bytes at `_model`, in memory that is nobody else's.
-    unsafe { core::slice::from_raw_parts(&raw const _model, len) }
 }
 
 fn accept<T>(result: Result<T, ModelError>) -> T {

@@ -130,6 +130,11 @@ pub fn name() -> &'static str {
     with_best_kernels!(kernels => name_of(kernels))
 }
 
+/// The softmax alone, as an inference does it: for measuring it.
+pub fn softmax(scores: &mut [i32], scale: Scale, table: &ExpTable) {
+    with_best_kernels!(kernels => kernels.softmax(scores, scale, table));
+}
+
 /// The scores or probabilities of one head for each token of a tile.
 pub type Scores<S> = [<S as Shape>::Tokens<i32>; TILE];
 

@@ -19,7 +19,7 @@ pub struct Portable;
 const PAIR: usize = 2;
 
 /// Channels of a head side by side: a probability is fetched once for all of them.
-const GROUP: usize = 4;
+const GROUP: usize = if cfg!(target_arch = "arm") { 4 } else { 8 };
 
 impl Kernels for Portable {
     const NAME: &'static str = "portable";
@@ -108,9 +108,9 @@ pub fn context<S: Shape>(
             let mut sums = [0; GROUP];
             for (&p, value) in probabilities.as_ref().iter().zip(values.as_ref()) {
                 let values = value.as_ref().get(channel..).unwrap_or_default();
-                // EMBED is a multiple of 4, and so there are always that many.
-                if let Some(values) = values.first_chunk::<GROUP>() {
-                    sums.iter_mut().zip(values).for_each(|(sum, &v)| *sum += p * i32::from(v));
+                match values.first_chunk::<GROUP>() {
+                    Some(values) => sums.iter_mut().zip(values).for_each(|(sum, &v)| *sum += p * i32::from(v)),
+                    None => sums.iter_mut().zip(values).for_each(|(sum, &v)| *sum += p * i32::from(v)),
                 }
             }
             for (out, &sum) in context.iter_mut().zip(&sums) {
@@ -130,15 +130,17 @@ fn dots<R: Row>(x: &Tile<'_>, tokens: usize, rows: &[i8]) -> [[i32; TILE]; PAIR]
     let mut sums = [[0; TILE]; PAIR];
     let (first, second) = rows.split_at_checked(R::LEN).unwrap_or((rows, &[]));
     if SIDE_BY_SIDE && tokens == TILE {
-        // Two tokens: x[0] and x[TILE - 1].
-        let (one, other) = (x.row(0), x.row(TILE - 1));
-        for (((&a, &b), &x), &y) in first.iter().zip(second).zip(one).zip(other) {
-            let (a, b, x, y) = (i32::from(a), i32::from(b), i32::from(x), i32::from(y));
-            sums[0][0] += a * x;
-            sums[0][TILE - 1] += a * y;
-            sums[1][0] += b * x;
-            sums[1][TILE - 1] += b * y;
+        // Two tokens: the first one and the last one.
+        let (one, other) = (x.row(0).as_chunks::<4>().0, x.row(TILE - 1).as_chunks::<4>().0);
+        let (first, second) = (first.as_chunks::<4>().0, second.as_chunks::<4>().0);
+        let [mut s, mut t, mut u, mut v] = [0; 4];
+        for (((a, b), x), y) in first.iter().zip(second).zip(one).zip(other) {
+            for k in 0..4 {
+                let (a, b, x, y) = (i32::from(a[k]), i32::from(b[k]), i32::from(x[k]), i32::from(y[k]));
+                (s, t, u, v) = in_registers((s + a * x, t + a * y, u + b * x, v + b * y));
+            }
         }
+        (sums[0][0], sums[0][TILE - 1], sums[1][0], sums[1][TILE - 1]) = (s, t, u, v);
     } else {
         for token in 0..tokens.min(TILE) {
             sums[0][token] = dot(x.row(token), first);
@@ -146,4 +148,20 @@ fn dots<R: Row>(x: &Tile<'_>, tokens: usize, rows: &[i8]) -> [[i32; TILE]; PAIR]
         }
     }
     sums
+}
+
+/// The same values. Without this, the compiler takes the four sums one after the other, and lays all that it has fetched
+/// for the first one on the stack for the next.
+#[inline(always)]
+#[allow(unused_mut)]
+fn in_registers((mut s, mut t, mut u, mut v): (i32, i32, i32, i32)) -> (i32, i32, i32, i32) {
+    #[cfg(target_arch = "arm")]
+    // SAFETY: no instruction at all.
+    unsafe {
+        core::arch::asm!(
+            "/* {} {} {} {} */", inout(reg) s, inout(reg) t, inout(reg) u, inout(reg) v,
+            options(pure, nomem, nostack, preserves_flags)
+        )
+    }
+    (s, t, u, v)
 }
