@@ -57,7 +57,12 @@ pub fn bench<S: Shape>(scratch: &mut Scratch<S>) -> ! {
         since(start)
     });
     defmt::info!("kernels {=str}", arch::name());
-    defmt::info!("inference {=u32} ticks, scratch {=usize}, stack {=usize}", ticks, Scratch::<S>::BYTES, stack);
+    defmt::info!(
+        "inference {=u32} ticks, scratch {=usize}, stack {=usize}",
+        ticks,
+        Scratch::<S>::BYTES,
+        stack
+    );
 
     // A stage lasts from one call to the next.
     let (mut all, mut middle) = ([0u32; STAGES], [0u32; STAGES]);
@@ -96,7 +101,11 @@ fn softmax<S: Shape>() -> u32 {
     for _ in 0..ROUNDS {
         let mut row = S::Tokens::<i32>::ZERO;
         row.as_mut().iter_mut().zip(&scores).for_each(|(row, &score)| *row = score);
-        arch::softmax(core::hint::black_box(row.as_mut()), vit_nostd::int8::requantize::Scale { multiplier: 20000, shift: 22 }, &table);
+        arch::softmax(
+            core::hint::black_box(row.as_mut()),
+            vit_nostd::int8::requantize::Scale { multiplier: 20000, shift: 22 },
+            &table,
+        );
         core::hint::black_box(&row);
     }
     since(start)

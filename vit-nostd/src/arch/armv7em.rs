@@ -23,7 +23,10 @@ use crate::{
     },
     shape::Shape,
 };
-use core::arch::{asm, naked_asm};
+use core::{
+    arch::{asm, naked_asm},
+    ops::Range,
+};
 
 /// Kernels for Cortex-M with the DSP extension.
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +72,14 @@ impl Kernels for Dsp {
     }
 
     #[inline(always)]
-    fn scores<S: Shape>(self, query: &Tile<'_>, tokens: usize, head: usize, keys: &Rows<S>, out: &mut Scores<S>) {
+    fn scores<S: Shape>(
+        self,
+        query: &Tile<'_>,
+        tokens: Range<usize>,
+        head: usize,
+        keys: &Rows<S>,
+        out: &mut Scores<S>,
+    ) {
         if S::EMBED <= MAX_STRIDE && S::HEAD_DIM.is_multiple_of(4) && S::TOKENS >= PAIR {
             scores::<S>(query, tokens, head, keys, out);
         } else {
@@ -86,7 +96,7 @@ impl Kernels for Dsp {
     fn context<S: Shape>(
         self,
         probabilities: &Scores<S>,
-        tokens: usize,
+        tokens: Range<usize>,
         head: usize,
         values: &Rows<S>,
         scale: Scale,
@@ -101,7 +111,9 @@ impl Kernels for Dsp {
 fn spread(word: u32) -> u32 {
     let wide;
     // SAFETY: computes one register from another.
-    unsafe { asm!("sxtb16 {}, {}", out(reg) wide, in(reg) word, options(pure, nomem, nostack, preserves_flags)) };
+    unsafe {
+        asm!("sxtb16 {}, {}", out(reg) wide, in(reg) word, options(pure, nomem, nostack, preserves_flags))
+    };
     wide
 }
 
@@ -158,15 +170,24 @@ fn linear<R: Row, O: Output>(x: &Tile<'_>, tokens: usize, layer: Linear<'_, R>, 
 }
 
 #[inline(never)]
-fn scores<S: Shape>(query: &Tile<'_>, tokens: usize, head: usize, keys: &Rows<S>, out: &mut Scores<S>) {
-    let tokens = tokens.min(TILE);
+fn scores<S: Shape>(
+    query: &Tile<'_>,
+    tokens: Range<usize>,
+    head: usize,
+    keys: &Rows<S>,
+    out: &mut Scores<S>,
+) {
+    // All tokens of the tile.
+    let tokens = tokens.end.min(TILE);
     let keys = bytemuck::cast_slice::<_, i8>(keys.as_ref());
     let multiply = match tokens {
         1 => multiply_1::<S::Embed<i8>>,
         2 => multiply_2::<S::Embed<i8>>,
         _ => multiply_3::<S::Embed<i8>>,
     };
-    let Some(query) = query.wide.get(head * S::HEAD_DIM * tokens..(head + 1) * S::HEAD_DIM * tokens) else { return };
+    let Some(query) = query.wide.get(head * S::HEAD_DIM * tokens..(head + 1) * S::HEAD_DIM * tokens) else {
+        return;
+    };
     let mut key = 0;
     while key < S::TOKENS {
         // The last two, where one would be left over.

@@ -3,6 +3,7 @@
 //! | module | processor | tokens side by side |
 //! |---|---|---|
 //! | [`portable`] | any; the oracle of the others | 2, with few registers 1 |
+//! | `armv7m` | Cortex-M without it (M3): what is slow in Rust | 2 |
 //! | `armv7em` | Cortex-M with the DSP extension (M4, M7, M33) | 3 |
 //! | `x86_64` | x86-64 with AVX2, which is looked for at run time | 3 |
 //!
@@ -19,9 +20,12 @@ use crate::{
     },
     shape::{Element, Shape},
 };
+use core::ops::Range;
 
 #[cfg(kernels = "dsp")]
 mod armv7em;
+#[cfg(kernels = "armv7m")]
+mod armv7m;
 pub mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
@@ -135,8 +139,11 @@ pub fn softmax(scores: &mut [i32], scale: Scale, table: &ExpTable) {
     with_best_kernels!(kernels => kernels.softmax(scores, scale, table));
 }
 
-/// The scores or probabilities of one head for each token of a tile.
-pub type Scores<S> = [<S as Shape>::Tokens<i32>; TILE];
+/// Tokens whose scores are held at the same time: a tile, where that saves fetching keys.
+pub const SCORED: usize = if cfg!(any(kernels = "dsp", target_arch = "x86_64")) { TILE } else { 1 };
+
+/// The scores or probabilities of one head for each of [`SCORED`] tokens.
+pub type Scores<S> = [<S as Shape>::Tokens<i32>; SCORED];
 
 /// Keys or values: a row of channels for each token.
 pub type Rows<S> = <S as Shape>::Tokens<<S as Shape>::Embed<i8>>;
@@ -155,17 +162,24 @@ pub trait Kernels: Copy {
     /// A linear layer: `out` has a row for each token.
     fn linear<R: Row, O: Output>(self, x: &Tile<'_>, tokens: usize, layer: Linear<'_, R>, out: &mut [O]);
 
-    /// The scores of one head for every key.
-    fn scores<S: Shape>(self, query: &Tile<'_>, tokens: usize, head: usize, keys: &Rows<S>, out: &mut Scores<S>);
+    /// The scores of one head for every key, of at most [`SCORED`] tokens, the first of which is a multiple of that.
+    fn scores<S: Shape>(
+        self,
+        query: &Tile<'_>,
+        tokens: Range<usize>,
+        head: usize,
+        keys: &Rows<S>,
+        out: &mut Scores<S>,
+    );
 
     /// Scores of one token and head into probabilities.
     fn softmax(self, scores: &mut [i32], scale: Scale, table: &ExpTable);
 
-    /// The weighted sums of one head's values.
+    /// The weighted sums of one head's values, for the same tokens as in [`scores`](Self::scores).
     fn context<S: Shape>(
         self,
         probabilities: &Scores<S>,
-        tokens: usize,
+        tokens: Range<usize>,
         head: usize,
         values: &Rows<S>,
         scale: Scale,

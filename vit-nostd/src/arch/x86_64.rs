@@ -14,10 +14,12 @@ use crate::{
 };
 use bytemuck::must_cast;
 use core::arch::x86_64::{
-    __m128i, __m256i, _mm256_add_epi32, _mm256_castsi256_si128, _mm256_cvtepi8_epi16, _mm256_extracti128_si256,
-    _mm256_hadd_epi32, _mm256_madd_epi16, _mm256_setzero_si256, _mm_add_epi32, _mm_cvtepu8_epi32, _mm_cvtsi32_si128, _mm_madd_epi16,
-    _mm_mulhi_epu16, _mm_set1_epi32, _mm_setzero_si128, _mm_slli_epi32, _mm_sllv_epi32, _mm_srav_epi32, _mm_sub_epi32,
+    __m128i, __m256i, _mm256_add_epi32, _mm256_castsi256_si128, _mm256_cvtepi8_epi16,
+    _mm256_extracti128_si256, _mm256_hadd_epi32, _mm256_madd_epi16, _mm256_setzero_si256, _mm_add_epi32,
+    _mm_cvtepu8_epi32, _mm_cvtsi32_si128, _mm_madd_epi16, _mm_mulhi_epu16, _mm_set1_epi32, _mm_setzero_si128,
+    _mm_slli_epi32, _mm_sllv_epi32, _mm_srav_epi32, _mm_sub_epi32,
 };
+use core::ops::Range;
 
 cpufeatures::new!(avx2, "avx2");
 
@@ -67,7 +69,14 @@ impl Kernels for Avx2 {
     }
 
     #[inline(always)]
-    fn scores<S: Shape>(self, query: &Tile<'_>, tokens: usize, head: usize, keys: &Rows<S>, out: &mut Scores<S>) {
+    fn scores<S: Shape>(
+        self,
+        query: &Tile<'_>,
+        tokens: Range<usize>,
+        head: usize,
+        keys: &Rows<S>,
+        out: &mut Scores<S>,
+    ) {
         // SAFETY: see above.
         unsafe { scores::<S>(query, tokens, head, keys, out) }
     }
@@ -82,7 +91,7 @@ impl Kernels for Avx2 {
     fn context<S: Shape>(
         self,
         probabilities: &Scores<S>,
-        tokens: usize,
+        tokens: Range<usize>,
         head: usize,
         values: &Rows<S>,
         scale: Scale,
@@ -104,14 +113,20 @@ fn softmax(scores: &mut [i32], scale: Scale, table: &ExpTable) {
 }
 
 #[target_feature(enable = "avx2")]
-fn scores<S: Shape>(query: &Tile<'_>, tokens: usize, head: usize, keys: &Rows<S>, out: &mut Scores<S>) {
+fn scores<S: Shape>(
+    query: &Tile<'_>,
+    tokens: Range<usize>,
+    head: usize,
+    keys: &Rows<S>,
+    out: &mut Scores<S>,
+) {
     super::portable::scores::<S>(query, tokens, head, keys, out);
 }
 
 #[target_feature(enable = "avx2")]
 fn context<S: Shape>(
     probabilities: &Scores<S>,
-    tokens: usize,
+    tokens: Range<usize>,
     head: usize,
     values: &Rows<S>,
     scale: Scale,
@@ -186,7 +201,8 @@ fn sums<R: Row, const TOKENS: usize>(x: [&[i16]; TOKENS], rows: &[i8]) -> [__m12
     }
     if !R::LEN.is_multiple_of(LANES) {
         for (channel, row) in rows.chunks_exact(R::LEN).enumerate().take(CHANNELS) {
-            let weights = _mm256_cvtepi8_epi16(must_cast(padded(row.get(chunks * LANES..).unwrap_or_default())));
+            let weights =
+                _mm256_cvtepi8_epi16(must_cast(padded(row.get(chunks * LANES..).unwrap_or_default())));
             for (sums, x) in sums.iter_mut().zip(x) {
                 let x = padded(x.get(chunks * LANES..).unwrap_or_default());
                 multiply_add(&mut sums[channel], must_cast(x), weights);

@@ -131,7 +131,8 @@ mod tests {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let any = state >> 12; // below 2^52
             let square = (1 << 25 | any >> 27) * (1 << 25 | any >> 27);
-            let n = [1 << 50 | any, 1 << 51 | any, square, square - 1, square + 1][case % 5].clamp(1 << 50, (1 << 52) - 1);
+            let n = [1 << 50 | any, 1 << 51 | any, square, square - 1, square + 1][case % 5]
+                .clamp(1 << 50, (1 << 52) - 1);
             assert_eq!(u64::from(root(n)), n.isqrt(), "{n}");
             let (numerator, denominator) = ((1 << 40) - (any >> 13), 1 << 25 | any >> 27);
             assert_eq!(u64::from(divide(numerator, denominator as u32)), numerator / denominator);

@@ -12,7 +12,7 @@ pub mod softmax;
 pub mod weights;
 
 use crate::{
-    arch::{Kernels, Rows, Scores, TileMemory, Wide, TILE},
+    arch::{Kernels, Rows, Scores, TileMemory, Wide, SCORED, TILE},
     error::{Field, ModelError},
     model_file::{Kind, Metadata, ModelFile},
     observer::{Observer, Stage, Station, Values},
@@ -40,7 +40,7 @@ pub struct Scratch<S: Shape> {
     normed: TileMemory<S::Embed<i8>, S::Embed<Wide>>,
     /// The tile's queries, and head by head the attention in their place.
     mixed: TileMemory<S::Embed<i8>, S::Embed<Wide>>,
-    /// The tile's attention, one head.
+    /// One head's attention.
     scores: Scores<S>,
 }
 
@@ -78,7 +78,7 @@ impl<S: Shape> Scratch<S> {
             shared: Shared::Attention(KeysValues::ZERO),
             normed: TileMemory::ZERO,
             mixed: TileMemory::ZERO,
-            scores: [Element::ZERO; TILE],
+            scores: [Element::ZERO; SCORED],
         }
     }
 }
@@ -160,7 +160,13 @@ impl<'a, S: Shape> Model<'a, S> {
         self.classify(kernels, scratch, &mut observe)
     }
 
-    fn embed(&self, kernels: impl Kernels, image: &Image<S>, scratch: &mut Scratch<S>, observe: &mut impl Watch) {
+    fn embed(
+        &self,
+        kernels: impl Kernels,
+        image: &Image<S>,
+        scratch: &mut Scratch<S>,
+        observe: &mut impl Watch,
+    ) {
         let Scratch { tokens, shared, .. } = scratch;
         *tokens = *self.weights.embedding.positions;
         let Some((cls, tokens)) = tokens.as_mut().split_first_mut() else { return };
@@ -180,7 +186,12 @@ impl<'a, S: Shape> Model<'a, S> {
                 }
             }
             kernels.widen(&mut patches, tokens.len());
-            kernels.linear(&patches, tokens.len(), self.weights.patch(), bytemuck::cast_slice_mut::<_, i16>(tokens));
+            kernels.linear(
+                &patches,
+                tokens.len(),
+                self.weights.patch(),
+                bytemuck::cast_slice_mut::<_, i16>(tokens),
+            );
             for (token, x) in (1 + tile * TILE..).zip(&*tokens) {
                 observe(Stage::Embedding, 0, token, Values::I16(x.as_ref()));
             }
@@ -245,7 +256,13 @@ impl<S: Shape, K: Kernels> Layer<'_, S, K> {
     }
 
     /// The attention of the first `queries` tokens, which are updated.
-    fn attend(&self, exp_table: &ExpTable, queries: usize, scratch: &mut Scratch<S>, observe: &mut impl Watch) {
+    fn attend(
+        &self,
+        exp_table: &ExpTable,
+        queries: usize,
+        scratch: &mut Scratch<S>,
+        observe: &mut impl Watch,
+    ) {
         let &Self { kernels, index, ref block } = self;
         let Scratch { tokens, shared, normed, mixed, scores } = scratch;
         let norm = Norm::from_tensor(block.norm1);
@@ -272,11 +289,14 @@ impl<S: Shape, K: Kernels> Layer<'_, S, K> {
 
             kernels.widen(&mut mixed, count);
             for head in 0..S::HEADS {
-                kernels.scores::<S>(&mixed, count, head, keys, scores);
-                for scores in scores.iter_mut().take(count) {
-                    kernels.softmax(scores.as_mut(), score_scale, exp_table);
+                for first in (0..count).step_by(SCORED) {
+                    let tokens = first..count.min(first + SCORED);
+                    kernels.scores::<S>(&mixed, tokens.clone(), head, keys, scores);
+                    for scores in scores.iter_mut().take(tokens.len()) {
+                        kernels.softmax(scores.as_mut(), score_scale, exp_table);
+                    }
+                    kernels.context::<S>(scores, tokens, head, values, context_scale, &mut mixed);
                 }
-                kernels.context::<S>(scores, count, head, values, context_scale, &mut mixed);
             }
             for token in 0..count {
                 observe(Stage::Attention, index, tile * TILE + token, Values::I8(mixed.row(token)));

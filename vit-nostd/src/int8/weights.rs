@@ -260,10 +260,16 @@ const fn bounds<S: Shape>() {
     assert!(tokens * EXP_ONE as u64 <= I32, "the sum of exponentials must fit 32 bits");
     assert!(tokens * 255 * I8 <= I32, "a weighted sum of values must fit 32 bits");
     // LayerNorm: D x - sum is D - 1 differences of two values; the variance is at most a quarter of their square.
-    assert!(256 * (embed - 1) * (2 * I16 - 1) <= I32, "256 times the distance from the mean must fit 32 bits");
+    assert!(
+        256 * (embed - 1) * (2 * I16 - 1) <= I32,
+        "256 times the distance from the mean must fit 32 bits"
+    );
     assert!(embed * embed * I16 * I16 + Norm::MAX_EPSILON < 1 << 52, "the variance must fit 52 bits");
     // Requantization keeps the 14 highest bits of a result at most, and the residual stream adds 16 bits.
-    assert!((1 << (31 + 15 - Scale::MIN_SHIFT as u64)) + 1 + I16 <= I32, "a requantized sum must fit 32 bits");
+    assert!(
+        (1 << (31 + 15 - Scale::MIN_SHIFT as u64)) + 1 + I16 <= I32,
+        "a requantized sum must fit 32 bits"
+    );
 }
 
 /// All weights of an integer model, to be written.
