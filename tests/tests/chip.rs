@@ -1,15 +1,22 @@
 //! The emulated chips: firmware does what it says, and computes the host's bits.
 
+#[path = "../../vit-nostd/tests/random_int8/mod.rs"]
+#[allow(dead_code)]
+mod random_int8;
+
 use std::{
     fs,
     path::{Path, PathBuf},
     time::Duration,
 };
 
+use random_int8::{random_image, random_weights, with_file, with_weights, Mood, Random};
 use vit_emulator::{Chip, Emulator, Run};
 use vit_nostd::{
+    arch::Portable,
     float::{Model, Scratch},
-    image, int8,
+    image,
+    int8::{self, weights::Weights},
     model_file::{self, Kind, Metadata, Normalization, Provenance},
     Base, Nano, Shape, Tiny,
 };
@@ -144,6 +151,42 @@ fn integers_have_the_hosts_bits() {
         let on_chip = chip.logits(&model, &images[..count * 784]).unwrap();
         assert_eq!(on_chip, on_host[..count * 10], "{}", chip.name);
     }
+}
+
+/// Weights at their bounds, sums that saturate, rows without variance: the kernels of each chip against those in plain
+/// Rust.
+#[test]
+fn hostile_networks_have_the_portable_bits() {
+    for (index, mood) in Mood::ALL.into_iter().enumerate() {
+        for chip in Chip::ALL {
+            assert_portable_bits::<Nano>(chip, mood, 10 + index as u64);
+        }
+        for chip in LARGE {
+            assert_portable_bits::<Tiny>(chip, mood, 20 + index as u64);
+        }
+        assert_portable_bits::<Base>(Chip::M4F, mood, 30 + index as u64);
+    }
+}
+
+fn assert_portable_bits<S: Shape>(chip: Chip, mood: Mood, seed: u64) {
+    let mut random = Random(seed);
+    let mut weights = vec![0; Weights::<S>::BYTES];
+    with_weights(weights.len(), |bytes| {
+        random_weights::<S>(&mut random, mood, bytes);
+        weights.copy_from_slice(bytes);
+    });
+    let images = [random_image::<S>(&mut random, 1), random_image::<S>(&mut random, 2)];
+    with_file::<S, _>(&weights, |file| {
+        let model = int8::Model::<S>::from_bytes(file).unwrap();
+        let mut scratch = Box::new(int8::Scratch::<S>::new());
+        let on_host = images.iter().flat_map(|pixels| {
+            let logits = model.infer_with(Portable, image::<S>(pixels).unwrap(), &mut scratch, &mut ());
+            logits.as_ref().iter().map(|&logit| logit as u32).collect::<Vec<_>>()
+        });
+        let on_host: Vec<u32> = on_host.collect();
+        let on_chip = chip.logits(file, &images.concat()).unwrap();
+        assert_eq!(on_chip, on_host, "{}, {}, {mood:?}", chip.name, S::DIMS);
+    });
 }
 
 #[test]

@@ -7,6 +7,7 @@ use random_int8::{
     ROOTS,
 };
 use vit_nostd::{
+    arch::Portable,
     image,
     int8::{
         requantize::Scale,
@@ -171,6 +172,9 @@ fn compare<S: Shape>(seed: u64, images: usize) {
                     let logits = model.infer(image::<S>(&pixels).unwrap(), &mut scratch);
                     let plain = plain::<S>(&weights, &pixels);
                     assert_eq!(logits.as_ref(), plain, "{:?}, {mood:?}, seed {seed}, image {n}", S::DIMS);
+                    let portable =
+                        model.infer_with(Portable, image::<S>(&pixels).unwrap(), &mut scratch, &mut ());
+                    assert_eq!(portable.as_ref(), plain, "portable: {:?}, {mood:?}, seed {seed}", S::DIMS);
                     distinct.insert(plain);
                 }
                 assert!(distinct.len() > images / 2 || mood != Mood::Calm, "the images make no difference");

@@ -12,7 +12,7 @@ use crate::{
     },
     shape::Shape,
 };
-use bytemuck::must_cast;
+use bytemuck::cast;
 use core::arch::x86_64::{
     __m128i, __m256i, _mm256_add_epi32, _mm256_castsi256_si128, _mm256_cvtepi8_epi16,
     _mm256_extracti128_si256, _mm256_hadd_epi32, _mm256_madd_epi16, _mm256_setzero_si256, _mm_add_epi32,
@@ -155,12 +155,12 @@ fn linear<R: Row, O: Output, const TOKENS: usize>(wide: &[i16], layer: Linear<'_
     let mut channel = 0;
     for ((rows, bias), (multiplier, shift)) in rows.zip(biases).zip(multipliers.iter().zip(shifts)) {
         let [a, b, c, d] = *multiplier;
-        let multiplier: __m128i = must_cast([u32::from(a), u32::from(b), u32::from(c), u32::from(d)]);
+        let multiplier: __m128i = cast([u32::from(a), u32::from(b), u32::from(c), u32::from(d)]);
         let shift = _mm_cvtepu8_epi32(_mm_cvtsi32_si128(i32::from_le_bytes(*shift)));
         let sums = sums::<R, TOKENS>(x, rows);
         for (token, sums) in sums.into_iter().enumerate() {
-            let sums = _mm_add_epi32(sums, must_cast(*bias));
-            let values: [i32; CHANNELS] = must_cast(requantize(sums, multiplier, shift));
+            let sums = _mm_add_epi32(sums, cast(*bias));
+            let values: [i32; CHANNELS] = cast(requantize(sums, multiplier, shift));
             let begin = token * outputs + channel;
             if let Some(out) = out.get_mut(begin..begin + CHANNELS) {
                 out.iter_mut().zip(values).for_each(|(out, value)| out.put(value));
@@ -192,20 +192,20 @@ fn sums<R: Row, const TOKENS: usize>(x: [&[i16]; TOKENS], rows: &[i8]) -> [__m12
     for k in 0..chunks {
         for channel in 0..CHANNELS {
             let Some(&weights) = narrow[channel].get(k) else { continue };
-            let weights = _mm256_cvtepi8_epi16(must_cast(weights));
+            let weights = _mm256_cvtepi8_epi16(cast(weights));
             for token in 0..TOKENS {
                 let Some(&x) = wide[token].get(k) else { continue };
-                multiply_add(&mut sums[token][channel], must_cast(x), weights);
+                multiply_add(&mut sums[token][channel], cast(x), weights);
             }
         }
     }
     if !R::LEN.is_multiple_of(LANES) {
         for (channel, row) in rows.chunks_exact(R::LEN).enumerate().take(CHANNELS) {
             let weights =
-                _mm256_cvtepi8_epi16(must_cast(padded(row.get(chunks * LANES..).unwrap_or_default())));
+                _mm256_cvtepi8_epi16(cast(padded(row.get(chunks * LANES..).unwrap_or_default())));
             for (sums, x) in sums.iter_mut().zip(x) {
                 let x = padded(x.get(chunks * LANES..).unwrap_or_default());
-                multiply_add(&mut sums[channel], must_cast(x), weights);
+                multiply_add(&mut sums[channel], cast(x), weights);
             }
         }
     }
