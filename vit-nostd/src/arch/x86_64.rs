@@ -201,8 +201,7 @@ fn sums<R: Row, const TOKENS: usize>(x: [&[i16]; TOKENS], rows: &[i8]) -> [__m12
     }
     if !R::LEN.is_multiple_of(LANES) {
         for (channel, row) in rows.chunks_exact(R::LEN).enumerate().take(CHANNELS) {
-            let weights =
-                _mm256_cvtepi8_epi16(cast(padded(row.get(chunks * LANES..).unwrap_or_default())));
+            let weights = _mm256_cvtepi8_epi16(cast(padded(row.get(chunks * LANES..).unwrap_or_default())));
             for (sums, x) in sums.iter_mut().zip(x) {
                 let x = padded(x.get(chunks * LANES..).unwrap_or_default());
                 multiply_add(&mut sums[channel], cast(x), weights);

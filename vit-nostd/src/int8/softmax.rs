@@ -26,7 +26,8 @@ pub fn softmax(scores: &mut [i32], scale: Scale, table: &ExpTable) {
     let quotient = NonZeroU32::new(sum).map_or(0, |sum| (1 << 30) / sum);
     let multiplier = quotient.min(u32::from(Scale::MAX_MULTIPLIER)) as u16;
     let normalize = Scale { multiplier, shift: SHIFT };
-    scores.iter_mut().for_each(|score| *score = requantize(*score, normalize).min(255));
+    // That a weight has 16 bits makes the product one of 32.
+    scores.iter_mut().for_each(|score| *score = requantize(i32::from(*score as u16), normalize).min(255));
 }
 
 #[cfg(test)]
