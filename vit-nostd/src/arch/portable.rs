@@ -150,10 +150,10 @@ fn dots<R: Row>(x: &Tile<'_>, tokens: usize, rows: &[i8]) -> Option<[[i32; TILE]
     }
     let mut sums = [[0; TILE]; PAIR];
     let (first, second) = (rows.get(..R::LEN)?, rows.get(R::LEN..2 * R::LEN)?);
-    for token in 0..tokens.min(TILE) {
+    let [a, b] = &mut sums;
+    for (token, (a, b)) in a.iter_mut().zip(b).enumerate().take(tokens) {
         let x = x.row(token).get(..R::LEN)?;
-        sums[0][token] = dot(x, first);
-        sums[1][token] = dot(x, second);
+        (*a, *b) = (dot(x, first), dot(x, second));
     }
     Some(sums)
 }

@@ -103,7 +103,7 @@ fn divide(numerator: u64, denominator: u32) -> u32 {
     let high = (numerator >> 9) as u32;
     let middle = (high % denominator) << 6 | (numerator >> 3) as u32 & 63;
     let low = (middle % denominator) << 3 | numerator as u32 & 7;
-    (high / denominator) << 9 | (middle / denominator) << 3 | low / denominator
+    (high / denominator) << 9 | (middle / denominator) << 3 | (low / denominator)
 }
 
 #[cfg(test)]

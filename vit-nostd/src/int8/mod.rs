@@ -44,11 +44,14 @@ pub struct Scratch<S: Shape> {
     scores: Scores<S>,
 }
 
+/// Something for each pixel of a patch.
+type Pixels<S, T> = <S as Shape>::Patch<<S as Shape>::Patch<T>>;
+
 /// What is never needed at the same time.
 #[derive(Clone, Copy, Debug)]
 enum Shared<S: Shape> {
     /// A tile of patches. Four times the pixels, because their number is rounded up to a multiple of 4.
-    Patches(TileMemory<S::Patch<S::Patch<[i8; 4]>>, S::Patch<S::Patch<[Wide; 4]>>>),
+    Patches(TileMemory<Pixels<S, [i8; 4]>, Pixels<S, [Wide; 4]>>),
     /// Of all tokens.
     Attention(KeysValues<S>),
     /// A tile of tokens.
