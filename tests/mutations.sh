@@ -7,23 +7,25 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 engine=vit-nostd/src/int8
+kernels=vit-nostd/src/arch
 reference=vit-train/src/reference/int8.rs
 
 # Name, file, and what `sed` does to it; a substitution must change exactly one line.
 mutations=(
-    "engine: rounding, halves down" "$engine/requantize.rs" 's/(1 << (shift - 1))) >> shift/(1 << (shift - 1)) - 1) >> shift/'
-    "engine: rounding, none" "$engine/requantize.rs" 's/ + (1 << (shift - 1))) >> shift/) >> shift/'
+    "engine: rounding, halves down" "$engine/requantize.rs" 's/(1 << (shift - 17))) >>/(1 << (shift - 17)) - 1) >>/'
+    "engine: rounding, none" "$engine/requantize.rs" 's/(product + (1 << (shift - 17)))/product/'
     "engine: saturation at -127" "$engine/requantize.rs" 's/i32::from(i8::MIN), i32::from(i8::MAX)/-127, 127/'
-    "engine: no saturation of the residual stream" "$engine/mod.rs" 's/sat16(i32::from(\*x) + value)/(i32::from(*x) + value) as i16/'
-    "engine: a bias too large by 1" "$engine/linear.rs" 's/bias + dot(x, row)/(bias | 1) + dot(x, row)/'
-    "engine: a multiplier too large by 1" "$engine/requantize.rs" 's/i64::from(multiplier)/i64::from(multiplier | 1)/'
+    "engine: no saturation of the residual stream" "$engine/linear.rs" 's/sat16(i32::from(\*self) + value)/(i32::from(*self) + value) as i16/'
+    "engine: a bias too large by 1" "$kernels/portable.rs" 's/bias\[channel\] + sum/(bias[channel] | 1) + sum/'
+    "engine: a multiplier too large by 1" "$engine/requantize.rs" 's/i64::from(multiplier)) >> 16) as i32/i64::from(multiplier | 1)) >> 16) as i32/'
     "engine: zero point of pixels" "$engine/mod.rs" 's/i16::from(pixel) - 128/i16::from(pixel) - 127/'
     "engine: GELU table, next entry" "$engine/mod.rs" 's/(i16::from(\*h) + 128) as u8/(i16::from(*h) + 127) as u8/'
     "engine: exponential table, last entry" "$engine/softmax.rs" 's/clamp(0, 255) as u8/clamp(0, 254) as u8/'
     "engine: shift of probabilities" "$engine/softmax.rs" 's/SHIFT: u8 = 22/SHIFT: u8 = 21/'
     "engine: a probability of 256" "$engine/softmax.rs" 's/normalize).min(255)/normalize).min(256)/'
     "engine: largest score at least 0" "$engine/softmax.rs" 's/fold(i32::MIN, i32::max)/fold(0, i32::max)/'
-    "engine: isqrt rounded up" "$engine/layer_norm.rs" 's/(variance << (2 \* e)).isqrt()/((variance << (2 * e)) - 1).isqrt() + 1/'
+    "engine: isqrt rounded up" "$engine/layer_norm.rs" 's/root(variance << (2 \* e))/root((variance << (2 * e)) - 1) + 1/'
+    "engine: isqrt, not corrected" "$engine/layer_norm.rs" 's/    root - u32::from(.*/    root/'
     "engine: LayerNorm, shift" "$engine/layer_norm.rs" 's/(norm.shift - e) as u8/(norm.shift - e + 1) as u8/'
     "engine: LayerNorm, epsilon left out" "$engine/layer_norm.rs" 's/ + norm.epsilon;/ + 1024;/'
     "reference: rounding, halves down" "$reference" 's/(half + one)/(half + one - 1.0)/'
@@ -48,7 +50,7 @@ trap 'rm -rf "$copy"' EXIT
 # tests_of FILE: the cheapest tests that must notice a change of it.
 tests_of() {
     case $1 in
-        "$engine"/*) cargo test --quiet --no-fail-fast --package vit-nostd --lib --test int8 -- int8 engine roots ;;
+        "$engine"/* | "$kernels"/*) cargo test --quiet --no-fail-fast --package vit-nostd --lib --test int8 -- int8 engine roots ;;
         *) cargo test --quiet --package vit-tests --test int8_reference -- small roots ;;
     esac
 }

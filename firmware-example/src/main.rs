@@ -11,7 +11,7 @@ use cortex_m_rt::entry;
 use digits::DIGITS;
 use firmware_example::{exit, ram};
 use vit_nostd::{
-    include_model,
+    arch, include_model,
     int8::{Model, Scratch},
     top_k, Nano, Prediction,
 };
@@ -33,6 +33,7 @@ fn main() -> ! {
     });
     let stack = ram::stack(); // before the log takes its own
 
+    defmt::info!("kernels: {=str}", arch::name());
     let mut wrong = 0;
     for (drawn, Prediction { class, probability }) in predictions.into_iter().enumerate() {
         let label = model.metadata().labels().nth(class).unwrap_or_default();

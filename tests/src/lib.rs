@@ -1,5 +1,7 @@
 //! Proves that the host, the `no_std` library and the emulated chip compute the same bits.
 
+pub mod chip_bench;
+
 use vit_nostd::model_file::Normalization;
 use vit_train::{
     checkpoint::{Checkpoint, Description},

@@ -1,21 +1,29 @@
 //! The emulated chips: firmware does what it says, and computes the host's bits.
 
+#[path = "../../vit-nostd/tests/random_int8/mod.rs"]
+#[allow(dead_code)]
+mod random_int8;
+
 use std::{
     fs,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use vit_emulator::{Chip, Cost, Emulator, Run};
+use random_int8::{random_image, random_weights, with_file, with_weights, Mood, Random};
+use vit_emulator::{Chip, Emulator, Run};
 use vit_nostd::{
+    arch::Portable,
     float::{
         math::{Math, Polynomial},
         Micromath, Model, Scratch,
     },
-    image, int8,
+    image,
+    int8::{self, weights::Weights},
     model_file::{self, Kind, Metadata, Normalization, Provenance},
     Base, Nano, Shape, Tiny,
 };
+use vit_tests::chip_bench::{measure, Cost};
 use vit_train::{
     checkpoint::Checkpoint,
     data::{self, synthetic},
@@ -80,7 +88,9 @@ fn the_example_recognises_its_digits() {
 
         let numbers = run.log.last().unwrap().split(' ').filter_map(|word| word.parse().ok());
         let [scratch, statics, stack] = numbers.collect::<Vec<usize>>().try_into().unwrap();
-        assert_eq!(scratch, int8::Scratch::<Nano>::BYTES);
+        let kernels = if [Chip::M4F, Chip::M7].contains(&chip) { "DSP" } else { "portable" };
+        assert_eq!(run.log[0], format!("INFO kernels: {kernels}"), "{}", chip.name);
+        assert!((3000..=4608).contains(&scratch), "{}: {scratch} bytes of scratch memory", chip.name);
         assert!(statics < 256, "{}: {statics} bytes of statics", chip.name);
         assert!((256..2048).contains(&stack), "{}: {stack} bytes of stack", chip.name);
     }
@@ -146,6 +156,42 @@ fn integers_have_the_hosts_bits() {
     }
 }
 
+/// Weights at their bounds, sums that saturate, rows without variance: the kernels of each chip against those in plain
+/// Rust.
+#[test]
+fn hostile_networks_have_the_portable_bits() {
+    for (index, mood) in Mood::ALL.into_iter().enumerate() {
+        for chip in Chip::ALL {
+            assert_portable_bits::<Nano>(chip, mood, 10 + index as u64);
+        }
+        for chip in LARGE {
+            assert_portable_bits::<Tiny>(chip, mood, 20 + index as u64);
+        }
+        assert_portable_bits::<Base>(Chip::M4F, mood, 30 + index as u64);
+    }
+}
+
+fn assert_portable_bits<S: Shape>(chip: Chip, mood: Mood, seed: u64) {
+    let mut random = Random(seed);
+    let mut weights = vec![0; Weights::<S>::BYTES];
+    with_weights(weights.len(), |bytes| {
+        random_weights::<S>(&mut random, mood, bytes);
+        weights.copy_from_slice(bytes);
+    });
+    let images = [random_image::<S>(&mut random, 1), random_image::<S>(&mut random, 2)];
+    with_file::<S, _>(&weights, |file| {
+        let model = int8::Model::<S>::from_bytes(file).unwrap();
+        let mut scratch = Box::new(int8::Scratch::<S>::new());
+        let on_host = images.iter().flat_map(|pixels| {
+            let logits = model.infer_with(Portable, image::<S>(pixels).unwrap(), &mut scratch, &mut ());
+            logits.as_ref().iter().map(|&logit| logit as u32).collect::<Vec<_>>()
+        });
+        let on_host: Vec<u32> = on_host.collect();
+        let on_chip = chip.logits(file, &images.concat()).unwrap();
+        assert_eq!(on_chip, on_host, "{}, {}, {mood:?}", chip.name, S::DIMS);
+    });
+}
+
 #[test]
 fn random_networks_have_the_hosts_bits() {
     let images = synthetic::dataset(2, 8);
@@ -190,31 +236,39 @@ fn on_host<S: Shape, M: Math>(model: &[u8], images: &[u8]) -> Vec<u32> {
     logits
 }
 
-/// Prints what an inference takes on each chip, as the README has it:
-/// `cargo test --package vit-tests --test chip costs -- --nocapture`.
+/// Of `chip-bench`: `cargo run --release -p vit-tests --bin chip-bench -- --json` writes a new one.
+const RECORD: &str = include_str!("../record/chip-bench.json");
+
 #[test]
 fn costs_are_within_their_bounds() {
-    let nano = fs::read(in_firmware_folder(TRAINED_INT8)).unwrap();
-    let base = random_int8_model::<Base>(4);
-    assert_cost(Chip::M0, "nano", &nano, 4608); // few registers: its stack is larger
-    let float = fs::read(in_firmware_folder(TRAINED)).unwrap();
-    for chip in LARGE {
-        assert_cost(chip, "nano", &nano, 4096);
-        assert_cost(chip, "base", &base, 10 * 1024);
-        assert_cost(chip, "nano in floats", &float, 18 * 1024);
-        assert_cost(chip.with_micromath(), "nano in floats with micromath", &float, 18 * 1024);
-    }
-}
+    let record: Vec<Cost> = serde_json::from_str(RECORD).unwrap();
+    let costs = measure(|cost| println!("{cost:?}")).unwrap();
+    assert_eq!(costs.len(), record.len());
+    for (cost, recorded) in costs.iter().zip(&record) {
+        let name = format!("{}, {}", cost.chip, cost.preset);
+        assert_eq!(name, format!("{}, {}", recorded.chip, recorded.preset));
+        for ((what, now), (_, then)) in cost.counts().into_iter().zip(recorded.counts()) {
+            assert!(now <= 1.02 * then, "{name}: {now} {what}, {then} in the record");
+        }
 
-/// `ram` bounds the bytes of scratch memory and stack.
-fn assert_cost(chip: Chip, preset: &str, model: &[u8], ram: usize) {
-    let Cost { instructions, scratch, stack } = chip.cost(model, synthetic::dataset(2, 10).images()).unwrap();
-    println!(
-        "{}, {preset}: {instructions} instructions, {scratch} bytes of scratch memory, {stack} of stack",
-        chip.name
-    );
-    assert!(instructions > 1_000_000, "the clock stands still");
-    assert!(scratch + stack < ram, "{}, {preset}: {scratch} + {stack}", chip.name);
+        let dsp = ["Cortex-M4F", "Cortex-M7"].contains(&cost.chip.as_str());
+        assert_eq!(cost.engine, if dsp { "DSP" } else { "portable" }, "{name}");
+        let (scratch, ram) = match (cost.preset.as_str(), dsp) {
+            ("nano", false) => (3584, 4096),
+            ("nano", true) => (4608, 5632),
+            _ => (9216, 10_240),
+        };
+        assert!(cost.scratch_bytes <= scratch, "{name}: {} bytes of scratch memory", cost.scratch_bytes);
+        assert!(cost.scratch_bytes + cost.stack_bytes < ram, "{name}: {} of stack", cost.stack_bytes);
+        assert!(cost.code_bytes <= 16 << 10, "{name}: {} bytes of code", cost.code_bytes);
+        if cost.preset == "base" {
+            let block = if dsp { 2_300_000 } else { 5_500_000 };
+            assert!(cost.instructions_per_block <= block, "{name}: {}", cost.instructions_per_block);
+        }
+        if dsp {
+            assert!(cost.softmax_instructions_per_element <= 40.0, "{name}: softmax");
+        }
+    }
 }
 
 /// A network as training begins with it, in integers.

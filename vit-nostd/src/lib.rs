@@ -23,6 +23,8 @@
 //! |---|---|
 //! | [`Vit`], [`Base`], [`Tiny`], [`Nano`] | the shape of a network |
 //! | [`float::Model`], [`float::Scratch`] | the float engine |
+//! | [`int8::Model`], [`int8::Scratch`] | the integer engine |
+//! | [`arch`] | its kernels for each kind of processor |
 //! | [`Observer`], [`Stage`] | looking on while a network runs |
 //! | [`model_file`] | the file format, its reader and its writer |
 //! | [`ModelError`] | what can be wrong with a file |
@@ -33,9 +35,12 @@
 //!
 //! - `defmt`: `defmt::Format` on the public types.
 //! - `micromath`: `float::Micromath`, other functions for the float engine, for chips without a floating-point unit.
+//! - `dsp`: the chip is a thumbv8m.main with the DSP extension, as most Cortex-M33 are. Other targets'
+//!   names say it.
 #![cfg_attr(not(test), no_std)]
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)] // but in `arch`
 
+pub mod arch;
 pub mod error;
 pub mod float;
 pub mod int8;

@@ -7,6 +7,7 @@ use random_int8::{
     ROOTS,
 };
 use vit_nostd::{
+    arch::Portable,
     image,
     int8::{
         requantize::Scale,
@@ -171,6 +172,9 @@ fn compare<S: Shape>(seed: u64, images: usize) {
                     let logits = model.infer(image::<S>(&pixels).unwrap(), &mut scratch);
                     let plain = plain::<S>(&weights, &pixels);
                     assert_eq!(logits.as_ref(), plain, "{:?}, {mood:?}, seed {seed}, image {n}", S::DIMS);
+                    let portable =
+                        model.infer_with(Portable, image::<S>(&pixels).unwrap(), &mut scratch, &mut ());
+                    assert_eq!(portable.as_ref(), plain, "portable: {:?}, {mood:?}, seed {seed}", S::DIMS);
                     distinct.insert(plain);
                 }
                 assert!(distinct.len() > images / 2 || mood != Mood::Calm, "the images make no difference");
@@ -231,8 +235,9 @@ fn values_out_of_bounds_are_refused() {
     assert_eq!(refused(&|w| w.head.head_bias[1] = -(1 << 30)), bad);
 }
 
-// The memory that was promised. The whole file of `nano` must stay below 104,000 bytes.
-const _: () = assert!(Scratch::<Nano>::BYTES <= 3584);
+// The memory that was promised, with wide activations; what a chip without them takes is measured there. The whole file
+// of `nano` must stay below 104,000 bytes.
+const _: () = assert!(Scratch::<Nano>::BYTES <= 4608);
 const _: () = assert!(Scratch::<vit_nostd::Base>::BYTES <= 9 * 1024);
 const _: () = assert!(Model::<Nano>::WEIGHT_BYTES <= 103_000);
 

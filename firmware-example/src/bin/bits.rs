@@ -7,9 +7,8 @@
 #![no_std]
 #![no_main]
 
-use cortex_m::peripheral::{syst::SystClkSource, Peripherals, SYST};
 use cortex_m_rt::entry;
-use firmware_example::{exit, ram};
+use firmware_example::{exit, flashed_model};
 use semihosting::{
     fs::File,
     io::{self, Read, Write},
@@ -28,9 +27,6 @@ use vit_nostd::{
     Element, Image, ModelError, Nano, Shape,
 };
 
-/// SysTick counts in 24 bits.
-const SYSTICK: u32 = (1 << 24) - 1;
-
 #[entry]
 fn main() -> ! {
     static mut NANO: int8::Scratch<Nano> = int8::Scratch::new();
@@ -45,12 +41,7 @@ fn main() -> ! {
     #[cfg(not(small))]
     static mut FLOAT_BASE: float::Scratch<Base> = float::Scratch::new();
 
-    if let Some(mut peripherals) = Peripherals::take() {
-        peripherals.SYST.set_clock_source(SystClkSource::Core);
-        peripherals.SYST.set_reload(SYSTICK);
-        peripherals.SYST.enable_counter();
-    }
-    let model = model();
+    let model = flashed_model();
     let Preamble { kind, dims, .. } = accept(Preamble::read(model));
     match (kind, dims) {
         (Kind::Int8, Nano::DIMS) => integers(model, NANO),
@@ -71,8 +62,7 @@ fn main() -> ! {
 
 fn integers<S: Shape>(model: &[u8], scratch: &mut int8::Scratch<S>) {
     let model = accept(int8::Model::<S>::from_bytes(model));
-    let bytes = int8::Scratch::<S>::BYTES;
-    classify::<S, i32, _>(bytes, |image| model.infer(image, scratch), i32::to_le_bytes);
+    classify::<S, i32, _>(|image| model.infer(image, scratch), i32::to_le_bytes);
 }
 
 #[cfg(not(small))]
@@ -86,12 +76,10 @@ fn floats<S: Shape>(model: &[u8], scratch: &mut float::Scratch<S>) {
 #[cfg(not(small))]
 fn floats_by<S: Shape, M: Math>(model: &[u8], scratch: &mut float::Scratch<S>) {
     let model = accept(float::Model::<S, M>::from_bytes(model));
-    let bytes = float::Scratch::<S>::BYTES;
-    classify::<S, f32, _>(bytes, |image| model.infer(image, scratch), f32::to_le_bytes);
+    classify::<S, f32, _>(|image| model.infer(image, scratch), f32::to_le_bytes);
 }
 
 fn classify<S: Shape, T: Copy, L: AsRef<[T]>>(
-    scratch: usize,
     mut infer: impl FnMut(&Image<S>) -> L,
     bytes: fn(T) -> [u8; 4],
 ) {
@@ -100,40 +88,16 @@ fn classify<S: Shape, T: Copy, L: AsRef<[T]>>(
 
     let mut pixels = Image::<S>::ZERO;
     let count = expect(images.metadata(), "sizing images.bin").len() as usize / size_of_val(&pixels);
-    let (mut stack, mut ticks) = (0, 0);
     for _ in 0..count {
         for row in pixels.as_mut() {
             expect(images.read_exact(row.as_mut()), "reading images.bin");
         }
-        let ((logits, time), depth) = ram::stack_of(|| {
-            let start = SYST::get_current();
-            let logits = infer(&pixels);
-            (logits, start.wrapping_sub(SYST::get_current()) & SYSTICK) // it counts down
-        });
-        (stack, ticks) = (depth.max(stack), time.max(ticks));
+        let logits = infer(&pixels);
         for &logit in logits.as_ref() {
             expect(answer.write_all(&bytes(logit)), "writing logits.bin");
         }
     }
-    defmt::info!(
-        "{=usize} images, at most {=u32} ticks each, {=usize} bytes of scratch memory, {=usize} of stack",
-        count,
-        ticks,
-        scratch,
-        stack,
-    );
-}
-
-/// The model file in the chip's memory.
-fn model() -> &'static [u8] {
-    extern "C" {
-        /// Defined in the memory map.
-        static _model: u8;
-    }
-    let file = expect(File::open(c"model.vit"), "opening model.vit");
-    let len = expect(file.metadata(), "sizing model.vit").len() as usize;
-    // SAFETY: the emulator has put this file of `len` bytes at `_model`, in memory that is nobody else's.
-    unsafe { core::slice::from_raw_parts(&raw const _model, len) }
+    defmt::info!("{=usize} images", count);
 }
 
 fn accept<T>(result: Result<T, ModelError>) -> T {

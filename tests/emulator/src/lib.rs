@@ -38,8 +38,8 @@ pub struct Chip {
     pub target: &'static str,
     /// Where the machine has memory for a model: `_model` in the firmware's memory map.
     model_address: u32,
-    /// One tick of SysTick at the machine's clock, in nanoseconds.
-    tick: f64,
+    /// One tick of SysTick at the machine's clock, in nanoseconds: in instructions, where they are counted.
+    pub tick: f64,
     /// Whether the firmware `bits` computes float models with `vit_nostd::float::Micromath`.
     micromath: bool,
 }
@@ -109,21 +109,6 @@ impl Chip {
     /// Classifies `images` (the pixels of one after the other) with the model file `model` on this chip, and returns
     /// the bits of all logits: the work of the firmware `bits`.
     pub fn logits(&self, model: &[u8], images: &[u8]) -> Result<Vec<u32>> {
-        Ok(self.bits(Emulator::new(self.machine), model, images)?.1)
-    }
-
-    /// What an inference takes on this chip: the most of all `images`.
-    pub fn cost(&self, model: &[u8], images: &[u8]) -> Result<Cost> {
-        let emulator = Emulator::new(self.machine).count_instructions();
-        let (run, _) = self.bits(emulator, model, images)?;
-        let line = run.log.last().context("the log is empty")?;
-        let numbers: Vec<usize> = line.split(' ').filter_map(|word| word.parse().ok()).collect();
-        let &[_, ticks, scratch, stack] = numbers.as_slice() else { bail!("this is no cost: {line}") };
-        Ok(Cost { instructions: (ticks as f64 * self.tick) as u64, scratch, stack })
-    }
-
-    /// Runs the firmware `bits`.
-    fn bits(&self, emulator: Emulator, model: &[u8], images: &[u8]) -> Result<(Run, Vec<u32>)> {
         let elf = self.build("bits")?;
         let dir = tempfile::tempdir()?;
         let file = dir.path().join("model.vit");
@@ -132,23 +117,21 @@ impl Chip {
         if self.micromath {
             fs::write(dir.path().join("micromath"), [])?;
         }
-        let run = emulator.dir(&dir).load(&file, self.model_address).run(&elf, |_| ())?;
+        let run = Emulator::new(self.machine).dir(&dir).load(&file, self.model_address).run(&elf, |_| ())?;
         ensure!(run.exit_code == 0, "the {} refused: {:#?}", self.name, run.log);
         let answer = fs::read(dir.path().join("logits.bin"))?;
         let words = answer.chunks_exact(4).map(|word| u32::from_le_bytes(word.try_into().expect("4 bytes")));
-        Ok((run, words.collect()))
+        Ok(words.collect())
     }
-}
 
-/// What an inference takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cost {
-    /// Executed instructions, as exact as a tick of the emulated clock: some tens. They are not cycles.
-    pub instructions: u64,
-    /// Bytes of scratch memory.
-    pub scratch: usize,
-    /// Bytes of stack, measured.
-    pub stack: usize,
+    /// Runs a firmware with a model file in the chip's memory, and counts instructions as nanoseconds.
+    pub fn run_with_model(&self, elf: &Path, model: &[u8]) -> Result<Run> {
+        let dir = tempfile::tempdir()?;
+        let file = dir.path().join("model.vit");
+        fs::write(&file, model)?;
+        let emulator = Emulator::new(self.machine).count_instructions();
+        emulator.dir(&dir).load(&file, self.model_address).run(elf, |_| ())
+    }
 }
 
 /// What a firmware did.

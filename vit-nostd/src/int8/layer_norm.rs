@@ -1,7 +1,7 @@
 //! LayerNorm in integers.
 
 use super::requantize::{requantize, sat8, Scale};
-use core::num::NonZeroU64;
+use core::num::NonZeroU32;
 
 /// The constants of one LayerNorm, as they stand in the file: epsilon (low half, high half), numerator (low, high),
 /// shift.
@@ -58,7 +58,7 @@ impl Norm {
 pub const MAX_WIDTH: usize = 128;
 
 /// Normalises a row of at most [`MAX_WIDTH`] values; see NUMERICS.md.
-#[inline]
+#[inline(always)]
 pub fn layer_norm(x: &[i16], norm: Norm, out: &mut [i8]) {
     let width = x.len() as i32;
     let sum: i32 = x.iter().map(|&x| i32::from(x)).sum();
@@ -69,15 +69,41 @@ pub fn layer_norm(x: &[i16], norm: Norm, out: &mut [i8]) {
 
     // The largest e with variance * 4^e < 2^52.
     let e = (variance.leading_zeros() - 12) / 2;
-    let root = (variance << (2 * e)).isqrt();
-    let quotient = NonZeroU64::new(root).map_or(0, |root| norm.numerator / root);
+    let quotient = divide(norm.numerator, root(variance << (2 * e)));
     let scale = Scale {
-        multiplier: quotient.min(u64::from(Scale::MAX_MULTIPLIER)) as u16,
+        multiplier: quotient.min(u32::from(Scale::MAX_MULTIPLIER)) as u16,
         shift: (norm.shift - e) as u8,
     };
     for (y, &x) in out.iter_mut().zip(x) {
         *y = sat8(requantize(256 * (width * i32::from(x) - sum), scale));
     }
+}
+
+/// The square root, rounded down, of 2^50 <= `n` < 2^52: that of the higher 32 bits, and 10 more bits by a division
+/// (Zimmermann's "Karatsuba square root"), so that 32 bits suffice.
+#[inline(always)]
+fn root(n: u64) -> u32 {
+    const BITS: u32 = 10;
+    const DIGIT: u32 = (1 << BITS) - 1;
+    let high = (n >> (2 * BITS)) as u32;
+    let first = high.isqrt(); // at least 2^15
+    let rest = (high - first * first) << BITS | (n >> BITS) as u32 & DIGIT;
+    let Some(twice) = NonZeroU32::new(2 * first) else { return 0 };
+    let (second, rest) = (rest / twice, rest % twice);
+    let root = (first << BITS) + second;
+    // It is too large by 1 if its square is above n.
+    root - u32::from((rest << BITS | n as u32 & DIGIT) < second * second)
+}
+
+/// `numerator / denominator`, rounded down, for `numerator` < 2^41 and 2^25 <= `denominator` < 2^26: by hand, 32, 6 and 3
+/// bits of the numerator at a time, so that 32 bits suffice.
+#[inline(always)]
+fn divide(numerator: u64, denominator: u32) -> u32 {
+    let Some(denominator) = NonZeroU32::new(denominator) else { return 0 };
+    let high = (numerator >> 9) as u32;
+    let middle = (high % denominator) << 6 | (numerator >> 3) as u32 & 63;
+    let low = (middle % denominator) << 3 | numerator as u32 & 7;
+    (high / denominator) << 9 | (middle / denominator) << 3 | (low / denominator)
 }
 
 #[cfg(test)]
@@ -96,6 +122,23 @@ mod tests {
         // Offset and size do not matter.
         layer_norm(&x.map(|x| 10 * x + 5000), NORM, &mut y);
         assert_eq!(y, [0, 39, -39, 0, 39, -39]);
+    }
+
+    #[test]
+    fn roots_and_quotients_are_exact() {
+        let mut state = 1u64;
+        for case in 0..1_000_000 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let any = state >> 12; // below 2^52
+            let square = (1 << 25 | any >> 27) * (1 << 25 | any >> 27);
+            let n = [1 << 50 | any, 1 << 51 | any, square, square - 1, square + 1][case % 5]
+                .clamp(1 << 50, (1 << 52) - 1);
+            assert_eq!(u64::from(root(n)), n.isqrt(), "{n}");
+            let (numerator, denominator) = ((1 << 40) - (any >> 13), 1 << 25 | any >> 27);
+            assert_eq!(u64::from(divide(numerator, denominator as u32)), numerator / denominator);
+        }
+        assert_eq!((root(1 << 50), root((1 << 52) - 1)), (1 << 25, (1 << 26) - 1));
+        assert_eq!(divide(1 << 40, 1 << 25), 1 << 15);
     }
 
     #[test]

@@ -1,33 +1,69 @@
 //! Linear layers: rows of 8-bit weights, 32-bit sums, one rounding.
 
-use super::requantize::{requantize, Scale};
+use super::requantize::{sat16, sat8};
+use crate::{
+    arch::Results,
+    shape::{Array, Shape},
+};
+use core::marker::PhantomData;
 
-/// The tensors of a linear layer behind the weights: as many of each as there are outputs.
-#[derive(Clone, Copy, Debug)]
-pub struct Outputs<'a> {
-    /// Added to the sum of products.
-    pub bias: &'a [i32],
-    /// With the shift, what the sum is requantized by.
-    pub multiplier: &'a [u16],
-    /// With the multiplier, what the sum is requantized by.
-    pub shift: &'a [u8],
+/// A row of weights: an array of `i8`, or a [`PatchRow`].
+pub trait Row {
+    /// How many there are, a multiple of 4.
+    const LEN: usize;
 }
 
-/// The outputs of the layer for `x`, each `requantize(bias[j] + sum over k of x[k] * rows[j][k])`.
-#[inline]
-pub fn linear<'a>(
-    x: &'a [i8],
-    rows: impl Iterator<Item = &'a [i8]> + 'a,
-    outputs: Outputs<'a>,
-) -> impl Iterator<Item = i32> + 'a {
-    let scales = outputs.multiplier.iter().zip(outputs.shift);
-    rows.zip(outputs.bias).zip(scales).map(|((row, &bias), (&multiplier, &shift))| {
-        requantize(bias + dot(x, row), Scale { multiplier, shift })
-    })
+impl<A: Array<i8>> Row for A {
+    const LEN: usize = A::LEN;
+}
+
+/// A row of the patch projection: one weight per pixel, and zeros up to a multiple of 4.
+#[derive(Clone, Copy, Debug)]
+pub struct PatchRow<S>(PhantomData<S>);
+
+impl<S: Shape> Row for PatchRow<S> {
+    const LEN: usize = (S::PATCH * S::PATCH).next_multiple_of(4);
+}
+
+/// A linear layer, borrowed from the file: `y[j] = requantize(bias[j] + sum over k of x[k] * weight[j][k], scale[j])`.
+#[derive(Clone, Copy, Debug)]
+pub struct Linear<'a, R> {
+    /// One row after the other, one for each output.
+    pub weight: &'a [i8],
+    /// Added to the sums of products.
+    pub bias: &'a [i32],
+    /// With the shifts, what the sums are requantized by.
+    pub multiplier: &'a [u16],
+    /// With the multipliers, what the sums are requantized by.
+    pub shift: &'a [u8],
+    /// The type of a row.
+    pub row: PhantomData<R>,
+}
+
+/// Where the results of a linear layer go.
+pub trait Output: Copy + Results {
+    /// Takes a result.
+    fn put(&mut self, value: i32);
+}
+
+/// An activation keeps 8 bits.
+impl Output for i8 {
+    #[inline(always)]
+    fn put(&mut self, value: i32) {
+        *self = sat8(value);
+    }
+}
+
+/// The residual stream is added to.
+impl Output for i16 {
+    #[inline(always)]
+    fn put(&mut self, value: i32) {
+        *self = sat16(i32::from(*self) + value);
+    }
 }
 
 /// The sum of the products.
-#[inline]
+#[inline(always)]
 pub fn dot(x: &[i8], y: &[i8]) -> i32 {
     x.iter().zip(y).map(|(&x, &y)| i32::from(x) * i32::from(y)).sum()
 }

@@ -2,6 +2,8 @@
 //!
 //! The arithmetic is defined operation by operation in `NUMERICS.md`, in the folder of this crate. Weights are 8 bits and
 //! stay in flash; activations are 8 bits; the residual stream is 16 bits.
+//!
+//! Tokens go through the layers in tiles of a few, by the [`Kernels`] of the processor at hand.
 
 pub mod layer_norm;
 pub mod linear;
@@ -10,15 +12,15 @@ pub mod softmax;
 pub mod weights;
 
 use crate::{
+    arch::{Kernels, Rows, Scores, TileMemory, Wide, SCORED, TILE},
     error::{Field, ModelError},
     model_file::{Kind, Metadata, ModelFile},
     observer::{Observer, Stage, Station, Values},
-    shape::{Array, Element, Image, Shape},
+    shape::{Element, Image, Shape},
 };
-use layer_norm::{layer_norm, Norm};
-use linear::{dot, linear, Outputs};
-use requantize::{requantize, sat16, sat8};
-use softmax::{softmax, ExpTable};
+use layer_norm::Norm;
+use linear::{dot, PatchRow, Row};
+use softmax::ExpTable;
 use weights::{scale_from, Block, Weights};
 
 /// An integer model, borrowed from its file: a few pointers.
@@ -31,21 +33,41 @@ pub struct Model<'a, S: Shape> {
 /// The memory an inference works in. Its content between inferences does not matter.
 #[derive(Clone, Copy, Debug)]
 pub struct Scratch<S: Shape> {
-    /// One token's and one head's attention.
-    scores: S::Tokens<i32>,
     /// The residual stream.
     tokens: S::Tokens<S::Embed<i16>>,
-    /// Before the first block: one patch.
-    keys: S::Tokens<S::Embed<i8>>,
-    values: S::Tokens<S::Embed<i8>>,
-    /// One token, normalised.
-    normed: S::Embed<i8>,
-    /// One token's query.
-    query: S::Embed<i8>,
-    /// One token's attention, all heads.
-    context: S::Embed<i8>,
-    /// One token in the MLP.
-    hidden: S::Hidden<i8>,
+    shared: Shared<S>,
+    /// A tile of tokens, normalised.
+    normed: TileMemory<S::Embed<i8>, S::Embed<Wide>>,
+    /// The tile's queries, and head by head the attention in their place.
+    mixed: TileMemory<S::Embed<i8>, S::Embed<Wide>>,
+    /// One head's attention.
+    scores: Scores<S>,
+}
+
+/// Something for each pixel of a patch.
+type Pixels<S, T> = <S as Shape>::Patch<<S as Shape>::Patch<T>>;
+
+/// What is never needed at the same time.
+#[derive(Clone, Copy, Debug)]
+enum Shared<S: Shape> {
+    /// A tile of patches. Four times the pixels, because their number is rounded up to a multiple of 4.
+    Patches(TileMemory<Pixels<S, [i8; 4]>, Pixels<S, [Wide; 4]>>),
+    /// Of all tokens.
+    Attention(KeysValues<S>),
+    /// A tile of tokens.
+    Mlp(TileMemory<S::Hidden<i8>, S::Hidden<Wide>>),
+}
+
+/// Aligned, because kernels fetch four at once.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(4))]
+struct KeysValues<S: Shape> {
+    keys: Rows<S>,
+    values: Rows<S>,
+}
+
+impl<S: Shape> KeysValues<S> {
+    const ZERO: Self = Self { keys: Element::ZERO, values: Element::ZERO };
 }
 
 impl<S: Shape> Scratch<S> {
@@ -55,14 +77,11 @@ impl<S: Shape> Scratch<S> {
     /// All zero, to be put into a `static`.
     pub const fn new() -> Self {
         Self {
-            scores: Element::ZERO,
             tokens: Element::ZERO,
-            keys: Element::ZERO,
-            values: Element::ZERO,
-            normed: Element::ZERO,
-            query: Element::ZERO,
-            context: Element::ZERO,
-            hidden: Element::ZERO,
+            shared: Shared::Attention(KeysValues::ZERO),
+            normed: TileMemory::ZERO,
+            mixed: TileMemory::ZERO,
+            scores: [Element::ZERO; SCORED],
         }
     }
 }
@@ -118,64 +137,86 @@ impl<'a, S: Shape> Model<'a, S> {
         scratch: &mut Scratch<S>,
         observer: &mut O,
     ) -> S::Classes<i32> {
+        crate::arch::with_best_kernels!(kernels => self.infer_with(kernels, image, scratch, observer))
+    }
+
+    /// [`infer_observed`](Self::infer_observed) by kernels of choice.
+    pub fn infer_with<K: Kernels, O: Observer>(
+        &self,
+        kernels: K,
+        image: &Image<S>,
+        scratch: &mut Scratch<S>,
+        observer: &mut O,
+    ) -> S::Classes<i32> {
         let mut observe = |stage, block, token, values: Values<'_>| {
             observer.observe(Station { stage, block, token }, values);
         };
-        self.embed(image, scratch, &mut observe);
+        self.embed(kernels, image, scratch, &mut observe);
         for (index, block) in self.weights.blocks().enumerate() {
+            let layer = Layer { kernels, index, block };
+            layer.keys_and_values(scratch, &mut observe);
             // After the last block only the class token counts.
             let queries = if index + 1 == S::DEPTH { 1 } else { S::TOKENS };
-            attend(index, &block, self.weights.embedding.exp_table, queries, scratch, &mut observe);
-            mlp(index, &block, queries, scratch, &mut observe);
+            layer.attend(self.weights.embedding.exp_table, queries, scratch, &mut observe);
+            layer.mlp(queries, scratch, &mut observe);
         }
-        self.classify(scratch, &mut observe)
+        self.classify(kernels, scratch, &mut observe)
     }
 
-    fn embed(&self, image: &Image<S>, scratch: &mut Scratch<S>, observe: &mut impl Watch) {
-        const { assert!(S::PATCH * S::PATCH <= S::TOKENS * S::EMBED, "a patch must fit where the keys will be") }
-        let Scratch { tokens, keys, .. } = scratch;
-        let keys: &mut [i8] = bytemuck::cast_slice_mut(bytemuck::bytes_of_mut(keys));
-        let patch = keys.get_mut(..S::PATCH * S::PATCH).unwrap_or_default();
-        let weights = &self.weights.embedding;
-        let outputs = Outputs {
-            bias: weights.patch_bias.as_ref(),
-            multiplier: weights.patch_multiplier.as_ref(),
-            shift: weights.patch_shift.as_ref(),
-        };
-        let positions = weights.positions.as_ref().iter();
-        for (index, (token, position)) in tokens.as_mut().iter_mut().zip(positions).enumerate() {
-            *token = *position;
-            if let Some(n) = index.checked_sub(1) {
+    fn embed(
+        &self,
+        kernels: impl Kernels,
+        image: &Image<S>,
+        scratch: &mut Scratch<S>,
+        observe: &mut impl Watch,
+    ) {
+        let Scratch { tokens, shared, .. } = scratch;
+        *tokens = *self.weights.embedding.positions;
+        let Some((cls, tokens)) = tokens.as_mut().split_first_mut() else { return };
+        observe(Stage::Embedding, 0, 0, Values::I16(cls.as_ref()));
+
+        *shared = Shared::Patches(TileMemory::ZERO);
+        let Shared::Patches(patches) = shared else { return };
+        let mut patches = patches.tile(PatchRow::<S>::LEN);
+        for (tile, tokens) in tokens.chunks_mut(TILE).enumerate() {
+            for token in 0..tokens.len() {
+                let n = tile * TILE + token;
                 let (top, left) = (n / S::GRID * S::PATCH, n % S::GRID * S::PATCH);
                 let rows = image.as_ref().iter().skip(top).take(S::PATCH);
                 let pixels = rows.flat_map(|row| row.as_ref().iter().skip(left).take(S::PATCH));
-                for (x, &pixel) in patch.iter_mut().zip(pixels) {
+                for (x, &pixel) in patches.row_mut(token).iter_mut().zip(pixels) {
                     *x = (i16::from(pixel) - 128) as i8;
                 }
-                // The rows are longer than the patch: what is behind it counts nothing.
-                // Not `chunks_exact`, which a zip divides by: at some optimisation levels, that can panic.
-                let mut rest = self.weights.patch_weight;
-                let rows = core::iter::from_fn(move || {
-                    let (row, tail) = rest.split_at_checked(Weights::<S>::PATCH_ROW)?;
-                    rest = tail;
-                    Some(row)
-                });
-                add::<S>(token, linear(patch, rows, outputs));
             }
-            observe(Stage::Embedding, 0, index, Values::I16(token.as_ref()));
+            kernels.widen(&mut patches, tokens.len());
+            kernels.linear(
+                &patches,
+                tokens.len(),
+                self.weights.patch(),
+                bytemuck::cast_slice_mut::<_, i16>(tokens),
+            );
+            for (token, x) in (1 + tile * TILE..).zip(&*tokens) {
+                observe(Stage::Embedding, 0, token, Values::I16(x.as_ref()));
+            }
         }
     }
 
-    fn classify(&self, scratch: &mut Scratch<S>, observe: &mut impl Watch) -> S::Classes<i32> {
+    fn classify(
+        &self,
+        kernels: impl Kernels,
+        scratch: &mut Scratch<S>,
+        observe: &mut impl Watch,
+    ) -> S::Classes<i32> {
         let head = &self.weights.head;
         let mut logits = S::Classes::<i32>::ZERO;
-        if let Some(cls) = scratch.tokens.as_ref().first() {
-            let normed = scratch.normed.as_mut();
-            layer_norm(cls.as_ref(), Norm::from_tensor(head.norm), normed);
-            observe(Stage::Norm, S::DEPTH, 0, Values::I8(normed));
+        let Scratch { tokens, normed, .. } = scratch;
+        if let Some(cls) = tokens.as_ref().first() {
+            let mut normed = normed.tile(S::EMBED);
+            kernels.layer_norm(cls.as_ref(), Norm::from_tensor(head.norm), normed.row_mut(0));
+            observe(Stage::Norm, S::DEPTH, 0, Values::I8(normed.row(0)));
             let rows = head.head_weight.as_ref().iter().zip(head.head_bias.as_ref());
             for (logit, (row, bias)) in logits.as_mut().iter_mut().zip(rows) {
-                *logit = bias + dot(normed, row.as_ref());
+                *logit = bias + dot(normed.row(0), row.as_ref());
             }
             observe(Stage::Head, S::DEPTH, 0, Values::I32(logits.as_ref()));
         }
@@ -183,163 +224,125 @@ impl<'a, S: Shape> Model<'a, S> {
     }
 }
 
-/// The attention half of a block; the first `queries` tokens are updated.
-fn attend<S: Shape>(
+/// An encoder block, its number, and what it is computed by.
+struct Layer<'a, S: Shape, K> {
+    kernels: K,
     index: usize,
-    block: &Block<'_, S>,
-    exp_table: &ExpTable,
-    queries: usize,
-    scratch: &mut Scratch<S>,
-    observe: &mut impl Watch,
-) {
-    let Scratch { tokens, keys, values, normed, query, context, scores, .. } = scratch;
-    let (normed, scores) = (normed.as_mut(), scores.as_mut());
-    let norm = Norm::from_tensor(block.norm1);
-    // Loading made sure that both are valid.
-    let (Some(score_scale), Some(context_scale)) =
-        (scale_from(block.score_scale), scale_from(block.context_scale))
-    else {
-        return;
-    };
+    block: Block<'a, S>,
+}
 
-    let keys_values = keys.as_mut().iter_mut().zip(values.as_mut());
-    for (token, (x, (key, value))) in tokens.as_ref().iter().zip(keys_values).enumerate() {
-        layer_norm(x.as_ref(), norm, normed);
-        observe(Stage::NormKeyValue, index, token, Values::I8(normed));
-        store(
-            key.as_mut(),
-            linear(
-                normed,
-                rows::<S::Embed<i8>, _>(block.key_weight),
-                Outputs {
-                    bias: block.key_bias.as_ref(),
-                    multiplier: block.key_multiplier.as_ref(),
-                    shift: block.key_shift.as_ref(),
-                },
-            ),
-        );
-        observe(Stage::KeyValue, index, token, Values::I8(key.as_ref()));
-        store(
-            value.as_mut(),
-            linear(
-                normed,
-                rows::<S::Embed<i8>, _>(block.value_weight),
-                Outputs {
-                    bias: block.value_bias.as_ref(),
-                    multiplier: block.value_multiplier.as_ref(),
-                    shift: block.value_shift.as_ref(),
-                },
-            ),
-        );
-        observe(Stage::KeyValue, index, token, Values::I8(value.as_ref()));
-    }
+impl<S: Shape, K: Kernels> Layer<'_, S, K> {
+    /// The keys and values of all tokens.
+    fn keys_and_values(&self, scratch: &mut Scratch<S>, observe: &mut impl Watch) {
+        let &Self { kernels, index, ref block } = self;
+        let Scratch { tokens, shared, normed, .. } = scratch;
+        let norm = Norm::from_tensor(block.norm1);
+        let mut normed = normed.tile(S::EMBED);
+        *shared = Shared::Attention(KeysValues::ZERO);
+        let Shared::Attention(KeysValues { keys, values }) = shared else { return };
 
-    for (token, x) in tokens.as_mut().iter_mut().take(queries).enumerate() {
-        layer_norm(x.as_ref(), norm, normed);
-        store(
-            query.as_mut(),
-            linear(
-                normed,
-                rows::<S::Embed<i8>, _>(block.query_weight),
-                Outputs {
-                    bias: block.query_bias.as_ref(),
-                    multiplier: block.query_multiplier.as_ref(),
-                    shift: block.query_shift.as_ref(),
-                },
-            ),
-        );
-        observe(Stage::Query, index, token, Values::I8(query.as_ref()));
-
-        for head in 0..S::HEADS {
-            let channels = head * S::HEAD_DIM;
-            let query = query.as_ref().iter().skip(channels).take(S::HEAD_DIM);
-            for (score, key) in scores.iter_mut().zip(keys.as_ref()) {
-                let products = query.clone().zip(key.as_ref().iter().skip(channels));
-                *score = products.map(|(&q, &k)| i32::from(q) * i32::from(k)).sum();
+        let keys_values = keys.as_mut().chunks_mut(TILE).zip(values.as_mut().chunks_mut(TILE));
+        let tiles = tokens.as_ref().chunks(TILE).zip(keys_values);
+        for (tile, (tokens, (keys, values))) in tiles.enumerate() {
+            for (token, x) in tokens.iter().enumerate() {
+                kernels.layer_norm(x.as_ref(), norm, normed.row_mut(token));
+                observe(Stage::NormKeyValue, index, tile * TILE + token, Values::I8(normed.row(token)));
             }
-            softmax(scores, score_scale, exp_table);
-            let context = context.as_mut().iter_mut().skip(channels).take(S::HEAD_DIM);
-            for (offset, out) in context.enumerate() {
-                let column = values.as_ref().iter().filter_map(|value| value.as_ref().get(channels + offset));
-                let sum = scores.iter().zip(column).map(|(&p, &v)| p * i32::from(v)).sum();
-                *out = sat8(requantize(sum, context_scale));
+            kernels.widen(&mut normed, tokens.len());
+            for (layer, rows) in [(block.key(), keys), (block.value(), values)] {
+                kernels.linear(&normed, tokens.len(), layer, bytemuck::cast_slice_mut::<_, i8>(rows));
+                for (token, row) in (tile * TILE..).zip(&*rows) {
+                    observe(Stage::KeyValue, index, token, Values::I8(row.as_ref()));
+                }
             }
         }
-        observe(Stage::Attention, index, token, Values::I8(context.as_ref()));
-
-        add::<S>(
-            x,
-            linear(
-                context.as_ref(),
-                rows::<S::Embed<i8>, _>(block.proj_weight),
-                Outputs {
-                    bias: block.proj_bias.as_ref(),
-                    multiplier: block.proj_multiplier.as_ref(),
-                    shift: block.proj_shift.as_ref(),
-                },
-            ),
-        );
-        observe(Stage::Projection, index, token, Values::I16(x.as_ref()));
     }
-}
 
-/// The MLP half of a block, for the first `queries` tokens.
-fn mlp<S: Shape>(
-    index: usize,
-    block: &Block<'_, S>,
-    queries: usize,
-    scratch: &mut Scratch<S>,
-    observe: &mut impl Watch,
-) {
-    let Scratch { tokens, normed, hidden, .. } = scratch;
-    let (normed, hidden) = (normed.as_mut(), hidden.as_mut());
-    let norm = Norm::from_tensor(block.norm2);
-    for (token, x) in tokens.as_mut().iter_mut().take(queries).enumerate() {
-        layer_norm(x.as_ref(), norm, normed);
-        observe(Stage::NormMlp, index, token, Values::I8(normed));
-        store(
-            hidden,
-            linear(
-                normed,
-                rows::<S::Embed<i8>, _>(block.hidden_weight),
-                Outputs {
-                    bias: block.hidden_bias.as_ref(),
-                    multiplier: block.hidden_multiplier.as_ref(),
-                    shift: block.hidden_shift.as_ref(),
-                },
-            ),
-        );
-        for h in hidden.iter_mut() {
-            *h = block.gelu_table[usize::from((i16::from(*h) + 128) as u8)];
+    /// The attention of the first `queries` tokens, which are updated.
+    fn attend(
+        &self,
+        exp_table: &ExpTable,
+        queries: usize,
+        scratch: &mut Scratch<S>,
+        observe: &mut impl Watch,
+    ) {
+        let &Self { kernels, index, ref block } = self;
+        let Scratch { tokens, shared, normed, mixed, scores } = scratch;
+        let norm = Norm::from_tensor(block.norm1);
+        let (mut normed, mut mixed) = (normed.tile(S::EMBED), mixed.tile(S::EMBED));
+        let Shared::Attention(KeysValues { keys, values }) = shared else { return };
+        // Loading made sure that both are valid.
+        let (Some(score_scale), Some(context_scale)) =
+            (scale_from(block.score_scale), scale_from(block.context_scale))
+        else {
+            return;
+        };
+
+        let tokens = tokens.as_mut().get_mut(..queries).unwrap_or_default();
+        for (tile, tokens) in tokens.chunks_mut(TILE).enumerate() {
+            let count = tokens.len();
+            for (token, x) in tokens.iter().enumerate() {
+                kernels.layer_norm(x.as_ref(), norm, normed.row_mut(token));
+            }
+            kernels.widen(&mut normed, count);
+            kernels.linear(&normed, count, block.query(), mixed.rows_mut());
+            for token in 0..count {
+                observe(Stage::Query, index, tile * TILE + token, Values::I8(mixed.row(token)));
+            }
+
+            kernels.widen(&mut mixed, count);
+            for head in 0..S::HEADS {
+                for first in (0..count).step_by(SCORED) {
+                    let tokens = first..count.min(first + SCORED);
+                    kernels.scores::<S>(&mixed, tokens.clone(), head, keys, scores);
+                    for scores in scores.iter_mut().take(tokens.len()) {
+                        kernels.softmax(scores.as_mut(), score_scale, exp_table);
+                    }
+                    kernels.context::<S>(scores, tokens, head, values, context_scale, &mut mixed);
+                }
+            }
+            for token in 0..count {
+                observe(Stage::Attention, index, tile * TILE + token, Values::I8(mixed.row(token)));
+            }
+
+            kernels.widen(&mut mixed, count);
+            kernels.linear(&mixed, count, block.proj(), bytemuck::cast_slice_mut::<_, i16>(tokens));
+            for (token, x) in (tile * TILE..).zip(&*tokens) {
+                observe(Stage::Projection, index, token, Values::I16(x.as_ref()));
+            }
         }
-        observe(Stage::Hidden, index, token, Values::I8(hidden));
-        add::<S>(
-            x,
-            linear(
-                hidden,
-                rows::<S::Hidden<i8>, _>(block.mlp_weight),
-                Outputs {
-                    bias: block.mlp_bias.as_ref(),
-                    multiplier: block.mlp_multiplier.as_ref(),
-                    shift: block.mlp_shift.as_ref(),
-                },
-            ),
-        );
-        observe(Stage::Mlp, index, token, Values::I16(x.as_ref()));
     }
-}
 
-/// The rows of a weight matrix.
-fn rows<R: Array<i8>, W: Array<R>>(weight: &W) -> impl Iterator<Item = &[i8]> {
-    weight.as_ref().iter().map(|row| row.as_ref())
-}
+    /// The MLP of the first `queries` tokens, which are updated.
+    fn mlp(&self, queries: usize, scratch: &mut Scratch<S>, observe: &mut impl Watch) {
+        let &Self { kernels, index, ref block } = self;
+        let Scratch { tokens, shared, normed, .. } = scratch;
+        let norm = Norm::from_tensor(block.norm2);
+        let mut normed = normed.tile(S::EMBED);
+        *shared = Shared::Mlp(TileMemory::ZERO);
+        let Shared::Mlp(hidden) = shared else { return };
+        let mut hidden = hidden.tile(S::HIDDEN);
 
-/// Keeps activations in 8 bits.
-fn store(out: &mut [i8], values: impl Iterator<Item = i32>) {
-    out.iter_mut().zip(values).for_each(|(out, value)| *out = sat8(value));
-}
-
-/// Adds to the residual stream.
-fn add<S: Shape>(x: &mut S::Embed<i16>, values: impl Iterator<Item = i32>) {
-    x.as_mut().iter_mut().zip(values).for_each(|(x, value)| *x = sat16(i32::from(*x) + value));
+        let tokens = tokens.as_mut().get_mut(..queries).unwrap_or_default();
+        for (tile, tokens) in tokens.chunks_mut(TILE).enumerate() {
+            let count = tokens.len();
+            for (token, x) in tokens.iter().enumerate() {
+                kernels.layer_norm(x.as_ref(), norm, normed.row_mut(token));
+                observe(Stage::NormMlp, index, tile * TILE + token, Values::I8(normed.row(token)));
+            }
+            kernels.widen(&mut normed, count);
+            kernels.linear(&normed, count, block.hidden(), hidden.rows_mut());
+            for token in 0..count {
+                for h in hidden.row_mut(token) {
+                    *h = block.gelu_table[usize::from((i16::from(*h) + 128) as u8)];
+                }
+                observe(Stage::Hidden, index, tile * TILE + token, Values::I8(hidden.row(token)));
+            }
+            kernels.widen(&mut hidden, count);
+            kernels.linear(&hidden, count, block.mlp(), bytemuck::cast_slice_mut::<_, i16>(tokens));
+            for (token, x) in (tile * TILE..).zip(&*tokens) {
+                observe(Stage::Mlp, index, token, Values::I16(x.as_ref()));
+            }
+        }
+    }
 }

@@ -25,20 +25,33 @@ impl Scale {
 
 /// `(a * m + 2^(s-1)) >> s`: `a` times `m / 2^s`, rounded to nearest, halves up.
 ///
-/// The result fits, because |a| <= 2^31, m < 2^15 and s >= 17.
-#[inline]
+/// In two floors, which are the one: floor((floor(a * m / 2^16) + 2^(s-17)) / 2^(s-16)), because 2^(s-17) is an integer.
+/// The first one is one instruction of some processors, and everything fits 32 bits: |a| <= 2^31, m < 2^15, s >= 17.
+#[inline(always)]
 pub fn requantize(a: i32, Scale { multiplier, shift }: Scale) -> i32 {
-    ((i64::from(a) * i64::from(multiplier) + (1 << (shift - 1))) >> shift) as i32
+    let product = if cfg!(kernels = "few_registers") {
+        product_by_halves(a, multiplier)
+    } else {
+        ((i64::from(a) * i64::from(multiplier)) >> 16) as i32
+    };
+    (product + (1 << (shift - 17))) >> (shift - 16)
+}
+
+/// floor(a * m / 2^16) where a product has 32 bits: that of the higher half, and what the one of the lower half carries.
+#[inline(always)]
+fn product_by_halves(a: i32, multiplier: u16) -> i32 {
+    let low = (a as u32 & 0xffff) * u32::from(multiplier);
+    (a >> 16) * i32::from(multiplier) + (low >> 16) as i32
 }
 
 /// Clamped to -128..127.
-#[inline]
+#[inline(always)]
 pub fn sat8(a: i32) -> i8 {
     a.clamp(i32::from(i8::MIN), i32::from(i8::MAX)) as i8
 }
 
 /// Clamped to -32768..32767.
-#[inline]
+#[inline(always)]
 pub fn sat16(a: i32) -> i16 {
     a.clamp(i32::from(i16::MIN), i32::from(i16::MAX)) as i16
 }
@@ -77,6 +90,8 @@ mod tests {
                         (i128::from(a) * i128::from(multiplier) + (1 << (shift - 1))).div_euclid(1 << shift);
                     assert_eq!(i128::from(requantize(a, Scale { multiplier, shift })), exact);
                 }
+                let exact = (i64::from(a) * i64::from(multiplier)) >> 16;
+                assert_eq!(i64::from(product_by_halves(a, multiplier)), exact);
             }
         }
     }

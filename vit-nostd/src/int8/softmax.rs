@@ -13,7 +13,7 @@ pub const EXP_ONE: u16 = 32767;
 const SHIFT: u8 = 22;
 
 /// Turns `scores` into probabilities of 0 to 255 in place; see NUMERICS.md.
-#[inline]
+#[inline(always)]
 pub fn softmax(scores: &mut [i32], scale: Scale, table: &ExpTable) {
     let max = scores.iter().copied().fold(i32::MIN, i32::max);
     let mut sum = 0;
@@ -26,7 +26,8 @@ pub fn softmax(scores: &mut [i32], scale: Scale, table: &ExpTable) {
     let quotient = NonZeroU32::new(sum).map_or(0, |sum| (1 << 30) / sum);
     let multiplier = quotient.min(u32::from(Scale::MAX_MULTIPLIER)) as u16;
     let normalize = Scale { multiplier, shift: SHIFT };
-    scores.iter_mut().for_each(|score| *score = requantize(*score, normalize).min(255));
+    // That a weight has 16 bits makes the product one of 32.
+    scores.iter_mut().for_each(|score| *score = requantize(i32::from(*score as u16), normalize).min(255));
 }
 
 #[cfg(test)]

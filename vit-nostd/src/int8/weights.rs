@@ -10,6 +10,7 @@
 
 use super::{
     layer_norm::{Norm, NormTensor, MAX_WIDTH},
+    linear::{Linear, PatchRow, Row},
     requantize::Scale,
     softmax::{ExpTable, EXP_ONE},
 };
@@ -17,6 +18,7 @@ use crate::{
     shape::{Array, Shape},
     tensors::tensors,
 };
+use core::marker::PhantomData;
 
 /// A multiplier and a shift of a whole tensor.
 pub type ScaleTensor = [u32; 2];
@@ -135,7 +137,7 @@ pub struct Weights<'a, S: Shape> {
 
 impl<'a, S: Shape> Weights<'a, S> {
     /// Weights of a row of the patch projection: the pixels of a patch, rounded up to a multiple of 4.
-    pub const PATCH_ROW: usize = (S::PATCH * S::PATCH).next_multiple_of(4);
+    pub const PATCH_ROW: usize = PatchRow::<S>::LEN;
     const PATCH_WEIGHT: usize = S::EMBED * Self::PATCH_ROW;
     const BLOCKS: usize = S::DEPTH * Block::<S>::BYTES;
     /// Bytes of all weights.
@@ -143,13 +145,7 @@ impl<'a, S: Shape> Weights<'a, S> {
         assert!(S::EMBED <= MAX_WIDTH, "the integer engine's LayerNorm takes at most 128 channels");
         assert!(S::EMBED.is_multiple_of(4), "the integer engine needs EMBED to be a multiple of 4");
         assert!(S::HIDDEN.is_multiple_of(4), "the integer engine needs HIDDEN to be a multiple of 4");
-        // A sum of products is below 2^14 a term; with a bias below 2^30 it must fit 32 bits.
-        assert!(
-            S::HIDDEN < 1 << 16 && S::EMBED < 1 << 16 && Self::PATCH_ROW < 1 << 16,
-            "too many terms for 32 bits"
-        );
-        // Weighted values: at most 255 * 128 a token.
-        assert!(S::TOKENS < 1 << 16, "too many tokens for 32 bits");
+        bounds::<S>();
         Embedding::<S>::BYTES + Self::PATCH_WEIGHT + Self::BLOCKS + Head::<S>::BYTES
     };
 
@@ -169,32 +165,66 @@ impl<'a, S: Shape> Weights<'a, S> {
         self.blocks.chunks_exact(Block::<S>::BYTES).filter_map(|chunk| Some(Block::split_from(chunk)?.0))
     }
 
+    /// From the pixels of a patch, minus 128, to its token.
+    pub(crate) fn patch(&self) -> Linear<'a, PatchRow<S>> {
+        let Embedding { patch_bias, patch_multiplier, patch_shift, .. } = self.embedding;
+        layer(self.patch_weight, patch_bias, patch_multiplier, patch_shift)
+    }
+
     /// Whether every number is within the bounds that NUMERICS.md gives.
     pub(crate) fn is_valid(&self) -> bool {
-        let Embedding { exp_table, patch_bias, patch_multiplier, patch_shift, .. } = self.embedding;
+        let exp_table = self.embedding.exp_table;
         let Head { norm, head_bias, .. } = self.head;
         exp_table[0] == EXP_ONE
             && exp_table.iter().all(|&entry| entry <= EXP_ONE)
-            && are_valid(patch_bias, patch_multiplier, patch_shift)
+            && is_valid(self.patch())
             && self.blocks().all(|block| block.is_valid())
             && Norm::from_tensor(norm).is_valid()
             && head_bias.as_ref().iter().all(|&bias| is_valid_bias(bias))
     }
 }
 
-impl<S: Shape> Block<'_, S> {
-    fn is_valid(&self) -> bool {
-        Norm::from_tensor(self.norm1).is_valid()
-            && Norm::from_tensor(self.norm2).is_valid()
-            && scale_from(self.score_scale).is_some()
-            && scale_from(self.context_scale).is_some()
-            && are_valid(self.query_bias, self.query_multiplier, self.query_shift)
-            && are_valid(self.key_bias, self.key_multiplier, self.key_shift)
-            && are_valid(self.value_bias, self.value_multiplier, self.value_shift)
-            && are_valid(self.proj_bias, self.proj_multiplier, self.proj_shift)
-            && are_valid(self.hidden_bias, self.hidden_multiplier, self.hidden_shift)
-            && are_valid(self.mlp_bias, self.mlp_multiplier, self.mlp_shift)
-    }
+macro_rules! layers {
+    ($($(#[$doc:meta])* $name:ident: $row:ty = $weight:ident, $bias:ident, $multiplier:ident, $shift:ident;)*) => {
+        impl<'a, S: Shape> Block<'a, S> {
+            $($(#[$doc])* pub(crate) fn $name(&self) -> Linear<'a, $row> {
+                let weight = bytemuck::cast_slice(self.$weight.as_ref());
+                layer(weight, self.$bias, self.$multiplier, self.$shift)
+            })*
+
+            fn is_valid(&self) -> bool {
+                Norm::from_tensor(self.norm1).is_valid()
+                    && Norm::from_tensor(self.norm2).is_valid()
+                    && scale_from(self.score_scale).is_some()
+                    && scale_from(self.context_scale).is_some()
+                    $(&& is_valid(self.$name()))*
+            }
+        }
+    };
+}
+layers! {
+    /// Query projection.
+    query: S::Embed<i8> = query_weight, query_bias, query_multiplier, query_shift;
+    /// Key projection.
+    key: S::Embed<i8> = key_weight, key_bias, key_multiplier, key_shift;
+    /// Value projection.
+    value: S::Embed<i8> = value_weight, value_bias, value_multiplier, value_shift;
+    /// Projection of the joined heads.
+    proj: S::Embed<i8> = proj_weight, proj_bias, proj_multiplier, proj_shift;
+    /// The MLP's first layer.
+    hidden: S::Embed<i8> = hidden_weight, hidden_bias, hidden_multiplier, hidden_shift;
+    /// The MLP's second layer.
+    mlp: S::Hidden<i8> = mlp_weight, mlp_bias, mlp_multiplier, mlp_shift;
+}
+
+fn layer<'a, R>(
+    weight: &'a [i8],
+    bias: &'a impl Array<i32>,
+    multiplier: &'a impl Array<u16>,
+    shift: &'a impl Array<u8>,
+) -> Linear<'a, R> {
+    let (bias, multiplier, shift) = (bias.as_ref(), multiplier.as_ref(), shift.as_ref());
+    Linear { weight, bias, multiplier, shift, row: PhantomData }
 }
 
 /// A valid scale, as it stands in the file.
@@ -203,14 +233,43 @@ pub(crate) fn scale_from(&[multiplier, shift]: &ScaleTensor) -> Option<Scale> {
     scale.is_valid().then_some(scale)
 }
 
-fn are_valid(bias: &impl Array<i32>, multiplier: &impl Array<u16>, shift: &impl Array<u8>) -> bool {
-    let mut scales = multiplier.as_ref().iter().zip(shift.as_ref());
-    bias.as_ref().iter().all(|&bias| is_valid_bias(bias))
+fn is_valid<R>(layer: Linear<'_, R>) -> bool {
+    let mut scales = layer.multiplier.iter().zip(layer.shift);
+    layer.bias.iter().all(|&bias| is_valid_bias(bias))
         && scales.all(|(&multiplier, &shift)| Scale { multiplier, shift }.is_valid())
 }
 
 fn is_valid_bias(bias: i32) -> bool {
-    bias.unsigned_abs() < 1 << 30
+    bias.unsigned_abs() <= MAX_BIAS
+}
+
+/// The largest amount of a bias.
+const MAX_BIAS: u32 = (1 << 30) - 1;
+
+/// Proves that no sum of a network of shape `S` overflows, whatever the weights and the pixels are.
+const fn bounds<S: Shape>() {
+    const I8: u64 = 1 << 7; // the largest amounts
+    const I16: u64 = 1 << 15;
+    const I32: u64 = i32::MAX as u64;
+    let (embed, hidden, tokens) = (S::EMBED as u64, S::HIDDEN as u64, S::TOKENS as u64);
+    let mut terms = PatchRow::<S>::LEN as u64;
+    terms = if terms < embed { embed } else { terms };
+    terms = if terms < hidden { hidden } else { terms };
+    assert!(terms <= I32 && MAX_BIAS as u64 + terms * I8 * I8 <= I32, "too many terms for 32 bits");
+    assert!(2 * S::HEAD_DIM as u64 * I8 * I8 <= I32, "differences of scores must fit 32 bits");
+    assert!(tokens * EXP_ONE as u64 <= I32, "the sum of exponentials must fit 32 bits");
+    assert!(tokens * 255 * I8 <= I32, "a weighted sum of values must fit 32 bits");
+    // LayerNorm: D x - sum is D - 1 differences of two values; the variance is at most a quarter of their square.
+    assert!(
+        256 * (embed - 1) * (2 * I16 - 1) <= I32,
+        "256 times the distance from the mean must fit 32 bits"
+    );
+    assert!(embed * embed * I16 * I16 + Norm::MAX_EPSILON < 1 << 52, "the variance must fit 52 bits");
+    // Requantization keeps the 14 highest bits of a result at most, and the residual stream adds 16 bits.
+    assert!(
+        (1 << (31 + 15 - Scale::MIN_SHIFT as u64)) + 1 + I16 <= I32,
+        "a requantized sum must fit 32 bits"
+    );
 }
 
 /// All weights of an integer model, to be written.

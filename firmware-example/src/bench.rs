@@ -1,0 +1,117 @@
+//! What an inference takes, by stage: for `chip-bench` in `tests`, which reads the log.
+
+use cortex_m::peripheral::{syst::SystClkSource, Peripherals, SYST};
+use vit_nostd::{
+    arch,
+    int8::{requantize::Scale, softmax::ExpTable, Model, Scratch},
+    model_file::Preamble,
+    Element, Image, Shape, Stage, Station, Values,
+};
+
+use crate::{exit, ram};
+
+/// SysTick counts in 24 bits.
+const SYSTICK: u32 = (1 << 24) - 1;
+
+/// The stages, in the order of the log.
+const STAGES: usize = 11;
+
+fn index(stage: Stage) -> usize {
+    match stage {
+        Stage::Embedding => 0,
+        Stage::NormKeyValue => 1,
+        Stage::KeyValue => 2,
+        Stage::Query => 3,
+        Stage::Attention => 4,
+        Stage::Projection => 5,
+        Stage::NormMlp => 6,
+        Stage::Hidden => 7,
+        Stage::Mlp => 8,
+        Stage::Norm => 9,
+        _ => 10,
+    }
+}
+
+/// Times inferences with the model in the chip's memory, and ends the firmware.
+pub fn bench<S: Shape>(scratch: &mut Scratch<S>) -> ! {
+    if let Some(mut peripherals) = Peripherals::take() {
+        peripherals.SYST.set_clock_source(SystClkSource::Core);
+        peripherals.SYST.set_reload(SYSTICK);
+        peripherals.SYST.enable_counter();
+    }
+    let bytes = crate::flashed_model();
+    let (Ok(model), Ok(Preamble { .. })) = (Model::<S>::from_bytes(bytes), Preamble::read(bytes)) else {
+        defmt::panic!("the model is none of this shape");
+    };
+    // Grey levels of no meaning: what an inference takes does not depend on them.
+    let mut image = Image::<S>::ZERO;
+    let mut level = 0u8;
+    for pixel in image.as_mut().iter_mut().flat_map(|row| row.as_mut()) {
+        level = level.wrapping_mul(29).wrapping_add(71);
+        *pixel = level;
+    }
+
+    let (ticks, stack) = ram::stack_of(|| {
+        let start = SYST::get_current();
+        infer(&model, &image, scratch);
+        since(start)
+    });
+    defmt::info!("kernels {=str}", arch::name());
+    defmt::info!(
+        "inference {=u32} ticks, scratch {=usize}, stack {=usize}",
+        ticks,
+        Scratch::<S>::BYTES,
+        stack
+    );
+
+    // A stage lasts from one call to the next.
+    let (mut all, mut middle) = ([0u32; STAGES], [0u32; STAGES]);
+    let mut last = SYST::get_current();
+    model.infer_observed(&image, scratch, &mut |station: Station, _: Values<'_>| {
+        let now = SYST::get_current();
+        let ticks = last.wrapping_sub(now) & SYSTICK; // it counts down
+        last = now;
+        let stage = index(station.stage);
+        all[stage] += ticks;
+        if station.block == S::DEPTH / 2 && !matches!(station.stage, Stage::Embedding) {
+            middle[stage] += ticks;
+        }
+    });
+    for (stage, (all, middle)) in all.into_iter().zip(middle).enumerate() {
+        defmt::info!("stage {=usize}: {=u32} ticks, {=u32} of them in a block", stage, all, middle);
+    }
+    defmt::info!("softmax {=u32} ticks for {=u32} elements", softmax::<S>(), ROUNDS * S::TOKENS as u32);
+    exit(0)
+}
+
+/// A function of its own, so that its code can be found.
+#[inline(never)]
+fn infer<S: Shape>(model: &Model<S>, image: &Image<S>, scratch: &mut Scratch<S>) {
+    core::hint::black_box(model.infer(image, scratch));
+}
+
+/// Rows of scores.
+const ROUNDS: u32 = 1000;
+
+/// Ticks of the softmax, from scores to probabilities.
+fn softmax<S: Shape>() -> u32 {
+    let table: ExpTable = core::array::from_fn(|i| 32767 >> (i / 16));
+    let scores = core::array::from_fn::<_, 64, _>(|i| (i * i) as i32 * 211 % 9973);
+    let scale = Scale { multiplier: 20000, shift: 22 };
+    let rounds = |work: &dyn Fn(&mut [i32])| {
+        let start = SYST::get_current();
+        for _ in 0..ROUNDS {
+            let mut row = S::Tokens::<i32>::ZERO;
+            row.as_mut().iter_mut().zip(&scores).for_each(|(row, &score)| *row = score);
+            work(row.as_mut());
+            core::hint::black_box(&row);
+        }
+        since(start)
+    };
+    // Without laying out the row.
+    rounds(&|row| arch::softmax(row, scale, &table)) - rounds(&|_| ())
+}
+
+fn since(start: u32) -> u32 {
+    start.wrapping_sub(SYST::get_current()) & SYSTICK
+}

@@ -1,0 +1,15 @@
+//! What an inference of `base` takes.
+
+#![no_std]
+#![no_main]
+
+use cortex_m_rt::entry;
+use firmware_example::bench::bench;
+use vit_nostd::{int8::Scratch, Base};
+
+#[entry]
+fn main() -> ! {
+    static mut SCRATCH: Scratch<Base> = Scratch::new();
+
+    bench(SCRATCH)
+}

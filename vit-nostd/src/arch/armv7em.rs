@@ -1,0 +1,394 @@
+//! Kernels for Cortex-M with the DSP extension: two products in one instruction (`SMLAD`).
+//!
+//! The time goes into sums of products. Four weights of each of two channels are fetched in two words and spread over four
+//! registers (`SXTB16`: bytes 0 and 2, bytes 1 and 3); they meet four activations of each of three tokens, which were
+//! spread in the same way beforehand: 12 `SMLAD` for 24 products, and 9 instructions to fetch and to spread. All 14
+//! registers are in use, and nothing is spilled in the loop:
+//!
+//! ```text
+//! r0      activations: for each four, for each token, a word of (0, 2) and a word of (1, 3)
+//! r1      weights of the first channel; those of the second one are a row further on
+//! r2 r3   two words of activations
+//! r4-r6   sums of the first channel         r7-r9   sums of the second channel
+//! r10 r11 weights of the first channel      r12 r14 weights of the second channel
+//! ```
+
+use super::{portable::Portable, Kernels, Rows, Scores, Tile, TILE};
+use crate::{
+    int8::{
+        layer_norm::Norm,
+        linear::{Linear, Output, Row},
+        requantize::Scale,
+        softmax::ExpTable,
+    },
+    shape::Shape,
+};
+use core::{
+    arch::{asm, naked_asm},
+    ops::Range,
+};
+
+/// Kernels for Cortex-M with the DSP extension.
+#[derive(Clone, Copy, Debug)]
+pub struct Dsp;
+
+/// Channels side by side.
+const PAIR: usize = 2;
+
+/// A row further on is an offset in an instruction.
+const MAX_STRIDE: usize = 4095;
+
+impl Kernels for Dsp {
+    const NAME: &'static str = "DSP";
+
+    #[inline(always)]
+    fn layer_norm(self, x: &[i16], norm: Norm, out: &mut [i8]) {
+        Portable.layer_norm(x, norm, out);
+    }
+
+    #[inline(never)]
+    fn widen(self, x: &mut Tile<'_>, tokens: usize) {
+        let Tile { rows, wide, width } = x;
+        let groups = *width / 4;
+        let (mut words, _) = rows.as_chunks::<4>();
+        for token in 0..tokens {
+            let (row, rest) = words.split_at_checked(groups).unwrap_or_default();
+            words = rest;
+            let wide: &mut [[i16; 4]] = wide.as_chunks_mut().0;
+            for (wide, &word) in wide.iter_mut().skip(token).step_by(tokens).zip(row) {
+                let word: u32 = bytemuck::cast(word);
+                *wide = bytemuck::cast([spread(word), spread(word.rotate_right(8))]);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn linear<R: Row, O: Output>(self, x: &Tile<'_>, tokens: usize, layer: Linear<'_, R>, out: &mut [O]) {
+        if R::LEN <= MAX_STRIDE {
+            linear(x, tokens, layer, out);
+        } else {
+            Portable.linear(x, tokens, layer, out);
+        }
+    }
+
+    #[inline(always)]
+    fn scores<S: Shape>(
+        self,
+        query: &Tile<'_>,
+        tokens: Range<usize>,
+        head: usize,
+        keys: &Rows<S>,
+        out: &mut Scores<S>,
+    ) {
+        if S::EMBED <= MAX_STRIDE && S::HEAD_DIM.is_multiple_of(4) && S::TOKENS >= PAIR {
+            scores::<S>(query, tokens, head, keys, out);
+        } else {
+            Portable.scores::<S>(query, tokens, head, keys, out);
+        }
+    }
+
+    #[inline(always)]
+    fn softmax(self, scores: &mut [i32], scale: Scale, table: &ExpTable) {
+        Portable.softmax(scores, scale, table);
+    }
+
+    #[inline(always)]
+    fn context<S: Shape>(
+        self,
+        probabilities: &Scores<S>,
+        tokens: Range<usize>,
+        head: usize,
+        values: &Rows<S>,
+        scale: Scale,
+        out: &mut Tile<'_>,
+    ) {
+        Portable.context::<S>(probabilities, tokens, head, values, scale, out);
+    }
+}
+
+/// Bytes 0 and 2 of a word, widened to 16 bits each.
+#[inline(always)]
+fn spread(word: u32) -> u32 {
+    let wide;
+    // SAFETY: computes one register from another.
+    unsafe {
+        asm!("sxtb16 {}, {}", out(reg) wide, in(reg) word, options(pure, nomem, nostack, preserves_flags))
+    };
+    wide
+}
+
+/// A linear layer as its kernel takes it: the order of the fields is known to the kernel.
+#[derive(Debug)]
+#[repr(C)]
+pub struct Arguments<O> {
+    x: *const i16,
+    weights: *const i8,
+    weights_end: *const i8,
+    bias: *const i32,
+    multiplier: *const u16,
+    shift: *const u8,
+    out: *mut O,
+    /// Bytes from the outputs of one token to those of the next.
+    stride: usize,
+}
+
+#[inline(never)]
+fn linear<R: Row, O: Output>(x: &Tile<'_>, tokens: usize, layer: Linear<'_, R>, out: &mut [O]) {
+    let outputs = layer.bias.len();
+    let tokens = tokens.min(TILE);
+    let fits = R::LEN.is_multiple_of(4)
+        && outputs.is_multiple_of(PAIR)
+        && layer.weight.len() >= outputs * R::LEN
+        && layer.multiplier.len() >= outputs
+        && layer.shift.len() >= outputs
+        && x.wide.len() >= tokens * R::LEN
+        && out.len() >= tokens * outputs;
+    if !fits || outputs == 0 {
+        return;
+    }
+    let weights = layer.weight.as_ptr_range();
+    let arguments = Arguments {
+        x: x.wide.as_ptr(),
+        weights: weights.start,
+        weights_end: weights.end,
+        bias: layer.bias.as_ptr(),
+        multiplier: layer.multiplier.as_ptr(),
+        shift: layer.shift.as_ptr(),
+        out: out.as_mut_ptr(),
+        stride: outputs * size_of::<O>(),
+    };
+    // SAFETY: the kernel goes through `outputs` rows of weights and as many biases, multipliers and shifts, reads `R::LEN`
+    // activations of each token, and writes `outputs` results for each: all of that is there, as was just seen. Of the
+    // loads, only those of activations must be aligned, to 4 bytes: the memory of a tile is.
+    unsafe {
+        match tokens {
+            1 => O::linear_1::<R>(&arguments),
+            2 => O::linear_2::<R>(&arguments),
+            _ => O::linear_3::<R>(&arguments),
+        }
+    }
+}
+
+#[inline(never)]
+fn scores<S: Shape>(
+    query: &Tile<'_>,
+    tokens: Range<usize>,
+    head: usize,
+    keys: &Rows<S>,
+    out: &mut Scores<S>,
+) {
+    // All tokens of the tile.
+    let tokens = tokens.end.min(TILE);
+    let keys = bytemuck::cast_slice::<_, i8>(keys.as_ref());
+    let multiply = match tokens {
+        1 => multiply_1::<S::Embed<i8>>,
+        2 => multiply_2::<S::Embed<i8>>,
+        _ => multiply_3::<S::Embed<i8>>,
+    };
+    let Some(query) = query.wide.get(head * S::HEAD_DIM * tokens..(head + 1) * S::HEAD_DIM * tokens) else {
+        return;
+    };
+    let mut key = 0;
+    while key < S::TOKENS {
+        // The last two, where one would be left over.
+        key = key.min(S::TOKENS - PAIR);
+        let begin = key * S::EMBED + head * S::HEAD_DIM;
+        let Some(rows) = keys.get(begin..begin + S::EMBED + S::HEAD_DIM) else { return };
+        let mut sums = [[0; TILE]; PAIR];
+        // SAFETY: two rows of keys and the widened query of each token are as long as a head. The query is aligned to 4
+        // bytes like its tile, because a head is a multiple of 4 wide.
+        unsafe { multiply(query.as_ptr(), rows.as_ptr(), S::HEAD_DIM / 4, &mut sums) };
+        for (offset, sums) in sums.iter().enumerate() {
+            for (scores, &sum) in out.iter_mut().zip(sums) {
+                if let Some(score) = scores.as_mut().get_mut(key + offset) {
+                    *score = sum;
+                }
+            }
+        }
+        key += PAIR;
+    }
+}
+
+/// The kernels for results of a kind.
+///
+/// # Safety
+/// The arguments lead to as much memory as the kernel goes through, see `linear`.
+#[allow(clippy::missing_safety_doc)]
+pub trait Results: Sized {
+    /// For a tile of one token.
+    unsafe extern "C" fn linear_1<R: Row>(arguments: &Arguments<Self>);
+    /// For a tile of two tokens.
+    unsafe extern "C" fn linear_2<R: Row>(arguments: &Arguments<Self>);
+    /// For a tile of three tokens.
+    unsafe extern "C" fn linear_3<R: Row>(arguments: &Arguments<Self>);
+}
+
+/// The instructions for a group of four activations, and for the two sums of one token. `stride` is a row.
+macro_rules! with_group {
+    ($stride:expr, [$($token:literal)*] $($code:tt)*) => {
+        naked_asm!(
+            ".macro token first, second",
+            "ldrd r2, r3, [r0], #8",
+            "smlad \\first, r2, r10, \\first",
+            "smlad \\second, r2, r12, \\second",
+            "smlad \\first, r3, r11, \\first",
+            "smlad \\second, r3, lr, \\second",
+            ".endm",
+            ".macro group",
+            "ldr r10, [r1], #4",
+            "ldr r12, [r1, #{stride} - 4]",
+            "sxtb16 r11, r10, ror #8",
+            "sxtb16 r10, r10",
+            "sxtb16 lr, r12, ror #8",
+            "sxtb16 r12, r12",
+            $(concat!("token ", $token),)*
+            ".endm",
+            $($code)*
+            ".purgem group",
+            ".purgem token",
+            stride = const $stride,
+        )
+    };
+}
+
+/// A kernel: what it is called, the sums of each token, and how many bits a result has, with the instructions for one of
+/// them. The first one takes it from `\sum`, requantizes with the half of r12 that `\half` names (`b` or `t`) and the shift
+/// in `\shift`, less 17, and puts it to `\place`; it may use r3 in between.
+macro_rules! linear {
+    ($name:ident, [$($token:literal)*], $first:literal, $second:literal, $size:literal, [$($put:literal)*]) => {
+        #[unsafe(naked)]
+        unsafe extern "C" fn $name<R: Row>(_: &Arguments<Self>) {
+            with_group!(R::LEN, [$($token)*]
+                ".macro put sum, half, shift, place:vararg",
+                // Floors: a * m / 2^16, then / 2^(s-17), and then the half that rounds.
+                "smulw\\half \\sum, \\sum, r12",
+                "asr \\sum, \\sum, \\shift",
+                "add \\sum, #1",
+                $($put,)*
+                ".endm",
+
+                // On the stack: x, end of the main loop, end of the weights, bias, multiplier, shift, out, stride.
+                "push {{r4-r11, lr}}",
+                "ldm r0, {{r1-r8}}",
+                "push {{r1-r8}}",
+                "mov r1, r2",
+
+                "1:",
+                "ldr r2, [sp, #12]",
+                "ldr r4, [r2], #4",
+                "ldr r7, [r2], #4",
+                "str r2, [sp, #12]",
+                "mov r5, r4",
+                "mov r6, r4",
+                "mov r8, r7",
+                "mov r9, r7",
+                "ldr r0, [sp]",
+                ".if {stride} >= 16",
+                "addw r2, r1, #({stride} & ~15)",
+                "str r2, [sp, #4]",
+                "2:",
+                "group",
+                "group",
+                "group",
+                "group",
+                "ldr r2, [sp, #4]",
+                "cmp r1, r2",
+                "bne 2b",
+                ".endif",
+                ".rept ({stride} & 15) / 4",
+                "group",
+                ".endr",
+
+                "ldrd r10, r11, [sp, #16]",
+                "ldr r12, [r10], #4",
+                "ldrh lr, [r11], #2",
+                "strd r10, r11, [sp, #16]",
+                "ldrd r2, r11, [sp, #24]",
+                "uxtb r10, lr",
+                "sub r10, #17",
+                "lsr lr, lr, #8",
+                "sub lr, #17",
+                $first,
+                concat!("add r2, #", $size),
+                $second,
+                concat!("add r2, #", $size),
+                "str r2, [sp, #24]",
+                "addw r1, r1, #{stride}",
+                "ldr r2, [sp, #8]",
+                "cmp r1, r2",
+                "bne 1b",
+                "add sp, #32",
+                "pop {{r4-r11, pc}}",
+                ".purgem put",
+            )
+        }
+    };
+}
+
+macro_rules! results {
+    ($type:ty, $size:literal, $put:tt) => {
+        impl Results for $type {
+            linear!(linear_1, ["r4, r7"], "put r4, b, r10, [r2]", "put r7, t, lr, [r2]", $size, $put);
+            linear!(
+                linear_2,
+                ["r4, r7" "r5, r8"],
+                "put r4, b, r10, [r2]\nput r5, b, r10, [r2, r11]",
+                "put r7, t, lr, [r2]\nput r8, t, lr, [r2, r11]",
+                $size,
+                $put
+            );
+            linear!(
+                linear_3,
+                ["r4, r7" "r5, r8" "r6, r9"],
+                "put r4, b, r10, [r2]\nput r5, b, r10, [r2, r11]\nput r6, b, r10, [r2, r11, lsl #1]",
+                "put r7, t, lr, [r2]\nput r8, t, lr, [r2, r11]\nput r9, t, lr, [r2, r11, lsl #1]",
+                $size,
+                $put
+            );
+        }
+    };
+}
+results!(i8, "1", ["ssat \\sum, #8, \\sum, asr #1" "strb \\sum, \\place"]);
+results!(i16, "2", [
+    "ldrsh r3, \\place"
+    "add r3, r3, \\sum, asr #1"
+    "ssat r3, #16, r3"
+    "strh r3, \\place"
+]);
+
+/// Kernels that add to `sums` the products of two rows of weights, `R::LEN` apart, with as many groups of four activations
+/// of each token.
+macro_rules! multiply {
+    ($name:ident, [$($token:literal)*]) => {
+        #[unsafe(naked)]
+        unsafe extern "C" fn $name<R: Row>(
+            x: *const i16,
+            weights: *const i8,
+            groups: usize,
+            sums: &mut [[i32; TILE]; PAIR],
+        ) {
+            with_group!(R::LEN, [$($token)*]
+                // On the stack: the end of the weights, the sums.
+                "push {{r3-r11, lr}}",
+                "ldm r3, {{r4-r9}}",
+                "add r2, r1, r2, lsl #2",
+                "push {{r2}}",
+                "cmp r1, r2",
+                "beq 2f",
+                "1:",
+                "group",
+                "ldr r2, [sp]",
+                "cmp r1, r2",
+                "bne 1b",
+                "2:",
+                "ldr r0, [sp, #4]",
+                "stm r0, {{r4-r9}}",
+                "add sp, #8",
+                "pop {{r4-r11, pc}}",
+            )
+        }
+    };
+}
+multiply!(multiply_1, ["r4, r7"]);
+multiply!(multiply_2, ["r4, r7" "r5, r8"]);
+multiply!(multiply_3, ["r4, r7" "r5, r8" "r6, r9"]);

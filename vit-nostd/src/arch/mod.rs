@@ -1,0 +1,188 @@
+//! The inner loops of the integer engine, one set for each kind of processor: the same bits from all.
+//!
+//! | module | processor | tokens side by side |
+//! |---|---|---|
+//! | [`portable`] | any; the oracle of the others | 2, with few registers 1 |
+//! | `armv7m` | Cortex-M without it (M3): what is slow in Rust | 2 |
+//! | `armv7em` | Cortex-M with the DSP extension (M4, M7, M33) | 3 |
+//! | `x86_64` | x86-64 with AVX2, which is looked for at run time | 3 |
+//!
+//! The build script chooses by the name of the target. Unsafe code stands in this module only.
+
+#![allow(unsafe_code)]
+
+use crate::{
+    int8::{
+        layer_norm::Norm,
+        linear::{Linear, Output, Row},
+        requantize::Scale,
+        softmax::ExpTable,
+    },
+    shape::{Element, Shape},
+};
+use core::ops::Range;
+
+#[cfg(kernels = "dsp")]
+mod armv7em;
+#[cfg(kernels = "armv7m")]
+mod armv7m;
+pub mod portable;
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
+
+#[cfg(kernels = "dsp")]
+pub use armv7em::{Dsp, Results};
+pub use portable::Portable;
+#[cfg(target_arch = "x86_64")]
+pub use x86_64::Avx2;
+
+/// Tokens that go through a layer together: a weight is fetched once for all of them.
+pub const TILE: usize = if cfg!(any(kernels = "dsp", target_arch = "x86_64")) {
+    3
+} else if cfg!(kernels = "few_registers") {
+    1
+} else {
+    2
+};
+
+/// Results of a linear layer that the kernels know how to put away.
+#[cfg(not(kernels = "dsp"))]
+pub trait Results {}
+#[cfg(not(kernels = "dsp"))]
+impl<T> Results for T {}
+
+/// What an activation is widened to before it is multiplied; nothing, where that does not pay.
+#[cfg(any(kernels = "dsp", target_arch = "x86_64"))]
+pub type Wide = i16;
+/// What an activation is widened to before it is multiplied; nothing, where that does not pay.
+#[cfg(not(any(kernels = "dsp", target_arch = "x86_64")))]
+pub type Wide = [i16; 0];
+
+/// The memory of a [`Tile`], for rows of type `R`; `W` is an array of as many [`Wide`].
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(4))]
+pub struct TileMemory<R, W> {
+    wide: [W; TILE],
+    rows: [R; TILE],
+}
+
+impl<R: Element, W: Element> TileMemory<R, W> {
+    /// All zero.
+    pub const ZERO: Self = Self { wide: [W::ZERO; TILE], rows: [R::ZERO; TILE] };
+
+    /// As a tile with rows of `width` values, at most as many as there are bytes in `R`.
+    #[inline(always)]
+    pub fn tile(&mut self, width: usize) -> Tile<'_> {
+        let rows = bytemuck::cast_slice_mut(&mut self.rows).get_mut(..TILE * width).unwrap_or_default();
+        Tile { rows, wide: bytemuck::cast_slice_mut(&mut self.wide), width }
+    }
+}
+
+/// Activations of [`TILE`] tokens.
+#[derive(Debug)]
+pub struct Tile<'a> {
+    /// One row behind the other.
+    rows: &'a mut [i8],
+    /// The same values as the kernels want them, aligned to 4 bytes: see [`Kernels::widen`].
+    #[cfg_attr(not(any(kernels = "dsp", target_arch = "x86_64")), allow(dead_code))]
+    wide: &'a mut [Wide],
+    /// Values of a row.
+    width: usize,
+}
+
+impl Tile<'_> {
+    /// The values of one token.
+    #[inline(always)]
+    pub fn row(&self, token: usize) -> &[i8] {
+        self.rows.get(token * self.width..(token + 1) * self.width).unwrap_or_default()
+    }
+
+    /// The values of one token, to be written.
+    #[inline(always)]
+    pub fn row_mut(&mut self, token: usize) -> &mut [i8] {
+        self.rows.get_mut(token * self.width..(token + 1) * self.width).unwrap_or_default()
+    }
+
+    /// The rows of all tokens.
+    #[inline(always)]
+    pub fn rows_mut(&mut self) -> &mut [i8] {
+        self.rows
+    }
+}
+
+/// Evaluates an expression with the best kernels there are for the processor that it runs on.
+macro_rules! with_best_kernels {
+    ($kernels:ident => $then:expr) => {{
+        #[cfg(target_arch = "x86_64")]
+        if let Some($kernels) = crate::arch::Avx2::detect() {
+            return $then;
+        }
+        #[cfg(kernels = "dsp")]
+        let $kernels = crate::arch::Dsp;
+        #[cfg(not(kernels = "dsp"))]
+        let $kernels = crate::arch::Portable;
+        $then
+    }};
+}
+pub(crate) use with_best_kernels;
+
+/// What the kernels are called that [`int8::Model::infer`](crate::int8::Model::infer) uses.
+pub fn name() -> &'static str {
+    fn name_of<K: Kernels>(_: K) -> &'static str {
+        K::NAME
+    }
+    with_best_kernels!(kernels => name_of(kernels))
+}
+
+/// The softmax alone, as an inference does it: for measuring it.
+pub fn softmax(scores: &mut [i32], scale: Scale, table: &ExpTable) {
+    with_best_kernels!(kernels => kernels.softmax(scores, scale, table));
+}
+
+/// Tokens whose scores are held at the same time: a tile, where that saves fetching keys.
+pub const SCORED: usize = if cfg!(any(kernels = "dsp", target_arch = "x86_64")) { TILE } else { 1 };
+
+/// The scores or probabilities of one head for each of [`SCORED`] tokens.
+pub type Scores<S> = [<S as Shape>::Tokens<i32>; SCORED];
+
+/// Keys or values: a row of channels for each token.
+pub type Rows<S> = <S as Shape>::Tokens<<S as Shape>::Embed<i8>>;
+
+/// The inner loops. NUMERICS.md says what they compute; `tokens` is how many rows of a tile count, at least one.
+pub trait Kernels: Copy {
+    /// For people.
+    const NAME: &'static str;
+
+    /// LayerNorm of one row.
+    fn layer_norm(self, x: &[i16], norm: Norm, out: &mut [i8]);
+
+    /// Makes the rows of `x`, a multiple of 4 wide, ready for [`linear`](Self::linear) and [`scores`](Self::scores).
+    fn widen(self, x: &mut Tile<'_>, tokens: usize);
+
+    /// A linear layer: `out` has a row for each token.
+    fn linear<R: Row, O: Output>(self, x: &Tile<'_>, tokens: usize, layer: Linear<'_, R>, out: &mut [O]);
+
+    /// The scores of one head for every key, of at most [`SCORED`] tokens, the first of which is a multiple of that.
+    fn scores<S: Shape>(
+        self,
+        query: &Tile<'_>,
+        tokens: Range<usize>,
+        head: usize,
+        keys: &Rows<S>,
+        out: &mut Scores<S>,
+    );
+
+    /// Scores of one token and head into probabilities.
+    fn softmax(self, scores: &mut [i32], scale: Scale, table: &ExpTable);
+
+    /// The weighted sums of one head's values, for the same tokens as in [`scores`](Self::scores).
+    fn context<S: Shape>(
+        self,
+        probabilities: &Scores<S>,
+        tokens: Range<usize>,
+        head: usize,
+        values: &Rows<S>,
+        scale: Scale,
+        out: &mut Tile<'_>,
+    );
+}
