@@ -113,8 +113,11 @@ impl fmt::Display for Refusal {
 }
 
 /// What tells one model file from another: the checksum that it ends with. 0 for what is too short for a model file.
-pub fn checksum(model: &[u8]) -> u32 {
-    model.last_chunk().copied().map_or(0, u32::from_le_bytes)
+pub const fn checksum(model: &[u8]) -> u32 {
+    match model.last_chunk() {
+        Some(crc) => u32::from_le_bytes(*crc),
+        None => 0,
+    }
 }
 
 // The most bytes of postcard's integers, which are of variable length, and of what else is in a message.

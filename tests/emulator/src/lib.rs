@@ -16,10 +16,11 @@
 use std::{
     ffi::OsStr,
     fs,
-    io::{self, Read},
+    io::{self, BufRead, BufReader, Read},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::mpsc,
+    sync::{mpsc, Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -36,8 +37,10 @@ pub struct Chip {
     pub machine: &'static str,
     /// As `rustc --print target-list` lists it.
     pub target: &'static str,
-    /// Where the machine has memory for a model: `_model` in the firmware's memory map.
-    model_address: u32,
+    /// The firmware's feature for the board, unless it is the target's own.
+    board: Option<&'static str>,
+    /// Where the machine has memory for a model, if it has: `_model` in the firmware's memory map.
+    model_address: Option<u32>,
     /// One tick of SysTick at the machine's clock, in nanoseconds.
     tick: f64,
 }
@@ -48,7 +51,8 @@ impl Chip {
         name: "Cortex-M0",
         machine: "microbit",
         target: "thumbv6m-none-eabi",
-        model_address: 0x2_0000,
+        board: None,
+        model_address: Some(0x2_0000),
         tick: 1e9 / 16e6,
     };
     /// A Cortex-M3: no floating-point unit, so the compiler's routines do its arithmetic.
@@ -56,7 +60,8 @@ impl Chip {
         name: "Cortex-M3",
         machine: "mps2-an385",
         target: "thumbv7m-none-eabi",
-        model_address: 0x2100_0000,
+        board: None,
+        model_address: Some(0x2100_0000),
         tick: 1e9 / 25e6,
     };
     /// A Cortex-M4F: single precision in hardware.
@@ -67,18 +72,53 @@ impl Chip {
         name: "Cortex-M7",
         machine: "mps2-an500",
         target: "thumbv7em-none-eabi",
-        model_address: 0x6000_0000,
+        model_address: Some(0x6000_0000),
         ..Self::M3
     };
-    /// Every chip that firmware is tested on.
+    /// An STM32F100RB in an STM32VLDISCOVERY: a Cortex-M3 with 128 KB of flash and 8 KB of RAM.
+    pub const STM32F100: Self = Self {
+        name: "STM32F100",
+        machine: "stm32vldiscovery",
+        board: Some("stm32vldiscovery"),
+        model_address: None,
+        tick: 1e9 / 24e6,
+        ..Self::M3
+    };
+    /// An STM32F405RG in a Netduino Plus 2: a Cortex-M4F with 1 MB of flash and 128 KB of RAM.
+    pub const STM32F405: Self = Self {
+        name: "STM32F405",
+        machine: "netduinoplus2",
+        board: Some("netduinoplus2"),
+        model_address: None,
+        tick: 1e9 / 168e6,
+        ..Self::M4F
+    };
+    /// Every kind of processor that firmware is tested on.
     pub const ALL: [Self; 4] = [Self::M0, Self::M3, Self::M4F, Self::M7];
+    /// Every board that firmware is tested on.
+    pub const BOARDS: [Self; 6] = [Self::M0, Self::M3, Self::M4F, Self::M7, Self::STM32F100, Self::STM32F405];
 
     /// Builds the binary `bin` of `firmware-example` for this chip, in release, and returns the ELF file's path.
     pub fn build(&self, bin: &str) -> Result<PathBuf> {
+        // Two boards of one target share a path: nobody else builds until this one's file is a copy of its own.
+        static BUILDING: Mutex<()> = Mutex::new(());
+        let _building = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
+        let elf = self.cargo_build(bin)?;
+        let folder = elf.with_file_name(self.machine);
+        fs::create_dir_all(&folder)?;
+        let own = folder.join(bin);
+        // Beside it and renamed, for an emulator may be reading the one of an earlier call.
+        let copy = tempfile::NamedTempFile::new_in(&folder)?;
+        fs::copy(&elf, copy.path())?;
+        copy.persist(&own)?;
+        Ok(own)
+    }
+
+    fn cargo_build(&self, bin: &str) -> Result<PathBuf> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let output = Command::new(root.join("tests/chip-cargo"))
             .args(["build", "--release", "--quiet", "--message-format=json-render-diagnostics"])
-            .args(["--target", self.target, "--bin", bin])
+            .args(["--target", self.target, "--bin", bin, "--features", self.board.unwrap_or_default()])
             .current_dir(root.join("firmware-example"))
             .stderr(Stdio::inherit())
             .output()
@@ -110,17 +150,23 @@ impl Chip {
         let line = run.log.last().context("the log is empty")?;
         let numbers: Vec<usize> = line.split(' ').filter_map(|word| word.parse().ok()).collect();
         let &[_, ticks, scratch, stack] = numbers.as_slice() else { bail!("this is no cost: {line}") };
-        Ok(Cost { instructions: (ticks as f64 * self.tick) as u64, scratch, stack })
+        Ok(Cost { instructions: self.instructions(ticks), scratch, stack })
+    }
+
+    /// How many instructions so many ticks are, where the emulator [counts](Emulator::count_instructions) them.
+    pub fn instructions(&self, ticks: usize) -> u64 {
+        (ticks as f64 * self.tick) as u64
     }
 
     /// Runs the firmware `bits`.
     fn bits(&self, emulator: Emulator, model: &[u8], images: &[u8]) -> Result<(Run, Vec<u32>)> {
+        let address = self.model_address.with_context(|| format!("the {} has no room for a model", self.name))?;
         let elf = self.build("bits")?;
         let dir = tempfile::tempdir()?;
         let file = dir.path().join("model.vit");
         fs::write(&file, model)?;
         fs::write(dir.path().join("images.bin"), images)?;
-        let run = emulator.dir(&dir).load(&file, self.model_address).run(&elf, |_| ())?;
+        let run = emulator.dir(&dir).load(&file, address).run(&elf, |_| ())?;
         ensure!(run.exit_code == 0, "the {} refused: {:#?}", self.name, run.log);
         let answer = fs::read(dir.path().join("logits.bin"))?;
         let words = answer.chunks_exact(4).map(|word| u32::from_le_bytes(word.try_into().expect("4 bytes")));
@@ -156,17 +202,22 @@ pub struct Emulator {
     machine: String,
     dir: PathBuf,
     timeout: Duration,
+    serial: Vec<String>,
     options: Vec<String>,
 }
+
+/// QEMU's options for a machine whose serial port leads nowhere.
+const NO_SERIAL: [&str; 2] = ["-serial", "none"];
 
 impl Emulator {
     /// How long a firmware may run unless [`Emulator::timeout`] says otherwise.
     pub const TIMEOUT: Duration = Duration::from_secs(300);
 
-    /// A machine that `qemu-system-arm -machine help` lists.
+    /// A machine that `qemu-system-arm -machine help` lists, without a serial port.
     pub fn new(machine: impl Into<String>) -> Self {
-        let options = Vec::new();
-        Self { machine: machine.into(), dir: PathBuf::from("."), timeout: Self::TIMEOUT, options }
+        let serial = NO_SERIAL.map(str::to_owned).to_vec();
+        let (dir, options) = (PathBuf::from("."), Vec::new());
+        Self { machine: machine.into(), dir, timeout: Self::TIMEOUT, serial, options }
     }
 
     /// The folder that the firmware's semihosting calls open files in.
@@ -196,30 +247,78 @@ impl Emulator {
         self
     }
 
+    /// Makes the chip's serial port a socket on this machine: at `port`, or at a free one where that is 0. The firmware
+    /// starts when somebody has connected.
+    pub fn uart(mut self, port: u16) -> Self {
+        let socket = format!("socket,id=uart,host=127.0.0.1,port={port},server=on,wait=on");
+        self.serial = ["-chardev", &socket, "-serial", "chardev:uart"].map(str::to_owned).to_vec();
+        self
+    }
+
     /// Runs a firmware until it exits, and hands out each line of its log as it comes.
-    pub fn run(&self, elf: &Path, mut line: impl FnMut(&str)) -> Result<Run> {
+    pub fn run(&self, elf: &Path, line: impl FnMut(&str)) -> Result<Run> {
+        self.start(elf)?.wait(line)
+    }
+
+    /// Starts a firmware.
+    pub fn start(&self, elf: &Path) -> Result<Running> {
         let file = fs::read(elf).with_context(|| format!("cannot read {}", elf.display()))?;
         let table = Table::parse(&file)?.with_context(|| format!("{} logs nothing", elf.display()))?;
-        let mut decoder = table.new_stream_decoder();
-
         let elf = elf.canonicalize()?; // QEMU opens it from its own folder
         let mut qemu = Command::new("qemu-system-arm")
-            .args(["-machine", &self.machine, "-display", "none", "-monitor", "none", "-serial", "none"])
+            .args(["-machine", &self.machine, "-display", "none", "-monitor", "none"])
             .args(["-chardev", "stdio,id=log", "-semihosting-config", "enable=on,target=native,chardev=log"])
+            .args(&self.serial)
             .args(&self.options)
             .args([OsStr::new("-kernel"), elf.as_os_str()])
             .current_dir(&self.dir)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .spawn()
             .map(Stopped)
             .context("qemu-system-arm does not start (Debian: apt install qemu-system-arm)")?;
         let output = chunks(qemu.0.stdout.take().expect("stdout is piped"));
+        let mut messages = BufReader::new(qemu.0.stderr.take().expect("stderr is piped"));
+        let uart = if self.serial == NO_SERIAL { None } else { Some(address(&mut messages)?) };
+        thread::spawn(move || io::copy(&mut messages, &mut io::stderr()));
+        Ok(Running { qemu, table, output, uart, end: Instant::now() + self.timeout, timeout: self.timeout })
+    }
+}
 
-        let end = Instant::now() + self.timeout;
+/// What QEMU says of its socket when it waits for somebody to connect to it.
+fn address(messages: &mut impl BufRead) -> Result<SocketAddr> {
+    let mut line = String::new();
+    messages.read_line(&mut line)?;
+    let address = line.rsplit_once("waiting for connection on: disconnected:tcp:").and_then(|(_, rest)| {
+        let (address, _) = rest.split_once(',')?;
+        address.parse().ok()
+    });
+    address.with_context(|| format!("qemu-system-arm opens no socket: {}", line.trim()))
+}
+
+/// A firmware that runs. It ends when this is dropped.
+pub struct Running {
+    qemu: Stopped,
+    table: Table,
+    output: mpsc::Receiver<Vec<u8>>,
+    uart: Option<SocketAddr>,
+    end: Instant,
+    timeout: Duration,
+}
+
+impl Running {
+    /// Where the serial port is, if there is one.
+    pub fn uart(&self) -> Option<SocketAddr> {
+        self.uart
+    }
+
+    /// Waits until the firmware exits, and hands out each line of its log as it comes.
+    pub fn wait(mut self, mut line: impl FnMut(&str)) -> Result<Run> {
+        let mut decoder = self.table.new_stream_decoder();
         let (mut log, mut raw) = (Vec::new(), Vec::new());
         loop {
-            match output.recv_timeout(end.saturating_duration_since(Instant::now())) {
+            match self.output.recv_timeout(self.end.saturating_duration_since(Instant::now())) {
                 Ok(chunk) => {
                     decoder.received(&chunk);
                     raw.extend(chunk);
@@ -241,7 +340,7 @@ impl Emulator {
                 }
             }
         }
-        let exit_code = qemu.0.wait()?.code().context("a signal ended qemu-system-arm")?;
+        let exit_code = self.qemu.0.wait()?.code().context("a signal ended qemu-system-arm")?;
         Ok(Run { exit_code, log, raw })
     }
 }

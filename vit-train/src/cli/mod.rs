@@ -1,6 +1,7 @@
 //! The command line: what can be said, and which part of the library does it.
 
 mod bench;
+mod device;
 mod eval;
 mod inspect;
 mod progress;
@@ -33,7 +34,8 @@ Examples:
   vit-train --preset nano --epochs 5           train the smallest network; results go to runs/nano
   vit-train verify runs/nano                   compare vit-nostd with dfdx on the test images
   vit-train eval runs/nano/model.f32.vit       accuracy of a model file
-  vit-train inspect runs/nano/model.f32.vit    what a model file says of itself";
+  vit-train inspect runs/nano/model.f32.vit    what a model file says of itself
+  vit-train device --port /dev/ttyACM0 eval    accuracy of the network on a board";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -47,6 +49,8 @@ enum Command {
     Verify(verify::Arguments),
     /// Show what a model file or a checkpoint contains.
     Inspect(inspect::Arguments),
+    /// Let a board, or an emulated one, classify images.
+    Device(device::Arguments),
     /// Time training steps and inference on this computer.
     Bench(bench::Arguments),
 }
@@ -62,6 +66,7 @@ impl Cli {
             Some(Command::Verify(arguments)) => arguments.run(),
             Some(Command::Inspect(arguments)) => arguments.run(),
             Some(Command::Bench(arguments)) => arguments.run(),
+            Some(Command::Device(arguments)) => arguments.run(),
         }
     }
 }
@@ -81,8 +86,13 @@ struct DataArguments {
 impl DataArguments {
     /// Loads the images for network `S`; says loudly where they are not the real ones.
     fn load<S: Shape>(&self) -> Result<Splits, Error> {
+        self.load_format(Format { side: S::IMAGE, classes: S::CLASSES })
+    }
+
+    /// [`load`](Self::load), for a network of which only this is known.
+    fn load_format(&self, format: Format) -> Result<Splits, Error> {
         use_threads(self.threads)?;
-        let data = load(&self.data, Format { side: S::IMAGE, classes: S::CLASSES })?;
+        let data = load(&self.data, format)?;
         if let Some(reason) = &data.fallback {
             eprintln!("NOTE: MNIST is not to be had ({reason}).");
             eprintln!(

@@ -22,15 +22,22 @@ impl Console {
     }
 }
 
+/// A bar that counts to `len`, on a terminal.
+pub fn counter(len: usize) -> ProgressBar {
+    let bar = if stdout().is_terminal() { ProgressBar::new(len as u64) } else { ProgressBar::hidden() };
+    bar.with_style(style("{wide_bar:.cyan/dim} {pos}/{len}  {per_sec}  {eta} left"))
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
 impl Progress for Console {
     fn step(&mut self, epoch: usize, epochs: usize, step: usize, steps: usize, loss: f64) {
         if self.terminal {
             let bar = self.bar.get_or_insert_with(|| {
-                let template = "{prefix} {wide_bar:.cyan/dim} {pos}/{len}  {msg}  {eta} left";
-                let style =
-                    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
                 ProgressBar::new(steps as u64)
-                    .with_style(style)
+                    .with_style(style("{prefix} {wide_bar:.cyan/dim} {pos}/{len}  {msg}  {eta} left"))
                     .with_prefix(format!("epoch {epoch}/{epochs}"))
             });
             bar.set_message(format!("loss {loss:.4}"));
