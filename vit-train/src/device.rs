@@ -13,6 +13,8 @@ use vit_link::{
     decode, encode, request_len, Classification, Command, FrameError, Outcome, Receiver, Refusal, Reply, Request,
 };
 
+/// How often a board is asked what it is, while it may be starting and not listening yet.
+const GREETINGS: u32 = 10;
 /// How often a request is sent before an unreliable line is given up.
 const ATTEMPTS: u32 = 3;
 /// The most bytes of a reply: of more than the 256 classes that a label can name.
@@ -201,8 +203,8 @@ impl Device {
             repeated: 0,
             description: Description::default(),
         };
-        match device.ask(Command::Describe)? {
-            Answer::Description(description) => Ok(Self { description, ..device }),
+        match device.ask(Command::Describe, GREETINGS, timeout / GREETINGS)? {
+            Answer::Description(description) => Ok(Self { description, repeated: 0, ..device }),
             Answer::Classification(_) => Err(DeviceError::Refused(Refusal::Frame(FrameError::Message))),
         }
     }
@@ -212,7 +214,7 @@ impl Device {
         &self.description
     }
 
-    /// How many requests had to be repeated so far.
+    /// How many images had to be sent again so far.
     pub fn repeated(&self) -> usize {
         self.repeated
     }
@@ -222,7 +224,7 @@ impl Device {
     /// # Errors
     /// A [`DeviceError`], where the board does not answer, or refuses.
     pub fn classify(&mut self, pixels: &[u8]) -> Result<Classification<Vec<i32>>, DeviceError> {
-        match self.ask(Command::Classify { pixels })? {
+        match self.ask(Command::Classify { pixels }, ATTEMPTS, self.timeout)? {
             Answer::Classification(answer) if answer.logits.len() == usize::from(self.description.classes) => {
                 Ok(answer)
             }
@@ -230,8 +232,8 @@ impl Device {
         }
     }
 
-    /// Sends a request, again where it or its answer was damaged or lost.
-    fn ask(&mut self, command: Command<'_>) -> Result<Answer, DeviceError> {
+    /// Sends a request, again where it or its answer was damaged, or did not come within `patience`.
+    fn ask(&mut self, command: Command<'_>, attempts: u32, patience: Duration) -> Result<Answer, DeviceError> {
         self.id = self.id.wrapping_add(1);
         let pixels = if let Command::Classify { pixels } = command { pixels.len() } else { 0 };
         // The first byte stays 0: a delimiter, which ends what the board may have heard before.
@@ -240,10 +242,10 @@ impl Device {
         let len = encode(&request, &mut frame[1..]).map_err(|error| DeviceError::Refused(Refusal::Frame(error)))?.len();
 
         let (mut bytes, mut damage) = (0, None);
-        for attempt in 1..=ATTEMPTS {
+        for attempt in 1..=attempts {
             self.line.write_all(&frame[..=len])?;
             self.line.flush()?;
-            let deadline = Instant::now() + self.timeout;
+            let deadline = Instant::now() + patience;
             loop {
                 match self.hear(deadline, &mut bytes)? {
                     Heard::Answer(answer) => return Ok(answer),
@@ -251,15 +253,11 @@ impl Device {
                     Heard::Nothing => break,
                 }
                 // The last time, damage may be of what was sent earlier.
-                if attempt < ATTEMPTS {
+                if attempt < attempts {
                     break;
                 }
             }
-            let answered_before = self.description != Description::default();
-            if damage.is_none() && !answered_before {
-                break;
-            }
-            self.repeated += usize::from(attempt < ATTEMPTS);
+            self.repeated += usize::from(attempt < attempts);
         }
         let (seconds, baud) = (self.timeout.as_secs_f64(), self.baud);
         Err(match damage {

@@ -100,36 +100,7 @@ impl Chip {
 
     /// Builds the binary `bin` of `firmware-example` for this chip, in release, and returns the ELF file's path.
     pub fn build(&self, bin: &str) -> Result<PathBuf> {
-        // Two boards of one target share a path: nobody else builds until this one's file is a copy of its own.
-        static BUILDING: Mutex<()> = Mutex::new(());
-        let _building = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
-        let elf = self.cargo_build(bin)?;
-        let folder = elf.with_file_name(self.machine);
-        fs::create_dir_all(&folder)?;
-        let own = folder.join(bin);
-        // Beside it and renamed, for an emulator may be reading the one of an earlier call.
-        let copy = tempfile::NamedTempFile::new_in(&folder)?;
-        fs::copy(&elf, copy.path())?;
-        copy.persist(&own)?;
-        Ok(own)
-    }
-
-    fn cargo_build(&self, bin: &str) -> Result<PathBuf> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let output = Command::new(root.join("tests/chip-cargo"))
-            .args(["build", "--release", "--quiet", "--message-format=json-render-diagnostics"])
-            .args(["--target", self.target, "--bin", bin, "--features", self.board.unwrap_or_default()])
-            .current_dir(root.join("firmware-example"))
-            .stderr(Stdio::inherit())
-            .output()
-            .context("tests/chip-cargo does not start")?;
-        ensure!(output.status.success(), "building `{bin}` for the {} failed", self.name);
-
-        String::from_utf8(output.stdout)?
-            .lines()
-            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-            .find_map(|message| message["executable"].as_str().map(PathBuf::from))
-            .with_context(|| format!("cargo built no executable `{bin}`"))
+        build(self.machine, self.target, self.board.unwrap_or_default(), bin, None)
     }
 
     /// Runs a firmware on this chip in the folder `dir` until it exits, for [`Emulator::TIMEOUT`] at most.
@@ -172,6 +143,48 @@ impl Chip {
         let words = answer.chunks_exact(4).map(|word| u32::from_le_bytes(word.try_into().expect("4 bytes")));
         Ok((run, words.collect()))
     }
+}
+
+/// Builds the binary `bin` of `firmware-example` for the debug probe of a board that is not emulated, with the model in
+/// the file `model`, and returns the ELF file's path.
+pub fn build_for_probe(board: &str, target: &str, bin: &str, model: &Path) -> Result<PathBuf> {
+    let features = format!("{board},probe");
+    build(&features, target, &features, bin, Some(model))
+}
+
+/// Builds `bin` in release, and returns the path of an ELF file in a folder of this name.
+fn build(folder: &str, target: &str, features: &str, bin: &str, model: Option<&Path>) -> Result<PathBuf> {
+    // All boards of one target share a path: nobody else builds until this one's file is a copy of its own.
+    static BUILDING: Mutex<()> = Mutex::new(());
+    let _building = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
+
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut cargo = Command::new(root.join("tests/chip-cargo"));
+    cargo
+        .args(["build", "--release", "--quiet", "--message-format=json-render-diagnostics"])
+        .args(["--target", target, "--features", features, "--bin", bin])
+        .current_dir(root.join("firmware-example"))
+        .env_remove("VIT_MODEL")
+        .stderr(Stdio::inherit());
+    if let Some(model) = model {
+        cargo.env("VIT_MODEL", model);
+    }
+    let output = cargo.output().context("tests/chip-cargo does not start")?;
+    ensure!(output.status.success(), "building `{bin}` for {folder} failed");
+    let elf = String::from_utf8(output.stdout)?
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .with_context(|| format!("cargo built no executable `{bin}`"))?;
+
+    let folder = elf.with_file_name(folder);
+    fs::create_dir_all(&folder)?;
+    let own = folder.join(bin);
+    // Beside it and renamed, for an emulator may be reading the one of an earlier call.
+    let copy = tempfile::NamedTempFile::new_in(&folder)?;
+    fs::copy(&elf, copy.path())?;
+    copy.persist(&own)?;
+    Ok(own)
 }
 
 /// What an inference takes.
