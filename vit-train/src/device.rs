@@ -10,7 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 use vit_link::{
-    decode, encode, request_len, Classification, Command, FrameError, Outcome, Receiver, Refusal, Reply, Request,
+    decode, encode, request_len, Classification, Command, FrameError, Outcome, Receiver, Refusal, Reply,
+    Request,
 };
 
 /// How often a board is asked what it is, while it may be starting and not listening yet.
@@ -180,7 +181,8 @@ impl Device {
         let (line, baud): (Box<dyn Line>, _) = match address {
             Address::Serial { port, baud } => {
                 let path = port.to_string_lossy();
-                let port = serialport::new(path, *baud).timeout(PATIENCE).open().map_err(|error| cannot(&error))?;
+                let port =
+                    serialport::new(path, *baud).timeout(PATIENCE).open().map_err(|error| cannot(&error))?;
                 port.clear(ClearBuffer::All).map_err(|error| cannot(&error))?;
                 (Box::new(port), Some(*baud))
             }
@@ -225,7 +227,9 @@ impl Device {
     /// A [`DeviceError`], where the board does not answer, or refuses.
     pub fn classify(&mut self, pixels: &[u8]) -> Result<Classification<Vec<i32>>, DeviceError> {
         match self.ask(Command::Classify { pixels }, ATTEMPTS, self.timeout)? {
-            Answer::Classification(answer) if answer.logits.len() == usize::from(self.description.classes) => {
+            Answer::Classification(answer)
+                if answer.logits.len() == usize::from(self.description.classes) =>
+            {
                 Ok(answer)
             }
             _ => Err(DeviceError::Refused(Refusal::Frame(FrameError::Message))),
@@ -233,13 +237,20 @@ impl Device {
     }
 
     /// Sends a request, again where it or its answer was damaged, or did not come within `patience`.
-    fn ask(&mut self, command: Command<'_>, attempts: u32, patience: Duration) -> Result<Answer, DeviceError> {
+    fn ask(
+        &mut self,
+        command: Command<'_>,
+        attempts: u32,
+        patience: Duration,
+    ) -> Result<Answer, DeviceError> {
         self.id = self.id.wrapping_add(1);
         let pixels = if let Command::Classify { pixels } = command { pixels.len() } else { 0 };
         // The first byte stays 0: a delimiter, which ends what the board may have heard before.
         let mut frame = vec![0; 1 + request_len(pixels)];
         let request = Request { id: self.id, command };
-        let len = encode(&request, &mut frame[1..]).map_err(|error| DeviceError::Refused(Refusal::Frame(error)))?.len();
+        let len = encode(&request, &mut frame[1..])
+            .map_err(|error| DeviceError::Refused(Refusal::Frame(error)))?
+            .len();
 
         let (mut bytes, mut damage) = (0, None);
         for attempt in 1..=attempts {

@@ -24,7 +24,8 @@ impl Usart {
     /// Switches a port of the STM32F1, F2, F4 or L1 series on, whose clock has so many hertz, with its
     /// interrupt.
     pub fn first(base: usize, clock: u32, interrupt: u16) -> Self {
-        let [status, data, divider, control] = [0x00, 0x04, 0x08, 0x0c].map(|offset| Register::at(base + offset));
+        let [status, data, divider, control] =
+            [0x00, 0x04, 0x08, 0x0c].map(|offset| Register::at(base + offset));
         divider.write(divided(clock));
         control.write(1 << 13 | BOTH_WAYS);
         Self { status, receive: data, transmit: data, clear: None, alarm: Alarm::new(interrupt) }

@@ -131,7 +131,8 @@ impl Chip {
 
     /// Runs the firmware `bits`.
     fn bits(&self, emulator: Emulator, model: &[u8], images: &[u8]) -> Result<(Run, Vec<u32>)> {
-        let address = self.model_address.with_context(|| format!("the {} has no room for a model", self.name))?;
+        let address =
+            self.model_address.with_context(|| format!("the {} has no room for a model", self.name))?;
         let elf = self.build("bits")?;
         let dir = tempfile::tempdir()?;
         let file = dir.path().join("model.vit");

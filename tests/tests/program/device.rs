@@ -13,8 +13,8 @@ use std::{
 };
 use vit_emulator::{Chip, Emulator};
 use vit_link::{
-    checksum, decode, encode, reply_len, request_len, Classification, Description, FrameError, Outcome, Receiver,
-    Refusal, Reply, Server,
+    checksum, decode, encode, reply_len, request_len, Classification, Description, FrameError, Outcome,
+    Receiver, Refusal, Reply, Server,
 };
 use vit_nostd::{argmax, image, int8, Nano};
 use vit_train::{
@@ -58,13 +58,26 @@ fn refuse(place: [&str; 2], arguments: &[&str], words: &[&str]) {
 
 #[test]
 fn emulated_chips_have_the_hosts_logits_and_recover_from_garbage() {
-    for (chip, images) in [(Chip::M4F, "200"), (Chip::M0, "5"), (Chip::STM32F100, "5"), (Chip::STM32F405, "5")] {
+    for (chip, images) in
+        [(Chip::M4F, "200"), (Chip::M0, "5"), (Chip::STM32F100, "5"), (Chip::STM32F405, "5")]
+    {
         let elf = chip.build("serve").unwrap();
         let firmware = Emulator::new(chip.machine).uart(0).start(&elf).unwrap();
         let address = firmware.uart().unwrap();
 
         let place = ["--tcp", &address.to_string()];
-        let eval = ["--timeout", "120", "eval", "--model", MODEL, "--data", "synthetic", "--limit", images, "--json"];
+        let eval = [
+            "--timeout",
+            "120",
+            "eval",
+            "--model",
+            MODEL,
+            "--data",
+            "synthetic",
+            "--limit",
+            images,
+            "--json",
+        ];
         let output = device(place, &eval);
         assert_eq!(output.status.code(), Some(0), "{}: {}", chip.name, text(&output.stderr));
         let report: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -113,7 +126,11 @@ fn honest() -> Description<'static> {
 }
 
 /// Answers requests that come over `line` until it ends; `tamper` changes the answers on their way.
-fn serve(mut line: impl Read + Write, description: Description<'static>, mut tamper: impl FnMut(&mut Vec<u8>)) {
+fn serve(
+    mut line: impl Read + Write,
+    description: Description<'static>,
+    mut tamper: impl FnMut(&mut Vec<u8>),
+) {
     let mut server = Server::<{ request_len(784) }>::new(description);
     let mut answer = [0; reply_len(10)];
     let mut byte = [0];
@@ -226,7 +243,7 @@ fn damaged_answers_are_asked_for_again() {
         let reply: Reply<'_, Vec<i32>> = decode(&mut content).unwrap();
         count += usize::from(matches!(reply.outcome, Outcome::Classification(_)));
         if count % 3 == 2 {
-            frame[5] ^= 1;
+            frame[5] ^= if frame[5] == 1 { 2 } else { 1 }; // a 0 would make it two frames
         }
     });
     let arguments = [&COMPARE[..], &["--json"]].concat();
@@ -283,7 +300,8 @@ fn crc32(bytes: &[u8]) -> u32 {
 #[test]
 fn the_place_of_the_board_has_to_be_named() {
     for arguments in [&["eval"][..], &["--port", "a", "--tcp", "b", "eval"], &["--tcp", "b"]] {
-        let output = Command::new(env!("CARGO_BIN_EXE_vit-train")).arg("device").args(arguments).output().unwrap();
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_vit-train")).arg("device").args(arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
     }
 }

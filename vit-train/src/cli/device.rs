@@ -194,7 +194,8 @@ impl Eval {
         bar.finish_and_clear();
 
         let labels = data.test.labels().iter().copied();
-        let right = answers.iter().zip(labels).filter(|(answer, label)| answer.class == u16::from(*label)).count();
+        let right =
+            answers.iter().zip(labels).filter(|(answer, label)| answer.class == u16::from(*label)).count();
         let expected = expected(&data, images);
         let mismatches = expected.map(|logits| {
             let logits = logits.chunks_exact(usize::from(device.description().classes));
@@ -229,7 +230,10 @@ impl Evaluation {
     fn print(&self) {
         let Self { board, address, images, dataset, acc, images_per_second, repeated, .. } = self;
         println!("{board} at {address} on {images} test images of {dataset}:");
-        println!("accuracy {acc:.2} %, {images_per_second:.1} images/s, {}", time(self.ticks, self.ticks_per_second));
+        println!(
+            "accuracy {acc:.2} %, {images_per_second:.1} images/s, {}",
+            time(self.ticks, self.ticks_per_second)
+        );
         if *repeated > 0 {
             println!("{repeated} requests were repeated: the line is unreliable");
         }
@@ -247,7 +251,9 @@ impl Predict {
         let data = load(&self.data, &device)?;
         if let Some(index) = self.images.iter().find(|&&index| index >= data.test.len()) {
             let count = data.test.len();
-            return Err(Error::Setting(format!("image {index}: there are {count} test images, counted from 0")));
+            return Err(Error::Setting(format!(
+                "image {index}: there are {count} test images, counted from 0"
+            )));
         }
         let mut predictions = Vec::new();
         for &index in &self.images {
