@@ -1,26 +1,94 @@
-//! Lays the memory map of the board where the linker script looks for it.
+//! Prepares what the firmware is built from: the memory map and the code of the board, the model and its shape.
+//!
+//! The board is the folder in `boards/` whose name is that of a feature, or else the emulated one of the target. The
+//! model is the file that the environment variable `VIT_MODEL` names, or else the one in this folder.
 
-use std::{env, fs, path::PathBuf};
+use std::{
+    env,
+    error::Error,
+    fs,
+    path::{Path, PathBuf},
+};
+use vit_nostd::model_file::{Kind, Preamble};
 
-fn main() {
-    let target = env::var("TARGET").expect("cargo sets TARGET");
-    let map = match target.as_str() {
-        _ if env::var_os("CARGO_FEATURE_BOARD").is_some() => "memory/nrf52840.x",
-        "thumbv6m-none-eabi" => "memory/microbit.x",
-        "thumbv7em-none-eabi" => "memory/mps2-an500.x",
-        _ => "memory/mps2.x",
-    };
-    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
-    fs::copy(map, out.join("memory.x")).expect("the memory map is copied");
+fn main() -> Result<(), Box<dyn Error>> {
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    let target = env::var("TARGET")?;
+    println!("cargo:rerun-if-changed=build.rs");
 
-    // 16 KB of RAM: what takes more is left out of the tests' firmware.
-    println!("cargo:rustc-check-cfg=cfg(small)");
-    if target == "thumbv6m-none-eabi" {
-        println!("cargo:rustc-cfg=small");
-    }
+    let board = board(&target)?;
+    println!("cargo:rustc-cfg=board={board:?}");
+    let map = format!("boards/{board}/memory.x");
+    fs::copy(&map, out.join("memory.x"))?;
     println!("cargo:rerun-if-changed={map}");
     println!("cargo:rustc-link-search={}", out.display());
     for argument in ["--nmagic", "-Tlink.x", "-Tdefmt.x"] {
         println!("cargo:rustc-link-arg-bins={argument}");
     }
+
+    println!("cargo:rerun-if-env-changed=VIT_MODEL");
+    let model = env::var_os("VIT_MODEL").map_or("models/nano.int8.vit".into(), PathBuf::from);
+    fs::write(out.join("model.rs"), model_source(&model)?)?;
+    println!("cargo:rerun-if-changed={}", model.display());
+
+    println!("cargo:rustc-check-cfg=cfg(armv6m)");
+    println!("cargo:rustc-check-cfg=cfg(small)");
+    if target == "thumbv6m-none-eabi" {
+        println!("cargo:rustc-cfg=armv6m");
+        // 16 KB of RAM: what takes more is left out of the tests' firmware.
+        println!("cargo:rustc-cfg=small");
+    }
+    Ok(())
+}
+
+/// The name of the board.
+fn board(target: &str) -> Result<String, Box<dyn Error>> {
+    let mut boards = Vec::new();
+    for entry in fs::read_dir("boards")? {
+        boards.extend(entry?.file_name().into_string());
+    }
+    println!("cargo:rerun-if-changed=boards");
+    let names: Vec<String> = boards.iter().map(|board| format!("{board:?}")).collect();
+    println!("cargo:rustc-check-cfg=cfg(board, values({}))", names.join(", "));
+
+    let is_feature = |board: &String| {
+        env::var_os(format!("CARGO_FEATURE_{}", board.to_uppercase().replace('-', "_"))).is_some()
+    };
+    let mut chosen = boards.into_iter().filter(is_feature);
+    match (chosen.next(), chosen.next()) {
+        (Some(board), None) => Ok(board),
+        (Some(one), Some(other)) => Err(format!("features {one} and {other}: one board at a time").into()),
+        (None, _) => Ok(match target {
+            "thumbv6m-none-eabi" => "microbit",
+            "thumbv7em-none-eabi" => "mps2-an500",
+            _ => "mps2",
+        }
+        .into()),
+    }
+}
+
+/// The source of the module `model`: the shape as the file has it, and the file.
+fn model_source(path: &Path) -> Result<String, Box<dyn Error>> {
+    let refused = |what: &dyn std::fmt::Display| format!("{}: {what}", path.display());
+    let path = path.canonicalize().map_err(|error| refused(&error))?;
+    let file = fs::read(&path)?;
+    let Preamble { kind, dims, .. } = Preamble::read(&file).map_err(|error| refused(&error))?;
+    if kind != Kind::Int8 {
+        return Err(refused(&"a float model: this firmware computes in integers").into());
+    }
+    Ok(format!(
+        "/// The network's shape, as the model file has it.\n\
+         pub type Shape = vit_nostd::Vit<{}, {}, {}, {}, {}, {}, {}, {}, {}>;\n\
+         /// The model file, in flash and used where it lies.\n\
+         pub static MODEL: &[u8] = vit_nostd::include_model!({path:?}, Shape, Int8);\n",
+        dims.image,
+        dims.patch,
+        dims.tokens,
+        dims.embed,
+        dims.heads,
+        dims.head_dim,
+        dims.hidden,
+        dims.depth,
+        dims.classes,
+    ))
 }

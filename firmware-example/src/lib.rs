@@ -1,25 +1,34 @@
-//! What every firmware here shares: where its log goes, how it fails, how it ends, and what RAM it took.
+//! What every firmware here shares: its board, its model, where its log goes, how it fails, how it ends, and what RAM
+//! and time it took.
 
 #![no_std]
 
 use cortex_m as _; // the critical sections of the log
-#[cfg(feature = "board")]
+#[cfg(feature = "probe")]
 use defmt_rtt as _;
-#[cfg(not(feature = "board"))]
+#[cfg(not(feature = "probe"))]
 use defmt_semihosting as _;
 
 use core::panic::PanicInfo;
 
 use cortex_m_rt::{exception, ExceptionFrame};
 
-#[cfg(not(feature = "board"))]
 pub mod bench;
+pub mod board;
 pub mod ram;
+pub mod registers;
+pub mod timer;
+pub mod uart;
+
+/// The network that the firmware holds: the one that the environment variable `VIT_MODEL` named when it was built.
+pub mod model {
+    include!(concat!(env!("OUT_DIR"), "/model.rs"));
+}
 
 /// Ends the firmware: the emulator or the debugger ends with this code too. 0 is success.
 pub fn exit(code: i32) -> ! {
-    // Semihosting is a breakpoint: a board that nobody watches would fault on it.
-    #[cfg(feature = "board")]
+    // Semihosting is a breakpoint: a board that nobody watches would fault on it. (A Cortex-M0 cannot tell, and does.)
+    #[cfg(all(feature = "probe", not(armv6m)))]
     if !cortex_m::peripheral::DCB::is_debugger_attached() {
         loop {
             cortex_m::asm::wfi();
@@ -52,7 +61,6 @@ unsafe fn HardFault(frame: &ExceptionFrame) -> ! {
 
 /// The model file that the emulator has put into the chip's memory, where the memory map says; the file `model.vit` beside
 /// it tells how long it is.
-#[cfg(not(feature = "board"))]
 pub fn flashed_model() -> &'static [u8] {
     extern "C" {
         /// Defined in the memory map.

@@ -1,4 +1,4 @@
-//! Classifies ten handwritten digits and says how sure the network is of each, and what RAM it took.
+//! Classifies ten handwritten digits and says how sure the network is of each, and what time and RAM it took.
 //!
 //! Ends with success if every digit was recognised.
 
@@ -9,26 +9,33 @@ mod digits;
 
 use cortex_m_rt::entry;
 use digits::DIGITS;
-use firmware_example::{exit, ram};
-use vit_nostd::{
-    arch, include_model,
-    int8::{Model, Scratch},
-    top_k, Nano, Prediction,
+use firmware_example::{
+    board, exit,
+    model::{Shape, MODEL},
+    ram,
+    timer::Timer,
 };
-
-/// In flash, and used where it lies.
-static MODEL: &[u8] = include_model!("../models/nano.int8.vit", Nano, Int8);
+use vit_nostd::{
+    arch,
+    int8::{Model, Scratch},
+    top_k, Prediction,
+};
 
 #[entry]
 fn main() -> ! {
-    static mut SCRATCH: Scratch<Nano> = Scratch::new();
+    static mut SCRATCH: Scratch<Shape> = Scratch::new();
 
-    let model = match Model::<Nano>::from_bytes(MODEL) {
+    let mut timer = board::Timer::new(defmt::unwrap!(cortex_m::Peripherals::take()));
+    let model = match Model::<Shape>::from_bytes(MODEL) {
         Ok(model) => model,
         Err(error) => defmt::panic!("the model file: {}", error),
     };
+    let mut ticks = None;
     let predictions = DIGITS.each_ref().map(|digit| {
-        let [best]: [Prediction; 1] = top_k(&model.to_real(&model.infer(digit, SCRATCH)));
+        timer.start();
+        let logits = model.infer(digit, SCRATCH);
+        ticks = ticks.max(timer.ticks());
+        let [best]: [Prediction; 1] = top_k(&model.to_real(&logits));
         best
     });
     let stack = ram::stack(); // before the log takes its own
@@ -48,9 +55,15 @@ fn main() -> ! {
         wrong += i32::from(class != drawn);
     }
     defmt::info!(
+        "time: at most {=u32} ticks of {=u32} Hz an image, on a {=str}",
+        defmt::unwrap!(ticks),
+        board::Timer::HZ,
+        board::NAME,
+    );
+    defmt::info!(
         "RAM: {=usize} bytes of scratch memory, {=usize} of other statics, {=usize} of stack",
-        Scratch::<Nano>::BYTES,
-        ram::statics() - Scratch::<Nano>::BYTES,
+        Scratch::<Shape>::BYTES,
+        ram::statics() - Scratch::<Shape>::BYTES,
         stack,
     );
     exit(wrong)

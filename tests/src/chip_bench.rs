@@ -102,7 +102,7 @@ fn measure_one<S: Shape>(chip: Chip, preset: &str) -> Result<Cost> {
         let line = run.log.iter().find_map(|line| line.strip_prefix("INFO ")?.strip_prefix(begin));
         line.with_context(|| format!("the log has no {begin:?}: {:#?}", run.log))
     };
-    let instructions = |ticks: u64| (ticks as f64 * chip.tick).round() as u64;
+    let instructions = |ticks: u64| chip.instructions(ticks);
     let engine = after("kernels ")?.to_owned();
     let [ticks, scratch, stack] = numbers(after("inference ")?)[..] else { anyhow::bail!("{:#?}", run.log) };
     let [softmax_ticks, elements] = numbers(after("softmax ")?)[..] else { anyhow::bail!("{:#?}", run.log) };

@@ -11,7 +11,7 @@ use std::{
 };
 
 use random_int8::{random_image, random_weights, with_file, with_weights, Mood, Random};
-use vit_emulator::{Chip, Emulator, Run};
+use vit_emulator::{build_for_probe, Chip, Emulator, Run};
 use vit_nostd::{
     arch::Portable,
     float::{
@@ -81,8 +81,8 @@ fn patterns() {
 }
 
 #[test]
-fn the_example_recognises_its_digits() {
-    for chip in Chip::ALL {
+fn the_example_recognises_its_digits_on_every_board() {
+    for chip in Chip::BOARDS {
         let run = run_and_compare(chip, "firmware-example");
         assert_eq!(run.exit_code, 0, "{}: {:#?}", chip.name, run.log);
 
@@ -101,6 +101,58 @@ fn a_fault_is_a_failure() {
     for chip in Chip::ALL {
         let run = run_and_compare(chip, "hard_fault");
         assert_eq!(run.exit_code, 1);
+    }
+}
+
+#[test]
+fn a_panic_is_a_failure() {
+    for chip in [Chip::M0, Chip::M4F] {
+        let run = run_and_compare(chip, "panic");
+        assert_eq!(run.exit_code, 1);
+    }
+}
+
+/// Prints what the README's table of boards says of the emulated ones:
+/// `cargo test --package vit-tests --test chip boards -- --nocapture`.
+#[test]
+fn the_boards_of_the_readme_are_those_that_run() {
+    let readme = include_str!("../../README.md");
+    let emulated = readme.lines().filter(|line| line.starts_with("| `") && line.ends_with("| emulated |"));
+    let emulated: Vec<&str> = emulated.filter_map(|line| line.split('`').nth(1)).collect();
+    assert_eq!(emulated, Chip::BOARDS.map(|chip| chip.machine));
+
+    for chip in Chip::BOARDS {
+        let elf = chip.build("firmware-example").unwrap();
+        let run = Emulator::new(chip.machine).count_instructions().run(&elf, |_| ()).unwrap();
+        assert_eq!(run.exit_code, 0, "{}: {:#?}", chip.name, run.log);
+        let ticks = |line: &String| line.strip_prefix("INFO time: at most ")?.split(' ').next()?.parse().ok();
+        let instructions = chip.instructions(run.log.iter().find_map(ticks).unwrap());
+        println!("{}: nano, {instructions} instructions", chip.machine);
+        assert!(instructions > 1_000_000, "{}: the clock stands still", chip.name);
+    }
+}
+
+/// A board of the README that is built only, as its alias builds it; the STM32H743 with a `base` in its flash.
+#[test]
+fn boards_that_are_not_emulated_are_built() {
+    let readme = include_str!("../../README.md");
+    let built = readme.lines().filter(|line| line.starts_with("| `") && line.ends_with("| built only |"));
+    let built: Vec<&str> = built.filter_map(|line| line.split('`').nth(1)).collect();
+    assert_eq!(built, ["nrf52840-dk", "nucleo-h743zi"]);
+
+    let base = Path::new(env!("CARGO_TARGET_TMPDIR")).join("base.int8.vit");
+    fs::write(&base, random_int8_model::<Base>(4)).unwrap();
+    let nano = in_firmware_folder(TRAINED_INT8);
+    for (board, target, model) in [
+        ("nrf52840-dk", "thumbv7em-none-eabihf", &nano),
+        ("nucleo-h743zi", "thumbv7em-none-eabihf", &base),
+        ("microbit", "thumbv6m-none-eabi", &nano),
+        ("stm32vldiscovery", "thumbv7m-none-eabi", &nano),
+        ("netduinoplus2", "thumbv7em-none-eabihf", &nano),
+    ] {
+        for bin in ["firmware-example", "serve"] {
+            build_for_probe(board, target, bin, model).unwrap();
+        }
     }
 }
 

@@ -88,11 +88,12 @@ fn built_in_digits_teach_real_ones() {
     let recipe =
         Recipe { epochs: 2, lr: 2e-3, dropout: 0.0, batch_size: 32, augmentation, ..Recipe::default() };
     let report = train::<Nano>(&recipe, &digits, Start::Random, &outputs, &mut Silent).unwrap();
-    let accuracy = report.test.unwrap().f32.acc;
+    let test = report.test.unwrap();
+    let accuracy = test.f32.acc;
     println!("trained on built-in digits: {accuracy:.2} % of them");
     assert!(accuracy >= 80.0, "{accuracy}");
     assert!(report.verify.unwrap().passed());
-    let lost = accuracy - report.test.unwrap().int8.acc;
+    let lost = accuracy - test.int8.acc;
     println!("lost in integers: {lost:.2} points");
     assert!(lost <= 1.0, "{lost}");
 

@@ -1,6 +1,6 @@
 //! Everything that can go wrong, each in one line that says what, where, and what to do.
 
-use crate::{data::DataError, parameters::Mismatches, quantize::Unquantizable};
+use crate::{data::DataError, device::DeviceError, parameters::Mismatches, quantize::Unquantizable};
 use std::{
     fmt, io,
     path::{Path, PathBuf},
@@ -71,6 +71,14 @@ pub enum Error {
         path: PathBuf,
         /// What it has instead.
         found: String,
+    },
+    /// A board that cannot be talked to.
+    #[error("{address}: {error}")]
+    Device {
+        /// Where it should be.
+        address: String,
+        /// What is wrong.
+        error: DeviceError,
     },
     /// Weights that integers cannot stand for.
     #[error("{}: {error}", path.display())]

@@ -16,10 +16,11 @@
 use std::{
     ffi::OsStr,
     fs,
-    io::{self, Read},
+    io::{self, BufRead, BufReader, Read},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::mpsc,
+    sync::{mpsc, Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -36,8 +37,10 @@ pub struct Chip {
     pub machine: &'static str,
     /// As `rustc --print target-list` lists it.
     pub target: &'static str,
-    /// Where the machine has memory for a model: `_model` in the firmware's memory map.
-    model_address: u32,
+    /// The firmware's feature for the board, unless it is the target's own.
+    board: Option<&'static str>,
+    /// Where the machine has memory for a model, if it has: `_model` in the firmware's memory map.
+    model_address: Option<u32>,
     /// One tick of SysTick at the machine's clock, in nanoseconds: in instructions, where they are counted.
     pub tick: f64,
     /// Whether the firmware `bits` computes float models with `vit_nostd::float::Micromath`.
@@ -50,7 +53,8 @@ impl Chip {
         name: "Cortex-M0",
         machine: "microbit",
         target: "thumbv6m-none-eabi",
-        model_address: 0x2_0000,
+        board: None,
+        model_address: Some(0x2_0000),
         tick: 1e9 / 16e6,
         micromath: false,
     };
@@ -59,7 +63,8 @@ impl Chip {
         name: "Cortex-M3",
         machine: "mps2-an385",
         target: "thumbv7m-none-eabi",
-        model_address: 0x2100_0000,
+        board: None,
+        model_address: Some(0x2100_0000),
         tick: 1e9 / 25e6,
         micromath: false,
     };
@@ -71,11 +76,31 @@ impl Chip {
         name: "Cortex-M7",
         machine: "mps2-an500",
         target: "thumbv7em-none-eabi",
-        model_address: 0x6000_0000,
+        model_address: Some(0x6000_0000),
         ..Self::M3
     };
-    /// Every chip that firmware is tested on.
+    /// An STM32F100RB in an STM32VLDISCOVERY: a Cortex-M3 with 128 KB of flash and 8 KB of RAM.
+    pub const STM32F100: Self = Self {
+        name: "STM32F100",
+        machine: "stm32vldiscovery",
+        board: Some("stm32vldiscovery"),
+        model_address: None,
+        tick: 1e9 / 24e6,
+        ..Self::M3
+    };
+    /// An STM32F405RG in a Netduino Plus 2: a Cortex-M4F with 1 MB of flash and 128 KB of RAM.
+    pub const STM32F405: Self = Self {
+        name: "STM32F405",
+        machine: "netduinoplus2",
+        board: Some("netduinoplus2"),
+        model_address: None,
+        tick: 1e9 / 168e6,
+        ..Self::M4F
+    };
+    /// Every kind of processor that firmware is tested on.
     pub const ALL: [Self; 4] = [Self::M0, Self::M3, Self::M4F, Self::M7];
+    /// Every board that firmware is tested on.
+    pub const BOARDS: [Self; 6] = [Self::M0, Self::M3, Self::M4F, Self::M7, Self::STM32F100, Self::STM32F405];
 
     /// This chip, where the firmware `bits` computes float models with `vit_nostd::float::Micromath`.
     pub fn with_micromath(self) -> Self {
@@ -84,21 +109,7 @@ impl Chip {
 
     /// Builds the binary `bin` of `firmware-example` for this chip, in release, and returns the ELF file's path.
     pub fn build(&self, bin: &str) -> Result<PathBuf> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let output = Command::new(root.join("tests/chip-cargo"))
-            .args(["build", "--release", "--quiet", "--message-format=json-render-diagnostics"])
-            .args(["--target", self.target, "--bin", bin])
-            .current_dir(root.join("firmware-example"))
-            .stderr(Stdio::inherit())
-            .output()
-            .context("tests/chip-cargo does not start")?;
-        ensure!(output.status.success(), "building `{bin}` for the {} failed", self.name);
-
-        String::from_utf8(output.stdout)?
-            .lines()
-            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-            .find_map(|message| message["executable"].as_str().map(PathBuf::from))
-            .with_context(|| format!("cargo built no executable `{bin}`"))
+        build(self.machine, self.target, self.board.unwrap_or_default(), bin, None)
     }
 
     /// Runs a firmware on this chip in the folder `dir` until it exits, for [`Emulator::TIMEOUT`] at most.
@@ -117,21 +128,73 @@ impl Chip {
         if self.micromath {
             fs::write(dir.path().join("micromath"), [])?;
         }
-        let run = Emulator::new(self.machine).dir(&dir).load(&file, self.model_address).run(&elf, |_| ())?;
+        let run =
+            Emulator::new(self.machine).dir(&dir).load(&file, self.model_address()?).run(&elf, |_| ())?;
         ensure!(run.exit_code == 0, "the {} refused: {:#?}", self.name, run.log);
         let answer = fs::read(dir.path().join("logits.bin"))?;
         let words = answer.chunks_exact(4).map(|word| u32::from_le_bytes(word.try_into().expect("4 bytes")));
         Ok(words.collect())
     }
 
-    /// Runs a firmware with a model file in the chip's memory, and counts instructions as nanoseconds.
+    /// Runs a firmware with a model file in the chip's memory, and counts instructions.
     pub fn run_with_model(&self, elf: &Path, model: &[u8]) -> Result<Run> {
         let dir = tempfile::tempdir()?;
         let file = dir.path().join("model.vit");
         fs::write(&file, model)?;
         let emulator = Emulator::new(self.machine).count_instructions();
-        emulator.dir(&dir).load(&file, self.model_address).run(elf, |_| ())
+        emulator.dir(&dir).load(&file, self.model_address()?).run(elf, |_| ())
     }
+
+    fn model_address(&self) -> Result<u32> {
+        self.model_address.with_context(|| format!("the {} has no room for a model", self.name))
+    }
+
+    /// How many instructions so many ticks are, where the emulator [counts](Emulator::count_instructions) them.
+    pub fn instructions(&self, ticks: u64) -> u64 {
+        (ticks as f64 * self.tick).round() as u64
+    }
+}
+
+/// Builds the binary `bin` of `firmware-example` for the debug probe of a board that is not emulated, with the model in
+/// the file `model`, and returns the ELF file's path.
+pub fn build_for_probe(board: &str, target: &str, bin: &str, model: &Path) -> Result<PathBuf> {
+    let features = format!("{board},probe");
+    build(&features, target, &features, bin, Some(model))
+}
+
+/// Builds `bin` in release, and returns the path of an ELF file in a folder of this name.
+fn build(folder: &str, target: &str, features: &str, bin: &str, model: Option<&Path>) -> Result<PathBuf> {
+    // All boards of one target share a path: nobody else builds until this one's file is a copy of its own.
+    static BUILDING: Mutex<()> = Mutex::new(());
+    let _building = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
+
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut cargo = Command::new(root.join("tests/chip-cargo"));
+    cargo
+        .args(["build", "--release", "--quiet", "--message-format=json-render-diagnostics"])
+        .args(["--target", target, "--features", features, "--bin", bin])
+        .current_dir(root.join("firmware-example"))
+        .env_remove("VIT_MODEL")
+        .stderr(Stdio::inherit());
+    if let Some(model) = model {
+        cargo.env("VIT_MODEL", model);
+    }
+    let output = cargo.output().context("tests/chip-cargo does not start")?;
+    ensure!(output.status.success(), "building `{bin}` for {folder} failed");
+    let elf = String::from_utf8(output.stdout)?
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .with_context(|| format!("cargo built no executable `{bin}`"))?;
+
+    let folder = elf.with_file_name(folder);
+    fs::create_dir_all(&folder)?;
+    let own = folder.join(bin);
+    // Beside it and renamed, for an emulator may be reading the one of an earlier call.
+    let copy = tempfile::NamedTempFile::new_in(&folder)?;
+    fs::copy(&elf, copy.path())?;
+    copy.persist(&own)?;
+    Ok(own)
 }
 
 /// What a firmware did.
@@ -151,17 +214,22 @@ pub struct Emulator {
     machine: String,
     dir: PathBuf,
     timeout: Duration,
+    serial: Vec<String>,
     options: Vec<String>,
 }
+
+/// QEMU's options for a machine whose serial port leads nowhere.
+const NO_SERIAL: [&str; 2] = ["-serial", "none"];
 
 impl Emulator {
     /// How long a firmware may run unless [`Emulator::timeout`] says otherwise.
     pub const TIMEOUT: Duration = Duration::from_secs(300);
 
-    /// A machine that `qemu-system-arm -machine help` lists.
+    /// A machine that `qemu-system-arm -machine help` lists, without a serial port.
     pub fn new(machine: impl Into<String>) -> Self {
-        let options = Vec::new();
-        Self { machine: machine.into(), dir: PathBuf::from("."), timeout: Self::TIMEOUT, options }
+        let serial = NO_SERIAL.map(str::to_owned).to_vec();
+        let (dir, options) = (PathBuf::from("."), Vec::new());
+        Self { machine: machine.into(), dir, timeout: Self::TIMEOUT, serial, options }
     }
 
     /// The folder that the firmware's semihosting calls open files in.
@@ -191,30 +259,78 @@ impl Emulator {
         self
     }
 
+    /// Makes the chip's serial port a socket on this machine: at `port`, or at a free one where that is 0. The firmware
+    /// starts when somebody has connected.
+    pub fn uart(mut self, port: u16) -> Self {
+        let socket = format!("socket,id=uart,host=127.0.0.1,port={port},server=on,wait=on");
+        self.serial = ["-chardev", &socket, "-serial", "chardev:uart"].map(str::to_owned).to_vec();
+        self
+    }
+
     /// Runs a firmware until it exits, and hands out each line of its log as it comes.
-    pub fn run(&self, elf: &Path, mut line: impl FnMut(&str)) -> Result<Run> {
+    pub fn run(&self, elf: &Path, line: impl FnMut(&str)) -> Result<Run> {
+        self.start(elf)?.wait(line)
+    }
+
+    /// Starts a firmware.
+    pub fn start(&self, elf: &Path) -> Result<Running> {
         let file = fs::read(elf).with_context(|| format!("cannot read {}", elf.display()))?;
         let table = Table::parse(&file)?.with_context(|| format!("{} logs nothing", elf.display()))?;
-        let mut decoder = table.new_stream_decoder();
-
         let elf = elf.canonicalize()?; // QEMU opens it from its own folder
         let mut qemu = Command::new("qemu-system-arm")
-            .args(["-machine", &self.machine, "-display", "none", "-monitor", "none", "-serial", "none"])
+            .args(["-machine", &self.machine, "-display", "none", "-monitor", "none"])
             .args(["-chardev", "stdio,id=log", "-semihosting-config", "enable=on,target=native,chardev=log"])
+            .args(&self.serial)
             .args(&self.options)
             .args([OsStr::new("-kernel"), elf.as_os_str()])
             .current_dir(&self.dir)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .spawn()
             .map(Stopped)
             .context("qemu-system-arm does not start (Debian: apt install qemu-system-arm)")?;
         let output = chunks(qemu.0.stdout.take().expect("stdout is piped"));
+        let mut messages = BufReader::new(qemu.0.stderr.take().expect("stderr is piped"));
+        let uart = if self.serial == NO_SERIAL { None } else { Some(address(&mut messages)?) };
+        thread::spawn(move || io::copy(&mut messages, &mut io::stderr()));
+        Ok(Running { qemu, table, output, uart, end: Instant::now() + self.timeout, timeout: self.timeout })
+    }
+}
 
-        let end = Instant::now() + self.timeout;
+/// What QEMU says of its socket when it waits for somebody to connect to it.
+fn address(messages: &mut impl BufRead) -> Result<SocketAddr> {
+    let mut line = String::new();
+    messages.read_line(&mut line)?;
+    let address = line.rsplit_once("waiting for connection on: disconnected:tcp:").and_then(|(_, rest)| {
+        let (address, _) = rest.split_once(',')?;
+        address.parse().ok()
+    });
+    address.with_context(|| format!("qemu-system-arm opens no socket: {}", line.trim()))
+}
+
+/// A firmware that runs. It ends when this is dropped.
+pub struct Running {
+    qemu: Stopped,
+    table: Table,
+    output: mpsc::Receiver<Vec<u8>>,
+    uart: Option<SocketAddr>,
+    end: Instant,
+    timeout: Duration,
+}
+
+impl Running {
+    /// Where the serial port is, if there is one.
+    pub fn uart(&self) -> Option<SocketAddr> {
+        self.uart
+    }
+
+    /// Waits until the firmware exits, and hands out each line of its log as it comes.
+    pub fn wait(mut self, mut line: impl FnMut(&str)) -> Result<Run> {
+        let mut decoder = self.table.new_stream_decoder();
         let (mut log, mut raw) = (Vec::new(), Vec::new());
         loop {
-            match output.recv_timeout(end.saturating_duration_since(Instant::now())) {
+            match self.output.recv_timeout(self.end.saturating_duration_since(Instant::now())) {
                 Ok(chunk) => {
                     decoder.received(&chunk);
                     raw.extend(chunk);
@@ -236,7 +352,7 @@ impl Emulator {
                 }
             }
         }
-        let exit_code = qemu.0.wait()?.code().context("a signal ended qemu-system-arm")?;
+        let exit_code = self.qemu.0.wait()?.code().context("a signal ended qemu-system-arm")?;
         Ok(Run { exit_code, log, raw })
     }
 }

@@ -6,6 +6,7 @@ pub mod output;
 mod bench;
 mod checkpoint;
 mod compare;
+mod device;
 mod eval;
 mod export;
 mod inspect;
@@ -48,6 +49,7 @@ Examples:
   vit-train eval runs/nano                the accuracy of its model file
   vit-train verify runs/nano              compare the library for the chip with dfdx on the test images
   vit-train export runs/nano --onnx x     for onnxruntime and others
+  vit-train device --port /dev/ttyACM0 eval    the accuracy of the network on a board
   vit-train COMMAND --help                the options of a command, and more examples
 
 Exit codes: 0 done, 1 a comparison found a difference, 2 bad usage or input, 130 interrupted by Ctrl-C.
@@ -82,6 +84,9 @@ enum Command {
     /// Show runs side by side: device, time, speed-up, accuracies.
     #[command(after_help = compare::EXAMPLES)]
     Compare(compare::Arguments),
+    /// Let a board, or an emulated one, classify images.
+    #[command(after_help = device::EXAMPLES)]
+    Device(device::Arguments),
     /// Time training steps and inference on this computer.
     #[command(after_help = bench::EXAMPLES)]
     Bench(bench::Arguments),
@@ -102,6 +107,7 @@ impl Cli {
             Some(Command::Report(arguments)) => arguments.run(),
             Some(Command::Compare(arguments)) => arguments.run(),
             Some(Command::Bench(arguments)) => arguments.run(),
+            Some(Command::Device(arguments)) => arguments.run(),
         }
     }
 }
@@ -128,8 +134,13 @@ struct DataArguments {
 impl DataArguments {
     /// Loads the images for network `S`; says loudly where they are not the real ones.
     fn load<S: Shape>(&self) -> Result<Splits, Error> {
+        self.load_format(Format::of::<S>())
+    }
+
+    /// [`load`](Self::load), for a network of which only this is known.
+    fn load_format(&self, format: Format) -> Result<Splits, Error> {
         use_threads(self.threads)?;
-        let data = load_and_tell(&self.data, Format::of::<S>(), &progress::reading(self.quiet))?;
+        let data = load_and_tell(&self.data, format, &progress::reading(self.quiet))?;
         if let Some(reason) = &data.fallback {
             eprintln!("NOTE: MNIST is not to be had ({reason}).");
             eprintln!(

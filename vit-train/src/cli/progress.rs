@@ -61,6 +61,16 @@ impl Drop for Console {
     }
 }
 
+/// A bar that counts to `len`, on a terminal.
+pub fn counter(len: usize) -> ProgressBar {
+    let bar = if stdout().is_terminal() { ProgressBar::new(len as u64) } else { ProgressBar::hidden() };
+    bar.with_style(style("{wide_bar:.cyan/dim} {pos}/{len}  {per_sec}  {eta} left"))
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
 impl Progress for Console {
     fn step(&mut self, epoch: usize, epochs: usize, step: usize, steps: usize, loss: f64) {
         if self.terminal {
@@ -117,6 +127,5 @@ pub fn reading(quiet: bool) -> impl Fn(usize, usize) + Sync {
 
 fn bar(prefix: String, len: usize) -> ProgressBar {
     let template = "{prefix} {wide_bar:.cyan/dim} {pos}/{len}  {msg}  {eta} left";
-    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(len as u64).with_style(style).with_prefix(prefix)
+    ProgressBar::new(len as u64).with_style(style(template)).with_prefix(prefix)
 }

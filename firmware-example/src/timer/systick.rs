@@ -1,0 +1,36 @@
+//! SysTick, for the emulator, which has no cycle counter.
+
+use super::Timer;
+use cortex_m::{
+    peripheral::{syst::SystClkSource, SYST},
+    Peripherals,
+};
+
+/// It counts in 24 bits.
+const MAX: u32 = (1 << 24) - 1;
+
+/// Counts the ticks of the processor's clock, of which there are `HZ` a second.
+pub struct SysTick<const HZ: u32>(SYST);
+
+impl<const HZ: u32> SysTick<HZ> {
+    /// Switches it on.
+    pub fn new(mut peripherals: Peripherals) -> Self {
+        peripherals.SYST.set_clock_source(SystClkSource::Core);
+        peripherals.SYST.set_reload(MAX);
+        peripherals.SYST.enable_counter();
+        Self(peripherals.SYST)
+    }
+}
+
+impl<const HZ: u32> Timer for SysTick<HZ> {
+    const HZ: u32 = HZ;
+
+    fn start(&mut self) {
+        self.0.clear_current(); // and the flag that says that it has come around
+    }
+
+    fn ticks(&mut self) -> Option<u32> {
+        let left = SYST::get_current();
+        (!self.0.has_wrapped()).then_some(left.wrapping_neg() & MAX) // it counts down
+    }
+}

@@ -1,0 +1,41 @@
+//! The UART of Arm's Cortex-M System Design Kit, which QEMU's MPS2 boards have.
+
+use super::{Alarm, Uart};
+use crate::registers::Register;
+
+/// The transmitter has no room.
+const TRANSMIT_FULL: u32 = 1 << 0;
+/// The receiver has a byte.
+const RECEIVE_FULL: u32 = 1 << 1;
+
+/// A port.
+pub struct Cmsdk {
+    data: Register,
+    state: Register,
+    clear: Register,
+    alarm: Alarm,
+}
+
+impl Cmsdk {
+    /// Switches the port at `base` on, whose clock has so many hertz, and whose receiver this interrupt.
+    pub fn new(base: usize, clock: u32, interrupt: u16) -> Self {
+        let [data, state, control, clear, divider] =
+            [0x00, 0x04, 0x08, 0x0c, 0x10].map(|offset| Register::at(base + offset));
+        divider.write(clock / vit_link::BAUD);
+        control.write(0b1011); // receiver with its interrupt, transmitter
+        Self { data, state, clear, alarm: Alarm::new(interrupt) }
+    }
+}
+
+impl Uart for Cmsdk {
+    fn read(&mut self) -> u8 {
+        self.alarm.wait(|| self.state.read() & RECEIVE_FULL != 0);
+        self.clear.write(RECEIVE_FULL); // of the interrupt, before the next byte can set it
+        self.data.read() as u8
+    }
+
+    fn write(&mut self, byte: u8) {
+        while self.state.read() & TRANSMIT_FULL != 0 {}
+        self.data.write(byte.into());
+    }
+}

@@ -1,0 +1,307 @@
+//! `vit-train device` against emulated chips, and against boards of our own that misbehave.
+
+use serde_json::Value;
+use serialport::{SerialPort, TTYPort};
+use std::{
+    fs::File,
+    io::{ErrorKind, Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    process::{Command, Output},
+    sync::LazyLock,
+    thread,
+    time::Duration,
+};
+use vit_emulator::{Chip, Emulator};
+use vit_link::{
+    checksum, decode, encode, reply_len, request_len, Classification, Description, FrameError, Outcome,
+    Receiver, Refusal, Reply, Server,
+};
+use vit_nostd::{argmax, image, int8, Nano};
+use vit_train::{
+    data::synthetic,
+    device::{Address, Device},
+    files::ModelBytes,
+};
+
+/// The model that is in the firmware.
+const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../firmware-example/models/nano.int8.vit");
+
+static FILE: LazyLock<ModelBytes> = LazyLock::new(|| ModelBytes::read(MODEL.as_ref()).unwrap());
+
+/// How long a chip may take for an answer, on a machine that does a lot besides.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+fn logits(pixels: &[u8]) -> [i32; 10] {
+    let model = int8::Model::<Nano>::from_bytes(&FILE).unwrap();
+    model.infer(image::<Nano>(pixels).unwrap(), &mut int8::Scratch::new())
+}
+
+fn device(place: [&str; 2], arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vit-train"));
+    command.env_remove("MNIST_DIR").arg("device").args(place).args(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// Runs the program, which must refuse with exit code 2 and one line that contains all of `words`.
+fn refuse(place: [&str; 2], arguments: &[&str], words: &[&str]) {
+    let output = device(place, arguments);
+    let error = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{place:?} {arguments:?}: {error}");
+    assert_eq!(error.lines().count(), 1, "{error}");
+    for word in words {
+        assert!(error.contains(word), "no {word:?} in {error}");
+    }
+}
+
+#[test]
+fn emulated_chips_have_the_hosts_logits_and_recover_from_garbage() {
+    for (chip, images) in
+        [(Chip::M4F, "200"), (Chip::M0, "5"), (Chip::STM32F100, "5"), (Chip::STM32F405, "5")]
+    {
+        let elf = chip.build("serve").unwrap();
+        let firmware = Emulator::new(chip.machine).uart(0).start(&elf).unwrap();
+        let address = firmware.uart().unwrap();
+
+        let place = ["--tcp", &address.to_string()];
+        let eval = [
+            "--timeout",
+            "120",
+            "eval",
+            "--model",
+            MODEL,
+            "--data",
+            "synthetic",
+            "--limit",
+            images,
+            "--json",
+        ];
+        let output = device(place, &eval);
+        assert_eq!(output.status.code(), Some(0), "{}: {}", chip.name, text(&output.stderr));
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(report["images"].to_string(), images, "{}", chip.name);
+        assert_eq!(report["mismatches"], 0, "{}", chip.name);
+        assert_eq!(report["repeated"], 0, "{}", chip.name);
+        assert!(report["acc"].as_f64().unwrap() > 50.0, "{}: {report}", chip.name);
+        assert!(report["images_per_second"].as_f64().unwrap() > 0.0);
+
+        garbage_is_refused(address, chip.name);
+        let mut device = Device::open(&Address::Tcp(address.to_string()), PATIENCE).unwrap();
+        assert_eq!(device.description().model, checksum(&FILE));
+        let digits = synthetic::dataset(3, 5);
+        for index in 0..digits.len() {
+            let answer = device.classify(digits.image(index)).unwrap();
+            let expected = logits(digits.image(index));
+            assert_eq!(answer.logits, expected, "{}", chip.name);
+            assert_eq!(usize::from(answer.class), argmax(&expected), "{}", chip.name);
+        }
+    }
+}
+
+/// Sends a damaged frame and an oversized one, and expects that both are refused for what they are.
+fn garbage_is_refused(address: SocketAddr, chip: &str) {
+    let mut line = TcpStream::connect(address).unwrap();
+    line.set_read_timeout(Some(PATIENCE)).unwrap();
+    let noise = |len: usize| (0..len).map(|i| (i * 7 % 255) as u8 + 1).collect::<Vec<u8>>();
+    for (noise, error) in [(noise(300), FrameError::Stuffing), (noise(3000), FrameError::TooLong)] {
+        line.write_all(&[&noise[..], &[0]].concat()).unwrap();
+        let mut receiver = Receiver::<256>::new();
+        let mut byte = [0];
+        let mut frame = loop {
+            line.read_exact(&mut byte).unwrap();
+            if let Some(frame) = receiver.push(byte[0]) {
+                break frame.unwrap().to_vec();
+            }
+        };
+        let reply: Reply<'_, Vec<i32>> = decode(&mut frame).unwrap();
+        assert_eq!(reply, Reply { id: None, outcome: Outcome::Refused(Refusal::Frame(error)) }, "{chip}");
+    }
+}
+
+/// The board whose network is the one in the firmware.
+fn honest() -> Description<'static> {
+    Description { board: "a board", side: 28, classes: 10, model: checksum(&FILE), ticks_per_second: 1000 }
+}
+
+/// Answers requests that come over `line` until it ends; `tamper` changes the answers on their way.
+fn serve(
+    mut line: impl Read + Write,
+    description: Description<'static>,
+    mut tamper: impl FnMut(&mut Vec<u8>),
+) {
+    let mut server = Server::<{ request_len(784) }>::new(description);
+    let mut answer = [0; reply_len(10)];
+    let mut byte = [0];
+    loop {
+        match line.read(&mut byte) {
+            Ok(1) => (),
+            Err(error) if error.kind() == ErrorKind::TimedOut => continue,
+            _ => return,
+        }
+        let infer = |pixels: &[u8]| {
+            let logits = logits(pixels);
+            Classification { class: argmax(&logits) as u16, ticks: Some(7), logits }
+        };
+        if let Some(frame) = server.push(byte[0], infer, &mut answer) {
+            let mut frame = frame.to_vec();
+            tamper(&mut frame);
+            if line.write_all(&frame).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Somebody who waits for a connection, and what they do with it.
+fn listener(with: impl FnOnce(TcpStream) + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || with(listener.accept().unwrap().0));
+    address.to_string()
+}
+
+fn board(description: Description<'static>, tamper: impl FnMut(&mut Vec<u8>) + Send + 'static) -> String {
+    listener(move |line| serve(line, description, tamper))
+}
+
+const EVAL: [&str; 5] = ["eval", "--data", "synthetic", "--limit", "20"];
+const COMPARE: [&str; 7] = ["eval", "--data", "synthetic", "--limit", "20", "--model", MODEL];
+
+/// A serial port whose other end is in our hands: that end, the port's name, and what keeps it open between users.
+fn serial_port() -> (TTYPort, String, File) {
+    let (board, port) = TTYPort::pair().unwrap();
+    let name = port.name().unwrap();
+    let open = File::options().read(true).write(true).open(&name).unwrap();
+    (board, name, open) // without `port`, which is for one user only
+}
+
+#[test]
+fn a_board_on_a_serial_port() {
+    let (board, name, _open) = serial_port();
+    thread::spawn(move || serve(board, honest(), |_| ()));
+    let output = device(["--port", &name], &COMPARE);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let said = text(&output.stdout);
+    assert!(said.contains("a board at /dev/") && said.contains("20 test images of synthetic"), "{said}");
+    assert!(said.contains("7.00 ms an inference") && said.contains("all logits equal"), "{said}");
+
+    refuse(["--port", "/dev/no-such-port"], &EVAL, &["/dev/no-such-port: cannot be opened"]);
+}
+
+#[test]
+fn a_serial_port_where_nobody_answers() {
+    let (_board, name, _open) = serial_port();
+    let arguments = [&["--timeout", "0.2"], &EVAL[..]].concat();
+    refuse(["--port", &name], &arguments, &["no answer within 0.2 s", "115200 bits per second"]);
+}
+
+#[test]
+fn predictions() {
+    let digits = synthetic::dataset(4, synthetic::TEST_SEED);
+    let address = board(honest(), |_| ());
+    let arguments = ["predict", "--data", "synthetic", "3", "0", "--json"];
+    let output = device(["--tcp", &address], &arguments);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    for (prediction, index) in said.as_array().unwrap().iter().zip([3, 0]) {
+        let expected = logits(digits.image(index));
+        assert_eq!(prediction["index"], index);
+        assert_eq!(prediction["label"], digits.label(index));
+        assert_eq!(prediction["class"], argmax(&expected));
+        assert_eq!(prediction["logits"], serde_json::json!(expected));
+    }
+    let address = board(honest(), |_| ());
+    refuse(["--tcp", &address], &["predict", "--data", "synthetic", "2000"], &["2000 test images"]);
+}
+
+#[test]
+fn other_logits_are_a_mismatch() {
+    let mut count = 0;
+    let address = board(honest(), move |frame| {
+        let Some((_, content)) = frame.split_last_mut() else { return };
+        let reply: Reply<'_, Vec<i32>> = decode(content).unwrap();
+        let mut outcome = reply.outcome.clone();
+        if let Outcome::Classification(answer) = &mut outcome {
+            count += 1;
+            answer.logits[4] += i32::from(count == 3);
+        }
+        let mut buffer = [0; 1000];
+        *frame = encode(&Reply { id: reply.id, outcome }, &mut buffer).unwrap().to_vec();
+    });
+    let output = device(["--tcp", &address], &COMPARE);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("MISMATCH: 1 images"), "{}", text(&output.stdout));
+}
+
+#[test]
+fn damaged_answers_are_asked_for_again() {
+    let mut count = 0;
+    let address = board(honest(), move |frame| {
+        let mut content = frame[..frame.len() - 1].to_vec();
+        let reply: Reply<'_, Vec<i32>> = decode(&mut content).unwrap();
+        count += usize::from(matches!(reply.outcome, Outcome::Classification(_)));
+        if count % 3 == 2 {
+            frame[5] ^= if frame[5] == 1 { 2 } else { 1 }; // a 0 would make it two frames
+        }
+    });
+    let arguments = [&COMPARE[..], &["--json"]].concat();
+    let output = device(["--tcp", &address], &arguments);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["mismatches"], 0);
+    assert_eq!(report["repeated"], 10); // every second of 20 images
+}
+
+#[test]
+fn what_is_no_board_for_these_images_is_refused_in_one_line() {
+    let tcp = |address: &str, arguments: &[&str], words: &[&str]| {
+        let arguments = [&["--timeout", "0.5"], arguments].concat();
+        refuse(["--tcp", address], &arguments, words);
+    };
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    tcp(&nobody, &EVAL, &["cannot be opened"]);
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    tcp(&silent.local_addr().unwrap().to_string(), &EVAL, &["no answer within 0.5 s"]);
+    tcp(&listener(drop), &EVAL, &["closed"]);
+    let other = |mut line: TcpStream| {
+        line.write_all(b"login: ").unwrap();
+        let _ = line.read_to_end(&mut Vec::new());
+    };
+    tcp(&listener(other), &EVAL, &["7 bytes came"]);
+    let newer = |frame: &mut Vec<u8>| *frame = sealed(&[vit_link::VERSION + 1, 9, 9]);
+    tcp(&board(honest(), newer), &EVAL, &["version 2", "version 1"]);
+
+    tcp(&board(Description { side: 32, ..honest() }, |_| ()), &EVAL, &["32"]);
+    tcp(&board(Description { side: 32, ..honest() }, |_| ()), &COMPARE, &["32 x 32", "28 x 28"]);
+    tcp(&board(Description { classes: 5, ..honest() }, |_| ()), &COMPARE, &["5 classes"]);
+    let words = ["another model", "nano.int8.vit", "00000007"];
+    tcp(&board(Description { model: 7, ..honest() }, |_| ()), &COMPARE, &words);
+    let words = ["nano.f32.vit", "int8"];
+    tcp("127.0.0.1:1", &["eval", "--model", &MODEL.replace("int8", "f32")], &words);
+}
+
+/// A frame of this content, put together by hand.
+fn sealed(content: &[u8]) -> Vec<u8> {
+    let crc = crc32(content);
+    let plain = [content, &crc.to_le_bytes()].concat();
+    let blocks = plain.split(|&byte| byte == 0);
+    blocks.flat_map(|block| [&[block.len() as u8 + 1], block].concat()).chain([0]).collect()
+}
+
+/// The CRC-32 of zlib, bit by bit.
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0, |crc, &byte| {
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
+    })
+}
+
+#[test]
+fn the_place_of_the_board_has_to_be_named() {
+    for arguments in [&["eval"][..], &["--port", "a", "--tcp", "b", "eval"], &["--tcp", "b"]] {
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_vit-train")).arg("device").args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+    }
+}

@@ -1,0 +1,320 @@
+//! `vit-train device`.
+
+use super::{
+    eval::{preset_of, read_preamble},
+    positive, print_json,
+    progress::counter,
+    DataArguments,
+};
+use clap::{Args, Subcommand};
+use serde::Serialize;
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+use vit_link::Classification;
+use vit_nostd::{int8, Shape};
+use vit_train::{
+    data::{Format, Splits},
+    device::{Address, Device, DeviceError},
+    files::ModelBytes,
+    inference::int8_raw_logits,
+    model::Network,
+    with_preset, Error,
+};
+
+pub const EXAMPLES: &str = "\
+Examples:
+  vit-train device --port /dev/ttyACM0 eval                                    accuracy of the network on a board
+  vit-train device --port COM3 eval --model runs/nano/model.int8.vit           are its logits those of this computer?
+  vit-train device --tcp 127.0.0.1:4000 predict 0 1 2                          three test images, on an emulated board";
+
+#[derive(Args, Debug)]
+pub struct Arguments {
+    #[command(flatten)]
+    place: Place,
+    /// Bits per second of the serial port
+    #[arg(long, value_name = "N", default_value_t = vit_link::BAUD)]
+    baud: u32,
+    /// How long the board may take for an answer
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    timeout: Duration,
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+struct Place {
+    /// Serial port of the board, such as /dev/ttyACM0 or COM3
+    #[arg(long, value_name = "PORT")]
+    port: Option<PathBuf>,
+    /// Serial port on the network, or of an emulator
+    #[arg(long, value_name = "HOST:PORT")]
+    tcp: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Measure accuracy and speed of the board on test images; exit code 1 if a logit differs from --model's.
+    Eval(Eval),
+    /// Show what the board sees in some of the test images.
+    Predict(Predict),
+}
+
+#[derive(Args, Debug)]
+struct Eval {
+    /// The model file that the board runs: all logits are compared with what this computer makes of it
+    #[arg(long, value_name = "FILE.vit")]
+    model: Option<PathBuf>,
+    /// Take only the first N test images
+    #[arg(long, value_name = "N", value_parser = positive)]
+    limit: Option<usize>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    data: DataArguments,
+}
+
+#[derive(Args, Debug)]
+struct Predict {
+    /// Which test images, counted from 0
+    #[arg(value_name = "INDEX", required = true)]
+    images: Vec<usize>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    data: DataArguments,
+}
+
+#[derive(Serialize)]
+struct Evaluation {
+    address: String,
+    board: String,
+    dataset: String,
+    synthetic: bool,
+    images: usize,
+    /// In percent.
+    acc: f64,
+    seconds: f64,
+    images_per_second: f64,
+    /// Of an inference, the median.
+    ticks: Option<u32>,
+    ticks_per_second: u32,
+    /// Requests that were repeated, because they or their answers were damaged.
+    repeated: usize,
+    /// Images that have other logits, or another class, than the model file on this computer.
+    mismatches: Option<usize>,
+}
+
+#[derive(Serialize)]
+struct Prediction {
+    index: usize,
+    label: u8,
+    #[serde(flatten)]
+    answer: Classification<Vec<i32>>,
+}
+
+impl Arguments {
+    pub fn run(self) -> Result<ExitCode, Error> {
+        let address = match (self.place.port, self.place.tcp) {
+            (Some(port), _) => Address::Serial { port, baud: self.baud },
+            (None, tcp) => Address::Tcp(tcp.unwrap_or_default()),
+        };
+        let board = Board { address: &address, timeout: self.timeout };
+        match self.action {
+            Action::Eval(eval) => eval.run(board),
+            Action::Predict(predict) => predict.run(board),
+        }
+    }
+}
+
+/// Where a board is, and how patient to be with it.
+#[derive(Clone, Copy)]
+struct Board<'a> {
+    address: &'a Address,
+    timeout: Duration,
+}
+
+impl Board<'_> {
+    fn open(self) -> Result<Device, Error> {
+        Device::open(self.address, self.timeout).map_err(|error| self.error(error))
+    }
+
+    fn classify(self, device: &mut Device, pixels: &[u8]) -> Result<Classification<Vec<i32>>, Error> {
+        device.classify(pixels).map_err(|error| self.error(error))
+    }
+
+    fn error(self, error: DeviceError) -> Error {
+        Error::Device { address: self.address.to_string(), error }
+    }
+}
+
+/// The images that the board's network is for.
+fn load(arguments: &DataArguments, device: &Device) -> Result<Splits, Error> {
+    let (side, classes) = (device.description().side.into(), device.description().classes.into());
+    arguments.load_format(Format { side, classes })
+}
+
+impl Eval {
+    fn run(self, board: Board<'_>) -> Result<ExitCode, Error> {
+        match self.model.clone() {
+            None => self.evaluate(board, &mut board.open()?, |_, _| None),
+            Some(path) => {
+                let file = ModelBytes::read(&path)?;
+                let preamble = read_preamble(&file, &path)?;
+                with_preset!(preset_of(&preamble, &path)?, S => self.against::<S>(board, &path, &file))
+            }
+        }
+    }
+
+    /// Compares the board with a model file on this computer.
+    fn against<S: Network>(&self, board: Board<'_>, path: &Path, file: &[u8]) -> Result<ExitCode, Error> {
+        let refused = |error| Error::Model { path: path.to_owned(), error };
+        let model = int8::Model::<S>::from_bytes(file).map_err(refused)?;
+        let mut device = board.open()?;
+        same_model::<S>(&device, path, file).map_err(|error| board.error(error))?;
+        self.evaluate(board, &mut device, |data, images| Some(int8_raw_logits(&model, &data.test, images)))
+    }
+
+    /// `expected` gives the logits of the first images, if there is something to compare with.
+    fn evaluate(
+        &self,
+        board: Board<'_>,
+        device: &mut Device,
+        expected: impl FnOnce(&Splits, usize) -> Option<Vec<i32>>,
+    ) -> Result<ExitCode, Error> {
+        let data = load(&self.data, device)?;
+        let images = self.limit.unwrap_or(usize::MAX).min(data.test.len());
+        let bar = counter(images);
+        let start = Instant::now();
+        let mut answers = Vec::with_capacity(images);
+        for index in 0..images {
+            answers.push(board.classify(device, data.test.image(index))?);
+            bar.inc(1);
+        }
+        let seconds = start.elapsed().as_secs_f64();
+        bar.finish_and_clear();
+
+        let labels = data.test.labels().iter().copied();
+        let right =
+            answers.iter().zip(labels).filter(|(answer, label)| answer.class == u16::from(*label)).count();
+        let expected = expected(&data, images);
+        let mismatches = expected.map(|logits| {
+            let logits = logits.chunks_exact(usize::from(device.description().classes));
+            answers.iter().zip(logits).filter(|(answer, logits)| !agrees(answer, logits)).count()
+        });
+        let mut ticks: Vec<u32> = answers.iter().filter_map(|answer| answer.ticks).collect();
+        ticks.sort_unstable();
+        let evaluation = Evaluation {
+            address: board.address.to_string(),
+            board: device.description().board.clone(),
+            dataset: data.name.clone(),
+            synthetic: data.synthetic,
+            images,
+            acc: 100.0 * right as f64 / images as f64,
+            seconds,
+            images_per_second: images as f64 / seconds,
+            ticks: ticks.get(ticks.len() / 2).copied(),
+            ticks_per_second: device.description().ticks_per_second,
+            repeated: device.repeated(),
+            mismatches,
+        };
+        if self.json {
+            print_json(&evaluation)?;
+        } else {
+            evaluation.print();
+        }
+        Ok(if mismatches.unwrap_or(0) == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+impl Evaluation {
+    fn print(&self) {
+        let Self { board, address, images, dataset, acc, images_per_second, repeated, .. } = self;
+        println!("{board} at {address} on {images} test images of {dataset}:");
+        println!(
+            "accuracy {acc:.2} %, {images_per_second:.1} images/s, {}",
+            time(self.ticks, self.ticks_per_second)
+        );
+        if *repeated > 0 {
+            println!("{repeated} requests were repeated: the line is unreliable");
+        }
+        match self.mismatches {
+            None => (),
+            Some(0) => println!("all logits equal this computer's"),
+            Some(mismatches) => println!("MISMATCH: {mismatches} images have other logits on this computer"),
+        }
+    }
+}
+
+impl Predict {
+    fn run(self, board: Board<'_>) -> Result<ExitCode, Error> {
+        let mut device = board.open()?;
+        let data = load(&self.data, &device)?;
+        if let Some(index) = self.images.iter().find(|&&index| index >= data.test.len()) {
+            let count = data.test.len();
+            return Err(Error::Setting(format!(
+                "image {index}: there are {count} test images, counted from 0"
+            )));
+        }
+        let mut predictions = Vec::new();
+        for &index in &self.images {
+            let answer = board.classify(&mut device, data.test.image(index))?;
+            let label = data.test.label(index);
+            if !self.json {
+                let name = |class: usize| data.class_names.get(class).map_or("?", String::as_str);
+                println!(
+                    "image {index}, a {}: the board sees a {} ({}); logits {:?}",
+                    name(label.into()),
+                    name(answer.class.into()),
+                    time(answer.ticks, device.description().ticks_per_second),
+                    answer.logits,
+                );
+            }
+            predictions.push(Prediction { index, label, answer });
+        }
+        if self.json {
+            print_json(&predictions)?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Whether the board runs this very file.
+fn same_model<S: Shape>(device: &Device, path: &Path, file: &[u8]) -> Result<(), DeviceError> {
+    let description = device.description();
+    let (side, classes) = (description.side, description.classes);
+    if (usize::from(side), usize::from(classes)) != (S::IMAGE, S::CLASSES) {
+        let expected = format!("{} x {} in {}, as {} has it", S::IMAGE, S::IMAGE, S::CLASSES, path.display());
+        return Err(DeviceError::OtherNetwork { side, classes, expected });
+    }
+    let (theirs, ours) = (description.model, vit_link::checksum(file));
+    if theirs != ours {
+        return Err(DeviceError::OtherModel { path: path.to_owned(), theirs, ours });
+    }
+    Ok(())
+}
+
+/// Whether an answer is what this computer makes of the image.
+fn agrees(answer: &Classification<Vec<i32>>, logits: &[i32]) -> bool {
+    answer.logits == logits && usize::from(answer.class) == vit_nostd::argmax(logits)
+}
+
+/// The time of an inference as a person reads it.
+fn time(ticks: Option<u32>, ticks_per_second: u32) -> String {
+    ticks.map_or("time unknown".to_owned(), |ticks| {
+        let milliseconds = 1e3 * f64::from(ticks) / f64::from(ticks_per_second.max(1));
+        format!("{milliseconds:.2} ms an inference ({ticks} ticks)")
+    })
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(seconds) if (0.01..=3600.0).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
+        _ => Err("expected seconds, from 0.01 to 3600".to_owned()),
+    }
+}
