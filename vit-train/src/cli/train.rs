@@ -1,6 +1,6 @@
 //! `vit-train [train]`.
 
-use super::{number_within, positive, progress::Console, DataArguments};
+use super::{number_within, positive, progress::Console, CudaArguments, DataArguments};
 use clap::Args;
 use std::{
     path::{Path, PathBuf},
@@ -66,6 +66,8 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE.safetensors")]
     init: Option<PathBuf>,
     #[command(flatten)]
+    cuda: CudaArguments,
+    #[command(flatten)]
     data: DataArguments,
 }
 
@@ -85,7 +87,9 @@ impl Arguments {
             label_smoothing: self.label_smoothing,
             augmentation: if self.no_augment { Augmentation::NONE } else { Augmentation::default() },
             seed: self.seed,
+            processor: self.cuda.processor(),
         };
+        recipe.processor.check()?;
         let directory = self.out.unwrap_or_else(|| Path::new("runs").join(self.preset.to_string()));
         let mut start = match &self.init {
             Some(path) => Start::Parameters(Checkpoint::load(path)?.into_order_of::<S>(path)?.parameters),

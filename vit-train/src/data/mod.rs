@@ -37,6 +37,7 @@ use rand::seq::SliceRandom;
 use crate::random::{stream, Purpose};
 
 pub use augment::Augmentation;
+pub(crate) use augment::Motion;
 pub use error::DataError;
 
 /// The environment variable that names a folder with MNIST's four files.
