@@ -1,0 +1,199 @@
+//! What can be tested without a GPU; and where there is one, passes and steps against those of the CPU. Without one,
+//! those tests say that they were skipped.
+
+use super::{
+    kernels::{compile, Counters, Grid, SIGNATURES},
+    libraries, CudaError, Device, Precision, Resident,
+};
+use crate::{
+    data::{synthetic, Splits},
+    dropout::Dropout,
+    engine::{engine, Engine, EpochPlan, Processor},
+    fused::tests::{compare_passes, Case, Odd, Shallow},
+    model::Network,
+    parameters::Parameters,
+    resume::Current,
+    train::{Recipe, State},
+};
+use vit_nostd::{Base, Nano, Tiny};
+
+/// The GPU, or a line that says why there is none.
+fn gpu(precision: Precision) -> Option<Device> {
+    Device::open(0, precision).map_err(|error| println!("SKIPPED, there is no GPU to test on: {error}")).ok()
+}
+
+#[test]
+fn kernels_compile() {
+    if let Err(missing) = libraries::load_nvrtc() {
+        println!("SKIPPED, the kernels were not compiled: {missing}");
+        return;
+    }
+    for capability in [(8, 0), (9, 0)] {
+        let code = compile(capability).unwrap();
+        // Machine code is an ELF file, and has every kernel by its name.
+        assert_eq!(code[..4], *b"\x7fELF");
+        for (name, _) in SIGNATURES {
+            let symbol = [name.as_bytes(), &[0]].concat();
+            assert!(code.windows(symbol.len()).any(|window| window == symbol), "{name}");
+        }
+    }
+    let error = compile((1, 0)).unwrap_err();
+    assert!(matches!(error, CudaError::Compile { .. }) && !error.to_string().contains('\n'), "{error}");
+}
+
+/// The parameters of the kernels in Rust are those in C.
+#[test]
+fn kernels_are_called_as_they_are_declared() {
+    let source = include_str!("kernels.cu");
+    let mut declared = Vec::new();
+    for declaration in source.split("extern \"C\" __global__ void ").skip(1) {
+        let (name, rest) = declaration.split_once('(').unwrap();
+        let (parameters, _) = rest.split_once(')').unwrap();
+        let parameters = parameters.split(',').map(|parameter| {
+            let words: Vec<&str> = parameter.split_whitespace().collect();
+            let (last, kind) = words.split_last().unwrap();
+            let pointer = last.starts_with('*');
+            let kind = kind.join(" ");
+            (last.trim_start_matches('*').to_owned(), if pointer { format!("{kind} *") } else { kind })
+        });
+        declared.push((name.to_owned(), parameters.collect::<Vec<_>>()));
+    }
+    let numbers = [("f32", "float"), ("f64", "double"), ("u8", "unsigned char"), ("i64", "long long")];
+    let numbers = numbers.into_iter().chain([("u32", "u32"), ("u64", "u64"), ("Counters", "Counters")]);
+    let types: Vec<(String, String)> = numbers
+        .flat_map(|(rust, c)| {
+            let element = if rust == "f32" { String::new() } else { format!(", {rust}") };
+            [
+                (rust.to_owned(), c.to_owned()),
+                (format!("Read<'_{element}>"), format!("const {c} *")),
+                (format!("Write<'_{element}>"), format!("{c} *")),
+            ]
+        })
+        .collect();
+    let in_c = |rust: &str| types.iter().find(|(name, _)| name == rust).map(|(_, c)| c.clone());
+    let called: Vec<_> = SIGNATURES
+        .iter()
+        .map(|(name, parameters)| {
+            let parameters = parameters.iter().map(|(name, rust)| ((*name).to_owned(), in_c(rust).unwrap()));
+            ((*name).to_owned(), parameters.collect::<Vec<_>>())
+        })
+        .collect();
+    assert_eq!(called, declared);
+    assert_eq!(size_of::<Counters>(), 64, "the fields of kernels.cu have no padding between them");
+}
+
+#[test]
+fn what_is_missing_is_said_in_one_line() {
+    for library in [libraries::load_driver(), libraries::load_nvrtc()] {
+        let Err(missing) = library else { continue };
+        let line = missing.to_string();
+        assert!(line.contains("not found") && line.contains("LD_LIBRARY_PATH") && !line.contains('\n'), "{line}");
+    }
+}
+
+/// Loss, logits and gradients of `case` on a GPU, with the masks of step 6 of a run with seed 5.
+fn pass<S: Network>(resident: &mut Resident<S>, case: &Case, rate: f32) -> (f32, Vec<f32>, Vec<f32>) {
+    let images = case.targets.len() / S::CLASSES;
+    let stream = resident.device.stream.clone();
+    resident.load(&case.parameters).unwrap();
+    stream.memcpy_htod(&case.pixels, &mut resident.activations.pixels.write(images)).unwrap();
+    stream.memcpy_htod(&case.targets, &mut resident.activations.targets.write(images)).unwrap();
+    let counters = Counters { seed_key: Dropout::seed_key(5), step: 5, ..Counters::default() };
+    resident.set_counters(counters).unwrap();
+    let counters = resident.counters.as_view_mut();
+    resident.device.kernels.begin_step(Grid::images(1, 1, 1, 0), counters, images as u32).unwrap();
+    resident.fold().unwrap();
+    resident.pass(images, Dropout::new(rate, 5, 6)).unwrap();
+    let losses = stream.clone_dtoh(&resident.activations.losses.read(images)).unwrap();
+    let logits = stream.clone_dtoh(&resident.activations.logits.read(images)).unwrap();
+    let gradients = stream.clone_dtoh(&resident.gradients).unwrap();
+    (losses.iter().sum::<f32>() / images as f32, logits, gradients)
+}
+
+fn compare<S: Network>(batches: &[usize], rates: &[f32]) {
+    let Some(device) = gpu(Precision::F32) else { return };
+    // More room than any batch takes, and memory that others left.
+    let mut resident = Resident::<S>::new(device, 1 + batches.iter().max().unwrap()).unwrap();
+    for &rate in rates {
+        for &batch in batches {
+            let case = Case::new::<S>(batch);
+            let found = pass(&mut resident, &case, rate);
+            compare_passes::<S>(&case.built_in::<S>(&Dropout::new(rate, 5, 6)), &found);
+            assert_eq!(found, pass(&mut resident, &case, rate), "a pass cannot be repeated");
+        }
+    }
+}
+
+#[test]
+fn gradients_of_odd_shapes_are_those_of_the_built_in_operations() {
+    compare::<Odd>(&[3, 1, 37], &[0.0, 0.1, 0.5]);
+    compare::<Shallow>(&[3, 1, 37], &[0.0, 0.1, 0.5]);
+}
+
+#[test]
+fn gradients_are_those_of_the_built_in_operations() {
+    compare::<Nano>(&[3, 20], &[0.1]);
+    compare::<Tiny>(&[2], &[0.1]);
+}
+
+#[test]
+fn gradients_of_base_are_those_of_the_built_in_operations() {
+    compare::<Base>(&[9], &[0.1]);
+}
+
+/// Two epochs of a run, the last batch of which is smaller: what was done in each, and the parameters.
+fn run(recipe: &Recipe, data: &Splits) -> (Vec<Current>, Vec<f32>, f64) {
+    let mut state = State::<Nano>::new(Parameters::init::<Nano>(recipe.seed), recipe.weight_decay);
+    let mut engine: Box<dyn Engine<Nano> + '_> = engine(recipe, data).unwrap();
+    let mut epochs = Vec::new();
+    for number in 1..=2 {
+        let order: Vec<usize> = (0..data.train.len()).map(|index| index * 7 % data.train.len()).collect();
+        let mut done = Current::default();
+        engine.begin_epoch(&mut state, EpochPlan { number, order, lr: recipe.lr }, &done).unwrap();
+        while done.images < data.train.len() {
+            engine.advance(&mut state, &mut done).unwrap();
+        }
+        engine.sync(&mut state).unwrap();
+        epochs.push(done);
+    }
+    let score = engine.score(&state, &(0..data.train.len()).collect::<Vec<_>>()).unwrap();
+    (epochs, state.parameters.values, score.loss)
+}
+
+/// Steps with augmentation, dropout and clipping. Gradients that are nothing but rounding errors move parameters as
+/// far as others, so that it is the way as a whole that must be the same.
+#[test]
+fn steps_are_those_of_the_cpu() {
+    if gpu(Precision::F32).is_none() {
+        return;
+    }
+    let data = Splits {
+        name: "synthetic".to_owned(),
+        synthetic: true,
+        fallback: None,
+        class_names: Vec::new(),
+        train: synthetic::dataset(50, 1),
+        test: synthetic::dataset(10, 2),
+    };
+    let recipe = Recipe { batch_size: 16, grad_clip: 0.5, ..Recipe::default() };
+    let on = |precision| Recipe { processor: Processor::Cuda { index: 0, precision }, ..recipe.clone() };
+    let (expected, parameters, loss) = run(&recipe, &data);
+    let begin = Parameters::init::<Nano>(recipe.seed).values;
+    let way = |to: &[f32], from: &[f32]| {
+        to.iter().zip(from).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>().sqrt()
+    };
+    for (precision, tolerance) in [(Precision::F32, 1e-4), (Precision::Tf32, 2e-2)] {
+        let (epochs, found, found_loss) = run(&on(precision), &data);
+        for (a, b) in expected.iter().zip(&epochs) {
+            assert_eq!((a.steps, a.images), (b.steps, b.images));
+            let (a, b) = (a.loss(), b.loss());
+            assert!((a - b).abs() <= tolerance, "{precision}: loss {a} {b}");
+        }
+        assert!((loss - found_loss).abs() <= tolerance, "{precision}: loss {loss} {found_loss}");
+        let (apart, moved) = (way(&found, &parameters), way(&parameters, &begin));
+        println!("{precision}: {:.1e} of the way apart", apart / moved);
+        assert!(apart <= 10.0 * tolerance * moved, "{precision}: {apart:e} apart, moved {moved:e}");
+        let again = run(&on(precision), &data);
+        assert_eq!(again, (epochs, found, found_loss), "a run cannot be repeated");
+    }
+}
