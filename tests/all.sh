@@ -30,6 +30,7 @@ tools() {
     command -v cc >/dev/null || tests/apt-install build-essential || return
     command -v qemu-system-arm >/dev/null || tests/apt-install qemu-system-arm || return
     tests/numpy-python -c '' 2>/dev/null || tests/apt-install python3-numpy || return
+    tests/nvrtc || { tests/apt-install python3-pip && tests/nvrtc; } || return
     cargo fmt --version >/dev/null || rustup component add rustfmt || return
     cargo clippy --version >/dev/null || rustup component add clippy
 }
@@ -46,6 +47,9 @@ bare_library() {
         done
     done
 }
+
+# Where NVIDIA's libraries are found, unless they are found elsewhere: see tests/nvrtc.
+export VIRTUAL_ENV=${VIRTUAL_ENV:-$root/target/nvrtc}
 
 # The dev profile is tuned for training, without these checks.
 checked() {

@@ -101,7 +101,10 @@ pub trait Engine<S: Network> {
 ///
 /// # Errors
 /// [`Error::Cuda`].
-pub fn engine<'a, S: Network>(recipe: &'a Recipe, data: &'a Splits) -> Result<Box<dyn Engine<S> + 'a>, Error> {
+pub fn engine<'a, S: Network>(
+    recipe: &'a Recipe,
+    data: &'a Splits,
+) -> Result<Box<dyn Engine<S> + 'a>, Error> {
     Ok(match recipe.processor {
         Processor::Cpu => Box::new(CpuEngine::<S>::new(recipe, data)),
         Processor::Cuda { index, precision } => {

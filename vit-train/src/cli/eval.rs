@@ -1,6 +1,6 @@
 //! `vit-train eval`.
 
-use super::{file_or_in, print_json, DataArguments};
+use super::{file_or_in, print_json, CudaArguments, DataArguments};
 use clap::Args;
 use dfdx::prelude::Cpu;
 use serde::Serialize;
@@ -15,7 +15,9 @@ use vit_nostd::{
 use vit_train::{
     checkpoint::Checkpoint,
     data::Splits,
+    engine::Processor,
     files::ModelBytes,
+    fused::cuda,
     inference::{dfdx_logits, int8_logits, nostd_logits, Score},
     model::{Model, Network},
     parameters, with_preset, Error, Preset,
@@ -29,6 +31,8 @@ pub struct Arguments {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    cuda: CudaArguments,
     #[command(flatten)]
     data: DataArguments,
 }
@@ -47,11 +51,17 @@ struct Evaluation {
 
 impl Arguments {
     pub fn run(self) -> Result<ExitCode, Error> {
+        self.cuda.processor().check()?;
         let path = file_or_in(&self.file, "model.f32.vit");
         if path.extension().is_some_and(|extension| extension == "safetensors") {
             let checkpoint = Checkpoint::load(&path)?;
             let preset = preset_of_checkpoint(&checkpoint, &path)?;
             with_preset!(preset, S => self.checkpoint::<S>(&path, checkpoint))
+        } else if self.cuda.cuda {
+            let path = path.display();
+            Err(Error::Setting(format!(
+                "{path}: --cuda is for checkpoints (.safetensors): vit-nostd runs on the CPU"
+            )))
         } else {
             let file = ModelBytes::read(&path)?;
             let preamble = read_preamble(&file, &path)?;
@@ -62,10 +72,16 @@ impl Arguments {
     fn checkpoint<S: Network>(&self, path: &Path, checkpoint: Checkpoint) -> Result<ExitCode, Error> {
         let data = self.data.load::<S>()?;
         let checkpoint = checkpoint.into_order_of::<S>(path)?;
+        let normalization = checkpoint.describe::<S>().normalization;
+        let values = &checkpoint.parameters.values;
+        if let Processor::Cuda { index, precision } = self.cuda.processor() {
+            let logits = cuda::logits::<S>(index, precision, values, normalization, &data.test)?;
+            return self.print::<S>("CUDA", &data, &logits);
+        }
         let mut model = S::Model::zeros(&Cpu::default());
-        parameters::load(&mut model, &checkpoint.parameters.values);
+        parameters::load(&mut model, values);
         let indices: Vec<usize> = (0..data.test.len()).collect();
-        let logits = dfdx_logits(&model, checkpoint.describe::<S>().normalization, &data.test, &indices);
+        let logits = dfdx_logits(&model, normalization, &data.test, &indices);
         self.print::<S>("dfdx", &data, &logits)
     }
 

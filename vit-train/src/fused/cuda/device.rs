@@ -143,7 +143,11 @@ impl Blas {
     ) -> Result<(), CudaError> {
         let widths = |view: &View<'_>, rows, columns| if view.transposed { rows } else { columns };
         assert_eq!((left.values.len(), left.width), (rows * depth, widths(&left, rows, depth)), "left");
-        assert_eq!((right.values.len(), right.width), (depth * columns, widths(&right, depth, columns)), "right");
+        assert_eq!(
+            (right.values.len(), right.width),
+            (depth * columns, widths(&right, depth, columns)),
+            "right"
+        );
         assert_eq!(out.len(), rows * columns, "out");
         let compute = match self.precision {
             Precision::F32 => sys::cublasComputeType_t::CUBLAS_COMPUTE_32F,

@@ -2,7 +2,9 @@
 
 use super::CudaError;
 use cudarc::{
-    driver::{CudaContext, CudaFunction, CudaStream, CudaView, CudaViewMut, DriverError, LaunchArgs, LaunchConfig},
+    driver::{
+        CudaContext, CudaFunction, CudaStream, CudaView, CudaViewMut, DriverError, LaunchArgs, LaunchConfig,
+    },
     driver::{DeviceRepr, PushKernelArg, ValidAsZeroBits},
     nvrtc::{self, Ptx},
 };

@@ -40,14 +40,16 @@ pub fn load_driver() -> Result<(), Missing> {
     let missing = Missing {
         name: "NVIDIA's driver (libcuda)",
         places: "the usual folders of drivers",
-        advice: "--cuda needs an NVIDIA GPU and its driver (see https://www.nvidia.com/drivers); without --cuda, \
+        advice:
+            "--cuda needs an NVIDIA GPU and its driver (see https://www.nvidia.com/drivers); without --cuda, \
                  everything runs on the CPU",
     };
     // SAFETY: what runs when NVIDIA's libraries are loaded needs nothing of this process.
     load_one(|| unsafe { driver::sys::is_culib_present() }, &["cuda"], &driver_folders, missing)
 }
 
-const TOOLKIT: &str = "nvidia/*/lib of Python's packages (of VIRTUAL_ENV, CONDA_PREFIX and the python3 on the PATH), \
+const TOOLKIT: &str =
+    "nvidia/*/lib of Python's packages (of VIRTUAL_ENV, CONDA_PREFIX and the python3 on the PATH), \
                        CUDA_PATH, CUDA_HOME and /usr/local/cuda*";
 
 fn load_cublas() -> Result<(), Missing> {
@@ -58,7 +60,12 @@ fn load_cublas() -> Result<(), Missing> {
                  nvidia-cublas-cu12), or with NVIDIA's CUDA toolkit",
     };
     // SAFETY: as above.
-    load_one(|| unsafe { cublas::sys::is_culib_present() }, &["cublasLt", "cublas"], &toolkit_folders, missing)
+    load_one(
+        || unsafe { cublas::sys::is_culib_present() },
+        &["cublasLt", "cublas"],
+        &toolkit_folders,
+        missing,
+    )
 }
 
 /// The compiler of kernels.
@@ -73,7 +80,12 @@ pub fn load_nvrtc() -> Result<(), Missing> {
                  580: nvidia-cuda-nvrtc-cu12), or with NVIDIA's CUDA toolkit",
     };
     // SAFETY: as above.
-    load_one(|| unsafe { nvrtc::sys::is_culib_present() }, &["nvrtc-builtins", "nvrtc"], &toolkit_folders, missing)
+    load_one(
+        || unsafe { nvrtc::sys::is_culib_present() },
+        &["nvrtc-builtins", "nvrtc"],
+        &toolkit_folders,
+        missing,
+    )
 }
 
 /// Where `present` says no: loads the library that is last in `names`, and before it those that it needs itself, from
@@ -130,7 +142,8 @@ fn driver_folders() -> Vec<PathBuf> {
 /// Folders of pip's packages, then those of toolkits.
 fn toolkit_folders() -> Vec<PathBuf> {
     let variable = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let mut prefixes: Vec<PathBuf> = ["VIRTUAL_ENV", "CONDA_PREFIX"].into_iter().filter_map(variable).collect();
+    let mut prefixes: Vec<PathBuf> =
+        ["VIRTUAL_ENV", "CONDA_PREFIX"].into_iter().filter_map(variable).collect();
     let path = env::var_os("PATH").unwrap_or_default();
     // A python3 on the PATH is in the `bin` of its prefix.
     let pythons = env::split_paths(&path).filter(|folder| folder.join("python3").is_file());

@@ -25,7 +25,7 @@ mod tests;
 pub mod trainer;
 
 pub use device::Device;
-pub use resident::Resident;
+pub use resident::{logits, Resident};
 pub use trainer::Trainer;
 
 use clap::ValueEnum;
@@ -84,7 +84,9 @@ pub enum CudaError {
         message: String,
     },
     /// A network whose attention does not fit into the memory that a block has.
-    #[error("a network of this shape is too large for the kernels: attention takes {bytes} bytes of {limit}")]
+    #[error(
+        "a network of this shape is too large for the kernels: attention takes {bytes} bytes of {limit}"
+    )]
     TooLarge {
         /// Needed.
         bytes: usize,

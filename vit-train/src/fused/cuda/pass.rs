@@ -234,7 +234,16 @@ impl Ops for Pass<'_> {
             let (normed, scale) = (normed.read(images), scale.read(images));
             let (d_normed, d_x, add) = (d_normed.read(images), d_x.write(images), add(store));
             let kernels = &pass.device.kernels;
-            kernels.normalize_backward(Grid::rows(rows), normed, scale, d_normed, d_x, rows as u32, width, add)
+            kernels.normalize_backward(
+                Grid::rows(rows),
+                normed,
+                scale,
+                d_normed,
+                d_x,
+                rows as u32,
+                width,
+                add,
+            )
         });
     }
 
@@ -336,8 +345,8 @@ impl Ops for Pass<'_> {
             let (kept, dropped, context) = (kept.write(images), dropped.write(images), context.write(images));
             let (counters, site, threshold, keep) = pass.masks(site);
             pass.device.kernels.attention(
-                grid, counters, site, threshold, keep, query, key_value, kept, dropped, context, queries, tokens,
-                width,
+                grid, counters, site, threshold, keep, query, key_value, kept, dropped, context, queries,
+                tokens, width,
             )
         });
     }
@@ -355,10 +364,21 @@ impl Ops for Pass<'_> {
             let images = pass.images;
             let (grid, [queries, tokens, width]) = pass.heads(query, attention_backward_shared);
             let (query, key_value) = (query.read(images), key_value.read(images));
-            let (kept, dropped, d_context) = (kept.read(images), dropped.read(images), d_context.read(images));
+            let (kept, dropped, d_context) =
+                (kept.read(images), dropped.read(images), d_context.read(images));
             let (d_query, d_key_value) = (d_query.write(images), d_key_value.write(images));
             pass.device.kernels.attention_backward(
-                grid, query, key_value, kept, dropped, d_context, d_query, d_key_value, queries, tokens, width,
+                grid,
+                query,
+                key_value,
+                kept,
+                dropped,
+                d_context,
+                d_query,
+                d_key_value,
+                queries,
+                tokens,
+                width,
             )
         });
     }
@@ -395,7 +415,13 @@ impl Ops for Pass<'_> {
             let (losses, d_logits) = (losses.write(images), d_logits.write(images));
             let kernels = &pass.device.kernels;
             kernels.cross_entropy(
-                Grid::rows(images), logits, targets, losses, d_logits, images as u32, classes,
+                Grid::rows(images),
+                logits,
+                targets,
+                losses,
+                d_logits,
+                images as u32,
+                classes,
             )
         });
     }

@@ -4,7 +4,7 @@ use super::{
     device::Device,
     kernels::{Counters, Grid},
     pass::{Linear, Matrix, Pass, PARTS},
-    CudaError,
+    CudaError, Precision,
 };
 use crate::{
     data::{Dataset, Motion},
@@ -66,6 +66,8 @@ pub struct Images {
     pub(super) normalized: CudaSlice<f32>,
 }
 
+/// Images in a pass of evaluation: enough to keep a GPU busy.
+pub(super) const EVALUATED: usize = 256;
 /// Bytes of shared memory that every GPU gives a block.
 const SHARED: usize = 48 << 10;
 
@@ -256,6 +258,23 @@ impl<S> Resident<S> {
     }
 }
 
+/// The logits of all images of `data` by network `S` with these parameters, on GPU number `index`: `images x classes`.
+///
+/// # Errors
+/// [`CudaError`].
+pub fn logits<S: Network>(
+    index: usize,
+    precision: Precision,
+    parameters: &[f32],
+    normalization: Normalization,
+    data: &Dataset,
+) -> Result<Vec<f32>, CudaError> {
+    let mut resident = Resident::<S>::new(Device::open(index, precision)?, EVALUATED.min(data.len()))?;
+    resident.load(parameters)?;
+    let images = Images::load(&resident.device, data, normalization)?;
+    resident.logits(&images, &(0..data.len()).collect::<Vec<_>>())
+}
+
 /// Queues what makes pixels and targets: those of the images that come next in an order, and how they are moved.
 pub(super) fn prepare(
     pass: &Pass<'_>,
@@ -331,7 +350,10 @@ fn activations(
     // First what is needed, because making it can fail.
     let needed = RefCell::new(Vec::new());
     Activations::new(sizes, |rows, width| needed.borrow_mut().push((rows, width)));
-    let buffers = needed.into_inner().into_iter().map(|(rows, width)| Ok(Matrix::new(zeros(rows, width)?, rows, width)));
+    let buffers = needed
+        .into_inner()
+        .into_iter()
+        .map(|(rows, width)| Ok(Matrix::new(zeros(rows, width)?, rows, width)));
     let buffers = RefCell::new(buffers.collect::<Result<Vec<_>, CudaError>>()?.into_iter());
     Ok(Activations::new(sizes, |_, _| buffers.borrow_mut().next().expect("as many as were needed")))
 }

@@ -6,7 +6,7 @@ use super::{
     libraries, CudaError, Device, Precision, Resident,
 };
 use crate::{
-    data::{synthetic, Splits},
+    data::{load, Format, Source, Splits},
     dropout::Dropout,
     engine::{engine, Engine, EpochPlan, Processor},
     fused::tests::{compare_passes, Case, Odd, Shallow},
@@ -15,7 +15,7 @@ use crate::{
     resume::Current,
     train::{Recipe, State},
 };
-use vit_nostd::{Base, Nano, Tiny};
+use vit_nostd::{Base, Nano, Shape, Tiny};
 
 /// The GPU, or a line that says why there is none.
 fn gpu(precision: Precision) -> Option<Device> {
@@ -87,7 +87,10 @@ fn what_is_missing_is_said_in_one_line() {
     for library in [libraries::load_driver(), libraries::load_nvrtc()] {
         let Err(missing) = library else { continue };
         let line = missing.to_string();
-        assert!(line.contains("not found") && line.contains("LD_LIBRARY_PATH") && !line.contains('\n'), "{line}");
+        assert!(
+            line.contains("not found") && line.contains("LD_LIBRARY_PATH") && !line.contains('\n'),
+            "{line}"
+        );
     }
 }
 
@@ -167,14 +170,8 @@ fn steps_are_those_of_the_cpu() {
     if gpu(Precision::F32).is_none() {
         return;
     }
-    let data = Splits {
-        name: "synthetic".to_owned(),
-        synthetic: true,
-        fallback: None,
-        class_names: Vec::new(),
-        train: synthetic::dataset(50, 1),
-        test: synthetic::dataset(10, 2),
-    };
+    let mut data = load(&Source::Synthetic, Format { side: Nano::IMAGE, classes: Nano::CLASSES }).unwrap();
+    data.train.truncate(50);
     let recipe = Recipe { batch_size: 16, grad_clip: 0.5, ..Recipe::default() };
     let on = |precision| Recipe { processor: Processor::Cuda { index: 0, precision }, ..recipe.clone() };
     let (expected, parameters, loss) = run(&recipe, &data);

@@ -2,7 +2,7 @@
 
 use super::{
     kernels::{Counters, Grid},
-    resident::{flatten, prepare, upload, Images},
+    resident::{flatten, prepare, upload, Images, EVALUATED},
     CudaError, Device, Precision, Resident,
 };
 use crate::{
@@ -44,8 +44,6 @@ pub struct Trainer<'a, S> {
 const STEPS: usize = 32;
 /// Blocks that add up the squared norm.
 const NORM_BLOCKS: u32 = 256;
-/// Images in a pass of evaluation, at least: enough to keep a GPU busy.
-const EVALUATED: usize = 256;
 
 impl<'a, S: Network> Trainer<'a, S> {
     /// For a run of `recipe` on `data` on GPU number `index`.
@@ -59,12 +57,14 @@ impl<'a, S: Network> Trainer<'a, S> {
         data: &'a Splits,
     ) -> Result<Self, CudaError> {
         let device = Device::open(index, precision)?;
-        let mut resident = Resident::<S>::new(device, recipe.batch_size.min(data.train.len()).max(EVALUATED))?;
+        let mut resident =
+            Resident::<S>::new(device, recipe.batch_size.min(data.train.len()).max(EVALUATED))?;
         let device = &resident.device;
         let zeros = |len| device.stream.alloc_zeros(len).map_err(CudaError::driver("has no memory"));
         let len = S::DIMS.parameters();
         let (means, squares) = (zeros(len)?, zeros(len)?);
-        let norms = device.stream.alloc_zeros(NORM_BLOCKS as usize).map_err(CudaError::driver("has no memory"))?;
+        let norms =
+            device.stream.alloc_zeros(NORM_BLOCKS as usize).map_err(CudaError::driver("has no memory"))?;
         let images = Images::load(device, &data.train, NORMALIZATION)?;
         // As many as there can be: graphs refer to these places.
         let order = upload(device, &vec![0; data.train.len()])?;
@@ -126,7 +126,9 @@ impl<'a, S: Network> Trainer<'a, S> {
         let (labels, order) = (data.labels.as_view(), order.as_view());
         let (counters, classes) = (counters.as_view_mut(), S::CLASSES as u32);
         debug_assert!(recipe.batch_size >= images);
-        kernels.score(Grid::sums(1), counters, logits, losses, labels, order, images as u32, classes).map_err(&failed)
+        kernels
+            .score(Grid::sums(1), counters, logits, losses, labels, order, images as u32, classes)
+            .map_err(&failed)
     }
 
     /// Queues the part of a step that changes nothing but gradients.
