@@ -416,8 +416,9 @@ fn cuda_learns_what_the_cpu_learns() {
     let train = |arguments: &[&str]| {
         let out = tempfile::tempdir().unwrap();
         let settings = ["--preset", "nano", "--data", "synthetic", "--epochs", "3", "--batch-size", "64"];
-        let output = program().args(settings).args(["--lr", "2e-3", "--dropout", "0.1"]).args(arguments);
-        (output.arg("--out").arg(out.path()).output().unwrap(), out)
+        let mut program = program();
+        program.args(settings).args(["--lr", "2e-3", "--dropout", "0.1"]).args(arguments);
+        (program.arg("--out").arg(out.path()).output().unwrap(), out)
     };
     let (output, gpu) = train(&["--cuda"]);
     if output.status.code() == Some(2) {
