@@ -42,15 +42,15 @@ impl fmt::Display for Processor {
 }
 
 impl Processor {
-    /// Whether it can be used: makes a GPU ready, and gives it back.
+    /// Whether it is there.
     ///
     /// # Errors
     /// [`Error::Cuda`].
     pub fn check(self) -> Result<(), Error> {
-        if let Self::Cuda { index, precision } = self {
-            cuda::Device::open(index, precision)?;
+        match self {
+            Self::Cpu => Ok(()),
+            Self::Cuda { index, .. } => Ok(cuda::Device::check(index)?),
         }
-        Ok(())
     }
 }
 

@@ -22,6 +22,8 @@ pub struct Device {
     pub stream: Arc<CudaStream>,
     /// Its name, such as `NVIDIA H100`.
     pub name: String,
+    /// Of products.
+    pub precision: Precision,
 }
 
 /// The first compute capability that NVIDIA's compilers still know.
@@ -47,7 +49,16 @@ impl Device {
         let stream = context.new_stream().map_err(&failed)?;
         let kernels = Kernels::load(&context, &stream, compile(capability)?).map_err(&failed)?;
         let blas = Blas::new(&stream, precision)?;
-        Ok(Self { blas, kernels, stream, name })
+        Ok(Self { blas, kernels, stream, name, precision })
+    }
+
+    /// Whether there is a GPU number `index`, and what it needs.
+    ///
+    /// # Errors
+    /// [`CudaError`], as those of [`open`](Self::open).
+    pub fn check(index: usize) -> Result<(), CudaError> {
+        libraries::load()?;
+        open_context(index).map(drop)
     }
 
     /// `out` = `left` `right`, or `out` += that; `out` has `rows x columns` elements, `depth` is summed over.
@@ -113,9 +124,6 @@ struct Blas {
 
 /// What cuBLAS recommends for the newest GPUs.
 const WORKSPACE: usize = 32 << 20;
-
-// SAFETY: the handle is used through `&mut` or by the one thread that has the device: cuBLAS asks for no more.
-unsafe impl Send for Blas {}
 
 impl Blas {
     fn new(stream: &Arc<CudaStream>, precision: Precision) -> Result<Self, CudaError> {

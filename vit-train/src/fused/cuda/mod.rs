@@ -94,7 +94,7 @@ pub enum CudaError {
         limit: usize,
     },
     /// The driver refuses.
-    #[error("the GPU {what}: {message}")]
+    #[error("NVIDIA's driver {what}: {message}")]
     Driver {
         /// What did not work.
         what: &'static str,

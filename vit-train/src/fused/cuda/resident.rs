@@ -31,7 +31,7 @@ pub struct Resident<S> {
     pub(super) counters: CudaSlice<Counters>,
     pub(super) activations: Activations<Matrix>,
     capacity: usize,
-    folded: CudaSlice<f32>,
+    pub(super) folded: CudaSlice<f32>,
     layers: Layers<Linear>,
     sums: CudaSlice<f32>,
     scratch: Matrix,
@@ -194,22 +194,27 @@ impl<S> Resident<S> {
         let (activations, layers, mut pass) = self.parts(images, dropout);
         activations.pass(&mut pass, layers);
         pass.error.map_or(Ok(()), Err)?;
+        self.finish_biases()?;
         self.unfold()
+    }
+
+    /// Queues what makes the gradients of biases out of the sums of a pass.
+    pub(super) fn finish_biases(&mut self) -> Result<(), CudaError> {
+        let Self { device, gradients, sums, tables: Tables { biases, .. }, .. } = self;
+        let count = biases.len();
+        let (grid, parts) = (Grid::elements(count), PARTS as u32);
+        let (sums, gradients, places) = (sums.as_view(), gradients.as_view_mut(), biases.as_view());
+        let finished = device.kernels.finish_column_sums(grid, sums, gradients, places, count as u32, parts);
+        finished.map_err(CudaError::driver("refuses to add up"))
     }
 
     /// Queues what makes gradients of all parameters out of those of the folded ones.
     fn unfold(&mut self) -> Result<(), CudaError> {
         let failed = CudaError::driver("refuses to unfold");
-        let Self { device, parameters, gradients, sums, tables, sizes, .. } = self;
-        let Tables { rows, factors, norms, biases, embedding } = tables;
+        let Self { device, parameters, gradients, tables, sizes, .. } = self;
+        let Tables { rows, factors, norms, embedding, .. } = tables;
         let kernels = &device.kernels;
         let (width, tokens) = (sizes.embed as u32, sizes.tokens as u32);
-        let count = biases.len();
-        let (grid, parts) = (Grid::elements(count), PARTS as u32);
-        let (sums, places) = (sums.as_view(), biases.as_view());
-        kernels
-            .finish_column_sums(grid, sums, gradients.as_view_mut(), places, count as u32, parts)
-            .map_err(&failed)?;
         let grid = Grid::columns(sizes.embed, norms.len() / NORM, 2);
         let values = parameters.as_view();
         kernels

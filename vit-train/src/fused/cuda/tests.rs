@@ -3,15 +3,23 @@
 
 use super::{
     kernels::{compile, Counters, Grid, SIGNATURES},
-    libraries, CudaError, Device, Precision, Resident,
+    libraries,
+    pass::Matrix,
+    CudaError, Device, Precision, Resident,
 };
 use crate::{
     data::{load, Format, Source, Splits},
-    dropout::Dropout,
+    dropout::{Dropout, Site},
     engine::{engine, Engine, EpochPlan, Processor},
-    fused::tests::{compare_passes, Case, Odd, Shallow},
+    fused::{
+        cpu::chunk::{self, Chunk, Scratch},
+        fold::Fold,
+        network::Sizes,
+        ops::{Ops, Store},
+        tests::{compare_passes, numbers, worst, Case, Odd, Shallow},
+    },
     model::Network,
-    parameters::Parameters,
+    parameters::{Layout, Parameters},
     resume::Current,
     train::{Recipe, State},
 };
@@ -91,6 +99,160 @@ fn what_is_missing_is_said_in_one_line() {
             line.contains("not found") && line.contains("LD_LIBRARY_PATH") && !line.contains('\n'),
             "{line}"
         );
+    }
+}
+
+/// Carries out one operation of network `$shape` on the CPU and on a GPU, on buffers of these (rows per image, width)
+/// with the same numbers, and compares all of them and the gradients of all layers. The operation takes the buffers
+/// and gives them back.
+macro_rules! same {
+    ($resident:ident, $factor:expr, |$ops:ident, $layers:ident, $($buffer:ident: [$rows:expr, $width:expr]),*| $work:expr) => {{
+        let (sizes, images, rate) = (Sizes::of::<Odd>(), 5, 0.25);
+        let layout = Layout::of::<Odd>();
+        let parameters: Vec<f32> = numbers(layout.len(), 1).iter().map(|x| $factor * x).collect();
+        let dropout = Dropout::new(rate, 5, 6);
+        let shapes = [$((stringify!($buffer), $rows, $width)),*];
+        let values = shapes.iter().zip(2..).map(|(&(_, rows, width), seed)| -> Vec<f32> {
+            numbers(images * rows * width, seed).iter().map(|x| $factor * x).collect()
+        });
+        let values: Vec<Vec<f32>> = values.collect();
+
+        let mut expected = values.iter();
+        let (mut gradients, mut scratch) = (vec![0.0; layout.len()], Scratch::default());
+        let $layers = &Fold::new(sizes, layout.clone()).places().map(|place| {
+            let mut layer = chunk::Linear::new(place);
+            layer.load(&parameters);
+            layer
+        });
+        let expected: Vec<Vec<f32>> = {
+            $(
+                #[allow(unused_mut)]
+                let mut $buffer = chunk::Matrix::zeros(images, $rows, $width);
+                $buffer.get_mut(images).copy_from_slice(expected.next().unwrap());
+            )*
+            let (gradients, scratch) = (&mut gradients, &mut scratch);
+            let mut $ops = Chunk { sizes, first: 0, images, batch: images, dropout, gradients, add: false, scratch };
+            let ($($buffer),*) = { $work };
+            vec![$($buffer.get(images).to_vec()),*]
+        };
+
+        let stream = $resident.device.stream.clone();
+        let mut found = values.iter();
+        $(
+            #[allow(unused_mut)]
+            let mut $buffer = Matrix::new(stream.clone_htod(found.next().unwrap()).unwrap(), $rows, $width);
+        )*
+        stream.memcpy_htod(&parameters, &mut $resident.folded).unwrap();
+        stream.memset_zeros(&mut $resident.gradients).unwrap();
+        let counters = Counters { seed_key: Dropout::seed_key(5), step: 5, ..Counters::default() };
+        $resident.set_counters(counters).unwrap();
+        let counters = $resident.counters.as_view_mut();
+        $resident.device.kernels.begin_step(Grid::images(1, 1, 1, 0), counters, images as u32).unwrap();
+        let (_, $layers, mut $ops) = $resident.parts(images, dropout);
+        let ($($buffer),*) = { $work };
+        assert_eq!($ops.error, None);
+        $resident.finish_biases().unwrap();
+        let found = [$(stream.clone_dtoh(&$buffer.read(images)).unwrap()),*];
+        let found_gradients = stream.clone_dtoh(&$resident.gradients).unwrap();
+
+        let what = |name: &str| format!("{name} in {}, times {}", stringify!($work), $factor);
+        for ((expected, found), (name, ..)) in expected.iter().zip(&found).zip(shapes) {
+            assert_close(expected, found, &what(name));
+        }
+        for entry in &layout.0 {
+            let range = entry.range.clone();
+            assert_close(&gradients[range.clone()], &found_gradients[range], &what(&entry.name));
+        }
+    }};
+}
+
+/// The largest difference may be 1e-5 of the largest number.
+fn assert_close(expected: &[f32], found: &[f32], what: &str) {
+    let (error, largest) = (worst(expected, found), worst(expected, &vec![0.0; expected.len()]));
+    assert!(error <= 1e-5 * largest.max(1e-3), "{what}: {error:e} of {largest:e}");
+    assert!(found.iter().all(|x| x.is_finite()), "{what}");
+}
+
+/// With dimensions that no warp and no block divides; with zeros, ordinary numbers, and large ones, where softmax and
+/// GELU are at their ends.
+#[test]
+fn each_operation_is_the_cpus() {
+    let Some(device) = gpu(Precision::F32) else { return };
+    let mut resident = Resident::<Odd>::new(device, 7).unwrap();
+    let r = &mut resident;
+    let Sizes { image, patch, tokens: t, embed: e, heads, hidden: h, classes: c, .. } = Sizes::of::<Odd>();
+    let (area, weights) = (patch * patch, heads * t);
+    for factor in [0.0, 1.0, 30.0] {
+        same!(r, factor, |ops, l, pixels: [1, image * image], patches: [t, area], x: [t, e]| {
+            ops.embed(&l.embedding, &pixels, &mut patches, &mut x);
+            (pixels, patches, x)
+        });
+        same!(r, factor, |ops, l, patches: [t, area], d: [t, e]| {
+            ops.embed_backward(&l.embedding, &patches, &mut d);
+            (patches, d)
+        });
+        for rows in [1, t] {
+            same!(r, factor, |ops, _l, x: [rows, e], normed: [rows, e], scale: [rows, 1]| {
+                ops.normalize(&x, &mut normed, &mut scale);
+                (x, normed, scale)
+            });
+            for store in [Store::Set, Store::Add] {
+                same!(r, factor, |ops, _l, normed: [rows, e], scale: [rows, 1], d_y: [rows, e], d_x: [rows, e]| {
+                    ops.normalize_backward(&normed, &scale, &d_y, &mut d_x, store);
+                    (normed, scale, d_y, d_x)
+                });
+                same!(r, factor, |ops, l, x: [rows, e], y: [rows, 2 * e]| {
+                    ops.linear(&l.blocks[1].key_value, &x, &mut y, store);
+                    (x, y)
+                });
+                same!(r, factor, |ops, l, x: [rows, h], d_y: [rows, e], d_x: [rows, h]| {
+                    ops.linear_backward(&l.blocks[2].mlp, &x, &d_y, &mut d_x, store);
+                    (x, d_y, d_x)
+                });
+            }
+            same!(r, factor, |ops, l, x: [rows, e], y: [rows, h], slope: [rows, h]| {
+                ops.linear_gelu_dropout(&l.blocks[0].hidden, &x, Site::Hidden(0), &mut y, &mut slope);
+                (x, y, slope)
+            });
+            same!(r, factor, |ops, _l, slope: [rows, h], d: [rows, h]| {
+                ops.gelu_dropout_backward(&slope, &mut d);
+                (slope, d)
+            });
+            same!(r, factor, |ops, l, x: [rows, h], stream: [rows, e]| {
+                ops.linear_dropout_add(&l.blocks[0].mlp, &x, Site::Mlp(2), &mut stream);
+                (x, stream)
+            });
+            same!(r, factor, |ops, _l, d_y: [rows, e], d_x: [rows, e]| {
+                ops.dropout_backward(Site::Mlp(1), &d_y, &mut d_x);
+                (d_y, d_x)
+            });
+            same!(r, factor, |ops, _l, q: [rows, e], kv: [t, 2 * e], kept: [rows, weights], dropped: [rows, weights], y: [rows, e]| {
+                let mut w = [kept, dropped];
+                ops.attention(Site::Attention(1), &q, &kv, &mut w, &mut y);
+                let [kept, dropped] = w;
+                (q, kv, kept, dropped, y)
+            });
+            same!(r, factor, |ops, _l, q: [rows, e], kv: [t, 2 * e], kept: [rows, weights], dropped: [rows, weights], d: [rows, e], d_q: [rows, e], d_kv: [t, 2 * e]| {
+                let w = [kept, dropped];
+                ops.attention_backward(&q, &kv, &w, &d, &mut d_q, &mut d_kv);
+                let [kept, dropped] = w;
+                (q, kv, kept, dropped, d, d_q, d_kv)
+            });
+        }
+        same!(r, factor, |ops, _l, all: [t, e], class: [1, e]| {
+            ops.class_tokens(&all, &mut class);
+            (all, class)
+        });
+        for store in [Store::Set, Store::Add] {
+            same!(r, factor, |ops, _l, class: [1, e], all: [t, e]| {
+                ops.class_tokens_backward(&class, &mut all, store);
+                (class, all)
+            });
+        }
+        same!(r, factor, |ops, _l, logits: [1, c], targets: [1, c], losses: [1, 1], d_logits: [1, c]| {
+            ops.cross_entropy(&logits, &targets, &mut losses, &mut d_logits);
+            (logits, targets, losses, d_logits)
+        });
     }
 }
 

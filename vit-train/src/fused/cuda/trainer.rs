@@ -178,7 +178,7 @@ impl<S> Resident<S> {
 
 impl<S: Network> Engine<S> for Trainer<'_, S> {
     fn device(&self) -> String {
-        self.resident.device.name.clone()
+        format!("{}, {}", self.resident.device.name, self.resident.device.precision)
     }
 
     fn begin_epoch(&mut self, state: &mut State<S>, epoch: EpochPlan, done: &Current) -> Result<(), Error> {
@@ -200,6 +200,7 @@ impl<S: Network> Engine<S> for Trainer<'_, S> {
             step: steps as u64,
             loss_sum: done.loss_sum,
             right: done.right as u32,
+            first: 0, // within the order, whatever is recorded first
             next: done.images as u32,
             lr: epoch.lr,
             ..self.read_counters()?
