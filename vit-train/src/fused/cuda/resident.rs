@@ -33,7 +33,7 @@ pub struct Resident<S> {
     capacity: usize,
     pub(super) folded: CudaSlice<f32>,
     layers: Layers<Linear>,
-    sums: CudaSlice<f32>,
+    pub(super) sums: CudaSlice<f32>,
     scratch: Matrix,
     tables: Tables,
     shape: PhantomData<S>,

@@ -112,8 +112,10 @@ macro_rules! same {
         let parameters: Vec<f32> = numbers(layout.len(), 1).iter().map(|x| $factor * x).collect();
         let dropout = Dropout::new(rate, 5, 6);
         let shapes = [$((stringify!($buffer), $rows, $width)),*];
-        let values = shapes.iter().zip(2..).map(|(&(_, rows, width), seed)| -> Vec<f32> {
-            numbers(images * rows * width, seed).iter().map(|x| $factor * x).collect()
+        let values = shapes.iter().zip(2..).map(|(&(name, rows, width), seed)| -> Vec<f32> {
+            // The class token's row of the patches is zero from the beginning.
+            let factor = if name == "patches" { 0.0 } else { $factor };
+            numbers(images * rows * width, seed).iter().map(|x| factor * x).collect()
         });
         let values: Vec<Vec<f32>> = values.collect();
 
@@ -144,6 +146,7 @@ macro_rules! same {
         )*
         stream.memcpy_htod(&parameters, &mut $resident.folded).unwrap();
         stream.memset_zeros(&mut $resident.gradients).unwrap();
+        stream.memset_zeros(&mut $resident.sums).unwrap();
         let counters = Counters { seed_key: Dropout::seed_key(5), step: 5, ..Counters::default() };
         $resident.set_counters(counters).unwrap();
         let counters = $resident.counters.as_view_mut();
@@ -187,9 +190,9 @@ fn each_operation_is_the_cpus() {
             ops.embed(&l.embedding, &pixels, &mut patches, &mut x);
             (pixels, patches, x)
         });
-        same!(r, factor, |ops, l, patches: [t, area], d: [t, e]| {
-            ops.embed_backward(&l.embedding, &patches, &mut d);
-            (patches, d)
+        same!(r, factor, |ops, l, x: [t, area], d: [t, e]| {
+            ops.embed_backward(&l.embedding, &x, &mut d);
+            (x, d)
         });
         for rows in [1, t] {
             same!(r, factor, |ops, _l, x: [rows, e], normed: [rows, e], scale: [rows, 1]| {
