@@ -56,6 +56,13 @@ checked() {
     CARGO_PROFILE_DEV_OVERFLOW_CHECKS=true CARGO_PROFILE_DEV_DEBUG_ASSERTIONS=true "$@"
 }
 
+# What runs on a GPU, on a stand-in for one.
+stand_in_gpu() {
+    tests/stand_in_gpu/build || return
+    LD_LIBRARY_PATH=$root/target/stand_in_gpu VIT_TRAIN_TEST_GPU=required \
+        cargo test --package vit-train --lib cuda:: -- --test-threads 1
+}
+
 # in_firmware COMMAND...: in the firmware's folder, with its settings.
 in_firmware() (
     cd "$root/firmware-example" && "$@"
@@ -73,6 +80,7 @@ step "clippy, firmware for a board" \
 step "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --quiet "${host[@]}" --no-deps
 step "vit-nostd on bare metal" bare_library
 step "tests" cargo test --no-fail-fast "${host[@]}"
+step "a stand-in for a GPU" stand_in_gpu
 step "vit-nostd with overflow checks" checked cargo test --package vit-nostd
 for chip in "${chips[@]}"; do
     step "firmware on $chip" in_firmware ../tests/chip-cargo run --quiet --release --target "$chip"

@@ -1,5 +1,6 @@
-//! What can be tested without a GPU; and where there is one, passes and steps against those of the CPU. Without one,
-//! those tests say that they were skipped.
+//! What can be tested without a GPU; and where there is one, operations, passes and steps against those of the CPU.
+//! Without one, those tests say that they were skipped, or fail where `VIT_TRAIN_TEST_GPU` is `required`.
+//! `tests/stand_in_gpu` is one that runs on the CPU.
 
 use super::{
     kernels::{compile, Counters, Grid, SIGNATURES},
@@ -23,17 +24,28 @@ use crate::{
     resume::Current,
     train::{Recipe, State},
 };
+use std::env;
 use vit_nostd::{Base, Nano, Shape, Tiny};
 
-/// The GPU, or a line that says why there is none.
+/// What was found, or a line that says what it is and that a test was skipped; an error where the environment says that
+/// nothing may be.
+fn or_skip<T>(found: Result<T, impl Into<CudaError>>) -> Option<T> {
+    found
+        .map_err(|error| {
+            let error = error.into();
+            assert!(env::var_os("VIT_TRAIN_TEST_GPU").is_none_or(|value| value != "required"), "{error}");
+            println!("SKIPPED: {error}");
+        })
+        .ok()
+}
+
 fn gpu(precision: Precision) -> Option<Device> {
-    Device::open(0, precision).map_err(|error| println!("SKIPPED, there is no GPU to test on: {error}")).ok()
+    or_skip(Device::open(0, precision))
 }
 
 #[test]
 fn kernels_compile() {
-    if let Err(missing) = libraries::load_nvrtc() {
-        println!("SKIPPED, the kernels were not compiled: {missing}");
+    if or_skip(libraries::load_nvrtc()).is_none() {
         return;
     }
     for capability in [(8, 0), (9, 0)] {
