@@ -110,7 +110,8 @@ static void resume(size_t index) {
 // Lets those who all wait for each other go on; whether they did.
 static bool meet(size_t begin, size_t end, Waits what) {
     auto count = [&](Waits waits) {
-        return (size_t)std::count_if(&threads[begin], &threads[end], [=](auto &thread) { return thread.waits == waits; });
+        auto first = threads.begin() + begin, last = threads.begin() + end;
+        return (size_t)std::count_if(first, last, [=](auto &thread) { return thread.waits == waits; });
     };
     if (count(what) == 0 || count(what) + count(ENDED) < end - begin) return false;
     if (count(ENDED) > 0) stop("a thread waits for one that has ended");

@@ -118,7 +118,8 @@ fn what_is_missing_is_said_in_one_line() {
 /// with the same numbers, and compares all of them and the gradients of all layers. The operation takes the buffers
 /// and gives them back.
 macro_rules! same {
-    ($resident:ident, $factor:expr, |$ops:ident, $layers:ident, $($buffer:ident: [$rows:expr, $width:expr]),*| $work:expr) => {{
+    ($resident:ident, $factor:expr,
+     |$ops:ident, $layers:ident, $($buffer:ident: [$rows:expr, $width:expr]),*| $work:expr) => {{
         let (sizes, images, rate) = (Sizes::of::<Odd>(), 5, 0.25);
         let layout = Layout::of::<Odd>();
         let parameters: Vec<f32> = numbers(layout.len(), 1).iter().map(|x| $factor * x).collect();
@@ -241,13 +242,15 @@ fn each_operation_is_the_cpus() {
                 ops.dropout_backward(Site::Mlp(1), &d_y, &mut d_x);
                 (d_y, d_x)
             });
-            same!(r, factor, |ops, _l, q: [rows, e], kv: [t, 2 * e], kept: [rows, weights], dropped: [rows, weights], y: [rows, e]| {
+            same!(r, factor, |ops, _l, q: [rows, e], kv: [t, 2 * e], kept: [rows, weights],
+                  dropped: [rows, weights], y: [rows, e]| {
                 let mut w = [kept, dropped];
                 ops.attention(Site::Attention(1), &q, &kv, &mut w, &mut y);
                 let [kept, dropped] = w;
                 (q, kv, kept, dropped, y)
             });
-            same!(r, factor, |ops, _l, q: [rows, e], kv: [t, 2 * e], kept: [rows, weights], dropped: [rows, weights], d: [rows, e], d_q: [rows, e], d_kv: [t, 2 * e]| {
+            same!(r, factor, |ops, _l, q: [rows, e], kv: [t, 2 * e], kept: [rows, weights],
+                  dropped: [rows, weights], d: [rows, e], d_q: [rows, e], d_kv: [t, 2 * e]| {
                 let w = [kept, dropped];
                 ops.attention_backward(&q, &kv, &w, &d, &mut d_q, &mut d_kv);
                 let [kept, dropped] = w;
