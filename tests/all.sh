@@ -32,6 +32,7 @@ tools() {
     command -v cc >/dev/null || tests/apt-install build-essential || return
     command -v qemu-system-arm >/dev/null || tests/apt-install qemu-system-arm || return
     tests/numpy-python -c '' 2>/dev/null || tests/apt-install python3-numpy || return
+    tests/nvrtc || { tests/apt-install python3-pip && tests/nvrtc; } || return
     cargo fmt --version >/dev/null || rustup component add rustfmt || return
     cargo clippy --version >/dev/null || rustup component add clippy
 }
@@ -61,9 +62,19 @@ oldest_rust() {
     fi
 }
 
+# Where NVIDIA's libraries are found, unless they are found elsewhere: see tests/nvrtc.
+export VIRTUAL_ENV=${VIRTUAL_ENV:-$root/target/nvrtc}
+
 # The dev profile is tuned for training, without these checks.
 checked() {
     CARGO_PROFILE_DEV_OVERFLOW_CHECKS=true CARGO_PROFILE_DEV_DEBUG_ASSERTIONS=true "$@"
+}
+
+# What runs on a GPU, on a stand-in for one.
+stand_in_gpu() {
+    tests/stand_in_gpu/build || return
+    LD_LIBRARY_PATH=$root/target/stand_in_gpu VIT_TRAIN_TEST_GPU=required \
+        cargo test --package vit-train --lib cuda:: -- --test-threads 1
 }
 
 # in_firmware COMMAND...: in the firmware's folder, with its settings.
@@ -87,6 +98,7 @@ step "vit-nostd on bare metal" bare_library
 step "vit-nostd with the oldest Rust" oldest_rust
 step "vit-nostd as a package" cargo package --quiet --package vit-nostd --allow-dirty
 step "tests" cargo test --no-fail-fast "${host[@]}"
+step "a stand-in for a GPU" stand_in_gpu
 step "vit-nostd with overflow checks" checked cargo test --package vit-nostd --features micromath
 # The commands of the README's table of boards.
 for board in microbit mps2-an385 mps2-an386 mps2-an500 stm32vldiscovery netduinoplus2; do

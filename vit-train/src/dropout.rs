@@ -24,6 +24,19 @@ pub enum Site {
     Mlp(usize),
 }
 
+impl Site {
+    /// Another one for every site.
+    pub(crate) const fn number(self) -> u64 {
+        let (kind, block) = match self {
+            Self::Embedding => (0, 0),
+            Self::Attention(block) => (1, block as u64),
+            Self::Hidden(block) => (2, block as u64),
+            Self::Mlp(block) => (3, block as u64),
+        };
+        block << 2 | kind
+    }
+}
+
 impl Dropout {
     /// Keeps everything.
     pub const fn none() -> Self {
@@ -33,7 +46,12 @@ impl Dropout {
     /// Drops elements with probability `rate` (0 <= rate < 1, in steps of 1/65536); the masks belong to step `step`
     /// of the run with `seed`.
     pub fn new(rate: f32, seed: u64, step: u64) -> Self {
-        Self { rate, key: mix64(mix64(seed) ^ step) }
+        Self { rate, key: mix64(Self::seed_key(seed) ^ step) }
+    }
+
+    /// What the masks of all steps of the run with `seed` have in common; that of step `step` is a hash of the two.
+    pub(crate) const fn seed_key(seed: u64) -> u64 {
+        mix64(seed)
     }
 
     /// Fills `mask` with what the elements at `site` are to be multiplied with: 0, or the inverse of the probability
@@ -44,20 +62,19 @@ impl Dropout {
 
     /// [`fill`](Self::fill) for the elements from number `first` on.
     pub fn fill_from(&self, site: Site, first: usize, mask: &mut [f32]) {
-        let (kind, block) = match site {
-            Site::Embedding => (0, 0),
-            Site::Attention(block) => (1, block as u64),
-            Site::Hidden(block) => (2, block as u64),
-            Site::Mlp(block) => (3, block as u64),
-        };
-        let key = mix64(self.key ^ (block << 2 | kind));
-        let threshold = self.threshold();
-        let keep = 65536.0 / (65536 - threshold) as f32;
+        let key = mix64(self.key ^ site.number());
+        let (threshold, keep) = (self.threshold(), self.keep());
         Arch::new().dispatch(|| fill(key, threshold, keep, first, mask));
     }
 
-    fn threshold(&self) -> u32 {
+    /// Elements with 16 random bits below this are dropped.
+    pub(crate) fn threshold(&self) -> u32 {
         (self.rate * 65536.0).round() as u32
+    }
+
+    /// What the others are multiplied with.
+    pub(crate) fn keep(&self) -> f32 {
+        65536.0 / (65536 - self.threshold()) as f32
     }
 
     /// Applies the mask of `site` to `x`.

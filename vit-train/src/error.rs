@@ -1,6 +1,9 @@
 //! Everything that can go wrong, each in one line that says what, where, and what to do.
 
-use crate::{data::DataError, device::DeviceError, parameters::Mismatches, quantize::Unquantizable};
+use crate::{
+    data::DataError, device::DeviceError, fused::cuda::CudaError, parameters::Mismatches,
+    quantize::Unquantizable,
+};
 use std::{
     fmt, io,
     path::{Path, PathBuf},
@@ -118,6 +121,9 @@ pub enum Error {
         /// The folder.
         directory: PathBuf,
     },
+    /// The GPU that was asked for cannot be used.
+    #[error(transparent)]
+    Cuda(#[from] CudaError),
     /// A setting that makes no sense.
     #[error("{0}")]
     Setting(String),

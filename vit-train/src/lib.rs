@@ -76,6 +76,7 @@ pub mod checkpoint;
 pub mod data;
 pub mod device;
 pub mod dropout;
+pub mod engine;
 pub mod error;
 pub mod export;
 pub mod files;

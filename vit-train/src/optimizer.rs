@@ -39,6 +39,12 @@ impl AdamW {
         }
     }
 
+    /// The running means of the gradients and of their squares, and the number of steps: for another implementation of
+    /// [`step`](Self::step).
+    pub(crate) fn parts_mut(&mut self) -> (&mut [f32], &mut [f32], &mut i32) {
+        (&mut self.mean, &mut self.square, &mut self.steps)
+    }
+
     /// One step with learning rate `lr`.
     pub fn step(&mut self, parameters: &mut [f32], gradients: &[f32], lr: f32) {
         self.steps += 1;

@@ -52,6 +52,7 @@ impl Settings {
             label_smoothing,
             augmentation: Augmentation { rotation_degrees, translation },
             seed,
+            processor,
         } = recipe;
         let mut images = Sha256::new();
         for part in [&data.train, &data.test] {
@@ -70,6 +71,7 @@ impl Settings {
             ("--label-smoothing", label_smoothing.to_string()),
             ("an augmentation (--no-augment) of", format!("{rotation_degrees} degrees and {translation}")),
             ("--seed", seed.to_string()),
+            ("a processor (--cuda, --precision):", processor.to_string()),
             ("--data", data.name.clone()),
             ("a number of training images (--limit) of", data.train.len().to_string()),
             ("classes with the names", data.class_names.join(", ")),

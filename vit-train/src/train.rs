@@ -3,12 +3,11 @@
 use crate::{
     checkpoint::{Checkpoint, Description},
     data::{Augmentation, Dataset, Splits},
-    dropout::Dropout,
+    engine::{engine, EpochPlan, Processor},
     error::{Error, IoContext},
     export::float_model,
     files::{claim_directory, write_atomically, Claim, ModelBytes},
-    fused::Step,
-    inference::{dfdx_logits, normalize, nostd_logits, Score},
+    inference::{normalize, nostd_logits, Score},
     model::{Model, Network, Pass},
     optimizer::{clip, AdamW},
     parameters::{self, Layout, Parameters},
@@ -16,7 +15,7 @@ use crate::{
     quantize::quantize_and_score,
     random::{stream, Purpose},
     report::{Environment, Epoch, Report, TestScores, Timing},
-    resume::{Keeper, Position, Settings, Snapshot},
+    resume::{Current, Keeper, Position, Settings, Snapshot},
     verify::{verify, Files},
 };
 use dfdx::prelude::Cpu;
@@ -29,7 +28,7 @@ use std::{
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
-use vit_nostd::{argmax, float, model_file::Normalization};
+use vit_nostd::{float, model_file::Normalization};
 
 /// Images of the final comparison with dfdx in the canonical order.
 const EXACT_IMAGES: usize = 100;
@@ -55,6 +54,9 @@ pub struct Recipe {
     pub augmentation: Augmentation,
     /// Of every random choice.
     pub seed: u64,
+    /// What it runs on.
+    #[serde(default)]
+    pub processor: Processor,
 }
 
 impl Default for Recipe {
@@ -69,6 +71,7 @@ impl Default for Recipe {
             label_smoothing: 0.1,
             augmentation: Augmentation::default(),
             seed: 42,
+            processor: Processor::Cpu,
         }
     }
 }
@@ -189,7 +192,8 @@ pub fn train<S: Network>(
     let directory = &outputs.directory;
     let (train_indices, validation_indices) = data.train.split(recipe.seed);
     let steps = train_indices.len().div_ceil(recipe.batch_size);
-    let mut fused = Step::<S>::default();
+    let mut engine = engine::<S>(recipe, data)?;
+    let device = engine.device();
     let (mut state, mut position, best) = start.into_parts::<S>(recipe);
     let mut best = Checkpoint { parameters: best, description: Some(describe(recipe, data)) };
     // From now on, what there is to resume is this run.
@@ -201,7 +205,7 @@ pub fn train<S: Network>(
         params: S::DIMS.parameters(),
         dataset: data.name.clone(),
         synthetic: data.synthetic,
-        device: "CPU".to_owned(),
+        device: device.clone(),
         threads: rayon::current_num_threads(),
         environment: Some(Environment::here()),
         seed: recipe.seed,
@@ -220,38 +224,19 @@ pub fn train<S: Network>(
         let mut order = train_indices.clone();
         order.shuffle(&mut stream(Purpose::Order, [recipe.seed, epoch as u64, 0]));
 
-        let mut batches = order.chunks(recipe.batch_size).skip(position.current.steps).peekable();
-        let (mut prepared, mut next) = (Prepared::default(), Prepared::default());
-        if let Some(batch) = batches.peek() {
-            prepared.fill::<S>(recipe, &data.train, data.normalization, batch, epoch);
-        }
-        while let Some(batch) = batches.next() {
-            let step = position.current.steps + 1;
-            let dropout = Dropout::new(recipe.dropout, recipe.seed, ((epoch - 1) * steps + step) as u64);
-            // The next batch is prepared while this one is worked on.
-            let pass = rayon::in_place_scope(|scope| {
-                if let Some(&batch) = batches.peek() {
-                    scope.spawn(|_| next.fill::<S>(recipe, &data.train, data.normalization, batch, epoch));
-                }
-                fused.loss_and_gradients(&mut state.model, &prepared.pixels, &prepared.targets, &dropout)
-            });
-            if !pass.loss.is_finite() {
-                return Err(Error::Diverged { epoch, step, loss: pass.loss });
-            }
-            state.update(&pass, recipe.grad_clip, lr as f32);
-            std::mem::swap(&mut prepared, &mut next);
-
-            let logits = pass.logits.chunks_exact(S::CLASSES);
-            let right = logits.zip(batch).filter(|(l, &i)| argmax(l) == usize::from(data.train.label(i)));
-            let current = &mut position.current;
-            current.steps = step;
-            current.images += batch.len();
-            current.loss_sum += f64::from(pass.loss) * batch.len() as f64;
-            current.right += right.count();
-            progress.step(epoch, recipe.epochs, step, steps, current.loss());
-            position.step_seconds.push(std::mem::replace(&mut clock, Instant::now()).elapsed().as_secs_f64());
+        let plan = EpochPlan { number: epoch, order, lr: lr as f32 };
+        engine.begin_epoch(&mut state, plan, &position.current)?;
+        while position.current.steps < steps {
+            let before = position.current.steps;
+            engine.advance(&mut state, &mut position.current)?;
+            let Current { steps: step, .. } = position.current;
+            progress.step(epoch, recipe.epochs, step, steps, position.current.loss());
+            let seconds = std::mem::replace(&mut clock, Instant::now()).elapsed().as_secs_f64();
+            let each = seconds / (step - before) as f64;
+            position.step_seconds.extend(std::iter::repeat_n(each, step - before));
             let end = progress.wants_to_end();
             if end || keeper.is_due() {
+                engine.sync(&mut state)?;
                 keeper.save(&position, &state, &best.parameters)?;
             }
             if end {
@@ -259,7 +244,8 @@ pub fn train<S: Network>(
             }
         }
 
-        let validation = score::<S>(&state.model, data.normalization, &data.train, &validation_indices);
+        engine.sync(&mut state)?;
+        let validation = engine.score(&state, &validation_indices)?;
         let trained = std::mem::take(&mut position.current);
         let step_seconds = &position.step_seconds[(epoch - 1) * steps..];
         let record = Epoch {
@@ -418,16 +404,6 @@ impl<S: Network> State<S> {
         parameters::load(&mut self.model, &self.parameters.values);
         norm
     }
-}
-
-fn score<S: Network>(
-    model: &S::Model<Cpu>,
-    normalization: Normalization,
-    data: &Dataset,
-    indices: &[usize],
-) -> Score {
-    let logits = dfdx_logits(model, normalization, data, indices);
-    Score::new(&logits, indices.iter().map(|&index| data.label(index)))
 }
 
 /// Of a run between two epochs of `images` images.

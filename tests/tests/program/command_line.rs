@@ -464,3 +464,72 @@ fn colours_can_be_switched_off() {
     assert!(help(&["CLICOLOR_FORCE"]).contains('\x1b'), "the test would not notice");
     assert!(!help(&["CLICOLOR_FORCE", "NO_COLOR"]).contains('\x1b'));
 }
+
+/// Runs on a GPU, or says what there is not, in one line, and does nothing; never on the CPU instead.
+#[test]
+fn cuda_without_a_gpu_is_refused() {
+    let out = tempfile::tempdir().unwrap();
+    let run = out.path().join("run");
+    let train = ["--cuda", "--data", "synthetic", "--out", run.to_str().unwrap()];
+    for arguments in
+        [&train[..], &["train", "--cuda"], &["bench", "--cuda"], &["eval", "x.safetensors", "--cuda"]]
+    {
+        // Where there is a GPU, this hides it.
+        let output = program().args(arguments).env("CUDA_VISIBLE_DEVICES", "").output().unwrap();
+        let error = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+        let found = [
+            "NVIDIA's driver (libcuda) not found",
+            "finds no GPU",
+            "(libcublas) not found",
+            "(libnvrtc) not found",
+        ];
+        assert!(error.starts_with("error: ") && found.iter().any(|words| error.contains(words)), "{error}");
+        assert!(output.stdout.is_empty(), "{}", text(&output.stdout));
+    }
+    assert!(!run.exists(), "it began a run");
+    // Without --cuda these say nothing.
+    for arguments in [["--cuda-device", "0"], ["--precision", "f32"]] {
+        let output = program().args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        assert!(text(&output.stderr).contains("--cuda"), "{}", text(&output.stderr));
+    }
+}
+
+/// A run on a GPU, where there is one, learns what a run on the CPU learns; its files are files like others.
+#[test]
+fn cuda_learns_what_the_cpu_learns() {
+    let train = |arguments: &[&str]| {
+        let out = tempfile::tempdir().unwrap();
+        let settings = ["--preset", "nano", "--data", "synthetic", "--epochs", "3", "--batch-size", "64"];
+        let mut program = program();
+        program.args(settings).args(["--lr", "2e-3", "--dropout", "0.1"]).args(arguments);
+        (program.arg("--out").arg(out.path()).output().unwrap(), out)
+    };
+    let (output, gpu) = train(&["--cuda"]);
+    if output.status.code() == Some(2) {
+        println!("SKIPPED, there is no GPU to test on: {}", text(&output.stderr).trim());
+        return;
+    }
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let (output, cpu) = train(&[]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let [on_gpu, on_cpu] = [&gpu, &cpu].map(|run| {
+        let report = fs::read(file(run, "report.json")).unwrap();
+        serde_json::from_slice::<Value>(&report).unwrap()
+    });
+    let accuracy = |report: &Value| report["test"]["f32"]["acc"].as_f64().unwrap();
+    let (found, expected) = (accuracy(&on_gpu), accuracy(&on_cpu));
+    assert!(
+        (found - expected).abs() <= 2.0 && expected > 80.0,
+        "{found} % on the GPU, {expected} % on the CPU"
+    );
+    assert_ne!(on_gpu["device"], "CPU");
+    assert_eq!(on_gpu["verify"]["int8_mismatches"], 0);
+    // The validation, which ran on the GPU, and dfdx agree about the checkpoint.
+    let checkpoint = file(&gpu, "checkpoint.safetensors");
+    let arguments = ["eval", &checkpoint, "--data", "synthetic", "--json"];
+    let [gpu, cpu] = [json(&[&arguments[..], &["--cuda", "--precision", "f32"]].concat()), json(&arguments)];
+    assert!((gpu["loss"].as_f64().unwrap() - cpu["loss"].as_f64().unwrap()).abs() < 1e-4, "{gpu} {cpu}");
+}

@@ -1,6 +1,6 @@
 //! `vit-train bench`.
 
-use super::{positive, print_json, use_threads};
+use super::{positive, print_json, use_threads, CudaArguments};
 use clap::Args;
 use serde::Serialize;
 use std::{
@@ -13,14 +13,16 @@ use std::{
 use vit_nostd::{float, int8};
 use vit_train::{
     checkpoint::Checkpoint,
-    data::{synthetic, MNIST_NORMALIZATION},
+    data::{load, synthetic, Format, Source, MNIST_NORMALIZATION},
     dropout::Dropout,
+    engine::{engine, EpochPlan},
     export::float_model,
     fused::{network::Sizes, timed::Times, Step},
     inference::{infer, int8_logits, nostd_logits, view},
     model::{Model, Network, Pass},
     parameters::Parameters,
     quantize::quantize_and_score,
+    resume::Current,
     train::{Prepared, Recipe, State},
     with_preset, Error, Preset,
 };
@@ -42,6 +44,8 @@ pub struct Arguments {
     /// Leave out dfdx's built-in operations, which take longest
     #[arg(long)]
     no_builtin: bool,
+    #[command(flatten)]
+    cuda: CudaArguments,
     /// Threads to use [default: all processors]
     #[arg(long, value_name = "N", value_parser = positive)]
     threads: Option<usize>,
@@ -75,6 +79,19 @@ struct StepTimes {
     operations: BTreeMap<&'static str, f64>,
     /// The fused pass without the operations: folding, packing, adding up gradients, waiting for the last thread.
     around: f64,
+    /// With `--cuda`: the same on the GPU.
+    cuda: Option<CudaTimes>,
+}
+
+/// Of a whole training step of 128 images on a GPU, everything from augmentation to AdamW.
+#[derive(Debug, Serialize)]
+struct CudaTimes {
+    device: String,
+    precision: String,
+    /// One of a stretch of steps, behind which the host reads the loss.
+    step: f64,
+    /// Counting matrix products only.
+    gflops: f64,
 }
 
 /// Of one image.
@@ -93,13 +110,14 @@ struct InferenceTimes {
 impl Arguments {
     pub fn run(self) -> Result<ExitCode, Error> {
         use_threads(self.threads)?;
+        self.cuda.processor().check()?;
         let mut timings = Timings { threads: rayon::current_num_threads(), ..Timings::default() };
         for preset in [Preset::Base, Preset::Tiny, Preset::Nano] {
             if self.preset.is_some_and(|only| only != preset) {
                 continue;
             }
             let (step, inference) =
-                with_preset!(preset, S => (self.step::<S>(), inference::<S>(self.steps)?));
+                with_preset!(preset, S => (self.step::<S>()?, inference::<S>(self.steps)?));
             if !self.json {
                 print(preset, &step, &inference);
             }
@@ -112,7 +130,7 @@ impl Arguments {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn step<S: Network>(&self) -> StepTimes {
+    fn step<S: Network>(&self) -> Result<StepTimes, Error> {
         let recipe = Recipe::default();
         let data = synthetic::dataset(recipe.batch_size, 0);
         let batch: Vec<usize> = (0..data.len()).collect();
@@ -151,7 +169,7 @@ impl Arguments {
             })
         });
         let flops = (Sizes::of::<S>().flops() * recipe.batch_size) as f64;
-        StepTimes {
+        Ok(StepTimes {
             fused: median(both),
             builtin,
             pass,
@@ -160,7 +178,33 @@ impl Arguments {
             gflops: flops / pass / 1e6,
             operations,
             around,
+            cuda: if self.cuda.cuda { Some(self.cuda_step::<S>()?) } else { None },
+        })
+    }
+
+    /// Steps on the GPU, after as many to warm up.
+    fn cuda_step<S: Network>(&self) -> Result<CudaTimes, Error> {
+        let recipe = Recipe { processor: self.cuda.processor(), ..Recipe::default() };
+        let data = load(&Source::Synthetic, Format { side: S::IMAGE, classes: S::CLASSES })?;
+        let mut state = State::<S>::new(Parameters::init::<S>(recipe.seed), recipe.weight_decay);
+        let mut engine = engine::<S>(&recipe, &data)?;
+        // Whole batches only.
+        let images = data.train.len() / recipe.batch_size * recipe.batch_size;
+        let mut times = Vec::new();
+        for number in 1..=WARM_UP + self.steps.div_ceil(STRETCHES) {
+            let (order, mut done) = ((0..images).collect(), Current::default());
+            engine.begin_epoch(&mut state, EpochPlan { number, order, lr: recipe.lr }, &done)?;
+            while done.images < images {
+                let (begin, before) = (Instant::now(), done.steps);
+                engine.advance(&mut state, &mut done)?;
+                let each = milliseconds(begin.elapsed()) / (done.steps - before) as f64;
+                times.extend((number > WARM_UP).then_some(each));
+            }
+            engine.sync(&mut state)?;
         }
+        let (step, precision) = (median(times), self.cuda.precision.to_string());
+        let flops = (Sizes::of::<S>().flops() * recipe.batch_size) as f64;
+        Ok(CudaTimes { device: engine.device(), precision, step, gflops: flops / step / 1e6 })
     }
 }
 
@@ -185,6 +229,9 @@ fn inference<S: Network>(repetitions: usize) -> Result<InferenceTimes, Error> {
     let int8_batch = median_of(repetitions, || black_box(int8_logits(&model, &data, data.len()))) / images;
     Ok(InferenceTimes { f32_single, f32_batch, int8_single, int8_batch })
 }
+
+/// Of the built-in digits, at least so many stretches of steps are timed.
+const STRETCHES: usize = 2;
 
 /// Repetitions that do not count.
 const WARM_UP: usize = 2;
@@ -219,6 +266,9 @@ fn print(preset: Preset, step: &StepTimes, inference: &InferenceTimes) {
         "    loss and gradients {:.1} ms ({:.0} GFLOP/s), clipping and AdamW {:.2} ms; beside them augmentation {:.2} ms",
         step.pass, step.gflops, step.update, step.prepare
     );
+    if let Some(CudaTimes { device, precision, step, gflops }) = &step.cuda {
+        println!("    on {device}, {precision}: {step:.3} ms ({gflops:.0} GFLOP/s), augmentation and AdamW included");
+    }
     let mut operations: Vec<_> = step.operations.iter().collect();
     operations.sort_by(|(_, a), (_, b)| b.total_cmp(a));
     for (name, time) in operations.into_iter().chain([(&"around them", &step.around)]) {

@@ -2,7 +2,7 @@
 
 use super::{
     checkpoint::{is_checkpoint, CheckpointArguments},
-    file_or_in, print_json, DataArguments,
+    file_or_in, print_json, CudaArguments, DataArguments,
 };
 use clap::Args;
 use dfdx::prelude::Cpu;
@@ -18,8 +18,10 @@ use vit_nostd::{
 use vit_train::{
     checkpoint::{Checkpoint, Description},
     data::Splits,
+    engine::Processor,
     export::read_float_model,
     files::ModelBytes,
+    fused::cuda,
     inference::{dfdx_logits, int8_logits, nostd_logits, Score},
     model::{Model, Network},
     parameters::{self, Layout, Parameters},
@@ -51,6 +53,8 @@ pub struct Arguments {
     logits: Option<PathBuf>,
     #[command(flatten)]
     checkpoint: CheckpointArguments,
+    #[command(flatten)]
+    cuda: CudaArguments,
     #[command(flatten)]
     data: DataArguments,
 }
@@ -97,6 +101,7 @@ impl ClassScore {
 
 impl Arguments {
     pub fn run(self) -> Result<ExitCode, Error> {
+        self.cuda.processor().check()?;
         let path = file_or_in(&self.file, "model.f32.vit");
         if is_checkpoint(&path) {
             if self.micromath {
@@ -109,6 +114,11 @@ impl Arguments {
             Err(Error::Setting(format!(
                 "{path}: a model file has its own normalisation: leave --normalization out"
             )))
+        } else if self.cuda.cuda {
+            let path = path.display();
+            Err(Error::Setting(format!(
+                "{path}: --cuda is for checkpoints (.safetensors): vit-nostd runs on the CPU"
+            )))
         } else {
             let file = ModelBytes::read(&path)?;
             let preamble = read_preamble(&file, &path)?;
@@ -118,10 +128,15 @@ impl Arguments {
 
     fn checkpoint<S: Network>(&self, checkpoint: &Checkpoint) -> Result<ExitCode, Error> {
         let data = self.data.load::<S>()?;
-        let mut model = S::Model::zeros(&Cpu::default());
-        parameters::load(&mut model, &checkpoint.parameters.values);
-        let indices: Vec<usize> = (0..data.test.len()).collect();
         let Description { normalization, labels, .. } = checkpoint.describe::<S>();
+        let values = &checkpoint.parameters.values;
+        if let Processor::Cuda { index, precision } = self.cuda.processor() {
+            let logits = cuda::logits::<S>(index, precision, values, normalization, &data.test)?;
+            return self.print::<S>("CUDA", labels, &data, &logits);
+        }
+        let mut model = S::Model::zeros(&Cpu::default());
+        parameters::load(&mut model, values);
+        let indices: Vec<usize> = (0..data.test.len()).collect();
         let logits = dfdx_logits(&model, normalization, &data.test, &indices);
         self.print::<S>("dfdx", labels, &data, &logits)
     }

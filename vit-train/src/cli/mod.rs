@@ -23,6 +23,8 @@ use std::{path::PathBuf, process::ExitCode};
 use vit_nostd::Shape;
 use vit_train::{
     data::{load_and_tell, Format, Source, Splits},
+    engine::Processor,
+    fused::cuda::Precision,
     Error,
 };
 
@@ -148,6 +150,30 @@ impl DataArguments {
             );
         }
         Ok(data)
+    }
+}
+
+/// Whether a GPU is used.
+#[derive(Args, Debug)]
+struct CudaArguments {
+    /// Use an NVIDIA GPU
+    #[arg(long)]
+    cuda: bool,
+    /// Which GPU, counted from 0
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "cuda")]
+    cuda_device: usize,
+    /// How exactly the GPU multiplies matrices
+    #[arg(long, value_enum, default_value_t = Precision::default(), requires = "cuda")]
+    precision: Precision,
+}
+
+impl CudaArguments {
+    fn processor(&self) -> Processor {
+        if self.cuda {
+            Processor::Cuda { index: self.cuda_device, precision: self.precision }
+        } else {
+            Processor::Cpu
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use super::{
     interrupt::Interrupt,
     number_within, positive, print_json,
     progress::{Console, Lines},
-    DataArguments, DATA,
+    CudaArguments, DataArguments, DATA,
 };
 use clap::Args;
 use std::{
@@ -88,6 +88,8 @@ pub struct Arguments {
     #[arg(long, help_heading = RESULTS)]
     json: bool,
     #[command(flatten)]
+    cuda: CudaArguments,
+    #[command(flatten)]
     data: DataArguments,
 }
 
@@ -107,7 +109,9 @@ impl Arguments {
             label_smoothing: self.label_smoothing,
             augmentation: if self.no_augment { Augmentation::NONE } else { Augmentation::default() },
             seed: self.seed,
+            processor: self.cuda.processor(),
         };
+        recipe.processor.check()?;
         let directory = self.out.unwrap_or_else(|| Path::new("runs").join(self.preset.to_string()));
         let mut start = match &self.init {
             Some(path) => Start::Parameters(Checkpoint::load(path)?.into_order_of::<S>(path)?.parameters),

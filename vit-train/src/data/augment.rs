@@ -42,33 +42,57 @@ impl Augmentation {
             (side * side, side * side),
             "pixels of an image with side {side}"
         );
+        self.motion(side, key).apply(image, side, out);
+    }
+
+    /// How [`apply`](Self::apply) moves the image with that key.
+    pub(crate) fn motion(&self, side: usize, key: (u64, u64, u64)) -> Motion {
         let mut rng = stream(Purpose::Augment, [key.0, key.1, key.2]);
         let mut within = |limit: f32| limit * (2.0 * rng.random::<f32>() - 1.0);
         let angle = within(self.rotation_degrees.clamp(0.0, 180.0).to_radians());
         let shift = self.translation.clamp(0.0, 1.0) * side as f32;
         let (dx, dy) = (within(shift), within(shift));
-        warp(image, side, angle, dx, dy, out);
+        Motion::new(side, angle, dx, dy)
     }
 }
 
-/// Rotates by `angle` (clockwise on the screen) about the centre, then moves by (dx, dy) pixels.
-fn warp(image: &[u8], side: usize, angle: f32, dx: f32, dy: f32, out: &mut [u8]) {
-    let (sin, cos) = sin_cos(angle);
-    let centre = (side as f32 - 1.0) / 2.0;
-    // Each target pixel fetches from where it came from: p = R^-1 (q - centre - d) + centre.
-    let fixed = |value: f32| (value * ONE).round() as i64;
-    let (x, y) = (centre + dx, centre + dy);
-    let (mut row_x, mut row_y) = (fixed(centre - cos * x - sin * y), fixed(centre + sin * x - cos * y));
-    let (sin, cos) = (fixed(sin), fixed(cos));
-    for row in out.chunks_exact_mut(side.max(1)) {
-        let (mut x, mut y) = (row_x, row_y);
-        for pixel in row {
-            *pixel = bilinear(image, side, x, y);
-            x += cos;
-            y -= sin;
+/// Where the pixels of a moved image are fetched from, in fixed-point numbers with 16 fraction bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Motion {
+    /// Column and row of what the first pixel fetches.
+    pub start: [i64; 2],
+    /// From one pixel to the next: the way along the row, and the way up.
+    pub cos_sin: [i64; 2],
+}
+
+impl Motion {
+    /// Each pixel from its place.
+    pub(crate) const NONE: Self = Self { start: [0, 0], cos_sin: [1 << 16, 0] };
+
+    /// Rotates by `angle` (clockwise on the screen) about the centre, then moves by (dx, dy) pixels.
+    fn new(side: usize, angle: f32, dx: f32, dy: f32) -> Self {
+        let (sin, cos) = sin_cos(angle);
+        let centre = (side as f32 - 1.0) / 2.0;
+        // Each target pixel fetches from where it came from: p = R^-1 (q - centre - d) + centre.
+        let fixed = |value: f32| (value * ONE).round() as i64;
+        let (x, y) = (centre + dx, centre + dy);
+        let start = [fixed(centre - cos * x - sin * y), fixed(centre + sin * x - cos * y)];
+        Self { start, cos_sin: [fixed(cos), fixed(sin)] }
+    }
+
+    /// Writes the moved `image` to `out`.
+    fn apply(&self, image: &[u8], side: usize, out: &mut [u8]) {
+        let ([mut row_x, mut row_y], [cos, sin]) = (self.start, self.cos_sin);
+        for row in out.chunks_exact_mut(side.max(1)) {
+            let (mut x, mut y) = (row_x, row_y);
+            for pixel in row {
+                *pixel = bilinear(image, side, x, y);
+                x += cos;
+                y -= sin;
+            }
+            row_x += sin;
+            row_y += cos;
         }
-        row_x += sin;
-        row_y += cos;
     }
 }
 
@@ -113,7 +137,7 @@ mod tests {
 
     fn warped(image: &[u8], angle: f32, dx: f32, dy: f32) -> Vec<u8> {
         let mut out = vec![77; SIDE * SIDE];
-        warp(image, SIDE, angle, dx, dy, &mut out);
+        Motion::new(SIDE, angle, dx, dy).apply(image, SIDE, &mut out);
         out
     }
 

@@ -42,6 +42,7 @@ use vit_nostd::Shape;
 use crate::random::{stream, Purpose};
 
 pub use augment::Augmentation;
+pub(crate) use augment::Motion;
 pub use error::DataError;
 pub use picture::read_grey;
 

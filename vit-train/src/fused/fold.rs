@@ -45,13 +45,17 @@ pub struct Fold {
     head: Norm,
 }
 
-/// A LayerNorm and the linear layer behind it.
+/// Where a LayerNorm and the linear layer behind it lie.
 #[derive(Clone, Debug)]
-struct Norm {
-    scale: Range<usize>,
-    shift: Range<usize>,
-    weight: Range<usize>,
-    bias: Range<usize>,
+pub struct Norm {
+    /// The LayerNorm's scale.
+    pub scale: Range<usize>,
+    /// The LayerNorm's shift.
+    pub shift: Range<usize>,
+    /// The layer's `outputs x inputs` weights.
+    pub weight: Range<usize>,
+    /// The layer's biases.
+    pub bias: Range<usize>,
 }
 
 impl Fold {
@@ -145,7 +149,32 @@ impl Fold {
         self.head.unfold(values, gradients);
     }
 
-    fn embedding(&self) -> [Range<usize>; 3] {
+    /// Every LayerNorm among all parameters, with the number of outputs behind it that are queries: its first ones.
+    pub fn norms(&self) -> impl Iterator<Item = (Norm, usize)> + '_ {
+        let blocks = self.blocks.clone().step_by(self.block_len());
+        let within = |norm: &Norm, start: usize| {
+            let at = |range: &Range<usize>| range.start + start..range.end + start;
+            Norm {
+                scale: at(&norm.scale),
+                shift: at(&norm.shift),
+                weight: at(&norm.weight),
+                bias: at(&norm.bias),
+            }
+        };
+        let [first, second] = &self.norms;
+        let blocks = blocks
+            .flat_map(move |start| [(within(first, start), self.sizes.embed), (within(second, start), 0)]);
+        blocks.chain([(self.head.clone(), 0)])
+    }
+
+    /// What queries are multiplied with.
+    pub fn query_scale(&self) -> f32 {
+        let head_dim = (self.sizes.embed / self.sizes.heads) as f64;
+        (1.0 / head_dim.sqrt()) as f32
+    }
+
+    /// Class token, bias of the patches, and positions.
+    pub fn embedding(&self) -> [Range<usize>; 3] {
         ["cls_token", "patch_embed.proj.bias", "pos_embed"].map(|name| range(&self.layout, name))
     }
 
@@ -154,8 +183,7 @@ impl Fold {
     }
 
     fn scale_query(&self, block: &mut [f32]) {
-        let head_dim = (self.sizes.embed / self.sizes.heads) as f64;
-        let scale = (1.0 / head_dim.sqrt()) as f32;
+        let scale = self.query_scale();
         self.query.iter().for_each(|range| block[range.clone()].iter_mut().for_each(|x| *x *= scale));
     }
 }

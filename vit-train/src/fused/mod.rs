@@ -9,10 +9,12 @@
 //! | [`network`] | their order, forward and backward, written once for all devices |
 //! | [`fold`](mod@fold) | what is moved from the activations into the parameters before a pass, and back after it |
 //! | [`cpu`] | the operations on a CPU |
+//! | [`cuda`] | the operations on an NVIDIA GPU, and training with them |
 //! | [`timed`] | the time that each operation takes |
 //! | [`step`] | the operation on dfdx's tape |
 
 pub mod cpu;
+pub mod cuda;
 pub mod fold;
 pub mod network;
 pub mod ops;

@@ -203,7 +203,8 @@ impl<B> Activations<B> {
         self.backward(ops, layers);
     }
 
-    fn forward<O: Ops<Buffer = B>>(&mut self, ops: &mut O, layers: &Network<O::Linear>) {
+    /// From `pixels` to `logits`.
+    pub fn forward<O: Ops<Buffer = B>>(&mut self, ops: &mut O, layers: &Network<O::Linear>) {
         ops.embed(&layers.embedding, &self.pixels, &mut self.patches, &mut self.stream);
 
         let last = self.blocks.len() - 1;

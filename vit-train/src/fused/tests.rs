@@ -13,12 +13,12 @@ use dfdx::prelude::Cpu;
 use vit_nostd::{Base, Nano, Shape, Tiny, Vit};
 
 /// No dimension is a multiple of a vector's.
-type Odd = Vit<9, 3, 10, 15, 3, 5, 19, 3, 7>;
+pub type Odd = Vit<9, 3, 10, 15, 3, 5, 19, 3, 7>;
 /// One block, which is the first and the last.
-type Shallow = Vit<8, 4, 5, 12, 1, 12, 9, 1, 2>;
+pub type Shallow = Vit<8, 4, 5, 12, 1, 12, 9, 1, 2>;
 
 /// Numbers without a pattern, from -1 to 1.
-fn numbers(len: usize, seed: u64) -> Vec<f32> {
+pub fn numbers(len: usize, seed: u64) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let next = || {
         state ^= state << 13;
@@ -30,14 +30,14 @@ fn numbers(len: usize, seed: u64) -> Vec<f32> {
 }
 
 /// A network with nothing at zero or one, images, and targets.
-struct Case {
-    parameters: Vec<f32>,
-    pixels: Vec<f32>,
-    targets: Vec<f32>,
+pub struct Case {
+    pub parameters: Vec<f32>,
+    pub pixels: Vec<f32>,
+    pub targets: Vec<f32>,
 }
 
 impl Case {
-    fn new<S: Network>(batch: usize) -> Self {
+    pub fn new<S: Network>(batch: usize) -> Self {
         let mut parameters = Parameters::init::<S>(1).values;
         let noise = numbers(parameters.len(), 2);
         parameters.iter_mut().zip(noise).for_each(|(parameter, noise)| *parameter += 0.1 * noise);
@@ -56,7 +56,7 @@ impl Case {
     }
 
     /// Loss, logits and gradients of all parameters by the built-in operations.
-    fn built_in<S: Network>(&self, dropout: &Dropout) -> (f32, Vec<f32>, Vec<f32>) {
+    pub fn built_in<S: Network>(&self, dropout: &Dropout) -> (f32, Vec<f32>, Vec<f32>) {
         let mut model = self.model::<S>();
         let pass = model.loss_and_gradients(self.pixels.clone(), self.targets.clone(), dropout);
         let mut gradients = vec![0.0; self.parameters.len()];
@@ -74,18 +74,25 @@ impl Case {
     }
 }
 
-fn worst(a: &[f32], b: &[f32]) -> f32 {
+pub fn worst(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }
 
-/// Compares every tensor: the largest difference may be 1e-4 of its largest gradient, or 1e-6.
+/// Compares with the built-in operations.
 fn compare<S: Network>(batch: usize, rate: f32) {
     let case = Case::new::<S>(batch);
     let dropout = Dropout::new(rate, 5, 6);
-    let (loss, logits, gradients) = case.built_in::<S>(&dropout);
-    let (fused_loss, fused_logits, fused_gradients) = case.fused::<S>(&mut Step::default(), &dropout);
+    compare_passes::<S>(&case.built_in::<S>(&dropout), &case.fused::<S>(&mut Step::default(), &dropout));
+}
+
+/// Compares loss, logits and every tensor's gradients: the largest difference may be 1e-4 of its largest gradient, or
+/// 1e-6.
+pub fn compare_passes<S: Network>(
+    (loss, logits, gradients): &(f32, Vec<f32>, Vec<f32>),
+    (fused_loss, fused_logits, fused_gradients): &(f32, Vec<f32>, Vec<f32>),
+) {
     assert!((loss - fused_loss).abs() <= 1e-5, "loss {loss} {fused_loss}");
-    assert!(worst(&logits, &fused_logits) <= 1e-4, "logits {}", worst(&logits, &fused_logits));
+    assert!(worst(logits, fused_logits) <= 1e-4, "logits {}", worst(logits, fused_logits));
     for entry in &Layout::of::<S>().0 {
         let (expected, found) = (&gradients[entry.range.clone()], &fused_gradients[entry.range.clone()]);
         let (error, largest) = (worst(expected, found), worst(expected, &vec![0.0; expected.len()]));

@@ -48,6 +48,7 @@ fn settings(recipe: &Recipe) -> String {
         label_smoothing,
         augmentation,
         seed: _,
+        processor: _,
     } = recipe;
     format!(
         "{epochs} epochs, batches of {batch_size}, learning rate {lr}, weight decay {weight_decay}, gradients clipped to \

@@ -261,6 +261,7 @@ mod tests {
         let format = Format { side: 2, classes: 2 };
         let dataset = Dataset::new(format, (0..16).collect(), vec![0, 0, 1, 1], Path::new("x")).unwrap();
         let data = Splits {
+            normalization: crate::data::MNIST_NORMALIZATION,
             name: "two".to_owned(),
             synthetic: false,
             fallback: None,

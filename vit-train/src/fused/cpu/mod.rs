@@ -7,7 +7,7 @@
 //! this depends on the number of threads, and so neither does a bit of the result.
 
 mod attention;
-mod chunk;
+pub(super) mod chunk;
 mod math;
 mod product;
 mod rows;

@@ -1,0 +1,614 @@
+// The operations of a training step on a GPU, all but the products, which are cuBLAS's.
+//
+// A matrix is row by row. Sums have a fixed order (no atomics), so that a run can be repeated to the bit. Of the
+// memory shared by a block there is one array, whose size is told when a kernel is started. Loops go over what there
+// is to do in steps of the grid: a grid of any size does all of it.
+//
+// What changes from step to step is in the memory of the device (`Counters`), because the launches of a step are
+// recorded once and replayed.
+
+extern __shared__ double shared_memory[];
+
+typedef unsigned int u32;
+typedef unsigned long long u64;
+
+// Mirrored in `device.rs`.
+struct Counters {
+    u64 seed_key;          // a hash of the run's seed
+    u64 dropout_key;       // of this step's masks
+    u64 step;              // of the run, from 1
+    double loss_sum;       // of the cross entropies since the host set it to zero
+    u32 first;             // the place of this step's first image in the order of the epoch
+    u32 next;              // the same of the next step
+    u32 right;             // images classified right since the host set it to zero
+    float lr;              // the learning rate
+    float weight_decay;
+    float max_norm;        // of the gradients
+    float norm;            // that they had
+    float scale;           // that makes it at most `max_norm`
+};
+
+// Where an image is read from, in 16-bit fractions of a pixel: `Motion` of `augment.rs`.
+struct Motion {
+    long long x, y;        // of the first pixel
+    long long cos, sin;    // from one pixel to the next
+};
+
+const float BETA_MEAN = 0.9f;
+const float BETA_SQUARE = 0.999f;
+const float ADAM_EPSILON = 1e-8f;
+const float LAYER_NORM_EPSILON = 1e-6f;
+const float LOWEST = -3.402823466e38f; // of all finite numbers
+const u32 ALL_LANES = 0xffffffffu;
+
+// -- Helpers ---------------------------------------------------------------------------------------------------------
+
+static __device__ u32 first_element() {
+    return blockIdx.x * blockDim.x + threadIdx.x;
+}
+
+static __device__ u32 element_step() {
+    return gridDim.x * blockDim.x;
+}
+
+// Warps take one row each. A block has whole warps.
+static __device__ u32 first_row() {
+    return first_element() / 32;
+}
+
+static __device__ u32 row_step() {
+    return element_step() / 32;
+}
+
+static __device__ u32 lane() {
+    return threadIdx.x % 32;
+}
+
+template <typename T> static __device__ T warp_sum(T x) {
+    for (int offset = 16; offset > 0; offset /= 2) x += __shfl_xor_sync(ALL_LANES, x, offset);
+    return x;
+}
+
+static __device__ float warp_max(float x) {
+    for (int offset = 16; offset > 0; offset /= 2) x = fmaxf(x, __shfl_xor_sync(ALL_LANES, x, offset));
+    return x;
+}
+
+// The sum over all threads of a block, for all of them. Takes 32 numbers of shared memory.
+static __device__ double block_sum(double x) {
+    __syncthreads(); // an earlier sum has been read
+    x = warp_sum(x);
+    if (lane() == 0) shared_memory[threadIdx.x / 32] = x;
+    __syncthreads();
+    return warp_sum(lane() < blockDim.x / 32 ? shared_memory[lane()] : 0.0);
+}
+
+// As in `dropout.rs`.
+static __device__ u64 mix64(u64 x) {
+    x += 0x9e3779b97f4a7c15ull;
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
+    return x ^ (x >> 31);
+}
+
+static __device__ u32 mix32(u32 x) {
+    x = (x ^ (x >> 16)) * 0x7feb352du;
+    x = (x ^ (x >> 15)) * 0x846ca68bu;
+    return x ^ (x >> 16);
+}
+
+// What element `index` at a place of the network is multiplied with: 0 or `keep`.
+static __device__ float mask(u64 key, u32 index, u32 threshold, float keep) {
+    if (threshold == 0) return 1.0f;
+    u32 bits = mix32(mix32(index / 2 + (u32)key) ^ (u32)(key >> 32));
+    return (bits >> (16 * (index % 2)) & 0xffff) >= threshold ? keep : 0.0f;
+}
+
+// The number in the mask of element `index` of a matrix whose images are `image_len` long, when those of the mask are
+// `mask_len` long: masks have a row for every token, also where there is a class token only.
+static __device__ u32 mask_index(u32 index, u32 image_len, u32 mask_len) {
+    return index / image_len * mask_len + index % image_len;
+}
+
+// -- The beginning of a step -----------------------------------------------------------------------------------------
+
+extern "C" __global__ void begin_step(Counters *counters, u32 images) {
+    counters->step += 1;
+    counters->first = counters->next;
+    counters->next += images;
+    counters->dropout_key = mix64(counters->seed_key ^ counters->step);
+}
+
+static __device__ u32 pixel(const unsigned char *image, u32 side, long long column, long long row) {
+    bool inside = column >= 0 && row >= 0 && column < side && row < side;
+    return inside ? image[row * side + column] : 0;
+}
+
+// A block per image: moves it, normalises it, and makes its target. `normalized` are the inputs for the 256 greys.
+extern "C" __global__ void prepare(const Counters *counters, const unsigned char *data, const unsigned char *labels,
+                                   const u32 *order, const long long *motions, const float *normalized, u32 side,
+                                   u32 classes, float smoothing, float *pixels, float *targets) {
+    u32 place = counters->first + blockIdx.x;
+    const unsigned char *image = data + (u64)order[place] * side * side;
+    Motion motion = ((const Motion *)motions)[place];
+    for (u32 at = threadIdx.x; at < side * side; at += blockDim.x) {
+        long long column = at % side, row = at / side;
+        long long x = motion.x + column * motion.cos + row * motion.sin;
+        long long y = motion.y + row * motion.cos - column * motion.sin;
+        u32 right = x >> 8 & 255, down = y >> 8 & 255;
+        x >>= 16;
+        y >>= 16;
+        u32 above = pixel(image, side, x, y) * (256 - right) + pixel(image, side, x + 1, y) * right;
+        u32 below = pixel(image, side, x, y + 1) * (256 - right) + pixel(image, side, x + 1, y + 1) * right;
+        u32 grey = (above * (256 - down) + below * down + (1 << 15)) >> 16;
+        pixels[blockIdx.x * side * side + at] = normalized[grey];
+    }
+    for (u32 at = threadIdx.x; at < classes; at += blockDim.x) {
+        float target = smoothing / classes;
+        if (at == labels[order[place]]) target += 1.0f - smoothing;
+        targets[blockIdx.x * classes + at] = target;
+    }
+}
+
+// -- Folding: see `fold.rs` ------------------------------------------------------------------------------------------
+
+// A warp per row of weights behind a LayerNorm. `rows`: where its weights, its bias, and the LayerNorm's scale and
+// shift begin. `factors`: what the row is multiplied with besides.
+extern "C" __global__ void fold_rows(const float *parameters, float *folded, const u32 *rows, const float *factors,
+                                     u32 count, u32 width) {
+    for (u32 row = first_row(); row < count; row += row_step()) {
+        const float *weight = parameters + rows[4 * row];
+        const float *scale = parameters + rows[4 * row + 2];
+        const float *shift = parameters + rows[4 * row + 3];
+        float factor = factors[row];
+        float extra = 0.0f;
+        for (u32 at = lane(); at < width; at += 32) {
+            extra += weight[at] * shift[at];
+            folded[rows[4 * row] + at] = weight[at] * scale[at] * factor;
+        }
+        extra = warp_sum(extra);
+        u32 bias = rows[4 * row + 1];
+        if (lane() == 0) folded[bias] = (parameters[bias] + extra) * factor;
+    }
+}
+
+extern "C" __global__ void fold_embedding(const float *parameters, float *folded, u32 class_token, u32 patch_bias,
+                                          u32 positions, u32 tokens, u32 embed) {
+    for (u32 at = first_element(); at < tokens * embed; at += element_step()) {
+        u32 extra = at < embed ? class_token : patch_bias;
+        folded[positions + at] = parameters[positions + at] + parameters[extra + at % embed];
+    }
+}
+
+// The gradients of the LayerNorms' scales and shifts. `norms`: where a scale, a shift, the weights and the biases of
+// the layer behind them begin, that layer's first row in `factors`, and its number of rows. A block of 32 x 8 threads
+// per LayerNorm (y) and 32 columns (x).
+extern "C" __global__ void unfold_columns(const float *parameters, float *gradients, const u32 *norms,
+                                          const float *factors, u32 width) {
+    const u32 *norm = norms + 6 * blockIdx.y;
+    u32 column = blockIdx.x * 32 + threadIdx.x;
+    float *sums = (float *)shared_memory;
+    float d_scale = 0.0f, d_shift = 0.0f;
+    if (column < width) {
+        for (u32 row = threadIdx.y; row < norm[5]; row += 8) {
+            u32 at = norm[2] + row * width + column;
+            float weight = parameters[at] * factors[norm[4] + row];
+            d_scale += gradients[at] * weight;
+            d_shift += gradients[norm[3] + row] * weight;
+        }
+    }
+    sums[threadIdx.y * 32 + threadIdx.x] = d_scale;
+    sums[256 + threadIdx.y * 32 + threadIdx.x] = d_shift;
+    __syncthreads();
+    if (threadIdx.y == 0 && column < width) {
+        d_scale = d_shift = 0.0f;
+        for (u32 group = 0; group < 8; group++) {
+            d_scale += sums[group * 32 + threadIdx.x];
+            d_shift += sums[256 + group * 32 + threadIdx.x];
+        }
+        gradients[norm[0] + column] = d_scale;
+        gradients[norm[1] + column] = d_shift;
+    }
+}
+
+// The gradients of weights and biases behind a LayerNorm, after `unfold_columns`. `rows` and `factors` are those of
+// `fold_rows`.
+extern "C" __global__ void unfold_rows(const float *parameters, float *gradients, const u32 *rows,
+                                       const float *factors, u32 count, u32 width) {
+    for (u32 row = first_row(); row < count; row += row_step()) {
+        float *weight = gradients + rows[4 * row];
+        const float *scale = parameters + rows[4 * row + 2];
+        const float *shift = parameters + rows[4 * row + 3];
+        float factor = factors[row];
+        u32 bias = rows[4 * row + 1];
+        float d_bias = gradients[bias] * factor;
+        for (u32 at = lane(); at < width; at += 32) {
+            weight[at] = weight[at] * factor * scale[at] + d_bias * shift[at];
+        }
+        __syncwarp(ALL_LANES); // all lanes have read the bias
+        if (lane() == 0) gradients[bias] = d_bias;
+    }
+}
+
+extern "C" __global__ void unfold_embedding(float *gradients, u32 class_token, u32 patch_bias, u32 positions,
+                                            u32 tokens, u32 embed) {
+    for (u32 at = first_element(); at < embed; at += element_step()) {
+        gradients[class_token + at] = gradients[positions + at];
+        float sum = 0.0f;
+        for (u32 token = 1; token < tokens; token++) sum += gradients[positions + token * embed + at];
+        gradients[patch_bias + at] = sum;
+    }
+}
+
+// -- The embedding ---------------------------------------------------------------------------------------------------
+
+// `count` elements: images x tokens x patch x patch, with zeros for the class token.
+extern "C" __global__ void cut_patches(const float *pixels, float *patches, u32 count, u32 side, u32 patch,
+                                       u32 tokens) {
+    u32 area = patch * patch, grid = side / patch;
+    for (u32 at = first_element(); at < count; at += element_step()) {
+        u32 token = at / area % tokens, within = at % area, image = at / (area * tokens);
+        float x = 0.0f;
+        if (token > 0) {
+            u32 row = (token - 1) / grid * patch + within / patch;
+            u32 column = (token - 1) % grid * patch + within % patch;
+            x = pixels[(image * side + row) * side + column];
+        }
+        patches[at] = x;
+    }
+}
+
+// `stream` = dropout(`stream` + `table`), with a table as long as an image.
+extern "C" __global__ void add_table_dropout(const Counters *counters, u64 site, u32 threshold, float keep,
+                                             float *stream, const float *table, u32 count, u32 image_len) {
+    u64 key = mix64(counters->dropout_key ^ site);
+    for (u32 at = first_element(); at < count; at += element_step()) {
+        stream[at] = (stream[at] + table[at % image_len]) * mask(key, at, threshold, keep);
+    }
+}
+
+// -- Layer normalisation: a warp per row -----------------------------------------------------------------------------
+
+extern "C" __global__ void normalize(const float *x, float *normed, float *scales, u32 rows, u32 width) {
+    for (u32 row = first_row(); row < rows; row += row_step()) {
+        const float *from = x + row * width;
+        float *to = normed + row * width;
+        float sum = 0.0f;
+        for (u32 at = lane(); at < width; at += 32) sum += from[at];
+        float mean = warp_sum(sum) / width;
+        float squares = 0.0f;
+        for (u32 at = lane(); at < width; at += 32) squares += (from[at] - mean) * (from[at] - mean);
+        float scale = 1.0f / sqrtf(warp_sum(squares) / width + LAYER_NORM_EPSILON);
+        for (u32 at = lane(); at < width; at += 32) to[at] = (from[at] - mean) * scale;
+        if (lane() == 0) scales[row] = scale;
+    }
+}
+
+// `d_x` = (or +=) scale * (d - mean(d) - normed * mean(d * normed)).
+extern "C" __global__ void normalize_backward(const float *normed, const float *scales, const float *d_normed,
+                                              float *d_x, u32 rows, u32 width, u32 add) {
+    for (u32 row = first_row(); row < rows; row += row_step()) {
+        const float *x = normed + row * width;
+        const float *d = d_normed + row * width;
+        float *to = d_x + row * width;
+        float sum = 0.0f, slope = 0.0f;
+        for (u32 at = lane(); at < width; at += 32) {
+            sum += d[at];
+            slope += d[at] * x[at];
+        }
+        float mean = warp_sum(sum) / width;
+        slope = warp_sum(slope) / width;
+        for (u32 at = lane(); at < width; at += 32) {
+            float here = scales[row] * (d[at] - mean - x[at] * slope);
+            to[at] = add ? to[at] + here : here;
+        }
+    }
+}
+
+// -- What goes with the products of linear layers --------------------------------------------------------------------
+
+// `y` = (or +=) the bias, in every row.
+extern "C" __global__ void spread_bias(const float *bias, float *y, u32 count, u32 width, u32 add) {
+    for (u32 at = first_element(); at < count; at += element_step()) {
+        y[at] = add ? y[at] + bias[at % width] : bias[at % width];
+    }
+}
+
+// Sums of columns, first part: each block of 32 x 8 threads adds up a part (y) of the rows in 32 columns (x).
+// `partial` has a row of `stride` numbers for each part.
+extern "C" __global__ void column_sums(const float *d_y, float *partial, u32 rows, u32 width, u32 stride) {
+    u32 column = blockIdx.x * 32 + threadIdx.x;
+    u32 part = (rows + gridDim.y - 1) / gridDim.y, begin = blockIdx.y * part;
+    u32 end = begin + part < rows ? begin + part : rows;
+    float *sums = (float *)shared_memory;
+    float sum = 0.0f;
+    if (column < width) {
+        for (u32 row = begin + threadIdx.y; row < end; row += 8) sum += d_y[row * width + column];
+    }
+    sums[threadIdx.y * 32 + threadIdx.x] = sum;
+    __syncthreads();
+    if (threadIdx.y == 0 && column < width) {
+        sum = 0.0f;
+        for (u32 group = 0; group < 8; group++) sum += sums[group * 32 + threadIdx.x];
+        partial[blockIdx.y * stride + column] = sum;
+    }
+}
+
+// Second part, for all layers at once: sum `at` goes to `gradients[places[at]]`.
+extern "C" __global__ void finish_column_sums(const float *partial, float *gradients, const u32 *places, u32 count,
+                                              u32 parts) {
+    for (u32 at = first_element(); at < count; at += element_step()) {
+        float sum = 0.0f;
+        for (u32 part = 0; part < parts; part++) sum += partial[part * count + at];
+        gradients[places[at]] = sum;
+    }
+}
+
+// -- GELU and dropout ------------------------------------------------------------------------------------------------
+
+// `y` = dropout(gelu(`slope` + bias)), `slope` = the derivative of that.
+extern "C" __global__ void gelu_dropout(const Counters *counters, u64 site, u32 threshold, float keep,
+                                        const float *bias, float *slope, float *y, u32 count, u32 width,
+                                        u32 image_len, u32 mask_len) {
+    u64 key = mix64(counters->dropout_key ^ site);
+    for (u32 at = first_element(); at < count; at += element_step()) {
+        float x = slope[at] + bias[at % width];
+        float normal = 0.5f * erfcf(-0.70710678f * x);      // P(X <= x)
+        float density = 0.39894228f * expf(-0.5f * x * x);
+        float factor = mask(key, mask_index(at, image_len, mask_len), threshold, keep);
+        y[at] = x * normal * factor;
+        slope[at] = (normal + x * density) * factor;
+    }
+}
+
+// `d` *= `slope`.
+extern "C" __global__ void multiply(const float *slope, float *d, u32 count) {
+    for (u32 at = first_element(); at < count; at += element_step()) d[at] *= slope[at];
+}
+
+// `stream` += dropout(`y` + bias).
+extern "C" __global__ void dropout_add(const Counters *counters, u64 site, u32 threshold, float keep,
+                                       const float *bias, const float *y, float *stream, u32 count, u32 width,
+                                       u32 image_len, u32 mask_len) {
+    u64 key = mix64(counters->dropout_key ^ site);
+    for (u32 at = first_element(); at < count; at += element_step()) {
+        float factor = mask(key, mask_index(at, image_len, mask_len), threshold, keep);
+        stream[at] += (y[at] + bias[at % width]) * factor;
+    }
+}
+
+// `d_x` = `d_y` through the dropout.
+extern "C" __global__ void dropout_backward(const Counters *counters, u64 site, u32 threshold, float keep,
+                                            const float *d_y, float *d_x, u32 count, u32 image_len, u32 mask_len) {
+    u64 key = mix64(counters->dropout_key ^ site);
+    for (u32 at = first_element(); at < count; at += element_step()) {
+        d_x[at] = d_y[at] * mask(key, mask_index(at, image_len, mask_len), threshold, keep);
+    }
+}
+
+// The same in place.
+extern "C" __global__ void dropout_in_place(const Counters *counters, u64 site, u32 threshold, float keep, float *d,
+                                            u32 count, u32 image_len, u32 mask_len) {
+    u64 key = mix64(counters->dropout_key ^ site);
+    for (u32 at = first_element(); at < count; at += element_step()) {
+        d[at] *= mask(key, mask_index(at, image_len, mask_len), threshold, keep);
+    }
+}
+
+// -- Attention: a block per head of an image (x, y) ------------------------------------------------------------------
+
+// `rows` rows of a head's `width` columns, to shared memory. One number of padding keeps columns in different banks.
+static __device__ void load_head(const float *from, u32 stride, float *to, u32 rows, u32 width) {
+    for (u32 at = threadIdx.x; at < rows * width; at += blockDim.x) {
+        to[at / width * (width + 1) + at % width] = from[at / width * stride + at % width];
+    }
+}
+
+// Takes (`queries` + 2 `tokens`) * (`width` + 1) + `queries` * `tokens` floats of shared memory.
+extern "C" __global__ void attention(const Counters *counters, u64 site, u32 threshold, float keep,
+                                     const float *query, const float *key_value, float *kept, float *dropped,
+                                     float *context, u32 queries, u32 tokens, u32 width) {
+    u32 image = blockIdx.x, head = blockIdx.y, heads = gridDim.y, embed = heads * width, padded = width + 1;
+    float *q = (float *)shared_memory, *k = q + queries * padded, *v = k + tokens * padded;
+    float *weights = v + tokens * padded;
+    const float *keys = key_value + image * tokens * 2 * embed + head * width;
+    load_head(query + image * queries * embed + head * width, embed, q, queries, width);
+    load_head(keys, 2 * embed, k, tokens, width);
+    load_head(keys + embed, 2 * embed, v, tokens, width);
+    __syncthreads();
+
+    for (u32 at = threadIdx.x; at < queries * tokens; at += blockDim.x) {
+        const float *left = q + at / tokens * padded, *right = k + at % tokens * padded;
+        float score = 0.0f;
+        for (u32 i = 0; i < width; i++) score += left[i] * right[i];
+        weights[at] = score;
+    }
+    __syncthreads();
+
+    u64 mask_key = mix64(counters->dropout_key ^ site);
+    u32 mask_first = (image * heads + head) * tokens * tokens, first = (image * heads + head) * queries * tokens;
+    for (u32 row = threadIdx.x / 32; row < queries; row += blockDim.x / 32) {
+        float *scores = weights + row * tokens;
+        float max = LOWEST, total = 0.0f;
+        for (u32 at = lane(); at < tokens; at += 32) max = fmaxf(max, scores[at]);
+        max = warp_max(max);
+        for (u32 at = lane(); at < tokens; at += 32) {
+            scores[at] = expf(scores[at] - max);
+            total += scores[at];
+        }
+        float factor = 1.0f / warp_sum(total);
+        for (u32 at = lane(); at < tokens; at += 32) {
+            float weight = scores[at] * factor;
+            kept[first + row * tokens + at] = weight;
+            weight *= mask(mask_key, mask_first + row * tokens + at, threshold, keep);
+            dropped[first + row * tokens + at] = weight;
+            scores[at] = weight;
+        }
+    }
+    __syncthreads();
+
+    for (u32 at = threadIdx.x; at < queries * width; at += blockDim.x) {
+        const float *left = weights + at / width * tokens;
+        float sum = 0.0f;
+        for (u32 token = 0; token < tokens; token++) sum += left[token] * v[token * padded + at % width];
+        context[(image * queries + at / width) * embed + head * width + at % width] = sum;
+    }
+}
+
+// Takes 2 (`queries` + `tokens`) * (`width` + 1) + 2 `queries` * `tokens` floats of shared memory.
+extern "C" __global__ void attention_backward(const float *query, const float *key_value, const float *kept,
+                                              const float *dropped, const float *d_context, float *d_query,
+                                              float *d_key_value, u32 queries, u32 tokens, u32 width) {
+    u32 image = blockIdx.x, head = blockIdx.y, heads = gridDim.y, embed = heads * width, padded = width + 1;
+    float *q = (float *)shared_memory, *d_c = q + queries * padded, *k = d_c + queries * padded;
+    float *v = k + tokens * padded, *weights = v + tokens * padded, *d_scores = weights + queries * tokens;
+    u32 rows = image * queries * embed + head * width, columns = image * tokens * 2 * embed + head * width;
+    u32 first = (image * heads + head) * queries * tokens;
+    load_head(query + rows, embed, q, queries, width);
+    load_head(d_context + rows, embed, d_c, queries, width);
+    load_head(key_value + columns, 2 * embed, k, tokens, width);
+    load_head(key_value + columns + embed, 2 * embed, v, tokens, width);
+    for (u32 at = threadIdx.x; at < queries * tokens; at += blockDim.x) weights[at] = dropped[first + at];
+    __syncthreads();
+
+    for (u32 at = threadIdx.x; at < queries * tokens; at += blockDim.x) {
+        const float *left = d_c + at / tokens * padded, *right = v + at % tokens * padded;
+        float d = 0.0f;
+        for (u32 i = 0; i < width; i++) d += left[i] * right[i];
+        d_scores[at] = d;
+    }
+    __syncthreads();
+
+    // d = dropped * d - kept * sum(dropped * d)
+    for (u32 row = threadIdx.x / 32; row < queries; row += blockDim.x / 32) {
+        float *d = d_scores + row * tokens;
+        const float *weight = weights + row * tokens;
+        float total = 0.0f;
+        for (u32 at = lane(); at < tokens; at += 32) total += weight[at] * d[at];
+        total = warp_sum(total);
+        for (u32 at = lane(); at < tokens; at += 32) {
+            d[at] = weight[at] * d[at] - kept[first + row * tokens + at] * total;
+        }
+    }
+    __syncthreads();
+
+    for (u32 at = threadIdx.x; at < queries * width; at += blockDim.x) {
+        const float *left = d_scores + at / width * tokens;
+        float sum = 0.0f;
+        for (u32 token = 0; token < tokens; token++) sum += left[token] * k[token * padded + at % width];
+        d_query[rows + at / width * embed + at % width] = sum;
+    }
+    for (u32 at = threadIdx.x; at < tokens * width; at += blockDim.x) {
+        u32 token = at / width, column = at % width;
+        float d_key = 0.0f, d_value = 0.0f;
+        for (u32 row = 0; row < queries; row++) {
+            d_key += d_scores[row * tokens + token] * q[row * padded + column];
+            d_value += weights[row * tokens + token] * d_c[row * padded + column];
+        }
+        d_key_value[columns + token * 2 * embed + column] = d_key;
+        d_key_value[columns + embed + token * 2 * embed + column] = d_value;
+    }
+}
+
+// -- Class tokens ----------------------------------------------------------------------------------------------------
+
+extern "C" __global__ void class_tokens(const float *all, float *classes, u32 count, u32 width, u32 image_len) {
+    for (u32 at = first_element(); at < count; at += element_step()) {
+        classes[at] = all[at / width * image_len + at % width];
+    }
+}
+
+// `count` elements of all tokens.
+extern "C" __global__ void class_tokens_backward(const float *d_classes, float *d_all, u32 count, u32 width,
+                                                 u32 image_len, u32 add) {
+    for (u32 at = first_element(); at < count; at += element_step()) {
+        u32 within = at % image_len;
+        float d = within < width ? d_classes[at / image_len * width + within] : 0.0f;
+        d_all[at] = add ? d_all[at] + d : d;
+    }
+}
+
+// -- The loss --------------------------------------------------------------------------------------------------------
+
+// A warp per image.
+extern "C" __global__ void cross_entropy(const float *logits, const float *targets, float *losses, float *d_logits,
+                                         u32 images, u32 classes) {
+    for (u32 image = first_row(); image < images; image += row_step()) {
+        const float *x = logits + image * classes, *t = targets + image * classes;
+        float max = LOWEST, total = 0.0f, mass = 0.0f, loss = 0.0f;
+        for (u32 at = lane(); at < classes; at += 32) max = fmaxf(max, x[at]);
+        max = warp_max(max);
+        for (u32 at = lane(); at < classes; at += 32) {
+            total += expf(x[at] - max);
+            mass += t[at];
+        }
+        total = warp_sum(total);
+        mass = warp_sum(mass);
+        for (u32 at = lane(); at < classes; at += 32) {
+            loss += t[at] * (logf(total) - (x[at] - max));
+            d_logits[image * classes + at] = (mass * expf(x[at] - max) / total - t[at]) / images;
+        }
+        loss = warp_sum(loss);
+        if (lane() == 0) losses[image] = loss;
+    }
+}
+
+// One block: adds the step's losses, and how many images were classified right, to what the host reads.
+extern "C" __global__ void score(Counters *counters, const float *logits, const float *losses,
+                                 const unsigned char *labels, const u32 *order, u32 images, u32 classes) {
+    double loss = 0.0, right = 0.0;
+    for (u32 image = threadIdx.x; image < images; image += blockDim.x) {
+        const float *x = logits + image * classes;
+        u32 best = 0;
+        for (u32 at = 1; at < classes; at++) best = x[at] > x[best] ? at : best;
+        loss += losses[image];
+        right += best == labels[order[counters->first + image]];
+    }
+    loss = block_sum(loss);
+    right = block_sum(right);
+    if (threadIdx.x == 0) {
+        counters->loss_sum += loss;
+        counters->right += (u32)right;
+    }
+}
+
+// -- The optimizer ---------------------------------------------------------------------------------------------------
+
+// A sum per block.
+extern "C" __global__ void square_sums(const float *gradients, double *sums, u32 count) {
+    double sum = 0.0;
+    for (u32 at = first_element(); at < count; at += element_step()) {
+        sum += (double)gradients[at] * gradients[at];
+    }
+    sum = block_sum(sum);
+    if (threadIdx.x == 0) sums[blockIdx.x] = sum;
+}
+
+// One block.
+extern "C" __global__ void clip(Counters *counters, const double *sums, u32 count) {
+    double sum = 0.0;
+    for (u32 at = threadIdx.x; at < count; at += blockDim.x) sum += sums[at];
+    sum = block_sum(sum);
+    if (threadIdx.x == 0) {
+        float norm = (float)sqrt(sum);
+        counters->norm = norm;
+        counters->scale = norm > counters->max_norm ? counters->max_norm / norm : 1.0f;
+    }
+}
+
+// As in `optimizer.rs`.
+extern "C" __global__ void adamw(const Counters *counters, const float *gradients, float *parameters, float *means,
+                                 float *squares, u32 count) {
+    double step = (double)counters->step;
+    float rate = counters->lr / (float)(1.0 - pow((double)BETA_MEAN, step));
+    float square_correction = (float)(1.0 - pow((double)BETA_SQUARE, step));
+    float decay = 1.0f - counters->lr * counters->weight_decay;
+    for (u32 at = first_element(); at < count; at += element_step()) {
+        float g = gradients[at] * counters->scale;
+        float mean = BETA_MEAN * means[at] + (1.0f - BETA_MEAN) * g;
+        float square = BETA_SQUARE * squares[at] + (1.0f - BETA_SQUARE) * g * g;
+        means[at] = mean;
+        squares[at] = square;
+        parameters[at] = parameters[at] * decay - rate * mean / (sqrtf(square / square_correction) + ADAM_EPSILON);
+    }
+}

@@ -1,0 +1,388 @@
+//! The kernels: compiling `kernels.cu`, and calling what is in it.
+
+use super::CudaError;
+use cudarc::{
+    driver::{
+        CudaContext, CudaFunction, CudaStream, CudaView, CudaViewMut, DriverError, LaunchArgs, LaunchConfig,
+    },
+    driver::{DeviceRepr, PushKernelArg, ValidAsZeroBits},
+    nvrtc::{self, Ptx},
+};
+use std::{ffi::CStr, sync::Arc};
+
+/// What a kernel reads.
+pub type Read<'a, T = f32> = CudaView<'a, T>;
+/// What a kernel writes, or reads and writes.
+pub type Write<'a, T = f32> = CudaViewMut<'a, T>;
+
+/// What changes from step to step, in the memory of the device. `kernels.cu` says what the fields are.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[repr(C)]
+#[allow(missing_docs)]
+pub struct Counters {
+    pub seed_key: u64,
+    pub dropout_key: u64,
+    pub step: u64,
+    pub loss_sum: f64,
+    pub first: u32,
+    pub next: u32,
+    pub right: u32,
+    pub lr: f32,
+    pub weight_decay: f32,
+    pub max_norm: f32,
+    pub norm: f32,
+    pub scale: f32,
+}
+
+// SAFETY: numbers in C's layout, which are the same on both sides, without padding.
+unsafe impl DeviceRepr for Counters {}
+// SAFETY: numbers.
+unsafe impl ValidAsZeroBits for Counters {}
+
+/// `kernels.cu`.
+const SOURCE: &str = include_str!("kernels.cu");
+
+/// The machine code of the kernels for GPUs of a compute capability, such as (9, 0). [`super::libraries::load_nvrtc`]
+/// comes before.
+///
+/// # Errors
+/// [`CudaError::Compile`], where NVRTC is too old to know these GPUs, for example.
+pub fn compile((major, minor): (i32, i32)) -> Result<Vec<u8>, CudaError> {
+    let architecture = format!("sm_{major}{minor}");
+    let failed = |message: String| CudaError::Compile { architecture: architecture.clone(), message };
+    let refused = |error: nvrtc::result::NvrtcError| failed(format!("{error:?}"));
+    let source = std::ffi::CString::new(SOURCE).map_err(|error| failed(error.to_string()))?;
+    let program = nvrtc::result::create_program(&source, Some(c"kernels.cu")).map_err(refused)?;
+    // Machine code and not PTX: a driver takes that from newer compilers, too.
+    let options = [format!("--gpu-architecture={architecture}"), "--std=c++17".to_owned()];
+    // SAFETY: `program` is destroyed below, after its last use; the buffer is as long as NVRTC says.
+    unsafe {
+        let compiled = nvrtc::result::compile_program(program, &options);
+        let code = compiled.and_then(|()| {
+            let mut len = 0;
+            nvrtc::sys::nvrtcGetCUBINSize(program, &mut len).result()?;
+            let mut code = vec![0u8; len];
+            nvrtc::sys::nvrtcGetCUBIN(program, code.as_mut_ptr().cast()).result()?;
+            Ok(code)
+        });
+        let code = code.map_err(|error| {
+            let log = nvrtc::result::get_program_log(program).unwrap_or_default();
+            let log: Vec<u8> = log.iter().map(|&byte| byte as u8).collect();
+            let log = CStr::from_bytes_until_nul(&log).unwrap_or_default().to_string_lossy();
+            failed(format!("{error:?} {}", log.trim().replace('\n', " ")))
+        });
+        nvrtc::result::destroy_program(program).map_err(refused)?;
+        code
+    }
+}
+
+/// How many blocks of how many threads, and the floats that a block shares.
+#[derive(Clone, Copy, Debug)]
+pub struct Grid {
+    blocks: (u32, u32),
+    threads: (u32, u32),
+    shared: u32,
+}
+
+/// Threads of a block.
+const THREADS: u32 = 256;
+/// Threads that work on a row together.
+const WARP: u32 = 32;
+/// More blocks than any GPU works on at a time.
+const MAX_BLOCKS: u32 = 4096;
+
+impl Grid {
+    /// A thread per element.
+    pub fn elements(count: usize) -> Self {
+        let blocks = count.div_ceil(THREADS as usize).clamp(1, MAX_BLOCKS as usize) as u32;
+        Self { blocks: (blocks, 1), threads: (THREADS, 1), shared: 0 }
+    }
+
+    /// A warp per row.
+    pub fn rows(count: usize) -> Self {
+        Self::elements(count * WARP as usize)
+    }
+
+    /// So many blocks, each with memory for sums over it.
+    pub const fn sums(blocks: u32) -> Self {
+        Self { blocks: (blocks, 1), threads: (THREADS, 1), shared: 2 * WARP }
+    }
+
+    /// A block of 32 x 8 threads for every 32 of `columns`, `parts` times, each with memory for `sums` sums a thread.
+    pub fn columns(columns: usize, parts: usize, sums: u32) -> Self {
+        let blocks = (columns.div_ceil(WARP as usize) as u32, parts as u32);
+        Self { blocks, threads: (WARP, THREADS / WARP), shared: sums * THREADS }
+    }
+
+    /// A block per image (and per head) that shares this many floats.
+    pub const fn images(images: usize, heads: usize, threads: u32, shared: usize) -> Self {
+        Self { blocks: (images as u32, heads as u32), threads: (threads, 1), shared: shared as u32 }
+    }
+
+    const fn config(self) -> LaunchConfig {
+        LaunchConfig {
+            grid_dim: (self.blocks.0, self.blocks.1, 1),
+            block_dim: (self.threads.0, self.threads.1, 1),
+            shared_mem_bytes: 4 * self.shared,
+        }
+    }
+}
+
+/// What a kernel can be called with.
+trait Argument {
+    fn push<'a>(&'a mut self, launch: &mut LaunchArgs<'a>);
+}
+
+impl<T> Argument for Read<'_, T> {
+    fn push<'a>(&'a mut self, launch: &mut LaunchArgs<'a>) {
+        launch.arg(&*self);
+    }
+}
+
+impl<T> Argument for Write<'_, T> {
+    fn push<'a>(&'a mut self, launch: &mut LaunchArgs<'a>) {
+        launch.arg(self);
+    }
+}
+
+macro_rules! number_arguments {
+    ($($number:ty)*) => {
+        $(impl Argument for $number {
+            fn push<'a>(&'a mut self, launch: &mut LaunchArgs<'a>) {
+                launch.arg(&*self);
+            }
+        })*
+    };
+}
+number_arguments!(u32 u64 f32);
+
+/// Lists the kernels with their parameters, and makes a method of each.
+macro_rules! kernels {
+    ($($name:ident($($argument:ident: $type:ty),* $(,)?);)*) => {
+        /// The kernels, ready to be called in the order of a stream. A method for each: see `kernels.cu`.
+        #[derive(Debug)]
+        pub struct Kernels {
+            stream: Arc<CudaStream>,
+            $($name: CudaFunction),*
+        }
+
+        impl Kernels {
+            /// Loads `code`, which [`compile`] made, into the GPU.
+            pub fn load(
+                context: &Arc<CudaContext>,
+                stream: &Arc<CudaStream>,
+                code: Vec<u8>,
+            ) -> Result<Self, DriverError> {
+                let module = context.load_module(Ptx::from_binary(code))?;
+                Ok(Self { stream: Arc::clone(stream), $($name: module.load_function(stringify!($name))?),* })
+            }
+
+            $(
+                #[allow(clippy::too_many_arguments, missing_docs)]
+                pub fn $name(&self, grid: Grid, $(mut $argument: $type),*) -> Result<(), DriverError> {
+                    let mut launch = self.stream.launch_builder(&self.$name);
+                    $($argument.push(&mut launch);)*
+                    // SAFETY: the parameters are those of the kernel, a test compares them. That they fit together is
+                    // checked by those who call, all of which are in this folder.
+                    unsafe { launch.launch(grid.config()) }.map(drop)
+                }
+            )*
+        }
+
+        /// Names and parameters, to be compared with `kernels.cu`.
+        #[cfg(test)]
+        pub const SIGNATURES: &[(&str, &[(&str, &str)])] =
+            &[$((stringify!($name), &[$((stringify!($argument), stringify!($type))),*])),*];
+    };
+}
+
+kernels! {
+    begin_step(counters: Write<'_, Counters>, images: u32);
+    prepare(
+        counters: Read<'_, Counters>,
+        data: Read<'_, u8>,
+        labels: Read<'_, u8>,
+        order: Read<'_, u32>,
+        motions: Read<'_, i64>,
+        normalized: Read<'_>,
+        side: u32,
+        classes: u32,
+        smoothing: f32,
+        pixels: Write<'_>,
+        targets: Write<'_>,
+    );
+    fold_rows(
+        parameters: Read<'_>,
+        folded: Write<'_>,
+        rows: Read<'_, u32>,
+        factors: Read<'_>,
+        count: u32,
+        width: u32,
+    );
+    fold_embedding(
+        parameters: Read<'_>,
+        folded: Write<'_>,
+        class_token: u32,
+        patch_bias: u32,
+        positions: u32,
+        tokens: u32,
+        embed: u32,
+    );
+    unfold_columns(
+        parameters: Read<'_>,
+        gradients: Write<'_>,
+        norms: Read<'_, u32>,
+        factors: Read<'_>,
+        width: u32,
+    );
+    unfold_rows(
+        parameters: Read<'_>,
+        gradients: Write<'_>,
+        rows: Read<'_, u32>,
+        factors: Read<'_>,
+        count: u32,
+        width: u32,
+    );
+    unfold_embedding(
+        gradients: Write<'_>,
+        class_token: u32,
+        patch_bias: u32,
+        positions: u32,
+        tokens: u32,
+        embed: u32,
+    );
+    cut_patches(pixels: Read<'_>, patches: Write<'_>, count: u32, side: u32, patch: u32, tokens: u32);
+    add_table_dropout(
+        counters: Read<'_, Counters>,
+        site: u64,
+        threshold: u32,
+        keep: f32,
+        stream: Write<'_>,
+        table: Read<'_>,
+        count: u32,
+        image_len: u32,
+    );
+    normalize(x: Read<'_>, normed: Write<'_>, scales: Write<'_>, rows: u32, width: u32);
+    normalize_backward(
+        normed: Read<'_>,
+        scales: Read<'_>,
+        d_normed: Read<'_>,
+        d_x: Write<'_>,
+        rows: u32,
+        width: u32,
+        add: u32,
+    );
+    spread_bias(bias: Read<'_>, y: Write<'_>, count: u32, width: u32, add: u32);
+    column_sums(d_y: Read<'_>, partial: Write<'_>, rows: u32, width: u32, stride: u32);
+    finish_column_sums(partial: Read<'_>, gradients: Write<'_>, places: Read<'_, u32>, count: u32, parts: u32);
+    gelu_dropout(
+        counters: Read<'_, Counters>,
+        site: u64,
+        threshold: u32,
+        keep: f32,
+        bias: Read<'_>,
+        slope: Write<'_>,
+        y: Write<'_>,
+        count: u32,
+        width: u32,
+        image_len: u32,
+        mask_len: u32,
+    );
+    multiply(slope: Read<'_>, d: Write<'_>, count: u32);
+    dropout_add(
+        counters: Read<'_, Counters>,
+        site: u64,
+        threshold: u32,
+        keep: f32,
+        bias: Read<'_>,
+        y: Read<'_>,
+        stream: Write<'_>,
+        count: u32,
+        width: u32,
+        image_len: u32,
+        mask_len: u32,
+    );
+    dropout_backward(
+        counters: Read<'_, Counters>,
+        site: u64,
+        threshold: u32,
+        keep: f32,
+        d_y: Read<'_>,
+        d_x: Write<'_>,
+        count: u32,
+        image_len: u32,
+        mask_len: u32,
+    );
+    dropout_in_place(
+        counters: Read<'_, Counters>,
+        site: u64,
+        threshold: u32,
+        keep: f32,
+        d: Write<'_>,
+        count: u32,
+        image_len: u32,
+        mask_len: u32,
+    );
+    attention(
+        counters: Read<'_, Counters>,
+        site: u64,
+        threshold: u32,
+        keep: f32,
+        query: Read<'_>,
+        key_value: Read<'_>,
+        kept: Write<'_>,
+        dropped: Write<'_>,
+        context: Write<'_>,
+        queries: u32,
+        tokens: u32,
+        width: u32,
+    );
+    attention_backward(
+        query: Read<'_>,
+        key_value: Read<'_>,
+        kept: Read<'_>,
+        dropped: Read<'_>,
+        d_context: Read<'_>,
+        d_query: Write<'_>,
+        d_key_value: Write<'_>,
+        queries: u32,
+        tokens: u32,
+        width: u32,
+    );
+    class_tokens(all: Read<'_>, classes: Write<'_>, count: u32, width: u32, image_len: u32);
+    class_tokens_backward(
+        d_classes: Read<'_>,
+        d_all: Write<'_>,
+        count: u32,
+        width: u32,
+        image_len: u32,
+        add: u32,
+    );
+    cross_entropy(
+        logits: Read<'_>,
+        targets: Read<'_>,
+        losses: Write<'_>,
+        d_logits: Write<'_>,
+        images: u32,
+        classes: u32,
+    );
+    score(
+        counters: Write<'_, Counters>,
+        logits: Read<'_>,
+        losses: Read<'_>,
+        labels: Read<'_, u8>,
+        order: Read<'_, u32>,
+        images: u32,
+        classes: u32,
+    );
+    square_sums(gradients: Read<'_>, sums: Write<'_, f64>, count: u32);
+    clip(counters: Write<'_, Counters>, sums: Read<'_, f64>, count: u32);
+    adamw(
+        counters: Read<'_, Counters>,
+        gradients: Read<'_>,
+        parameters: Write<'_>,
+        means: Write<'_>,
+        squares: Write<'_>,
+        count: u32,
+    );
+}

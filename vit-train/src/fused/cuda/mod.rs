@@ -1,0 +1,122 @@
+//! Training on an NVIDIA GPU.
+//!
+//! Everything that a step needs lies in the memory of the GPU and stays there: images, parameters, activations,
+//! AdamW's moments. A step is a sequence of kernels and products that is recorded once, as a graph, and replayed; the
+//! host chooses the order of the images of an epoch, and looks at the loss now and then. The order of the operations
+//! within a pass is the one of [`network`](super::network), the masks and the moved images are those of the CPU to the
+//! bit, and sums have a fixed order, so that a run can be repeated on the same machine.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`libraries`] | finding NVIDIA's libraries |
+//! | [`kernels`] | compiling `kernels.cu` and calling what is in it |
+//! | [`device`] | a GPU, and matrix products on it |
+//! | [`pass`] | the operations of a training pass |
+//! | [`resident`] | a network in the memory of a GPU |
+//! | [`trainer`] | the steps of a training |
+
+pub mod device;
+pub mod kernels;
+pub mod libraries;
+pub mod pass;
+pub mod resident;
+#[cfg(test)]
+mod tests;
+pub mod trainer;
+
+pub use device::Device;
+pub use resident::{logits, Resident};
+pub use trainer::Trainer;
+
+use clap::ValueEnum;
+use cudarc::{cublas::result::CublasError, driver::DriverError};
+use libraries::Missing;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// How exactly matrix products are computed. All else is in f32.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// In 32-bit floating point.
+    F32,
+    /// With inputs rounded to 10 bits behind the point and sums in 32-bit floating point: several times faster.
+    #[default]
+    Tf32,
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::Tf32 => "tf32",
+        })
+    }
+}
+
+/// Why a GPU cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CudaError {
+    /// A library is not there.
+    #[error(transparent)]
+    Missing(#[from] Missing),
+    /// There are fewer GPUs.
+    #[error("--cuda-device {index}: there are {count} GPUs here, numbered from 0 (CUDA_VISIBLE_DEVICES can hide some)")]
+    NoSuchDevice {
+        /// The one asked for.
+        index: usize,
+        /// Those that are there.
+        count: usize,
+    },
+    /// A GPU that NVIDIA's compilers do not know any more.
+    #[error("{name}: its compute capability {}.{} is below 7.5, the least for which there are kernels", capability.0, capability.1)]
+    TooOld {
+        /// The GPU.
+        name: String,
+        /// Its compute capability.
+        capability: (i32, i32),
+    },
+    /// The kernels cannot be compiled.
+    #[error("NVRTC cannot compile the kernels for {architecture} (is it older than the GPU?): {message}")]
+    Compile {
+        /// For which GPUs.
+        architecture: String,
+        /// What NVRTC says.
+        message: String,
+    },
+    /// A network whose attention does not fit into the memory that a block has.
+    #[error(
+        "a network of this shape is too large for the kernels: attention takes {bytes} bytes of {limit}"
+    )]
+    TooLarge {
+        /// Needed.
+        bytes: usize,
+        /// There.
+        limit: usize,
+    },
+    /// The driver refuses.
+    #[error("NVIDIA's driver {what}: {message}")]
+    Driver {
+        /// What did not work.
+        what: &'static str,
+        /// What the driver says.
+        message: String,
+    },
+    /// A step was recorded, and nothing is in the record.
+    #[error("the GPU recorded nothing")]
+    NothingRecorded,
+    /// cuBLAS refuses.
+    #[error("cuBLAS refuses to work: {0:?}")]
+    Blas(#[from] CublasError),
+}
+
+impl CudaError {
+    /// For `map_err`; `what` the GPU does instead.
+    pub(crate) fn driver(what: &'static str) -> impl Fn(DriverError) -> Self {
+        move |error| {
+            let text = error.error_string().map(|text| text.to_string_lossy().into_owned());
+            Self::Driver { what, message: text.unwrap_or_else(|_| format!("{:?}", error.0)) }
+        }
+    }
+}

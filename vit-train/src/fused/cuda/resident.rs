@@ -1,0 +1,374 @@
+//! A network in the memory of a GPU.
+
+use super::{
+    device::Device,
+    kernels::{Counters, Grid},
+    pass::{Linear, Matrix, Pass, PARTS},
+    CudaError, Precision,
+};
+use crate::{
+    data::{Dataset, Motion},
+    dropout::Dropout,
+    fused::{
+        fold::Fold,
+        network::{Activations, Network as Layers, Sizes},
+    },
+    inference::normalize,
+    model::Network,
+    parameters::Layout,
+};
+use cudarc::driver::{CudaSlice, DeviceRepr};
+use std::{cell::RefCell, marker::PhantomData};
+use vit_nostd::model_file::Normalization;
+
+/// Network `S` in the memory of a GPU, with room for passes of up to so many images.
+#[derive(Debug)]
+pub struct Resident<S> {
+    pub(super) sizes: Sizes,
+    pub(super) parameters: CudaSlice<f32>,
+    /// Of all parameters: first of the folded ones, and after a step's end of the others.
+    pub(super) gradients: CudaSlice<f32>,
+    pub(super) counters: CudaSlice<Counters>,
+    pub(super) activations: Activations<Matrix>,
+    capacity: usize,
+    pub(super) folded: CudaSlice<f32>,
+    layers: Layers<Linear>,
+    pub(super) sums: CudaSlice<f32>,
+    scratch: Matrix,
+    tables: Tables,
+    shape: PhantomData<S>,
+    // Given back last.
+    pub(super) device: Device,
+}
+
+/// What [`Fold`] says, for kernels.
+#[derive(Debug)]
+struct Tables {
+    /// Of each output behind a LayerNorm: where its weights, its bias, and the LayerNorm's scale and shift begin.
+    rows: CudaSlice<u32>,
+    /// What each of them is multiplied with besides.
+    factors: CudaSlice<f32>,
+    /// Of each LayerNorm: where its scale, its shift, and the weights and biases behind it begin, its first row among
+    /// `rows`, and its number of rows.
+    norms: CudaSlice<u32>,
+    /// Where each sum of a bias' gradients belongs.
+    biases: CudaSlice<u32>,
+    /// Where class token, bias of the patches, and positions begin.
+    embedding: [u32; 3],
+}
+
+/// Images and labels in the memory of a GPU.
+#[derive(Debug)]
+pub struct Images {
+    pub(super) pixels: CudaSlice<u8>,
+    pub(super) labels: CudaSlice<u8>,
+    /// What the network takes for each of the 256 greys.
+    pub(super) normalized: CudaSlice<f32>,
+}
+
+/// Images in a pass of evaluation: enough to keep a GPU busy.
+pub(super) const EVALUATED: usize = 256;
+/// Bytes of shared memory that every GPU gives a block.
+const SHARED: usize = 48 << 10;
+
+impl<S: Network> Resident<S> {
+    /// For passes of up to `capacity` images; all parameters are zero.
+    ///
+    /// # Errors
+    /// [`CudaError`], where there is not enough memory, for example.
+    pub fn new(device: Device, capacity: usize) -> Result<Self, CudaError> {
+        let sizes = Sizes::of::<S>();
+        let bytes = Pass::shared_bytes(&sizes);
+        if bytes > SHARED {
+            return Err(CudaError::TooLarge { bytes, limit: SHARED });
+        }
+        let layout = Layout::of::<S>();
+        let len = layout.len();
+        let fold = Fold::new(sizes, layout);
+        let mut count = 0;
+        let mut biases = Vec::new();
+        let layers = fold.places().map(|place| {
+            let sums = count;
+            count += place.bias.len();
+            biases.extend(place.bias.clone().map(|at| at as u32));
+            Linear { place: place.clone(), sums }
+        });
+        let failed = CudaError::driver("has no memory for the network: try a smaller --batch-size");
+        let zeros = |len| device.stream.alloc_zeros::<f32>(len).map_err(&failed);
+        let (parameters, folded, gradients) = (zeros(len)?, zeros(len)?, zeros(len)?);
+        let sums = zeros(PARTS * count)?;
+        let scratch = Matrix::new(zeros(capacity * sizes.tokens * sizes.embed)?, sizes.tokens, sizes.embed);
+        let counters = device.stream.alloc_zeros(1).map_err(&failed)?;
+        let activations = activations(&sizes, |rows, width| zeros(capacity * rows * width))?;
+        let tables = Tables::new(&device, &sizes, &fold, &biases)?;
+        let shape = PhantomData;
+        Ok(Self {
+            sizes,
+            parameters,
+            gradients,
+            counters,
+            activations,
+            capacity,
+            folded,
+            layers,
+            sums,
+            scratch,
+            tables,
+            shape,
+            device,
+        })
+    }
+
+    /// What it is on.
+    pub const fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Takes these parameters, in the order of the network's layout.
+    ///
+    /// # Errors
+    /// [`CudaError`].
+    pub fn load(&mut self, parameters: &[f32]) -> Result<(), CudaError> {
+        let failed = CudaError::driver("does not take parameters");
+        self.device.stream.memcpy_htod(parameters, &mut self.parameters).map_err(failed)
+    }
+
+    /// The logits of the images `indices`, `images x classes`.
+    ///
+    /// # Errors
+    /// [`CudaError`].
+    pub fn logits(&mut self, images: &Images, indices: &[usize]) -> Result<Vec<f32>, CudaError> {
+        let failed = CudaError::driver("does not evaluate");
+        self.fold()?;
+        let stream = self.device.stream.clone();
+        let mut logits = Vec::with_capacity(indices.len() * S::CLASSES);
+        // Images that are not moved, in their order, a batch after the other.
+        let motions = upload(&self.device, &flatten(&vec![Motion::NONE; self.capacity]))?;
+        let counters = stream.alloc_zeros(1).map_err(&failed)?;
+        for batch in indices.chunks(self.capacity) {
+            let order: Vec<u32> = batch.iter().map(|&index| index as u32).collect();
+            let order = upload(&self.device, &order)?;
+            let (activations, layers, mut pass) = self.parts(batch.len(), Dropout::none());
+            pass.counters = &counters;
+            prepare(&pass, activations, images, (&order, &motions), 0.0)?;
+            activations.forward(&mut pass, layers);
+            pass.error.map_or(Ok(()), Err)?;
+            logits.extend(stream.clone_dtoh(&self.activations.logits.read(batch.len())).map_err(&failed)?);
+            stream.synchronize().map_err(&failed)?;
+        }
+        Ok(logits)
+    }
+}
+
+impl<S> Resident<S> {
+    /// Queues folding the parameters.
+    pub(super) fn fold(&mut self) -> Result<(), CudaError> {
+        let failed = CudaError::driver("refuses to fold");
+        let Self { device, parameters, folded, tables, sizes, .. } = self;
+        let Tables { rows, factors, .. } = tables;
+        let kernels = &device.kernels;
+        device.stream.memcpy_dtod(parameters, folded).map_err(&failed)?;
+        let count = factors.len();
+        let (width, tokens) = (sizes.embed as u32, sizes.tokens as u32);
+        kernels
+            .fold_rows(
+                Grid::rows(count),
+                parameters.as_view(),
+                folded.as_view_mut(),
+                rows.as_view(),
+                factors.as_view(),
+                count as u32,
+                width,
+            )
+            .map_err(&failed)?;
+        let [class_token, patch_bias, positions] = tables.embedding;
+        let grid = Grid::elements(sizes.tokens * sizes.embed);
+        let (parameters, folded) = (parameters.as_view(), folded.as_view_mut());
+        kernels
+            .fold_embedding(grid, parameters, folded, class_token, patch_bias, positions, tokens, width)
+            .map_err(&failed)
+    }
+
+    /// Queues a pass, from pixels and targets to the gradients of all parameters, which were folded.
+    pub(super) fn pass(&mut self, images: usize, dropout: Dropout) -> Result<(), CudaError> {
+        let (activations, layers, mut pass) = self.parts(images, dropout);
+        activations.pass(&mut pass, layers);
+        pass.error.map_or(Ok(()), Err)?;
+        self.finish_biases()?;
+        self.unfold()
+    }
+
+    /// Queues what makes the gradients of biases out of the sums of a pass.
+    pub(super) fn finish_biases(&mut self) -> Result<(), CudaError> {
+        let Self { device, gradients, sums, tables: Tables { biases, .. }, .. } = self;
+        let count = biases.len();
+        let (grid, parts) = (Grid::elements(count), PARTS as u32);
+        let (sums, gradients, places) = (sums.as_view(), gradients.as_view_mut(), biases.as_view());
+        let finished = device.kernels.finish_column_sums(grid, sums, gradients, places, count as u32, parts);
+        finished.map_err(CudaError::driver("refuses to add up"))
+    }
+
+    /// Queues what makes gradients of all parameters out of those of the folded ones.
+    fn unfold(&mut self) -> Result<(), CudaError> {
+        let failed = CudaError::driver("refuses to unfold");
+        let Self { device, parameters, gradients, tables, sizes, .. } = self;
+        let Tables { rows, factors, norms, embedding, .. } = tables;
+        let kernels = &device.kernels;
+        let (width, tokens) = (sizes.embed as u32, sizes.tokens as u32);
+        let grid = Grid::columns(sizes.embed, norms.len() / NORM, 2);
+        let values = parameters.as_view();
+        kernels
+            .unfold_columns(grid, values, gradients.as_view_mut(), norms.as_view(), factors.as_view(), width)
+            .map_err(&failed)?;
+        let (count, values) = (factors.len(), parameters.as_view());
+        let (rows, factors) = (rows.as_view(), factors.as_view());
+        kernels
+            .unfold_rows(
+                Grid::rows(count),
+                values,
+                gradients.as_view_mut(),
+                rows,
+                factors,
+                count as u32,
+                width,
+            )
+            .map_err(&failed)?;
+        let &mut [class_token, patch_bias, positions] = embedding;
+        let (grid, gradients) = (Grid::elements(sizes.embed), gradients.as_view_mut());
+        kernels
+            .unfold_embedding(grid, gradients, class_token, patch_bias, positions, tokens, width)
+            .map_err(&failed)
+    }
+
+    /// What a pass of `images` images works on, and the operations.
+    pub(super) fn parts(
+        &mut self,
+        images: usize,
+        dropout: Dropout,
+    ) -> (&mut Activations<Matrix>, &Layers<Linear>, Pass<'_>) {
+        assert!(images <= self.capacity, "{images} images in the memory of {}", self.capacity);
+        let pass = Pass {
+            device: &self.device,
+            sizes: self.sizes,
+            images,
+            dropout,
+            counters: &self.counters,
+            folded: &self.folded,
+            gradients: &mut self.gradients,
+            sums: &mut self.sums,
+            scratch: &mut self.scratch,
+            error: None,
+        };
+        (&mut self.activations, &self.layers, pass)
+    }
+}
+
+/// The logits of all images of `data` by network `S` with these parameters, on GPU number `index`: `images x classes`.
+///
+/// # Errors
+/// [`CudaError`].
+pub fn logits<S: Network>(
+    index: usize,
+    precision: Precision,
+    parameters: &[f32],
+    normalization: Normalization,
+    data: &Dataset,
+) -> Result<Vec<f32>, CudaError> {
+    let mut resident = Resident::<S>::new(Device::open(index, precision)?, EVALUATED.min(data.len()))?;
+    resident.load(parameters)?;
+    let images = Images::load(&resident.device, data, normalization)?;
+    resident.logits(&images, &(0..data.len()).collect::<Vec<_>>())
+}
+
+/// Queues what makes pixels and targets: those of the images that come next in an order, and how they are moved.
+pub(super) fn prepare(
+    pass: &Pass<'_>,
+    activations: &mut Activations<Matrix>,
+    images: &Images,
+    (order, motions): (&CudaSlice<u32>, &CudaSlice<i64>),
+    label_smoothing: f32,
+) -> Result<(), CudaError> {
+    let prepared = pass.device.kernels.prepare(
+        Grid::images(pass.images, 1, 256, 0),
+        pass.counters.as_view(),
+        images.pixels.as_view(),
+        images.labels.as_view(),
+        order.as_view(),
+        motions.as_view(),
+        images.normalized.as_view(),
+        pass.sizes.image as u32,
+        pass.sizes.classes as u32,
+        label_smoothing,
+        activations.pixels.write(pass.images),
+        activations.targets.write(pass.images),
+    );
+    prepared.map_err(CudaError::driver("refuses to prepare images"))
+}
+
+impl Images {
+    /// Brings a data set to the GPU.
+    ///
+    /// # Errors
+    /// [`CudaError`].
+    pub fn load(device: &Device, data: &Dataset, normalization: Normalization) -> Result<Self, CudaError> {
+        let greys: Vec<u8> = (0..=255).collect();
+        let normalized: Vec<f32> = normalize(&greys, normalization).collect();
+        Ok(Self {
+            pixels: upload(device, data.images())?,
+            labels: upload(device, data.labels())?,
+            normalized: upload(device, &normalized)?,
+        })
+    }
+}
+
+/// Numbers of a LayerNorm in [`Tables::norms`].
+const NORM: usize = 6;
+
+impl Tables {
+    fn new(device: &Device, sizes: &Sizes, fold: &Fold, biases: &[u32]) -> Result<Self, CudaError> {
+        let (mut rows, mut factors, mut norms) = (Vec::new(), Vec::new(), Vec::new());
+        for (norm, queries) in fold.norms() {
+            let [scale, shift] = [&norm.scale, &norm.shift].map(|range| range.start as u32);
+            let [weight, bias] = [&norm.weight, &norm.bias].map(|range| range.start as u32);
+            let outputs = norm.bias.len();
+            norms.extend([scale, shift, weight, bias, factors.len() as u32, outputs as u32]);
+            for output in 0..outputs {
+                rows.extend([weight + (output * sizes.embed) as u32, bias + output as u32, scale, shift]);
+                factors.push(if output < queries { fold.query_scale() } else { 1.0 });
+            }
+        }
+        Ok(Self {
+            rows: upload(device, &rows)?,
+            factors: upload(device, &factors)?,
+            norms: upload(device, &norms)?,
+            biases: upload(device, biases)?,
+            embedding: fold.embedding().map(|range| range.start as u32),
+        })
+    }
+}
+
+/// Activations with memory that `zeros` makes for a number of rows per image and a width.
+fn activations(
+    sizes: &Sizes,
+    zeros: impl Fn(usize, usize) -> Result<CudaSlice<f32>, CudaError>,
+) -> Result<Activations<Matrix>, CudaError> {
+    // First what is needed, because making it can fail.
+    let needed = RefCell::new(Vec::new());
+    Activations::new(sizes, |rows, width| needed.borrow_mut().push((rows, width)));
+    let buffers = needed
+        .into_inner()
+        .into_iter()
+        .map(|(rows, width)| Ok(Matrix::new(zeros(rows, width)?, rows, width)));
+    let buffers = RefCell::new(buffers.collect::<Result<Vec<_>, CudaError>>()?.into_iter());
+    Ok(Activations::new(sizes, |_, _| buffers.borrow_mut().next().expect("as many as were needed")))
+}
+
+/// Copies to the GPU.
+pub(super) fn upload<T: DeviceRepr>(device: &Device, values: &[T]) -> Result<CudaSlice<T>, CudaError> {
+    device.stream.clone_htod(values).map_err(CudaError::driver("has no memory for the data"))
+}
+
+/// As the kernel takes them.
+pub(super) fn flatten(motions: &[Motion]) -> Vec<i64> {
+    motions.iter().flat_map(|motion| [motion.start, motion.cos_sin].concat()).collect()
+}

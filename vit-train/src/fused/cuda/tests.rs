@@ -1,0 +1,376 @@
+//! What can be tested without a GPU; and where there is one, operations, passes and steps against those of the CPU.
+//! Without one, those tests say that they were skipped, or fail where `VIT_TRAIN_TEST_GPU` is `required`.
+//! `tests/stand_in_gpu` is one that runs on the CPU.
+
+use super::{
+    kernels::{compile, Counters, Grid, SIGNATURES},
+    libraries,
+    pass::Matrix,
+    CudaError, Device, Precision, Resident,
+};
+use crate::{
+    data::{load, Format, Source, Splits},
+    dropout::{Dropout, Site},
+    engine::{engine, Engine, EpochPlan, Processor},
+    fused::{
+        cpu::chunk::{self, Chunk, Scratch},
+        fold::Fold,
+        network::Sizes,
+        ops::{Ops, Store},
+        tests::{compare_passes, numbers, worst, Case, Odd, Shallow},
+    },
+    model::Network,
+    parameters::{Layout, Parameters},
+    resume::Current,
+    train::{Recipe, State},
+};
+use std::env;
+use vit_nostd::{Base, Nano, Shape, Tiny};
+
+/// What was found, or a line that says what it is and that a test was skipped; an error where the environment says that
+/// nothing may be.
+fn or_skip<T>(found: Result<T, impl Into<CudaError>>) -> Option<T> {
+    found
+        .map_err(|error| {
+            let error = error.into();
+            assert!(env::var_os("VIT_TRAIN_TEST_GPU").is_none_or(|value| value != "required"), "{error}");
+            println!("SKIPPED: {error}");
+        })
+        .ok()
+}
+
+fn gpu(precision: Precision) -> Option<Device> {
+    or_skip(Device::open(0, precision))
+}
+
+#[test]
+fn kernels_compile() {
+    if or_skip(libraries::load_nvrtc()).is_none() {
+        return;
+    }
+    for capability in [(8, 0), (9, 0)] {
+        let code = compile(capability).unwrap();
+        // Machine code is an ELF file, and has every kernel by its name.
+        assert_eq!(code[..4], *b"\x7fELF");
+        for (name, _) in SIGNATURES {
+            let symbol = [name.as_bytes(), &[0]].concat();
+            assert!(code.windows(symbol.len()).any(|window| window == symbol), "{name}");
+        }
+    }
+    let error = compile((1, 0)).unwrap_err();
+    assert!(matches!(error, CudaError::Compile { .. }) && !error.to_string().contains('\n'), "{error}");
+}
+
+/// The parameters of the kernels in Rust are those in C.
+#[test]
+fn kernels_are_called_as_they_are_declared() {
+    let source = include_str!("kernels.cu");
+    let mut declared = Vec::new();
+    for declaration in source.split("extern \"C\" __global__ void ").skip(1) {
+        let (name, rest) = declaration.split_once('(').unwrap();
+        let (parameters, _) = rest.split_once(')').unwrap();
+        let parameters = parameters.split(',').map(|parameter| {
+            let words: Vec<&str> = parameter.split_whitespace().collect();
+            let (last, kind) = words.split_last().unwrap();
+            let pointer = last.starts_with('*');
+            let kind = kind.join(" ");
+            (last.trim_start_matches('*').to_owned(), if pointer { format!("{kind} *") } else { kind })
+        });
+        declared.push((name.to_owned(), parameters.collect::<Vec<_>>()));
+    }
+    let numbers = [("f32", "float"), ("f64", "double"), ("u8", "unsigned char"), ("i64", "long long")];
+    let numbers = numbers.into_iter().chain([("u32", "u32"), ("u64", "u64"), ("Counters", "Counters")]);
+    let types: Vec<(String, String)> = numbers
+        .flat_map(|(rust, c)| {
+            let element = if rust == "f32" { String::new() } else { format!(", {rust}") };
+            [
+                (rust.to_owned(), c.to_owned()),
+                (format!("Read<'_{element}>"), format!("const {c} *")),
+                (format!("Write<'_{element}>"), format!("{c} *")),
+            ]
+        })
+        .collect();
+    let in_c = |rust: &str| types.iter().find(|(name, _)| name == rust).map(|(_, c)| c.clone());
+    let called: Vec<_> = SIGNATURES
+        .iter()
+        .map(|(name, parameters)| {
+            let parameters = parameters.iter().map(|(name, rust)| ((*name).to_owned(), in_c(rust).unwrap()));
+            ((*name).to_owned(), parameters.collect::<Vec<_>>())
+        })
+        .collect();
+    assert_eq!(called, declared);
+    assert_eq!(size_of::<Counters>(), 64, "the fields of kernels.cu have no padding between them");
+}
+
+#[test]
+fn what_is_missing_is_said_in_one_line() {
+    for library in [libraries::load_driver(), libraries::load_nvrtc()] {
+        let Err(missing) = library else { continue };
+        let line = missing.to_string();
+        assert!(
+            line.contains("not found") && line.contains("LD_LIBRARY_PATH") && !line.contains('\n'),
+            "{line}"
+        );
+    }
+}
+
+/// Carries out one operation of network `$shape` on the CPU and on a GPU, on buffers of these (rows per image, width)
+/// with the same numbers, and compares all of them and the gradients of all layers. The operation takes the buffers
+/// and gives them back.
+macro_rules! same {
+    ($resident:ident, $factor:expr,
+     |$ops:ident, $layers:ident, $($buffer:ident: [$rows:expr, $width:expr]),*| $work:expr) => {{
+        let (sizes, images, rate) = (Sizes::of::<Odd>(), 5, 0.25);
+        let layout = Layout::of::<Odd>();
+        let parameters: Vec<f32> = numbers(layout.len(), 1).iter().map(|x| $factor * x).collect();
+        let dropout = Dropout::new(rate, 5, 6);
+        let shapes = [$((stringify!($buffer), $rows, $width)),*];
+        let values = shapes.iter().zip(2..).map(|(&(name, rows, width), seed)| -> Vec<f32> {
+            // The class token's row of the patches is zero from the beginning.
+            let factor = if name == "patches" { 0.0 } else { $factor };
+            numbers(images * rows * width, seed).iter().map(|x| factor * x).collect()
+        });
+        let values: Vec<Vec<f32>> = values.collect();
+
+        let mut expected = values.iter();
+        let (mut gradients, mut scratch) = (vec![0.0; layout.len()], Scratch::default());
+        let $layers = &Fold::new(sizes, layout.clone()).places().map(|place| {
+            let mut layer = chunk::Linear::new(place);
+            layer.load(&parameters);
+            layer
+        });
+        let expected: Vec<Vec<f32>> = {
+            $(
+                #[allow(unused_mut)]
+                let mut $buffer = chunk::Matrix::zeros(images, $rows, $width);
+                $buffer.get_mut(images).copy_from_slice(expected.next().unwrap());
+            )*
+            let (gradients, scratch) = (&mut gradients, &mut scratch);
+            let mut $ops = Chunk { sizes, first: 0, images, batch: images, dropout, gradients, add: false, scratch };
+            let ($($buffer),*) = { $work };
+            vec![$($buffer.get(images).to_vec()),*]
+        };
+
+        let stream = $resident.device.stream.clone();
+        let mut found = values.iter();
+        $(
+            #[allow(unused_mut)]
+            let mut $buffer = Matrix::new(stream.clone_htod(found.next().unwrap()).unwrap(), $rows, $width);
+        )*
+        stream.memcpy_htod(&parameters, &mut $resident.folded).unwrap();
+        stream.memset_zeros(&mut $resident.gradients).unwrap();
+        stream.memset_zeros(&mut $resident.sums).unwrap();
+        let counters = Counters { seed_key: Dropout::seed_key(5), step: 5, ..Counters::default() };
+        $resident.set_counters(counters).unwrap();
+        let counters = $resident.counters.as_view_mut();
+        $resident.device.kernels.begin_step(Grid::images(1, 1, 1, 0), counters, images as u32).unwrap();
+        let (_, $layers, mut $ops) = $resident.parts(images, dropout);
+        let ($($buffer),*) = { $work };
+        assert_eq!($ops.error, None);
+        $resident.finish_biases().unwrap();
+        let found = [$(stream.clone_dtoh(&$buffer.read(images)).unwrap()),*];
+        let found_gradients = stream.clone_dtoh(&$resident.gradients).unwrap();
+
+        let what = |name: &str| format!("{name} in {}, times {}", stringify!($work), $factor);
+        for ((expected, found), (name, ..)) in expected.iter().zip(&found).zip(shapes) {
+            assert_close(expected, found, &what(name));
+        }
+        for entry in &layout.0 {
+            let range = entry.range.clone();
+            assert_close(&gradients[range.clone()], &found_gradients[range], &what(&entry.name));
+        }
+    }};
+}
+
+/// The largest difference may be 1e-5 of the largest number.
+fn assert_close(expected: &[f32], found: &[f32], what: &str) {
+    let (error, largest) = (worst(expected, found), worst(expected, &vec![0.0; expected.len()]));
+    assert!(error <= 1e-5 * largest.max(1e-3), "{what}: {error:e} of {largest:e}");
+    assert!(found.iter().all(|x| x.is_finite()), "{what}");
+}
+
+/// With dimensions that no warp and no block divides; with zeros, ordinary numbers, and large ones, where softmax and
+/// GELU are at their ends.
+#[test]
+fn each_operation_is_the_cpus() {
+    let Some(device) = gpu(Precision::F32) else { return };
+    let mut resident = Resident::<Odd>::new(device, 7).unwrap();
+    let r = &mut resident;
+    let Sizes { image, patch, tokens: t, embed: e, heads, hidden: h, classes: c, .. } = Sizes::of::<Odd>();
+    let (area, weights) = (patch * patch, heads * t);
+    for factor in [0.0, 1.0, 30.0] {
+        same!(r, factor, |ops, l, pixels: [1, image * image], patches: [t, area], x: [t, e]| {
+            ops.embed(&l.embedding, &pixels, &mut patches, &mut x);
+            (pixels, patches, x)
+        });
+        same!(r, factor, |ops, l, x: [t, area], d: [t, e]| {
+            ops.embed_backward(&l.embedding, &x, &mut d);
+            (x, d)
+        });
+        for rows in [1, t] {
+            same!(r, factor, |ops, _l, x: [rows, e], normed: [rows, e], scale: [rows, 1]| {
+                ops.normalize(&x, &mut normed, &mut scale);
+                (x, normed, scale)
+            });
+            for store in [Store::Set, Store::Add] {
+                same!(r, factor, |ops, _l, normed: [rows, e], scale: [rows, 1], d_y: [rows, e], d_x: [rows, e]| {
+                    ops.normalize_backward(&normed, &scale, &d_y, &mut d_x, store);
+                    (normed, scale, d_y, d_x)
+                });
+                same!(r, factor, |ops, l, x: [rows, e], y: [rows, 2 * e]| {
+                    ops.linear(&l.blocks[1].key_value, &x, &mut y, store);
+                    (x, y)
+                });
+                same!(r, factor, |ops, l, x: [rows, h], d_y: [rows, e], d_x: [rows, h]| {
+                    ops.linear_backward(&l.blocks[2].mlp, &x, &d_y, &mut d_x, store);
+                    (x, d_y, d_x)
+                });
+            }
+            same!(r, factor, |ops, l, x: [rows, e], y: [rows, h], slope: [rows, h]| {
+                ops.linear_gelu_dropout(&l.blocks[0].hidden, &x, Site::Hidden(0), &mut y, &mut slope);
+                (x, y, slope)
+            });
+            same!(r, factor, |ops, _l, slope: [rows, h], d: [rows, h]| {
+                ops.gelu_dropout_backward(&slope, &mut d);
+                (slope, d)
+            });
+            same!(r, factor, |ops, l, x: [rows, h], stream: [rows, e]| {
+                ops.linear_dropout_add(&l.blocks[0].mlp, &x, Site::Mlp(2), &mut stream);
+                (x, stream)
+            });
+            same!(r, factor, |ops, _l, d_y: [rows, e], d_x: [rows, e]| {
+                ops.dropout_backward(Site::Mlp(1), &d_y, &mut d_x);
+                (d_y, d_x)
+            });
+            same!(r, factor, |ops, _l, q: [rows, e], kv: [t, 2 * e], kept: [rows, weights],
+                  dropped: [rows, weights], y: [rows, e]| {
+                let mut w = [kept, dropped];
+                ops.attention(Site::Attention(1), &q, &kv, &mut w, &mut y);
+                let [kept, dropped] = w;
+                (q, kv, kept, dropped, y)
+            });
+            same!(r, factor, |ops, _l, q: [rows, e], kv: [t, 2 * e], kept: [rows, weights],
+                  dropped: [rows, weights], d: [rows, e], d_q: [rows, e], d_kv: [t, 2 * e]| {
+                let w = [kept, dropped];
+                ops.attention_backward(&q, &kv, &w, &d, &mut d_q, &mut d_kv);
+                let [kept, dropped] = w;
+                (q, kv, kept, dropped, d, d_q, d_kv)
+            });
+        }
+        same!(r, factor, |ops, _l, all: [t, e], class: [1, e]| {
+            ops.class_tokens(&all, &mut class);
+            (all, class)
+        });
+        for store in [Store::Set, Store::Add] {
+            same!(r, factor, |ops, _l, class: [1, e], all: [t, e]| {
+                ops.class_tokens_backward(&class, &mut all, store);
+                (class, all)
+            });
+        }
+        same!(r, factor, |ops, _l, logits: [1, c], targets: [1, c], losses: [1, 1], d_logits: [1, c]| {
+            ops.cross_entropy(&logits, &targets, &mut losses, &mut d_logits);
+            (logits, targets, losses, d_logits)
+        });
+    }
+}
+
+/// Loss, logits and gradients of `case` on a GPU, with the masks of step 6 of a run with seed 5.
+fn pass<S: Network>(resident: &mut Resident<S>, case: &Case, rate: f32) -> (f32, Vec<f32>, Vec<f32>) {
+    let images = case.targets.len() / S::CLASSES;
+    let stream = resident.device.stream.clone();
+    resident.load(&case.parameters).unwrap();
+    stream.memcpy_htod(&case.pixels, &mut resident.activations.pixels.write(images)).unwrap();
+    stream.memcpy_htod(&case.targets, &mut resident.activations.targets.write(images)).unwrap();
+    let counters = Counters { seed_key: Dropout::seed_key(5), step: 5, ..Counters::default() };
+    resident.set_counters(counters).unwrap();
+    let counters = resident.counters.as_view_mut();
+    resident.device.kernels.begin_step(Grid::images(1, 1, 1, 0), counters, images as u32).unwrap();
+    resident.fold().unwrap();
+    resident.pass(images, Dropout::new(rate, 5, 6)).unwrap();
+    let losses = stream.clone_dtoh(&resident.activations.losses.read(images)).unwrap();
+    let logits = stream.clone_dtoh(&resident.activations.logits.read(images)).unwrap();
+    let gradients = stream.clone_dtoh(&resident.gradients).unwrap();
+    (losses.iter().sum::<f32>() / images as f32, logits, gradients)
+}
+
+fn compare<S: Network>(batches: &[usize], rates: &[f32]) {
+    let Some(device) = gpu(Precision::F32) else { return };
+    // More room than any batch takes, and memory that others left.
+    let mut resident = Resident::<S>::new(device, 1 + batches.iter().max().unwrap()).unwrap();
+    for &rate in rates {
+        for &batch in batches {
+            let case = Case::new::<S>(batch);
+            let found = pass(&mut resident, &case, rate);
+            compare_passes::<S>(&case.built_in::<S>(&Dropout::new(rate, 5, 6)), &found);
+            assert_eq!(found, pass(&mut resident, &case, rate), "a pass cannot be repeated");
+        }
+    }
+}
+
+#[test]
+fn gradients_of_odd_shapes_are_those_of_the_built_in_operations() {
+    compare::<Odd>(&[3, 1, 37], &[0.0, 0.1, 0.5]);
+    compare::<Shallow>(&[3, 1, 37], &[0.0, 0.1, 0.5]);
+}
+
+#[test]
+fn gradients_are_those_of_the_built_in_operations() {
+    compare::<Nano>(&[3, 20], &[0.1]);
+    compare::<Tiny>(&[2], &[0.1]);
+}
+
+#[test]
+fn gradients_of_base_are_those_of_the_built_in_operations() {
+    compare::<Base>(&[9], &[0.1]);
+}
+
+/// Two epochs of a run, the last batch of which is smaller: what was done in each, and the parameters.
+fn run(recipe: &Recipe, data: &Splits) -> (Vec<Current>, Vec<f32>, f64) {
+    let mut state = State::<Nano>::new(Parameters::init::<Nano>(recipe.seed), recipe.weight_decay);
+    let mut engine: Box<dyn Engine<Nano> + '_> = engine(recipe, data).unwrap();
+    let mut epochs = Vec::new();
+    for number in 1..=2 {
+        let order: Vec<usize> = (0..data.train.len()).map(|index| index * 7 % data.train.len()).collect();
+        let mut done = Current::default();
+        engine.begin_epoch(&mut state, EpochPlan { number, order, lr: recipe.lr }, &done).unwrap();
+        while done.images < data.train.len() {
+            engine.advance(&mut state, &mut done).unwrap();
+        }
+        engine.sync(&mut state).unwrap();
+        epochs.push(done);
+    }
+    let score = engine.score(&state, &(0..data.train.len()).collect::<Vec<_>>()).unwrap();
+    (epochs, state.parameters.values, score.loss)
+}
+
+/// Steps with augmentation, dropout and clipping. Gradients that are nothing but rounding errors move parameters as
+/// far as others, so that it is the way as a whole that must be the same.
+#[test]
+fn steps_are_those_of_the_cpu() {
+    if gpu(Precision::F32).is_none() {
+        return;
+    }
+    let mut data = load(&Source::Synthetic, Format { side: Nano::IMAGE, classes: Nano::CLASSES }).unwrap();
+    data.train.truncate(50);
+    let recipe = Recipe { batch_size: 16, grad_clip: 0.5, ..Recipe::default() };
+    let on = |precision| Recipe { processor: Processor::Cuda { index: 0, precision }, ..recipe.clone() };
+    let (expected, parameters, loss) = run(&recipe, &data);
+    let begin = Parameters::init::<Nano>(recipe.seed).values;
+    let way = |to: &[f32], from: &[f32]| {
+        to.iter().zip(from).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>().sqrt()
+    };
+    for (precision, tolerance) in [(Precision::F32, 1e-4), (Precision::Tf32, 2e-2)] {
+        let (epochs, found, found_loss) = run(&on(precision), &data);
+        for (a, b) in expected.iter().zip(&epochs) {
+            assert_eq!((a.steps, a.images), (b.steps, b.images));
+            let (a, b) = (a.loss(), b.loss());
+            assert!((a - b).abs() <= tolerance, "{precision}: loss {a} {b}");
+        }
+        assert!((loss - found_loss).abs() <= tolerance, "{precision}: loss {loss} {found_loss}");
+        let (apart, moved) = (way(&found, &parameters), way(&parameters, &begin));
+        println!("{precision}: {:.1e} of the way apart", apart / moved);
+        assert!(apart <= 10.0 * tolerance * moved, "{precision}: {apart:e} apart, moved {moved:e}");
+        let again = run(&on(precision), &data);
+        assert_eq!(again, (epochs, found, found_loss), "a run cannot be repeated");
+    }
+}

@@ -1,0 +1,254 @@
+//! The steps of a training, on a GPU.
+
+use super::{
+    kernels::{Counters, Grid},
+    resident::{flatten, prepare, upload, Images, EVALUATED},
+    CudaError, Device, Precision, Resident,
+};
+use crate::{
+    data::Splits,
+    dropout::Dropout,
+    engine::{Engine, EpochPlan},
+    error::Error,
+    inference::Score,
+    model::Network,
+    parameters,
+    resume::Current,
+    train::{Recipe, State},
+};
+use cudarc::driver::{
+    sys::{CUgraphInstantiate_flags, CUstreamCaptureMode},
+    CudaGraph, CudaSlice,
+};
+use rayon::prelude::*;
+
+/// Carries out the steps of a run on a GPU.
+pub struct Trainer<'a, S> {
+    // Given back before what it refers to.
+    graphs: Vec<(usize, CudaGraph)>,
+    recipe: &'a Recipe,
+    data: &'a Splits,
+    images: Images,
+    /// The places of the epoch's images, and how each is moved.
+    order: CudaSlice<u32>,
+    motions: CudaSlice<i64>,
+    epoch: EpochPlan,
+    means: CudaSlice<f32>,
+    squares: CudaSlice<f32>,
+    /// Parts of the squared norm of the gradients.
+    norms: CudaSlice<f64>,
+    resident: Resident<S>,
+}
+
+/// Steps that are queued before the host looks at the loss.
+const STEPS: usize = 32;
+/// Blocks that add up the squared norm.
+const NORM_BLOCKS: u32 = 256;
+
+impl<'a, S: Network> Trainer<'a, S> {
+    /// For a run of `recipe` on `data` on GPU number `index`.
+    ///
+    /// # Errors
+    /// [`CudaError`].
+    pub fn new(
+        index: usize,
+        precision: Precision,
+        recipe: &'a Recipe,
+        data: &'a Splits,
+    ) -> Result<Self, CudaError> {
+        let device = Device::open(index, precision)?;
+        let mut resident =
+            Resident::<S>::new(device, recipe.batch_size.min(data.train.len()).max(EVALUATED))?;
+        let device = &resident.device;
+        let zeros = |len| device.stream.alloc_zeros(len).map_err(CudaError::driver("has no memory"));
+        let len = S::DIMS.parameters();
+        let (means, squares) = (zeros(len)?, zeros(len)?);
+        let norms =
+            device.stream.alloc_zeros(NORM_BLOCKS as usize).map_err(CudaError::driver("has no memory"))?;
+        let images = Images::load(device, &data.train, data.normalization)?;
+        // As many as there can be: graphs refer to these places.
+        let order = upload(device, &vec![0; data.train.len()])?;
+        let motions = upload(device, &vec![0; 4 * data.train.len()])?;
+        resident.set_counters(Counters {
+            seed_key: Dropout::seed_key(recipe.seed),
+            weight_decay: recipe.weight_decay,
+            max_norm: recipe.grad_clip,
+            ..Counters::default()
+        })?;
+        Ok(Self {
+            graphs: Vec::new(),
+            recipe,
+            data,
+            images,
+            order,
+            motions,
+            epoch: EpochPlan::default(),
+            means,
+            squares,
+            norms,
+            resident,
+        })
+    }
+
+    /// What it runs on.
+    pub const fn device(&self) -> &Device {
+        &self.resident.device
+    }
+
+    /// Queues one step of `images` images.
+    fn queue_step(&mut self, images: usize) -> Result<(), CudaError> {
+        let Self { recipe, .. } = *self;
+        let failed = CudaError::driver("refuses a step");
+        let kernels = &self.resident.device.kernels;
+        let counters = self.resident.counters.as_view_mut();
+        kernels.begin_step(Grid::images(1, 1, 1, 0), counters, images as u32).map_err(&failed)?;
+        self.queue_pass(images)?;
+
+        let Self { resident, means, squares, norms, images: data, order, .. } = self;
+        let Resident { device, counters, gradients, parameters, activations, .. } = resident;
+        let (kernels, len) = (&device.kernels, gradients.len());
+        let grid = Grid::sums(NORM_BLOCKS);
+        kernels.square_sums(grid, gradients.as_view(), norms.as_view_mut(), len as u32).map_err(&failed)?;
+        let (grid, write) = (Grid::sums(1), counters.as_view_mut());
+        kernels.clip(grid, write, norms.as_view(), NORM_BLOCKS).map_err(&failed)?;
+        kernels
+            .adamw(
+                Grid::elements(len),
+                counters.as_view(),
+                gradients.as_view(),
+                parameters.as_view_mut(),
+                means.as_view_mut(),
+                squares.as_view_mut(),
+                len as u32,
+            )
+            .map_err(&failed)?;
+        let (logits, losses) = (activations.logits.read(images), activations.losses.read(images));
+        let (labels, order) = (data.labels.as_view(), order.as_view());
+        let (counters, classes) = (counters.as_view_mut(), S::CLASSES as u32);
+        debug_assert!(recipe.batch_size >= images);
+        kernels
+            .score(Grid::sums(1), counters, logits, losses, labels, order, images as u32, classes)
+            .map_err(&failed)
+    }
+
+    /// Queues the part of a step that changes nothing but gradients.
+    fn queue_pass(&mut self, images: usize) -> Result<(), CudaError> {
+        let Self { recipe, resident, images: data, order, motions, .. } = self;
+        let dropout = Dropout::new(recipe.dropout, recipe.seed, 0);
+        resident.fold()?;
+        let (activations, _, pass) = resident.parts(images, dropout);
+        prepare(&pass, activations, data, (order, motions), recipe.label_smoothing)?;
+        resident.pass(images, dropout)
+    }
+
+    /// Records a step of `images` images, unless there is a record of one.
+    fn record(&mut self, images: usize) -> Result<(), CudaError> {
+        if self.graphs.iter().any(|&(count, _)| count == images) {
+            return Ok(());
+        }
+        let failed = CudaError::driver("cannot record a step");
+        // Once without a record, so that all that is loaded when it is needed is there.
+        self.queue_pass(images)?;
+        let stream = self.resident.device.stream.clone();
+        stream.synchronize().map_err(&failed)?;
+        stream.begin_capture(CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_RELAXED).map_err(&failed)?;
+        let queued = self.queue_step(images);
+        // Also where that went wrong: the stream is not to be left recording.
+        let graph = stream.end_capture(CUgraphInstantiate_flags(0));
+        queued?;
+        let graph = graph.map_err(&failed)?.ok_or(CudaError::NothingRecorded)?;
+        graph.upload().map_err(&failed)?;
+        self.graphs.push((images, graph));
+        Ok(())
+    }
+
+    fn read_counters(&self) -> Result<Counters, CudaError> {
+        let counters = self.device().stream.clone_dtoh(&self.resident.counters);
+        let counters = counters.map_err(CudaError::driver("failed in a step"))?;
+        counters.first().copied().ok_or(CudaError::NothingRecorded)
+    }
+}
+
+impl<S> Resident<S> {
+    pub(super) fn set_counters(&mut self, counters: Counters) -> Result<(), CudaError> {
+        let failed = CudaError::driver("does not take numbers");
+        self.device.stream.memcpy_htod(&[counters], &mut self.counters).map_err(failed)
+    }
+}
+
+impl<S: Network> Engine<S> for Trainer<'_, S> {
+    fn device(&self) -> String {
+        format!("{}, {}", self.resident.device.name, self.resident.device.precision)
+    }
+
+    fn begin_epoch(&mut self, state: &mut State<S>, epoch: EpochPlan, done: &Current) -> Result<(), Error> {
+        let failed = CudaError::driver("does not take the order of the images");
+        let stream = self.device().stream.clone();
+        let order: Vec<u32> = epoch.order.iter().map(|&index| index as u32).collect();
+        let (augmentation, seed, number) = (self.recipe.augmentation, self.recipe.seed, epoch.number as u64);
+        let motion = |&index: &usize| augmentation.motion(S::IMAGE, (seed, number, index as u64));
+        let motions: Vec<_> = epoch.order.par_iter().map(motion).collect();
+        stream.memcpy_htod(&order, &mut self.order.slice_mut(..order.len())).map_err(&failed)?;
+        let motions = flatten(&motions);
+        stream.memcpy_htod(&motions, &mut self.motions.slice_mut(..motions.len())).map_err(&failed)?;
+
+        self.resident.load(&state.parameters.values)?;
+        let (means, squares, &mut steps) = state.optimizer.parts_mut();
+        stream.memcpy_htod(means, &mut self.means).map_err(&failed)?;
+        stream.memcpy_htod(squares, &mut self.squares).map_err(&failed)?;
+        let counters = Counters {
+            step: steps as u64,
+            loss_sum: done.loss_sum,
+            right: done.right as u32,
+            first: 0, // within the order, whatever is recorded first
+            next: done.images as u32,
+            lr: epoch.lr,
+            ..self.read_counters()?
+        };
+        self.resident.set_counters(counters)?;
+        self.epoch = epoch;
+        Ok(())
+    }
+
+    fn advance(&mut self, _: &mut State<S>, done: &mut Current) -> Result<(), Error> {
+        let mut ran = Current { ..*done };
+        for batch in self.epoch.order[done.images..].chunks(self.recipe.batch_size).take(STEPS) {
+            ran.steps += 1;
+            ran.images += batch.len();
+        }
+        let mut left = ran.images - done.images;
+        while left > 0 {
+            let images = left.min(self.recipe.batch_size);
+            self.record(images)?;
+            let graph = self.graphs.iter().find(|&&(count, _)| count == images);
+            let (_, graph) = graph.ok_or(CudaError::NothingRecorded)?;
+            graph.launch().map_err(CudaError::driver("refuses a step"))?;
+            left -= images;
+        }
+        let Counters { loss_sum, right, .. } = self.read_counters()?;
+        if !loss_sum.is_finite() {
+            return Err(Error::Diverged { epoch: self.epoch.number, step: ran.steps, loss: loss_sum as f32 });
+        }
+        *done = Current { loss_sum, right: right as usize, ..ran };
+        Ok(())
+    }
+
+    fn sync(&mut self, state: &mut State<S>) -> Result<(), Error> {
+        let failed = CudaError::driver("does not give its parameters");
+        let stream = self.device().stream.clone();
+        let counters = self.read_counters()?;
+        stream.memcpy_dtoh(&self.resident.parameters, &mut state.parameters.values).map_err(&failed)?;
+        let (means, squares, steps) = state.optimizer.parts_mut();
+        stream.memcpy_dtoh(&self.means, means).map_err(&failed)?;
+        stream.memcpy_dtoh(&self.squares, squares).map_err(&failed)?;
+        stream.synchronize().map_err(&failed)?;
+        *steps = counters.step as i32;
+        parameters::load(&mut state.model, &state.parameters.values);
+        Ok(())
+    }
+
+    fn score(&mut self, _: &State<S>, indices: &[usize]) -> Result<Score, Error> {
+        let logits = self.resident.logits(&self.images, indices)?;
+        Ok(Score::new(&logits, indices.iter().map(|&index| self.data.train.label(index))))
+    }
+}
