@@ -2,9 +2,32 @@
 
 use vit_nostd::{Image, Nano};
 
-/// The digit `n` is at index `n`.
-pub static DIGITS: [Image<Nano>; 10] =
-    [digit(0), digit(1), digit(2), digit(3), digit(4), digit(5), digit(6), digit(7), digit(8), digit(9)];
+/// How many there are.
+pub const COUNT: usize = 10;
+
+/// The digit `n`, drawn.
+pub fn image(n: usize) -> Image<Nano> {
+    PACKED[n].map(|row| core::array::from_fn(|x| (row[x / 4] >> (x % 4 * 2) & 3) * LEVEL))
+}
+
+/// Grey levels come in steps of this one: 0 is the background, 255 is ink.
+const LEVEL: u8 = 85;
+
+/// Four pixels a byte, because the smallest board has no flash to spare.
+static PACKED: [[[u8; 7]; 28]; COUNT] =
+    [pack(0), pack(1), pack(2), pack(3), pack(4), pack(5), pack(6), pack(7), pack(8), pack(9)];
+
+const fn pack(n: usize) -> [[u8; 7]; 28] {
+    let image = digit(n);
+    let mut packed = [[0; 7]; 28];
+    let mut i = 0;
+    while i < 28 * 28 {
+        let (y, x) = (i / 28, i % 28);
+        packed[y][x / 4] |= image[y][x] / LEVEL << (x % 4 * 2);
+        i += 1;
+    }
+    packed
+}
 
 /// Side of the box that a digit is drawn in.
 const BOX: usize = 20;
@@ -78,14 +101,14 @@ const fn digit(n: usize) -> Image<Nano> {
     image
 }
 
-/// The grey level of one pixel: 0 is the background, 255 is ink.
+/// The grey level of one pixel.
 const fn grey(n: usize, y: usize, x: usize) -> u8 {
     let line = DRAWN[n / DIGITS_PER_ROW * BOX + y].as_bytes();
     match line[n % DIGITS_PER_ROW * (BOX + GAP) + x] {
         b'.' => 0,
-        b'-' => 85,
-        b'+' => 170,
-        b'#' => 255,
+        b'-' => LEVEL,
+        b'+' => 2 * LEVEL,
+        b'#' => 3 * LEVEL,
         _ => panic!("a digit is drawn with . - + and #"),
     }
 }

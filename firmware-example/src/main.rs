@@ -7,8 +7,8 @@
 
 mod digits;
 
+use core::array;
 use cortex_m_rt::entry;
-use digits::DIGITS;
 use firmware_example::{
     board, exit,
     model::{Shape, MODEL},
@@ -31,9 +31,10 @@ fn main() -> ! {
         Err(error) => defmt::panic!("the model file: {}", error),
     };
     let mut ticks = None;
-    let predictions = DIGITS.each_ref().map(|digit| {
+    let predictions = array::from_fn::<_, { digits::COUNT }, _>(|n| {
+        let digit = digits::image(n);
         timer.start();
-        let logits = model.infer(digit, SCRATCH);
+        let logits = model.infer(&digit, SCRATCH);
         ticks = ticks.max(timer.ticks());
         let [best]: [Prediction; 1] = top_k(&model.to_real(&logits));
         best

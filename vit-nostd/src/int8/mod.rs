@@ -50,10 +50,10 @@ type Pixels<S, T> = <S as Shape>::Patch<<S as Shape>::Patch<T>>;
 /// What is never needed at the same time.
 #[derive(Clone, Copy, Debug)]
 enum Shared<S: Shape> {
+    /// Of all tokens. The first variant: a scratch memory of zeros begins with it, and takes no flash.
+    Attention(KeysValues<S>),
     /// A tile of patches. Four times the pixels, because their number is rounded up to a multiple of 4.
     Patches(TileMemory<Pixels<S, [i8; 4]>, Pixels<S, [Wide; 4]>>),
-    /// Of all tokens.
-    Attention(KeysValues<S>),
     /// A tile of tokens.
     Mlp(TileMemory<S::Hidden<i8>, S::Hidden<Wide>>),
 }
