@@ -312,7 +312,8 @@ fn costs_are_within_their_bounds() {
         };
         assert!(cost.scratch_bytes <= scratch, "{name}: {} bytes of scratch memory", cost.scratch_bytes);
         assert!(cost.scratch_bytes + cost.stack_bytes < ram, "{name}: {} of stack", cost.stack_bytes);
-        assert!(cost.code_bytes <= 16 << 10, "{name}: {} bytes of code", cost.code_bytes);
+        let code = if cost.chip == "Cortex-M3" { 17 << 10 } else { 16 << 10 };
+        assert!(cost.code_bytes <= code, "{name}: {} bytes of code", cost.code_bytes);
         if cost.preset == "base" {
             let block = if dsp { 2_300_000 } else { 5_500_000 };
             assert!(cost.instructions_per_block <= block, "{name}: {}", cost.instructions_per_block);

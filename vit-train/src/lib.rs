@@ -4,8 +4,6 @@
 //! network of one's own shape:
 //!
 //! ```
-//! # let folder = tempfile::tempdir().unwrap();
-//! # std::env::set_current_dir(&folder).unwrap();
 //! use std::{path::Path, time::Duration};
 //! use vit_nostd::Vit;
 //! use vit_train::{
@@ -22,6 +20,8 @@
 //! type Mine = Vit<28, 7, 17, 48, 4, 12, 96, 2, 10>;
 //!
 //! fn main() -> Result<(), Error> {
+//! #   let folder = tempfile::tempdir().unwrap();
+//! #   std::env::set_current_dir(&folder).unwrap();
 //!     let mut data = load(&Source::Synthetic, Format::of::<Mine>())?; // or Source::Directory("photos".into())
 //!     data.train.truncate(300); // for a quick look
 //!     let recipe = Recipe { epochs: 1, batch_size: 32, lr: 3e-3, ..Recipe::default() };

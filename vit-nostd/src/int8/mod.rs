@@ -241,9 +241,10 @@ impl<S: Shape, K: Kernels> Layer<'_, S, K> {
         *shared = Shared::Attention(KeysValues::ZERO);
         let Shared::Attention(KeysValues { keys, values }) = shared else { return };
 
-        let keys_values = keys.as_mut().chunks_mut(TILE).zip(values.as_mut().chunks_mut(TILE));
-        let tiles = tokens.as_ref().chunks(TILE).zip(keys_values);
-        for (tile, (tokens, (keys, values))) in tiles.enumerate() {
+        // Not zipped: a zip divides by the length of a chunk, which at some optimisation levels can panic.
+        let (mut keys, mut values) = (keys.as_mut().chunks_mut(TILE), values.as_mut().chunks_mut(TILE));
+        for (tile, tokens) in tokens.as_ref().chunks(TILE).enumerate() {
+            let (Some(keys), Some(values)) = (keys.next(), values.next()) else { return };
             for (token, x) in tokens.iter().enumerate() {
                 kernels.layer_norm(x.as_ref(), norm, normed.row_mut(token));
                 observe(Stage::NormKeyValue, index, tile * TILE + token, Values::I8(normed.row(token)));
