@@ -50,7 +50,10 @@ fn weights_that_are_no_numbers() {
     crc.update(&bytes[..end]);
     bytes[end..].copy_from_slice(&crc.sum().to_le_bytes());
     fs::write(&model, bytes).unwrap();
-    refuse(&["eval", &model, "--data", digits.path()], &["model.f32.vit", "head.bias", "not a finite number"]);
+    refuse(
+        &["eval", &model, "--data", digits.path()],
+        &["model.f32.vit", "head.bias", "not a finite number"],
+    );
 }
 
 #[test]
