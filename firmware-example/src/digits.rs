@@ -23,7 +23,7 @@ const fn pack(n: usize) -> [[u8; 7]; 28] {
     let mut i = 0;
     while i < 28 * 28 {
         let (y, x) = (i / 28, i % 28);
-        packed[y][x / 4] |= image[y][x] / LEVEL << (x % 4 * 2);
+        packed[y][x / 4] |= (image[y][x] / LEVEL) << (x % 4 * 2);
         i += 1;
     }
     packed
