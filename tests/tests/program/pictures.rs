@@ -75,7 +75,8 @@ fn pictures_of_all_kinds_are_recognised() {
     let folder = tempfile::tempdir().unwrap();
     // What the network says of the digits themselves is what it has to say of their pictures.
     let digits: Vec<_> = (0..30).map(|index| synthetic::digit(index, u64::from(index) + 100)).collect();
-    let kinds: [(&str, &str, fn(&[u8]) -> DynamicImage); 5] = [
+    type Draw = fn(&[u8]) -> DynamicImage;
+    let kinds: [(&str, &str, Draw); 5] = [
         ("original", "png", |digit| GrayImage::from_raw(28, 28, digit.to_vec()).unwrap().into()),
         ("drawing", "png", drawing),
         ("blackboard", "png", blackboard),
