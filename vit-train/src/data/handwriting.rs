@@ -379,7 +379,7 @@ mod tests {
             GrayImage::from_fn(400, 300, |x, y| {
                 random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
                 let noise = (random >> 24) as f32 / 16.0 - 8.0;
-                let light = 1.0 - 0.4 * x as f32 / 400.0 - 0.2 * (y as f32 / 300.0).powi(2);
+                let light = 1.0 - 0.4 * x as f32 / 400.0 - 0.2 * (y * y) as f32 / 9e4;
                 let paper = 230.0 - 120.0 * f32::from(large.get_pixel(x, y).0[0]) / 255.0;
                 Luma([(light * paper + noise) as u8])
             })
