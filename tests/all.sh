@@ -74,7 +74,7 @@ checked() {
 stand_in_gpu() {
     tests/stand_in_gpu/build || return
     LD_LIBRARY_PATH=$root/target/stand_in_gpu VIT_TRAIN_TEST_GPU=required \
-        cargo test --package vit-train --lib cuda:: -- --test-threads 1
+        cargo test "${host[@]}" --lib cuda:: -- --test-threads 1 # all crates, as before: one would be compiled anew
 }
 
 # in_firmware COMMAND...: in the firmware's folder, with its settings.
