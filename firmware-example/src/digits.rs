@@ -5,9 +5,13 @@ use vit_nostd::{Image, Nano};
 /// How many there are.
 pub const COUNT: usize = 10;
 
-/// The digit `n`, drawn.
-pub fn image(n: usize) -> Image<Nano> {
-    PACKED[n].map(|row| core::array::from_fn(|x| (row[x / 4] >> (x % 4 * 2) & 3) * LEVEL))
+/// Draws the digit `n`. Not a value, which would be on the stack twice.
+pub fn draw(n: usize, image: &mut Image<Nano>) {
+    for (row, packed) in image.iter_mut().zip(&PACKED[n]) {
+        for (x, pixel) in row.iter_mut().enumerate() {
+            *pixel = (packed[x / 4] >> (x % 4 * 2) & 3) * LEVEL;
+        }
+    }
 }
 
 /// Grey levels come in steps of this one: 0 is the background, 255 is ink.

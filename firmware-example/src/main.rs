@@ -31,8 +31,9 @@ fn main() -> ! {
         Err(error) => defmt::panic!("the model file: {}", error),
     };
     let mut ticks = None;
+    let mut digit = [[0; 28]; 28];
     let predictions = array::from_fn::<_, { digits::COUNT }, _>(|n| {
-        let digit = digits::image(n);
+        digits::draw(n, &mut digit);
         timer.start();
         let logits = model.infer(&digit, SCRATCH);
         ticks = ticks.max(timer.ticks());

@@ -5,20 +5,23 @@
 use crate::int8::linear::Row;
 use core::arch::naked_asm;
 
-/// A row further on is an offset in an instruction.
-pub const MAX_ROW: usize = 4095;
+/// Whether the offsets reach: a row further on is one in an instruction, and four products are one round.
+pub const fn fits<R: Row>() -> bool {
+    R::LEN <= 4095 && R::LEN.is_multiple_of(4) && R::LEN > 0
+}
 
-/// The sums of products of two rows of weights with those of two tokens; nothing, if there are less than two.
+/// The sums of products of two rows of weights with those of two tokens; nothing, if there are less than two, or
+/// the rows do not fit.
 #[inline(always)]
 pub fn dots<R: Row>(x: &[i8], weights: &[i8]) -> Option<[[i32; 2]; 2]> {
+    if !fits::<R>() {
+        return None;
+    }
     let (x, weights) = (x.get(..2 * R::LEN)?, weights.get(..2 * R::LEN)?);
     let mut sums = [[0; 2]; 2];
-    if R::LEN <= MAX_ROW && R::LEN.is_multiple_of(4) && R::LEN > 0 {
-        // SAFETY: two rows each, as was just seen.
-        unsafe { multiply::<R>(x.as_ptr(), weights.as_ptr(), &mut sums) };
-        return Some(sums);
-    }
-    None
+    // SAFETY: two rows each, whose length fits, as was just seen.
+    unsafe { multiply::<R>(x.as_ptr(), weights.as_ptr(), &mut sums) };
+    Some(sums)
 }
 
 #[unsafe(naked)]

@@ -139,14 +139,14 @@ pub fn context<S: Shape>(
         }
     }
 }
+
 /// The sums of products of two rows of weights with all tokens; what is behind `tokens` does not count.
 #[inline(always)]
 fn dots<R: Row>(x: &Tile<'_>, tokens: usize, rows: &[i8]) -> Option<[[i32; TILE]; PAIR]> {
+    // Of a single token, too: the rows behind it cost less than another loop.
     #[cfg(kernels = "armv7m")]
-    if tokens == TILE {
-        if let Some(sums) = super::armv7m::dots::<R>(x.rows, rows) {
-            return Some(sums);
-        }
+    if const { super::armv7m::fits::<R>() } {
+        return super::armv7m::dots::<R>(x.rows, rows);
     }
     let mut sums = [[0; TILE]; PAIR];
     let (first, second) = (rows.get(..R::LEN)?, rows.get(R::LEN..2 * R::LEN)?);

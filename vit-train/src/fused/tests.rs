@@ -181,11 +181,11 @@ fn parameters_move_as_with_the_built_in_operations() {
     }
 }
 
-/// The loss of both over 200 steps of batches of `batch`: (largest difference in the first 50, difference of the means
-/// of the last 50).
-fn loss_curves<S: Network>(batch: usize) -> (f64, f64) {
-    let data = synthetic::dataset(20 * batch, 3);
-    let mut twins = Twins::<S>::new(Recipe { batch_size: batch, ..Recipe::default() }, &data);
+/// The loss of both over 200 steps of `recipe`: (largest difference in the first 50, difference of the means of the
+/// last 50).
+fn loss_curves<S: Network>(recipe: Recipe) -> (f64, f64) {
+    let data = synthetic::dataset(20 * recipe.batch_size, 3);
+    let mut twins = Twins::<S>::new(recipe, &data);
     let losses: Vec<[f64; 2]> = (0..200)
         .map(|step| {
             let losses = twins.step().map(|(loss, _)| f64::from(loss));
@@ -202,14 +202,15 @@ fn loss_curves<S: Network>(batch: usize) -> (f64, f64) {
 
 #[test]
 fn loss_falls_as_with_the_built_in_operations() {
-    let (first, last) = loss_curves::<Nano>(32);
+    let (first, last) = loss_curves::<Nano>(Recipe { batch_size: 32, ..Recipe::default() });
     assert!(first <= 1e-3 && last <= 1e-2, "{first} {last}");
 }
 
+/// Small batches, to take a minute and not fifteen; and small steps, because at the usual rate so few images make the
+/// training of sixteen blocks chaotic: after 150 steps, it has made of roundings another run.
 #[test]
-#[ignore = "takes 15 minutes; to be read with --nocapture"]
 fn loss_of_base_falls_as_with_the_built_in_operations() {
-    let (first, last) = loss_curves::<Base>(128);
+    let (first, last) = loss_curves::<Base>(Recipe { batch_size: 8, lr: 2e-4, ..Recipe::default() });
     assert!(first <= 1e-3 && last <= 1e-2, "{first} {last}");
 }
 
