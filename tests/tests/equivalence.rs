@@ -13,7 +13,8 @@ use vit_train::{
     model::Network,
     parameters::Parameters,
     quantize::quantize_and_score,
-    train::{train, Outputs, Progress, Recipe, Start},
+    recipe::Recipe,
+    train::{train, Outputs, Progress, Start},
     verify::{verify, Files, Verification},
 };
 

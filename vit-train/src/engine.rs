@@ -10,8 +10,9 @@ use crate::{
     },
     inference::{dfdx_logits, Score},
     model::Network,
+    recipe::Recipe,
     resume::Current,
-    train::{Prepared, Recipe, State},
+    train::{Prepared, State},
 };
 use serde::{Deserialize, Serialize};
 use std::fmt;

@@ -12,7 +12,8 @@
 //!     export::float_model,
 //!     files::write_atomically,
 //!     quantize::quantize_and_score,
-//!     train::{train, Outputs, Recipe, Start},
+//!     recipe::Recipe,
+//!     train::{train, Outputs, Start},
 //!     Error,
 //! };
 //!
@@ -54,7 +55,7 @@
 //! |---|---|---|---|
 //! | images | [`data`] | files, or a random seed | [`data::Splits`]: grey images to train on, and to test on |
 //! | network | [`model`], [`parameters`] | | dfdx tensors; their values as one slice, with PyTorch's names |
-//! | training | [`train`](mod@train) | [`train::Recipe`], images | [`checkpoint::Checkpoint`], [`report::Report`] |
+//! | training | [`train`](mod@train) | [`recipe::Recipe`], images | [`checkpoint::Checkpoint`], [`report::Report`] |
 //! | export | [`export`], [`quantize`] | checkpoint, images to calibrate with | model files, float and integer |
 //! | proof | [`verify`](mod@verify) | checkpoint, model files, images | where [`vit_nostd`] and dfdx differ: nowhere |
 //!
@@ -89,6 +90,7 @@ pub mod parameters;
 pub mod preset;
 pub mod quantize;
 mod random;
+pub mod recipe;
 pub mod reference;
 pub mod report;
 pub mod resume;

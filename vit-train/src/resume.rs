@@ -12,15 +12,16 @@
 //! is `checkpoint.safetensors`.
 
 use crate::{
-    data::{Augmentation, Splits},
+    data::Splits,
     error::{Error, IoContext},
     files::write_atomically,
     model::Network,
     optimizer::AdamW,
     parameters::Parameters,
     preset::shape_name,
+    recipe::Recipe,
     report::Epoch,
-    train::{Recipe, State},
+    train::State,
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -32,7 +33,7 @@ use std::{
 };
 
 /// The first bytes of the file; the last one is the version of the format.
-const MAGIC: &[u8] = b"vit-train run \x02";
+const MAGIC: &[u8] = b"vit-train run \x03";
 
 /// Every setting that the results of a run depend on, with its value: two runs in which all are equal end in the same
 /// bytes.
@@ -46,11 +47,12 @@ impl Settings {
             epochs,
             batch_size,
             lr,
+            warmup,
             weight_decay,
             grad_clip,
             dropout,
             label_smoothing,
-            augmentation: Augmentation { rotation_degrees, translation },
+            augmentation,
             seed,
             processor,
         } = recipe;
@@ -65,11 +67,12 @@ impl Settings {
             ("--epochs", epochs.to_string()),
             ("--batch-size", batch_size.to_string()),
             ("--lr", lr.to_string()),
+            ("--warmup", warmup.to_string()),
             ("--weight-decay", weight_decay.to_string()),
             ("--grad-clip", grad_clip.to_string()),
             ("--dropout", dropout.to_string()),
             ("--label-smoothing", label_smoothing.to_string()),
-            ("an augmentation (--no-augment) of", format!("{rotation_degrees} degrees and {translation}")),
+            ("an augmentation (--no-augment and others) of", augmentation.to_string()),
             ("--seed", seed.to_string()),
             ("a processor (--cuda, --precision):", processor.to_string()),
             ("--data", data.name.clone()),
@@ -241,7 +244,7 @@ impl Keeper {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::{synthetic, MNIST_NORMALIZATION};
+    use crate::data::{synthetic, Augmentation, MNIST_NORMALIZATION};
     use vit_nostd::{Nano, Tiny};
 
     fn data(images: usize) -> Splits {

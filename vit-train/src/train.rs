@@ -2,8 +2,8 @@
 
 use crate::{
     checkpoint::{Checkpoint, Description},
-    data::{Augmentation, Dataset, Splits},
-    engine::{engine, EpochPlan, Processor},
+    data::{Dataset, Splits},
+    engine::{engine, EpochPlan},
     error::{Error, IoContext},
     export::float_model,
     files::{claim_directory, write_atomically, Claim, ModelBytes},
@@ -14,6 +14,7 @@ use crate::{
     preset::shape_name,
     quantize::quantize_and_score,
     random::{stream, Purpose},
+    recipe::Recipe,
     report::{Environment, Epoch, Report, TestScores, Timing},
     resume::{Current, Keeper, Position, Settings, Snapshot},
     verify::{verify, Files},
@@ -21,9 +22,7 @@ use crate::{
 use dfdx::prelude::Cpu;
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 use std::{
-    f64::consts::PI,
     fs, io,
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -32,49 +31,6 @@ use vit_nostd::{float, model_file::Normalization};
 
 /// Images of the final comparison with dfdx in the canonical order.
 const EXACT_IMAGES: usize = 100;
-
-/// The settings of a run; the defaults are the reference recipe's.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Recipe {
-    /// Passes over the training images, at least 1.
-    pub epochs: usize,
-    /// Images in a step, at least 1.
-    pub batch_size: usize,
-    /// Learning rate at the beginning; it falls to 0 along a cosine over the epochs.
-    pub lr: f32,
-    /// AdamW's.
-    pub weight_decay: f32,
-    /// Largest norm of the gradients.
-    pub grad_clip: f32,
-    /// Share of activations dropped.
-    pub dropout: f32,
-    /// Share of a target's probability that is spread over all classes.
-    pub label_smoothing: f32,
-    /// How training images are varied.
-    pub augmentation: Augmentation,
-    /// Of every random choice.
-    pub seed: u64,
-    /// What it runs on.
-    #[serde(default)]
-    pub processor: Processor,
-}
-
-impl Default for Recipe {
-    fn default() -> Self {
-        Self {
-            epochs: 20,
-            batch_size: 128,
-            lr: 1e-3,
-            weight_decay: 1e-4,
-            grad_clip: 1.0,
-            dropout: 0.1,
-            label_smoothing: 0.1,
-            augmentation: Augmentation::default(),
-            seed: 42,
-            processor: Processor::Cpu,
-        }
-    }
-}
 
 /// Is told how a run goes on.
 pub trait Progress {
@@ -220,7 +176,7 @@ pub fn train<S: Network>(
     while position.epochs.len() < recipe.epochs {
         let mut clock = Instant::now();
         let epoch = position.epochs.len() + 1;
-        let lr = cosine(recipe, epoch);
+        let lr = recipe.lr_of(epoch);
         let mut order = train_indices.clone();
         order.shuffle(&mut stream(Purpose::Order, [recipe.seed, epoch as u64, 0]));
 
@@ -331,11 +287,6 @@ fn describe(recipe: &Recipe, data: &Splits) -> Description {
     }
 }
 
-/// The learning rate of `epoch` (from 1): half a cosine wave from `recipe.lr` down to 0, constant within an epoch.
-fn cosine(recipe: &Recipe, epoch: usize) -> f64 {
-    f64::from(recipe.lr) * 0.5 * (1.0 + (PI * (epoch - 1) as f64 / recipe.epochs as f64).cos())
-}
-
 /// Pixels and target distributions of a batch, in memory that is used again.
 #[derive(Debug, Default)]
 pub struct Prepared {
@@ -417,19 +368,5 @@ fn timing(position: &Position, images: usize) -> Timing {
         avg_epoch_seconds: total / epochs,
         median_step_ms: 1e3 * step_seconds[step_seconds.len() / 2],
         images_per_second: epochs * images as f64 / step_seconds.iter().sum::<f64>(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn learning_rate_follows_the_cosine() {
-        let recipe = Recipe { epochs: 4, lr: 1.0, ..Recipe::default() };
-        let rates: Vec<f64> = (1..=4).map(|epoch| cosine(&recipe, epoch)).collect();
-        for (rate, expected) in rates.iter().zip([1.0, 0.853_553_39, 0.5, 0.146_446_61]) {
-            assert!((rate - expected).abs() < 1e-7, "{rates:?}");
-        }
     }
 }

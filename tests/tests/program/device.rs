@@ -1,5 +1,6 @@
 //! `vit-train device` against emulated chips, and against boards of our own that misbehave.
 
+use image::GrayImage;
 use serde_json::Value;
 use serialport::{SerialPort, TTYPort};
 use std::{
@@ -199,21 +200,27 @@ fn a_serial_port_where_nobody_answers() {
 
 #[test]
 fn predictions() {
-    let digits = synthetic::dataset(4, synthetic::TEST_SEED);
+    let folder = tempfile::tempdir().unwrap();
+    let digits = [3, 0].map(|class| synthetic::digit(class, 7));
+    for (name, digit) in ["a.png", "b.png"].iter().zip(&digits) {
+        let picture = GrayImage::from_raw(28, 28, digit.to_vec()).unwrap();
+        picture.save(folder.path().join(name)).unwrap();
+    }
+    let pictures = folder.path().to_str().unwrap();
     let address = board(honest(), |_| ());
-    let arguments = ["predict", "--data", "synthetic", "3", "0", "--json"];
-    let output = device(["--tcp", &address], &arguments);
+    let output = device(["--tcp", &address], &["predict", "--raw", pictures, "--json"]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let said: Value = serde_json::from_slice(&output.stdout).unwrap();
-    for (prediction, index) in said.as_array().unwrap().iter().zip([3, 0]) {
-        let expected = logits(digits.image(index));
-        assert_eq!(prediction["index"], index);
-        assert_eq!(prediction["label"], digits.label(index));
+    assert_eq!(said.as_array().unwrap().len(), digits.len());
+    for (prediction, (name, digit)) in said.as_array().unwrap().iter().zip(["a.png", "b.png"].iter().zip(&digits))
+    {
+        let expected = logits(digit);
+        assert!(prediction["file"].as_str().unwrap().ends_with(name), "{prediction}");
         assert_eq!(prediction["class"], argmax(&expected));
         assert_eq!(prediction["logits"], serde_json::json!(expected));
     }
     let address = board(honest(), |_| ());
-    refuse(["--tcp", &address], &["predict", "--data", "synthetic", "2000"], &["2000 test images"]);
+    refuse(["--tcp", &address], &["predict", MODEL], &["nano.int8.vit", "not a PNG or JPEG"]);
 }
 
 #[test]

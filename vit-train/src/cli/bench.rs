@@ -22,8 +22,9 @@ use vit_train::{
     model::{Model, Network, Pass},
     parameters::Parameters,
     quantize::quantize_and_score,
+    recipe::Recipe,
     resume::Current,
-    train::{Prepared, Recipe, State},
+    train::{Prepared, State},
     with_preset, Error, Preset,
 };
 

@@ -2,6 +2,7 @@
 
 use super::{
     eval::{preset_of, read_preamble},
+    pictures::{Picture, PictureArguments},
     positive, print_json,
     progress::counter,
     DataArguments,
@@ -28,7 +29,7 @@ pub const EXAMPLES: &str = "\
 Examples:
   vit-train device --port /dev/ttyACM0 eval                                    accuracy of the network on a board
   vit-train device --port COM3 eval --model runs/nano/model.int8.vit           are its logits those of this computer?
-  vit-train device --tcp 127.0.0.1:4000 predict 0 1 2                          three test images, on an emulated board";
+  vit-train device --tcp 127.0.0.1:4000 predict three.png photo.jpg            pictures, on an emulated board";
 
 #[derive(Args, Debug)]
 pub struct Arguments {
@@ -59,7 +60,7 @@ struct Place {
 enum Action {
     /// Measure accuracy and speed of the board on test images; exit code 1 if a logit differs from --model's.
     Eval(Eval),
-    /// Show what the board sees in some of the test images.
+    /// Show what the board sees in pictures.
     Predict(Predict),
 }
 
@@ -80,14 +81,11 @@ struct Eval {
 
 #[derive(Args, Debug)]
 struct Predict {
-    /// Which test images, counted from 0
-    #[arg(value_name = "INDEX", required = true)]
-    images: Vec<usize>,
     /// Print JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    data: DataArguments,
+    pictures: PictureArguments,
 }
 
 #[derive(Serialize)]
@@ -112,8 +110,9 @@ struct Evaluation {
 
 #[derive(Serialize)]
 struct Prediction {
-    index: usize,
-    label: u8,
+    file: String,
+    /// Whether dark on light was turned into light on dark.
+    inverted: bool,
     #[serde(flatten)]
     answer: Classification<Vec<i32>>,
 }
@@ -254,28 +253,20 @@ impl Evaluation {
 impl Predict {
     fn run(self, board: Board<'_>) -> Result<ExitCode, Error> {
         let mut device = board.open()?;
-        let data = load(&self.data, &device)?;
-        if let Some(index) = self.images.iter().find(|&&index| index >= data.test.len()) {
-            let count = data.test.len();
-            return Err(Error::Setting(format!(
-                "image {index}: there are {count} test images, counted from 0"
-            )));
-        }
+        let side = device.description().side.into();
         let mut predictions = Vec::new();
-        for &index in &self.images {
-            let answer = board.classify(&mut device, data.test.image(index))?;
-            let label = data.test.label(index);
+        for Picture { path, pixels, inverted } in self.pictures.read(side)? {
+            let answer = board.classify(&mut device, &pixels)?;
             if !self.json {
-                let name = |class: usize| data.class_names.get(class).map_or("?", String::as_str);
                 println!(
-                    "image {index}, a {}: the board sees a {} ({}); logits {:?}",
-                    name(label.into()),
-                    name(answer.class.into()),
+                    "{}: class {}, {}, logits {:?}",
+                    path.display(),
+                    answer.class,
                     time(answer.ticks, device.description().ticks_per_second),
                     answer.logits,
                 );
             }
-            predictions.push(Prediction { index, label, answer });
+            predictions.push(Prediction { file: path.display().to_string(), inverted, answer });
         }
         if self.json {
             print_json(&predictions)?;

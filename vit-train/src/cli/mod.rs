@@ -11,6 +11,7 @@ mod eval;
 mod export;
 mod inspect;
 mod interrupt;
+mod pictures;
 mod predict;
 mod progress;
 mod quantize;

@@ -3,13 +3,12 @@
 use super::{
     checkpoint::{is_checkpoint, CheckpointArguments},
     eval::{preset_of, read_preamble},
+    pictures::{Picture, PictureArguments},
     print_json,
 };
 use clap::{Args, ValueEnum};
-use rayon::prelude::*;
 use serde::Serialize;
 use std::{
-    fs,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -19,7 +18,6 @@ use vit_nostd::{
     top_k, Image, Shape,
 };
 use vit_train::{
-    data::{handwriting, DataError},
     export::{float_model, read_float_model},
     files::ModelBytes,
     inference::infer,
@@ -42,19 +40,14 @@ pub struct Arguments {
     /// A model file, a checkpoint, or the folder of a training run
     #[arg(long, value_name = "FILE.vit|FILE.safetensors|RUN")]
     model: PathBuf,
-    /// PNG or JPEG files, or folders of them, of any size
-    #[arg(value_name = "IMAGE", required = true)]
-    images: Vec<PathBuf>,
     /// The arithmetic [default: that of the model file; of a folder or a checkpoint, f32]
     #[arg(long, value_enum)]
     engine: Option<Engine>,
-    /// Take pictures as they are, only grey and scaled: for networks that were not trained on handwriting like MNIST's.
-    /// Otherwise, dark on light is inverted, and what is written is cut out, scaled and centred as in MNIST
-    #[arg(long)]
-    raw: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    pictures: PictureArguments,
     #[command(flatten)]
     checkpoint: CheckpointArguments,
 }
@@ -163,14 +156,15 @@ impl Arguments {
         mut logits: impl FnMut(&Image<S>) -> S::Classes<f32>,
     ) -> Result<ExitCode, Error> {
         let dataset = metadata.provenance.dataset;
-        if !self.raw && !["mnist", "synthetic"].contains(&dataset) {
+        if !self.pictures.raw && !["mnist", "synthetic"].contains(&dataset) {
             eprintln!(
                 "NOTE: The network was trained on {dataset}, and the pictures are prepared as MNIST's digits are; \
                  with --raw they are only scaled."
             );
         }
         let labels: Vec<&str> = metadata.labels().collect();
-        let predictions = self.read(S::IMAGE)?.into_iter().filter_map(|(path, pixels, inverted)| {
+        let pictures = self.pictures.read(S::IMAGE)?.into_iter();
+        let predictions = pictures.filter_map(|Picture { path, pixels, inverted }| {
             let best: [_; TOP] = top_k(logits(image::<S>(&pixels)?).as_ref());
             let top5 = best.iter().take(S::CLASSES).map(|best| Candidate {
                 class: best.class,
@@ -194,48 +188,6 @@ impl Arguments {
         }
         Ok(ExitCode::SUCCESS)
     }
-
-    /// The pictures, as the network takes them, and whether they were inverted.
-    fn read(&self, side: usize) -> Result<Vec<(PathBuf, Vec<u8>, bool)>, Error> {
-        let mut paths = Vec::new();
-        for path in &self.images {
-            if path.is_dir() {
-                paths.extend(pictures_in(path)?);
-            } else {
-                paths.push(path.clone());
-            }
-        }
-        let read = |path: PathBuf| {
-            let (pixels, inverted) = if self.raw {
-                (handwriting::read_raw(&path, side)?, false)
-            } else {
-                let found = handwriting::read(&path, side)?;
-                (found.pixels, found.inverted)
-            };
-            Ok((path, pixels, inverted))
-        };
-        // The first error of a list is told, whichever is found first.
-        let results: Vec<Result<_, Error>> = paths.into_par_iter().map(read).collect();
-        results.into_iter().collect()
-    }
-}
-
-/// The PNG and JPEG files in a folder, by name.
-fn pictures_in(directory: &Path) -> Result<Vec<PathBuf>, Error> {
-    let io = |error| Error::Io { path: directory.to_owned(), error };
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(directory).map_err(io)? {
-        let path = entry.map_err(io)?.path();
-        let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
-        if ["png", "jpg", "jpeg"].iter().any(|name| extension == *name) && path.is_file() {
-            paths.push(path);
-        }
-    }
-    if paths.is_empty() {
-        return Err(DataError::NoPictures { path: directory.to_owned() }.into());
-    }
-    paths.sort();
-    Ok(paths)
 }
 
 fn print_table(predictions: &[Prediction]) {

@@ -6,7 +6,7 @@ use super::{
     progress::{Console, Lines},
     CudaArguments, DataArguments, DATA,
 };
-use clap::Args;
+use clap::{Args, ValueEnum};
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
@@ -16,9 +16,10 @@ use vit_train::{
     checkpoint::Checkpoint,
     data::Augmentation,
     model::Network,
+    recipe::Recipe,
     report::Report,
     resume::{Position, Snapshot},
-    train::{train, Outputs, Recipe, Start},
+    train::{train, Outputs, Start},
     with_preset, Error, Preset,
 };
 
@@ -36,35 +37,101 @@ Examples:
 
 Ctrl-C ends a training after the step it is in, with everything saved (exit code 130); a second one ends it at once.";
 
+/// A recipe to start from.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Base {
+    /// The best known for the preset
+    Best,
+    /// AdamW 1e-3, cosine, 20 epochs, dropout 0.1, small rotations and translations
+    Seed,
+}
+
+/// The settings of the recipe that are given.
+#[derive(Args, Debug)]
+#[command(next_help_heading = RECIPE)]
+struct Settings {
+    /// Passes over the training images
+    #[arg(long, value_name = "N", value_parser = positive)]
+    epochs: Option<usize>,
+    /// Images in a step
+    #[arg(long, value_name = "N", value_parser = positive)]
+    batch_size: Option<usize>,
+    /// Largest learning rate; it falls to 0 along a cosine
+    #[arg(long, value_name = "RATE", value_parser = learning_rate)]
+    lr: Option<f32>,
+    /// Epochs in which the learning rate rises
+    #[arg(long, value_name = "N")]
+    warmup: Option<usize>,
+    /// AdamW's weight decay
+    #[arg(long, value_name = "RATE", value_parser = not_negative)]
+    weight_decay: Option<f32>,
+    /// Largest norm of the gradients
+    #[arg(long, value_name = "NORM", value_parser = learning_rate)]
+    grad_clip: Option<f32>,
+    /// Share of activations that are dropped, from 0 to below 1
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    dropout: Option<f32>,
+    /// Share of a target that is spread over all classes, from 0 to below 1
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    label_smoothing: Option<f32>,
+    /// Rotate training images at random, up to so many degrees either way
+    #[arg(long, value_name = "DEGREES", value_parser = degrees)]
+    rotation: Option<f32>,
+    /// Move them up to such a part of their side
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    translation: Option<f32>,
+    /// Scale them up and down by up to such a part
+    #[arg(long, value_name = "SHARE", value_parser = scale)]
+    scale: Option<f32>,
+    /// Slant them, up to so many degrees either way
+    #[arg(long, value_name = "DEGREES", value_parser = slant)]
+    shear: Option<f32>,
+    /// Distort them, pulling them about by up to such a part of their side
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    elastic: Option<f32>,
+    /// Train on the images as they are
+    #[arg(long, conflicts_with_all = ["rotation", "translation", "scale", "shear", "elastic"])]
+    no_augment: bool,
+}
+
+impl Settings {
+    /// `recipe`, with what is given.
+    fn applied_to(&self, mut recipe: Recipe) -> Recipe {
+        fn set<T: Copy>(setting: &mut T, given: Option<T>) {
+            *setting = given.unwrap_or(*setting);
+        }
+        set(&mut recipe.epochs, self.epochs);
+        set(&mut recipe.batch_size, self.batch_size);
+        set(&mut recipe.lr, self.lr);
+        set(&mut recipe.warmup, self.warmup);
+        set(&mut recipe.weight_decay, self.weight_decay);
+        set(&mut recipe.grad_clip, self.grad_clip);
+        set(&mut recipe.dropout, self.dropout);
+        set(&mut recipe.label_smoothing, self.label_smoothing);
+        let augmentation = &mut recipe.augmentation;
+        set(&mut augmentation.rotation_degrees, self.rotation);
+        set(&mut augmentation.translation, self.translation);
+        set(&mut augmentation.scale, self.scale);
+        set(&mut augmentation.shear_degrees, self.shear);
+        set(&mut augmentation.elastic, self.elastic);
+        if self.no_augment {
+            *augmentation = Augmentation::NONE;
+        }
+        recipe
+    }
+}
+
 #[derive(Args, Debug)]
 pub struct Arguments {
     /// The network's shape
     #[arg(long, help_heading = RECIPE, value_enum, default_value = "base")]
     preset: Preset,
-    /// Passes over the training images
-    #[arg(long, help_heading = RECIPE, value_name = "N", default_value_t = 20, value_parser = positive)]
-    epochs: usize,
-    /// Images in a step
-    #[arg(long, help_heading = RECIPE, value_name = "N", default_value_t = 128, value_parser = positive)]
-    batch_size: usize,
-    /// Learning rate at the beginning; it falls to 0 along a cosine
-    #[arg(long, help_heading = RECIPE, value_name = "RATE", default_value = "1e-3", value_parser = learning_rate)]
-    lr: f32,
-    /// AdamW's weight decay
-    #[arg(long, help_heading = RECIPE, value_name = "RATE", default_value = "1e-4", value_parser = not_negative)]
-    weight_decay: f32,
-    /// Largest norm of the gradients
-    #[arg(long, help_heading = RECIPE, value_name = "NORM", default_value = "1.0", value_parser = learning_rate)]
-    grad_clip: f32,
-    /// Share of activations that are dropped, from 0 to below 1
-    #[arg(long, help_heading = RECIPE, value_name = "SHARE", default_value = "0.1", value_parser = share)]
-    dropout: f32,
-    /// Share of a target that is spread over all classes, from 0 to below 1
-    #[arg(long, help_heading = RECIPE, value_name = "SHARE", default_value = "0.1", value_parser = share)]
-    label_smoothing: f32,
-    /// Train on the images as they are, without rotating and moving them
-    #[arg(long, help_heading = RECIPE)]
-    no_augment: bool,
+    /// Where the settings come from that are not given: the best known for the preset, or those of the seed, the
+    /// article this project began with
+    #[arg(long, help_heading = RECIPE, value_enum, default_value = "best")]
+    recipe: Base,
+    #[command(flatten)]
+    settings: Settings,
     /// Of every random choice
     #[arg(long, help_heading = RECIPE, value_name = "N", default_value_t = 42)]
     seed: u64,
@@ -99,18 +166,12 @@ impl Arguments {
     }
 
     fn run_as<S: Network>(self) -> Result<ExitCode, Error> {
-        let recipe = Recipe {
-            epochs: self.epochs,
-            batch_size: self.batch_size,
-            lr: self.lr,
-            weight_decay: self.weight_decay,
-            grad_clip: self.grad_clip,
-            dropout: self.dropout,
-            label_smoothing: self.label_smoothing,
-            augmentation: if self.no_augment { Augmentation::NONE } else { Augmentation::default() },
-            seed: self.seed,
-            processor: self.cuda.processor(),
+        let base = match self.recipe {
+            Base::Best => Recipe::best(self.preset),
+            Base::Seed => Recipe::default(),
         };
+        let given = Recipe { seed: self.seed, processor: self.cuda.processor(), ..base };
+        let recipe = self.settings.applied_to(given);
         recipe.processor.check()?;
         let directory = self.out.unwrap_or_else(|| Path::new("runs").join(self.preset.to_string()));
         let mut start = match &self.init {
@@ -202,4 +263,16 @@ fn share(text: &str) -> Result<f32, String> {
 
 fn at_least_ten(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|&n| n >= 10).ok_or_else(|| "expected a whole number of at least 10".to_owned())
+}
+
+fn degrees(text: &str) -> Result<f32, String> {
+    number_within(text, 0.0, 180.0, "a number from 0 to 180")
+}
+
+fn slant(text: &str) -> Result<f32, String> {
+    number_within(text, 0.0, 60.0, "a number from 0 to 60")
+}
+
+fn scale(text: &str) -> Result<f32, String> {
+    number_within(text, 0.0, 0.9, "a number from 0 to 0.9")
 }

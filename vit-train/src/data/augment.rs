@@ -1,34 +1,58 @@
-//! Small random rotations and translations of the training images.
+//! Small random motions and distortions of the training images.
 
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
+use std::{array, fmt};
 
 use super::sin_cos;
 use crate::random::{stream, Purpose};
 
-/// How far training images are moved about at random: every epoch sees each image a little different.
+/// How far training images are moved and bent at random: every epoch sees each image a little different.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Augmentation {
     /// The largest rotation about the centre, either way, in degrees; at most 180.
     pub rotation_degrees: f32,
     /// The largest translation in each direction, as a part of the image's side; at most 1.
     pub translation: f32,
+    /// How much larger or smaller an image may become in each direction, as a part of its size; at most 0.9.
+    pub scale: f32,
+    /// The largest slant, either way, in degrees; at most 60.
+    pub shear_degrees: f32,
+    /// How far the knots of a net over the image, [`KNOTS`] in each direction, are pulled in each direction, as a part
+    /// of the image's side; at most 1. What lies between them follows: an elastic distortion.
+    pub elastic: f32,
 }
 
-impl Default for Augmentation {
-    /// 7 degrees and a tenth.
-    fn default() -> Self {
-        Self { rotation_degrees: 7.0, translation: 0.1 }
+impl fmt::Display for Augmentation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { rotation_degrees, translation, scale, shear_degrees, elastic } = self;
+        write!(
+            f,
+            "rotation up to {rotation_degrees} degrees, translation up to {translation} of the side, scale up to \
+             {scale}, shear up to {shear_degrees} degrees, elastic distortion up to {elastic} of the side"
+        )
     }
 }
+
+/// Knots of the net of an elastic distortion, in each direction.
+pub const KNOTS: usize = 5;
 
 // Source coordinates are fixed-point numbers with 16 fraction bits: the floor of one is a shift, and every machine
 // gets the same pixels.
 const ONE: f32 = 65536.0;
 
+impl Default for Augmentation {
+    /// The reference recipe's: 7 degrees and a tenth.
+    fn default() -> Self {
+        Self { rotation_degrees: 7.0, translation: 0.1, ..Self::NONE }
+    }
+}
+
 impl Augmentation {
     /// Nothing moves.
-    pub const NONE: Self = Self { rotation_degrees: 0.0, translation: 0.0 };
+    pub const NONE: Self =
+        Self { rotation_degrees: 0.0, translation: 0.0, scale: 0.0, shear_degrees: 0.0, elastic: 0.0 };
 
     /// Writes a moved copy of `image`, which has `side` rows and columns, to `out`: bilinear, and black where the
     /// source is outside the image. `key` is (seed, epoch, index), and the result is a function of it.
@@ -49,51 +73,100 @@ impl Augmentation {
     pub(crate) fn motion(&self, side: usize, key: (u64, u64, u64)) -> Motion {
         let mut rng = stream(Purpose::Augment, [key.0, key.1, key.2]);
         let mut within = |limit: f32| limit * (2.0 * rng.random::<f32>() - 1.0);
+        let part_of_side = |part: f32| part.clamp(0.0, 1.0) * side as f32;
         let angle = within(self.rotation_degrees.clamp(0.0, 180.0).to_radians());
-        let shift = self.translation.clamp(0.0, 1.0) * side as f32;
+        let shift = part_of_side(self.translation);
         let (dx, dy) = (within(shift), within(shift));
-        Motion::new(side, angle, dx, dy)
+        let scale = self.scale.clamp(0.0, 0.9);
+        let scale = [1.0 + within(scale), 1.0 + within(scale)];
+        let slant = within(self.shear_degrees.clamp(0.0, 60.0).to_radians());
+        let mut motion = Motion::new(side, Affine { angle, scale, slant, shift: [dx, dy] });
+        if self.elastic > 0.0 {
+            let pull = ONE * part_of_side(self.elastic);
+            motion.knots = motion.knots.map(|row| row.map(|knot| knot.map(|_| within(pull) as i64)));
+        }
+        motion
     }
 }
 
-/// Where the pixels of a moved image are fetched from, in fixed-point numbers with 16 fraction bits.
+/// A map of the plane that keeps lines straight: scales, slants, rotates about the centre, then shifts.
+#[derive(Clone, Copy, Debug)]
+struct Affine {
+    /// In radians, clockwise on the screen.
+    angle: f32,
+    /// Along the row, and down.
+    scale: [f32; 2],
+    /// Of what is upright, in radians.
+    slant: f32,
+    /// In pixels.
+    shift: [f32; 2],
+}
+
+/// Where the pixels of a moved image are fetched from, in fixed-point numbers with 16 fraction bits: (column, row)
+/// each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Motion {
-    /// Column and row of what the first pixel fetches.
+    /// What the first pixel fetches.
     pub start: [i64; 2],
-    /// From one pixel to the next: the way along the row, and the way up.
-    pub cos_sin: [i64; 2],
+    /// From one pixel to the next along the row.
+    pub across: [i64; 2],
+    /// From one pixel to the next below.
+    pub down: [i64; 2],
+    /// What is added at the knots of a net over the image, the corners included; linear in between.
+    pub knots: [[[i64; 2]; KNOTS]; KNOTS],
 }
 
 impl Motion {
     /// Each pixel from its place.
-    pub(crate) const NONE: Self = Self { start: [0, 0], cos_sin: [1 << 16, 0] };
+    pub(crate) const NONE: Self =
+        Self { start: [0, 0], across: [1 << 16, 0], down: [0, 1 << 16], knots: [[[0; 2]; KNOTS]; KNOTS] };
 
-    /// Rotates by `angle` (clockwise on the screen) about the centre, then moves by (dx, dy) pixels.
-    fn new(side: usize, angle: f32, dx: f32, dy: f32) -> Self {
+    fn new(side: usize, Affine { angle, scale: [width, height], slant, shift: [dx, dy] }: Affine) -> Self {
         let (sin, cos) = sin_cos(angle);
+        let (slant_sin, slant_cos) = sin_cos(slant);
+        let slant = slant_sin / slant_cos;
         let centre = (side as f32 - 1.0) / 2.0;
-        // Each target pixel fetches from where it came from: p = R^-1 (q - centre - d) + centre.
-        let fixed = |value: f32| (value * ONE).round() as i64;
+        // Each target pixel q fetches from where it came from: (q - centre - d), rotated, slanted and scaled back.
+        let across = [(cos + slant * sin) / width, -sin / height];
+        let down = [(sin - slant * cos) / width, cos / height];
         let (x, y) = (centre + dx, centre + dy);
-        let start = [fixed(centre - cos * x - sin * y), fixed(centre + sin * x - cos * y)];
-        Self { start, cos_sin: [fixed(cos), fixed(sin)] }
+        let fixed = |value: f32| (value * ONE).round() as i64;
+        let start = [0, 1].map(|axis| fixed(centre - across[axis] * x - down[axis] * y));
+        Self { start, across: across.map(fixed), down: down.map(fixed), ..Self::NONE }
     }
 
     /// Writes the moved `image` to `out`.
     fn apply(&self, image: &[u8], side: usize, out: &mut [u8]) {
-        let ([mut row_x, mut row_y], [cos, sin]) = (self.start, self.cos_sin);
-        for row in out.chunks_exact_mut(side.max(1)) {
-            let (mut x, mut y) = (row_x, row_y);
-            for pixel in row {
-                *pixel = bilinear(image, side, x, y);
-                x += cos;
-                y -= sin;
+        let Self { start: mut row_start, across, down, ref knots } = *self;
+        let is_bent = *knots != Self::NONE.knots;
+        for (row, out) in out.chunks_exact_mut(side.max(1)).enumerate() {
+            let net = between(row, side);
+            let threads: [_; KNOTS] = array::from_fn(|at| mix(net, |row| knots[row][at]));
+            let [mut x, mut y] = row_start;
+            for (column, pixel) in out.iter_mut().enumerate() {
+                let [bend_x, bend_y] =
+                    if is_bent { mix(between(column, side), |at| threads[at]) } else { [0; 2] };
+                *pixel = bilinear(image, side, x + (bend_x >> 16), y + (bend_y >> 16));
+                x += across[0];
+                y += across[1];
             }
-            row_x += sin;
-            row_y += cos;
+            row_start[0] += down[0];
+            row_start[1] += down[1];
         }
     }
+}
+
+/// The knot at or before row or column `at`, and how far beyond it that is, in 1/256 of their distance.
+fn between(at: usize, side: usize) -> (usize, i64) {
+    let place = at * (KNOTS - 1) * 256 / (side - 1).max(1);
+    let knot = (place >> 8).min(KNOTS - 2);
+    (knot, (place - (knot << 8)) as i64)
+}
+
+/// 256 times what lies there between two neighbours.
+fn mix((knot, beyond): (usize, i64), values: impl Fn(usize) -> [i64; 2]) -> [i64; 2] {
+    let (before, behind) = (values(knot), values(knot + 1));
+    [0, 1].map(|axis| before[axis] * (256 - beyond) + behind[axis] * beyond)
 }
 
 /// Mixes the four pixels around (x, y).
@@ -128,6 +201,13 @@ mod tests {
     use super::*;
 
     const SIDE: usize = 28;
+    const ALL: Augmentation = Augmentation {
+        rotation_degrees: 7.0,
+        translation: 0.1,
+        scale: 0.1,
+        shear_degrees: 7.0,
+        elastic: 0.04,
+    };
 
     fn moved(augmentation: Augmentation, key: (u64, u64, u64)) -> Vec<u8> {
         let mut out = vec![77; SIDE * SIDE];
@@ -135,9 +215,11 @@ mod tests {
         out
     }
 
-    fn warped(image: &[u8], angle: f32, dx: f32, dy: f32) -> Vec<u8> {
+    const STILL: Affine = Affine { angle: 0.0, scale: [1.0; 2], slant: 0.0, shift: [0.0; 2] };
+
+    fn warped(image: &[u8], affine: Affine) -> Vec<u8> {
         let mut out = vec![77; SIDE * SIDE];
-        Motion::new(SIDE, angle, dx, dy).apply(image, SIDE, &mut out);
+        Motion::new(SIDE, affine).apply(image, SIDE, &mut out);
         out
     }
 
@@ -148,7 +230,7 @@ mod tests {
 
     #[test]
     fn result_is_a_function_of_the_key() {
-        let default = Augmentation::default();
+        let default = ALL;
         let first = moved(default, (1, 2, 3));
         moved(default, (9, 9, 9));
         assert_eq!(first, std::thread::spawn(move || moved(default, (1, 2, 3))).join().unwrap());
@@ -160,7 +242,7 @@ mod tests {
     #[test]
     fn whole_pixels_move_exactly() {
         let image = synthetic::digit(2, 3);
-        let out = warped(&image, 0.0, 9.0, -12.0);
+        let out = warped(&image, Affine { shift: [9.0, -12.0], ..STILL });
         for (at, &pixel) in out.iter().enumerate() {
             let (column, row) = (at % SIDE, at / SIDE);
             let expected =
@@ -172,17 +254,16 @@ mod tests {
     #[test]
     fn quarter_turn_is_exact_and_clockwise() {
         let image = synthetic::digit(2, 3);
-        let out = warped(&image, std::f32::consts::FRAC_PI_2, 0.0, 0.0);
+        let out = warped(&image, Affine { angle: std::f32::consts::FRAC_PI_2, ..STILL });
         for (at, &pixel) in out.iter().enumerate() {
             let (column, row) = (at % SIDE, at / SIDE);
             assert!(pixel.abs_diff(image[(SIDE - 1 - column) * SIDE + row]) <= 1, "({column}, {row})");
         }
     }
 
-    /// The plain formula in floating point, pixel by pixel.
-    fn oracle(image: &[u8], angle: f64, dx: f64, dy: f64) -> Vec<f64> {
-        let (cos, sin) = (1.0 - angle * angle / 2.0 + angle.powi(4) / 24.0, angle - angle.powi(3) / 6.0);
-        let ink = |column: f64, row: f64| {
+    /// The ink of `image` at a place between pixels, in floating point.
+    fn ink(image: &[u8], x: f64, y: f64) -> f64 {
+        let at = |column: f64, row: f64| {
             let inside = (0.0..SIDE as f64).contains(&column) && (0.0..SIDE as f64).contains(&row);
             if inside {
                 f64::from(image[row as usize * SIDE + column as usize])
@@ -190,29 +271,74 @@ mod tests {
                 0.0
             }
         };
-        let pixel = |at: usize| {
-            let (x, y) = ((at % SIDE) as f64 - 13.5 - dx, (at / SIDE) as f64 - 13.5 - dy);
-            let (x, y) = (cos * x + sin * y + 13.5, -sin * x + cos * y + 13.5);
-            let (left, top) = (x.floor(), y.floor());
-            let (u, v) = (x - left, y - top);
-            (ink(left, top) * (1.0 - u) + ink(left + 1.0, top) * u) * (1.0 - v)
-                + (ink(left, top + 1.0) * (1.0 - u) + ink(left + 1.0, top + 1.0) * u) * v
-        };
-        (0..SIDE * SIDE).map(pixel).collect()
+        let (left, top) = (x.floor(), y.floor());
+        let (u, v) = (x - left, y - top);
+        (at(left, top) * (1.0 - u) + at(left + 1.0, top) * u) * (1.0 - v)
+            + (at(left, top + 1.0) * (1.0 - u) + at(left + 1.0, top + 1.0) * u) * v
+    }
+
+    /// Where the matrix that scales, slants and rotates sends (1, 0) and (0, 1).
+    fn columns(affine: Affine) -> [[f64; 2]; 2] {
+        let (angle, slant) = (f64::from(affine.angle), f64::from(affine.slant));
+        let (cos, sin) = (1.0 - angle * angle / 2.0 + angle.powi(4) / 24.0, angle - angle.powi(3) / 6.0);
+        let tan = slant + slant.powi(3) / 3.0 + 2.0 * slant.powi(5) / 15.0;
+        let [width, height] = affine.scale.map(f64::from);
+        // Upright lines lean by the slant, then everything turns clockwise: x is to the right, and y down.
+        let turned = |[x, y]: [f64; 2]| [cos * x - sin * y, sin * x + cos * y];
+        [turned([width, 0.0]), turned([tan * height, height])]
     }
 
     #[test]
     fn agrees_with_the_oracle() {
-        for (seed, (angle, dx, dy)) in
-            [(0.1, 0.3, -2.7), (-0.12, 2.8, 2.2), (0.05, -6.5, 9.25)].into_iter().enumerate()
+        let affine = |angle, scale, slant, shift| Affine { angle, scale, slant, shift };
+        for (seed, affine) in [
+            affine(0.1, [1.0, 1.0], 0.0, [0.3, -2.7]),
+            affine(-0.12, [1.15, 0.9], 0.0, [2.8, 2.2]),
+            affine(0.05, [1.0, 1.0], 0.2, [-6.5, 9.25]),
+            affine(-0.1, [0.85, 1.1], -0.15, [1.5, -0.25]),
+        ]
+        .into_iter()
+        .enumerate()
         {
             // Full ink to the edge, so that the border is tried too.
             let image = synthetic::digit(8, seed as u64).map(|ink| 255 - ink);
-            let out = warped(&image, angle as f32, dx as f32, dy as f32);
-            for (at, (&a, b)) in out.iter().zip(oracle(&image, angle, dx, dy)).enumerate() {
+            let out = warped(&image, affine);
+            let [[a, b], [c, d]] = columns(affine);
+            let determinant = a * d - b * c;
+            for (at, &found) in out.iter().enumerate() {
+                let [dx, dy] = affine.shift.map(f64::from);
+                let (x, y) = ((at % SIDE) as f64 - 13.5 - dx, (at / SIDE) as f64 - 13.5 - dy);
+                // Cramer's rule: what is sent there.
+                let (x, y) = ((x * d - y * c) / determinant, (a * y - b * x) / determinant);
+                let expected = ink(&image, x + 13.5, y + 13.5);
                 // Fractions of 1/256 of a pixel.
-                assert!((f64::from(a) - b).abs() <= 2.5, "{at}: {a} instead of {b}");
+                assert!((f64::from(found) - expected).abs() <= 2.5, "{at}: {found} instead of {expected}");
             }
+        }
+    }
+
+    /// A net of 4 x 4 meshes over 27 x 27 distances of pixels.
+    #[test]
+    fn a_net_pulls_at_its_knots_and_between_them() {
+        let image = synthetic::digit(8, 4).map(|ink| 255 - ink);
+        let mut motion = Motion::NONE;
+        let pulls =
+            [((0, 0), [2.0, 1.0]), ((2, 1), [-1.5, 0.75]), ((4, 4), [-3.0, -2.5]), ((2, 2), [0.5, 3.25])];
+        for ((row, column), pull) in pulls {
+            motion.knots[row][column] = pull.map(|pull: f64| (pull * 65536.0) as i64);
+        }
+        let mut out = vec![0; SIDE * SIDE];
+        motion.apply(&image, SIDE, &mut out);
+        for (at, &found) in out.iter().enumerate() {
+            let (column, row) = ((at % SIDE) as f64, (at / SIDE) as f64);
+            // A knot's part falls off as a tent.
+            let tent = |at: f64, knot: usize| (1.0 - (at - 6.75 * knot as f64).abs() / 6.75).max(0.0);
+            let bend = |axis: usize| -> f64 {
+                pulls.iter().map(|&((r, c), pull)| tent(row, r) * tent(column, c) * pull[axis]).sum()
+            };
+            let expected = ink(&image, column + bend(0), row + bend(1));
+            // Of the distances of knots, too, there are only fractions of 1/256: 0.026 of a pixel, pulled 3 in 6.75.
+            assert!((f64::from(found) - expected).abs() <= 6.0, "{at}: {found} instead of {expected}");
         }
     }
 
@@ -247,15 +373,17 @@ mod tests {
     #[test]
     fn wild_parameters_and_tiny_images_do_no_harm() {
         for value in [f32::NAN, f32::INFINITY, -1.0, 1e30] {
-            moved(Augmentation { rotation_degrees: value, translation: value }, (1, 1, 1));
+            let wild = Augmentation {
+                rotation_degrees: value,
+                translation: value,
+                scale: value,
+                shear_degrees: value,
+                elastic: value,
+            };
+            moved(wild, (1, 1, 1));
         }
         for side in [0, 1, 2] {
-            Augmentation::default().apply(
-                &[9; 4][..side * side],
-                side,
-                (1, 1, 1),
-                &mut [0; 4][..side * side],
-            );
+            ALL.apply(&[9; 4][..side * side], side, (1, 1, 1), &mut [0; 4][..side * side]);
         }
     }
 }

@@ -7,7 +7,8 @@ use crate::{
     dropout::{Dropout, Site},
     model::{Model, Network, Pass},
     parameters::{self, Layout, Parameters},
-    train::{Prepared, Recipe, State},
+    recipe::Recipe,
+    train::{Prepared, State},
 };
 use dfdx::prelude::Cpu;
 use vit_nostd::{Base, Nano, Shape, Tiny, Vit};

@@ -1,7 +1,7 @@
 //! `report.md`.
 
 use super::{Report, TestScores};
-use crate::{train::Recipe, verify::Verification};
+use crate::{recipe::Recipe, verify::Verification};
 use std::{
     fmt::{Display, Write},
     path::Path,
@@ -42,6 +42,7 @@ fn settings(recipe: &Recipe) -> String {
         epochs,
         batch_size,
         lr,
+        warmup,
         weight_decay,
         grad_clip,
         dropout,
@@ -51,11 +52,9 @@ fn settings(recipe: &Recipe) -> String {
         processor: _,
     } = recipe;
     format!(
-        "{epochs} epochs, batches of {batch_size}, learning rate {lr}, weight decay {weight_decay}, gradients clipped to \
-         {grad_clip}, dropout {dropout}, label smoothing {label_smoothing}, rotation up to {} degrees, translation up to \
-         {} %.",
-        augmentation.rotation_degrees,
-        100.0 * augmentation.translation
+        "{epochs} epochs, batches of {batch_size}, learning rate {lr} after {warmup} of warming up, weight decay \
+         {weight_decay}, gradients clipped to {grad_clip}, dropout {dropout}, label smoothing {label_smoothing}, \
+         {augmentation}."
     )
 }
 

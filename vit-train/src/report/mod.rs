@@ -15,7 +15,7 @@ use crate::{
     error::{Error, IoContext},
     files::write_atomically,
     inference::Score,
-    train::Recipe,
+    recipe::Recipe,
     verify::Verification,
 };
 use serde::{Deserialize, Serialize};

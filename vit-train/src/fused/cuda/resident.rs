@@ -370,5 +370,8 @@ pub(super) fn upload<T: DeviceRepr>(device: &Device, values: &[T]) -> Result<Cud
 
 /// As the kernel takes them.
 pub(super) fn flatten(motions: &[Motion]) -> Vec<i64> {
-    motions.iter().flat_map(|motion| [motion.start, motion.cos_sin].concat()).collect()
+    let flatten = |&Motion { start, across, down, knots }: &Motion| {
+        [start, across, down].into_iter().chain(knots.into_iter().flatten()).flatten()
+    };
+    motions.iter().flat_map(flatten).collect()
 }

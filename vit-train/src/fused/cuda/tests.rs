@@ -21,8 +21,10 @@ use crate::{
     },
     model::Network,
     parameters::{Layout, Parameters},
+    preset::Preset,
+    recipe::Recipe,
     resume::Current,
-    train::{Recipe, State},
+    train::State,
 };
 use std::env;
 use vit_nostd::{Base, Nano, Shape, Tiny};
@@ -352,7 +354,9 @@ fn steps_are_those_of_the_cpu() {
     }
     let mut data = load(&Source::Synthetic, Format { side: Nano::IMAGE, classes: Nano::CLASSES }).unwrap();
     data.train.truncate(50);
-    let recipe = Recipe { batch_size: 16, grad_clip: 0.5, ..Recipe::default() };
+    let augmentation = Recipe::best(Preset::Nano).augmentation;
+    assert!(augmentation.elastic > 0.0, "not every part of a motion is tried");
+    let recipe = Recipe { batch_size: 16, grad_clip: 0.5, augmentation, ..Recipe::default() };
     let on = |precision| Recipe { processor: Processor::Cuda { index: 0, precision }, ..recipe.clone() };
     let (expected, parameters, loss) = run(&recipe, &data);
     let begin = Parameters::init::<Nano>(recipe.seed).values;

@@ -6,15 +6,16 @@ use super::{
     CudaError, Device, Precision, Resident,
 };
 use crate::{
-    data::Splits,
+    data::{Motion, Splits},
     dropout::Dropout,
     engine::{Engine, EpochPlan},
     error::Error,
     inference::Score,
     model::Network,
     parameters,
+    recipe::Recipe,
     resume::Current,
-    train::{Recipe, State},
+    train::State,
 };
 use cudarc::driver::{
     sys::{CUgraphInstantiate_flags, CUstreamCaptureMode},
@@ -68,7 +69,7 @@ impl<'a, S: Network> Trainer<'a, S> {
         let images = Images::load(device, &data.train, data.normalization)?;
         // As many as there can be: graphs refer to these places.
         let order = upload(device, &vec![0; data.train.len()])?;
-        let motions = upload(device, &vec![0; 4 * data.train.len()])?;
+        let motions = upload(device, &flatten(&vec![Motion::NONE; data.train.len()]))?;
         resident.set_counters(Counters {
             seed_key: Dropout::seed_key(recipe.seed),
             weight_decay: recipe.weight_decay,
