@@ -212,7 +212,8 @@ fn predictions() {
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let said: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(said.as_array().unwrap().len(), digits.len());
-    for (prediction, (name, digit)) in said.as_array().unwrap().iter().zip(["a.png", "b.png"].iter().zip(&digits))
+    for (prediction, (name, digit)) in
+        said.as_array().unwrap().iter().zip(["a.png", "b.png"].iter().zip(&digits))
     {
         let expected = logits(digit);
         assert!(prediction["file"].as_str().unwrap().ends_with(name), "{prediction}");
