@@ -233,6 +233,9 @@ fn values_out_of_bounds_are_refused() {
     assert_eq!(refused(&|w| w.blocks().for_each(|b| b.norm2[3] = 1 << 9)), bad);
     assert_eq!(refused(&|w| (w.head.norm[0], w.head.norm[1]) = (1023, 0)), bad);
     assert_eq!(refused(&|w| w.head.head_bias[1] = -(1 << 30)), bad);
+    for scale in [0.0, -1.0, f32::NAN, f32::INFINITY] {
+        assert_eq!(refused(&|w| *w.head.logit_scale = scale), bad, "{scale}");
+    }
 }
 
 // The memory that was promised, with wide activations; what a chip without them takes is measured there. The whole file

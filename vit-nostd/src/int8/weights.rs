@@ -114,7 +114,7 @@ tensors! {
     HeadMut {
         /// The last LayerNorm.
         norm: NormTensor,
-        /// What a logit of 1 stands for; only for people.
+        /// What a logit of 1 stands for, finite and above 0; only for people.
         logit_scale: f32,
         /// Bias of the classifier.
         head_bias: S::Classes<i32>,
@@ -174,13 +174,15 @@ impl<'a, S: Shape> Weights<'a, S> {
     /// Whether every number is within the bounds that NUMERICS.md gives.
     pub(crate) fn is_valid(&self) -> bool {
         let exp_table = self.embedding.exp_table;
-        let Head { norm, head_bias, .. } = self.head;
+        let Head { norm, head_bias, logit_scale, .. } = self.head;
         exp_table[0] == EXP_ONE
             && exp_table.iter().all(|&entry| entry <= EXP_ONE)
             && is_valid(self.patch())
             && self.blocks().all(|block| block.is_valid())
             && Norm::from_tensor(norm).is_valid()
             && head_bias.as_ref().iter().all(|&bias| is_valid_bias(bias))
+            && logit_scale.is_finite()
+            && *logit_scale > 0.0
     }
 }
 
