@@ -1,8 +1,8 @@
 //! Post-training quantization: from a checkpoint to the integer model of `vit-nostd`.
 //!
 //! What the integers mean is defined in `vit-nostd/NUMERICS.md`. Here the scales are chosen: those of weights by their
-//! largest value, per output channel; those of activations so that the mean squared error on images of the training
-//! part is least. Scales, zero points, normalisation and LayerNorm's scale and offset are then folded into the weights,
+//! largest value, per output channel; those of activations by the range they have on images of the training part, none
+//! of which is clipped (`RECIPES.md` has what clipping costs). Scales, zero points, normalisation and LayerNorm's scale and offset are then folded into the weights,
 //! biases, multipliers and tables that the engine works with.
 
 use crate::{
@@ -35,8 +35,8 @@ pub const CALIBRATION_IMAGES: usize = 256;
 const EXP_STEPS: f64 = 24.0;
 /// The largest ratio of scales that a [`Scale`] can express: its largest multiplier by its smallest shift.
 const MAX_RATIO: f64 = Scale::MAX_MULTIPLIER as f64 / (1u64 << Scale::MIN_SHIFT) as f64;
-/// Values of a tensor that its scale is chosen with; more change nothing.
-const SAMPLES: usize = 20_000;
+/// Below it, GELU is nearly zero: nothing is lost if its arguments end there.
+const LEAST_GELU_ARGUMENT: f64 = -4.0;
 
 /// Why a network cannot be put into integers.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -56,12 +56,35 @@ enum Tensor {
     Value,
     Context,
     Norm2,
+    /// Arguments of GELU.
     Hidden,
+    /// Results of GELU.
+    Activation,
 }
 
-/// Values of each tensor, by block.
+/// The lowest and the highest value of a tensor; 0 is between them.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Range {
+    low: f32,
+    high: f32,
+}
+
+impl Range {
+    fn add(&mut self, values: &[f32]) {
+        for &x in values {
+            *self = Self { low: self.low.min(x), high: self.high.max(x) };
+        }
+    }
+
+    /// The largest amount.
+    fn largest(self) -> f64 {
+        self.high.max(-self.low).into()
+    }
+}
+
+/// The range of each tensor, by block.
 #[derive(Default)]
-struct Calibration(BTreeMap<(usize, Tensor), Vec<f32>>);
+struct Calibration(BTreeMap<(usize, Tensor), Range>);
 
 /// How integers stand for real numbers: `scale * (integer - zero_point)`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -88,54 +111,10 @@ impl Quantizer {
     pub(crate) fn value(self, q: impl Into<f64>) -> f64 {
         self.scale * (q.into() - self.zero_point)
     }
-
-    /// The mean squared error of `function` of the values.
-    fn error(self, values: &[f32], function: impl Fn(f64) -> f64) -> f64 {
-        values
-            .iter()
-            .map(|&x| (function(self.value(self.quantize(x.into()))) - function(x.into())).powi(2))
-            .sum()
-    }
-
-    /// The symmetric one with the least error.
-    fn fit(values: &[f32]) -> Self {
-        let largest = f64::from(values.iter().fold(0.0, |max: f32, x| max.max(x.abs())));
-        best((4..=40).map(|step| Self::symmetric(largest * f64::from(step) / 40.0)), |q| {
-            q.error(values, |x| x)
-        })
-    }
-
-    /// The one for arguments of GELU whose error behind it is least.
-    fn fit_gelu_argument(values: &[f32]) -> Self {
-        let (low, high) = range(values);
-        let lows = [-2.0, -2.5, -3.0, -3.5, -4.0, -5.0, low].map(|clip: f64| clip.max(low));
-        let highs: Vec<f64> = (6..=20).map(|step| high.max(0.1) * f64::from(step) / 20.0).collect();
-        let all =
-            lows.into_iter().flat_map(|low| highs.iter().map(move |&high| Self::between(low.min(0.0), high)));
-        best(all, |q| q.error(values, gelu64))
-    }
-
-    /// The one for results of GELU with the least error.
-    fn fit_gelu_result(arguments: &[f32]) -> Self {
-        let results: Vec<f32> = arguments.iter().map(|&x| gelu(x)).collect();
-        let (low, high) = range(&results);
-        let all = (6..=20).map(|step| Self::between(low.min(0.0), high.max(0.1) * f64::from(step) / 20.0));
-        best(all, |q| q.error(&results, |x| x))
-    }
 }
 
 fn gelu64(x: f64) -> f64 {
     f64::from(gelu(x as f32))
-}
-
-fn range(values: &[f32]) -> (f64, f64) {
-    values.iter().fold((0.0, 0.0), |(low, high), &x| (f64::min(low, x.into()), f64::max(high, x.into())))
-}
-
-fn best(all: impl Iterator<Item = Quantizer>, error: impl Fn(Quantizer) -> f64) -> Quantizer {
-    let scored = all.map(|quantizer| (error(quantizer), quantizer));
-    // There is always at least one.
-    scored.min_by(|a, b| a.0.total_cmp(&b.0)).map_or(Quantizer::symmetric(1.0), |(_, quantizer)| quantizer)
 }
 
 /// The weights of the integer model of a checkpoint of network `S`, with scales measured on the images `indices` of
@@ -178,7 +157,7 @@ pub fn quantize_and_score<S: Network>(
     Ok((write_model::<S>(Kind::Int8, &description, &weights, path)?, logits))
 }
 
-/// Runs the float engine and keeps samples of all its intermediate values.
+/// Runs the float engine and measures all its intermediate values.
 fn calibrate<S: Network>(
     model: &float::Model<'_, S>,
     parameters: &Parameters,
@@ -192,7 +171,7 @@ fn calibrate<S: Network>(
         let mut observe = |Station { stage, block, .. }: Station, values: Values<'_>| {
             let Values::F32(values) = values else { return };
             let mut add = |block, tensor, values: &[f32]| {
-                calibration.0.entry((block, tensor)).or_default().extend_from_slice(values);
+                calibration.0.entry((block, tensor)).or_default().add(values);
             };
             match stage {
                 Stage::Embedding | Stage::Projection | Stage::Mlp => {
@@ -211,8 +190,10 @@ fn calibrate<S: Network>(
                 }
                 Stage::Attention => add(block, Tensor::Context, values),
                 Stage::NormMlp => {
-                    let name = format!("blocks.{block}.mlp.0");
-                    add(block, Tensor::Hidden, &linear(parameters, &name, values));
+                    let mut hidden = linear(parameters, &format!("blocks.{block}.mlp.0"), values);
+                    add(block, Tensor::Hidden, &hidden);
+                    hidden.iter_mut().for_each(|x| *x = gelu(*x));
+                    add(block, Tensor::Activation, &hidden);
                 }
                 _ => {}
             }
@@ -223,11 +204,12 @@ fn calibrate<S: Network>(
 }
 
 impl Calibration {
-    /// About [`SAMPLES`] values of a tensor, evenly spread.
-    fn samples(&self, block: usize, tensor: Tensor) -> Vec<f32> {
-        let all = self.0.get(&(block, tensor)).map_or(&[][..], Vec::as_slice);
-        // An odd step meets every channel in turn.
-        all.iter().step_by((all.len() / SAMPLES) | 1).copied().collect()
+    fn range(&self, block: usize, tensor: Tensor) -> Range {
+        self.0.get(&(block, tensor)).copied().unwrap_or_default()
+    }
+
+    fn symmetric(&self, block: usize, tensor: Tensor) -> Quantizer {
+        Quantizer::symmetric(self.range(block, tensor).largest())
     }
 }
 
@@ -357,9 +339,7 @@ pub(crate) struct BlockScales {
     pub(crate) value: Quantizer,
     pub(crate) context: Quantizer,
     pub(crate) norm2: Quantizer,
-    /// Arguments of GELU.
     hidden: Quantizer,
-    /// Results of GELU.
     pub(crate) activation: Quantizer,
 }
 
@@ -383,26 +363,30 @@ impl Scales {
         let Normalization { mean, std } = model.metadata().normalization;
         let pixel =
             Quantizer { scale: 1.0 / (255.0 * f64::from(std)), zero_point: 255.0 * f64::from(mean) - 128.0 };
-        let blocks: Vec<_> = (0..S::DEPTH).map(|block| BlockScales::fit(&calibration, block)).collect();
+        let blocks: Vec<_> = (0..S::DEPTH).map(|block| BlockScales::new(&calibration, block)).collect();
         let residual = residual_scale(parameters, &calibration, &blocks, pixel);
-        let norm = Quantizer::fit(&calibration.samples(S::DEPTH, Tensor::Norm1));
+        let norm = calibration.symmetric(S::DEPTH, Tensor::Norm1);
         Ok(Self { pixel, residual, blocks, norm })
     }
 }
 
 impl BlockScales {
-    fn fit(calibration: &Calibration, block: usize) -> Self {
-        let fit = |tensor| Quantizer::fit(&calibration.samples(block, tensor));
-        let arguments = calibration.samples(block, Tensor::Hidden);
+    fn new(calibration: &Calibration, block: usize) -> Self {
+        let symmetric = |tensor| calibration.symmetric(block, tensor);
+        let arguments = calibration.range(block, Tensor::Hidden);
+        let results = calibration.range(block, Tensor::Activation);
         Self {
-            norm1: fit(Tensor::Norm1),
-            query: fit(Tensor::Query),
-            key: fit(Tensor::Key),
-            value: fit(Tensor::Value),
-            context: fit(Tensor::Context),
-            norm2: fit(Tensor::Norm2),
-            hidden: Quantizer::fit_gelu_argument(&arguments),
-            activation: Quantizer::fit_gelu_result(&arguments),
+            norm1: symmetric(Tensor::Norm1),
+            query: symmetric(Tensor::Query),
+            key: symmetric(Tensor::Key),
+            value: symmetric(Tensor::Value),
+            context: symmetric(Tensor::Context),
+            norm2: symmetric(Tensor::Norm2),
+            hidden: Quantizer::between(
+                f64::from(arguments.low).max(LEAST_GELU_ARGUMENT),
+                f64::from(arguments.high),
+            ),
+            activation: Quantizer::between(results.low.into(), results.high.into()),
         }
     }
 }
@@ -419,7 +403,7 @@ fn residual_scale(
     let ratio = |name: &str, input: Quantizer| {
         largest(parameters.get(name).unwrap_or_default()) / 127.0 * input.scale / MAX_RATIO
     };
-    let seen = calibration.0.get(&(0, Tensor::Residual)).map_or(0.0, |values| largest(values));
+    let seen = calibration.range(0, Tensor::Residual).largest();
     let mut scale = (1.25 * seen / 32767.0).max(1e-9).max(ratio("patch_embed.proj.weight", pixel));
     for (index, block) in blocks.iter().enumerate() {
         scale = scale.max(ratio(&format!("blocks.{index}.attn.out_proj.weight"), block.context));

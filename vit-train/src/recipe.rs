@@ -56,7 +56,7 @@ impl Recipe {
     pub fn best(preset: Preset) -> Self {
         let augmentation = Augmentation {
             rotation_degrees: 10.0,
-            translation: 0.1,
+            translation: 0.07,
             scale: 0.1,
             shear_degrees: 10.0,
             elastic: 0.03,
