@@ -19,6 +19,8 @@ pub(crate) enum Purpose {
     Order = 5,
     /// Choosing test images to be shown.
     Show = 6,
+    /// Disturbing a test image.
+    Disturb = 7,
 }
 
 /// The random numbers that belong to `key`. A ChaCha key has room for all of it, so that no two streams collide.
@@ -39,9 +41,15 @@ mod tests {
     #[test]
     fn streams_do_not_meet() {
         let mut first = HashSet::new();
-        for purpose in
-            [Purpose::Split, Purpose::Augment, Purpose::Digit, Purpose::Init, Purpose::Order, Purpose::Show]
-        {
+        for purpose in [
+            Purpose::Split,
+            Purpose::Augment,
+            Purpose::Digit,
+            Purpose::Init,
+            Purpose::Order,
+            Purpose::Show,
+            Purpose::Disturb,
+        ] {
             for key in [[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [1 << 32, 0, 0]] {
                 assert!(first.insert(stream(purpose, key).next_u64()));
             }

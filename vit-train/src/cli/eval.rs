@@ -17,7 +17,7 @@ use vit_nostd::{
 };
 use vit_train::{
     checkpoint::{Checkpoint, Description},
-    data::Splits,
+    data::{Dataset, Disturbance, Splits},
     engine::Processor,
     export::read_float_model,
     files::ModelBytes,
@@ -34,6 +34,7 @@ Examples:
   vit-train eval runs/nano/model.int8.vit            the integer model
   vit-train eval runs/nano/checkpoint.safetensors    the checkpoint, run by dfdx
   vit-train eval runs/x --data photos                on pictures in folders
+  vit-train eval runs/nano --robustness              on shifted, rotated and noisy images, too
   vit-train eval runs/nano --json | jq .acc          for a script";
 
 #[derive(Args, Debug)]
@@ -45,6 +46,9 @@ pub struct Arguments {
     /// Compute a float model with the functions that `micromath` gives a chip without a floating-point unit
     #[arg(long)]
     micromath: bool,
+    /// Measure it on shifted, rotated and noisy images, too
+    #[arg(long)]
+    robustness: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -70,6 +74,17 @@ struct Evaluation {
     #[serde(flatten)]
     score: Score,
     classes: Vec<ClassScore>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    robustness: Vec<Disturbed>,
+}
+
+/// How well disturbed images are classified.
+#[derive(Serialize)]
+struct Disturbed {
+    /// How they are disturbed.
+    images: String,
+    #[serde(flatten)]
+    score: Score,
 }
 
 /// How well the images of one class are classified.
@@ -131,14 +146,13 @@ impl Arguments {
         let Description { normalization, labels, .. } = checkpoint.describe::<S>();
         let values = &checkpoint.parameters.values;
         if let Processor::Cuda { index, precision } = self.cuda.processor() {
-            let logits = cuda::logits::<S>(index, precision, values, normalization, &data.test)?;
-            return self.print::<S>("CUDA", labels, &data, &logits);
+            let logits = |test: &Dataset| cuda::logits::<S>(index, precision, values, normalization, test);
+            return self.score::<S>("CUDA", labels, &data, |test| Ok(logits(test)?));
         }
         let mut model = S::Model::zeros(&Cpu::default());
         parameters::load(&mut model, values);
         let indices: Vec<usize> = (0..data.test.len()).collect();
-        let logits = dfdx_logits(&model, normalization, &data.test, &indices);
-        self.print::<S>("dfdx", labels, &data, &logits)
+        self.score::<S>("dfdx", labels, &data, |test| Ok(dfdx_logits(&model, normalization, test, &indices)))
     }
 
     fn model<S: Network>(&self, path: &Path, file: &[u8]) -> Result<ExitCode, Error> {
@@ -148,32 +162,38 @@ impl Arguments {
             Kind::F32 if self.micromath => {
                 let model = float::Model::<S, float::Micromath>::from_bytes(file).map_err(refused)?;
                 let data = self.data.load::<S>()?;
-                let logits = nostd_logits(&model, &data.test, data.test.len());
-                self.print::<S>("vit-nostd f32 with micromath", labels(model.metadata()), &data, &logits)
+                let engine = "vit-nostd f32 with micromath";
+                self.score::<S>(engine, labels(model.metadata()), &data, |test| {
+                    Ok(nostd_logits(&model, test, test.len()))
+                })
             }
             Kind::F32 => {
                 let model = read_float_model::<S>(file, path)?;
                 let data = self.data.load::<S>()?;
-                let logits = nostd_logits(&model, &data.test, data.test.len());
-                self.print::<S>("vit-nostd f32", labels(model.metadata()), &data, &logits)
+                self.score::<S>("vit-nostd f32", labels(model.metadata()), &data, |test| {
+                    Ok(nostd_logits(&model, test, test.len()))
+                })
             }
             Kind::Int8 if self.micromath => Err(not_of_floats(path)),
             Kind::Int8 => {
                 let model = int8::Model::<S>::from_bytes(file).map_err(refused)?;
                 let data = self.data.load::<S>()?;
-                let logits = int8_logits(&model, &data.test, data.test.len());
-                self.print::<S>("vit-nostd int8", labels(model.metadata()), &data, &logits)
+                self.score::<S>("vit-nostd int8", labels(model.metadata()), &data, |test| {
+                    Ok(int8_logits(&model, test, test.len()))
+                })
             }
         }
     }
 
-    fn print<S: Network>(
+    /// Prints how well the network does that `infer` gives the logits (`images x classes`) of.
+    fn score<S: Network>(
         &self,
         engine: &'static str,
         names: Vec<String>,
         data: &Splits,
-        logits: &[f32],
+        infer: impl Fn(&Dataset) -> Result<Vec<f32>, Error>,
     ) -> Result<ExitCode, Error> {
+        let logits = infer(&data.test)?;
         if logits.iter().any(|logit| !logit.is_finite()) {
             let file = self.file.display();
             return Err(Error::Setting(format!("{file}: computes what is not a number: train it anew")));
@@ -187,10 +207,17 @@ impl Arguments {
         if let Some(path) = &self.logits {
             let mut layout = Layout(Vec::new());
             layout.push("logits", &[data.test.len(), S::CLASSES]);
-            let parameters = Parameters { layout, values: logits.to_vec() };
+            let parameters = Parameters { layout, values: logits.clone() };
             Checkpoint { parameters, description: None }.save(path)?;
         }
-        let score = Score::new(logits, data.test.labels().iter().copied());
+        let labels = data.test.labels();
+        let score = Score::new(&logits, labels.iter().copied());
+        let mut robustness = Vec::new();
+        for disturbance in Disturbance::ALL.iter().filter(|_| self.robustness) {
+            let logits = infer(&disturbance.apply(&data.test))?;
+            let score = Score::new(&logits, labels.iter().copied());
+            robustness.push(Disturbed { images: disturbance.to_string(), score });
+        }
         let evaluation = Evaluation {
             file: self.file.display().to_string(),
             preset: vit_train::preset::shape_name::<S>(),
@@ -199,7 +226,8 @@ impl Arguments {
             synthetic: data.synthetic,
             images: data.test.len(),
             score,
-            classes: ClassScore::all(names, logits, data.test.labels()),
+            classes: ClassScore::all(names, &logits, labels),
+            robustness,
         };
         if self.json {
             print_json(&evaluation)?;
@@ -211,6 +239,9 @@ impl Arguments {
             for ClassScore { name, images, acc } in &evaluation.classes {
                 let acc = acc.map_or("-".to_owned(), |acc| format!("{acc:.2} %"));
                 println!("  {name:<width$}  {acc:>8} of {images}", width = width.unwrap_or(0));
+            }
+            for Disturbed { images, score } in &evaluation.robustness {
+                println!("{:>8}  {images}", format!("{:.2} %", score.acc));
             }
         }
         Ok(ExitCode::SUCCESS)

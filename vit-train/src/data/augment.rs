@@ -91,15 +91,20 @@ impl Augmentation {
 
 /// A map of the plane that keeps lines straight: scales, slants, rotates about the centre, then shifts.
 #[derive(Clone, Copy, Debug)]
-struct Affine {
+pub(super) struct Affine {
     /// In radians, clockwise on the screen.
-    angle: f32,
+    pub angle: f32,
     /// Along the row, and down.
-    scale: [f32; 2],
+    pub scale: [f32; 2],
     /// Of what is upright, in radians.
-    slant: f32,
+    pub slant: f32,
     /// In pixels.
-    shift: [f32; 2],
+    pub shift: [f32; 2],
+}
+
+impl Affine {
+    /// Everything stays where it is.
+    pub const NONE: Self = Self { angle: 0.0, scale: [1.0; 2], slant: 0.0, shift: [0.0; 2] };
 }
 
 /// Where the pixels of a moved image are fetched from, in fixed-point numbers with 16 fraction bits: (column, row)
@@ -121,7 +126,10 @@ impl Motion {
     pub(crate) const NONE: Self =
         Self { start: [0, 0], across: [1 << 16, 0], down: [0, 1 << 16], knots: [[[0; 2]; KNOTS]; KNOTS] };
 
-    fn new(side: usize, Affine { angle, scale: [width, height], slant, shift: [dx, dy] }: Affine) -> Self {
+    pub(super) fn new(
+        side: usize,
+        Affine { angle, scale: [width, height], slant, shift: [dx, dy] }: Affine,
+    ) -> Self {
         let (sin, cos) = sin_cos(angle);
         let (slant_sin, slant_cos) = sin_cos(slant);
         let slant = slant_sin / slant_cos;
@@ -136,7 +144,7 @@ impl Motion {
     }
 
     /// Writes the moved `image` to `out`.
-    fn apply(&self, image: &[u8], side: usize, out: &mut [u8]) {
+    pub(super) fn apply(&self, image: &[u8], side: usize, out: &mut [u8]) {
         let Self { start: mut row_start, across, down, ref knots } = *self;
         let is_bent = *knots != Self::NONE.knots;
         for (row, out) in out.chunks_exact_mut(side.max(1)).enumerate() {
@@ -215,8 +223,6 @@ mod tests {
         out
     }
 
-    const STILL: Affine = Affine { angle: 0.0, scale: [1.0; 2], slant: 0.0, shift: [0.0; 2] };
-
     fn warped(image: &[u8], affine: Affine) -> Vec<u8> {
         let mut out = vec![77; SIDE * SIDE];
         Motion::new(SIDE, affine).apply(image, SIDE, &mut out);
@@ -242,7 +248,7 @@ mod tests {
     #[test]
     fn whole_pixels_move_exactly() {
         let image = synthetic::digit(2, 3);
-        let out = warped(&image, Affine { shift: [9.0, -12.0], ..STILL });
+        let out = warped(&image, Affine { shift: [9.0, -12.0], ..Affine::NONE });
         for (at, &pixel) in out.iter().enumerate() {
             let (column, row) = (at % SIDE, at / SIDE);
             let expected =
@@ -254,7 +260,7 @@ mod tests {
     #[test]
     fn quarter_turn_is_exact_and_clockwise() {
         let image = synthetic::digit(2, 3);
-        let out = warped(&image, Affine { angle: std::f32::consts::FRAC_PI_2, ..STILL });
+        let out = warped(&image, Affine { angle: std::f32::consts::FRAC_PI_2, ..Affine::NONE });
         for (at, &pixel) in out.iter().enumerate() {
             let (column, row) = (at % SIDE, at / SIDE);
             assert!(pixel.abs_diff(image[(SIDE - 1 - column) * SIDE + row]) <= 1, "({column}, {row})");

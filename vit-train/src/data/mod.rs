@@ -22,6 +22,7 @@
 //! ```
 
 mod augment;
+mod disturb;
 mod download;
 mod error;
 mod folder;
@@ -43,6 +44,7 @@ use crate::random::{stream, Purpose};
 
 pub use augment::Augmentation;
 pub(crate) use augment::Motion;
+pub use disturb::Disturbance;
 pub use error::DataError;
 pub use picture::read_grey;
 

@@ -1,0 +1,144 @@
+//! Images that are harder than those trained on: how robust is what was learned?
+
+use super::{
+    augment::{Affine, Motion},
+    sin_cos, Dataset,
+};
+use crate::random::{stream, Purpose};
+use rand::{Rng, RngExt};
+use rand_distr::StandardNormal;
+use rayon::prelude::*;
+use std::{f32::consts::PI, fmt};
+
+/// What is done to every image of a data set, in a direction of its own.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Disturbance {
+    /// It is moved by so many pixels.
+    Shift(f32),
+    /// It is rotated about its centre by so many degrees.
+    Rotation(f32),
+    /// Normally distributed noise is added to each pixel; its standard deviation, as a part of the range of greys.
+    Noise(f32),
+}
+
+impl fmt::Display for Disturbance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Shift(pixels) => write!(f, "shifted by {pixels} pixels"),
+            Self::Rotation(degrees) => write!(f, "rotated by {degrees} degrees"),
+            Self::Noise(part) => write!(f, "noise of {:.0} % of the range", 100.0 * part),
+        }
+    }
+}
+
+impl Disturbance {
+    /// Those that robustness is measured with.
+    pub const ALL: [Self; 9] = [
+        Self::Shift(1.0),
+        Self::Shift(2.0),
+        Self::Shift(4.0),
+        Self::Rotation(10.0),
+        Self::Rotation(20.0),
+        Self::Rotation(40.0),
+        Self::Noise(0.1),
+        Self::Noise(0.2),
+        Self::Noise(0.4),
+    ];
+
+    /// The disturbed copy of `data`, the same every time.
+    pub fn apply(self, data: &Dataset) -> Dataset {
+        let area = data.format().side * data.format().side;
+        let mut disturbed = data.clone();
+        let images = disturbed.pixels.par_chunks_exact_mut(area.max(1)).enumerate();
+        images.for_each(|(index, out)| {
+            let mut random = stream(Purpose::Disturb, [index as u64, 0, 0]);
+            self.disturb(data.image(index), data.format().side, &mut random, out);
+        });
+        disturbed
+    }
+
+    fn disturb(self, image: &[u8], side: usize, random: &mut impl Rng, out: &mut [u8]) {
+        let mut move_by = |affine| Motion::new(side, affine).apply(image, side, out);
+        match self {
+            Self::Shift(pixels) => {
+                let (sin, cos) = sin_cos(PI * (2.0 * random.random::<f32>() - 1.0));
+                move_by(Affine { shift: [pixels * cos, pixels * sin], ..Affine::NONE });
+            }
+            Self::Rotation(degrees) => {
+                let degrees = if random.random() { degrees } else { -degrees };
+                move_by(Affine { angle: degrees.to_radians(), ..Affine::NONE });
+            }
+            Self::Noise(part) => {
+                for (out, &pixel) in out.iter_mut().zip(image) {
+                    let noise = 255.0 * part * random.sample::<f32, _>(StandardNormal);
+                    *out = (f32::from(pixel) + noise).round().clamp(0.0, 255.0) as u8;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::synthetic, *};
+
+    /// The centre of the ink: (column, row).
+    fn centre(image: &[u8]) -> [f64; 2] {
+        let mass: f64 = image.iter().map(|&ink| f64::from(ink)).sum();
+        [(|at| at % 28) as fn(usize) -> usize, |at| at / 28].map(|place| {
+            image.iter().enumerate().map(|(at, &ink)| place(at) as f64 * f64::from(ink)).sum::<f64>() / mass
+        })
+    }
+
+    #[test]
+    fn shifts_have_their_length_and_any_direction() {
+        // A spot in the middle, none of which leaves the image.
+        let mut image = vec![0; 28 * 28];
+        image[14 * 28 + 14] = 255;
+        let data = synthetic::dataset(60, 1);
+        let data = Dataset { pixels: image.repeat(60), ..data };
+        let moved = Disturbance::Shift(3.0).apply(&data);
+        let mut quadrants = [0; 4];
+        for index in 0..data.len() {
+            let ([x, y], [to_x, to_y]) = (centre(data.image(index)), centre(moved.image(index)));
+            let (dx, dy) = (to_x - x, to_y - y);
+            // Greys are rounded.
+            assert!((2.95..3.05).contains(&dx.hypot(dy)), "{dx} {dy}");
+            quadrants[usize::from(dx > 0.0) + 2 * usize::from(dy > 0.0)] += 1;
+        }
+        assert!(quadrants.iter().all(|&count| count > 5), "{quadrants:?}");
+        assert_eq!(moved.images(), Disturbance::Shift(3.0).apply(&data).images());
+        assert_eq!(moved.labels(), data.labels());
+    }
+
+    #[test]
+    fn rotations_go_both_ways_about_the_centre() {
+        // A spot ten pixels to the right of the centre, and half a pixel down.
+        let mut image = vec![0; 28 * 28];
+        for at in [13 * 28 + 23, 13 * 28 + 24, 14 * 28 + 23, 14 * 28 + 24] {
+            image[at] = 255;
+        }
+        let mut ways = [0; 2];
+        for index in 0..20 {
+            let mut out = vec![0; 28 * 28];
+            let mut random = stream(Purpose::Disturb, [index, 0, 0]);
+            Disturbance::Rotation(30.0).disturb(&image, 28, &mut random, &mut out);
+            let [x, y] = centre(&out);
+            // 10 cos 30 and 10 sin 30.
+            assert!((x - 13.5 - 8.66).abs() < 0.2 && ((y - 13.5).abs() - 5.0).abs() < 0.2, "{x} {y}");
+            ways[usize::from(y > 13.5)] += 1;
+        }
+        assert!(ways.iter().all(|&count| count > 3), "{ways:?}");
+    }
+
+    #[test]
+    fn noise_has_its_deviation() {
+        let grey = vec![128; 28 * 28];
+        let mut out = grey.clone();
+        Disturbance::Noise(0.1).disturb(&grey, 28, &mut stream(Purpose::Disturb, [1, 0, 0]), &mut out);
+        let errors = out.iter().map(|&pixel| f64::from(pixel) - 128.0);
+        let variance = errors.map(|error| error * error).sum::<f64>() / 784.0;
+        // 25.5, of 784 samples: give or take 3 %.
+        assert!((23.5..27.5).contains(&variance.sqrt()), "{}", variance.sqrt());
+    }
+}
