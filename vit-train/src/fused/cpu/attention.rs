@@ -170,3 +170,58 @@ fn softmax_backward_with_simd<S: Simd>(simd: S, kept: &[f32], dropped: &[f32], w
         });
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)] // the tests compare with the standard library's f64
+mod tests {
+    use super::*;
+    use crate::fused::{cpu::on_each_instruction_set, tests::numbers};
+
+    const ROWS: usize = 3;
+
+    fn textbook(scores: &[f32]) -> Vec<f64> {
+        let max = scores.iter().fold(f64::NEG_INFINITY, |max, &x| max.max(x.into()));
+        let powers: Vec<f64> = scores.iter().map(|&x| (f64::from(x) - max).exp()).collect();
+        let total: f64 = powers.iter().sum();
+        powers.iter().map(|e| e / total).collect()
+    }
+
+    #[test]
+    fn softmax_and_its_gradient_are_those_of_the_textbook() {
+        for width in [1usize, 2, 7, 8, 16, 17, 50] {
+            let stride = width.next_multiple_of(PADDING);
+            let mut scores = vec![f32::NEG_INFINITY; ROWS * stride];
+            // Small differences, large ones, and one score far above all others.
+            for (row, (scores, scale)) in scores.chunks_mut(stride).zip([1.0, 30.0, 1e4]).enumerate() {
+                let values = numbers(width, row as u64 + 1);
+                scores.iter_mut().zip(values).for_each(|(score, x)| *score = scale * x);
+            }
+            let expected: Vec<f64> =
+                scores.chunks(stride).flat_map(|scores| textbook(&scores[..width])).collect();
+            let kept: Vec<f32> = expected.iter().map(|&p| p as f32).collect();
+            let mask = |at: usize| if at % 4 == 1 { 0.0 } else { 1.25 };
+            let dropped: Vec<f32> = kept.iter().enumerate().map(|(at, p)| mask(at) * p).collect();
+            let d = numbers(ROWS * width, 9);
+            // d of score i: p_i * (mask_i * d_i - sum over j of p_j * mask_j * d_j).
+            let gradient = |at: usize| {
+                let masked = |at: usize| f64::from(mask(at)) * f64::from(d[at]);
+                let row = at / width * width;
+                let total: f64 = (row..row + width).map(|at| expected[at] * masked(at)).sum();
+                expected[at] * (masked(at) - total)
+            };
+            on_each_instruction_set!(simd => {
+                let mut weights = vec![7.0; ROWS * width];
+                softmax_with_simd(simd, &scores, width, &mut weights);
+                for (found, expected) in weights.iter().zip(&expected) {
+                    assert!((f64::from(*found) - expected).abs() < 1e-6, "{width}: {found}, not {expected}");
+                }
+                let mut found = d.clone();
+                softmax_backward_with_simd(simd, &kept, &dropped, width, &mut found);
+                for (at, &found) in found.iter().enumerate() {
+                    let expected = gradient(at);
+                    assert!((f64::from(found) - expected).abs() < 1e-6, "{width}: {found}, not {expected}");
+                }
+            });
+        }
+    }
+}

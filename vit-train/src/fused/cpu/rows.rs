@@ -112,3 +112,133 @@ pub fn add_pieces_with_simd<S: Simd>(simd: S, sums: &mut [f32], x: &[f32]) {
         update(simd, sums, [piece], |sum, [x]| simd.add_f32s(sum, x));
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)] // the tests compare with the standard library's f64
+mod tests {
+    use super::*;
+    use crate::fused::{cpu::on_each_instruction_set, tests::numbers};
+
+    /// Narrower and wider than vectors, and no multiples of them.
+    const WIDTHS: [usize; 7] = [1, 3, 8, 17, 48, 50, 96];
+    const ROWS: usize = 3;
+
+    #[track_caller]
+    fn assert_close(found: &[f32], expected: &[f64], tolerance: f64, what: &str) {
+        assert_eq!(found.len(), expected.len());
+        for (index, (&found, expected)) in found.iter().zip(expected).enumerate() {
+            let error = (f64::from(found) - expected).abs();
+            assert!(error <= tolerance * (1.0 + expected.abs()), "{what} {index}: {found}, not {expected}");
+        }
+    }
+
+    fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
+        let len = values.len() as f64;
+        values.sum::<f64>() / len
+    }
+
+    /// A row with mean 0 and variance 1, and what it was multiplied with, by the textbook.
+    fn normalized(row: &[f32]) -> (Vec<f64>, f64) {
+        let mu = mean(row.iter().map(|&x| f64::from(x)));
+        let variance = mean(row.iter().map(|&x| (f64::from(x) - mu).powi(2)));
+        let scale = 1.0 / (variance + 1e-6).sqrt();
+        (row.iter().map(|&x| (f64::from(x) - mu) * scale).collect(), scale)
+    }
+
+    #[test]
+    fn rows_are_normalized() {
+        for width in WIDTHS {
+            let mut x = numbers(ROWS * width, 1);
+            x[width..2 * width].fill(1e4); // no variance
+            x[2 * width..].iter_mut().for_each(|x| *x = 1e3 + 100.0 * *x); // far from zero
+            let expected: Vec<_> = x.chunks(width).map(normalized).collect();
+            on_each_instruction_set!(simd => {
+                let (mut normed, mut scales) = (vec![7.0; ROWS * width], vec![7.0; ROWS]);
+                normalize_with_simd(simd, &x, width, &mut normed, &mut scales);
+                for ((normed, scale), (values, factor)) in normed.chunks(width).zip(scales).zip(&expected) {
+                    assert_close(normed, values, 3e-5, &format!("width {width}, value"));
+                    assert_close(&[scale / *factor as f32], &[1.0], 3e-5, &format!("width {width}, scale"));
+                }
+            });
+        }
+    }
+
+    /// The gradient of `sum of d * normalize(x)`, by differences in f64.
+    #[test]
+    fn gradients_go_back_through_the_normalization() {
+        for width in WIDTHS.into_iter().filter(|&width| width > 1) {
+            let (x, d) = (numbers(width, 2), numbers(width, 3));
+            let (normed, scale) = normalized(&x);
+            let product = |x: &[f64]| -> f64 {
+                let mu = mean(x.iter().copied());
+                let variance = mean(x.iter().map(|x| (x - mu).powi(2)));
+                let normed = x.iter().map(|x| (x - mu) / (variance + 1e-6).sqrt());
+                normed.zip(&d).map(|(x, &d)| x * f64::from(d)).sum()
+            };
+            let slope = |at: usize| {
+                let moved = |by: f64| {
+                    let mut x: Vec<f64> = x.iter().map(|&x| x.into()).collect();
+                    x[at] += by;
+                    product(&x)
+                };
+                (moved(1e-5) - moved(-1e-5)) / 2e-5
+            };
+            let slopes: Vec<f64> = (0..width).map(slope).collect();
+            let added: Vec<f64> = slopes.iter().map(|slope| slope + 0.5).collect();
+            let normed: Vec<f32> = normed.iter().map(|&x| x as f32).collect();
+            on_each_instruction_set!(simd => {
+                for (add, expected) in [(false, &slopes), (true, &added)] {
+                    let mut d_x = vec![0.5; width];
+                    normalize_backward_with_simd(simd, &normed, &[scale as f32], &d, width, &mut d_x, add);
+                    assert_close(&d_x, expected, 2e-5, &format!("width {width}, add {add}"));
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn gelu_is_dropped_with_its_derivative() {
+        let normal = |x: f64| 0.5 * libm::erfc(-x / 2f64.sqrt());
+        let density = |x: f64| (-0.5 * x * x).exp() / (2.0 * std::f64::consts::PI).sqrt();
+        for width in WIDTHS {
+            let x: Vec<f32> = numbers(width, 4).iter().map(|x| 6.0 * x).collect();
+            let mask: Vec<f32> = (0..width).map(|at| [0.0, 1.25, 2.0][at % 3]).collect();
+            let all = || x.iter().zip(&mask).map(|(&x, &mask)| (f64::from(x), f64::from(mask)));
+            let values: Vec<f64> = all().map(|(x, mask)| mask * x * normal(x)).collect();
+            let slopes: Vec<f64> = all().map(|(x, mask)| mask * (normal(x) + x * density(x))).collect();
+            on_each_instruction_set!(simd => {
+                let (mut slope, mut y) = (x.clone(), vec![7.0; width]);
+                gelu_dropout_with_simd(simd, &mut slope, &mask, &mut y);
+                assert_close(&y, &values, 2e-6, "value");
+                assert_close(&slope, &slopes, 3e-6, "slope");
+            });
+        }
+    }
+
+    #[test]
+    fn sums_and_products_of_rows() {
+        for width in WIDTHS {
+            let [y, x, mask] = [5, 6, 7].map(|seed| numbers(width, seed));
+            let pieces = numbers(4 * width, 8);
+            let f64s = |at: usize| [&y, &x, &mask].map(|values| f64::from(values[at]));
+            let expected =
+                |f: &dyn Fn([f64; 3]) -> f64| -> Vec<f64> { (0..width).map(|at| f(f64s(at))).collect() };
+            let sums = (0..width).map(|at| {
+                f64::from(y[at]) + (0..4).map(|piece| f64::from(pieces[piece * width + at])).sum::<f64>()
+            });
+            let sums: Vec<f64> = sums.collect();
+            on_each_instruction_set!(simd => {
+                let check = |work: &dyn Fn(&mut [f32]), expected: &[f64], what: &str| {
+                    let mut out = y.clone();
+                    work(&mut out);
+                    assert_close(&out, expected, 1e-6, what);
+                };
+                check(&|y| multiply_with_simd(simd, y, &x), &expected(&|[y, x, _]| y * x), "multiply");
+                check(&|y| masked_with_simd(simd, y, &x, &mask), &expected(&|[_, x, mask]| x * mask), "masked");
+                let add = expected(&|[y, x, mask]| y + x * mask);
+                check(&|y| add_masked_with_simd(simd, y, &x, &mask), &add, "add_masked");
+                check(&|y| add_pieces_with_simd(simd, y, &pieces), &sums, "add_pieces");
+            });
+        }
+    }
+}
