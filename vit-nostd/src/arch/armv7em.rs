@@ -15,12 +15,7 @@
 
 use super::{portable::Portable, Kernels, Rows, Scores, Tile, TILE};
 use crate::{
-    int8::{
-        layer_norm::Norm,
-        linear::{Linear, Output, Row},
-        requantize::Scale,
-        softmax::ExpTable,
-    },
+    int8::linear::{Linear, Output, Row},
     shape::Shape,
 };
 use core::{
@@ -40,11 +35,6 @@ const MAX_STRIDE: usize = 4095;
 
 impl Kernels for Dsp {
     const NAME: &'static str = "DSP";
-
-    #[inline(always)]
-    fn layer_norm(self, x: &[i16], norm: Norm, out: &mut [i8]) {
-        Portable.layer_norm(x, norm, out);
-    }
 
     #[inline(never)]
     fn widen(self, x: &mut Tile<'_>, tokens: usize) {
@@ -85,24 +75,6 @@ impl Kernels for Dsp {
         } else {
             Portable.scores::<S>(query, tokens, head, keys, out);
         }
-    }
-
-    #[inline(always)]
-    fn softmax(self, scores: &mut [i32], scale: Scale, table: &ExpTable) {
-        Portable.softmax(scores, scale, table);
-    }
-
-    #[inline(always)]
-    fn context<S: Shape>(
-        self,
-        probabilities: &Scores<S>,
-        tokens: Range<usize>,
-        head: usize,
-        values: &Rows<S>,
-        scale: Scale,
-        out: &mut Tile<'_>,
-    ) {
-        Portable.context::<S>(probabilities, tokens, head, values, scale, out);
     }
 }
 

@@ -148,13 +148,17 @@ pub type Scores<S> = [<S as Shape>::Tokens<i32>; SCORED];
 /// Keys or values: a row of channels for each token.
 pub type Rows<S> = <S as Shape>::Tokens<<S as Shape>::Embed<i8>>;
 
-/// The inner loops. NUMERICS.md says what they compute; `tokens` is how many rows of a tile count, at least one.
+/// The inner loops. NUMERICS.md says what they compute; `tokens` is how many rows of a tile count, at least one. What a
+/// processor has nothing special for is done by [`Portable`].
 pub trait Kernels: Copy {
     /// For people.
     const NAME: &'static str;
 
     /// LayerNorm of one row.
-    fn layer_norm(self, x: &[i16], norm: Norm, out: &mut [i8]);
+    #[inline(always)]
+    fn layer_norm(self, x: &[i16], norm: Norm, out: &mut [i8]) {
+        Portable.layer_norm(x, norm, out);
+    }
 
     /// Makes the rows of `x`, a multiple of 4 wide, ready for [`linear`](Self::linear) and [`scores`](Self::scores).
     fn widen(self, x: &mut Tile<'_>, tokens: usize);
@@ -173,9 +177,13 @@ pub trait Kernels: Copy {
     );
 
     /// Scores of one token and head into probabilities.
-    fn softmax(self, scores: &mut [i32], scale: Scale, table: &ExpTable);
+    #[inline(always)]
+    fn softmax(self, scores: &mut [i32], scale: Scale, table: &ExpTable) {
+        Portable.softmax(scores, scale, table);
+    }
 
     /// The weighted sums of one head's values, for the same tokens as in [`scores`](Self::scores).
+    #[inline(always)]
     fn context<S: Shape>(
         self,
         probabilities: &Scores<S>,
@@ -184,5 +192,7 @@ pub trait Kernels: Copy {
         values: &Rows<S>,
         scale: Scale,
         out: &mut Tile<'_>,
-    );
+    ) {
+        Portable.context::<S>(probabilities, tokens, head, values, scale, out);
+    }
 }
