@@ -107,12 +107,12 @@ fn pictures_of_all_kinds_are_recognised() {
         };
         let expected = classes("original", &["--raw"]);
         let right = (0..).zip(&expected).filter(|(index, class)| **class == index % 10).count();
-        assert!(right >= 27, "{right} of 30 digits: too weak a network for this test");
+        assert!(right >= 29, "{right} of 30 digits: too weak a network for this test");
         for (kind, ..) in kinds {
             let found = classes(kind, &[]).into_iter().zip(&expected);
             let alike = found.filter(|(found, expected)| found == *expected).count();
             println!("{engine}: {alike} of 30 alike as {kind}");
-            assert!(alike >= 27, "{engine}: {alike} of 30 alike as {kind}");
+            assert!(alike >= 29, "{engine}: {alike} of 30 alike as {kind}");
         }
     }
 }
