@@ -221,7 +221,11 @@ fn predictions() {
         assert_eq!(prediction["logits"], serde_json::json!(expected));
     }
     let address = board(honest(), |_| ());
-    refuse(["--tcp", &address], &["predict", MODEL], &["nano.int8.vit", "cannot be read as a PNG or JPEG image"]);
+    refuse(
+        ["--tcp", &address],
+        &["predict", MODEL],
+        &["nano.int8.vit", "cannot be read as a PNG or JPEG image"],
+    );
 }
 
 #[test]
