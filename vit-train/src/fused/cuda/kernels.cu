@@ -28,6 +28,15 @@ struct Counters {
     float scale;           // that makes it at most `max_norm`
 };
 
+// Which elements of a matrix are dropped: `Mask` of `kernels.rs`.
+struct Mask {
+    u64 site;              // in the network
+    u32 threshold;         // those with 16 random bits below it
+    float keep;            // what the others are multiplied with
+    u32 len;               // of what belongs to a token sequence: of an image, or of a head of it
+    u32 mask_len;          // the same in the mask, which has a row for every token, also where there is a class token only
+};
+
 // Where an image is read from, in 16-bit fractions of a pixel: `Motion` of `augment.rs`.
 struct Motion {
     long long x, y;        // of the first pixel
@@ -97,17 +106,17 @@ static __device__ u32 mix32(u32 x) {
     return x ^ (x >> 16);
 }
 
-// What element `index` at a place of the network is multiplied with: 0 or `keep`.
-static __device__ float mask(u64 key, u32 index, u32 threshold, float keep) {
-    if (threshold == 0) return 1.0f;
-    u32 bits = mix32(mix32(index / 2 + (u32)key) ^ (u32)(key >> 32));
-    return (bits >> (16 * (index % 2)) & 0xffff) >= threshold ? keep : 0.0f;
+// What the numbers of a mask have in common in this step.
+static __device__ u64 mask_key(const Counters *counters, Mask mask) {
+    return mix64(counters->dropout_key ^ mask.site);
 }
 
-// The number in the mask of element `index` of a matrix whose images are `image_len` long, when those of the mask are
-// `mask_len` long: masks have a row for every token, also where there is a class token only.
-static __device__ u32 mask_index(u32 index, u32 image_len, u32 mask_len) {
-    return index / image_len * mask_len + index % image_len;
+// What element `index` of a matrix is multiplied with: 0 or `mask.keep`.
+static __device__ float kept_share(u64 key, Mask mask, u32 index) {
+    if (mask.threshold == 0) return 1.0f;
+    index = index / mask.len * mask.mask_len + index % mask.len;
+    u32 bits = mix32(mix32(index / 2 + (u32)key) ^ (u32)(key >> 32));
+    return (bits >> (16 * (index % 2)) & 0xffff) >= mask.threshold ? mask.keep : 0.0f;
 }
 
 // -- The beginning of a step -----------------------------------------------------------------------------------------
@@ -259,11 +268,11 @@ extern "C" __global__ void cut_patches(const float *pixels, float *patches, u32 
 }
 
 // `stream` = dropout(`stream` + `table`), with a table as long as an image.
-extern "C" __global__ void add_table_dropout(const Counters *counters, u64 site, u32 threshold, float keep,
-                                             float *stream, const float *table, u32 count, u32 image_len) {
-    u64 key = mix64(counters->dropout_key ^ site);
+extern "C" __global__ void add_table_dropout(const Counters *counters, Mask mask, float *stream, const float *table,
+                                             u32 count, u32 image_len) {
+    u64 key = mask_key(counters, mask);
     for (u32 at = first_element(); at < count; at += element_step()) {
-        stream[at] = (stream[at] + table[at % image_len]) * mask(key, at, threshold, keep);
+        stream[at] = (stream[at] + table[at % image_len]) * kept_share(key, mask, at);
     }
 }
 
@@ -347,15 +356,14 @@ extern "C" __global__ void finish_column_sums(const float *partial, float *gradi
 // -- GELU and dropout ------------------------------------------------------------------------------------------------
 
 // `y` = dropout(gelu(`slope` + bias)), `slope` = the derivative of that.
-extern "C" __global__ void gelu_dropout(const Counters *counters, u64 site, u32 threshold, float keep,
-                                        const float *bias, float *slope, float *y, u32 count, u32 width,
-                                        u32 image_len, u32 mask_len) {
-    u64 key = mix64(counters->dropout_key ^ site);
+extern "C" __global__ void gelu_dropout(const Counters *counters, Mask mask, const float *bias, float *slope, float *y,
+                                        u32 count, u32 width) {
+    u64 key = mask_key(counters, mask);
     for (u32 at = first_element(); at < count; at += element_step()) {
         float x = slope[at] + bias[at % width];
         float normal = 0.5f * erfcf(-0.70710678f * x);      // P(X <= x)
         float density = 0.39894228f * expf(-0.5f * x * x);
-        float factor = mask(key, mask_index(at, image_len, mask_len), threshold, keep);
+        float factor = kept_share(key, mask, at);
         y[at] = x * normal * factor;
         slope[at] = (normal + x * density) * factor;
     }
@@ -367,32 +375,25 @@ extern "C" __global__ void multiply(const float *slope, float *d, u32 count) {
 }
 
 // `stream` += dropout(`y` + bias).
-extern "C" __global__ void dropout_add(const Counters *counters, u64 site, u32 threshold, float keep,
-                                       const float *bias, const float *y, float *stream, u32 count, u32 width,
-                                       u32 image_len, u32 mask_len) {
-    u64 key = mix64(counters->dropout_key ^ site);
+extern "C" __global__ void dropout_add(const Counters *counters, Mask mask, const float *bias, const float *y,
+                                       float *stream, u32 count, u32 width) {
+    u64 key = mask_key(counters, mask);
     for (u32 at = first_element(); at < count; at += element_step()) {
-        float factor = mask(key, mask_index(at, image_len, mask_len), threshold, keep);
-        stream[at] += (y[at] + bias[at % width]) * factor;
+        stream[at] += (y[at] + bias[at % width]) * kept_share(key, mask, at);
     }
 }
 
 // `d_x` = `d_y` through the dropout.
-extern "C" __global__ void dropout_backward(const Counters *counters, u64 site, u32 threshold, float keep,
-                                            const float *d_y, float *d_x, u32 count, u32 image_len, u32 mask_len) {
-    u64 key = mix64(counters->dropout_key ^ site);
-    for (u32 at = first_element(); at < count; at += element_step()) {
-        d_x[at] = d_y[at] * mask(key, mask_index(at, image_len, mask_len), threshold, keep);
-    }
+extern "C" __global__ void dropout_backward(const Counters *counters, Mask mask, const float *d_y, float *d_x,
+                                            u32 count) {
+    u64 key = mask_key(counters, mask);
+    for (u32 at = first_element(); at < count; at += element_step()) d_x[at] = d_y[at] * kept_share(key, mask, at);
 }
 
 // The same in place.
-extern "C" __global__ void dropout_in_place(const Counters *counters, u64 site, u32 threshold, float keep, float *d,
-                                            u32 count, u32 image_len, u32 mask_len) {
-    u64 key = mix64(counters->dropout_key ^ site);
-    for (u32 at = first_element(); at < count; at += element_step()) {
-        d[at] *= mask(key, mask_index(at, image_len, mask_len), threshold, keep);
-    }
+extern "C" __global__ void dropout_in_place(const Counters *counters, Mask mask, float *d, u32 count) {
+    u64 key = mask_key(counters, mask);
+    for (u32 at = first_element(); at < count; at += element_step()) d[at] *= kept_share(key, mask, at);
 }
 
 // -- Attention: a block per head of an image (x, y) ------------------------------------------------------------------
@@ -404,10 +405,31 @@ static __device__ void load_head(const float *from, u32 stride, float *to, u32 r
     }
 }
 
+// The product of each of `queries` rows with each of `tokens` rows, all in shared memory.
+static __device__ void row_products(const float *left, const float *right, float *to, u32 queries, u32 tokens,
+                                    u32 width) {
+    for (u32 at = threadIdx.x; at < queries * tokens; at += blockDim.x) {
+        const float *x = left + at / tokens * (width + 1), *y = right + at % tokens * (width + 1);
+        float sum = 0.0f;
+        for (u32 i = 0; i < width; i++) sum += x[i] * y[i];
+        to[at] = sum;
+    }
+}
+
+// The sum of `tokens` rows in shared memory with the weights of row `query`, in one column.
+static __device__ float weighted_sum(const float *weights, const float *rows, u32 query, u32 column, u32 tokens,
+                                     u32 width) {
+    float sum = 0.0f;
+    for (u32 token = 0; token < tokens; token++) {
+        sum += weights[query * tokens + token] * rows[token * (width + 1) + column];
+    }
+    return sum;
+}
+
 // Takes (`queries` + 2 `tokens`) * (`width` + 1) + `queries` * `tokens` floats of shared memory.
-extern "C" __global__ void attention(const Counters *counters, u64 site, u32 threshold, float keep,
-                                     const float *query, const float *key_value, float *kept, float *dropped,
-                                     float *context, u32 queries, u32 tokens, u32 width) {
+extern "C" __global__ void attention(const Counters *counters, Mask mask, const float *query, const float *key_value,
+                                     float *kept, float *dropped, float *context, u32 queries, u32 tokens,
+                                     u32 width) {
     u32 image = blockIdx.x, head = blockIdx.y, heads = gridDim.y, embed = heads * width, padded = width + 1;
     float *q = (float *)shared_memory, *k = q + queries * padded, *v = k + tokens * padded;
     float *weights = v + tokens * padded;
@@ -417,16 +439,11 @@ extern "C" __global__ void attention(const Counters *counters, u64 site, u32 thr
     load_head(keys + embed, 2 * embed, v, tokens, width);
     __syncthreads();
 
-    for (u32 at = threadIdx.x; at < queries * tokens; at += blockDim.x) {
-        const float *left = q + at / tokens * padded, *right = k + at % tokens * padded;
-        float score = 0.0f;
-        for (u32 i = 0; i < width; i++) score += left[i] * right[i];
-        weights[at] = score;
-    }
+    row_products(q, k, weights, queries, tokens, width);
     __syncthreads();
 
-    u64 mask_key = mix64(counters->dropout_key ^ site);
-    u32 mask_first = (image * heads + head) * tokens * tokens, first = (image * heads + head) * queries * tokens;
+    u64 key = mask_key(counters, mask);
+    u32 first = (image * heads + head) * queries * tokens;
     for (u32 row = threadIdx.x / 32; row < queries; row += blockDim.x / 32) {
         float *scores = weights + row * tokens;
         float max = LOWEST, total = 0.0f;
@@ -440,7 +457,7 @@ extern "C" __global__ void attention(const Counters *counters, u64 site, u32 thr
         for (u32 at = lane(); at < tokens; at += 32) {
             float weight = scores[at] * factor;
             kept[first + row * tokens + at] = weight;
-            weight *= mask(mask_key, mask_first + row * tokens + at, threshold, keep);
+            weight *= kept_share(key, mask, first + row * tokens + at);
             dropped[first + row * tokens + at] = weight;
             scores[at] = weight;
         }
@@ -448,9 +465,7 @@ extern "C" __global__ void attention(const Counters *counters, u64 site, u32 thr
     __syncthreads();
 
     for (u32 at = threadIdx.x; at < queries * width; at += blockDim.x) {
-        const float *left = weights + at / width * tokens;
-        float sum = 0.0f;
-        for (u32 token = 0; token < tokens; token++) sum += left[token] * v[token * padded + at % width];
+        float sum = weighted_sum(weights, v, at / width, at % width, tokens, width);
         context[(image * queries + at / width) * embed + head * width + at % width] = sum;
     }
 }
@@ -471,12 +486,7 @@ extern "C" __global__ void attention_backward(const float *query, const float *k
     for (u32 at = threadIdx.x; at < queries * tokens; at += blockDim.x) weights[at] = dropped[first + at];
     __syncthreads();
 
-    for (u32 at = threadIdx.x; at < queries * tokens; at += blockDim.x) {
-        const float *left = d_c + at / tokens * padded, *right = v + at % tokens * padded;
-        float d = 0.0f;
-        for (u32 i = 0; i < width; i++) d += left[i] * right[i];
-        d_scores[at] = d;
-    }
+    row_products(d_c, v, d_scores, queries, tokens, width);
     __syncthreads();
 
     // d = dropped * d - kept * sum(dropped * d)
@@ -493,9 +503,7 @@ extern "C" __global__ void attention_backward(const float *query, const float *k
     __syncthreads();
 
     for (u32 at = threadIdx.x; at < queries * width; at += blockDim.x) {
-        const float *left = d_scores + at / width * tokens;
-        float sum = 0.0f;
-        for (u32 token = 0; token < tokens; token++) sum += left[token] * k[token * padded + at % width];
+        float sum = weighted_sum(d_scores, k, at / width, at % width, tokens, width);
         d_query[rows + at / width * embed + at % width] = sum;
     }
     for (u32 at = threadIdx.x; at < tokens * width; at += blockDim.x) {

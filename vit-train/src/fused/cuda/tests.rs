@@ -3,7 +3,7 @@
 //! `tests/stand_in_gpu` is one that runs on the CPU.
 
 use super::{
-    kernels::{compile, Counters, Grid, SIGNATURES},
+    kernels::{compile, Counters, Grid, Mask, SIGNATURES},
     libraries,
     pass::Matrix,
     CudaError, Device, Precision, Resident,
@@ -13,6 +13,7 @@ use crate::{
     dropout::{Dropout, Site},
     engine::{engine, Engine, EpochPlan, Processor},
     fused::{
+        buffer::{Area, Dimensions, KeyValue, One},
         cpu::chunk::{self, Chunk, Scratch},
         fold::Fold,
         network::Sizes,
@@ -24,6 +25,9 @@ use crate::{
     resume::Current,
     train::{Recipe, State},
 };
+#[cfg(feature = "dfdx-cuda")]
+use dfdx::prelude::{Cuda, Device as DfdxDevice};
+use dfdx::shapes::{ConstDim, ConstShape};
 use std::env;
 use vit_nostd::{Base, Nano, Shape, Tiny};
 
@@ -79,7 +83,7 @@ fn kernels_are_called_as_they_are_declared() {
         declared.push((name.to_owned(), parameters.collect::<Vec<_>>()));
     }
     let numbers = [("f32", "float"), ("f64", "double"), ("u8", "unsigned char"), ("i64", "long long")];
-    let numbers = numbers.into_iter().chain([("u32", "u32"), ("u64", "u64"), ("Counters", "Counters")]);
+    let numbers = numbers.into_iter().chain([("u32", "u32"), ("Counters", "Counters"), ("Mask", "Mask")]);
     let types: Vec<(String, String)> = numbers
         .flat_map(|(rust, c)| {
             let element = if rust == "f32" { String::new() } else { format!(", {rust}") };
@@ -99,7 +103,8 @@ fn kernels_are_called_as_they_are_declared() {
         })
         .collect();
     assert_eq!(called, declared);
-    assert_eq!(size_of::<Counters>(), 64, "the fields of kernels.cu have no padding between them");
+    let sizes = (size_of::<Counters>(), size_of::<Mask>());
+    assert_eq!(sizes, (64, 24), "the fields of kernels.cu have no padding between them");
 }
 
 #[test]
@@ -114,27 +119,31 @@ fn what_is_missing_is_said_in_one_line() {
     }
 }
 
-/// Carries out one operation of network `$shape` on the CPU and on a GPU, on buffers of these (rows per image, width)
-/// with the same numbers, and compares all of them and the gradients of all layers. The operation takes the buffers
-/// and gives them back.
+/// Says which network's operations these are.
+fn of_odd<V, L>(ops: &mut impl Ops<Odd, V, L>) -> &mut impl Ops<Odd, V, L> {
+    ops
+}
+
+/// Carries out one operation of the network [`Odd`] on the CPU and on a GPU, on buffers of these shapes with the same
+/// numbers, and compares all of them and the gradients of all layers. The operation takes the buffers and gives them
+/// back.
 macro_rules! same {
-    ($resident:ident, $factor:expr,
-     |$ops:ident, $layers:ident, $($buffer:ident: [$rows:expr, $width:expr]),*| $work:expr) => {{
+    ($resident:ident, $factor:expr, |$ops:ident, $layers:ident, $($buffer:ident: $shape:ty),*| $work:expr) => {{
         let (sizes, images, rate) = (Sizes::of::<Odd>(), 5, 0.25);
         let layout = Layout::of::<Odd>();
         let parameters: Vec<f32> = numbers(layout.len(), 1).iter().map(|x| $factor * x).collect();
         let dropout = Dropout::new(rate, 5, 6);
-        let shapes = [$((stringify!($buffer), $rows, $width)),*];
-        let values = shapes.iter().zip(2..).map(|(&(name, rows, width), seed)| -> Vec<f32> {
+        let shapes = [$((stringify!($buffer), <$shape as ConstShape>::NUMEL)),*];
+        let values = shapes.iter().zip(2..).map(|(&(name, len), seed)| -> Vec<f32> {
             // The class token's row of the patches is zero from the beginning.
             let factor = if name == "patches" { 0.0 } else { $factor };
-            numbers(images * rows * width, seed).iter().map(|x| factor * x).collect()
+            numbers(images * len, seed).iter().map(|x| factor * x).collect()
         });
         let values: Vec<Vec<f32>> = values.collect();
 
         let mut expected = values.iter();
         let (mut gradients, mut scratch) = (vec![0.0; layout.len()], Scratch::default());
-        let $layers = &Fold::new(sizes, layout.clone()).places().map(|place| {
+        let $layers = &Fold::new(sizes, layout.clone()).places::<Odd>().map(|place| {
             let mut layer = chunk::Linear::new(place);
             layer.load(&parameters);
             layer
@@ -142,11 +151,11 @@ macro_rules! same {
         let expected: Vec<Vec<f32>> = {
             $(
                 #[allow(unused_mut)]
-                let mut $buffer = chunk::Matrix::zeros(images, $rows, $width);
-                $buffer.get_mut(images).copy_from_slice(expected.next().unwrap());
+                let mut $buffer = chunk::Matrix::<$shape>::new(expected.next().unwrap().clone());
             )*
             let (gradients, scratch) = (&mut gradients, &mut scratch);
-            let mut $ops = Chunk { sizes, first: 0, images, batch: images, dropout, gradients, add: false, scratch };
+            let mut chunk = Chunk { first: 0, images, batch: images, dropout, gradients, add: false, scratch };
+            let $ops = of_odd(&mut chunk);
             let ($($buffer),*) = { $work };
             vec![$($buffer.get(images).to_vec()),*]
         };
@@ -155,7 +164,7 @@ macro_rules! same {
         let mut found = values.iter();
         $(
             #[allow(unused_mut)]
-            let mut $buffer = Matrix::new(stream.clone_htod(found.next().unwrap()).unwrap(), $rows, $width);
+            let mut $buffer = Matrix::<$shape>::new(stream.clone_htod(found.next().unwrap()).unwrap());
         )*
         stream.memcpy_htod(&parameters, &mut $resident.folded).unwrap();
         stream.memset_zeros(&mut $resident.gradients).unwrap();
@@ -164,9 +173,10 @@ macro_rules! same {
         $resident.set_counters(counters).unwrap();
         let counters = $resident.counters.as_view_mut();
         $resident.device.kernels.begin_step(Grid::images(1, 1, 1, 0), counters, images as u32).unwrap();
-        let (_, $layers, mut $ops) = $resident.parts(images, dropout);
+        let (_, $layers, mut pass) = $resident.parts(images, dropout);
+        let $ops = of_odd(&mut pass);
         let ($($buffer),*) = { $work };
-        assert_eq!($ops.error, None);
+        assert_eq!(pass.error, None);
         $resident.finish_biases().unwrap();
         let found = [$(stream.clone_dtoh(&$buffer.read(images)).unwrap()),*];
         let found_gradients = stream.clone_dtoh(&$resident.gradients).unwrap();
@@ -189,89 +199,98 @@ fn assert_close(expected: &[f32], found: &[f32], what: &str) {
     assert!(found.iter().all(|x| x.is_finite()), "{what}");
 }
 
+type Tokens = <Odd as Dimensions>::Tokens;
+type Embed = <Odd as Dimensions>::Embed;
+type Hidden = <Odd as Dimensions>::Hidden;
+type Heads = <Odd as Dimensions>::Heads;
+
 /// With dimensions that no warp and no block divides; with zeros, ordinary numbers, and large ones, where softmax and
 /// GELU are at their ends.
 #[test]
 fn each_operation_is_the_cpus() {
+    type Pixels = <Odd as Dimensions>::Image;
+    type Classes = <Odd as Dimensions>::Classes;
     let Some(device) = gpu(Precision::F32) else { return };
     let mut resident = Resident::<Odd>::new(device, 7).unwrap();
     let r = &mut resident;
-    let Sizes { image, patch, tokens: t, embed: e, heads, hidden: h, classes: c, .. } = Sizes::of::<Odd>();
-    let (area, weights) = (patch * patch, heads * t);
     for factor in [0.0, 1.0, 30.0] {
-        same!(r, factor, |ops, l, pixels: [1, image * image], patches: [t, area], x: [t, e]| {
+        same!(r, factor, |ops, l, pixels: (Pixels, Pixels), patches: (Tokens, Area<Odd>), x: (Tokens, Embed)| {
             ops.embed(&l.embedding, &pixels, &mut patches, &mut x);
             (pixels, patches, x)
         });
-        same!(r, factor, |ops, l, x: [t, area], d: [t, e]| {
+        same!(r, factor, |ops, l, x: (Tokens, Area<Odd>), d: (Tokens, Embed)| {
             ops.embed_backward(&l.embedding, &x, &mut d);
             (x, d)
         });
-        for rows in [1, t] {
-            same!(r, factor, |ops, _l, x: [rows, e], normed: [rows, e], scale: [rows, 1]| {
-                ops.normalize(&x, &mut normed, &mut scale);
-                (x, normed, scale)
-            });
-            for store in [Store::Set, Store::Add] {
-                same!(r, factor, |ops, _l, normed: [rows, e], scale: [rows, 1], d_y: [rows, e], d_x: [rows, e]| {
-                    ops.normalize_backward(&normed, &scale, &d_y, &mut d_x, store);
-                    (normed, scale, d_y, d_x)
-                });
-                same!(r, factor, |ops, l, x: [rows, e], y: [rows, 2 * e]| {
-                    ops.linear(&l.blocks[1].key_value, &x, &mut y, store);
-                    (x, y)
-                });
-                same!(r, factor, |ops, l, x: [rows, h], d_y: [rows, e], d_x: [rows, h]| {
-                    ops.linear_backward(&l.blocks[2].mlp, &x, &d_y, &mut d_x, store);
-                    (x, d_y, d_x)
-                });
-            }
-            same!(r, factor, |ops, l, x: [rows, e], y: [rows, h], slope: [rows, h]| {
-                ops.linear_gelu_dropout(&l.blocks[0].hidden, &x, Site::Hidden(0), &mut y, &mut slope);
-                (x, y, slope)
-            });
-            same!(r, factor, |ops, _l, slope: [rows, h], d: [rows, h]| {
-                ops.gelu_dropout_backward(&slope, &mut d);
-                (slope, d)
-            });
-            same!(r, factor, |ops, l, x: [rows, h], stream: [rows, e]| {
-                ops.linear_dropout_add(&l.blocks[0].mlp, &x, Site::Mlp(2), &mut stream);
-                (x, stream)
-            });
-            same!(r, factor, |ops, _l, d_y: [rows, e], d_x: [rows, e]| {
-                ops.dropout_backward(Site::Mlp(1), &d_y, &mut d_x);
-                (d_y, d_x)
-            });
-            same!(r, factor, |ops, _l, q: [rows, e], kv: [t, 2 * e], kept: [rows, weights],
-                  dropped: [rows, weights], y: [rows, e]| {
-                let mut w = [kept, dropped];
-                ops.attention(Site::Attention(1), &q, &kv, &mut w, &mut y);
-                let [kept, dropped] = w;
-                (q, kv, kept, dropped, y)
-            });
-            same!(r, factor, |ops, _l, q: [rows, e], kv: [t, 2 * e], kept: [rows, weights],
-                  dropped: [rows, weights], d: [rows, e], d_q: [rows, e], d_kv: [t, 2 * e]| {
-                let w = [kept, dropped];
-                ops.attention_backward(&q, &kv, &w, &d, &mut d_q, &mut d_kv);
-                let [kept, dropped] = w;
-                (q, kv, kept, dropped, d, d_q, d_kv)
-            });
-        }
-        same!(r, factor, |ops, _l, all: [t, e], class: [1, e]| {
+        each_operation_on_rows::<One>(r, factor);
+        each_operation_on_rows::<Tokens>(r, factor);
+        same!(r, factor, |ops, _l, all: (Tokens, Embed), class: (One, Embed)| {
             ops.class_tokens(&all, &mut class);
             (all, class)
         });
         for store in [Store::Set, Store::Add] {
-            same!(r, factor, |ops, _l, class: [1, e], all: [t, e]| {
+            same!(r, factor, |ops, _l, class: (One, Embed), all: (Tokens, Embed)| {
                 ops.class_tokens_backward(&class, &mut all, store);
                 (class, all)
             });
         }
-        same!(r, factor, |ops, _l, logits: [1, c], targets: [1, c], losses: [1, 1], d_logits: [1, c]| {
+        same!(r, factor, |ops, _l, logits: (One, Classes), targets: (One, Classes), losses: (One,),
+              d_logits: (One, Classes)| {
             ops.cross_entropy(&logits, &targets, &mut losses, &mut d_logits);
             (logits, targets, losses, d_logits)
         });
     }
+}
+
+fn each_operation_on_rows<R: ConstDim>(r: &mut Resident<Odd>, factor: f32) {
+    same!(r, factor, |ops, _l, x: (R, Embed), normed: (R, Embed), scale: (R,)| {
+        ops.normalize(&x, &mut normed, &mut scale);
+        (x, normed, scale)
+    });
+    for store in [Store::Set, Store::Add] {
+        same!(r, factor, |ops, _l, normed: (R, Embed), scale: (R,), d_y: (R, Embed), d_x: (R, Embed)| {
+            ops.normalize_backward(&normed, &scale, &d_y, &mut d_x, store);
+            (normed, scale, d_y, d_x)
+        });
+        same!(r, factor, |ops, l, x: (R, Embed), y: (R, KeyValue<Odd>)| {
+            ops.linear(&l.blocks[1].key_value, &x, &mut y, store);
+            (x, y)
+        });
+        same!(r, factor, |ops, l, x: (R, Hidden), d_y: (R, Embed), d_x: (R, Hidden)| {
+            ops.linear_backward(&l.blocks[2].mlp, &x, &d_y, &mut d_x, store);
+            (x, d_y, d_x)
+        });
+    }
+    same!(r, factor, |ops, l, x: (R, Embed), y: (R, Hidden), slope: (R, Hidden)| {
+        ops.linear_gelu_dropout(&l.blocks[0].hidden, &x, Site::Hidden(0), &mut y, &mut slope);
+        (x, y, slope)
+    });
+    same!(r, factor, |ops, _l, slope: (R, Hidden), d: (R, Hidden)| {
+        ops.gelu_dropout_backward(&slope, &mut d);
+        (slope, d)
+    });
+    same!(r, factor, |ops, l, x: (R, Hidden), stream: (R, Embed)| {
+        ops.linear_dropout_add(&l.blocks[0].mlp, &x, Site::Mlp(2), &mut stream);
+        (x, stream)
+    });
+    same!(r, factor, |ops, _l, d_y: (R, Embed), d_x: (R, Embed)| {
+        ops.dropout_backward(Site::Mlp(1), &d_y, &mut d_x);
+        (d_y, d_x)
+    });
+    same!(r, factor, |ops, _l, q: (R, Embed), kv: (Tokens, KeyValue<Odd>), kept: (Heads, R, Tokens),
+          dropped: (Heads, R, Tokens), y: (R, Embed)| {
+        let mut w = [kept, dropped];
+        ops.attention(Site::Attention(1), &q, &kv, &mut w, &mut y);
+        let [kept, dropped] = w;
+        (q, kv, kept, dropped, y)
+    });
+    same!(r, factor, |ops, _l, q: (R, Embed), kv: (Tokens, KeyValue<Odd>), kept: (Heads, R, Tokens),
+          dropped: (Heads, R, Tokens), d: (R, Embed), d_q: (R, Embed), d_kv: (Tokens, KeyValue<Odd>)| {
+        let w = [kept, dropped];
+        ops.attention_backward(&q, &kv, &w, &d, &mut d_q, &mut d_kv);
+        let [kept, dropped] = w;
+        (q, kv, kept, dropped, d, d_q, d_kv)
+    });
 }
 
 /// Loss, logits and gradients of `case` on a GPU, with the masks of step 6 of a run with seed 5.
@@ -322,6 +341,28 @@ fn gradients_are_those_of_the_built_in_operations() {
 #[test]
 fn gradients_of_base_are_those_of_the_built_in_operations() {
     compare::<Base>(&[9], &[0.1]);
+}
+
+/// The built-in operations on dfdx's own CUDA device, against those on the CPU and against ours.
+#[cfg(feature = "dfdx-cuda")]
+#[cfg_attr(not(feature = "dfdx-cuda-check"), test)]
+#[cfg_attr(feature = "dfdx-cuda-check", allow(dead_code))] // what is not called need not be linked
+fn dfdxs_own_cuda_device_is_of_the_same_opinion() {
+    if gpu(Precision::F32).is_some() {
+        let device = Cuda::default();
+        compare_with::<Odd>(&device, 3);
+        compare_with::<Nano>(&device, 20);
+        compare_with::<Base>(&device, 9);
+    }
+}
+
+#[cfg(feature = "dfdx-cuda")]
+fn compare_with<S: Network>(device: &impl DfdxDevice<f32>, batch: usize) {
+    let (case, dropout) = (Case::new::<S>(batch), Dropout::new(0.1, 5, 6));
+    let opinion = case.built_in_on::<S, _>(device, &dropout);
+    compare_passes::<S>(&case.built_in::<S>(&dropout), &opinion);
+    let mut resident = Resident::<S>::new(gpu(Precision::F32).unwrap(), batch).unwrap();
+    compare_passes::<S>(&opinion, &pass(&mut resident, &case, 0.1));
 }
 
 /// Two epochs of a run, the last batch of which is smaller: what was done in each, and the parameters.

@@ -10,6 +10,7 @@ use crate::{
     dropout::Dropout,
     engine::{Engine, EpochPlan},
     error::Error,
+    fused::buffer::Dimensions,
     inference::Score,
     model::Network,
     parameters,
@@ -23,7 +24,7 @@ use cudarc::driver::{
 use rayon::prelude::*;
 
 /// Carries out the steps of a run on a GPU.
-pub struct Trainer<'a, S> {
+pub struct Trainer<'a, S: Dimensions> {
     // Given back before what it refers to.
     graphs: Vec<(usize, CudaGraph)>,
     recipe: &'a Recipe,
@@ -169,7 +170,7 @@ impl<'a, S: Network> Trainer<'a, S> {
     }
 }
 
-impl<S> Resident<S> {
+impl<S: Dimensions> Resident<S> {
     pub(super) fn set_counters(&mut self, counters: Counters) -> Result<(), CudaError> {
         let failed = CudaError::driver("does not take numbers");
         self.device.stream.memcpy_htod(&[counters], &mut self.counters).map_err(failed)
