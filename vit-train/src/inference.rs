@@ -1,9 +1,6 @@
 //! Running networks over whole data sets.
 
-use crate::{
-    data::Dataset,
-    model::Model,
-};
+use crate::{data::Dataset, model::Model};
 use dfdx::prelude::Cpu;
 use pulp::{Arch, NullaryFnOnce};
 use rayon::prelude::*;

@@ -323,11 +323,7 @@ impl<D: Dimensions> Ops<D, Vec<f32>, Linear> for Chunk<'_> {
         }
     }
 
-    fn class_tokens(
-        &mut self,
-        all: &Matrix<(D::Tokens, D::Embed)>,
-        class: &mut Matrix<(One, D::Embed)>,
-    ) {
+    fn class_tokens(&mut self, all: &Matrix<(D::Tokens, D::Embed)>, class: &mut Matrix<(One, D::Embed)>) {
         for image in 0..self.images {
             class.image_mut(image).copy_from_slice(&all.image(image)[..D::Embed::SIZE]);
         }

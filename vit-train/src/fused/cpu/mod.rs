@@ -150,7 +150,10 @@ impl<D: Dimensions> Cpu<D> {
         [&mut embedding.weights, &mut head.weights].into_iter().for_each(|layer| layer.load(&self.folded));
         blocks.par_iter_mut().for_each(|block| {
             let Block { query, key_value, out, hidden, mlp } = block;
-            let (first, second) = ([&mut query.weights, &mut key_value.weights, &mut out.weights], [&mut hidden.weights, &mut mlp.weights]);
+            let (first, second) = (
+                [&mut query.weights, &mut key_value.weights, &mut out.weights],
+                [&mut hidden.weights, &mut mlp.weights],
+            );
             first.into_iter().chain(second).for_each(|layer| layer.load(&self.folded));
         });
     }

@@ -33,8 +33,8 @@ struct Mask {
     u64 site;              // in the network
     u32 threshold;         // those with 16 random bits below it
     float keep;            // what the others are multiplied with
-    u32 len;               // of what belongs to a token sequence: of an image, or of a head of it
-    u32 mask_len;          // the same in the mask, which has a row for every token, also where there is a class token only
+    u32 len;               // of the rows of an image, or of a head of it
+    u32 mask_len;          // the same of masks: they have a row for every token, also where there is one token only
 };
 
 // Where an image is read from, in 16-bit fractions of a pixel: `Motion` of `augment.rs`.
@@ -90,6 +90,16 @@ static __device__ double block_sum(double x) {
     if (lane() == 0) shared_memory[threadIdx.x / 32] = x;
     __syncthreads();
     return warp_sum(lane() < blockDim.x / 32 ? shared_memory[lane()] : 0.0);
+}
+
+// The sum over the threads of a column (x) in a block of 32 x 8. `sums` are 256 numbers of shared memory, others in
+// each call of a kernel.
+static __device__ float column_sum(float *sums, float x) {
+    sums[threadIdx.y * 32 + threadIdx.x] = x;
+    __syncthreads();
+    float sum = 0.0f;
+    for (u32 group = 0; group < 8; group++) sum += sums[group * 32 + threadIdx.x];
+    return sum;
 }
 
 // As in `dropout.rs`.
@@ -206,15 +216,9 @@ extern "C" __global__ void unfold_columns(const float *parameters, float *gradie
             d_shift += gradients[norm[3] + row] * weight;
         }
     }
-    sums[threadIdx.y * 32 + threadIdx.x] = d_scale;
-    sums[256 + threadIdx.y * 32 + threadIdx.x] = d_shift;
-    __syncthreads();
+    d_scale = column_sum(sums, d_scale);
+    d_shift = column_sum(sums + 256, d_shift);
     if (threadIdx.y == 0 && column < width) {
-        d_scale = d_shift = 0.0f;
-        for (u32 group = 0; group < 8; group++) {
-            d_scale += sums[group * 32 + threadIdx.x];
-            d_shift += sums[256 + group * 32 + threadIdx.x];
-        }
         gradients[norm[0] + column] = d_scale;
         gradients[norm[1] + column] = d_shift;
     }
@@ -329,18 +333,12 @@ extern "C" __global__ void column_sums(const float *d_y, float *partial, u32 row
     u32 column = blockIdx.x * 32 + threadIdx.x;
     u32 part = (rows + gridDim.y - 1) / gridDim.y, begin = blockIdx.y * part;
     u32 end = begin + part < rows ? begin + part : rows;
-    float *sums = (float *)shared_memory;
-    float sum = 0.0f;
+    float *sums = (float *)shared_memory, sum = 0.0f;
     if (column < width) {
         for (u32 row = begin + threadIdx.y; row < end; row += 8) sum += d_y[row * width + column];
     }
-    sums[threadIdx.y * 32 + threadIdx.x] = sum;
-    __syncthreads();
-    if (threadIdx.y == 0 && column < width) {
-        sum = 0.0f;
-        for (u32 group = 0; group < 8; group++) sum += sums[group * 32 + threadIdx.x];
-        partial[blockIdx.y * stride + column] = sum;
-    }
+    sum = column_sum(sums, sum);
+    if (threadIdx.y == 0 && column < width) partial[blockIdx.y * stride + column] = sum;
 }
 
 // Second part, for all layers at once: sum `at` goes to `gradients[places[at]]`.

@@ -164,8 +164,7 @@ impl<D: Dimensions, R: ConstDim> Attention<D, R> {
     /// As kernels take them: queries, keys, and their width.
     const SIZES: [u32; 3] = [R::SIZE as u32, D::Tokens::SIZE as u32, Self::WIDTH as u32];
     /// Floats that a block of the kernel `attention` shares.
-    const SHARED: usize =
-        (R::SIZE + 2 * D::Tokens::SIZE) * (Self::WIDTH + 1) + R::SIZE * D::Tokens::SIZE;
+    const SHARED: usize = (R::SIZE + 2 * D::Tokens::SIZE) * (Self::WIDTH + 1) + R::SIZE * D::Tokens::SIZE;
     /// Floats that a block of the kernel `attention_backward` shares.
     const SHARED_BACKWARD: usize =
         2 * (R::SIZE + D::Tokens::SIZE) * (Self::WIDTH + 1) + 2 * R::SIZE * D::Tokens::SIZE;
@@ -371,16 +370,22 @@ impl<D: Dimensions> Ops<D, CudaSlice<f32>, Linear> for Pass<'_, D> {
                 (kept.read(images), dropped.read(images), d_context.read(images));
             let (d_query, d_key_value) = (d_query.write(images), d_key_value.write(images));
             pass.device.kernels.attention_backward(
-                grid, query, key_value, kept, dropped, d_context, d_query, d_key_value, queries, tokens, width,
+                grid,
+                query,
+                key_value,
+                kept,
+                dropped,
+                d_context,
+                d_query,
+                d_key_value,
+                queries,
+                tokens,
+                width,
             )
         });
     }
 
-    fn class_tokens(
-        &mut self,
-        all: &Matrix<(D::Tokens, D::Embed)>,
-        class: &mut Matrix<(One, D::Embed)>,
-    ) {
+    fn class_tokens(&mut self, all: &Matrix<(D::Tokens, D::Embed)>, class: &mut Matrix<(One, D::Embed)>) {
         self.kernel(|pass| {
             let [width, len] = [D::Embed::SIZE, D::Tokens::SIZE * D::Embed::SIZE].map(|len| len as u32);
             let (all, class) = (all.read(pass.images), class.write(pass.images));

@@ -6,7 +6,7 @@ use super::{
     kernels::{compile, Counters, Grid, Mask, SIGNATURES},
     libraries,
     pass::Matrix,
-    CudaError, Device, Precision, Resident,
+    CudaError, Device, Precision, Resident, Trainer,
 };
 use crate::{
     data::{load, Format, Source, Splits},
@@ -21,9 +21,10 @@ use crate::{
         tests::{compare_passes, numbers, worst, Case, Odd, Shallow},
     },
     model::Network,
+    optimizer::{clip, AdamW},
     parameters::{Layout, Parameters},
     resume::Current,
-    train::{Recipe, State},
+    train::{Prepared, Recipe, State},
 };
 #[cfg(feature = "dfdx-cuda")]
 use dfdx::prelude::{Cuda, Device as DfdxDevice};
@@ -199,43 +200,48 @@ fn assert_close(expected: &[f32], found: &[f32], what: &str) {
     assert!(found.iter().all(|x| x.is_finite()), "{what}");
 }
 
-type Tokens = <Odd as Dimensions>::Tokens;
-type Embed = <Odd as Dimensions>::Embed;
-type Hidden = <Odd as Dimensions>::Hidden;
-type Heads = <Odd as Dimensions>::Heads;
+type T = <Odd as Dimensions>::Tokens;
+type E = <Odd as Dimensions>::Embed;
+type Kv = KeyValue<Odd>;
+type N = <Odd as Dimensions>::Heads;
+type H = <Odd as Dimensions>::Hidden;
 
 /// With dimensions that no warp and no block divides; with zeros, ordinary numbers, and large ones, where softmax and
 /// GELU are at their ends.
 #[test]
 fn each_operation_is_the_cpus() {
-    type Pixels = <Odd as Dimensions>::Image;
-    type Classes = <Odd as Dimensions>::Classes;
+    type I = <Odd as Dimensions>::Image;
+    type C = <Odd as Dimensions>::Classes;
     let Some(device) = gpu(Precision::F32) else { return };
     let mut resident = Resident::<Odd>::new(device, 7).unwrap();
     let r = &mut resident;
     for factor in [0.0, 1.0, 30.0] {
-        same!(r, factor, |ops, l, pixels: (Pixels, Pixels), patches: (Tokens, Area<Odd>), x: (Tokens, Embed)| {
+        same!(r, factor, |ops, l, pixels: (I, I), patches: (T, Area<Odd>), x: (T, E)| {
             ops.embed(&l.embedding, &pixels, &mut patches, &mut x);
             (pixels, patches, x)
         });
-        same!(r, factor, |ops, l, x: (Tokens, Area<Odd>), d: (Tokens, Embed)| {
+        same!(r, factor, |ops, l, x: (T, Area<Odd>), d: (T, E)| {
             ops.embed_backward(&l.embedding, &x, &mut d);
             (x, d)
         });
         each_operation_on_rows::<One>(r, factor);
-        each_operation_on_rows::<Tokens>(r, factor);
-        same!(r, factor, |ops, _l, all: (Tokens, Embed), class: (One, Embed)| {
+        each_operation_on_rows::<T>(r, factor);
+        same!(r, factor, |ops, _l, all: (T, E), class: (One, E)| {
             ops.class_tokens(&all, &mut class);
             (all, class)
         });
         for store in [Store::Set, Store::Add] {
-            same!(r, factor, |ops, _l, class: (One, Embed), all: (Tokens, Embed)| {
+            same!(r, factor, |ops, _l, class: (One, E), all: (T, E)| {
                 ops.class_tokens_backward(&class, &mut all, store);
                 (class, all)
             });
         }
-        same!(r, factor, |ops, _l, logits: (One, Classes), targets: (One, Classes), losses: (One,),
-              d_logits: (One, Classes)| {
+        same!(r, factor, |ops,
+                          _l,
+                          logits: (One, C),
+                          targets: (One, C),
+                          losses: (One,),
+                          d_logits: (One, C)| {
             ops.cross_entropy(&logits, &targets, &mut losses, &mut d_logits);
             (logits, targets, losses, d_logits)
         });
@@ -243,49 +249,55 @@ fn each_operation_is_the_cpus() {
 }
 
 fn each_operation_on_rows<R: ConstDim>(r: &mut Resident<Odd>, factor: f32) {
-    same!(r, factor, |ops, _l, x: (R, Embed), normed: (R, Embed), scale: (R,)| {
+    same!(r, factor, |ops, _l, x: (R, E), normed: (R, E), scale: (R,)| {
         ops.normalize(&x, &mut normed, &mut scale);
         (x, normed, scale)
     });
     for store in [Store::Set, Store::Add] {
-        same!(r, factor, |ops, _l, normed: (R, Embed), scale: (R,), d_y: (R, Embed), d_x: (R, Embed)| {
+        same!(r, factor, |ops, _l, normed: (R, E), scale: (R,), d_y: (R, E), d_x: (R, E)| {
             ops.normalize_backward(&normed, &scale, &d_y, &mut d_x, store);
             (normed, scale, d_y, d_x)
         });
-        same!(r, factor, |ops, l, x: (R, Embed), y: (R, KeyValue<Odd>)| {
+        same!(r, factor, |ops, l, x: (R, E), y: (R, Kv)| {
             ops.linear(&l.blocks[1].key_value, &x, &mut y, store);
             (x, y)
         });
-        same!(r, factor, |ops, l, x: (R, Hidden), d_y: (R, Embed), d_x: (R, Hidden)| {
+        same!(r, factor, |ops, l, x: (R, H), d_y: (R, E), d_x: (R, H)| {
             ops.linear_backward(&l.blocks[2].mlp, &x, &d_y, &mut d_x, store);
             (x, d_y, d_x)
         });
     }
-    same!(r, factor, |ops, l, x: (R, Embed), y: (R, Hidden), slope: (R, Hidden)| {
+    same!(r, factor, |ops, l, x: (R, E), y: (R, H), slope: (R, H)| {
         ops.linear_gelu_dropout(&l.blocks[0].hidden, &x, Site::Hidden(0), &mut y, &mut slope);
         (x, y, slope)
     });
-    same!(r, factor, |ops, _l, slope: (R, Hidden), d: (R, Hidden)| {
+    same!(r, factor, |ops, _l, slope: (R, H), d: (R, H)| {
         ops.gelu_dropout_backward(&slope, &mut d);
         (slope, d)
     });
-    same!(r, factor, |ops, l, x: (R, Hidden), stream: (R, Embed)| {
+    same!(r, factor, |ops, l, x: (R, H), stream: (R, E)| {
         ops.linear_dropout_add(&l.blocks[0].mlp, &x, Site::Mlp(2), &mut stream);
         (x, stream)
     });
-    same!(r, factor, |ops, _l, d_y: (R, Embed), d_x: (R, Embed)| {
+    same!(r, factor, |ops, _l, d_y: (R, E), d_x: (R, E)| {
         ops.dropout_backward(Site::Mlp(1), &d_y, &mut d_x);
         (d_y, d_x)
     });
-    same!(r, factor, |ops, _l, q: (R, Embed), kv: (Tokens, KeyValue<Odd>), kept: (Heads, R, Tokens),
-          dropped: (Heads, R, Tokens), y: (R, Embed)| {
+    same!(r, factor, |ops, _l, q: (R, E), kv: (T, Kv), kept: (N, R, T), dropped: (N, R, T), y: (R, E)| {
         let mut w = [kept, dropped];
         ops.attention(Site::Attention(1), &q, &kv, &mut w, &mut y);
         let [kept, dropped] = w;
         (q, kv, kept, dropped, y)
     });
-    same!(r, factor, |ops, _l, q: (R, Embed), kv: (Tokens, KeyValue<Odd>), kept: (Heads, R, Tokens),
-          dropped: (Heads, R, Tokens), d: (R, Embed), d_q: (R, Embed), d_kv: (Tokens, KeyValue<Odd>)| {
+    same!(r, factor, |ops,
+                      _l,
+                      q: (R, E),
+                      kv: (T, Kv),
+                      kept: (N, R, T),
+                      dropped: (N, R, T),
+                      d: (R, E),
+                      d_q: (R, E),
+                      d_kv: (T, Kv)| {
         let w = [kept, dropped];
         ops.attention_backward(&q, &kv, &w, &d, &mut d_q, &mut d_kv);
         let [kept, dropped] = w;
@@ -384,6 +396,85 @@ fn run(recipe: &Recipe, data: &Splits) -> (Vec<Current>, Vec<f32>, f64) {
     (epochs, state.parameters.values, score.loss)
 }
 
+/// `images` of the built-in digits.
+fn digits(images: usize) -> Splits {
+    let mut data = load(&Source::Synthetic, Format { side: Nano::IMAGE, classes: Nano::CLASSES }).unwrap();
+    data.train.truncate(images);
+    data
+}
+
+/// What a step begins and ends with: images that were moved and normalised, to the bit; targets; and what the host is
+/// told. All parameters are zero: all classes are equally likely, and the answer is the first one.
+#[test]
+fn a_step_takes_the_images_of_the_cpu_and_counts_right_answers() {
+    if gpu(Precision::F32).is_none() {
+        return;
+    }
+    let (data, recipe) = (digits(50), Recipe { batch_size: 16, ..Recipe::default() });
+    let mut trainer = Trainer::<Nano>::new(0, Precision::F32, &recipe, &data).unwrap();
+    let parameters = vec![0.0; Nano::DIMS.parameters()];
+    let parameters = Parameters { layout: Layout::of::<Nano>(), values: parameters };
+    let mut state = State::<Nano>::new(parameters, recipe.weight_decay);
+    let order: Vec<usize> = (0..50).map(|index| index * 7 % 50).collect();
+    let (before, batch) = order[..32].split_at(16);
+    let plan = EpochPlan { number: 3, order: order.clone(), lr: recipe.lr };
+    let done = Current { steps: 1, images: 16, ..Current::default() };
+    trainer.begin_epoch(&mut state, plan, &done).unwrap();
+    trainer.queue_step(16).unwrap();
+
+    let mut expected = Prepared::default();
+    expected.fill::<Nano>(&recipe, &data.train, data.normalization, batch, 3);
+    let (stream, activations) = (trainer.device().stream.clone(), &trainer.resident.activations);
+    assert_eq!(stream.clone_dtoh(&activations.pixels.read(16)).unwrap(), expected.pixels);
+    assert_eq!(stream.clone_dtoh(&activations.targets.read(16)).unwrap(), expected.targets);
+
+    let with_label =
+        |images: &[usize], label| images.iter().filter(|&&i| data.train.label(i) == label).count();
+    let zeros = with_label(batch, 0);
+    assert!(zeros != with_label(before, 0) && zeros != with_label(batch, 9), "images that show no mistake");
+    let counters = trainer.read_counters().unwrap();
+    assert_eq!(counters.right as usize, zeros);
+    assert!((counters.loss_sum - 16.0 * 10f64.ln()).abs() < 1e-4, "{counters:?}");
+}
+
+/// Clipping and AdamW, step by step, with gradients so small that AdamW's epsilon counts, and others so large that they
+/// are clipped.
+#[test]
+fn the_optimizer_is_the_cpus() {
+    const LEN: usize = 1000;
+    const BLOCKS: u32 = 5;
+    let Some(device) = gpu(Precision::F32) else { return };
+    let (lr, weight_decay, max_norm) = (0.01, 0.1, 1.0);
+    let mut parameters = numbers(LEN, 1);
+    let mut adam = AdamW::new(LEN, weight_decay);
+    let stream = &device.stream;
+    let mut found = stream.clone_htod(&parameters).unwrap();
+    let [mut means, mut squares] = [0, 1].map(|_| stream.alloc_zeros::<f32>(LEN).unwrap());
+    let mut sums = stream.alloc_zeros::<f64>(BLOCKS as usize).unwrap();
+    for (step, size) in [(1, 0.02), (2, 3.0), (3, 0.005), (4, 0.03)] {
+        let sizes = [size, size * 1e-3, size * 1e-6].into_iter().cycle();
+        let mut gradients: Vec<f32> =
+            numbers(LEN, step).iter().zip(sizes).map(|(x, size)| x * size).collect();
+        let on_gpu = stream.clone_htod(&gradients).unwrap();
+        let norm = clip(&mut gradients, max_norm);
+        adam.step(&mut parameters, &gradients, lr);
+
+        let counters = Counters { step, lr, weight_decay, max_norm, ..Counters::default() };
+        let mut counters = stream.clone_htod(&[counters]).unwrap();
+        let (kernels, len) = (&device.kernels, LEN as u32);
+        kernels.square_sums(Grid::sums(BLOCKS), on_gpu.as_view(), sums.as_view_mut(), len).unwrap();
+        kernels.clip(Grid::sums(1), counters.as_view_mut(), sums.as_view(), BLOCKS).unwrap();
+        let (grid, gradients, values) = (Grid::elements(LEN), on_gpu.as_view(), found.as_view_mut());
+        let (means, squares) = (means.as_view_mut(), squares.as_view_mut());
+        kernels.adamw(grid, counters.as_view(), gradients, values, means, squares, len).unwrap();
+
+        let counters = stream.clone_dtoh(&counters).unwrap()[0];
+        assert!((counters.norm - norm).abs() <= 1e-6 * norm, "step {step}: {} {norm}", counters.norm);
+        let error = worst(&parameters, &stream.clone_dtoh(&found).unwrap());
+        assert!(error <= 1e-6, "step {step}: {error:e}");
+    }
+}
+
 /// Steps with augmentation, dropout and clipping. Gradients that are nothing but rounding errors move parameters as
 /// far as others, so that it is the way as a whole that must be the same.
 #[test]
@@ -391,8 +482,7 @@ fn steps_are_those_of_the_cpu() {
     if gpu(Precision::F32).is_none() {
         return;
     }
-    let mut data = load(&Source::Synthetic, Format { side: Nano::IMAGE, classes: Nano::CLASSES }).unwrap();
-    data.train.truncate(50);
+    let data = digits(50);
     let recipe = Recipe { batch_size: 16, grad_clip: 0.5, ..Recipe::default() };
     let on = |precision| Recipe { processor: Processor::Cuda { index: 0, precision }, ..recipe.clone() };
     let (expected, parameters, loss) = run(&recipe, &data);

@@ -38,7 +38,7 @@ pub struct Trainer<'a, S: Dimensions> {
     squares: CudaSlice<f32>,
     /// Parts of the squared norm of the gradients.
     norms: CudaSlice<f64>,
-    resident: Resident<S>,
+    pub(super) resident: Resident<S>,
 }
 
 /// Steps that are queued before the host looks at the loss.
@@ -97,7 +97,7 @@ impl<'a, S: Network> Trainer<'a, S> {
     }
 
     /// Queues one step of `images` images.
-    fn queue_step(&mut self, images: usize) -> Result<(), CudaError> {
+    pub(super) fn queue_step(&mut self, images: usize) -> Result<(), CudaError> {
         let Self { recipe, .. } = *self;
         let failed = CudaError::driver("refuses a step");
         let kernels = &self.resident.device.kernels;
@@ -163,7 +163,7 @@ impl<'a, S: Network> Trainer<'a, S> {
         Ok(())
     }
 
-    fn read_counters(&self) -> Result<Counters, CudaError> {
+    pub(super) fn read_counters(&self) -> Result<Counters, CudaError> {
         let counters = self.device().stream.clone_dtoh(&self.resident.counters);
         let counters = counters.map_err(CudaError::driver("failed in a step"))?;
         counters.first().copied().ok_or(CudaError::NothingRecorded)
