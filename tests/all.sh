@@ -86,6 +86,9 @@ step "tools" tools
 step "Cargo.lock is up to date" bash -c 'cargo metadata --locked --format-version 1 >/dev/null'
 step "format" cargo fmt --all --check
 step "clippy, host" cargo clippy --quiet "${host[@]}" --all-targets -- -D warnings
+# What is behind that feature needs a GPU to be run, but not to be checked.
+step "clippy, dfdx's own CUDA device" cargo clippy --quiet "${host[@]}" --lib --profile test \
+    --features vit-train/dfdx-cuda-check -- -D warnings
 step "clippy, firmware" in_firmware ../tests/chip-cargo clippy --quiet --release -- -D warnings
 step "clippy, firmware for a small chip" \
     in_firmware ../tests/chip-cargo clippy --quiet --release --target thumbv6m-none-eabi -- -D warnings

@@ -1,9 +1,6 @@
 //! Running networks over whole data sets.
 
-use crate::{
-    data::Dataset,
-    model::{Model, Network},
-};
+use crate::{data::Dataset, model::Model};
 use dfdx::prelude::Cpu;
 use pulp::{Arch, NullaryFnOnce};
 use rayon::prelude::*;
@@ -67,7 +64,7 @@ pub fn dfdx_logits(
 }
 
 /// The logits of the first `images` images of `data` by the float engine, `images x classes`, on all threads.
-pub fn nostd_logits<S: Network, M: Math>(
+pub fn nostd_logits<S: Shape, M: Math>(
     model: &float::Model<'_, S, M>,
     data: &Dataset,
     images: usize,
@@ -96,7 +93,7 @@ pub fn infer<S: Shape, M: Math>(
 
 /// The logits of the first `images` images of `data` by the integer engine, in real numbers, `images x classes`, on
 /// all threads.
-pub fn int8_logits<S: Network>(model: &int8::Model<'_, S>, data: &Dataset, images: usize) -> Vec<f32> {
+pub fn int8_logits<S: Shape>(model: &int8::Model<'_, S>, data: &Dataset, images: usize) -> Vec<f32> {
     each_image::<S, _, _>(data, images, int8::Scratch::new, |image, scratch| {
         model.to_real(&model.infer(image, scratch))
     })
@@ -104,11 +101,11 @@ pub fn int8_logits<S: Network>(model: &int8::Model<'_, S>, data: &Dataset, image
 
 /// The logits of the first `images` images of `data` by the integer engine, as they are, `images x classes`, on all
 /// threads.
-pub fn int8_raw_logits<S: Network>(model: &int8::Model<'_, S>, data: &Dataset, images: usize) -> Vec<i32> {
+pub fn int8_raw_logits<S: Shape>(model: &int8::Model<'_, S>, data: &Dataset, images: usize) -> Vec<i32> {
     each_image::<S, _, _>(data, images, int8::Scratch::new, |image, scratch| model.infer(image, scratch))
 }
 
-fn each_image<S: Network, T: Element, Scratch>(
+fn each_image<S: Shape, T: Element, Scratch>(
     data: &Dataset,
     images: usize,
     scratch: impl Fn() -> Scratch + Sync,

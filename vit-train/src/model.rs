@@ -4,13 +4,16 @@
 //! a checkpoint goes both ways. The network is pre-LayerNorm, with learned positions, a class token, exact (erf)
 //! GELU, and dropout after the embedding, on the attention and on both layers of the MLP.
 
-use crate::dropout::{Dropout, Site};
+use crate::{
+    dropout::{Dropout, Site},
+    fused::buffer::Dimensions,
+};
 use dfdx::prelude::*;
 use std::f64::consts::{PI, SQRT_2};
 use vit_nostd::float::LAYER_NORM_EPSILON;
 
 /// A shape that can be trained: every [`vit_nostd::Vit`].
-pub trait Network: vit_nostd::Shape {
+pub trait Network: vit_nostd::Shape + Dimensions {
     /// The network of this shape on device `D`.
     type Model<D: Device<f32>>: Model<D>;
 }

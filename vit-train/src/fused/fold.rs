@@ -13,8 +13,12 @@
 //! gradients with respect to them, lie where the unfolded ones lie: `W'` in the place of `W`, and so on; the table of
 //! the embedding's biases lies in the place of the positions.
 
-use super::network::{Block, Network, Sizes};
+use super::{
+    buffer::{Dimensions, Layer},
+    network::{Block, Network, Sizes},
+};
 use crate::parameters::Layout;
+use dfdx::shapes::ConstDim;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -86,33 +90,32 @@ impl Fold {
         Self { sizes, layout, blocks, norms, query, head }
     }
 
-    /// The linear layers, as they are after folding.
-    pub fn places(&self) -> Network<Place> {
-        let Sizes { patch, embed, hidden, depth, classes, .. } = self.sizes;
-        let range = |name: String| range(&self.layout, &name);
-        let linear = |name: String, inputs, outputs| {
-            let (weight, bias) = (range(format!("{name}.weight")), range(format!("{name}.bias")));
-            Place { weight, bias, inputs, outputs }
-        };
+    /// The linear layers of the network, which has the dimensions `D`, as they are after folding.
+    pub fn places<D: Dimensions>(&self) -> Network<D, Place> {
+        let (embed, depth) = (self.sizes.embed, self.sizes.depth);
         let block = |index| {
-            let weight = range(format!("blocks.{index}.attn.in_proj_weight"));
-            let bias = range(format!("blocks.{index}.attn.in_proj_bias"));
+            let weight = range(&self.layout, &format!("blocks.{index}.attn.in_proj_weight"));
+            let bias = range(&self.layout, &format!("blocks.{index}.attn.in_proj_bias"));
             let (keys, key_bias) = (weight.start + embed * embed, bias.start + embed);
-            let part = |weight, bias, outputs| Place { weight, bias, inputs: embed, outputs };
             Block {
-                query: part(weight.start..keys, bias.start..key_bias, embed),
-                key_value: part(keys..weight.end, key_bias..bias.end, 2 * embed),
-                out: linear(format!("blocks.{index}.attn.out_proj"), embed, embed),
-                hidden: linear(format!("blocks.{index}.mlp.0"), embed, hidden),
-                mlp: linear(format!("blocks.{index}.mlp.3"), hidden, embed),
+                query: layer(weight.start..keys, bias.start..key_bias),
+                key_value: layer(keys..weight.end, key_bias..bias.end),
+                out: self.layer(&format!("blocks.{index}.attn.out_proj")),
+                hidden: self.layer(&format!("blocks.{index}.mlp.0")),
+                mlp: self.layer(&format!("blocks.{index}.mlp.3")),
             }
         };
-        let (weight, bias) = (range("patch_embed.proj.weight".into()), range("pos_embed".into()));
+        let [_, _, positions] = self.embedding();
         Network {
-            embedding: Place { weight, bias, inputs: patch * patch, outputs: embed },
+            embedding: layer(range(&self.layout, "patch_embed.proj.weight"), positions),
             blocks: (0..depth).map(block).collect(),
-            head: linear("head".into(), embed, classes),
+            head: self.layer("head"),
         }
+    }
+
+    fn layer<I: ConstDim, O: ConstDim>(&self, name: &str) -> Layer<Place, I, O> {
+        let [weight, bias] = ["weight", "bias"].map(|part| range(&self.layout, &format!("{name}.{part}")));
+        layer(weight, bias)
     }
 
     /// Folds `values`, a network's parameters.
@@ -215,6 +218,11 @@ impl Norm {
         gradients[self.scale.clone()].copy_from_slice(&d_scale);
         gradients[self.shift.clone()].copy_from_slice(&d_shift);
     }
+}
+
+fn layer<I: ConstDim, O: ConstDim>(weight: Range<usize>, bias: Range<usize>) -> Layer<Place, I, O> {
+    assert_eq!(weight.len(), I::SIZE * O::SIZE, "weights of another shape");
+    Layer::new(Place { weight, bias, inputs: I::SIZE, outputs: O::SIZE })
 }
 
 fn range(layout: &Layout, name: &str) -> Range<usize> {

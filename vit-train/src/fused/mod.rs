@@ -5,6 +5,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
+//! | [`buffer`] | the shapes of what they work on, as dfdx's types |
 //! | [`ops`] | the fused operations, as a trait over a device's buffers |
 //! | [`network`] | their order, forward and backward, written once for all devices |
 //! | [`fold`](mod@fold) | what is moved from the activations into the parameters before a pass, and back after it |
@@ -13,6 +14,7 @@
 //! | [`timed`] | the time that each operation takes |
 //! | [`step`] | the operation on dfdx's tape |
 
+pub mod buffer;
 pub mod cpu;
 pub mod cuda;
 pub mod fold;

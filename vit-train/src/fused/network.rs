@@ -1,7 +1,11 @@
 //! The network's layers, what a pass keeps of each, and the order of its operations.
 
-use super::ops::{Ops, Store};
+use super::{
+    buffer::{Area, Buffer, Dimensions, KeyValue, Layer, One},
+    ops::{Ops, Store},
+};
 use crate::dropout::Site;
+use dfdx::shapes::ConstDim;
 use vit_nostd::Shape;
 
 /// A network's dimensions.
@@ -58,214 +62,219 @@ impl Sizes {
     }
 }
 
-/// The linear layers of a network, or something for each of them.
+/// The linear layers of a network with the dimensions `D`, or something for each of them.
 #[derive(Clone, Debug)]
-pub struct Network<L> {
+pub struct Network<D: Dimensions, L> {
     /// Patches to tokens. Its bias has a row per token: see [`fold`](super::fold).
-    pub embedding: L,
+    pub embedding: Layer<L, Area<D>, D::Embed>,
     /// The encoder.
-    pub blocks: Vec<Block<L>>,
+    pub blocks: Vec<Block<D, L>>,
     /// Class token to logits.
-    pub head: L,
+    pub head: Layer<L, D::Embed, D::Classes>,
 }
 
 /// The linear layers of an encoder block.
 #[derive(Clone, Debug)]
-pub struct Block<L> {
+pub struct Block<D: Dimensions, L> {
     /// Queries.
-    pub query: L,
+    pub query: Layer<L, D::Embed, D::Embed>,
     /// Keys and values, side by side: for all tokens even where there is one query only.
-    pub key_value: L,
+    pub key_value: Layer<L, D::Embed, KeyValue<D>>,
     /// Attention's output.
-    pub out: L,
+    pub out: Layer<L, D::Embed, D::Embed>,
     /// The MLP's first layer.
-    pub hidden: L,
+    pub hidden: Layer<L, D::Embed, D::Hidden>,
     /// The MLP's second layer.
-    pub mlp: L,
+    pub mlp: Layer<L, D::Hidden, D::Embed>,
 }
 
-impl<L> Network<L> {
+impl<D: Dimensions, L> Network<D, L> {
     /// Makes something of every layer.
-    pub fn map<M>(&self, mut f: impl FnMut(&L) -> M) -> Network<M> {
-        let mut block = |block: &Block<L>| Block {
-            query: f(&block.query),
-            key_value: f(&block.key_value),
-            out: f(&block.out),
-            hidden: f(&block.hidden),
-            mlp: f(&block.mlp),
+    pub fn map<M>(&self, mut f: impl FnMut(&L) -> M) -> Network<D, M> {
+        let mut block = |block: &Block<D, L>| Block {
+            query: block.query.map(&mut f),
+            key_value: block.key_value.map(&mut f),
+            out: block.out.map(&mut f),
+            hidden: block.hidden.map(&mut f),
+            mlp: block.mlp.map(&mut f),
         };
         let blocks = self.blocks.iter().map(&mut block).collect();
-        Network { embedding: f(&self.embedding), blocks, head: f(&self.head) }
+        Network { embedding: self.embedding.map(&mut f), blocks, head: self.head.map(&mut f) }
     }
 }
 
-/// Input, output and everything in between that the backward pass needs.
+/// Input, output and everything in between that the backward pass needs, in memory that consists of `V`.
 #[derive(Debug)]
-pub struct Activations<B> {
-    /// Normalised pixels, one image a row.
-    pub pixels: B,
+pub struct Activations<D: Dimensions, V> {
+    /// Normalised pixels.
+    pub pixels: Buffer<V, (D::Image, D::Image)>,
     /// Distributions over the classes.
-    pub targets: B,
+    pub targets: Buffer<V, (One, D::Classes)>,
     /// One number per image.
-    pub losses: B,
+    pub losses: Buffer<V, (One,)>,
     /// One row per image.
-    pub logits: B,
-    patches: B,
-    blocks: Vec<Saved<B>>,
+    pub logits: Buffer<V, (One, D::Classes)>,
+    patches: Buffer<V, (D::Tokens, Area<D>)>,
+    blocks: Vec<Saved<D, V, D::Tokens>>,
+    /// In the last block, only the class token has a query and goes on.
+    last: Saved<D, V, One>,
     /// The class token behind the last block, normalised, and the scale of that.
-    normed: B,
-    scale: B,
+    normed: Buffer<V, (One, D::Embed)>,
+    scale: Buffer<V, (One,)>,
     /// The residual stream, and later its gradient.
-    stream: B,
+    stream: Buffer<V, (D::Tokens, D::Embed)>,
     /// The same where only the class token is left.
-    class_stream: B,
-    /// Queries' input and its gradient where only the class token is left.
-    class_normed: B,
-    d_logits: B,
+    class_stream: Buffer<V, (One, D::Embed)>,
+    /// Queries' input where only the class token is left.
+    class_normed: Buffer<V, (One, D::Embed)>,
+    d_logits: Buffer<V, (One, D::Classes)>,
     /// Gradients inside a block, of all tokens and of the class token.
-    all: Gradients<B>,
-    class: Gradients<B>,
-    d_key_value: B,
+    all: Gradients<D, V, D::Tokens>,
+    class: Gradients<D, V, One>,
+    d_key_value: Buffer<V, (D::Tokens, KeyValue<D>)>,
 }
 
-/// What the backward pass needs of a block.
+/// What the backward pass needs of a block where `R` tokens have queries.
 #[derive(Debug)]
-struct Saved<B> {
-    normed1: B,
-    scale1: B,
-    query: B,
-    key_value: B,
-    weights: [B; 2],
-    context: B,
-    normed2: B,
-    scale2: B,
-    hidden: B,
-    slope: B,
+struct Saved<D: Dimensions, V, R> {
+    normed1: Buffer<V, (D::Tokens, D::Embed)>,
+    scale1: Buffer<V, (D::Tokens,)>,
+    query: Buffer<V, (R, D::Embed)>,
+    key_value: Buffer<V, (D::Tokens, KeyValue<D>)>,
+    weights: [Buffer<V, (D::Heads, R, D::Tokens)>; 2],
+    context: Buffer<V, (R, D::Embed)>,
+    normed2: Buffer<V, (R, D::Embed)>,
+    scale2: Buffer<V, (R,)>,
+    hidden: Buffer<V, (R, D::Hidden)>,
+    slope: Buffer<V, (R, D::Hidden)>,
 }
 
-/// Gradients inside a block.
+/// Gradients inside a block where `R` tokens have queries.
 #[derive(Debug)]
-struct Gradients<B> {
-    mlp: B,
-    hidden: B,
-    normed: B,
-    context: B,
-    query: B,
+struct Gradients<D: Dimensions, V, R> {
+    mlp: Buffer<V, (R, D::Embed)>,
+    hidden: Buffer<V, (R, D::Hidden)>,
+    normed: Buffer<V, (R, D::Embed)>,
+    context: Buffer<V, (R, D::Embed)>,
+    query: Buffer<V, (R, D::Embed)>,
 }
 
-impl<B> Activations<B> {
-    /// Memory for a pass; `buffer` makes some for a number of rows per image and a width.
-    pub fn new(sizes: &Sizes, buffer: impl Fn(usize, usize) -> B) -> Self {
-        let &Sizes { image, patch, tokens, embed, heads, hidden, depth, classes } = sizes;
-        let gradients = |rows| Gradients {
-            mlp: buffer(rows, embed),
-            hidden: buffer(rows, hidden),
-            normed: buffer(rows, embed),
-            context: buffer(rows, embed),
-            query: buffer(rows, embed),
-        };
-        // In the last block, only the class token has a query and goes on.
-        let saved = |rows| Saved {
-            normed1: buffer(tokens, embed),
-            scale1: buffer(tokens, 1),
-            query: buffer(rows, embed),
-            key_value: buffer(tokens, 2 * embed),
-            weights: [buffer(rows, heads * tokens), buffer(rows, heads * tokens)],
-            context: buffer(rows, embed),
-            normed2: buffer(rows, embed),
-            scale2: buffer(rows, 1),
-            hidden: buffer(rows, hidden),
-            slope: buffer(rows, hidden),
-        };
-        Self {
-            pixels: buffer(1, image * image),
-            targets: buffer(1, classes),
-            losses: buffer(1, 1),
-            logits: buffer(1, classes),
-            patches: buffer(tokens, patch * patch),
-            blocks: (1..=depth).map(|block| saved(if block == depth { 1 } else { tokens })).collect(),
-            normed: buffer(1, embed),
-            scale: buffer(1, 1),
-            stream: buffer(tokens, embed),
-            class_stream: buffer(1, embed),
-            class_normed: buffer(1, embed),
-            d_logits: buffer(1, classes),
-            all: gradients(tokens),
-            class: gradients(1),
-            d_key_value: buffer(tokens, 2 * embed),
-        }
+impl<D: Dimensions, V> Activations<D, V> {
+    /// For a network of `depth` blocks; `memory` gives memory for a number of elements per image.
+    ///
+    /// # Errors
+    /// Those of `memory`.
+    pub fn new<E>(depth: usize, mut memory: impl FnMut(usize) -> Result<V, E>) -> Result<Self, E> {
+        let blocks = (1..depth).map(|_| Saved::new(&mut memory)).collect::<Result<_, E>>()?;
+        Ok(Self {
+            pixels: Buffer::within(&mut memory)?,
+            targets: Buffer::within(&mut memory)?,
+            losses: Buffer::within(&mut memory)?,
+            logits: Buffer::within(&mut memory)?,
+            patches: Buffer::within(&mut memory)?,
+            blocks,
+            last: Saved::new(&mut memory)?,
+            normed: Buffer::within(&mut memory)?,
+            scale: Buffer::within(&mut memory)?,
+            stream: Buffer::within(&mut memory)?,
+            class_stream: Buffer::within(&mut memory)?,
+            class_normed: Buffer::within(&mut memory)?,
+            d_logits: Buffer::within(&mut memory)?,
+            all: Gradients::new(&mut memory)?,
+            class: Gradients::new(&mut memory)?,
+            d_key_value: Buffer::within(&mut memory)?,
+        })
     }
 
     /// From `pixels` and `targets` to `logits`, `losses` and the gradients of all layers.
-    pub fn pass<O: Ops<Buffer = B>>(&mut self, ops: &mut O, layers: &Network<O::Linear>) {
+    pub fn pass<L>(&mut self, ops: &mut impl Ops<D, V, L>, layers: &Network<D, L>) {
         self.forward(ops, layers);
         ops.cross_entropy(&self.logits, &self.targets, &mut self.losses, &mut self.d_logits);
         self.backward(ops, layers);
     }
 
     /// From `pixels` to `logits`.
-    pub fn forward<O: Ops<Buffer = B>>(&mut self, ops: &mut O, layers: &Network<O::Linear>) {
-        ops.embed(&layers.embedding, &self.pixels, &mut self.patches, &mut self.stream);
+    pub fn forward<L>(&mut self, ops: &mut impl Ops<D, V, L>, layers: &Network<D, L>) {
+        let Self { blocks, last, stream, class_stream, class_normed, .. } = self;
+        ops.embed(&layers.embedding, &self.pixels, &mut self.patches, stream);
 
-        let last = self.blocks.len() - 1;
-        for (index, (saved, block)) in self.blocks.iter_mut().zip(&layers.blocks).enumerate() {
-            ops.normalize(&self.stream, &mut saved.normed1, &mut saved.scale1);
-            ops.linear(&block.key_value, &saved.normed1, &mut saved.key_value, Store::Set);
-            if index < last {
-                ops.linear(&block.query, &saved.normed1, &mut saved.query, Store::Set);
-                saved.forward(ops, block, index, &mut self.stream);
-            } else {
-                ops.class_tokens(&self.stream, &mut self.class_stream);
-                ops.class_tokens(&saved.normed1, &mut self.class_normed);
-                ops.linear(&block.query, &self.class_normed, &mut saved.query, Store::Set);
-                saved.forward(ops, block, index, &mut self.class_stream);
-            }
+        for (index, (saved, block)) in blocks.iter_mut().zip(&layers.blocks).enumerate() {
+            saved.keys_and_values(ops, block, stream);
+            ops.linear(&block.query, &saved.normed1, &mut saved.query, Store::Set);
+            saved.forward(ops, block, index, stream);
         }
 
-        ops.normalize(&self.class_stream, &mut self.normed, &mut self.scale);
+        let (index, block) = (blocks.len(), &layers.blocks[blocks.len()]);
+        last.keys_and_values(ops, block, stream);
+        ops.class_tokens(stream, class_stream);
+        ops.class_tokens(&last.normed1, class_normed);
+        ops.linear(&block.query, class_normed, &mut last.query, Store::Set);
+        last.forward(ops, block, index, class_stream);
+
+        ops.normalize(class_stream, &mut self.normed, &mut self.scale);
         ops.linear(&layers.head, &self.normed, &mut self.logits, Store::Set);
     }
 
     /// In the opposite order. The memory of the residual stream is reused for its gradient.
-    fn backward<O: Ops<Buffer = B>>(&mut self, ops: &mut O, layers: &Network<O::Linear>) {
+    fn backward<L>(&mut self, ops: &mut impl Ops<D, V, L>, layers: &Network<D, L>) {
+        let Self { blocks, last, all, class, d_key_value, .. } = self;
         let (d_stream, d_class) = (&mut self.stream, &mut self.class_stream);
-        let d_normed = &mut self.class.normed;
-        ops.linear_backward(&layers.head, &self.normed, &self.d_logits, d_normed, Store::Set);
-        ops.normalize_backward(&self.normed, &self.scale, d_normed, d_class, Store::Set);
+        ops.linear_backward(&layers.head, &self.normed, &self.d_logits, &mut class.normed, Store::Set);
+        ops.normalize_backward(&self.normed, &self.scale, &class.normed, d_class, Store::Set);
 
-        let last = self.blocks.len() - 1;
-        for (index, (saved, block)) in self.blocks.iter().zip(&layers.blocks).enumerate().rev() {
-            let class_only = index == last;
-            let (d, stream) =
-                if class_only { (&mut self.class, &mut *d_class) } else { (&mut self.all, &mut *d_stream) };
-            saved.backward(ops, block, index, stream, d, &mut self.d_key_value);
+        let (index, block) = (blocks.len(), &layers.blocks[blocks.len()]);
+        last.backward(ops, block, index, d_class, class, d_key_value);
+        ops.linear_backward(&block.key_value, &last.normed1, d_key_value, &mut all.normed, Store::Set);
+        ops.linear_backward(&block.query, &self.class_normed, &class.query, &mut class.normed, Store::Set);
+        ops.class_tokens_backward(&class.normed, &mut all.normed, Store::Add);
+        ops.class_tokens_backward(d_class, d_stream, Store::Set);
+        ops.normalize_backward(&last.normed1, &last.scale1, &all.normed, d_stream, Store::Add);
 
-            let d_normed = &mut self.all.normed;
-            ops.linear_backward(&block.key_value, &saved.normed1, &self.d_key_value, d_normed, Store::Set);
-            if class_only {
-                let d_query = &self.class.query;
-                let d_normed_class = &mut self.class.normed;
-                ops.linear_backward(&block.query, &self.class_normed, d_query, d_normed_class, Store::Set);
-                ops.class_tokens_backward(d_normed_class, d_normed, Store::Add);
-                ops.class_tokens_backward(d_class, d_stream, Store::Set);
-            } else {
-                ops.linear_backward(&block.query, &saved.normed1, &self.all.query, d_normed, Store::Add);
-            }
-            ops.normalize_backward(&saved.normed1, &saved.scale1, d_normed, d_stream, Store::Add);
+        for (index, (saved, block)) in blocks.iter().zip(&layers.blocks).enumerate().rev() {
+            saved.backward(ops, block, index, d_stream, all, d_key_value);
+            ops.linear_backward(&block.key_value, &saved.normed1, d_key_value, &mut all.normed, Store::Set);
+            ops.linear_backward(&block.query, &saved.normed1, &all.query, &mut all.normed, Store::Add);
+            ops.normalize_backward(&saved.normed1, &saved.scale1, &all.normed, d_stream, Store::Add);
         }
 
         ops.embed_backward(&layers.embedding, &self.patches, d_stream);
     }
 }
 
-impl<B> Saved<B> {
-    /// From queries, keys and values to the end of block `index`.
-    fn forward<O: Ops<Buffer = B>>(
+impl<D: Dimensions, V, R: ConstDim> Saved<D, V, R> {
+    fn new<E>(mut memory: impl FnMut(usize) -> Result<V, E>) -> Result<Self, E> {
+        Ok(Self {
+            normed1: Buffer::within(&mut memory)?,
+            scale1: Buffer::within(&mut memory)?,
+            query: Buffer::within(&mut memory)?,
+            key_value: Buffer::within(&mut memory)?,
+            weights: [Buffer::within(&mut memory)?, Buffer::within(&mut memory)?],
+            context: Buffer::within(&mut memory)?,
+            normed2: Buffer::within(&mut memory)?,
+            scale2: Buffer::within(&mut memory)?,
+            hidden: Buffer::within(&mut memory)?,
+            slope: Buffer::within(&mut memory)?,
+        })
+    }
+
+    /// From the beginning of a block to keys and values, of all tokens.
+    fn keys_and_values<L>(
         &mut self,
-        ops: &mut O,
-        block: &Block<O::Linear>,
+        ops: &mut impl Ops<D, V, L>,
+        block: &Block<D, L>,
+        stream: &Buffer<V, (D::Tokens, D::Embed)>,
+    ) {
+        ops.normalize(stream, &mut self.normed1, &mut self.scale1);
+        ops.linear(&block.key_value, &self.normed1, &mut self.key_value, Store::Set);
+    }
+
+    /// From queries, keys and values to the end of block `index`.
+    fn forward<L>(
+        &mut self,
+        ops: &mut impl Ops<D, V, L>,
+        block: &Block<D, L>,
         index: usize,
-        stream: &mut B,
+        stream: &mut Buffer<V, (R, D::Embed)>,
     ) {
         let (site, context) = (Site::Attention(index), &mut self.context);
         ops.attention(site, &self.query, &self.key_value, &mut self.weights, context);
@@ -278,14 +287,14 @@ impl<B> Saved<B> {
 
     /// From the gradient behind block `index` to those of queries, keys and values; `d_stream` is then the gradient
     /// of what goes past the attention.
-    fn backward<O: Ops<Buffer = B>>(
+    fn backward<L>(
         &self,
-        ops: &mut O,
-        block: &Block<O::Linear>,
+        ops: &mut impl Ops<D, V, L>,
+        block: &Block<D, L>,
         index: usize,
-        d_stream: &mut B,
-        d: &mut Gradients<B>,
-        d_key_value: &mut B,
+        d_stream: &mut Buffer<V, (R, D::Embed)>,
+        d: &mut Gradients<D, V, R>,
+        d_key_value: &mut Buffer<V, (D::Tokens, KeyValue<D>)>,
     ) {
         ops.dropout_backward(Site::Mlp(index), d_stream, &mut d.mlp);
         ops.linear_backward(&block.mlp, &self.hidden, &d.mlp, &mut d.hidden, Store::Set);
@@ -295,5 +304,17 @@ impl<B> Saved<B> {
         ops.linear_backward(&block.out, &self.context, d_stream, &mut d.context, Store::Set);
         let (query, key_value, weights) = (&self.query, &self.key_value, &self.weights);
         ops.attention_backward(query, key_value, weights, &d.context, &mut d.query, d_key_value);
+    }
+}
+
+impl<D: Dimensions, V, R: ConstDim> Gradients<D, V, R> {
+    fn new<E>(mut memory: impl FnMut(usize) -> Result<V, E>) -> Result<Self, E> {
+        Ok(Self {
+            mlp: Buffer::within(&mut memory)?,
+            hidden: Buffer::within(&mut memory)?,
+            normed: Buffer::within(&mut memory)?,
+            context: Buffer::within(&mut memory)?,
+            query: Buffer::within(&mut memory)?,
+        })
     }
 }

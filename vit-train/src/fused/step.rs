@@ -1,6 +1,7 @@
 //! The training pass as one operation on dfdx's tape.
 
 use super::{
+    buffer::Dimensions,
     cpu::{self, Batch},
     network::Sizes,
     timed::Times,
@@ -11,7 +12,7 @@ use crate::{
     parameters::Layout,
 };
 use dfdx::prelude::*;
-use std::{marker::PhantomData, sync::Arc};
+use std::sync::Arc;
 
 /// From the model's parameters and a batch to the loss, with the gradients of all parameters on its tape.
 ///
@@ -19,11 +20,10 @@ use std::{marker::PhantomData, sync::Arc};
 /// through the network forward and backward while it is in the cache, the gradients are there as soon as the loss is,
 /// and the tape only has to hand them over.
 #[derive(Debug)]
-pub struct Step<S> {
-    cpu: cpu::Cpu,
+pub struct Step<S: Dimensions> {
+    cpu: cpu::Cpu<S>,
     parameters: Vec<f32>,
     gradients: Arc<Vec<f32>>,
-    shape: PhantomData<S>,
 }
 
 impl<S: Network> Default for Step<S> {
@@ -31,7 +31,7 @@ impl<S: Network> Default for Step<S> {
         let layout = Layout::of::<S>();
         let zeros = vec![0.0; layout.len()];
         let cpu = cpu::Cpu::new(Sizes::of::<S>(), layout);
-        Self { cpu, parameters: zeros.clone(), gradients: Arc::new(zeros), shape: PhantomData }
+        Self { cpu, parameters: zeros.clone(), gradients: Arc::new(zeros) }
     }
 }
 

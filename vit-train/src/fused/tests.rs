@@ -10,7 +10,7 @@ use crate::{
     recipe::Recipe,
     train::{Prepared, State},
 };
-use dfdx::prelude::Cpu;
+use dfdx::prelude::{Cpu, Device};
 use vit_nostd::{Base, Nano, Shape, Tiny, Vit};
 
 /// No dimension is a multiple of a vector's.
@@ -50,15 +50,24 @@ impl Case {
         Self { parameters, pixels: numbers(batch * S::IMAGE * S::IMAGE, 4), targets }
     }
 
-    fn model<S: Network>(&self) -> S::Model<Cpu> {
-        let mut model = S::Model::zeros(&Cpu::default());
+    fn model<S: Network, D: Device<f32>>(&self, device: &D) -> S::Model<D> {
+        let mut model = S::Model::zeros(device);
         parameters::load(&mut model, &self.parameters);
         model
     }
 
     /// Loss, logits and gradients of all parameters by the built-in operations.
     pub fn built_in<S: Network>(&self, dropout: &Dropout) -> (f32, Vec<f32>, Vec<f32>) {
-        let mut model = self.model::<S>();
+        self.built_in_on::<S, _>(&Cpu::default(), dropout)
+    }
+
+    /// The same on any of dfdx's devices.
+    pub fn built_in_on<S: Network, D: Device<f32>>(
+        &self,
+        device: &D,
+        dropout: &Dropout,
+    ) -> (f32, Vec<f32>, Vec<f32>) {
+        let mut model = self.model::<S, _>(device);
         let pass = model.loss_and_gradients(self.pixels.clone(), self.targets.clone(), dropout);
         let mut gradients = vec![0.0; self.parameters.len()];
         parameters::collect_gradients(&mut model, &pass.gradients, &mut gradients);
@@ -67,7 +76,7 @@ impl Case {
 
     /// The same by the fused ones.
     fn fused<S: Network>(&self, step: &mut Step<S>, dropout: &Dropout) -> (f32, Vec<f32>, Vec<f32>) {
-        let mut model = self.model::<S>();
+        let mut model = self.model::<S, _>(&Cpu::default());
         let pass = step.loss_and_gradients(&mut model, &self.pixels, &self.targets, dropout);
         let mut gradients = vec![0.0; self.parameters.len()];
         parameters::collect_gradients(&mut model, &pass.gradients, &mut gradients);

@@ -1,7 +1,11 @@
 //! Where the time of a training pass goes.
 
-use super::ops::{Ops, Store};
+use super::{
+    buffer::{Area, Buffer, Dimensions, KeyValue, Layer, One},
+    ops::{Ops, Store},
+};
 use crate::dropout::Site;
+use dfdx::shapes::ConstDim;
 use std::time::{Duration, Instant};
 
 /// Time spent in each operation, on all threads together.
@@ -31,17 +35,14 @@ pub struct Timed<'a, O> {
 
 /// Lists the operations, and passes each one on.
 macro_rules! timed {
-    ($($name:ident($($argument:ident: $type:ty),* $(,)?);)*) => {
+    ($($name:ident$(<$($size:ident),*>)?($($argument:ident: $type:ty),* $(,)?);)*) => {
         #[allow(non_camel_case_types)] // the names are those of the methods
         enum Operation { $($name),* }
 
         const OPERATIONS: [&str; [$(Operation::$name),*].len()] = [$(stringify!($name)),*];
 
-        impl<O: Ops> Ops for Timed<'_, O> {
-            type Buffer = O::Buffer;
-            type Linear = O::Linear;
-
-            $(fn $name(&mut self, $($argument: $type),*) {
+        impl<D: Dimensions, V, L, T: Ops<D, V, L>> Ops<D, V, L> for Timed<'_, T> {
+            $(fn $name$(<$($size: ConstDim),*>)?(&mut self, $($argument: $type),*) {
                 let begin = Instant::now();
                 self.ops.$name($($argument),*);
                 self.times.0[Operation::$name as usize] += begin.elapsed();
@@ -51,49 +52,77 @@ macro_rules! timed {
 }
 
 timed! {
-    embed(layer: &O::Linear, pixels: &O::Buffer, patches: &mut O::Buffer, stream: &mut O::Buffer);
-    normalize(x: &O::Buffer, normed: &mut O::Buffer, scale: &mut O::Buffer);
-    linear(layer: &O::Linear, x: &O::Buffer, y: &mut O::Buffer, store: Store);
-    attention(
-        site: Site,
-        query: &O::Buffer,
-        key_value: &O::Buffer,
-        weights: &mut [O::Buffer; 2],
-        context: &mut O::Buffer,
+    embed(
+        layer: &Layer<L, Area<D>, D::Embed>,
+        pixels: &Buffer<V, (D::Image, D::Image)>,
+        patches: &mut Buffer<V, (D::Tokens, Area<D>)>,
+        stream: &mut Buffer<V, (D::Tokens, D::Embed)>,
     );
-    linear_gelu_dropout(
-        layer: &O::Linear,
-        x: &O::Buffer,
-        site: Site,
-        y: &mut O::Buffer,
-        slope: &mut O::Buffer,
+    normalize<R>(
+        x: &Buffer<V, (R, D::Embed)>,
+        normed: &mut Buffer<V, (R, D::Embed)>,
+        scale: &mut Buffer<V, (R,)>,
     );
-    linear_dropout_add(layer: &O::Linear, x: &O::Buffer, site: Site, stream: &mut O::Buffer);
-    class_tokens(all: &O::Buffer, class: &mut O::Buffer);
+    linear<R, I, O>(layer: &Layer<L, I, O>, x: &Buffer<V, (R, I)>, y: &mut Buffer<V, (R, O)>, store: Store);
+    attention<R>(
+        site: Site,
+        query: &Buffer<V, (R, D::Embed)>,
+        key_value: &Buffer<V, (D::Tokens, KeyValue<D>)>,
+        weights: &mut [Buffer<V, (D::Heads, R, D::Tokens)>; 2],
+        context: &mut Buffer<V, (R, D::Embed)>,
+    );
+    linear_gelu_dropout<R>(
+        layer: &Layer<L, D::Embed, D::Hidden>,
+        x: &Buffer<V, (R, D::Embed)>,
+        site: Site,
+        y: &mut Buffer<V, (R, D::Hidden)>,
+        slope: &mut Buffer<V, (R, D::Hidden)>,
+    );
+    linear_dropout_add<R>(
+        layer: &Layer<L, D::Hidden, D::Embed>,
+        x: &Buffer<V, (R, D::Hidden)>,
+        site: Site,
+        stream: &mut Buffer<V, (R, D::Embed)>,
+    );
+    class_tokens(all: &Buffer<V, (D::Tokens, D::Embed)>, class: &mut Buffer<V, (One, D::Embed)>);
     cross_entropy(
-        logits: &O::Buffer,
-        targets: &O::Buffer,
-        losses: &mut O::Buffer,
-        d_logits: &mut O::Buffer,
+        logits: &Buffer<V, (One, D::Classes)>,
+        targets: &Buffer<V, (One, D::Classes)>,
+        losses: &mut Buffer<V, (One,)>,
+        d_logits: &mut Buffer<V, (One, D::Classes)>,
     );
-    class_tokens_backward(d_class: &O::Buffer, d_all: &mut O::Buffer, store: Store);
-    dropout_backward(site: Site, d_y: &O::Buffer, d_x: &mut O::Buffer);
-    gelu_dropout_backward(slope: &O::Buffer, d: &mut O::Buffer);
-    linear_backward(layer: &O::Linear, x: &O::Buffer, d_y: &O::Buffer, d_x: &mut O::Buffer, store: Store);
-    attention_backward(
-        query: &O::Buffer,
-        key_value: &O::Buffer,
-        weights: &[O::Buffer; 2],
-        d_context: &O::Buffer,
-        d_query: &mut O::Buffer,
-        d_key_value: &mut O::Buffer,
-    );
-    normalize_backward(
-        normed: &O::Buffer,
-        scale: &O::Buffer,
-        d_normed: &O::Buffer,
-        d_x: &mut O::Buffer,
+    class_tokens_backward(
+        d_class: &Buffer<V, (One, D::Embed)>,
+        d_all: &mut Buffer<V, (D::Tokens, D::Embed)>,
         store: Store,
     );
-    embed_backward(layer: &O::Linear, patches: &O::Buffer, d_stream: &mut O::Buffer);
+    dropout_backward<R>(site: Site, d_y: &Buffer<V, (R, D::Embed)>, d_x: &mut Buffer<V, (R, D::Embed)>);
+    gelu_dropout_backward<R>(slope: &Buffer<V, (R, D::Hidden)>, d: &mut Buffer<V, (R, D::Hidden)>);
+    linear_backward<R, I, O>(
+        layer: &Layer<L, I, O>,
+        x: &Buffer<V, (R, I)>,
+        d_y: &Buffer<V, (R, O)>,
+        d_x: &mut Buffer<V, (R, I)>,
+        store: Store,
+    );
+    attention_backward<R>(
+        query: &Buffer<V, (R, D::Embed)>,
+        key_value: &Buffer<V, (D::Tokens, KeyValue<D>)>,
+        weights: &[Buffer<V, (D::Heads, R, D::Tokens)>; 2],
+        d_context: &Buffer<V, (R, D::Embed)>,
+        d_query: &mut Buffer<V, (R, D::Embed)>,
+        d_key_value: &mut Buffer<V, (D::Tokens, KeyValue<D>)>,
+    );
+    normalize_backward<R>(
+        normed: &Buffer<V, (R, D::Embed)>,
+        scale: &Buffer<V, (R,)>,
+        d_normed: &Buffer<V, (R, D::Embed)>,
+        d_x: &mut Buffer<V, (R, D::Embed)>,
+        store: Store,
+    );
+    embed_backward(
+        layer: &Layer<L, Area<D>, D::Embed>,
+        patches: &Buffer<V, (D::Tokens, Area<D>)>,
+        d_stream: &mut Buffer<V, (D::Tokens, D::Embed)>,
+    );
 }

@@ -8,48 +8,33 @@ use super::{
 use crate::{
     dropout::{Dropout, Site},
     fused::{
+        buffer::{Area, Buffer, Dimensions, KeyValue, Layer, One},
         fold::Place,
-        network::Sizes,
         ops::{Ops, Store},
     },
 };
+use dfdx::shapes::{ConstDim, ConstShape};
 
-/// A buffer for up to as many images as it was made for.
-#[derive(Debug)]
-pub struct Matrix {
-    values: Vec<f32>,
-    rows_per_image: usize,
-    width: usize,
-}
+/// Activations, or their gradients, of up to as many images as there is memory for.
+pub type Matrix<S> = Buffer<Vec<f32>, S>;
 
-impl Matrix {
-    /// All zero.
-    pub fn zeros(images: usize, rows_per_image: usize, width: usize) -> Self {
-        Self { values: vec![0.0; images * rows_per_image * width], rows_per_image, width }
-    }
-
-    /// The rows of the first `images` images.
+impl<S: ConstShape> Matrix<S> {
+    /// The elements of the first `images` images.
     pub fn get(&self, images: usize) -> &[f32] {
-        &self.values[..images * self.image_len()]
+        &self.values[..images * Self::IMAGE_LEN]
     }
 
-    /// The rows of the first `images` images.
+    /// The elements of the first `images` images.
     pub fn get_mut(&mut self, images: usize) -> &mut [f32] {
-        let len = images * self.image_len();
-        &mut self.values[..len]
+        &mut self.values[..images * Self::IMAGE_LEN]
     }
 
     fn image(&self, index: usize) -> &[f32] {
-        &self.values[index * self.image_len()..][..self.image_len()]
+        &self.values[index * Self::IMAGE_LEN..][..Self::IMAGE_LEN]
     }
 
     fn image_mut(&mut self, index: usize) -> &mut [f32] {
-        let len = self.image_len();
-        &mut self.values[index * len..][..len]
-    }
-
-    fn image_len(&self) -> usize {
-        self.rows_per_image * self.width
+        &mut self.values[index * Self::IMAGE_LEN..][..Self::IMAGE_LEN]
     }
 }
 
@@ -104,8 +89,6 @@ pub struct Scratch {
 /// Some images of a batch.
 #[derive(Debug)]
 pub struct Chunk<'a> {
-    /// The network's dimensions.
-    pub sizes: Sizes,
     /// The first image.
     pub first: usize,
     /// Images in this chunk.
@@ -123,31 +106,23 @@ pub struct Chunk<'a> {
 }
 
 impl Chunk<'_> {
-    /// The mask of each image in turn, for the rows that `rows_per_image` says.
-    fn for_each_mask(
+    /// The mask of each image in turn, for `R` rows of `W` elements. Masks have `T` rows, one for every token, also
+    /// where there is a class token only.
+    fn for_each_mask<T: ConstDim, R: ConstDim, W: ConstDim>(
         &mut self,
         site: Site,
-        rows_per_image: usize,
-        width: usize,
         mut f: impl FnMut(usize, &[f32]),
     ) {
         let mask = &mut self.scratch.mask;
-        mask.resize(rows_per_image * width, 0.0);
+        mask.resize(R::SIZE * W::SIZE, 0.0);
         for image in 0..self.images {
-            // Masks have a row for every token, also where there is a class token only.
-            self.dropout.fill_from(site, (self.first + image) * self.sizes.tokens * width, mask);
+            self.dropout.fill_from(site, (self.first + image) * T::SIZE * W::SIZE, mask);
             f(image, mask);
         }
     }
 
-    fn mask_in_place(&mut self, site: Site, x: &mut Matrix) {
-        let (rows, width) = (x.rows_per_image, x.width);
-        self.for_each_mask(site, rows, width, |image, mask| rows::multiply(x.image_mut(image), mask));
-    }
-
-    fn heads(&self, query: &Matrix) -> Heads {
-        let Sizes { tokens, embed, heads, .. } = self.sizes;
-        Heads { tokens, queries: query.rows_per_image, embed, heads }
+    fn mask_in_place<T: ConstDim, W: ConstDim>(&mut self, site: Site, x: &mut Matrix<(T, W)>) {
+        self.for_each_mask::<T, T, W>(site, |image, mask| rows::multiply(x.image_mut(image), mask));
     }
 
     /// Adds up the gradients of a layer's weights and biases.
@@ -166,114 +141,156 @@ impl Chunk<'_> {
     }
 }
 
-impl Ops for Chunk<'_> {
-    type Buffer = Matrix;
-    type Linear = Linear;
+/// Attention of `R` queries.
+const fn heads<D: Dimensions, R: ConstDim>() -> Heads {
+    Heads { tokens: D::Tokens::SIZE, queries: R::SIZE, embed: D::Embed::SIZE, heads: D::Heads::SIZE }
+}
 
-    fn embed(&mut self, layer: &Linear, pixels: &Matrix, patches: &mut Matrix, stream: &mut Matrix) {
-        let images = self.images;
-        let Sizes { image, patch, tokens, .. } = self.sizes;
+impl<D: Dimensions> Ops<D, Vec<f32>, Linear> for Chunk<'_> {
+    fn embed(
+        &mut self,
+        layer: &Layer<Linear, Area<D>, D::Embed>,
+        pixels: &Matrix<(D::Image, D::Image)>,
+        patches: &mut Matrix<(D::Tokens, Area<D>)>,
+        stream: &mut Matrix<(D::Tokens, D::Embed)>,
+    ) {
+        let (image, patch, layer) = (D::Image::SIZE, D::Patch::SIZE, &layer.weights);
         let grid = image / patch;
-        let cut = patches.get_mut(images).chunks_exact_mut(tokens * patch * patch);
-        for (pixels, patches) in pixels.get(images).chunks_exact(image * image).zip(cut) {
-            let lines = patches[patch * patch..].chunks_exact_mut(patch).enumerate();
+        for index in 0..self.images {
+            let pixels = pixels.image(index);
+            let lines = patches.image_mut(index)[patch * patch..].chunks_exact_mut(patch).enumerate();
             for (index, line) in lines {
                 let (y, number) = (index % patch, index / patch);
                 let start = (number / grid * patch + y) * image + number % grid * patch;
                 line.copy_from_slice(&pixels[start..start + patch]);
             }
+            // The biases are rows for the tokens of an image.
+            stream.image_mut(index).copy_from_slice(&layer.bias);
         }
-        // The biases are rows for the tokens of an image.
-        for stream in stream.get_mut(images).chunks_exact_mut(layer.bias.len()) {
-            stream.copy_from_slice(&layer.bias);
-        }
-        layer.product(patches.get(images), stream.get_mut(images), Output { add: true, bias: None });
+        let output = Output { add: true, bias: None };
+        layer.product(patches.get(self.images), stream.get_mut(self.images), output);
         self.mask_in_place(Site::Embedding, stream);
     }
 
-    fn embed_backward(&mut self, layer: &Linear, patches: &Matrix, d_stream: &mut Matrix) {
-        self.mask_in_place(Site::Embedding, d_stream);
-        self.layer_gradients(layer, patches.get(self.images), d_stream.get(self.images));
-    }
-
-    fn normalize(&mut self, x: &Matrix, normed: &mut Matrix, scale: &mut Matrix) {
-        let images = self.images;
-        rows::normalize(x.get(images), x.width, normed.get_mut(images), scale.get_mut(images));
-    }
-
-    fn normalize_backward(
+    fn embed_backward(
         &mut self,
-        normed: &Matrix,
-        scale: &Matrix,
-        d_normed: &Matrix,
-        d_x: &mut Matrix,
+        layer: &Layer<Linear, Area<D>, D::Embed>,
+        patches: &Matrix<(D::Tokens, Area<D>)>,
+        d_stream: &mut Matrix<(D::Tokens, D::Embed)>,
+    ) {
+        self.mask_in_place(Site::Embedding, d_stream);
+        self.layer_gradients(&layer.weights, patches.get(self.images), d_stream.get(self.images));
+    }
+
+    fn normalize<R: ConstDim>(
+        &mut self,
+        x: &Matrix<(R, D::Embed)>,
+        normed: &mut Matrix<(R, D::Embed)>,
+        scale: &mut Matrix<(R,)>,
+    ) {
+        let images = self.images;
+        rows::normalize(x.get(images), D::Embed::SIZE, normed.get_mut(images), scale.get_mut(images));
+    }
+
+    fn normalize_backward<R: ConstDim>(
+        &mut self,
+        normed: &Matrix<(R, D::Embed)>,
+        scale: &Matrix<(R,)>,
+        d_normed: &Matrix<(R, D::Embed)>,
+        d_x: &mut Matrix<(R, D::Embed)>,
         store: Store,
     ) {
         let images = self.images;
         let (normed, scale, d_normed) = (normed.get(images), scale.get(images), d_normed.get(images));
-        let width = d_x.width;
+        let width = D::Embed::SIZE;
         rows::normalize_backward(normed, scale, d_normed, width, d_x.get_mut(images), store == Store::Add);
     }
 
-    fn linear(&mut self, layer: &Linear, x: &Matrix, y: &mut Matrix, store: Store) {
-        layer.forward(x.get(self.images), y.get_mut(self.images), store);
-    }
-
-    fn linear_backward(&mut self, layer: &Linear, x: &Matrix, d_y: &Matrix, d_x: &mut Matrix, store: Store) {
-        let (x, d_y, d_x) = (x.get(self.images), d_y.get(self.images), d_x.get_mut(self.images));
-        self.layer_gradients(layer, x, d_y);
-        let Place { inputs, outputs, .. } = layer.place;
-        let output = Output { add: store == Store::Add, bias: None };
-        product(View::rows(d_y, outputs), &layer.backward, d_y.len() / outputs, d_x, inputs, output);
-    }
-
-    fn linear_gelu_dropout(
+    fn linear<R: ConstDim, I: ConstDim, O: ConstDim>(
         &mut self,
-        layer: &Linear,
-        x: &Matrix,
-        site: Site,
-        y: &mut Matrix,
-        slope: &mut Matrix,
+        layer: &Layer<Linear, I, O>,
+        x: &Matrix<(R, I)>,
+        y: &mut Matrix<(R, O)>,
+        store: Store,
     ) {
-        layer.forward(x.get(self.images), slope.get_mut(self.images), Store::Set);
-        self.for_each_mask(site, y.rows_per_image, y.width, |image, mask| {
+        layer.weights.forward(x.get(self.images), y.get_mut(self.images), store);
+    }
+
+    fn linear_backward<R: ConstDim, I: ConstDim, O: ConstDim>(
+        &mut self,
+        layer: &Layer<Linear, I, O>,
+        x: &Matrix<(R, I)>,
+        d_y: &Matrix<(R, O)>,
+        d_x: &mut Matrix<(R, I)>,
+        store: Store,
+    ) {
+        let (x, d_y, d_x) = (x.get(self.images), d_y.get(self.images), d_x.get_mut(self.images));
+        self.layer_gradients(&layer.weights, x, d_y);
+        let output = Output { add: store == Store::Add, bias: None };
+        let rows = self.images * R::SIZE;
+        product(View::rows(d_y, O::SIZE), &layer.weights.backward, rows, d_x, I::SIZE, output);
+    }
+
+    fn linear_gelu_dropout<R: ConstDim>(
+        &mut self,
+        layer: &Layer<Linear, D::Embed, D::Hidden>,
+        x: &Matrix<(R, D::Embed)>,
+        site: Site,
+        y: &mut Matrix<(R, D::Hidden)>,
+        slope: &mut Matrix<(R, D::Hidden)>,
+    ) {
+        layer.weights.forward(x.get(self.images), slope.get_mut(self.images), Store::Set);
+        self.for_each_mask::<D::Tokens, R, D::Hidden>(site, |image, mask| {
             rows::gelu_dropout(slope.image_mut(image), mask, y.image_mut(image));
         });
     }
 
-    fn gelu_dropout_backward(&mut self, slope: &Matrix, d: &mut Matrix) {
+    fn gelu_dropout_backward<R: ConstDim>(
+        &mut self,
+        slope: &Matrix<(R, D::Hidden)>,
+        d: &mut Matrix<(R, D::Hidden)>,
+    ) {
         rows::multiply(d.get_mut(self.images), slope.get(self.images));
     }
 
-    fn linear_dropout_add(&mut self, layer: &Linear, x: &Matrix, site: Site, stream: &mut Matrix) {
+    fn linear_dropout_add<R: ConstDim>(
+        &mut self,
+        layer: &Layer<Linear, D::Hidden, D::Embed>,
+        x: &Matrix<(R, D::Hidden)>,
+        site: Site,
+        stream: &mut Matrix<(R, D::Embed)>,
+    ) {
         let mut y = std::mem::take(&mut self.scratch.product);
         y.resize(stream.get(self.images).len(), 0.0);
-        layer.forward(x.get(self.images), &mut y, Store::Set);
-        let len = stream.image_len();
-        self.for_each_mask(site, stream.rows_per_image, stream.width, |image, mask| {
+        layer.weights.forward(x.get(self.images), &mut y, Store::Set);
+        let len = R::SIZE * D::Embed::SIZE;
+        self.for_each_mask::<D::Tokens, R, D::Embed>(site, |image, mask| {
             rows::add_masked(stream.image_mut(image), &y[image * len..][..len], mask);
         });
         self.scratch.product = y;
     }
 
-    fn dropout_backward(&mut self, site: Site, d_y: &Matrix, d_x: &mut Matrix) {
-        self.for_each_mask(site, d_y.rows_per_image, d_y.width, |image, mask| {
+    fn dropout_backward<R: ConstDim>(
+        &mut self,
+        site: Site,
+        d_y: &Matrix<(R, D::Embed)>,
+        d_x: &mut Matrix<(R, D::Embed)>,
+    ) {
+        self.for_each_mask::<D::Tokens, R, D::Embed>(site, |image, mask| {
             rows::masked(d_x.image_mut(image), d_y.image(image), mask);
         });
     }
 
-    fn attention(
+    fn attention<R: ConstDim>(
         &mut self,
         site: Site,
-        query: &Matrix,
-        key_value: &Matrix,
-        weights: &mut [Matrix; 2],
-        context: &mut Matrix,
+        query: &Matrix<(R, D::Embed)>,
+        key_value: &Matrix<(D::Tokens, KeyValue<D>)>,
+        [kept, dropped]: &mut [Matrix<(D::Heads, R, D::Tokens)>; 2],
+        context: &mut Matrix<(R, D::Embed)>,
     ) {
-        let heads = self.heads(query);
-        let [kept, dropped] = weights;
         for image in 0..self.images {
-            heads.forward(
+            heads::<D, R>().forward(
                 &mut self.scratch.attention,
                 (&self.dropout, site, self.first + image),
                 query.image(image),
@@ -284,18 +301,17 @@ impl Ops for Chunk<'_> {
         }
     }
 
-    fn attention_backward(
+    fn attention_backward<R: ConstDim>(
         &mut self,
-        query: &Matrix,
-        key_value: &Matrix,
-        [kept, dropped]: &[Matrix; 2],
-        d_context: &Matrix,
-        d_query: &mut Matrix,
-        d_key_value: &mut Matrix,
+        query: &Matrix<(R, D::Embed)>,
+        key_value: &Matrix<(D::Tokens, KeyValue<D>)>,
+        [kept, dropped]: &[Matrix<(D::Heads, R, D::Tokens)>; 2],
+        d_context: &Matrix<(R, D::Embed)>,
+        d_query: &mut Matrix<(R, D::Embed)>,
+        d_key_value: &mut Matrix<(D::Tokens, KeyValue<D>)>,
     ) {
-        let heads = self.heads(query);
         for image in 0..self.images {
-            heads.backward(
+            heads::<D, R>().backward(
                 &mut self.scratch.attention,
                 query.image(image),
                 key_value.image(image),
@@ -307,13 +323,18 @@ impl Ops for Chunk<'_> {
         }
     }
 
-    fn class_tokens(&mut self, all: &Matrix, class: &mut Matrix) {
+    fn class_tokens(&mut self, all: &Matrix<(D::Tokens, D::Embed)>, class: &mut Matrix<(One, D::Embed)>) {
         for image in 0..self.images {
-            class.image_mut(image).copy_from_slice(&all.image(image)[..all.width]);
+            class.image_mut(image).copy_from_slice(&all.image(image)[..D::Embed::SIZE]);
         }
     }
 
-    fn class_tokens_backward(&mut self, d_class: &Matrix, d_all: &mut Matrix, store: Store) {
+    fn class_tokens_backward(
+        &mut self,
+        d_class: &Matrix<(One, D::Embed)>,
+        d_all: &mut Matrix<(D::Tokens, D::Embed)>,
+        store: Store,
+    ) {
         if store == Store::Set {
             d_all.get_mut(self.images).fill(0.0);
         }
@@ -325,10 +346,10 @@ impl Ops for Chunk<'_> {
 
     fn cross_entropy(
         &mut self,
-        logits: &Matrix,
-        targets: &Matrix,
-        losses: &mut Matrix,
-        d_logits: &mut Matrix,
+        logits: &Matrix<(One, D::Classes)>,
+        targets: &Matrix<(One, D::Classes)>,
+        losses: &mut Matrix<(One,)>,
+        d_logits: &mut Matrix<(One, D::Classes)>,
     ) {
         for image in 0..self.images {
             let (logits, targets) = (logits.image(image), targets.image(image));

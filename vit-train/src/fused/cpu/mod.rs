@@ -14,14 +14,18 @@ mod rows;
 mod vectors;
 
 use super::{
+    buffer::Dimensions,
     fold::Fold,
     network::{Activations, Block, Network, Sizes},
     timed::{Timed, Times},
 };
 use crate::{dropout::Dropout, parameters::Layout};
-use chunk::{Chunk, Linear, Matrix, Scratch};
+use chunk::{Chunk, Linear, Scratch};
 use rayon::prelude::*;
-use std::sync::{Mutex, PoisonError};
+use std::{
+    convert::Infallible,
+    sync::{Mutex, PoisonError},
+};
 
 /// Images that go through the network together.
 const CHUNK: usize = 16;
@@ -32,14 +36,14 @@ const PIECE: usize = 1 << 14;
 
 /// The training pass of one network, with all the memory that it needs.
 #[derive(Debug)]
-pub struct Cpu {
+pub struct Cpu<D: Dimensions> {
     sizes: Sizes,
     fold: Fold,
     folded: Vec<f32>,
-    layers: Network<Linear>,
+    layers: Network<D, Linear>,
     lanes: Vec<Lane>,
     /// As many as there were threads at work at a time.
-    workspaces: Pool,
+    workspaces: Pool<D>,
 }
 
 /// Sums over neighbouring chunks.
@@ -52,8 +56,8 @@ struct Lane {
 
 /// The memory of one thread.
 #[derive(Debug)]
-struct Workspace {
-    activations: Activations<Matrix>,
+struct Workspace<D: Dimensions> {
+    activations: Activations<D, Vec<f32>>,
     scratch: Scratch,
 }
 
@@ -66,7 +70,7 @@ pub struct Batch<'a> {
     pub targets: &'a [f32],
 }
 
-impl Cpu {
+impl<D: Dimensions> Cpu<D> {
     /// For networks of these sizes whose parameters lie as `layout` says.
     pub fn new(sizes: Sizes, layout: Layout) -> Self {
         let folded = vec![0.0; layout.len()];
@@ -97,7 +101,7 @@ impl Cpu {
         self.lanes.iter_mut().for_each(|lane| lane.times = Times::default());
         let lanes = self.lanes[..count].par_iter_mut().zip(logits.par_chunks_mut(lane_images * classes));
         lanes.enumerate().with_max_len(1).for_each(|(index, (lane, logits))| {
-            let mut workspace = self.workspaces.take().unwrap_or_else(|| Workspace::new(&self.sizes));
+            let mut workspace = self.workspaces.take().unwrap_or_else(|| Workspace::new(self.sizes.depth));
             lane.loss = 0.0;
             for (chunk, logits) in logits.chunks_mut(CHUNK * classes).enumerate() {
                 let (first, count) = (index * lane_images + chunk * CHUNK, logits.len() / classes);
@@ -107,7 +111,6 @@ impl Cpu {
                 let targets = &batch.targets[first * classes..][..count * classes];
                 activations.targets.get_mut(count).copy_from_slice(targets);
                 let ops = Chunk {
-                    sizes: self.sizes,
                     first,
                     images: count,
                     batch: images,
@@ -144,31 +147,42 @@ impl Cpu {
     /// Packs the weights.
     fn load(&mut self) {
         let Network { embedding, blocks, head } = &mut self.layers;
-        [embedding, head].into_iter().for_each(|layer| layer.load(&self.folded));
+        [&mut embedding.weights, &mut head.weights].into_iter().for_each(|layer| layer.load(&self.folded));
         blocks.par_iter_mut().for_each(|block| {
             let Block { query, key_value, out, hidden, mlp } = block;
-            [query, key_value, out, hidden, mlp].into_iter().for_each(|layer| layer.load(&self.folded));
+            let (first, second) = (
+                [&mut query.weights, &mut key_value.weights, &mut out.weights],
+                [&mut hidden.weights, &mut mlp.weights],
+            );
+            first.into_iter().chain(second).for_each(|layer| layer.load(&self.folded));
         });
     }
 }
 
-impl Workspace {
-    fn new(sizes: &Sizes) -> Self {
-        let activations = Activations::new(sizes, |rows, width| Matrix::zeros(CHUNK, rows, width));
+impl<D: Dimensions> Workspace<D> {
+    fn new(depth: usize) -> Self {
+        let zeros = |len| Ok::<_, Infallible>(vec![0.0; CHUNK * len]);
+        let Ok(activations) = Activations::new(depth, zeros);
         Self { activations, scratch: Scratch::default() }
     }
 }
 
 /// Workspaces that nobody uses at the moment.
-#[derive(Debug, Default)]
-struct Pool(Mutex<Vec<Workspace>>);
+#[derive(Debug)]
+struct Pool<D: Dimensions>(Mutex<Vec<Workspace<D>>>);
 
-impl Pool {
-    fn take(&self) -> Option<Workspace> {
+impl<D: Dimensions> Default for Pool<D> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<D: Dimensions> Pool<D> {
+    fn take(&self) -> Option<Workspace<D>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
-    fn give(&self, workspace: Workspace) {
+    fn give(&self, workspace: Workspace<D>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(workspace);
     }
 }

@@ -28,6 +28,15 @@ struct Counters {
     float scale;           // that makes it at most `max_norm`
 };
 
+// Which elements of a matrix are dropped: `Mask` of `kernels.rs`.
+struct Mask {
+    u64 site;              // in the network
+    u32 threshold;         // those with 16 random bits below it
+    float keep;            // what the others are multiplied with
+    u32 len;               // of the rows of an image, or of a head of it
+    u32 mask_len;          // the same of masks: they have a row for every token, also where there is one token only
+};
+
 // Where an image is read from, in 16-bit fractions of a pixel: `Motion` of `augment.rs`.
 const u32 KNOTS = 5;
 struct Motion {
@@ -85,6 +94,16 @@ static __device__ double block_sum(double x) {
     return warp_sum(lane() < blockDim.x / 32 ? shared_memory[lane()] : 0.0);
 }
 
+// The sum over the threads of a column (x) in a block of 32 x 8. `sums` are 256 numbers of shared memory, others in
+// each call of a kernel.
+static __device__ float column_sum(float *sums, float x) {
+    sums[threadIdx.y * 32 + threadIdx.x] = x;
+    __syncthreads();
+    float sum = 0.0f;
+    for (u32 group = 0; group < 8; group++) sum += sums[group * 32 + threadIdx.x];
+    return sum;
+}
+
 // As in `dropout.rs`.
 static __device__ u64 mix64(u64 x) {
     x += 0x9e3779b97f4a7c15ull;
@@ -99,17 +118,17 @@ static __device__ u32 mix32(u32 x) {
     return x ^ (x >> 16);
 }
 
-// What element `index` at a place of the network is multiplied with: 0 or `keep`.
-static __device__ float mask(u64 key, u32 index, u32 threshold, float keep) {
-    if (threshold == 0) return 1.0f;
-    u32 bits = mix32(mix32(index / 2 + (u32)key) ^ (u32)(key >> 32));
-    return (bits >> (16 * (index % 2)) & 0xffff) >= threshold ? keep : 0.0f;
+// What the numbers of a mask have in common in this step.
+static __device__ u64 mask_key(const Counters *counters, Mask mask) {
+    return mix64(counters->dropout_key ^ mask.site);
 }
 
-// The number in the mask of element `index` of a matrix whose images are `image_len` long, when those of the mask are
-// `mask_len` long: masks have a row for every token, also where there is a class token only.
-static __device__ u32 mask_index(u32 index, u32 image_len, u32 mask_len) {
-    return index / image_len * mask_len + index % image_len;
+// What element `index` of a matrix is multiplied with: 0 or `mask.keep`.
+static __device__ float kept_share(u64 key, Mask mask, u32 index) {
+    if (mask.threshold == 0) return 1.0f;
+    index = index / mask.len * mask.mask_len + index % mask.len;
+    u32 bits = mix32(mix32(index / 2 + (u32)key) ^ (u32)(key >> 32));
+    return (bits >> (16 * (index % 2)) & 0xffff) >= mask.threshold ? mask.keep : 0.0f;
 }
 
 // -- The beginning of a step -----------------------------------------------------------------------------------------
@@ -216,15 +235,9 @@ extern "C" __global__ void unfold_columns(const float *parameters, float *gradie
             d_shift += gradients[norm[3] + row] * weight;
         }
     }
-    sums[threadIdx.y * 32 + threadIdx.x] = d_scale;
-    sums[256 + threadIdx.y * 32 + threadIdx.x] = d_shift;
-    __syncthreads();
+    d_scale = column_sum(sums, d_scale);
+    d_shift = column_sum(sums + 256, d_shift);
     if (threadIdx.y == 0 && column < width) {
-        d_scale = d_shift = 0.0f;
-        for (u32 group = 0; group < 8; group++) {
-            d_scale += sums[group * 32 + threadIdx.x];
-            d_shift += sums[256 + group * 32 + threadIdx.x];
-        }
         gradients[norm[0] + column] = d_scale;
         gradients[norm[1] + column] = d_shift;
     }
@@ -278,11 +291,11 @@ extern "C" __global__ void cut_patches(const float *pixels, float *patches, u32 
 }
 
 // `stream` = dropout(`stream` + `table`), with a table as long as an image.
-extern "C" __global__ void add_table_dropout(const Counters *counters, u64 site, u32 threshold, float keep,
-                                             float *stream, const float *table, u32 count, u32 image_len) {
-    u64 key = mix64(counters->dropout_key ^ site);
+extern "C" __global__ void add_table_dropout(const Counters *counters, Mask mask, float *stream, const float *table,
+                                             u32 count, u32 image_len) {
+    u64 key = mask_key(counters, mask);
     for (u32 at = first_element(); at < count; at += element_step()) {
-        stream[at] = (stream[at] + table[at % image_len]) * mask(key, at, threshold, keep);
+        stream[at] = (stream[at] + table[at % image_len]) * kept_share(key, mask, at);
     }
 }
 
@@ -339,18 +352,12 @@ extern "C" __global__ void column_sums(const float *d_y, float *partial, u32 row
     u32 column = blockIdx.x * 32 + threadIdx.x;
     u32 part = (rows + gridDim.y - 1) / gridDim.y, begin = blockIdx.y * part;
     u32 end = begin + part < rows ? begin + part : rows;
-    float *sums = (float *)shared_memory;
-    float sum = 0.0f;
+    float *sums = (float *)shared_memory, sum = 0.0f;
     if (column < width) {
         for (u32 row = begin + threadIdx.y; row < end; row += 8) sum += d_y[row * width + column];
     }
-    sums[threadIdx.y * 32 + threadIdx.x] = sum;
-    __syncthreads();
-    if (threadIdx.y == 0 && column < width) {
-        sum = 0.0f;
-        for (u32 group = 0; group < 8; group++) sum += sums[group * 32 + threadIdx.x];
-        partial[blockIdx.y * stride + column] = sum;
-    }
+    sum = column_sum(sums, sum);
+    if (threadIdx.y == 0 && column < width) partial[blockIdx.y * stride + column] = sum;
 }
 
 // Second part, for all layers at once: sum `at` goes to `gradients[places[at]]`.
@@ -366,15 +373,14 @@ extern "C" __global__ void finish_column_sums(const float *partial, float *gradi
 // -- GELU and dropout ------------------------------------------------------------------------------------------------
 
 // `y` = dropout(gelu(`slope` + bias)), `slope` = the derivative of that.
-extern "C" __global__ void gelu_dropout(const Counters *counters, u64 site, u32 threshold, float keep,
-                                        const float *bias, float *slope, float *y, u32 count, u32 width,
-                                        u32 image_len, u32 mask_len) {
-    u64 key = mix64(counters->dropout_key ^ site);
+extern "C" __global__ void gelu_dropout(const Counters *counters, Mask mask, const float *bias, float *slope, float *y,
+                                        u32 count, u32 width) {
+    u64 key = mask_key(counters, mask);
     for (u32 at = first_element(); at < count; at += element_step()) {
         float x = slope[at] + bias[at % width];
         float normal = 0.5f * erfcf(-0.70710678f * x);      // P(X <= x)
         float density = 0.39894228f * expf(-0.5f * x * x);
-        float factor = mask(key, mask_index(at, image_len, mask_len), threshold, keep);
+        float factor = kept_share(key, mask, at);
         y[at] = x * normal * factor;
         slope[at] = (normal + x * density) * factor;
     }
@@ -386,32 +392,25 @@ extern "C" __global__ void multiply(const float *slope, float *d, u32 count) {
 }
 
 // `stream` += dropout(`y` + bias).
-extern "C" __global__ void dropout_add(const Counters *counters, u64 site, u32 threshold, float keep,
-                                       const float *bias, const float *y, float *stream, u32 count, u32 width,
-                                       u32 image_len, u32 mask_len) {
-    u64 key = mix64(counters->dropout_key ^ site);
+extern "C" __global__ void dropout_add(const Counters *counters, Mask mask, const float *bias, const float *y,
+                                       float *stream, u32 count, u32 width) {
+    u64 key = mask_key(counters, mask);
     for (u32 at = first_element(); at < count; at += element_step()) {
-        float factor = mask(key, mask_index(at, image_len, mask_len), threshold, keep);
-        stream[at] += (y[at] + bias[at % width]) * factor;
+        stream[at] += (y[at] + bias[at % width]) * kept_share(key, mask, at);
     }
 }
 
 // `d_x` = `d_y` through the dropout.
-extern "C" __global__ void dropout_backward(const Counters *counters, u64 site, u32 threshold, float keep,
-                                            const float *d_y, float *d_x, u32 count, u32 image_len, u32 mask_len) {
-    u64 key = mix64(counters->dropout_key ^ site);
-    for (u32 at = first_element(); at < count; at += element_step()) {
-        d_x[at] = d_y[at] * mask(key, mask_index(at, image_len, mask_len), threshold, keep);
-    }
+extern "C" __global__ void dropout_backward(const Counters *counters, Mask mask, const float *d_y, float *d_x,
+                                            u32 count) {
+    u64 key = mask_key(counters, mask);
+    for (u32 at = first_element(); at < count; at += element_step()) d_x[at] = d_y[at] * kept_share(key, mask, at);
 }
 
 // The same in place.
-extern "C" __global__ void dropout_in_place(const Counters *counters, u64 site, u32 threshold, float keep, float *d,
-                                            u32 count, u32 image_len, u32 mask_len) {
-    u64 key = mix64(counters->dropout_key ^ site);
-    for (u32 at = first_element(); at < count; at += element_step()) {
-        d[at] *= mask(key, mask_index(at, image_len, mask_len), threshold, keep);
-    }
+extern "C" __global__ void dropout_in_place(const Counters *counters, Mask mask, float *d, u32 count) {
+    u64 key = mask_key(counters, mask);
+    for (u32 at = first_element(); at < count; at += element_step()) d[at] *= kept_share(key, mask, at);
 }
 
 // -- Attention: a block per head of an image (x, y) ------------------------------------------------------------------
@@ -423,10 +422,31 @@ static __device__ void load_head(const float *from, u32 stride, float *to, u32 r
     }
 }
 
+// The product of each of `queries` rows with each of `tokens` rows, all in shared memory.
+static __device__ void row_products(const float *left, const float *right, float *to, u32 queries, u32 tokens,
+                                    u32 width) {
+    for (u32 at = threadIdx.x; at < queries * tokens; at += blockDim.x) {
+        const float *x = left + at / tokens * (width + 1), *y = right + at % tokens * (width + 1);
+        float sum = 0.0f;
+        for (u32 i = 0; i < width; i++) sum += x[i] * y[i];
+        to[at] = sum;
+    }
+}
+
+// The sum of `tokens` rows in shared memory with the weights of row `query`, in one column.
+static __device__ float weighted_sum(const float *weights, const float *rows, u32 query, u32 column, u32 tokens,
+                                     u32 width) {
+    float sum = 0.0f;
+    for (u32 token = 0; token < tokens; token++) {
+        sum += weights[query * tokens + token] * rows[token * (width + 1) + column];
+    }
+    return sum;
+}
+
 // Takes (`queries` + 2 `tokens`) * (`width` + 1) + `queries` * `tokens` floats of shared memory.
-extern "C" __global__ void attention(const Counters *counters, u64 site, u32 threshold, float keep,
-                                     const float *query, const float *key_value, float *kept, float *dropped,
-                                     float *context, u32 queries, u32 tokens, u32 width) {
+extern "C" __global__ void attention(const Counters *counters, Mask mask, const float *query, const float *key_value,
+                                     float *kept, float *dropped, float *context, u32 queries, u32 tokens,
+                                     u32 width) {
     u32 image = blockIdx.x, head = blockIdx.y, heads = gridDim.y, embed = heads * width, padded = width + 1;
     float *q = (float *)shared_memory, *k = q + queries * padded, *v = k + tokens * padded;
     float *weights = v + tokens * padded;
@@ -436,16 +456,11 @@ extern "C" __global__ void attention(const Counters *counters, u64 site, u32 thr
     load_head(keys + embed, 2 * embed, v, tokens, width);
     __syncthreads();
 
-    for (u32 at = threadIdx.x; at < queries * tokens; at += blockDim.x) {
-        const float *left = q + at / tokens * padded, *right = k + at % tokens * padded;
-        float score = 0.0f;
-        for (u32 i = 0; i < width; i++) score += left[i] * right[i];
-        weights[at] = score;
-    }
+    row_products(q, k, weights, queries, tokens, width);
     __syncthreads();
 
-    u64 mask_key = mix64(counters->dropout_key ^ site);
-    u32 mask_first = (image * heads + head) * tokens * tokens, first = (image * heads + head) * queries * tokens;
+    u64 key = mask_key(counters, mask);
+    u32 first = (image * heads + head) * queries * tokens;
     for (u32 row = threadIdx.x / 32; row < queries; row += blockDim.x / 32) {
         float *scores = weights + row * tokens;
         float max = LOWEST, total = 0.0f;
@@ -459,7 +474,7 @@ extern "C" __global__ void attention(const Counters *counters, u64 site, u32 thr
         for (u32 at = lane(); at < tokens; at += 32) {
             float weight = scores[at] * factor;
             kept[first + row * tokens + at] = weight;
-            weight *= mask(mask_key, mask_first + row * tokens + at, threshold, keep);
+            weight *= kept_share(key, mask, first + row * tokens + at);
             dropped[first + row * tokens + at] = weight;
             scores[at] = weight;
         }
@@ -467,9 +482,7 @@ extern "C" __global__ void attention(const Counters *counters, u64 site, u32 thr
     __syncthreads();
 
     for (u32 at = threadIdx.x; at < queries * width; at += blockDim.x) {
-        const float *left = weights + at / width * tokens;
-        float sum = 0.0f;
-        for (u32 token = 0; token < tokens; token++) sum += left[token] * v[token * padded + at % width];
+        float sum = weighted_sum(weights, v, at / width, at % width, tokens, width);
         context[(image * queries + at / width) * embed + head * width + at % width] = sum;
     }
 }
@@ -490,12 +503,7 @@ extern "C" __global__ void attention_backward(const float *query, const float *k
     for (u32 at = threadIdx.x; at < queries * tokens; at += blockDim.x) weights[at] = dropped[first + at];
     __syncthreads();
 
-    for (u32 at = threadIdx.x; at < queries * tokens; at += blockDim.x) {
-        const float *left = d_c + at / tokens * padded, *right = v + at % tokens * padded;
-        float d = 0.0f;
-        for (u32 i = 0; i < width; i++) d += left[i] * right[i];
-        d_scores[at] = d;
-    }
+    row_products(d_c, v, d_scores, queries, tokens, width);
     __syncthreads();
 
     // d = dropped * d - kept * sum(dropped * d)
@@ -512,9 +520,7 @@ extern "C" __global__ void attention_backward(const float *query, const float *k
     __syncthreads();
 
     for (u32 at = threadIdx.x; at < queries * width; at += blockDim.x) {
-        const float *left = d_scores + at / width * tokens;
-        float sum = 0.0f;
-        for (u32 token = 0; token < tokens; token++) sum += left[token] * k[token * padded + at % width];
+        float sum = weighted_sum(d_scores, k, at / width, at % width, tokens, width);
         d_query[rows + at / width * embed + at % width] = sum;
     }
     for (u32 at = threadIdx.x; at < tokens * width; at += blockDim.x) {

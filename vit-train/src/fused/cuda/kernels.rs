@@ -39,6 +39,21 @@ unsafe impl DeviceRepr for Counters {}
 // SAFETY: numbers.
 unsafe impl ValidAsZeroBits for Counters {}
 
+/// Which elements of a matrix are dropped. `kernels.cu` says what the fields are.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[repr(C)]
+#[allow(missing_docs)]
+pub struct Mask {
+    pub site: u64,
+    pub threshold: u32,
+    pub keep: f32,
+    pub len: u32,
+    pub mask_len: u32,
+}
+
+// SAFETY: as above.
+unsafe impl DeviceRepr for Mask {}
+
 /// `kernels.cu`.
 const SOURCE: &str = include_str!("kernels.cu");
 
@@ -145,16 +160,16 @@ impl<T> Argument for Write<'_, T> {
     }
 }
 
-macro_rules! number_arguments {
-    ($($number:ty)*) => {
-        $(impl Argument for $number {
+macro_rules! plain_arguments {
+    ($($plain:ty)*) => {
+        $(impl Argument for $plain {
             fn push<'a>(&'a mut self, launch: &mut LaunchArgs<'a>) {
                 launch.arg(&*self);
             }
         })*
     };
 }
-number_arguments!(u32 u64 f32);
+plain_arguments!(u32 f32 Mask);
 
 /// Lists the kernels with their parameters, and makes a method of each.
 macro_rules! kernels {
@@ -254,9 +269,7 @@ kernels! {
     cut_patches(pixels: Read<'_>, patches: Write<'_>, count: u32, side: u32, patch: u32, tokens: u32);
     add_table_dropout(
         counters: Read<'_, Counters>,
-        site: u64,
-        threshold: u32,
-        keep: f32,
+        mask: Mask,
         stream: Write<'_>,
         table: Read<'_>,
         count: u32,
@@ -277,57 +290,34 @@ kernels! {
     finish_column_sums(partial: Read<'_>, gradients: Write<'_>, places: Read<'_, u32>, count: u32, parts: u32);
     gelu_dropout(
         counters: Read<'_, Counters>,
-        site: u64,
-        threshold: u32,
-        keep: f32,
+        mask: Mask,
         bias: Read<'_>,
         slope: Write<'_>,
         y: Write<'_>,
         count: u32,
         width: u32,
-        image_len: u32,
-        mask_len: u32,
     );
     multiply(slope: Read<'_>, d: Write<'_>, count: u32);
     dropout_add(
         counters: Read<'_, Counters>,
-        site: u64,
-        threshold: u32,
-        keep: f32,
+        mask: Mask,
         bias: Read<'_>,
         y: Read<'_>,
         stream: Write<'_>,
         count: u32,
         width: u32,
-        image_len: u32,
-        mask_len: u32,
     );
     dropout_backward(
         counters: Read<'_, Counters>,
-        site: u64,
-        threshold: u32,
-        keep: f32,
+        mask: Mask,
         d_y: Read<'_>,
         d_x: Write<'_>,
         count: u32,
-        image_len: u32,
-        mask_len: u32,
     );
-    dropout_in_place(
-        counters: Read<'_, Counters>,
-        site: u64,
-        threshold: u32,
-        keep: f32,
-        d: Write<'_>,
-        count: u32,
-        image_len: u32,
-        mask_len: u32,
-    );
+    dropout_in_place(counters: Read<'_, Counters>, mask: Mask, d: Write<'_>, count: u32);
     attention(
         counters: Read<'_, Counters>,
-        site: u64,
-        threshold: u32,
-        keep: f32,
+        mask: Mask,
         query: Read<'_>,
         key_value: Read<'_>,
         kept: Write<'_>,

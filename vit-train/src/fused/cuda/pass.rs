@@ -2,46 +2,33 @@
 
 use super::{
     device::{Device, View},
-    kernels::{Counters, Grid, Read, Write},
+    kernels::{Counters, Grid, Mask, Read, Write},
     CudaError,
 };
 use crate::{
     dropout::{Dropout, Site},
     fused::{
+        buffer::{Area, Buffer, Dimensions, KeyValue, Layer, One},
         fold::Place,
-        network::Sizes,
         ops::{Ops, Store},
     },
 };
 use cudarc::driver::{CudaSlice, DriverError};
+use dfdx::shapes::{ConstDim, ConstShape};
+use std::marker::PhantomData;
 
-/// A buffer for up to as many images as it was made for.
-#[derive(Debug)]
-pub struct Matrix {
-    values: CudaSlice<f32>,
-    rows_per_image: usize,
-    width: usize,
-}
+/// Activations, or their gradients, of up to as many images as there is memory for.
+pub type Matrix<S> = Buffer<CudaSlice<f32>, S>;
 
-impl Matrix {
-    /// Takes the memory of `images x rows_per_image x width` elements.
-    pub const fn new(values: CudaSlice<f32>, rows_per_image: usize, width: usize) -> Self {
-        Self { values, rows_per_image, width }
-    }
-
-    /// The rows of the first `images` images.
+impl<S: ConstShape> Matrix<S> {
+    /// The elements of the first `images` images.
     pub fn read(&self, images: usize) -> Read<'_> {
-        self.values.slice(..images * self.image_len())
+        self.values.slice(..images * Self::IMAGE_LEN)
     }
 
-    /// The rows of the first `images` images.
+    /// The elements of the first `images` images.
     pub fn write(&mut self, images: usize) -> Write<'_> {
-        let len = images * self.image_len();
-        self.values.slice_mut(..len)
-    }
-
-    const fn image_len(&self) -> usize {
-        self.rows_per_image * self.width
+        self.values.slice_mut(..images * Self::IMAGE_LEN)
     }
 }
 
@@ -62,11 +49,9 @@ const ATTENTION_THREADS: u32 = 128;
 
 /// The operations on a whole batch. They are queued, nothing waits for them.
 #[derive(Debug)]
-pub struct Pass<'a> {
+pub struct Pass<'a, D: Dimensions> {
     /// What they run on.
     pub device: &'a Device,
-    /// The network's dimensions.
-    pub sizes: Sizes,
     /// Images in the batch.
     pub images: usize,
     /// Its rate; the masks are those that `counters` says.
@@ -79,13 +64,13 @@ pub struct Pass<'a> {
     pub gradients: &'a mut CudaSlice<f32>,
     /// Sums for the gradients of all biases, in [`PARTS`] parts.
     pub sums: &'a mut CudaSlice<f32>,
-    /// Any, as long as the residual stream.
-    pub scratch: &'a mut Matrix,
+    /// Any.
+    pub scratch: &'a mut Matrix<(D::Tokens, D::Embed)>,
     /// The first error: the operations have no way to say so, and do nothing any more.
     pub error: Option<CudaError>,
 }
 
-impl Pass<'_> {
+impl<D: Dimensions> Pass<'_, D> {
     /// Queues something, unless something went wrong before.
     fn queue<E: Into<CudaError>>(&mut self, operation: impl FnOnce(&mut Self) -> Result<(), E>) {
         if self.error.is_none() {
@@ -98,197 +83,212 @@ impl Pass<'_> {
         self.queue(|pass| launch(pass).map_err(CudaError::driver("refuses a kernel")));
     }
 
-    fn weight(&self, layer: &Linear) -> View<'_> {
-        View::rows(self.folded.slice(layer.place.weight.clone()), layer.place.inputs)
-    }
-
-    fn bias(&self, layer: &Linear) -> Read<'_> {
-        self.folded.slice(layer.place.bias.clone())
+    fn bias<I, O>(&self, layer: &Layer<Linear, I, O>) -> Read<'_> {
+        self.folded.slice(layer.weights.place.bias.clone())
     }
 
     /// `y` = `x` W^T, or `y` += that.
-    fn forward_product(&mut self, layer: &Linear, x: &Matrix, y: &mut Matrix, store: Store) {
-        let Place { inputs, outputs, .. } = layer.place;
+    fn forward_product<R: ConstDim, I: ConstDim, O: ConstDim>(
+        &mut self,
+        layer: &Layer<Linear, I, O>,
+        x: &Matrix<(R, I)>,
+        y: &mut Matrix<(R, O)>,
+        store: Store,
+    ) {
         self.queue(|pass| {
-            let (x, y) = (x.read(pass.images), y.write(pass.images));
-            let sizes = [x.len() / inputs, inputs, outputs];
-            let weight = pass.weight(layer).transpose();
-            pass.device.product(View::rows(x, inputs), weight, sizes, y, store == Store::Add)
+            let weight = weight(pass.folded, layer).transpose();
+            let (x, y) = (View::rows(x.read(pass.images), I::SIZE), y.write(pass.images));
+            pass.device.product(x, weight, [pass.images * R::SIZE, I::SIZE, O::SIZE], y, store == Store::Add)
         });
     }
 
     /// The gradients of a layer's weights and biases.
-    fn layer_gradients(&mut self, layer: &Linear, x: &Matrix, d_y: &Matrix) {
-        let Place { weight, bias, inputs, outputs } = &layer.place;
+    fn layer_gradients<R: ConstDim, I: ConstDim, O: ConstDim>(
+        &mut self,
+        layer: &Layer<Linear, I, O>,
+        x: &Matrix<(R, I)>,
+        d_y: &Matrix<(R, O)>,
+    ) {
+        let Linear { place: Place { weight, bias, .. }, sums } = &layer.weights;
         self.kernel(|pass| {
             let d_y = d_y.read(pass.images);
             let (rows, width) = (d_y.len() / bias.len(), bias.len());
             let stride = pass.sums.len() / PARTS;
-            let sums = pass.sums.slice_mut(layer.sums..);
+            let sums = pass.sums.slice_mut(*sums..);
             let grid = Grid::columns(width, PARTS, 1);
             pass.device.kernels.column_sums(grid, d_y, sums, rows as u32, width as u32, stride as u32)
         });
         self.queue(|pass| {
             let (x, d_y) = (x.read(pass.images), d_y.read(pass.images));
-            let sizes = [*outputs, x.len() / inputs, *inputs];
+            let (x, d_y) = (View::rows(x, I::SIZE), View::rows(d_y, O::SIZE).transpose());
             let gradients = pass.gradients.slice_mut(weight.clone());
-            let d_y = View::rows(d_y, *outputs).transpose();
-            pass.device.product(d_y, View::rows(x, *inputs), sizes, gradients, false)
+            pass.device.product(d_y, x, [O::SIZE, pass.images * R::SIZE, I::SIZE], gradients, false)
         });
     }
 
-    /// The arguments that tell a kernel which masks are meant.
-    fn masks(&self, site: Site) -> (Read<'_, Counters>, u64, u32, f32) {
-        (self.counters.as_view(), site.number(), self.dropout.threshold(), self.dropout.keep())
+    /// The mask of a matrix that has `R` rows of `W` elements, and its counters.
+    fn mask<R: ConstDim, W: ConstDim>(&self, site: Site) -> (Read<'_, Counters>, Mask) {
+        let (site, threshold, keep) = (site.number(), self.dropout.threshold(), self.dropout.keep());
+        let [len, mask_len] = [R::SIZE, D::Tokens::SIZE].map(|rows| (rows * W::SIZE) as u32);
+        (self.counters.as_view(), Mask { site, threshold, keep, len, mask_len })
     }
 
-    /// Elements of the mask of an image where a row has `width` of them: masks have a row for every token, also where
-    /// there is a class token only.
-    const fn mask_len(&self, width: usize) -> u32 {
-        (self.sizes.tokens * width) as u32
-    }
-
-    fn dropout_in_place(&mut self, site: Site, x: &mut Matrix) {
+    fn dropout_in_place<R: ConstDim, W: ConstDim>(&mut self, site: Site, x: &mut Matrix<(R, W)>) {
         self.kernel(|pass| {
-            let (image_len, mask_len) = (x.image_len() as u32, pass.mask_len(x.width));
             let x = x.write(pass.images);
             let (count, grid) = (x.len() as u32, Grid::elements(x.len()));
-            let (counters, site, threshold, keep) = pass.masks(site);
-            let kernels = &pass.device.kernels;
-            kernels.dropout_in_place(grid, counters, site, threshold, keep, x, count, image_len, mask_len)
+            let (counters, mask) = pass.mask::<R, W>(site);
+            pass.device.kernels.dropout_in_place(grid, counters, mask, x, count)
         });
     }
 
-    /// Dimensions of attention with these queries: a block per head, which shares `shared` floats.
-    fn heads(&self, query: &Matrix, shared: impl Fn(usize, usize, usize) -> usize) -> (Grid, [u32; 3]) {
-        let Sizes { tokens, embed, heads, .. } = self.sizes;
-        let (queries, width) = (query.rows_per_image, embed / heads);
-        let grid = Grid::images(self.images, heads, ATTENTION_THREADS, shared(queries, tokens, width));
-        (grid, [queries, tokens, width].map(|size| size as u32))
+    /// A block per head, which shares `shared` floats.
+    const fn heads(&self, shared: usize) -> Grid {
+        Grid::images(self.images, D::Heads::SIZE, ATTENTION_THREADS, shared)
     }
 
-    /// Bytes of shared memory that a block takes at most in a network of these sizes.
-    pub const fn shared_bytes(sizes: &Sizes) -> usize {
-        let &Sizes { tokens, embed, heads, .. } = sizes;
-        4 * attention_backward_shared(tokens, tokens, embed / heads)
-    }
+    /// Bytes of shared memory that a block takes at most.
+    pub const SHARED_BYTES: usize = 4 * Attention::<D, D::Tokens>::SHARED_BACKWARD;
 }
 
-/// Floats that a block of the kernel `attention` shares.
-const fn attention_shared(queries: usize, tokens: usize, width: usize) -> usize {
-    (queries + 2 * tokens) * (width + 1) + queries * tokens
+/// The weights of a layer, among all folded parameters.
+fn weight<'a, I: ConstDim, O>(folded: &'a CudaSlice<f32>, layer: &Layer<Linear, I, O>) -> View<'a> {
+    View::rows(folded.slice(layer.weights.place.weight.clone()), I::SIZE)
 }
 
-/// Floats that a block of the kernel `attention_backward` shares.
-const fn attention_backward_shared(queries: usize, tokens: usize, width: usize) -> usize {
-    2 * (queries + tokens) * (width + 1) + 2 * queries * tokens
+/// The sizes of a head with `R` queries.
+struct Attention<D, R>(PhantomData<(D, R)>);
+
+impl<D: Dimensions, R: ConstDim> Attention<D, R> {
+    const WIDTH: usize = D::Embed::SIZE / D::Heads::SIZE;
+    /// As kernels take them: queries, keys, and their width.
+    const SIZES: [u32; 3] = [R::SIZE as u32, D::Tokens::SIZE as u32, Self::WIDTH as u32];
+    /// Floats that a block of the kernel `attention` shares.
+    const SHARED: usize = (R::SIZE + 2 * D::Tokens::SIZE) * (Self::WIDTH + 1) + R::SIZE * D::Tokens::SIZE;
+    /// Floats that a block of the kernel `attention_backward` shares.
+    const SHARED_BACKWARD: usize =
+        2 * (R::SIZE + D::Tokens::SIZE) * (Self::WIDTH + 1) + 2 * R::SIZE * D::Tokens::SIZE;
 }
 
-impl Ops for Pass<'_> {
-    type Buffer = Matrix;
-    type Linear = Linear;
-
-    fn embed(&mut self, layer: &Linear, pixels: &Matrix, patches: &mut Matrix, stream: &mut Matrix) {
+impl<D: Dimensions> Ops<D, CudaSlice<f32>, Linear> for Pass<'_, D> {
+    fn embed(
+        &mut self,
+        layer: &Layer<Linear, Area<D>, D::Embed>,
+        pixels: &Matrix<(D::Image, D::Image)>,
+        patches: &mut Matrix<(D::Tokens, Area<D>)>,
+        stream: &mut Matrix<(D::Tokens, D::Embed)>,
+    ) {
         self.kernel(|pass| {
-            let Sizes { image, patch, tokens, .. } = pass.sizes;
             let (pixels, patches) = (pixels.read(pass.images), patches.write(pass.images));
             let (count, grid) = (patches.len() as u32, Grid::elements(patches.len()));
-            let kernels = &pass.device.kernels;
-            kernels.cut_patches(grid, pixels, patches, count, image as u32, patch as u32, tokens as u32)
+            let [image, patch, tokens] = [D::Image::SIZE, D::Patch::SIZE, D::Tokens::SIZE].map(|x| x as u32);
+            pass.device.kernels.cut_patches(grid, pixels, patches, count, image, patch, tokens)
         });
         self.forward_product(layer, patches, stream, Store::Set);
         self.kernel(|pass| {
             let (stream, table) = (stream.write(pass.images), pass.bias(layer));
             let (count, grid) = (stream.len() as u32, Grid::elements(stream.len()));
-            let (counters, site, threshold, keep) = pass.masks(Site::Embedding);
+            let (counters, mask) = pass.mask::<D::Tokens, D::Embed>(Site::Embedding);
             let (kernels, len) = (&pass.device.kernels, table.len() as u32);
-            kernels.add_table_dropout(grid, counters, site, threshold, keep, stream, table, count, len)
+            kernels.add_table_dropout(grid, counters, mask, stream, table, count, len)
         });
     }
 
-    fn embed_backward(&mut self, layer: &Linear, patches: &Matrix, d_stream: &mut Matrix) {
+    fn embed_backward(
+        &mut self,
+        layer: &Layer<Linear, Area<D>, D::Embed>,
+        patches: &Matrix<(D::Tokens, Area<D>)>,
+        d_stream: &mut Matrix<(D::Tokens, D::Embed)>,
+    ) {
         self.dropout_in_place(Site::Embedding, d_stream);
         self.layer_gradients(layer, patches, d_stream);
     }
 
-    fn normalize(&mut self, x: &Matrix, normed: &mut Matrix, scale: &mut Matrix) {
+    fn normalize<R: ConstDim>(
+        &mut self,
+        x: &Matrix<(R, D::Embed)>,
+        normed: &mut Matrix<(R, D::Embed)>,
+        scale: &mut Matrix<(R,)>,
+    ) {
         self.kernel(|pass| {
             let images = pass.images;
-            let (rows, width) = (images * x.rows_per_image, x.width as u32);
+            let (rows, width) = (images * R::SIZE, D::Embed::SIZE as u32);
             let (x, normed, scale) = (x.read(images), normed.write(images), scale.write(images));
             pass.device.kernels.normalize(Grid::rows(rows), x, normed, scale, rows as u32, width)
         });
     }
 
-    fn normalize_backward(
+    fn normalize_backward<R: ConstDim>(
         &mut self,
-        normed: &Matrix,
-        scale: &Matrix,
-        d_normed: &Matrix,
-        d_x: &mut Matrix,
+        normed: &Matrix<(R, D::Embed)>,
+        scale: &Matrix<(R,)>,
+        d_normed: &Matrix<(R, D::Embed)>,
+        d_x: &mut Matrix<(R, D::Embed)>,
         store: Store,
     ) {
         self.kernel(|pass| {
             let images = pass.images;
-            let (rows, width) = (images * d_x.rows_per_image, d_x.width as u32);
-            let (normed, scale) = (normed.read(images), scale.read(images));
-            let (d_normed, d_x, add) = (d_normed.read(images), d_x.write(images), add(store));
-            let kernels = &pass.device.kernels;
-            kernels.normalize_backward(
-                Grid::rows(rows),
-                normed,
-                scale,
-                d_normed,
-                d_x,
-                rows as u32,
-                width,
-                add,
-            )
+            let (grid, rows) = (Grid::rows(images * R::SIZE), (images * R::SIZE) as u32);
+            let (normed, scale, d_normed) = (normed.read(images), scale.read(images), d_normed.read(images));
+            let (d_x, width, kernels) = (d_x.write(images), D::Embed::SIZE as u32, &pass.device.kernels);
+            kernels.normalize_backward(grid, normed, scale, d_normed, d_x, rows, width, add(store))
         });
     }
 
-    fn linear(&mut self, layer: &Linear, x: &Matrix, y: &mut Matrix, store: Store) {
+    fn linear<R: ConstDim, I: ConstDim, O: ConstDim>(
+        &mut self,
+        layer: &Layer<Linear, I, O>,
+        x: &Matrix<(R, I)>,
+        y: &mut Matrix<(R, O)>,
+        store: Store,
+    ) {
         self.kernel(|pass| {
             let (bias, y) = (pass.bias(layer), y.write(pass.images));
-            let (count, grid, width) = (y.len() as u32, Grid::elements(y.len()), bias.len() as u32);
+            let (count, grid, width) = (y.len() as u32, Grid::elements(y.len()), O::SIZE as u32);
             pass.device.kernels.spread_bias(grid, bias, y, count, width, add(store))
         });
         self.forward_product(layer, x, y, Store::Add);
     }
 
-    fn linear_backward(&mut self, layer: &Linear, x: &Matrix, d_y: &Matrix, d_x: &mut Matrix, store: Store) {
+    fn linear_backward<R: ConstDim, I: ConstDim, O: ConstDim>(
+        &mut self,
+        layer: &Layer<Linear, I, O>,
+        x: &Matrix<(R, I)>,
+        d_y: &Matrix<(R, O)>,
+        d_x: &mut Matrix<(R, I)>,
+        store: Store,
+    ) {
         self.layer_gradients(layer, x, d_y);
-        let Place { inputs, outputs, .. } = layer.place;
         self.queue(|pass| {
-            let (d_y, d_x) = (d_y.read(pass.images), d_x.write(pass.images));
-            let sizes = [d_y.len() / outputs, outputs, inputs];
-            let weight = pass.weight(layer);
-            pass.device.product(View::rows(d_y, outputs), weight, sizes, d_x, store == Store::Add)
+            let (d_y, d_x) = (View::rows(d_y.read(pass.images), O::SIZE), d_x.write(pass.images));
+            let (weight, sizes) = (weight(pass.folded, layer), [pass.images * R::SIZE, O::SIZE, I::SIZE]);
+            pass.device.product(d_y, weight, sizes, d_x, store == Store::Add)
         });
     }
 
-    fn linear_gelu_dropout(
+    fn linear_gelu_dropout<R: ConstDim>(
         &mut self,
-        layer: &Linear,
-        x: &Matrix,
+        layer: &Layer<Linear, D::Embed, D::Hidden>,
+        x: &Matrix<(R, D::Embed)>,
         site: Site,
-        y: &mut Matrix,
-        slope: &mut Matrix,
+        y: &mut Matrix<(R, D::Hidden)>,
+        slope: &mut Matrix<(R, D::Hidden)>,
     ) {
         self.forward_product(layer, x, slope, Store::Set);
         self.kernel(|pass| {
-            let (len, mask_len, width) = (y.image_len() as u32, pass.mask_len(y.width), y.width as u32);
             let (bias, slope, y) = (pass.bias(layer), slope.write(pass.images), y.write(pass.images));
             let (count, grid) = (y.len() as u32, Grid::elements(y.len()));
-            let (counters, site, threshold, keep) = pass.masks(site);
-            let kernels = &pass.device.kernels;
-            kernels.gelu_dropout(
-                grid, counters, site, threshold, keep, bias, slope, y, count, width, len, mask_len,
-            )
+            let (counters, mask) = pass.mask::<R, D::Hidden>(site);
+            let (kernels, width) = (&pass.device.kernels, D::Hidden::SIZE as u32);
+            kernels.gelu_dropout(grid, counters, mask, bias, slope, y, count, width)
         });
     }
 
-    fn gelu_dropout_backward(&mut self, slope: &Matrix, d: &mut Matrix) {
+    fn gelu_dropout_backward<R: ConstDim>(
+        &mut self,
+        slope: &Matrix<(R, D::Hidden)>,
+        d: &mut Matrix<(R, D::Hidden)>,
+    ) {
         self.kernel(|pass| {
             let (slope, d) = (slope.read(pass.images), d.write(pass.images));
             let (count, grid) = (d.len() as u32, Grid::elements(d.len()));
@@ -296,73 +296,75 @@ impl Ops for Pass<'_> {
         });
     }
 
-    fn linear_dropout_add(&mut self, layer: &Linear, x: &Matrix, site: Site, stream: &mut Matrix) {
-        let Place { inputs, outputs, .. } = layer.place;
+    fn linear_dropout_add<R: ConstDim>(
+        &mut self,
+        layer: &Layer<Linear, D::Hidden, D::Embed>,
+        x: &Matrix<(R, D::Hidden)>,
+        site: Site,
+        stream: &mut Matrix<(R, D::Embed)>,
+    ) {
         self.queue(|pass| {
-            let len = stream.read(pass.images).len();
-            let (x, sizes) = (x.read(pass.images), [len / outputs, inputs, outputs]);
-            let weight = View::rows(pass.folded.slice(layer.place.weight.clone()), inputs).transpose();
-            let y = pass.scratch.values.slice_mut(..len);
-            pass.device.product(View::rows(x, inputs), weight, sizes, y, false)
+            let weight = weight(pass.folded, layer).transpose();
+            let sizes = [pass.images * R::SIZE, D::Hidden::SIZE, D::Embed::SIZE];
+            let y = pass.scratch.values.slice_mut(..sizes[0] * D::Embed::SIZE);
+            pass.device.product(View::rows(x.read(pass.images), D::Hidden::SIZE), weight, sizes, y, false)
         });
         self.kernel(|pass| {
-            let (len, mask_len, width) =
-                (stream.image_len() as u32, pass.mask_len(stream.width), stream.width as u32);
             let stream = stream.write(pass.images);
             let (bias, y) = (pass.bias(layer), pass.scratch.values.slice(..stream.len()));
             let (count, grid) = (stream.len() as u32, Grid::elements(stream.len()));
-            let (counters, site, threshold, keep) = pass.masks(site);
-            let kernels = &pass.device.kernels;
-            kernels.dropout_add(
-                grid, counters, site, threshold, keep, bias, y, stream, count, width, len, mask_len,
-            )
+            let (counters, mask) = pass.mask::<R, D::Embed>(site);
+            let (kernels, width) = (&pass.device.kernels, D::Embed::SIZE as u32);
+            kernels.dropout_add(grid, counters, mask, bias, y, stream, count, width)
         });
     }
 
-    fn dropout_backward(&mut self, site: Site, d_y: &Matrix, d_x: &mut Matrix) {
-        self.kernel(|pass| {
-            let (len, mask_len) = (d_y.image_len() as u32, pass.mask_len(d_y.width));
-            let (d_y, d_x) = (d_y.read(pass.images), d_x.write(pass.images));
-            let (count, grid) = (d_x.len() as u32, Grid::elements(d_x.len()));
-            let (counters, site, threshold, keep) = pass.masks(site);
-            let kernels = &pass.device.kernels;
-            kernels.dropout_backward(grid, counters, site, threshold, keep, d_y, d_x, count, len, mask_len)
-        });
-    }
-
-    fn attention(
+    fn dropout_backward<R: ConstDim>(
         &mut self,
         site: Site,
-        query: &Matrix,
-        key_value: &Matrix,
-        [kept, dropped]: &mut [Matrix; 2],
-        context: &mut Matrix,
+        d_y: &Matrix<(R, D::Embed)>,
+        d_x: &mut Matrix<(R, D::Embed)>,
     ) {
         self.kernel(|pass| {
-            let images = pass.images;
-            let (grid, [queries, tokens, width]) = pass.heads(query, attention_shared);
+            let (d_y, d_x) = (d_y.read(pass.images), d_x.write(pass.images));
+            let (count, grid) = (d_x.len() as u32, Grid::elements(d_x.len()));
+            let (counters, mask) = pass.mask::<R, D::Embed>(site);
+            pass.device.kernels.dropout_backward(grid, counters, mask, d_y, d_x, count)
+        });
+    }
+
+    fn attention<R: ConstDim>(
+        &mut self,
+        site: Site,
+        query: &Matrix<(R, D::Embed)>,
+        key_value: &Matrix<(D::Tokens, KeyValue<D>)>,
+        [kept, dropped]: &mut [Matrix<(D::Heads, R, D::Tokens)>; 2],
+        context: &mut Matrix<(R, D::Embed)>,
+    ) {
+        self.kernel(|pass| {
+            let (images, grid) = (pass.images, pass.heads(Attention::<D, R>::SHARED));
+            let [queries, tokens, width] = Attention::<D, R>::SIZES;
             let (query, key_value) = (query.read(images), key_value.read(images));
             let (kept, dropped, context) = (kept.write(images), dropped.write(images), context.write(images));
-            let (counters, site, threshold, keep) = pass.masks(site);
+            let (counters, mask) = pass.mask::<R, D::Tokens>(site);
             pass.device.kernels.attention(
-                grid, counters, site, threshold, keep, query, key_value, kept, dropped, context, queries,
-                tokens, width,
+                grid, counters, mask, query, key_value, kept, dropped, context, queries, tokens, width,
             )
         });
     }
 
-    fn attention_backward(
+    fn attention_backward<R: ConstDim>(
         &mut self,
-        query: &Matrix,
-        key_value: &Matrix,
-        [kept, dropped]: &[Matrix; 2],
-        d_context: &Matrix,
-        d_query: &mut Matrix,
-        d_key_value: &mut Matrix,
+        query: &Matrix<(R, D::Embed)>,
+        key_value: &Matrix<(D::Tokens, KeyValue<D>)>,
+        [kept, dropped]: &[Matrix<(D::Heads, R, D::Tokens)>; 2],
+        d_context: &Matrix<(R, D::Embed)>,
+        d_query: &mut Matrix<(R, D::Embed)>,
+        d_key_value: &mut Matrix<(D::Tokens, KeyValue<D>)>,
     ) {
         self.kernel(|pass| {
-            let images = pass.images;
-            let (grid, [queries, tokens, width]) = pass.heads(query, attention_backward_shared);
+            let (images, grid) = (pass.images, pass.heads(Attention::<D, R>::SHARED_BACKWARD));
+            let [queries, tokens, width] = Attention::<D, R>::SIZES;
             let (query, key_value) = (query.read(images), key_value.read(images));
             let (kept, dropped, d_context) =
                 (kept.read(images), dropped.read(images), d_context.read(images));
@@ -383,18 +385,23 @@ impl Ops for Pass<'_> {
         });
     }
 
-    fn class_tokens(&mut self, all: &Matrix, class: &mut Matrix) {
+    fn class_tokens(&mut self, all: &Matrix<(D::Tokens, D::Embed)>, class: &mut Matrix<(One, D::Embed)>) {
         self.kernel(|pass| {
-            let (len, width) = (all.image_len() as u32, all.width as u32);
+            let [width, len] = [D::Embed::SIZE, D::Tokens::SIZE * D::Embed::SIZE].map(|len| len as u32);
             let (all, class) = (all.read(pass.images), class.write(pass.images));
             let (count, grid) = (class.len() as u32, Grid::elements(class.len()));
             pass.device.kernels.class_tokens(grid, all, class, count, width, len)
         });
     }
 
-    fn class_tokens_backward(&mut self, d_class: &Matrix, d_all: &mut Matrix, store: Store) {
+    fn class_tokens_backward(
+        &mut self,
+        d_class: &Matrix<(One, D::Embed)>,
+        d_all: &mut Matrix<(D::Tokens, D::Embed)>,
+        store: Store,
+    ) {
         self.kernel(|pass| {
-            let (len, width) = (d_all.image_len() as u32, d_all.width as u32);
+            let [width, len] = [D::Embed::SIZE, D::Tokens::SIZE * D::Embed::SIZE].map(|len| len as u32);
             let (d_class, d_all) = (d_class.read(pass.images), d_all.write(pass.images));
             let (count, grid) = (d_all.len() as u32, Grid::elements(d_all.len()));
             let kernels = &pass.device.kernels;
@@ -404,25 +411,17 @@ impl Ops for Pass<'_> {
 
     fn cross_entropy(
         &mut self,
-        logits: &Matrix,
-        targets: &Matrix,
-        losses: &mut Matrix,
-        d_logits: &mut Matrix,
+        logits: &Matrix<(One, D::Classes)>,
+        targets: &Matrix<(One, D::Classes)>,
+        losses: &mut Matrix<(One,)>,
+        d_logits: &mut Matrix<(One, D::Classes)>,
     ) {
         self.kernel(|pass| {
-            let (images, classes) = (pass.images, logits.width as u32);
+            let (images, classes, grid) = (pass.images, D::Classes::SIZE as u32, Grid::rows(pass.images));
             let (logits, targets) = (logits.read(images), targets.read(images));
             let (losses, d_logits) = (losses.write(images), d_logits.write(images));
             let kernels = &pass.device.kernels;
-            kernels.cross_entropy(
-                Grid::rows(images),
-                logits,
-                targets,
-                losses,
-                d_logits,
-                images as u32,
-                classes,
-            )
+            kernels.cross_entropy(grid, logits, targets, losses, d_logits, images as u32, classes)
         });
     }
 }

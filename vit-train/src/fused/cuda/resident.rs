@@ -10,6 +10,7 @@ use crate::{
     data::{Dataset, Motion},
     dropout::Dropout,
     fused::{
+        buffer::Dimensions,
         fold::Fold,
         network::{Activations, Network as Layers, Sizes},
     },
@@ -18,25 +19,23 @@ use crate::{
     parameters::Layout,
 };
 use cudarc::driver::{CudaSlice, DeviceRepr};
-use std::{cell::RefCell, marker::PhantomData};
+use dfdx::shapes::ConstDim;
 use vit_nostd::model_file::Normalization;
 
 /// Network `S` in the memory of a GPU, with room for passes of up to so many images.
 #[derive(Debug)]
-pub struct Resident<S> {
-    pub(super) sizes: Sizes,
+pub struct Resident<S: Dimensions> {
     pub(super) parameters: CudaSlice<f32>,
     /// Of all parameters: first of the folded ones, and after a step's end of the others.
     pub(super) gradients: CudaSlice<f32>,
     pub(super) counters: CudaSlice<Counters>,
-    pub(super) activations: Activations<Matrix>,
+    pub(super) activations: Activations<S, CudaSlice<f32>>,
     capacity: usize,
     pub(super) folded: CudaSlice<f32>,
-    layers: Layers<Linear>,
+    layers: Layers<S, Linear>,
     pub(super) sums: CudaSlice<f32>,
-    scratch: Matrix,
+    scratch: Matrix<(<S as Dimensions>::Tokens, <S as Dimensions>::Embed)>,
     tables: Tables,
-    shape: PhantomData<S>,
     // Given back last.
     pub(super) device: Device,
 }
@@ -77,8 +76,7 @@ impl<S: Network> Resident<S> {
     /// # Errors
     /// [`CudaError`], where there is not enough memory, for example.
     pub fn new(device: Device, capacity: usize) -> Result<Self, CudaError> {
-        let sizes = Sizes::of::<S>();
-        let bytes = Pass::shared_bytes(&sizes);
+        let (sizes, bytes) = (Sizes::of::<S>(), Pass::<S>::SHARED_BYTES);
         if bytes > SHARED {
             return Err(CudaError::TooLarge { bytes, limit: SHARED });
         }
@@ -97,13 +95,11 @@ impl<S: Network> Resident<S> {
         let zeros = |len| device.stream.alloc_zeros::<f32>(len).map_err(&failed);
         let (parameters, folded, gradients) = (zeros(len)?, zeros(len)?, zeros(len)?);
         let sums = zeros(PARTS * count)?;
-        let scratch = Matrix::new(zeros(capacity * sizes.tokens * sizes.embed)?, sizes.tokens, sizes.embed);
+        let scratch = Matrix::within(|len| zeros(capacity * len))?;
         let counters = device.stream.alloc_zeros(1).map_err(&failed)?;
-        let activations = activations(&sizes, |rows, width| zeros(capacity * rows * width))?;
+        let activations = Activations::new(S::DEPTH, |len| zeros(capacity * len))?;
         let tables = Tables::new(&device, &sizes, &fold, &biases)?;
-        let shape = PhantomData;
         Ok(Self {
-            sizes,
             parameters,
             gradients,
             counters,
@@ -114,7 +110,6 @@ impl<S: Network> Resident<S> {
             sums,
             scratch,
             tables,
-            shape,
             device,
         })
     }
@@ -160,16 +155,16 @@ impl<S: Network> Resident<S> {
     }
 }
 
-impl<S> Resident<S> {
+impl<S: Dimensions> Resident<S> {
     /// Queues folding the parameters.
     pub(super) fn fold(&mut self) -> Result<(), CudaError> {
         let failed = CudaError::driver("refuses to fold");
-        let Self { device, parameters, folded, tables, sizes, .. } = self;
+        let Self { device, parameters, folded, tables, .. } = self;
         let Tables { rows, factors, .. } = tables;
         let kernels = &device.kernels;
         device.stream.memcpy_dtod(parameters, folded).map_err(&failed)?;
         let count = factors.len();
-        let (width, tokens) = (sizes.embed as u32, sizes.tokens as u32);
+        let (width, tokens) = (S::Embed::SIZE as u32, S::Tokens::SIZE as u32);
         kernels
             .fold_rows(
                 Grid::rows(count),
@@ -182,7 +177,7 @@ impl<S> Resident<S> {
             )
             .map_err(&failed)?;
         let [class_token, patch_bias, positions] = tables.embedding;
-        let grid = Grid::elements(sizes.tokens * sizes.embed);
+        let grid = Grid::elements(S::Tokens::SIZE * S::Embed::SIZE);
         let (parameters, folded) = (parameters.as_view(), folded.as_view_mut());
         kernels
             .fold_embedding(grid, parameters, folded, class_token, patch_bias, positions, tokens, width)
@@ -211,11 +206,11 @@ impl<S> Resident<S> {
     /// Queues what makes gradients of all parameters out of those of the folded ones.
     fn unfold(&mut self) -> Result<(), CudaError> {
         let failed = CudaError::driver("refuses to unfold");
-        let Self { device, parameters, gradients, tables, sizes, .. } = self;
+        let Self { device, parameters, gradients, tables, .. } = self;
         let Tables { rows, factors, norms, embedding, .. } = tables;
         let kernels = &device.kernels;
-        let (width, tokens) = (sizes.embed as u32, sizes.tokens as u32);
-        let grid = Grid::columns(sizes.embed, norms.len() / NORM, 2);
+        let (width, tokens) = (S::Embed::SIZE as u32, S::Tokens::SIZE as u32);
+        let grid = Grid::columns(S::Embed::SIZE, norms.len() / NORM, 2);
         let values = parameters.as_view();
         kernels
             .unfold_columns(grid, values, gradients.as_view_mut(), norms.as_view(), factors.as_view(), width)
@@ -234,7 +229,7 @@ impl<S> Resident<S> {
             )
             .map_err(&failed)?;
         let &mut [class_token, patch_bias, positions] = embedding;
-        let (grid, gradients) = (Grid::elements(sizes.embed), gradients.as_view_mut());
+        let (grid, gradients) = (Grid::elements(S::Embed::SIZE), gradients.as_view_mut());
         kernels
             .unfold_embedding(grid, gradients, class_token, patch_bias, positions, tokens, width)
             .map_err(&failed)
@@ -245,11 +240,10 @@ impl<S> Resident<S> {
         &mut self,
         images: usize,
         dropout: Dropout,
-    ) -> (&mut Activations<Matrix>, &Layers<Linear>, Pass<'_>) {
+    ) -> (&mut Activations<S, CudaSlice<f32>>, &Layers<S, Linear>, Pass<'_, S>) {
         assert!(images <= self.capacity, "{images} images in the memory of {}", self.capacity);
         let pass = Pass {
             device: &self.device,
-            sizes: self.sizes,
             images,
             dropout,
             counters: &self.counters,
@@ -281,9 +275,9 @@ pub fn logits<S: Network>(
 }
 
 /// Queues what makes pixels and targets: those of the images that come next in an order, and how they are moved.
-pub(super) fn prepare(
-    pass: &Pass<'_>,
-    activations: &mut Activations<Matrix>,
+pub(super) fn prepare<D: Dimensions>(
+    pass: &Pass<'_, D>,
+    activations: &mut Activations<D, CudaSlice<f32>>,
     images: &Images,
     (order, motions): (&CudaSlice<u32>, &CudaSlice<i64>),
     label_smoothing: f32,
@@ -296,8 +290,8 @@ pub(super) fn prepare(
         order.as_view(),
         motions.as_view(),
         images.normalized.as_view(),
-        pass.sizes.image as u32,
-        pass.sizes.classes as u32,
+        D::Image::SIZE as u32,
+        D::Classes::SIZE as u32,
         label_smoothing,
         activations.pixels.write(pass.images),
         activations.targets.write(pass.images),
@@ -345,22 +339,6 @@ impl Tables {
             embedding: fold.embedding().map(|range| range.start as u32),
         })
     }
-}
-
-/// Activations with memory that `zeros` makes for a number of rows per image and a width.
-fn activations(
-    sizes: &Sizes,
-    zeros: impl Fn(usize, usize) -> Result<CudaSlice<f32>, CudaError>,
-) -> Result<Activations<Matrix>, CudaError> {
-    // First what is needed, because making it can fail.
-    let needed = RefCell::new(Vec::new());
-    Activations::new(sizes, |rows, width| needed.borrow_mut().push((rows, width)));
-    let buffers = needed
-        .into_inner()
-        .into_iter()
-        .map(|(rows, width)| Ok(Matrix::new(zeros(rows, width)?, rows, width)));
-    let buffers = RefCell::new(buffers.collect::<Result<Vec<_>, CudaError>>()?.into_iter());
-    Ok(Activations::new(sizes, |_, _| buffers.borrow_mut().next().expect("as many as were needed")))
 }
 
 /// Copies to the GPU.

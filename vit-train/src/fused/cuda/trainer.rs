@@ -10,6 +10,7 @@ use crate::{
     dropout::Dropout,
     engine::{Engine, EpochPlan},
     error::Error,
+    fused::buffer::Dimensions,
     inference::Score,
     model::Network,
     parameters,
@@ -24,7 +25,7 @@ use cudarc::driver::{
 use rayon::prelude::*;
 
 /// Carries out the steps of a run on a GPU.
-pub struct Trainer<'a, S> {
+pub struct Trainer<'a, S: Dimensions> {
     // Given back before what it refers to.
     graphs: Vec<(usize, CudaGraph)>,
     recipe: &'a Recipe,
@@ -38,7 +39,7 @@ pub struct Trainer<'a, S> {
     squares: CudaSlice<f32>,
     /// Parts of the squared norm of the gradients.
     norms: CudaSlice<f64>,
-    resident: Resident<S>,
+    pub(super) resident: Resident<S>,
 }
 
 /// Steps that are queued before the host looks at the loss.
@@ -97,7 +98,7 @@ impl<'a, S: Network> Trainer<'a, S> {
     }
 
     /// Queues one step of `images` images.
-    fn queue_step(&mut self, images: usize) -> Result<(), CudaError> {
+    pub(super) fn queue_step(&mut self, images: usize) -> Result<(), CudaError> {
         let Self { recipe, .. } = *self;
         let failed = CudaError::driver("refuses a step");
         let kernels = &self.resident.device.kernels;
@@ -163,14 +164,14 @@ impl<'a, S: Network> Trainer<'a, S> {
         Ok(())
     }
 
-    fn read_counters(&self) -> Result<Counters, CudaError> {
+    pub(super) fn read_counters(&self) -> Result<Counters, CudaError> {
         let counters = self.device().stream.clone_dtoh(&self.resident.counters);
         let counters = counters.map_err(CudaError::driver("failed in a step"))?;
         counters.first().copied().ok_or(CudaError::NothingRecorded)
     }
 }
 
-impl<S> Resident<S> {
+impl<S: Dimensions> Resident<S> {
     pub(super) fn set_counters(&mut self, counters: Counters) -> Result<(), CudaError> {
         let failed = CudaError::driver("does not take numbers");
         self.device.stream.memcpy_htod(&[counters], &mut self.counters).map_err(failed)
