@@ -1,6 +1,7 @@
 //! `vit-train [train]`.
 
 use super::{
+    file_or_in,
     interrupt::Interrupt,
     number_within, positive, print_json,
     progress::{Console, Lines},
@@ -148,8 +149,8 @@ pub struct Arguments {
     /// Save what --resume goes on from at such intervals, besides after every epoch
     #[arg(long, help_heading = RESULTS, value_name = "SECONDS", default_value_t = 60)]
     save_every: u64,
-    /// Begin with the parameters of a checkpoint (a PyTorch state_dict in the same names will do)
-    #[arg(long, help_heading = RECIPE, value_name = "FILE.safetensors")]
+    /// Begin with the parameters of a checkpoint (a PyTorch state_dict in the same names will do), or of that of a run
+    #[arg(long, help_heading = RECIPE, value_name = "FILE.safetensors|RUN")]
     init: Option<PathBuf>,
     /// Print the report as JSON in the end; everything else goes to the standard error
     #[arg(long, help_heading = RESULTS)]
@@ -175,7 +176,10 @@ impl Arguments {
         recipe.processor.check()?;
         let directory = self.out.unwrap_or_else(|| Path::new("runs").join(self.preset.to_string()));
         let mut start = match &self.init {
-            Some(path) => Start::Parameters(Checkpoint::load(path)?.into_order_of::<S>(path)?.parameters),
+            Some(init) => {
+                let path = file_or_in(init, "checkpoint.safetensors")?;
+                Start::Parameters(Checkpoint::load(&path)?.into_order_of::<S>(&path)?.parameters)
+            }
             None if self.resume => Start::Snapshot(Snapshot::load(&directory)?),
             None => Start::Random,
         };
@@ -207,12 +211,13 @@ impl Arguments {
         let mut console = Console::new(lines, Interrupt::listen()?);
 
         lines.say(&format!(
-            "Training {} ({} parameters) on {} of {} for {} epochs",
+            "Training {} ({} parameters) on {} of {} for {} {}",
             self.preset,
             S::DIMS.parameters(),
             data.train.len(),
             data.name,
-            recipe.epochs
+            recipe.epochs,
+            if recipe.epochs == 1 { "epoch" } else { "epochs" }
         ));
         let report = train::<S>(&recipe, &data, start, &outputs, &mut console)?;
         if self.json {
