@@ -243,6 +243,10 @@ fn one_thing_for_another() {
         &["model.f32.vit", "leave --normalization out"],
     );
     refuse(&["eval", &model, "--threads", "1000000"], &["--threads", "from 1 to 1024"]);
+    refuse(
+        &[&begin[..], &["--epochs", "2", "--warmup", "3", "--out", &file(&empty, "run")]].concat(),
+        &["--warmup 3", "--epochs 2"],
+    );
 
     // A run where a checkpoint is asked for is as good.
     let out = file(&empty, "run");

@@ -60,7 +60,7 @@ struct Settings {
     /// Largest learning rate; it falls to 0 along a cosine
     #[arg(long, value_name = "RATE", value_parser = learning_rate)]
     lr: Option<f32>,
-    /// Epochs in which the learning rate rises
+    /// Epochs in which the learning rate rises, at most --epochs
     #[arg(long, value_name = "N")]
     warmup: Option<usize>,
     /// AdamW's weight decay
@@ -173,6 +173,12 @@ impl Arguments {
         };
         let given = Recipe { seed: self.seed, processor: self.cuda.processor(), ..base };
         let recipe = self.settings.applied_to(given);
+        if let Some(warmup) = self.settings.warmup.filter(|&warmup| warmup > recipe.epochs) {
+            return Err(Error::Setting(format!(
+                "--warmup {warmup}: the run has --epochs {}: warm up for fewer, or train longer",
+                recipe.epochs
+            )));
+        }
         recipe.processor.check()?;
         let directory = self.out.unwrap_or_else(|| Path::new("runs").join(self.preset.to_string()));
         let mut start = match &self.init {
