@@ -13,7 +13,7 @@ use half::{bf16, f16};
 use safetensors::{tensor::TensorView, Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 use std::{collections::HashMap, fs, path::Path};
-use vit_nostd::model_file::{Metadata, Normalization};
+use vit_nostd::model_file::{Metadata, Normalization, MAGIC};
 
 /// The key of [`Description`] in the metadata of the file.
 const KEY: &str = "vit-train";
@@ -135,6 +135,12 @@ impl Checkpoint {
             return Err(Error::checkpoint(
                 path,
                 "a file of torch.save; safetensors.torch.save_file writes usable ones",
+            ));
+        }
+        if bytes.starts_with(&MAGIC) {
+            return Err(Error::checkpoint(
+                path,
+                "a model file; give the checkpoint.safetensors of its run, or what `export --safetensors` makes of it",
             ));
         }
         let (_, header) =

@@ -3,7 +3,7 @@
 use crate::error::{Error, IoContext};
 use std::{
     fs,
-    io::Write,
+    io::{ErrorKind, Write},
     ops::Deref,
     path::{Path, PathBuf},
 };
@@ -14,27 +14,34 @@ use vit_nostd::model_file::ALIGNMENT;
 const TEMPORARY: &str = ".vit-train-";
 
 /// Writes `bytes` to a temporary file beside `path` and renames it: whatever happens, also to the machine, the old
-/// content is there or the new one.
+/// content is there or the new one. A symbolic link stays one, and its target is written; what is no file (a device, a
+/// pipe) is not replaced, but written to.
 ///
 /// # Errors
 /// [`Error::Io`]; what was at `path` before is then still there.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let directory = match path.parent() {
+    if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        return fs::write(path, bytes).at(path);
+    }
+    let target = if path.is_symlink() { fs::canonicalize(path).at(path)? } else { path.to_owned() };
+    let directory = match target.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
     };
     let mut file = temporary_in(directory).at(path)?;
-    file.write_all(bytes).at(path)?;
-    make_readable(file.path()).at(path)?;
+    file.as_file_mut().write_all(bytes).at(path)?;
     // On the disk before it gets the name: otherwise the name could outlive a power cut, and the content not.
     file.as_file().sync_all().at(path)?;
-    file.persist(path).map_err(|error| error.error).at(path)?;
+    file.persist(&target).map_err(|error| error.error).at(path)?;
     sync_directory(directory);
     Ok(())
 }
 
-fn temporary_in(directory: &Path) -> std::io::Result<NamedTempFile> {
-    Builder::new().prefix(TEMPORARY).tempfile_in(directory)
+/// A file that whoever may read the folder may read. (By itself, `tempfile` makes it for its owner only, and tells its
+/// name in every error, for which nobody asked.)
+fn temporary_in(directory: &Path) -> std::io::Result<NamedTempFile<fs::File>> {
+    let create = |path: &Path| fs::OpenOptions::new().write(true).create_new(true).open(path);
+    Builder::new().prefix(TEMPORARY).make_in(directory, create)
 }
 
 /// Puts the names in `directory` on the disk. Some file systems cannot, and the file is there all the same.
@@ -46,24 +53,15 @@ fn sync_directory(directory: &Path) {
 #[cfg(not(unix))]
 fn sync_directory(_: &Path) {}
 
-/// Temporary files are for their owner only; results are for whoever may read the folder.
-#[cfg(unix)]
-fn make_readable(path: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o644))
-}
-
-#[cfg(not(unix))]
-fn make_readable(_: &Path) -> std::io::Result<()> {
-    Ok(())
-}
-
 /// Makes `directory`, with its parents, makes sure that files can be written to it, and that no other process does as
 /// long as the result lives. Temporary files of a process that was killed are removed.
 ///
 /// # Errors
 /// [`Error::Io`]; [`Error::InUse`].
 pub fn claim_directory(directory: &Path) -> Result<Claim, Error> {
+    if directory.exists() && !directory.is_dir() {
+        return Err(ErrorKind::NotADirectory.into()).at(directory); // "File exists", it would be called otherwise
+    }
     fs::create_dir_all(directory).at(directory)?;
     let lock = lock(directory)?;
     for entry in fs::read_dir(directory).at(directory)? {

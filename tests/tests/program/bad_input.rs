@@ -1,6 +1,6 @@
 //! What cannot work ends with one line that says why, exit code 2, and everything as it was before.
 
-use crate::{entries, file, program, refuse, text, train, Digits};
+use crate::{entries, file, program, refuse, succeed, text, train, Digits};
 use std::{collections::BTreeMap, fs, path::Path, process::Command};
 use tempfile::TempDir;
 use vit_nostd::model_file::PREAMBLE_LEN;
@@ -128,6 +128,7 @@ fn refuse_on_a_full_disk(folder: &Path, arguments: &[&str], name: &str) {
     assert_eq!(output.status.code(), Some(2), "{arguments:?}: {error}");
     assert_eq!(error.lines().filter(|line| line.starts_with("error: ")).count(), 1, "{error}");
     assert!(error.contains(&format!("{name}: File too large")) && !error.contains("panicked"), "{error}");
+    assert!(!error.contains(".vit-train-"), "the name of a temporary file helps nobody: {error}");
     assert!(content(folder) == before, "{arguments:?} changed something");
 }
 
@@ -183,6 +184,73 @@ fn folders_that_cannot_be_written_to() {
         let quantize = ["quantize", path(&run), "--data", digits.path(), "--out", &model];
         refuse_and_keep(run.path(), &quantize, &[&format!("error: {model}: ")]);
     }
+}
+
+/// `--out /dev/null` must not make a file of the device, and a link to a large disk stays one.
+#[cfg(unix)]
+#[test]
+fn links_and_pipes_stay_what_they_are() {
+    use std::{io::Read, os::unix::fs::FileTypeExt, thread};
+    let digits = Digits::new(40, 10);
+    let run = train(&digits, "nano", "1");
+    let expected = fs::read(file(&run, "model.f32.vit")).unwrap();
+    let export = |to: &str| succeed(&["export", path(&run), "--vit", to]);
+
+    let places = tempfile::tempdir().unwrap();
+    let (link, target) = (file(&places, "link.vit"), file(&run, "target.vit"));
+    fs::write(&target, "old").unwrap();
+    std::os::unix::fs::symlink(&target, &link).unwrap();
+    export(&link);
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert!(fs::read(&target).unwrap() == expected);
+
+    let pipe = file(&places, "pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let mut received = vec![0; expected.len()];
+    // Open for writing, too, it waits for no writer.
+    let mut reader = fs::OpenOptions::new().read(true).write(true).open(&pipe).unwrap();
+    let reader = thread::spawn(move || reader.read_exact(&mut received).map(|()| received));
+    export(&pipe);
+    assert!(fs::symlink_metadata(&pipe).unwrap().file_type().is_fifo());
+    assert!(reader.join().unwrap().unwrap() == expected);
+}
+
+#[test]
+fn one_thing_for_another() {
+    let digits = Digits::new(40, 10);
+    let run = train(&digits, "nano", "1");
+    let (model, report) = (file(&run, "model.f32.vit"), file(&run, "report.md"));
+    let empty = tempfile::tempdir().unwrap();
+    let begin = ["--preset", "nano", "--data", digits.path()];
+
+    // A model file in the place of a checkpoint, or of a run.
+    refuse(&["quantize", &model], &["model.f32.vit", "a model file", "checkpoint.safetensors"]);
+    refuse(
+        &[&begin[..], &["--init", &model]].concat(),
+        &["model.f32.vit", "a model file", "checkpoint.safetensors"],
+    );
+    refuse(&["verify", &model], &["model.f32.vit", "neither a run nor a checkpoint"]);
+    // A folder that is no run.
+    for command in ["inspect", "eval", "verify", "quantize"] {
+        refuse(&[command, path(&empty)], &[path(&empty), "in it", "the folder of a finished run"]);
+    }
+    refuse(&["predict", "--model", path(&empty), "a.png"], &[path(&empty), "no model.f32.vit in it"]);
+    // A file in the place of a folder.
+    refuse(&[&begin[..], &["--out", &report]].concat(), &["report.md: not a directory"]);
+    // Options that would do nothing, or too much.
+    refuse(
+        &["predict", "--model", &model, "--normalization", "0.5,0.5", "a.png"],
+        &["model.f32.vit", "leave --normalization out"],
+    );
+    refuse(&["eval", &model, "--threads", "1000000"], &["--threads", "from 1 to 1024"]);
+    refuse(
+        &[&begin[..], &["--epochs", "2", "--warmup", "3", "--out", &file(&empty, "run")]].concat(),
+        &["--warmup 3", "--epochs 2"],
+    );
+
+    // A run where a checkpoint is asked for is as good.
+    let out = file(&empty, "run");
+    succeed(&[&begin[..], &["--epochs", "1", "--init", path(&run), "--out", &out]].concat());
 }
 
 #[test]

@@ -50,6 +50,7 @@ fn refuse(arguments: &[&str], words: &[&str]) {
     for word in words {
         assert!(lines[0].contains(word), "{arguments:?}: no {word:?} in {error}");
     }
+    assert!(!error.contains(".vit-train-"), "the name of a temporary file helps nobody: {error}");
     assert!(!error.contains("panicked"), "{error}");
 }
 

@@ -1,6 +1,6 @@
 //! `vit-train bench`.
 
-use super::{positive, print_json, use_threads, CudaArguments};
+use super::{positive, print_json, thread_count, use_threads, CudaArguments};
 use clap::Args;
 use serde::Serialize;
 use std::{
@@ -48,7 +48,7 @@ pub struct Arguments {
     #[command(flatten)]
     cuda: CudaArguments,
     /// Threads to use [default: all processors]
-    #[arg(long, value_name = "N", value_parser = positive)]
+    #[arg(long, value_name = "N", value_parser = thread_count)]
     threads: Option<usize>,
     /// Print JSON
     #[arg(long)]

@@ -33,6 +33,17 @@ impl CheckpointArguments {
         Ok((preset, self.apply(preset, checkpoint)))
     }
 
+    /// Refuses the option where the network is that of a model file, `path`, which says itself how it takes pixels.
+    pub fn refuse_for_model(&self, path: &Path) -> Result<(), Error> {
+        if self.normalization.is_none() {
+            return Ok(());
+        }
+        let path = path.display();
+        Err(Error::Setting(format!(
+            "{path}: a model file has its own normalisation: leave --normalization out"
+        )))
+    }
+
     /// The same network, with what was said of it.
     pub fn apply(&self, preset: Preset, checkpoint: Checkpoint) -> Checkpoint {
         let Some(normalization) = self.normalization else { return checkpoint };

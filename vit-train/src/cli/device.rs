@@ -2,6 +2,7 @@
 
 use super::{
     eval::{preset_of, read_preamble},
+    file_or_in,
     pictures::{Picture, PictureArguments},
     positive, print_json,
     progress::counter,
@@ -66,8 +67,9 @@ enum Action {
 
 #[derive(Args, Debug)]
 struct Eval {
-    /// The model file that the board runs: all logits are compared with what this computer makes of it
-    #[arg(long, value_name = "FILE.vit")]
+    /// The model file that the board runs, or the run that it is of: all logits are compared with what this computer
+    /// makes of it
+    #[arg(long, value_name = "FILE.vit|RUN")]
     model: Option<PathBuf>,
     /// Take only the first N test images
     #[arg(long, value_name = "N", value_parser = positive)]
@@ -162,7 +164,8 @@ impl Eval {
     fn run(self, board: Board<'_>) -> Result<ExitCode, Error> {
         match self.model.clone() {
             None => self.evaluate(board, &mut board.open()?, |_, _| None),
-            Some(path) => {
+            Some(model) => {
+                let path = file_or_in(&model, "model.int8.vit")?;
                 let file = ModelBytes::read(&path)?;
                 let preamble = read_preamble(&file, &path)?;
                 with_preset!(preset_of(&preamble, &path)?, S => self.against::<S>(board, &path, &file))

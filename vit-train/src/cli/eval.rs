@@ -117,24 +117,20 @@ impl ClassScore {
 impl Arguments {
     pub fn run(self) -> Result<ExitCode, Error> {
         self.cuda.processor().check()?;
-        let path = file_or_in(&self.file, "model.f32.vit");
+        let path = file_or_in(&self.file, "model.f32.vit")?;
         if is_checkpoint(&path) {
             if self.micromath {
                 return Err(not_of_floats(&path));
             }
             let (preset, checkpoint) = self.checkpoint.load(&path)?;
             with_preset!(preset, S => self.checkpoint::<S>(&checkpoint))
-        } else if self.checkpoint.normalization.is_some() {
-            let path = path.display();
-            Err(Error::Setting(format!(
-                "{path}: a model file has its own normalisation: leave --normalization out"
-            )))
         } else if self.cuda.cuda {
             let path = path.display();
             Err(Error::Setting(format!(
                 "{path}: --cuda is for checkpoints (.safetensors): vit-nostd runs on the CPU"
             )))
         } else {
+            self.checkpoint.refuse_for_model(&path)?;
             let file = ModelBytes::read(&path)?;
             let preamble = read_preamble(&file, &path)?;
             with_preset!(preset_of(&preamble, &path)?, S => self.model::<S>(&path, &file))

@@ -55,7 +55,7 @@ struct Formats {
 
 impl Arguments {
     pub fn run(self) -> Result<ExitCode, Error> {
-        let path = file_or_in(&self.source, "checkpoint.safetensors");
+        let path = file_or_in(&self.source, "checkpoint.safetensors")?;
         let (preset, checkpoint) = self.load(&path)?;
         let checkpoint = self.labels.apply(preset, checkpoint)?;
         with_preset!(preset, S => self.formats.write::<S>(&checkpoint, &path))?;

@@ -69,7 +69,7 @@ struct Tensor {
 
 impl Arguments {
     pub fn run(self) -> Result<ExitCode, Error> {
-        let path = file_or_in(&self.file, "model.f32.vit");
+        let path = file_or_in(&self.file, "model.f32.vit")?;
         if is_checkpoint(&path) {
             self.checkpoint(&Checkpoint::load(&path)?)?;
         } else {

@@ -20,7 +20,10 @@ mod train;
 mod verify;
 
 use clap::{Args, Parser, Subcommand};
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 use vit_nostd::Shape;
 use vit_train::{
     data::{load_and_tell, Format, Source, Splits},
@@ -130,7 +133,7 @@ struct DataArguments {
     #[arg(long, short)]
     quiet: bool,
     /// Threads to use [default: all processors]
-    #[arg(long, value_name = "N", value_parser = positive)]
+    #[arg(long, value_name = "N", value_parser = thread_count)]
     threads: Option<usize>,
 }
 
@@ -186,12 +189,16 @@ fn use_threads(threads: Option<usize>) -> Result<(), Error> {
 }
 
 /// A file, or the one in a run's folder that is called `name`.
-fn file_or_in(path: &std::path::Path, name: &str) -> PathBuf {
-    if path.is_dir() {
-        path.join(name)
-    } else {
-        path.to_owned()
+fn file_or_in(path: &Path, name: &str) -> Result<PathBuf, Error> {
+    if !path.is_dir() {
+        return Ok(path.to_owned());
     }
+    let file = path.join(name);
+    if file.exists() {
+        return Ok(file);
+    }
+    let folder = path.display();
+    Err(Error::Setting(format!("{folder}: no {name} in it: give a file, or the folder of a finished run")))
 }
 
 /// Prints a result for programs.
@@ -206,6 +213,14 @@ fn positive(text: &str) -> Result<usize, String> {
         Ok(0) | Err(_) => Err("expected a whole number of at least 1".to_owned()),
         Ok(value) => Ok(value),
     }
+}
+
+/// More would only take memory, and their start long.
+const MAX_THREADS: usize = 1024;
+
+fn thread_count(text: &str) -> Result<usize, String> {
+    let wrong = || format!("expected a whole number from 1 to {MAX_THREADS}");
+    positive(text).ok().filter(|&threads| threads <= MAX_THREADS).ok_or_else(wrong)
 }
 
 /// A finite number within `min..=max`; `what` it should be is told otherwise.

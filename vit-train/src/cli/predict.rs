@@ -3,6 +3,7 @@
 use super::{
     checkpoint::{is_checkpoint, CheckpointArguments},
     eval::{preset_of, read_preamble},
+    file_or_in,
     pictures::{Picture, PictureArguments},
     print_json,
 };
@@ -91,7 +92,7 @@ struct Candidate {
 
 impl Arguments {
     pub fn run(self) -> Result<ExitCode, Error> {
-        let path = self.model_path();
+        let path = self.model_path()?;
         if is_checkpoint(&path) {
             if self.engine == Some(Engine::Int8) {
                 let path = path.display();
@@ -106,6 +107,7 @@ impl Arguments {
                 self.predict::<S>(Engine::F32, &file, &path)
             })
         } else {
+            self.checkpoint.refuse_for_model(&path)?;
             let file = ModelBytes::read(&path)?;
             let preamble = read_preamble(&file, &path)?;
             let engine = Engine::from(preamble.kind);
@@ -120,15 +122,15 @@ impl Arguments {
     }
 
     /// Of a folder, the model for the engine, or else the checkpoint of a run that is not finished.
-    fn model_path(&self) -> PathBuf {
+    fn model_path(&self) -> Result<PathBuf, Error> {
         let run = &self.model;
-        let (float, checkpoint) = (Outputs::float_model(run), Outputs::checkpoint(run));
-        match self.engine {
-            _ if !run.is_dir() => run.clone(),
-            Some(Engine::Int8) => Outputs::int8_model(run),
-            _ if !float.exists() && checkpoint.exists() => checkpoint,
-            _ => float,
-        }
+        let unfinished = !Outputs::float_model(run).exists() && Outputs::checkpoint(run).exists();
+        let name = match self.engine {
+            Some(Engine::Int8) => "model.int8.vit",
+            _ if unfinished => "checkpoint.safetensors",
+            _ => "model.f32.vit",
+        };
+        file_or_in(run, name)
     }
 
     fn predict<S: Network>(&self, engine: Engine, file: &[u8], path: &Path) -> Result<ExitCode, Error> {

@@ -62,7 +62,7 @@ struct Quantization {
 
 impl Arguments {
     pub fn run(self) -> Result<ExitCode, Error> {
-        let path = file_or_in(&self.checkpoint, "checkpoint.safetensors");
+        let path = file_or_in(&self.checkpoint, "checkpoint.safetensors")?;
         let (preset, checkpoint) = self.description.load(&path)?;
         let checkpoint = self.labels.apply(preset, checkpoint)?;
         with_preset!(preset, S => self.run_as::<S>(&checkpoint, &path))

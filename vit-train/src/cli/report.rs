@@ -2,7 +2,7 @@
 
 use super::{
     eval::{preset_of, read_preamble},
-    positive, DataArguments,
+    thread_count, DataArguments,
 };
 use clap::Args;
 use std::{
@@ -34,7 +34,7 @@ pub struct Arguments {
     #[arg(long, value_name = "mnist|synthetic|DIR")]
     data: Option<Source>,
     /// Threads to use [default: all processors]
-    #[arg(long, value_name = "N", value_parser = positive)]
+    #[arg(long, value_name = "N", value_parser = thread_count)]
     threads: Option<usize>,
 }
 

@@ -1,6 +1,7 @@
 //! `vit-train [train]`.
 
 use super::{
+    file_or_in,
     interrupt::Interrupt,
     number_within, positive, print_json,
     progress::{Console, Lines},
@@ -59,7 +60,7 @@ struct Settings {
     /// Largest learning rate; it falls to 0 along a cosine
     #[arg(long, value_name = "RATE", value_parser = learning_rate)]
     lr: Option<f32>,
-    /// Epochs in which the learning rate rises
+    /// Epochs in which the learning rate rises, at most --epochs
     #[arg(long, value_name = "N")]
     warmup: Option<usize>,
     /// AdamW's weight decay
@@ -148,8 +149,8 @@ pub struct Arguments {
     /// Save what --resume goes on from at such intervals, besides after every epoch
     #[arg(long, help_heading = RESULTS, value_name = "SECONDS", default_value_t = 60)]
     save_every: u64,
-    /// Begin with the parameters of a checkpoint (a PyTorch state_dict in the same names will do)
-    #[arg(long, help_heading = RECIPE, value_name = "FILE.safetensors")]
+    /// Begin with the parameters of a checkpoint (a PyTorch state_dict in the same names will do), or of that of a run
+    #[arg(long, help_heading = RECIPE, value_name = "FILE.safetensors|RUN")]
     init: Option<PathBuf>,
     /// Print the report as JSON in the end; everything else goes to the standard error
     #[arg(long, help_heading = RESULTS)]
@@ -172,10 +173,19 @@ impl Arguments {
         };
         let given = Recipe { seed: self.seed, processor: self.cuda.processor(), ..base };
         let recipe = self.settings.applied_to(given);
+        if let Some(warmup) = self.settings.warmup.filter(|&warmup| warmup > recipe.epochs) {
+            return Err(Error::Setting(format!(
+                "--warmup {warmup}: the run has --epochs {}: warm up for fewer, or train longer",
+                recipe.epochs
+            )));
+        }
         recipe.processor.check()?;
         let directory = self.out.unwrap_or_else(|| Path::new("runs").join(self.preset.to_string()));
         let mut start = match &self.init {
-            Some(path) => Start::Parameters(Checkpoint::load(path)?.into_order_of::<S>(path)?.parameters),
+            Some(init) => {
+                let path = file_or_in(init, "checkpoint.safetensors")?;
+                Start::Parameters(Checkpoint::load(&path)?.into_order_of::<S>(&path)?.parameters)
+            }
             None if self.resume => Start::Snapshot(Snapshot::load(&directory)?),
             None => Start::Random,
         };
@@ -207,12 +217,13 @@ impl Arguments {
         let mut console = Console::new(lines, Interrupt::listen()?);
 
         lines.say(&format!(
-            "Training {} ({} parameters) on {} of {} for {} epochs",
+            "Training {} ({} parameters) on {} of {} for {} {}",
             self.preset,
             S::DIMS.parameters(),
             data.train.len(),
             data.name,
-            recipe.epochs
+            recipe.epochs,
+            if recipe.epochs == 1 { "epoch" } else { "epochs" }
         ));
         let report = train::<S>(&recipe, &data, start, &outputs, &mut console)?;
         if self.json {

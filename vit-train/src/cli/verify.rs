@@ -3,7 +3,7 @@
 use super::{
     checkpoint::{is_checkpoint, CheckpointArguments},
     eval::{preset_of, read_preamble},
-    print_json, DataArguments,
+    file_or_in, print_json, DataArguments,
 };
 use clap::Args;
 use std::{
@@ -59,7 +59,13 @@ impl Arguments {
                 "{run}: a run has its own normalisation: leave --normalization out"
             )));
         }
-        let path = Outputs::float_model(&self.run);
+        if self.run.is_file() {
+            let file = self.run.display();
+            return Err(Error::Setting(format!(
+                "{file}: neither a run nor a checkpoint: give the folder of the run, or the checkpoint"
+            )));
+        }
+        let path = file_or_in(&self.run, "model.f32.vit")?;
         let file = ModelBytes::read(&path)?;
         let preamble = read_preamble(&file, &path)?;
         with_preset!(preset_of(&preamble, &path)?, S => self.files::<S>(&path, &file))
