@@ -114,4 +114,23 @@ mod tests {
         assert_eq!(clip(&mut gradients, 2.0), 1.0);
         assert_eq!(gradients, [0.6, -0.8]);
     }
+
+    /// Every piece is clipped and moved like the first one, the last of which is not even a vector long.
+    #[test]
+    fn all_pieces_count() {
+        let len = 2 * PIECE + 5;
+        let mut gradients: Vec<f32> = (0..len).map(|index| if index % 2 == 0 { 3.0 } else { -3.0 }).collect();
+        let norm = clip(&mut gradients, 1.0);
+        let expected = 3.0 * (len as f32).sqrt();
+        assert!((norm / expected - 1.0).abs() < 1e-6, "{norm}, expected {expected}");
+        let length = gradients.iter().map(|g| f64::from(g * g)).sum::<f64>().sqrt();
+        assert!((length - 1.0).abs() < 1e-6, "{length}");
+
+        // The first step is as long as the learning rate, whatever the gradient is.
+        let mut parameters = vec![0.0; len];
+        AdamW::new(len, 0.0).step(&mut parameters, &gradients, 0.25);
+        for (index, (p, g)) in parameters.iter().zip(&gradients).enumerate() {
+            assert!((p + 0.25 * g.signum()).abs() < 1e-4, "{index}: {p}");
+        }
+    }
 }

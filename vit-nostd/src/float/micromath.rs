@@ -74,6 +74,19 @@ mod tests {
         assert!(worst >= 5.0e-4, "{worst:e}: the bound is not what was measured");
     }
 
+    /// All but the exponential function in f64: behind that function's error, a wrong constant would hide.
+    #[test]
+    fn gelu_is_its_formula() {
+        let factor = (8.0 / std::f64::consts::PI).sqrt();
+        for x in floats(-1e-3, -8.0).chain(floats(1e-3, 8.0)) {
+            let (x64, a) = (f64::from(x), f64::from(x.abs()));
+            let e = f64::from(F32((-factor * (a + 0.044_715 * a.powi(3))) as f32).exp().0);
+            let expected = x64.max(0.0) - a * e / (1.0 + e);
+            let error = (f64::from(Micromath::gelu(x)) - expected).abs();
+            assert!(error <= 1e-6, "{x}: {error:e}");
+        }
+    }
+
     /// With overflow checks and debug assertions, too: `micromath` has some.
     #[test]
     fn no_number_makes_it_panic() {

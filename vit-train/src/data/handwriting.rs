@@ -399,6 +399,22 @@ mod tests {
         check("dirty", 0.8, dirty, false);
     }
 
+    /// As MNIST says of its images: the centre of mass is that of the image, to a whole pixel.
+    #[test]
+    fn the_centre_of_mass_is_in_the_middle() {
+        for index in 0..20 {
+            let found = find(&enlarged(&picture(&digit(index, u64::from(index)))), 28).unwrap();
+            let mut sums = [0.0; 3];
+            for (at, &grey) in found.pixels.iter().enumerate() {
+                let terms = [1.0, (at % 28) as f64, (at / 28) as f64].map(|factor| factor * f64::from(grey));
+                sums.iter_mut().zip(terms).for_each(|(sum, term)| *sum += term);
+            }
+            let (x, y) = (sums[1] / sums[0], sums[2] / sums[0]);
+            // Half a pixel, and what greys are rounded by.
+            assert!((x - 13.5).abs() <= 0.51 && (y - 13.5).abs() <= 0.51, "{index}: {x}, {y}");
+        }
+    }
+
     #[test]
     fn large_pictures_are_shrunk() {
         let large = |digit: &GrayImage| imageops::resize(digit, 1400, 1400, imageops::FilterType::CatmullRom);

@@ -90,6 +90,23 @@ mod tests {
     }
 
     #[test]
+    fn what_a_camera_wrote_on_its_side_is_turned_upright() {
+        // Left half black, right half white, and a note (Exif, by hand) that the first column is the upper edge.
+        let image = GrayImage::from_fn(64, 32, |x, _| [if x < 32 { 0 } else { 255 }].into());
+        let (_folder, path) = save(image, "a.jpg");
+        let jpeg = std::fs::read(&path).unwrap();
+        let tiff = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
+        let note = [b"Exif\0\0", &tiff[..]].concat();
+        let len = (note.len() as u16 + 2).to_be_bytes();
+        std::fs::write(&path, [&jpeg[..2], &[0xff, 0xe1], &len, &note, &jpeg[2..]].concat()).unwrap();
+        let upright = read_grey(&path).unwrap();
+        assert_eq!(upright.dimensions(), (32, 64));
+        for (_, y, pixel) in upright.enumerate_pixels() {
+            assert_eq!(pixel.0[0] > 127, y >= 32, "{y}");
+        }
+    }
+
+    #[test]
     fn the_content_counts_and_not_the_name() {
         let (folder, path) = save(GrayImage::from_pixel(2, 2, [9].into()), "a.png");
         let renamed = folder.path().join("a.jpg");

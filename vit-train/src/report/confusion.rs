@@ -150,6 +150,35 @@ mod tests {
     }
 
     #[test]
+    fn rows_are_what_images_show_and_columns_what_they_are_taken_for() {
+        let (data, [f32_logits, int8_logits]) = tests::two_classes();
+        let mut report = tests::report(1);
+        report.test = Some(TestScores::new(&data, &f32_logits, &int8_logits));
+        let svg = svg(&report).unwrap().unwrap();
+        let texts: Vec<(i32, i32, &str)> = svg
+            .split("<text ")
+            .skip(1)
+            .map(|element| {
+                let attribute = |name: &str| {
+                    let value = element.split(name).nth(1).and_then(|rest| rest.split('"').next());
+                    value.and_then(|value| value.parse().ok()).unwrap()
+                };
+                (attribute("x=\""), attribute(" y=\""), element.lines().nth(1).unwrap())
+            })
+            .collect();
+        let places = |text| {
+            texts.iter().filter(|(.., other)| *other == text).map(|&(x, y, _)| (x, y)).collect::<Vec<_>>()
+        };
+        // Both cats are taken for cats, one dog for a cat and one for a dog.
+        let ([(x, y)], [(other_x, below), (right, also_below)]) = (&places("2")[..], &places("1")[..]) else {
+            panic!("{texts:?}")
+        };
+        assert!(other_x == x && below > y && right > x && also_below == below, "{texts:?}");
+        assert!(places("cat").iter().any(|(_, row)| row == y), "{texts:?}");
+        assert!(places("50.00 %")[0].1 == *below && places("100.00 %")[0].1 == *y, "{texts:?}");
+    }
+
+    #[test]
     fn many_classes_are_small() {
         let mut report = tests::report(1);
         let (data, [f32_logits, int8_logits]) = tests::two_classes();
