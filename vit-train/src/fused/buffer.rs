@@ -49,6 +49,8 @@ pub type One = Const<1>;
 pub struct Times<A, B>(A, B);
 /// The pixels of a patch.
 pub type Area<D> = Times<<D as Dimensions>::Patch, <D as Dimensions>::Patch>;
+/// For each head and each of `R` queries, a number for each key.
+pub type AttentionWeights<D, R> = (<D as Dimensions>::Heads, R, <D as Dimensions>::Tokens);
 /// Keys on the left, values on the right.
 pub type KeyValue<D> = Times<Const<2>, <D as Dimensions>::Embed>;
 

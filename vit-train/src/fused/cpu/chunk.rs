@@ -8,7 +8,7 @@ use super::{
 use crate::{
     dropout::{Dropout, Site},
     fused::{
-        buffer::{Area, Buffer, Dimensions, KeyValue, Layer, One},
+        buffer::{Area, AttentionWeights, Buffer, Dimensions, KeyValue, Layer, One},
         fold::Place,
         ops::{Ops, Store},
     },
@@ -286,7 +286,7 @@ impl<D: Dimensions> Ops<D, Vec<f32>, Linear> for Chunk<'_> {
         site: Site,
         query: &Matrix<(R, D::Embed)>,
         key_value: &Matrix<(D::Tokens, KeyValue<D>)>,
-        [kept, dropped]: &mut [Matrix<(D::Heads, R, D::Tokens)>; 2],
+        [kept, dropped]: &mut [Matrix<AttentionWeights<D, R>>; 2],
         context: &mut Matrix<(R, D::Embed)>,
     ) {
         for image in 0..self.images {
@@ -305,7 +305,7 @@ impl<D: Dimensions> Ops<D, Vec<f32>, Linear> for Chunk<'_> {
         &mut self,
         query: &Matrix<(R, D::Embed)>,
         key_value: &Matrix<(D::Tokens, KeyValue<D>)>,
-        [kept, dropped]: &[Matrix<(D::Heads, R, D::Tokens)>; 2],
+        [kept, dropped]: &[Matrix<AttentionWeights<D, R>>; 2],
         d_context: &Matrix<(R, D::Embed)>,
         d_query: &mut Matrix<(R, D::Embed)>,
         d_key_value: &mut Matrix<(D::Tokens, KeyValue<D>)>,

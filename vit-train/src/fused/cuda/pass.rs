@@ -8,7 +8,7 @@ use super::{
 use crate::{
     dropout::{Dropout, Site},
     fused::{
-        buffer::{Area, Buffer, Dimensions, KeyValue, Layer, One},
+        buffer::{Area, AttentionWeights, Buffer, Dimensions, KeyValue, Layer, One},
         fold::Place,
         ops::{Ops, Store},
     },
@@ -338,7 +338,7 @@ impl<D: Dimensions> Ops<D, CudaSlice<f32>, Linear> for Pass<'_, D> {
         site: Site,
         query: &Matrix<(R, D::Embed)>,
         key_value: &Matrix<(D::Tokens, KeyValue<D>)>,
-        [kept, dropped]: &mut [Matrix<(D::Heads, R, D::Tokens)>; 2],
+        [kept, dropped]: &mut [Matrix<AttentionWeights<D, R>>; 2],
         context: &mut Matrix<(R, D::Embed)>,
     ) {
         self.kernel(|pass| {
@@ -357,7 +357,7 @@ impl<D: Dimensions> Ops<D, CudaSlice<f32>, Linear> for Pass<'_, D> {
         &mut self,
         query: &Matrix<(R, D::Embed)>,
         key_value: &Matrix<(D::Tokens, KeyValue<D>)>,
-        [kept, dropped]: &[Matrix<(D::Heads, R, D::Tokens)>; 2],
+        [kept, dropped]: &[Matrix<AttentionWeights<D, R>>; 2],
         d_context: &Matrix<(R, D::Embed)>,
         d_query: &mut Matrix<(R, D::Embed)>,
         d_key_value: &mut Matrix<(D::Tokens, KeyValue<D>)>,

@@ -70,6 +70,9 @@ pub(super) const EVALUATED: usize = 256;
 /// Bytes of shared memory that every GPU gives a block.
 const SHARED: usize = 48 << 10;
 
+/// What a pass works on, and the operations.
+type Parts<'a, S> = (&'a mut Activations<S, CudaSlice<f32>>, &'a Layers<S, Linear>, Pass<'a, S>);
+
 impl<S: Network> Resident<S> {
     /// For passes of up to `capacity` images; all parameters are zero.
     ///
@@ -236,11 +239,7 @@ impl<S: Dimensions> Resident<S> {
     }
 
     /// What a pass of `images` images works on, and the operations.
-    pub(super) fn parts(
-        &mut self,
-        images: usize,
-        dropout: Dropout,
-    ) -> (&mut Activations<S, CudaSlice<f32>>, &Layers<S, Linear>, Pass<'_, S>) {
+    pub(super) fn parts(&mut self, images: usize, dropout: Dropout) -> Parts<'_, S> {
         assert!(images <= self.capacity, "{images} images in the memory of {}", self.capacity);
         let pass = Pass {
             device: &self.device,
