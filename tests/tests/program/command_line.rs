@@ -13,7 +13,7 @@ use std::{
     process::{Command, Output},
 };
 use tempfile::TempDir;
-use vit_train::data::synthetic;
+use vit_train::{checkpoint::Checkpoint, data::synthetic};
 
 fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vit-train"));
@@ -277,6 +277,36 @@ fn bad_data_is_refused_and_nothing_is_written() {
     fs::remove_file(digits.folder.path().join("t10k-images-idx3-ubyte")).unwrap();
     digits.write("t10k-images-idx3-ubyte.gz", &gzip[..gzip.len() / 2]);
     refuse(digits.path(), &["t10k-images-idx3-ubyte.gz"]);
+}
+
+#[test]
+fn every_setting_of_the_recipe_counts() {
+    let digits = Digits::new(40, 10);
+    let weights = |setting: &[&str]| {
+        let out = tempfile::tempdir().unwrap();
+        let mut arguments = vec!["--preset", "nano", "--epochs", "1", "--data", digits.path(), "--out"];
+        arguments.push(out.path().to_str().unwrap());
+        // Three steps, unless the setting makes them more: the clip says nothing to a single one.
+        if !setting.contains(&"--batch-size") {
+            arguments.extend(["--batch-size", "12"]);
+        }
+        succeed(&[&arguments[..], setting].concat());
+        Checkpoint::load(Path::new(&file(&out, "checkpoint.safetensors"))).unwrap().parameters.values
+    };
+    let usual = weights(&[]);
+    assert!(weights(&["--lr", "1e-3"]) == usual, "the same settings give other weights");
+    for setting in [
+        &["--lr", "2e-3"][..],
+        &["--weight-decay", "0.1"],
+        &["--grad-clip", "0.1"],
+        &["--dropout", "0"],
+        &["--label-smoothing", "0"],
+        &["--no-augment"],
+        &["--batch-size", "9"],
+        &["--seed", "43"],
+    ] {
+        assert!(weights(setting) != usual, "{setting:?} says nothing");
+    }
 }
 
 #[test]

@@ -267,6 +267,37 @@ fn damaged_answers_are_asked_for_again() {
 }
 
 #[test]
+fn answers_to_earlier_requests_are_passed_over() {
+    let mut earlier = Vec::new();
+    let address = board(honest(), move |frame| {
+        let late = std::mem::replace(&mut earlier, frame.clone());
+        *frame = [late, frame.clone()].concat();
+    });
+    let arguments = [&COMPARE[..], &["--json"]].concat();
+    let output = device(["--tcp", &address], &arguments);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["mismatches"], &report["repeated"]), (&0.into(), &0.into()));
+}
+
+/// What a board has heard before a request, it must not take for a part of it.
+#[test]
+fn requests_begin_and_end_with_a_delimiter() {
+    let (sender, requests) = std::sync::mpsc::channel();
+    let address = listener(move |mut line| {
+        let mut request = [0; 9];
+        line.read_exact(&mut request).unwrap();
+        sender.send(request).unwrap();
+    });
+    assert!(Device::open(&Address::Tcp(address), PATIENCE).is_err());
+    // Request 1, `Describe`: what link/tests/link.rs has for it, between delimiters.
+    let mut expected = vec![0];
+    expected.extend(sealed(&[vit_link::VERSION, 1, 0]));
+    assert_eq!(requests.recv().unwrap()[..], expected[..9]);
+    assert_eq!(expected.len(), 10);
+}
+
+#[test]
 fn what_is_no_board_for_these_images_is_refused_in_one_line() {
     let tcp = |address: &str, arguments: &[&str], words: &[&str]| {
         let arguments = [&["--timeout", "0.5"], arguments].concat();

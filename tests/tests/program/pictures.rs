@@ -253,8 +253,16 @@ fn runs_are_compared() {
     };
     edit(0, &|report| report["timing"]["images_per_second"] = 100.0.into());
     edit(1, &|report| {
-        report["timing"]["images_per_second"] = 250.0.into();
+        report["timing"] = serde_json::json!({
+            "total_train_seconds": 90.5, "avg_epoch_seconds": 45.25, "median_step_ms": 7.5, "images_per_second": 250.0,
+        });
         report["device"] = "GPU".into();
+        report["best_epoch"] = 1.into();
+        report["epochs"][0]["val_acc"] = 81.5.into();
+        report["epochs"][1]["val_acc"] = 80.5.into();
+        report["test"]["f32"]["acc"] = 82.5.into();
+        report["test"]["f32"]["top5"] = 99.5.into();
+        report["test"]["int8"]["acc"] = 83.5.into();
     });
     let rows = json(&["compare", names[0], names[1], "--json"]);
     assert_eq!((&rows[0]["speed_up"], &rows[1]["speed_up"]), (&1.0.into(), &2.5.into()));
@@ -263,7 +271,24 @@ fn runs_are_compared() {
     let table = succeed(&["compare", names[0], names[1]]);
     let line = |name: &str| table.lines().find(|line| line.starts_with(name)).unwrap_or_default();
     assert!(line("speed-up").contains("1.00 x") && line("speed-up").contains("2.50 x"), "{table}");
+    // A column for each run, in the order that was asked for.
     assert!(line("device").ends_with("GPU"), "{table}");
+    for (name, end) in [
+        ("training", "90.5 s"),
+        ("an epoch", "45.2 s"), // halves to even
+        ("a step, median", "7.5 ms"),
+        ("images a second", "250"),
+        ("validation accuracy", "81.50 %"), // of the epoch that was kept
+        ("test accuracy  ", "82.50 %"),
+        ("test top-5", "99.50 %"),
+        ("test accuracy, integers", "83.50 %"),
+    ] {
+        assert!(line(name).ends_with(&format!(" {end}")), "{name}: {table}");
+    }
+    assert_eq!((&rows[0]["run"], &rows[1]["run"]), (&names[0].into(), &names[1].into()));
+    let scores =
+        ["val_acc", "test_acc", "test_top5", "test_int8_acc"].map(|key| rows[1][key].as_f64().unwrap());
+    assert_eq!(scores, [81.5, 82.5, 99.5, 83.5]);
 
     // The networks of other presets have other work to do.
     edit(1, &|report| report["preset"] = "base".into());
