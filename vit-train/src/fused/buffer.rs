@@ -93,6 +93,9 @@ impl<V, S: ConstShape> Buffer<V, S> {
     }
 }
 
+/// Attention's weights for `R` queries, before and behind the dropout.
+pub type Weights<D, V, R> = [Buffer<V, (<D as Dimensions>::Heads, R, <D as Dimensions>::Tokens)>; 2];
+
 /// What a device holds of a linear layer from `I` channels to `O`.
 #[derive(Clone, Debug)]
 pub struct Layer<L, I, O> {

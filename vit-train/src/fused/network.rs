@@ -1,7 +1,7 @@
 //! The network's layers, what a pass keeps of each, and the order of its operations.
 
 use super::{
-    buffer::{Area, Buffer, Dimensions, KeyValue, Layer, One},
+    buffer::{Area, Buffer, Dimensions, KeyValue, Layer, One, Weights},
     ops::{Ops, Store},
 };
 use crate::dropout::Site;
@@ -141,7 +141,7 @@ struct Saved<D: Dimensions, V, R> {
     scale1: Buffer<V, (D::Tokens,)>,
     query: Buffer<V, (R, D::Embed)>,
     key_value: Buffer<V, (D::Tokens, KeyValue<D>)>,
-    weights: [Buffer<V, (D::Heads, R, D::Tokens)>; 2],
+    weights: Weights<D, V, R>,
     context: Buffer<V, (R, D::Embed)>,
     normed2: Buffer<V, (R, D::Embed)>,
     scale2: Buffer<V, (R,)>,

@@ -1,6 +1,6 @@
 //! The operations of a training pass, each fused with its neighbours.
 
-use super::buffer::{Area, Buffer, Dimensions, KeyValue, Layer, One};
+use super::buffer::{Area, Buffer, Dimensions, KeyValue, Layer, One, Weights};
 use crate::dropout::Site;
 use dfdx::shapes::ConstDim;
 
@@ -111,7 +111,7 @@ pub trait Ops<D: Dimensions, V, L> {
         site: Site,
         query: &Buffer<V, (R, D::Embed)>,
         key_value: &Buffer<V, (D::Tokens, KeyValue<D>)>,
-        weights: &mut [Buffer<V, (D::Heads, R, D::Tokens)>; 2],
+        weights: &mut Weights<D, V, R>,
         context: &mut Buffer<V, (R, D::Embed)>,
     );
     /// The gradients of queries, keys and values.
@@ -119,7 +119,7 @@ pub trait Ops<D: Dimensions, V, L> {
         &mut self,
         query: &Buffer<V, (R, D::Embed)>,
         key_value: &Buffer<V, (D::Tokens, KeyValue<D>)>,
-        weights: &[Buffer<V, (D::Heads, R, D::Tokens)>; 2],
+        weights: &Weights<D, V, R>,
         d_context: &Buffer<V, (R, D::Embed)>,
         d_query: &mut Buffer<V, (R, D::Embed)>,
         d_key_value: &mut Buffer<V, (D::Tokens, KeyValue<D>)>,

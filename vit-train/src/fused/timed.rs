@@ -1,7 +1,7 @@
 //! Where the time of a training pass goes.
 
 use super::{
-    buffer::{Area, Buffer, Dimensions, KeyValue, Layer, One},
+    buffer::{Area, Buffer, Dimensions, KeyValue, Layer, One, Weights},
     ops::{Ops, Store},
 };
 use crate::dropout::Site;
@@ -68,7 +68,7 @@ timed! {
         site: Site,
         query: &Buffer<V, (R, D::Embed)>,
         key_value: &Buffer<V, (D::Tokens, KeyValue<D>)>,
-        weights: &mut [Buffer<V, (D::Heads, R, D::Tokens)>; 2],
+        weights: &mut Weights<D, V, R>,
         context: &mut Buffer<V, (R, D::Embed)>,
     );
     linear_gelu_dropout<R>(
@@ -108,7 +108,7 @@ timed! {
     attention_backward<R>(
         query: &Buffer<V, (R, D::Embed)>,
         key_value: &Buffer<V, (D::Tokens, KeyValue<D>)>,
-        weights: &[Buffer<V, (D::Heads, R, D::Tokens)>; 2],
+        weights: &Weights<D, V, R>,
         d_context: &Buffer<V, (R, D::Embed)>,
         d_query: &mut Buffer<V, (R, D::Embed)>,
         d_key_value: &mut Buffer<V, (D::Tokens, KeyValue<D>)>,

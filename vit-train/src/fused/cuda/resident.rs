@@ -236,6 +236,7 @@ impl<S: Dimensions> Resident<S> {
     }
 
     /// What a pass of `images` images works on, and the operations.
+    #[allow(clippy::type_complexity)] // three things, each with its name
     pub(super) fn parts(
         &mut self,
         images: usize,
