@@ -242,17 +242,18 @@ impl Keeper {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::data::{synthetic, Augmentation, MNIST_NORMALIZATION};
     use vit_nostd::{Nano, Tiny};
 
-    fn data(images: usize) -> Splits {
+    /// So many digits to train on, and ten to test on.
+    pub(crate) fn data(images: usize) -> Splits {
         Splits {
             name: "synthetic".to_owned(),
             synthetic: true,
             fallback: None,
-            class_names: Vec::new(),
+            class_names: (0..10).map(|class| class.to_string()).collect(),
             normalization: MNIST_NORMALIZATION,
             train: synthetic::dataset(images, 1),
             test: synthetic::dataset(10, 2),

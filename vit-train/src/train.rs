@@ -370,3 +370,102 @@ fn timing(position: &Position, images: usize) -> Timing {
         images_per_second: epochs * images as f64 / step_seconds.iter().sum::<f64>(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        data::{synthetic, Augmentation, MNIST_NORMALIZATION},
+        inference::dfdx_logits,
+        resume::tests::data,
+    };
+    use vit_nostd::{argmax, Nano};
+
+    /// No dropout, no augmentation, and targets that are sure.
+    fn plain(epochs: usize, batch_size: usize, lr: f32) -> Recipe {
+        let augmentation = Augmentation::NONE;
+        let (weight_decay, dropout, label_smoothing) = (0.0, 0.0, 0.0);
+        Recipe {
+            epochs,
+            batch_size,
+            lr,
+            weight_decay,
+            dropout,
+            label_smoothing,
+            augmentation,
+            ..Recipe::default()
+        }
+    }
+
+    /// Trains `nano`: the report, the checkpoint's parameters, and the last ones.
+    fn run(recipe: &Recipe, data: &Splits) -> (Report, Vec<f32>, Vec<f32>) {
+        let folder = tempfile::tempdir().unwrap();
+        let outputs = Outputs::create(folder.path(), Duration::from_secs(3600)).unwrap();
+        let report = train::<Nano>(recipe, data, Start::Random, &outputs, &mut ()).unwrap();
+        let checkpoint = Checkpoint::load(&Outputs::checkpoint(folder.path())).unwrap();
+        let checkpoint = checkpoint.into_order_of::<Nano>(folder.path()).unwrap();
+        let last = Snapshot::load(folder.path()).unwrap().parameters.into_owned();
+        (report, checkpoint.parameters.values, last)
+    }
+
+    fn logits(parameters: &[f32], data: &Splits, indices: &[usize]) -> Vec<f32> {
+        let mut model = <Nano as Network>::Model::zeros(&Cpu::default());
+        parameters::load(&mut model, parameters);
+        dfdx_logits(&model, data.normalization, &data.train, indices)
+    }
+
+    fn score(parameters: &[f32], data: &Splits, indices: &[usize]) -> Score {
+        let labels: Vec<u8> = indices.iter().map(|&index| data.train.label(index)).collect();
+        Score::new(&logits(parameters, data, indices), labels.into_iter())
+    }
+
+    /// The one image of the validation part is of the class that it is first seen as, and all others teach another one:
+    /// the network becomes worse.
+    #[test]
+    fn the_best_epoch_is_kept() {
+        let (recipe, mut data) = (plain(3, 16, 1e-3), data(10));
+        let (_, validation) = data.train.split(recipe.seed);
+        assert_eq!(validation.len(), 1);
+        let first = Parameters::init::<Nano>(recipe.seed).values;
+        let class = argmax(&logits(&first, &data, &validation)) as u8;
+        let mut labels = vec![(class + 1) % 10; 10];
+        labels[validation[0]] = class;
+        data.train =
+            Dataset::new(synthetic::FORMAT, data.train.images().to_vec(), labels, Path::new("none")).unwrap();
+
+        let (report, checkpoint, last) = run(&recipe, &data);
+        let losses: Vec<f64> = report.epochs.iter().map(|epoch| epoch.val_loss).collect();
+        assert!(losses.is_sorted_by(|a, b| a < b), "{losses:?}");
+        assert_eq!(report.best_epoch, 1);
+        assert!((score(&checkpoint, &data, &validation).loss - losses[0]).abs() < 1e-6);
+        assert!((score(&last, &data, &validation).loss - losses[2]).abs() < 1e-6);
+    }
+
+    /// Two epochs of one step each. A step of AdamW is at most as long as the learning rate, the second one (by
+    /// Cauchy's inequality) 1.0014 times that; where a gradient does not change, both are that long.
+    #[test]
+    fn the_second_of_two_epochs_learns_half_as_fast() {
+        let recipe = plain(2, 64, 1e-3);
+        let (_, _, last) = run(&recipe, &data(40));
+        let first = Parameters::init::<Nano>(recipe.seed).values;
+        let farthest = first.iter().zip(&last).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!((1.49e-3..1.502e-3).contains(&farthest), "{farthest:e}");
+    }
+
+    #[test]
+    fn targets_are_smoothed() {
+        let (data, recipe) = (synthetic::dataset(3, 1), Recipe { label_smoothing: 0.2, ..Recipe::default() });
+        let mut prepared = Prepared::default();
+        for batch in [&[0, 1][..], &[2]] {
+            prepared.fill::<Nano>(&recipe, &data, MNIST_NORMALIZATION, batch, 1);
+            assert_eq!(prepared.targets.len(), batch.len() * 10);
+            for (targets, &index) in prepared.targets.chunks(10).zip(batch) {
+                for (class, &target) in targets.iter().enumerate() {
+                    // A fifth of the probability is spread over all ten classes.
+                    let expected = if class == usize::from(data.label(index)) { 0.82 } else { 0.02 };
+                    assert!((target - expected).abs() < 1e-6, "{class}: {target}");
+                }
+            }
+        }
+    }
+}

@@ -5,6 +5,7 @@ use tract_onnx::{onnx, prelude::*};
 use vit_nostd::{float, Base, Nano, Tiny, Vit};
 use vit_tests::random_checkpoint;
 use vit_train::{
+    checkpoint::Checkpoint,
     data::synthetic,
     export::{float_model, onnx_model},
     inference::nostd_logits,
@@ -15,10 +16,14 @@ use vit_train::{
 const TOLERANCE: f32 = 1e-4;
 
 fn compare<S: Network>(batches: &[usize]) {
-    let (checkpoint, path) = (random_checkpoint::<S>(1), Path::new("random"));
-    let file = float_model::<S>(&checkpoint, path).unwrap();
+    compare_network::<S>(&random_checkpoint::<S>(1), batches);
+}
+
+fn compare_network<S: Network>(checkpoint: &Checkpoint, batches: &[usize]) {
+    let path = Path::new("random");
+    let file = float_model::<S>(checkpoint, path).unwrap();
     let model = float::Model::<S>::from_bytes(&file).unwrap();
-    let exported = onnx_model::<S>(&checkpoint, path).unwrap();
+    let exported = onnx_model::<S>(checkpoint, path).unwrap();
     // Once, for any number of images.
     let tract = onnx().model_for_read(&mut exported.as_slice()).unwrap();
     let tract = tract.into_optimized().unwrap().into_runnable().unwrap();
@@ -44,4 +49,26 @@ fn tract_computes_the_same() {
     compare::<Tiny>(&[5]);
     compare::<Base>(&[1, 5]);
     compare::<Vit<28, 14, 5, 40, 1, 40, 8, 1, 10>>(&[3]);
+}
+
+/// Tokens that hardly differ from zero: their variance is about that little number which LayerNorm adds to it.
+#[test]
+fn layer_norm_adds_the_same_to_the_variance() {
+    let mut checkpoint = random_checkpoint::<Nano>(2);
+    for name in ["cls_token", "pos_embed", "patch_embed.proj.weight", "patch_embed.proj.bias"] {
+        checkpoint.parameters.get_mut(name).unwrap().iter_mut().for_each(|value| *value *= 1e-3);
+    }
+    compare_network::<Nano>(&checkpoint, &[7]);
+}
+
+#[test]
+fn what_the_checkpoint_says_is_in_the_metadata() {
+    let exported = onnx_model::<Nano>(&random_checkpoint::<Nano>(3), Path::new("random")).unwrap();
+    let model = onnx().proto_model_for_read(&mut exported.as_slice()).unwrap();
+    let said =
+        |key: &str| model.metadata_props.iter().find(|said| said.key == key).map(|said| said.value.as_str());
+    let labels = r#"["class 0","class 1","class 2","class 3","class 4","class 5","class 6","class 7","class 8","class 9"]"#;
+    assert_eq!(said("labels"), Some(labels));
+    assert_eq!(said("normalization"), Some(r#"{"mean":0.125,"std":0.375}"#));
+    assert_eq!((said("dataset"), said("seed")), (Some("none"), Some("3")));
 }
