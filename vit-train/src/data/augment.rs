@@ -19,7 +19,7 @@ pub struct Augmentation {
     pub scale: f32,
     /// The largest slant, either way, in degrees; at most 60.
     pub shear_degrees: f32,
-    /// How far the knots of a net over the image, [`KNOTS`] in each direction, are pulled in each direction, as a part
+    /// How far the 5 x 5 knots of a net over the image are pulled in each direction, as a part
     /// of the image's side; at most 1. What lies between them follows: an elastic distortion.
     pub elastic: f32,
 }
