@@ -284,8 +284,8 @@ fn every_setting_of_the_recipe_counts() {
     let digits = Digits::new(40, 10);
     let weights = |setting: &[&str]| {
         let out = tempfile::tempdir().unwrap();
-        let mut arguments = vec!["--preset", "nano", "--epochs", "1", "--data", digits.path(), "--out"];
-        arguments.push(out.path().to_str().unwrap());
+        let mut arguments = vec!["--recipe", "seed", "--preset", "nano", "--epochs", "1", "--data"];
+        arguments.extend([digits.path(), "--out", out.path().to_str().unwrap()]);
         // Three steps, unless the setting makes them more: the clip says nothing to a single one.
         if !setting.contains(&"--batch-size") {
             arguments.extend(["--batch-size", "12"]);
@@ -302,6 +302,12 @@ fn every_setting_of_the_recipe_counts() {
         &["--dropout", "0"],
         &["--label-smoothing", "0"],
         &["--no-augment"],
+        &["--rotation", "20"],
+        &["--translation", "0.2"],
+        &["--scale", "0.2"],
+        &["--shear", "20"],
+        &["--elastic", "0.1"],
+        &["--warmup", "1"],
         &["--batch-size", "9"],
         &["--seed", "43"],
     ] {
