@@ -40,7 +40,7 @@ Ctrl-C ends a training after the step it is in, with everything saved (exit code
 
 /// A recipe to start from.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Base {
+enum RecipeName {
     /// The best known for the preset
     Best,
     /// AdamW 1e-3, cosine, 20 epochs, dropout 0.1, small rotations and translations
@@ -130,7 +130,7 @@ pub struct Arguments {
     /// Where the settings come from that are not given: the best known for the preset, or those of the seed, the
     /// article this project began with
     #[arg(long, help_heading = RECIPE, value_enum, default_value = "best")]
-    recipe: Base,
+    recipe: RecipeName,
     #[command(flatten)]
     settings: Settings,
     /// Of every random choice
@@ -168,8 +168,8 @@ impl Arguments {
 
     fn run_as<S: Network>(self) -> Result<ExitCode, Error> {
         let base = match self.recipe {
-            Base::Best => Recipe::best(self.preset),
-            Base::Seed => Recipe::default(),
+            RecipeName::Best => Recipe::best(self.preset),
+            RecipeName::Seed => Recipe::default(),
         };
         let given = Recipe { seed: self.seed, processor: self.cuda.processor(), ..base };
         let recipe = self.settings.applied_to(given);

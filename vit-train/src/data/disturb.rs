@@ -24,7 +24,7 @@ pub enum Disturbance {
 impl fmt::Display for Disturbance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Shift(pixels) => write!(f, "shifted by {pixels} pixels"),
+            Self::Shift(pixels) => write!(f, "shifted by {pixels} px"),
             Self::Rotation(degrees) => write!(f, "rotated by {degrees} degrees"),
             Self::Noise(part) => write!(f, "noise of {:.0} % of the range", 100.0 * part),
         }
