@@ -190,6 +190,10 @@ fn engine_is_the_specification() {
         compare::<Vit<6, 3, 5, 8, 1, 8, 20, 3, 3>>(seed, 10);
         compare::<Vit<12, 2, 37, 12, 4, 3, 8, 2, 10>>(seed, 5);
     }
+    // Heads of a vector and a part of one, and an even number of tokens.
+    compare::<Vit<6, 2, 10, 40, 2, 20, 52, 2, 5>>(21, 10);
+    compare::<Vit<4, 4, 2, 24, 1, 24, 36, 2, 5>>(22, 10);
+    compare::<Vit<6, 2, 10, 96, 4, 24, 100, 1, 5>>(23, 10);
     compare::<Nano>(100, 5);
     compare::<Tiny>(101, 3);
 }

@@ -34,7 +34,7 @@ mod x86_64;
 pub use armv7em::{Dsp, Results};
 pub use portable::Portable;
 #[cfg(target_arch = "x86_64")]
-pub use x86_64::Avx2;
+pub use x86_64::{Avx2, Results};
 
 /// Tokens that go through a layer together: a weight is fetched once for all of them.
 pub const TILE: usize = if cfg!(any(kernels = "dsp", target_arch = "x86_64")) {
@@ -46,9 +46,9 @@ pub const TILE: usize = if cfg!(any(kernels = "dsp", target_arch = "x86_64")) {
 };
 
 /// Results of a linear layer that the kernels know how to put away.
-#[cfg(not(kernels = "dsp"))]
+#[cfg(not(any(kernels = "dsp", target_arch = "x86_64")))]
 pub trait Results {}
-#[cfg(not(kernels = "dsp"))]
+#[cfg(not(any(kernels = "dsp", target_arch = "x86_64")))]
 impl<T> Results for T {}
 
 /// What an activation is widened to before it is multiplied; nothing, where that does not pay.
@@ -59,8 +59,11 @@ pub type Wide = i16;
 pub type Wide = [i16; 0];
 
 /// The memory of a [`Tile`], for rows of type `R`; `W` is an array of as many [`Wide`].
+///
+/// Aligned to what the kernels fetch at once: a vector of two cache lines takes twice as long.
 #[derive(Clone, Copy, Debug)]
-#[repr(C, align(4))]
+#[cfg_attr(target_arch = "x86_64", repr(C, align(32)))]
+#[cfg_attr(not(target_arch = "x86_64"), repr(C, align(4)))]
 pub struct TileMemory<R, W> {
     wide: [W; TILE],
     rows: [R; TILE],
@@ -83,7 +86,7 @@ impl<R: Element, W: Element> TileMemory<R, W> {
 pub struct Tile<'a> {
     /// One row behind the other.
     rows: &'a mut [i8],
-    /// The same values as the kernels want them, aligned to 4 bytes: see [`Kernels::widen`].
+    /// The same values as the kernels want them, aligned as [`TileMemory`] is: see [`Kernels::widen`].
     #[cfg_attr(not(any(kernels = "dsp", target_arch = "x86_64")), allow(dead_code))]
     wide: &'a mut [Wide],
     /// Values of a row.

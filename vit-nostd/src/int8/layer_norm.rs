@@ -63,6 +63,16 @@ pub fn layer_norm(x: &[i16], norm: Norm, out: &mut [i8]) {
     let width = x.len() as i32;
     let sum: i32 = x.iter().map(|&x| i32::from(x)).sum();
     let square: u64 = x.iter().map(|&x| u64::from((i32::from(x) * i32::from(x)).unsigned_abs())).sum();
+    let scale = scale(width, sum, square, norm);
+    for (y, &x) in out.iter_mut().zip(x) {
+        *y = sat8(requantize(256 * (width * i32::from(x) - sum), scale));
+    }
+}
+
+/// What a value's distance from the mean, times 256 and the width, is requantized by; of a row with this sum and this
+/// sum of squares.
+#[inline(always)]
+pub fn scale(width: i32, sum: i32, square: u64, norm: Norm) -> Scale {
     // Not negative: it is D^2 times the variance.
     let variance =
         (width as u64 * square).wrapping_sub((i64::from(sum) * i64::from(sum)) as u64) + norm.epsilon;
@@ -70,13 +80,7 @@ pub fn layer_norm(x: &[i16], norm: Norm, out: &mut [i8]) {
     // The largest e with variance * 4^e < 2^52.
     let e = (variance.leading_zeros() - 12) / 2;
     let quotient = divide(norm.numerator, root(variance << (2 * e)));
-    let scale = Scale {
-        multiplier: quotient.min(u32::from(Scale::MAX_MULTIPLIER)) as u16,
-        shift: (norm.shift - e) as u8,
-    };
-    for (y, &x) in out.iter_mut().zip(x) {
-        *y = sat8(requantize(256 * (width * i32::from(x) - sum), scale));
-    }
+    Scale { multiplier: quotient.min(u32::from(Scale::MAX_MULTIPLIER)) as u16, shift: (norm.shift - e) as u8 }
 }
 
 /// The square root, rounded down, of 2^50 <= `n` < 2^52: that of the higher 32 bits, and 10 more bits by a division

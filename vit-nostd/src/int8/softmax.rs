@@ -12,22 +12,40 @@ pub const EXP_ONE: u16 = 32767;
 /// A probability of 1, before it is clamped to 255.
 const SHIFT: u8 = 22;
 
+/// The largest probability.
+pub const MAX_PROBABILITY: i32 = 255;
+
 /// Turns `scores` into probabilities of 0 to 255 in place; see NUMERICS.md.
 #[inline(always)]
 pub fn softmax(scores: &mut [i32], scale: Scale, table: &ExpTable) {
     let max = scores.iter().copied().fold(i32::MIN, i32::max);
     let mut sum = 0;
     for score in scores.iter_mut() {
-        let index = requantize(max - *score, scale).clamp(0, 255) as u8;
-        let weight = table[usize::from(index)];
-        *score = i32::from(weight);
-        sum += u32::from(weight);
+        *score = i32::from(weight(max - *score, scale, table));
+        sum += *score as u32;
     }
-    let quotient = NonZeroU32::new(sum).map_or(0, |sum| (1 << 30) / sum);
-    let multiplier = quotient.min(u32::from(Scale::MAX_MULTIPLIER)) as u16;
-    let normalize = Scale { multiplier, shift: SHIFT };
+    let scale = normalization(sum);
     // That a weight has 16 bits makes the product one of 32.
-    scores.iter_mut().for_each(|score| *score = requantize(i32::from(*score as u16), normalize).min(255));
+    scores.iter_mut().for_each(|score| *score = probability(*score as u16, scale));
+}
+
+/// The exponential of a score that is `below` the largest one.
+#[inline(always)]
+pub fn weight(below: i32, scale: Scale, table: &ExpTable) -> u16 {
+    table[usize::from(requantize(below, scale).clamp(0, 255) as u8)]
+}
+
+/// What makes probabilities of weights with this sum.
+#[inline(always)]
+pub fn normalization(sum: u32) -> Scale {
+    let quotient = NonZeroU32::new(sum).map_or(0, |sum| (1 << 30) / sum);
+    Scale { multiplier: quotient.min(u32::from(Scale::MAX_MULTIPLIER)) as u16, shift: SHIFT }
+}
+
+/// The share of a weight, 0 to 255.
+#[inline(always)]
+pub fn probability(weight: u16, normalization: Scale) -> i32 {
+    requantize(i32::from(weight), normalization).min(MAX_PROBABILITY)
 }
 
 #[cfg(test)]

@@ -1,0 +1,136 @@
+//! Attention of one head: scores, probabilities, weighted values.
+
+use super::{
+    products::{multiply_add, products, Vectors, LANES, PAIR, SLOTS},
+    requantize::{requantize, Scales},
+};
+use crate::{
+    arch::{Rows, Scores, Tile},
+    int8::{
+        layer_norm::MAX_WIDTH,
+        requantize::{sat8, Scale},
+        softmax::{normalization, probability, weight, ExpTable, MAX_PROBABILITY},
+    },
+    shape::Shape,
+};
+use bytemuck::cast;
+use core::{
+    arch::x86_64::{
+        _mm256_cvtepi8_epi16, _mm256_min_epi32, _mm256_set1_epi32, _mm256_setzero_si256, _mm256_sub_epi32,
+        _mm_set1_epi64x, _mm_unpacklo_epi8,
+    },
+    ops::Range,
+};
+
+/// Values of 32 bits in a vector.
+const EIGHT: usize = 8;
+
+/// See [`Kernels::scores`](crate::arch::Kernels::scores).
+#[target_feature(enable = "avx2")]
+pub fn scores<S: Shape>(
+    query: &Tile<'_>,
+    tokens: Range<usize>,
+    head: usize,
+    keys: &Rows<S>,
+    out: &mut Scores<S>,
+) {
+    // Whole vectors, in which zeros meet the channels of other heads.
+    let width = S::HEAD_DIM.next_multiple_of(LANES).min(S::EMBED);
+    let channel = head * S::HEAD_DIM;
+    let begin = channel.min(S::EMBED - width);
+    let mut queries = [[0; MAX_WIDTH]; SLOTS];
+    for (padded, token) in queries.iter_mut().zip(tokens) {
+        let channel_of_token = token * S::EMBED + channel;
+        let query = query.wide.get(channel_of_token..channel_of_token + S::HEAD_DIM).unwrap_or_default();
+        let padded = padded.get_mut(channel - begin..).unwrap_or_default();
+        padded.iter_mut().zip(query).for_each(|(padded, &value)| *padded = value);
+    }
+    let queries = Vectors::of(queries.each_ref().map(|query| query.get(..width).unwrap_or_default()), width);
+    let keys = keys.as_ref();
+    for first in (0..S::TOKENS).step_by(PAIR) {
+        // Of an odd number, the last but one comes twice.
+        let first = first.min(S::TOKENS - PAIR);
+        let Some(pair) = keys.get(first..).and_then(|keys| keys.first_chunk::<PAIR>()) else { return };
+        let pair = pair.each_ref().map(|key| key.as_ref().get(begin..begin + width).unwrap_or_default());
+        let values: [[i32; PAIR]; SLOTS] = cast(products(&queries, &Vectors::of(pair, width)));
+        for (scores, values) in out.iter_mut().zip(values) {
+            if let Some(scores) = scores.as_mut().get_mut(first..first + PAIR) {
+                scores.copy_from_slice(&values);
+            }
+        }
+    }
+}
+
+/// The [function](crate::int8::softmax::softmax) of the same name, eight scores at once.
+#[target_feature(enable = "avx2")]
+pub fn softmax(scores: &mut [i32], scale: Scale, table: &ExpTable) {
+    let max = scores.iter().copied().fold(i32::MIN, i32::max);
+    let mut sum = 0;
+    let (eights, rest) = scores.as_chunks_mut::<EIGHT>();
+    let scales = Scales::all(scale);
+    for eight in &mut *eights {
+        let steps = requantize(_mm256_sub_epi32(_mm256_set1_epi32(max), cast(*eight)), scales);
+        // They are not negative.
+        let steps = _mm256_min_epi32(steps, _mm256_set1_epi32(255));
+        let steps: [i32; EIGHT] = cast(steps);
+        for (score, step) in eight.iter_mut().zip(steps) {
+            *score = i32::from(table[usize::from(step as u8)]);
+            sum += *score as u32;
+        }
+    }
+    for score in &mut *rest {
+        *score = i32::from(weight(max - *score, scale, table));
+        sum += *score as u32;
+    }
+    let scale = normalization(sum);
+    let scales = Scales::all(scale);
+    for eight in eights {
+        *eight = cast(_mm256_min_epi32(requantize(cast(*eight), scales), _mm256_set1_epi32(MAX_PROBABILITY)));
+    }
+    for weight in rest {
+        *weight = probability(*weight as u16, scale);
+    }
+}
+
+/// See [`Kernels::context`](crate::arch::Kernels::context).
+#[target_feature(enable = "avx2")]
+pub fn context<S: Shape>(
+    probabilities: &Scores<S>,
+    tokens: Range<usize>,
+    head: usize,
+    values: &Rows<S>,
+    scale: Scale,
+    out: &mut Tile<'_>,
+) {
+    if S::HEAD_DIM < EIGHT {
+        return crate::arch::portable::context::<S>(probabilities, tokens, head, values, scale, out);
+    }
+    let scales = Scales::all(scale);
+    for channel in (0..S::HEAD_DIM).step_by(EIGHT) {
+        // Of channels that are not a multiple, some come twice.
+        let channel = head * S::HEAD_DIM + channel.min(S::HEAD_DIM - EIGHT);
+        let mut sums = [_mm256_setzero_si256(); SLOTS];
+        for (pair, values) in values.as_ref().chunks(PAIR).enumerate() {
+            let channels = |row: usize| -> [i8; EIGHT] {
+                let value = values.get(row).map_or(&[][..], |row| row.as_ref());
+                value.get(channel..).and_then(|row| row.first_chunk()).copied().unwrap_or_default()
+            };
+            let (first, second) =
+                (i64::from_le_bytes(cast(channels(0))), i64::from_le_bytes(cast(channels(1))));
+            // A channel of the first row, the same of the second one, the next ...
+            let both = _mm_unpacklo_epi8(_mm_set1_epi64x(first), _mm_set1_epi64x(second));
+            let both = _mm256_cvtepi8_epi16(both);
+            for (sum, probabilities) in sums.iter_mut().zip(probabilities) {
+                let of =
+                    |row: usize| probabilities.as_ref().get(PAIR * pair + row).copied().unwrap_or_default();
+                multiply_add(sum, _mm256_set1_epi32(of(0) | of(1) << 16), both);
+            }
+        }
+        for (token, sum) in tokens.clone().zip(sums) {
+            let context = out.row_mut(token).get_mut(channel..channel + EIGHT).unwrap_or_default();
+            for (out, value) in context.iter_mut().zip(cast::<_, [i32; EIGHT]>(requantize(sum, scales))) {
+                *out = sat8(value);
+            }
+        }
+    }
+}

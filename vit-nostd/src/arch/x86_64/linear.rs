@@ -1,0 +1,92 @@
+//! Linear layers: sums of products of two channels and all tokens of a tile at a time, as many as there are registers for.
+
+use super::{
+    products::{products, Vectors, PAIR, SLOTS},
+    requantize::{requantize, Scales},
+};
+use crate::int8::linear::{Linear, Output, Row};
+use bytemuck::cast;
+use core::arch::x86_64::{
+    __m128i, __m256i, _mm256_add_epi32, _mm256_cvtepu16_epi32, _mm256_cvtepu8_epi32, _mm_add_epi32,
+    _mm_packs_epi16, _mm_packs_epi32, _mm_set1_epi16, _mm_set1_epi32, _mm_srai_epi32, _mm_unpackhi_epi16,
+    _mm_unpacklo_epi16,
+};
+use core::array;
+
+/// See [`Kernels::linear`](crate::arch::Kernels::linear).
+#[target_feature(enable = "avx2")]
+pub fn linear<R: Row, O: Output, const TOKENS: usize>(wide: &[i16], layer: Linear<'_, R>, out: &mut [O]) {
+    let outputs = layer.bias.len();
+    let pairs = outputs / PAIR;
+    let x = Vectors::<_, TOKENS>::new(wide, R::LEN).of_unknown_length();
+    let Some(mut out) = pairs_of_tokens::<O, TOKENS>(out, outputs) else { return };
+    // That all are as long is known to the loop: it checks nothing.
+    let (Some(biases), Some(multipliers), Some(shifts)) = (
+        layer.bias.as_chunks::<PAIR>().0.get(..pairs),
+        layer.multiplier.as_chunks::<PAIR>().0.get(..pairs),
+        layer.shift.as_chunks::<PAIR>().0.get(..pairs),
+    ) else {
+        return;
+    };
+    for (pair, rows) in layer.weight.chunks_exact(PAIR * R::LEN).take(pairs).enumerate() {
+        let multiplier = _mm256_cvtepu16_epi32(_mm_set1_epi32(cast(multipliers[pair])));
+        let shift = _mm256_cvtepu8_epi32(_mm_set1_epi16(cast(shifts[pair])));
+        let sums = _mm256_add_epi32(products(&x, &Vectors::new(rows, R::LEN)), cast([biases[pair]; SLOTS]));
+        let values = requantize(sums, Scales::new(multiplier, shift));
+        let mut results = [[O::default(); PAIR]; SLOTS];
+        for (result, out) in results.iter_mut().zip(&out) {
+            *result = out[pair];
+        }
+        // SAFETY: this function needs AVX2, too.
+        let results = unsafe { O::put_all(results, values) };
+        for (out, result) in out.iter_mut().zip(results) {
+            out[pair] = result;
+        }
+    }
+}
+
+/// The pairs of results of each token.
+#[inline(always)]
+fn pairs_of_tokens<O, const TOKENS: usize>(
+    out: &mut [O],
+    outputs: usize,
+) -> Option<[&mut [[O; PAIR]]; TOKENS]> {
+    let mut tokens = out.chunks_exact_mut(outputs.max(1)).take(TOKENS);
+    let mut pairs = array::from_fn(|_| tokens.next().unwrap_or_default().as_chunks_mut().0);
+    for pairs in &mut pairs {
+        *pairs = core::mem::take(pairs).get_mut(..outputs / PAIR)?;
+    }
+    Some(pairs)
+}
+
+/// Results of a linear layer that the kernels know how to put away.
+pub trait Results: Copy + Default {
+    /// What [`Output::put`] makes of each result that is there and each value.
+    ///
+    /// # Safety
+    /// The processor has AVX2.
+    unsafe fn put_all(before: [[Self; PAIR]; SLOTS], values: __m256i) -> [[Self; PAIR]; SLOTS];
+}
+
+impl Results for i8 {
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    unsafe fn put_all(_: [[Self; PAIR]; SLOTS], values: __m256i) -> [[Self; PAIR]; SLOTS] {
+        let [low, high]: [__m128i; 2] = cast(values);
+        let words = _mm_packs_epi32(low, high);
+        let [bytes, _]: [[[Self; PAIR]; SLOTS]; 2] = cast(_mm_packs_epi16(words, words));
+        bytes
+    }
+}
+
+impl Results for i16 {
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    unsafe fn put_all(before: [[Self; PAIR]; SLOTS], values: __m256i) -> [[Self; PAIR]; SLOTS] {
+        let [low, high]: [__m128i; 2] = cast(values);
+        let before: __m128i = cast(before);
+        let low = _mm_add_epi32(low, _mm_srai_epi32::<16>(_mm_unpacklo_epi16(before, before)));
+        let high = _mm_add_epi32(high, _mm_srai_epi32::<16>(_mm_unpackhi_epi16(before, before)));
+        cast(_mm_packs_epi32(low, high))
+    }
+}
