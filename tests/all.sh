@@ -65,9 +65,9 @@ oldest_rust() {
 # Where NVIDIA's libraries are found, unless they are found elsewhere: see tests/nvrtc.
 export VIRTUAL_ENV=${VIRTUAL_ENV:-$root/target/nvrtc}
 
-# The dev profile is tuned for training, without these checks.
+# The dev profile is tuned for training, without these checks. Not optimised as much as there: compiling takes longest.
 checked() {
-    CARGO_PROFILE_DEV_OVERFLOW_CHECKS=true CARGO_PROFILE_DEV_DEBUG_ASSERTIONS=true "$@"
+    CARGO_PROFILE_DEV_OPT_LEVEL=1 CARGO_PROFILE_DEV_OVERFLOW_CHECKS=true CARGO_PROFILE_DEV_DEBUG_ASSERTIONS=true "$@"
 }
 
 # What runs on a GPU, on a stand-in for one.

@@ -6,7 +6,8 @@ use pulp::{Arch, NullaryFnOnce};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use vit_nostd::{
-    argmax, float, float::math::Math, image, int8, model_file::Normalization, Element, Image, Shape,
+    argmax, float, float::math::Math, image, int8, model_file::Normalization, Element, Image, Shape, Station,
+    Values,
 };
 
 /// Images in a batch of evaluation.
@@ -89,6 +90,16 @@ pub fn infer<S: Shape, M: Math>(
         }
     }
     Arch::new().dispatch(Infer(model, image, scratch))
+}
+
+/// [`float::Model::infer_observed`], compiled once for a shape, whoever observes.
+pub fn infer_observed<S: Shape, M: Math>(
+    model: &float::Model<'_, S, M>,
+    image: &Image<S>,
+    scratch: &mut float::Scratch<S>,
+    mut observer: &mut dyn FnMut(Station, Values<'_>),
+) -> S::Classes<f32> {
+    model.infer_observed(image, scratch, &mut observer)
 }
 
 /// The logits of the first `images` images of `data` by the integer engine, in real numbers, `images x classes`, on

@@ -2,8 +2,14 @@
 //! network.
 
 use crate::{
-    checkpoint::Checkpoint, data::Dataset, error::Error, export::float_model, inference::view,
-    model::Network, parameters::Parameters, quantize::Scales,
+    checkpoint::Checkpoint,
+    data::Dataset,
+    error::Error,
+    export::float_model,
+    inference::{infer_observed, view},
+    model::Network,
+    parameters::Parameters,
+    quantize::Scales,
 };
 use serde::Serialize;
 use std::{
@@ -127,7 +133,7 @@ pub fn layer_errors<S: Network>(
                 exact.push((place, station.token, values.to_vec()));
             }
         };
-        let logits = float.infer_observed(image, &mut float_scratch, &mut observe);
+        let logits = infer_observed(&float, image, &mut float_scratch, &mut observe);
         exact.push(((S::DEPTH, Layer::Head), 0, logits.as_ref().to_vec()));
 
         let (mut rounded, mut places) = (Vec::new(), Places::default());

@@ -11,7 +11,7 @@ use crate::{
     error::Error,
     export::{float_model, write_model},
     files::ModelBytes,
-    inference::{int8_logits, view, Score},
+    inference::{infer_observed, int8_logits, view, Score},
     model::Network,
     parameters::Parameters,
 };
@@ -198,7 +198,7 @@ fn calibrate<S: Network>(
                 _ => {}
             }
         };
-        model.infer_observed(view::<S>(data, index), &mut scratch, &mut observe);
+        infer_observed(model, view::<S>(data, index), &mut scratch, &mut observe);
     }
     calibration
 }

@@ -73,7 +73,7 @@ struct Evaluation {
     images: usize,
     #[serde(flatten)]
     score: Score,
-    classes: Vec<ClassScore>,
+    classes: Vec<ClassAccuracy>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     robustness: Vec<Disturbed>,
 }
@@ -89,7 +89,7 @@ struct Disturbed {
 
 /// How well the images of one class are classified.
 #[derive(Serialize)]
-struct ClassScore {
+struct ClassAccuracy {
     /// What the model calls it.
     name: String,
     images: usize,
@@ -97,7 +97,7 @@ struct ClassScore {
     acc: Option<f64>,
 }
 
-impl ClassScore {
+impl ClassAccuracy {
     /// Of `logits` (`images x classes`) against `labels`.
     fn all(names: Vec<String>, logits: &[f32], labels: &[u8]) -> Vec<Self> {
         let mut counts = vec![(0, 0); names.len()];
@@ -222,7 +222,7 @@ impl Arguments {
             synthetic: data.synthetic,
             images: data.test.len(),
             score,
-            classes: ClassScore::all(names, &logits, labels),
+            classes: ClassAccuracy::all(names, &logits, labels),
             robustness,
         };
         if self.json {
@@ -232,7 +232,7 @@ impl Arguments {
             println!("{preset} by {engine} on {images} test images of {dataset}:");
             println!("accuracy {:.2} %, top-5 {:.2} %, loss {:.4}", score.acc, score.top5, score.loss);
             let width = evaluation.classes.iter().map(|class| class.name.chars().count()).max();
-            for ClassScore { name, images, acc } in &evaluation.classes {
+            for ClassAccuracy { name, images, acc } in &evaluation.classes {
                 let acc = acc.map_or("-".to_owned(), |acc| format!("{acc:.2} %"));
                 println!("  {name:<width$}  {acc:>8} of {images}", width = width.unwrap_or(0));
             }

@@ -168,8 +168,8 @@ pub enum DataError {
         /// The class folder.
         path: PathBuf,
     },
-    /// Files in a class folder that are no pictures.
-    #[error("{}: not a PNG or JPEG image that can be read ({error}){}: repair or remove it", path.display(), and(others))]
+    /// Files that are no pictures.
+    #[error("{}: cannot be read as a PNG or JPEG image ({error}){}: replace or remove it", path.display(), and(others))]
     Picture {
         /// The file.
         path: PathBuf,
@@ -193,14 +193,6 @@ pub enum DataError {
     Blank {
         /// The folder.
         path: PathBuf,
-    },
-    /// A file that is no picture.
-    #[error("{}: cannot be read as a PNG or JPEG image ({error})", path.display())]
-    NotAPicture {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        error: image::ImageError,
     },
     /// A picture without anything on it.
     #[error("{}: blank: there is nothing on it that stands out", path.display())]

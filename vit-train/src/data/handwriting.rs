@@ -48,7 +48,7 @@ pub struct Handwriting {
 /// What is written in a PNG or JPEG file, as an image of `side` rows and columns.
 ///
 /// # Errors
-/// [`DataError::NotAPicture`]; [`DataError::BlankPicture`].
+/// [`DataError::Picture`]; [`DataError::BlankPicture`].
 pub fn read(path: &Path, side: usize) -> Result<Handwriting, DataError> {
     let picture = picture::read_grey(path).map_err(|error| not_a_picture(path, error))?;
     find(&picture, side).ok_or_else(|| DataError::BlankPicture { path: path.to_owned() })
@@ -57,13 +57,13 @@ pub fn read(path: &Path, side: usize) -> Result<Handwriting, DataError> {
 /// A PNG or JPEG file as it is, grey and stretched to `side` rows and columns.
 ///
 /// # Errors
-/// [`DataError::NotAPicture`].
+/// [`DataError::Picture`].
 pub fn read_raw(path: &Path, side: usize) -> Result<Vec<u8>, DataError> {
     picture::read_square(path, side).map_err(|error| not_a_picture(path, error))
 }
 
 fn not_a_picture(path: &Path, error: ImageError) -> DataError {
-    DataError::NotAPicture { path: path.to_owned(), error }
+    DataError::Picture { path: path.to_owned(), error, others: Vec::new() }
 }
 
 /// What is written in a picture, as an image of `side` rows and columns; nothing, where the picture is blank.

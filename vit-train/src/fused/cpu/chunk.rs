@@ -70,6 +70,13 @@ impl Linear {
         self.product(x, y, Output { add: store == Store::Add, bias: Some(&self.bias) });
     }
 
+    /// `d_y W`, the gradient of `x`. Not a part of the generic operations: the product would be compiled anew for each.
+    fn backward(&self, d_y: &[f32], d_x: &mut [f32], store: Store) {
+        let Place { inputs, outputs, .. } = self.place;
+        let output = Output { add: store == Store::Add, bias: None };
+        product(View::rows(d_y, outputs), &self.backward, d_y.len() / outputs, d_x, inputs, output);
+    }
+
     /// `x W^T`.
     fn product(&self, x: &[f32], y: &mut [f32], output: Output<'_>) {
         let Place { inputs, outputs, .. } = self.place;
@@ -226,9 +233,7 @@ impl<D: Dimensions> Ops<D, Vec<f32>, Linear> for Chunk<'_> {
     ) {
         let (x, d_y, d_x) = (x.get(self.images), d_y.get(self.images), d_x.get_mut(self.images));
         self.layer_gradients(&layer.weights, x, d_y);
-        let output = Output { add: store == Store::Add, bias: None };
-        let rows = self.images * R::SIZE;
-        product(View::rows(d_y, O::SIZE), &layer.weights.backward, rows, d_x, I::SIZE, output);
+        layer.weights.backward(d_y, d_x, store);
     }
 
     fn linear_gelu_dropout<R: ConstDim>(
