@@ -1,7 +1,8 @@
 //! Prepares what the firmware is built from: the memory map and the code of the board, the model and its shape.
 //!
 //! The board is the folder in `boards/` whose name is that of a feature, or else the emulated one of the target. The
-//! model is the file that the environment variable `VIT_MODEL` names, or else the one in this folder.
+//! model is the file that the environment variable `VIT_MODEL` names, or else one of those in `models/`: `base` for the
+//! board with 2 MB of flash that it was made for, `nano` for the others.
 
 use std::{
     env,
@@ -27,7 +28,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 
     println!("cargo:rerun-if-env-changed=VIT_MODEL");
-    let model = env::var_os("VIT_MODEL").map_or("models/nano.int8.vit".into(), PathBuf::from);
+    let preset = if board == "nucleo-h743zi" { "base" } else { "nano" };
+    let ours = || format!("models/{preset}.int8.vit").into();
+    let model = env::var_os("VIT_MODEL").map_or_else(ours, PathBuf::from);
     fs::write(out.join("model.rs"), model_source(&model)?)?;
     println!("cargo:rerun-if-changed={}", model.display());
 

@@ -11,7 +11,7 @@ use vit_nostd::{
         Model,
     },
     model_file::{self, Kind, Metadata, Normalization, Provenance},
-    Base, Nano, Shape,
+    Base, Nano, Shape, Tiny,
 };
 
 /// The stages in the order in which the firmware logs them. Those of a LayerNorm belong together, and so do the queries and
@@ -84,6 +84,7 @@ pub fn measure(mut each: impl FnMut(&Cost)) -> Result<Vec<Cost>> {
         add(measure_one::<Nano>(chip, "nano")?);
         if chip != Chip::M0 {
             add(measure_one::<Base>(chip, "base")?);
+            add(measure_one::<Tiny>(chip, "tiny")?);
         }
     }
     Ok(costs)

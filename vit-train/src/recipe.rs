@@ -52,8 +52,7 @@ impl Default for Recipe {
 }
 
 impl Recipe {
-    /// The best that is known for a preset: see `RECIPES.md` in the folder of this crate. Those of `base` and `tiny` are
-    /// derived from `nano`'s, and have not been measured.
+    /// The best that is known for a preset: see `RECIPES.md` in the folder of this crate.
     pub fn best(preset: Preset) -> Self {
         let augmentation = Augmentation {
             rotation_degrees: 10.0,
@@ -64,8 +63,8 @@ impl Recipe {
         };
         let shared = Self { warmup: 1, weight_decay: 0.05, dropout: 0.0, augmentation, ..Self::default() };
         match preset {
-            Preset::Base => Self { epochs: 30, dropout: 0.1, ..shared },
-            Preset::Tiny => Self { epochs: 40, lr: 2e-3, ..shared },
+            Preset::Base => Self { epochs: 30, ..shared },
+            Preset::Tiny => Self { epochs: 30, lr: 2e-3, warmup: 2, ..shared },
             Preset::Nano => Self { epochs: 60, lr: 3e-3, ..shared },
         }
     }

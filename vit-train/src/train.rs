@@ -397,11 +397,23 @@ mod tests {
         }
     }
 
+    /// The loss of each step.
+    #[derive(Default)]
+    struct Losses(Vec<f64>);
+
+    impl Progress for Losses {
+        fn step(&mut self, _: usize, _: usize, _: usize, _: usize, loss: f64) {
+            self.0.push(loss);
+        }
+        fn epoch(&mut self, _: &Epoch, _: usize, _: bool) {}
+        fn stage(&mut self, _: &str) {}
+    }
+
     /// Trains `nano`: the report, the checkpoint's parameters, and the last ones.
-    fn run(recipe: &Recipe, data: &Splits) -> (Report, Vec<f32>, Vec<f32>) {
+    fn run(recipe: &Recipe, data: &Splits, progress: &mut impl Progress) -> (Report, Vec<f32>, Vec<f32>) {
         let folder = tempfile::tempdir().unwrap();
         let outputs = Outputs::create(folder.path(), Duration::from_secs(3600)).unwrap();
-        let report = train::<Nano>(recipe, data, Start::Random, &outputs, &mut ()).unwrap();
+        let report = train::<Nano>(recipe, data, Start::Random, &outputs, progress).unwrap();
         let checkpoint = Checkpoint::load(&Outputs::checkpoint(folder.path())).unwrap();
         let checkpoint = checkpoint.into_order_of::<Nano>(folder.path()).unwrap();
         let last = Snapshot::load(folder.path()).unwrap().parameters.into_owned();
@@ -419,6 +431,27 @@ mod tests {
         Score::new(&logits(parameters, data, indices), labels.into_iter())
     }
 
+    /// Nor does it learn from the validation part, or see a batch twice.
+    #[test]
+    fn a_network_that_stays_as_it_is_scores_what_it_did() {
+        let (recipe, data) = (plain(2, 10, 1e-30), data(100));
+        let mut losses = Losses::default();
+        let (report, checkpoint, _) = run(&recipe, &data, &mut losses);
+        let first = Parameters::init::<Nano>(recipe.seed).values;
+        assert!(checkpoint.iter().zip(&first).all(|(a, b)| (a - b).abs() < 1e-20));
+        let (train, validation) = data.train.split(recipe.seed);
+        let [train, validation] = [train, validation].map(|indices| score(&first, &data, &indices));
+        assert!(train.acc > 0.0);
+        for epoch in &report.epochs {
+            assert_eq!((epoch.train_acc, epoch.val_acc), (train.acc, validation.acc));
+            assert!((epoch.train_loss - train.loss).abs() < 1e-5, "{epoch:?} {train:?}");
+            assert!((epoch.val_loss - validation.loss).abs() < 1e-5, "{epoch:?} {validation:?}");
+        }
+        let Losses(losses) = losses;
+        assert_eq!(losses.len(), 2 * 9, "batches of ten of the ninety images to train on");
+        assert!((losses[0] - losses[9]).abs() > 1e-4, "the second epoch has other batches: {losses:?}");
+    }
+
     /// The one image of the validation part is of the class that it is first seen as, and all others teach another one:
     /// the network becomes worse.
     #[test]
@@ -433,7 +466,7 @@ mod tests {
         data.train =
             Dataset::new(synthetic::FORMAT, data.train.images().to_vec(), labels, Path::new("none")).unwrap();
 
-        let (report, checkpoint, last) = run(&recipe, &data);
+        let (report, checkpoint, last) = run(&recipe, &data, &mut ());
         let losses: Vec<f64> = report.epochs.iter().map(|epoch| epoch.val_loss).collect();
         assert!(losses.is_sorted_by(|a, b| a < b), "{losses:?}");
         assert_eq!(report.best_epoch, 1);
@@ -446,7 +479,7 @@ mod tests {
     #[test]
     fn the_second_of_two_epochs_learns_half_as_fast() {
         let recipe = plain(2, 64, 1e-3);
-        let (_, _, last) = run(&recipe, &data(40));
+        let (_, _, last) = run(&recipe, &data(40), &mut ());
         let first = Parameters::init::<Nano>(recipe.seed).values;
         let farthest = first.iter().zip(&last).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!((1.49e-3..1.502e-3).contains(&farthest), "{farthest:e}");

@@ -1,0 +1,15 @@
+//! What an inference of `tiny` takes.
+
+#![no_std]
+#![no_main]
+
+use cortex_m_rt::entry;
+use firmware_example::bench::bench;
+use vit_nostd::{int8::Scratch, Tiny};
+
+#[entry]
+fn main() -> ! {
+    static mut SCRATCH: Scratch<Tiny> = Scratch::new();
+
+    bench(SCRATCH)
+}
