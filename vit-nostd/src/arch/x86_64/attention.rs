@@ -45,14 +45,13 @@ pub fn scores<S: Shape>(
         let padded = padded.get_mut(channel - begin..).unwrap_or_default();
         padded.iter_mut().zip(query).for_each(|(padded, &value)| *padded = value);
     }
-    let queries = Vectors::of(queries.each_ref().map(|query| query.get(..width).unwrap_or_default()), width);
-    let keys = keys.as_ref();
+    let queries = Vectors::of(windows(&queries, 0, width), width);
     for first in (0..S::TOKENS).step_by(PAIR) {
         // Of an odd number, the last but one comes twice.
         let first = first.min(S::TOKENS - PAIR);
-        let Some(pair) = keys.get(first..).and_then(|keys| keys.first_chunk::<PAIR>()) else { return };
-        let pair = pair.each_ref().map(|key| key.as_ref().get(begin..begin + width).unwrap_or_default());
-        let values: [[i32; PAIR]; SLOTS] = cast(products(&queries, &Vectors::of(pair, width)));
+        let Some(pair) = keys.as_ref().get(first..).and_then(|keys| keys.first_chunk()) else { return };
+        let pair = Vectors::of(windows::<_, _, PAIR>(pair, begin, width), width);
+        let values: [[i32; PAIR]; SLOTS] = cast(products(&queries, &pair));
         for (scores, values) in out.iter_mut().zip(values) {
             if let Some(scores) = scores.as_mut().get_mut(first..first + PAIR) {
                 scores.copy_from_slice(&values);
@@ -111,19 +110,13 @@ pub fn context<S: Shape>(
         let channel = head * S::HEAD_DIM + channel.min(S::HEAD_DIM - EIGHT);
         let mut sums = [_mm256_setzero_si256(); SLOTS];
         for (pair, values) in values.as_ref().chunks(PAIR).enumerate() {
-            let channels = |row: usize| -> [i8; EIGHT] {
-                let value = values.get(row).map_or(&[][..], |row| row.as_ref());
-                value.get(channel..).and_then(|row| row.first_chunk()).copied().unwrap_or_default()
-            };
-            let (first, second) =
-                (i64::from_le_bytes(cast(channels(0))), i64::from_le_bytes(cast(channels(1))));
+            let (first, second) = (eight(values.first(), channel), eight(values.get(1), channel));
             // A channel of the first row, the same of the second one, the next ...
             let both = _mm_unpacklo_epi8(_mm_set1_epi64x(first), _mm_set1_epi64x(second));
             let both = _mm256_cvtepi8_epi16(both);
             for (sum, probabilities) in sums.iter_mut().zip(probabilities) {
-                let of =
-                    |row: usize| probabilities.as_ref().get(PAIR * pair + row).copied().unwrap_or_default();
-                multiply_add(sum, _mm256_set1_epi32(of(0) | of(1) << 16), both);
+                let pair = two(probabilities.as_ref(), PAIR * pair);
+                multiply_add(sum, _mm256_set1_epi32(pair), both);
             }
         }
         for (token, sum) in tokens.clone().zip(sums) {
@@ -132,5 +125,40 @@ pub fn context<S: Shape>(
                 *out = sat8(value);
             }
         }
+    }
+}
+
+// Not closures: those in a function with this instruction set are not inlined into what calls them.
+
+/// `width` values of each row, from `begin` on.
+#[inline(always)]
+fn windows<T, R: AsRef<[T]>, const ROWS: usize>(
+    rows: &[R; ROWS],
+    begin: usize,
+    width: usize,
+) -> [&[T]; ROWS] {
+    let mut windows = [&[][..]; ROWS];
+    for (window, row) in windows.iter_mut().zip(rows) {
+        *window = row.as_ref().get(begin..begin + width).unwrap_or_default();
+    }
+    windows
+}
+
+/// Eight channels of a row, or zeros where there is none.
+#[inline(always)]
+fn eight(row: Option<&impl AsRef<[i8]>>, channel: usize) -> i64 {
+    let Some(channels) = row.and_then(|row| row.as_ref().get(channel..)?.first_chunk::<EIGHT>()) else {
+        return 0;
+    };
+    i64::from_le_bytes(cast(*channels))
+}
+
+/// Two probabilities, in 16 bits each, or a zero where there is only one.
+#[inline(always)]
+fn two(probabilities: &[i32], first: usize) -> i32 {
+    match probabilities.get(first..) {
+        Some(&[a, b, ..]) => a | b << 16,
+        Some(&[a]) => a,
+        _ => 0,
     }
 }

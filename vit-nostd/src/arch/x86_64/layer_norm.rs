@@ -29,22 +29,34 @@ pub fn layer_norm(x: &[i16], norm: Norm, out: &mut [i8]) {
     let sum = cast::<_, [i32; EIGHT]>(sums).iter().sum();
     let square = cast::<_, [u64; 4]>(squares).iter().sum();
 
-    let width = x.len() as i32;
-    let scales = Scales::all(scale(width, sum, square, norm));
-    let normalise = |eight: &[i16; EIGHT]| -> [i8; EIGHT] {
-        // A product of the lower 16 bits, in which the values stand.
-        let product = _mm256_madd_epi16(_mm256_cvtepi16_epi32(cast(*eight)), _mm256_set1_epi32(width));
-        let distance = _mm256_slli_epi32::<8>(_mm256_sub_epi32(product, _mm256_set1_epi32(sum)));
-        let values = requantize(distance, scales);
-        let words = _mm_packs_epi32(_mm256_castsi256_si128(values), _mm256_extracti128_si256::<1>(values));
-        let [bytes, _]: [[i8; EIGHT]; 2] = cast(_mm_packs_epi16(words, words));
-        bytes
-    };
+    let row =
+        Row { width: x.len() as i32, sum, scales: Scales::all(scale(x.len() as i32, sum, square, norm)) };
     let (out, out_rest) = out.as_chunks_mut::<EIGHT>();
     for (out, eight) in out.iter_mut().zip(eights) {
-        *out = normalise(eight);
+        *out = normalise(*eight, row);
     }
-    out_rest.iter_mut().zip(normalise(&padded)).zip(rest).for_each(|((out, value), _)| *out = value);
+    let normalised = normalise(padded, row);
+    out_rest.iter_mut().zip(normalised).zip(rest).for_each(|((out, value), _)| *out = value);
+}
+
+/// What the values of a row have in common.
+#[derive(Clone, Copy, Debug)]
+struct Row {
+    width: i32,
+    sum: i32,
+    scales: Scales,
+}
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn normalise(eight: [i16; EIGHT], Row { width, sum, scales }: Row) -> [i8; EIGHT] {
+    // A product of the lower 16 bits, in which the values stand.
+    let product = _mm256_madd_epi16(_mm256_cvtepi16_epi32(cast(eight)), _mm256_set1_epi32(width));
+    let distance = _mm256_slli_epi32::<8>(_mm256_sub_epi32(product, _mm256_set1_epi32(sum)));
+    let values = requantize(distance, scales);
+    let words = _mm_packs_epi32(_mm256_castsi256_si128(values), _mm256_extracti128_si256::<1>(values));
+    let [bytes, _]: [[i8; EIGHT]; 2] = cast(_mm_packs_epi16(words, words));
+    bytes
 }
 
 /// Fewer values than eight, and zeros behind them.

@@ -34,14 +34,14 @@ impl<'a, T: Copy + Default, const ROWS: usize> Vectors<'a, T, ROWS> {
     /// Of rows of `len` values.
     #[inline(always)]
     pub fn of(rows: [&'a [T]; ROWS], len: usize) -> Self {
-        let split = rows.map(|row| row.as_chunks());
-        let padded = |rest: &[T]| {
-            let mut padded = [T::default(); LANES];
+        let mut whole = [&[][..]; ROWS];
+        let mut rest = [[T::default(); LANES]; ROWS];
+        for ((whole, padded), row) in whole.iter_mut().zip(&mut rest).zip(rows) {
+            let (chunks, rest) = row.as_chunks();
+            *whole = chunks;
             padded.iter_mut().zip(rest).for_each(|(padded, &value)| *padded = value);
-            padded
-        };
-        let rest = (!len.is_multiple_of(LANES)).then(|| split.map(|(_, rest)| padded(rest)));
-        Self { whole: split.map(|(whole, _)| whole), rest }
+        }
+        Self { whole, rest: (!len.is_multiple_of(LANES)).then_some(rest) }
     }
 
     /// The same, but the compiler does not know how long they are: it would unroll until the sums do not fit into the
