@@ -276,7 +276,7 @@ fn folders_without_images() {
     }
     write("cat/2.png", b"text");
     write("dog/2.png", b"text");
-    refuse(&data, &["0/1.png: not a PNG or JPEG image", "19 more", "0/2.jpg"]);
+    refuse(&data, &["0/1.png: cannot be read as a PNG or JPEG image", "19 more", "0/2.jpg"]);
 }
 
 #[cfg(unix)]

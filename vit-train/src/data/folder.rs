@@ -326,7 +326,7 @@ mod tests {
         assert!(matches!(error, DataError::TooFew { .. }));
         let error = refuse(&owl(&[("owl/more/2.png", 6)]), "owl/more", &["within a class folder"]);
         assert!(matches!(error, DataError::Nested { .. }));
-        refuse(&owl(&[("owl/2.txt", 6)]), "owl/2.txt", &["not a PNG or JPEG"]);
+        refuse(&owl(&[("owl/2.txt", 6)]), "owl/2.txt", &["cannot be read as a PNG or JPEG"]);
         let broken = owl(&[("owl/2.txt", 6), ("dog/9.jpg", 6), ("owl/3.jpeg", 6)]);
         refuse(&broken, "dog/9.jpg", &["neither can 2 more", "owl/2.txt", "owl/3.jpeg"]);
         refuse(&[("a/1.png", 1), ("b/1.png", 1), ("c/.hidden", 1)], "a", &["only one image"]);
