@@ -2,7 +2,7 @@
 
 use super::{
     products::{multiply_add, products, Vectors, LANES, PAIR, SLOTS},
-    requantize::{requantize, Scales},
+    requantize::{requantize, Scales, EIGHT},
 };
 use crate::{
     arch::{Rows, Scores, Tile},
@@ -21,9 +21,6 @@ use core::{
     },
     ops::Range,
 };
-
-/// Values of 32 bits in a vector.
-const EIGHT: usize = 8;
 
 /// See [`Kernels::scores`](crate::arch::Kernels::scores).
 #[target_feature(enable = "avx2")]

@@ -1,6 +1,6 @@
 //! LayerNorm, eight values at a time.
 
-use super::requantize::{requantize, Scales};
+use super::requantize::{requantize, Scales, EIGHT};
 use crate::int8::layer_norm::{scale, Norm};
 use bytemuck::cast;
 use core::arch::x86_64::{
@@ -9,9 +9,6 @@ use core::arch::x86_64::{
     _mm256_setzero_si256, _mm256_slli_epi32, _mm256_sub_epi32, _mm_madd_epi16, _mm_packs_epi16,
     _mm_packs_epi32,
 };
-
-/// Values of 32 bits in a vector.
-const EIGHT: usize = 8;
 
 /// The [function](crate::int8::layer_norm::layer_norm) of the same name.
 #[target_feature(enable = "avx2")]

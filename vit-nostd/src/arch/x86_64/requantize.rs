@@ -6,6 +6,9 @@ use core::arch::x86_64::{
     _mm256_sllv_epi32, _mm256_srav_epi32, _mm256_sub_epi32,
 };
 
+/// Values of 32 bits in a vector.
+pub const EIGHT: usize = 8;
+
 /// A [`Scale`] for each of eight values.
 #[derive(Clone, Copy, Debug)]
 pub struct Scales {
