@@ -12,6 +12,7 @@ use core::{array, hint::black_box};
 pub const PAIR: usize = 2;
 /// Tokens that the results of a pair of rows have room for in a vector.
 pub const SLOTS: usize = 4;
+const _: () = assert!(crate::arch::TILE <= SLOTS);
 /// Values of a vector.
 pub const LANES: usize = 16;
 
