@@ -83,19 +83,27 @@ fn pack_with_simd<S: Simd>(simd: S, to: &mut Packed, source: View<'_>, depth: us
     let lanes = S::F32_LANES;
     (to.depth, to.width) = (depth, width);
     to.panels.resize(depth * width.next_multiple_of(lanes), 0.0);
-    for start in (0..width).step_by(vectors::<S>() * lanes) {
-        let used = (width - start).min(vectors::<S>() * lanes);
-        let padded = used.next_multiple_of(lanes);
-        let panel = &mut to.panels[depth * start..][..depth * padded];
-        for (row, packed) in panel.chunks_exact_mut(padded).enumerate() {
-            if source.transposed {
+    let panel_width = vectors::<S>() * lanes;
+    if source.transposed {
+        for start in (0..width).step_by(panel_width) {
+            let used = (width - start).min(panel_width);
+            let padded = used.next_multiple_of(lanes);
+            let panel = &mut to.panels[depth * start..][..depth * padded];
+            for (row, packed) in panel.chunks_exact_mut(padded).enumerate() {
                 let column =
                     source.values[start * source.stride + source.first + row..].iter().step_by(source.stride);
                 packed[used..].fill(0.0);
                 packed[..used].iter_mut().zip(column).for_each(|(packed, &x)| *packed = x);
-            } else {
-                let row = &source.values[row * source.stride + source.first + start..][..used];
-                let (vectors, rest) = S::as_simd_f32s(row);
+            }
+        }
+    } else {
+        // Row by row, as the source lies in memory: activations come from far away.
+        for row in 0..depth {
+            let values = &source.values[row * source.stride + source.first..][..width];
+            for (part, start) in values.chunks(panel_width).zip((0..).step_by(panel_width)) {
+                let padded = part.len().next_multiple_of(lanes);
+                let packed = &mut to.panels[depth * start + row * padded..][..padded];
+                let (vectors, rest) = S::as_simd_f32s(part);
                 let rest = (!rest.is_empty()).then(|| simd.partial_load_f32s(rest));
                 let from = vectors.iter().copied().chain(rest);
                 S::as_mut_simd_f32s(packed).0.iter_mut().zip(from).for_each(|(packed, x)| *packed = x);
