@@ -319,6 +319,30 @@ mod tests {
         (0..depth).map(|k| f64::from(at(left, row, k)) * f64::from(at(right, k, column))).sum()
     }
 
+    /// The loop reads the left matrix without checks of its own: the last number that it takes may be the last there is.
+    #[test]
+    fn left_matrix_ends_with_its_last_number() {
+        let (rows, depth) = (7, 9);
+        let values = numbers(rows * depth, 1);
+        let mut right = Packed::default();
+        right.set(View::rows(&values, 1), depth, 1);
+        for left in [View::rows(&values, depth), View::rows(&values, rows).transpose()] {
+            let multiply = |left: View<'_>| {
+                let mut out = vec![0.0; rows];
+                product(left, &right, rows, &mut out, 1, Output::default());
+                out
+            };
+            let expected: Vec<f64> =
+                (0..rows).map(|row| naive(left, View::rows(&values, 1), row, 0, depth)).collect();
+            for (found, expected) in multiply(left).into_iter().zip(expected) {
+                assert!((f64::from(found) - expected).abs() < 1e-5, "{found} {expected}");
+            }
+            let short = View { values: &values[..values.len() - 1], ..left };
+            let panic = std::panic::catch_unwind(|| multiply(short)).unwrap_err();
+            assert_eq!(panic.downcast_ref(), Some(&"left matrix too small"));
+        }
+    }
+
     #[test]
     fn products_of_all_kinds_are_those_of_the_textbook() {
         for (rows, depth, width) in
