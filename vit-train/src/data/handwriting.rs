@@ -291,7 +291,9 @@ fn place(ink: &Plane, side: usize) -> Vec<u8> {
     let scale = length / width.max(height) as f32;
     let scaled = |side: u32| ((side as f32 * scale).round() as u32).max(1);
     let (width, height) = (scaled(width), scaled(height));
-    let ink = imageops::resize(ink, width, height, imageops::FilterType::Triangle);
+    // Lines of a small picture would be blurred by a filter that only interpolates.
+    let filter = if scale > 1.0 { imageops::FilterType::CatmullRom } else { imageops::FilterType::Triangle };
+    let ink = imageops::resize(ink, width, height, filter);
 
     let mut sums = [1e-9_f64; 3];
     for (x, y, pixel) in ink.enumerate_pixels() {
