@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Do the tests notice? Changes one line at a time of the integer engine, or of its independent reference, in a copy of
-# this checkout; every change must turn the tests red. Ends with a table.
+# this checkout; every change must turn the tests red. Ends with a table. (`VNNI`: on a processor with AVX-512 VNNI.)
 #
 #   tests/mutations.sh [NAME...]      (only the mutations whose names begin so)
 set -euo pipefail
@@ -40,9 +40,9 @@ mutations=(
     "AVX2: saturation, none" "$kernels/x86_64/linear.rs" 's/_mm_packs_epi16(words, words)/[cast::<_, [i16; 8]>(words).map(|word| word as i8); 2]/'
     "AVX2: no saturation of the residual stream" "$kernels/x86_64/linear.rs" 's/cast(_mm_packs_epi32(low, high))/cast(cast::<_, [i32; 8]>([low, high]).map(|sum| sum as i16))/'
     "AVX2: residual stream not added to" "$kernels/x86_64/linear.rs" 's/_mm_add_epi32(high, \(.*\));$/high;/'
-    "AVX2: bias left out" "$kernels/x86_64/linear.rs" 's/_mm256_add_epi32(\(products.*\), cast(\[biases.*;$/\1;/'
+    "AVX2: bias left out" "$kernels/x86_64/linear.rs" 's/_mm256_add_epi32(\(sums\), cast(\[biases.*;$/\1;/'
     "AVX2: activations of at least -127" "$kernels/x86_64/mod.rs" 's/= i16::from(value))/= i16::from(value).max(-127))/'
-    "AVX2: the second of two tokens left out" "$kernels/x86_64/mod.rs" 's/2 => linear::linear::<R, O, 2>/2 => linear::linear::<R, O, 1>/'
+    "AVX2: the second of two tokens left out" "$kernels/x86_64/mod.rs" 's/(2, false) => linear::linear::<R, O, 2>/(2, false) => linear::linear::<R, O, 1>/'
     "AVX2: the last values of a row left out" "$kernels/x86_64/products.rs" 's/(!len.is_multiple_of(LANES))/(len == 0)/'
     "AVX2: the first token in the place of all" "$kernels/x86_64/products.rs" 's/rows.next().unwrap_or_default()), len)/rows.clone().next().unwrap_or_default()), len)/'
     "AVX2: half of each sum" "$kernels/x86_64/products.rs" 's/_mm256_permute2x128_si256::<0x31>(ab, cd)/_mm256_permute2x128_si256::<0x20>(ab, cd)/'
@@ -56,6 +56,10 @@ mutations=(
     "AVX2: LayerNorm, the last values left out" "$kernels/x86_64/layer_norm.rs" 's/zip(normalised)/zip([0; EIGHT])/'
     "AVX2: LayerNorm, squares as signed" "$kernels/x86_64/layer_norm.rs" 's/_mm256_cvtepu32_epi64(_mm_madd/core::arch::x86_64::_mm256_cvtepi32_epi64(_mm_madd/'
     "AVX2: LayerNorm, not saturated" "$kernels/x86_64/layer_norm.rs" 's/_mm_packs_epi16(words, words)/[cast::<_, [i16; 8]>(words).map(|word| word as i8); 2]/'
+    "VNNI: weights as they are" "$kernels/x86_64/vnni.rs" 's/_mm256_xor_si256(cast(values), _mm256_set1_epi8(ZERO))/cast(values)/'
+    "VNNI: an excess for the first row only" "$kernels/x86_64/vnni.rs" 's/sums\[1\] = sums\[0\];//'
+    "VNNI: the last values not in the excess" "$kernels/x86_64/products.rs" 's/\.iter()\.chain(rest)/.iter().chain(rest.filter(|_| LANES == 16))/'
+    "VNNI: the second of two tokens left out" "$kernels/x86_64/mod.rs" 's/(2, true) => linear::linear_vnni::<R, O, 2>/(2, true) => linear::linear_vnni::<R, O, 1>/'
     "reference: rounding, halves down" "$reference" 's/(half + one)/(half + one - 1.0)/'
     "reference: saturation at -127" "$reference" 's/x.clamp(-128.0, 127.0)/x.clamp(-127.0, 127.0)/'
     "reference: saturation at -32767" "$reference" 's/x.clamp(-32768.0, 32767.0)/x.clamp(-32767.0, 32767.0)/'

@@ -34,7 +34,9 @@ const PAIR: usize = 2;
 const MAX_STRIDE: usize = 4095;
 
 impl Kernels for Dsp {
-    const NAME: &'static str = "DSP";
+    fn name(self) -> &'static str {
+        "DSP"
+    }
 
     #[inline(never)]
     fn widen(self, x: &mut Tile<'_>, tokens: usize) {

@@ -5,7 +5,7 @@
 //! | [`portable`] | any; the oracle of the others | 2, with few registers 1 |
 //! | `armv7m` | Cortex-M without it (M3): what is slow in Rust | 2 |
 //! | `armv7em` | Cortex-M with the DSP extension (M4, M7, M33) | 3 |
-//! | `x86_64` | x86-64 with AVX2, which is looked for at run time | 3 |
+//! | `x86_64` | x86-64 with AVX2, and AVX-512 VNNI if it has it: looked for at run time | 3 |
 //!
 //! The build script chooses by the name of the target. Unsafe code stands in this module only.
 
@@ -129,12 +129,22 @@ macro_rules! with_best_kernels {
 }
 pub(crate) use with_best_kernels;
 
+/// Has the memory at `address` fetched ahead of time, on processors for which that pays. Any address will do.
+#[inline(always)]
+pub(crate) fn prefetch<T>(address: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: nothing is read, and every x86-64 has the instruction.
+    unsafe {
+        use core::arch::x86_64::{_mm_prefetch, _MM_HINT_T0};
+        _mm_prefetch::<_MM_HINT_T0>(address.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
+}
+
 /// What the kernels are called that [`int8::Model::infer`](crate::int8::Model::infer) uses.
 pub fn name() -> &'static str {
-    fn name_of<K: Kernels>(_: K) -> &'static str {
-        K::NAME
-    }
-    with_best_kernels!(kernels => name_of(kernels))
+    with_best_kernels!(kernels => kernels.name())
 }
 
 /// The softmax alone, as an inference does it: for measuring it.
@@ -155,7 +165,7 @@ pub type Rows<S> = <S as Shape>::Tokens<<S as Shape>::Embed<i8>>;
 /// processor has nothing special for is done by [`Portable`].
 pub trait Kernels: Copy {
     /// For people.
-    const NAME: &'static str;
+    fn name(self) -> &'static str;
 
     /// LayerNorm of one row.
     #[inline(always)]

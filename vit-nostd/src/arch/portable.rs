@@ -23,7 +23,9 @@ const PAIR: usize = 2;
 const GROUP: usize = if cfg!(target_arch = "arm") { 4 } else { 8 };
 
 impl Kernels for Portable {
-    const NAME: &'static str = "portable";
+    fn name(self) -> &'static str {
+        "portable"
+    }
 
     #[inline(never)]
     fn layer_norm(self, x: &[i16], norm: Norm, out: &mut [i8]) {

@@ -6,7 +6,7 @@
 //!    weights, which serve all tokens of the tile, and one number of each token, which serves all of its sums. Every sum
 //!    still runs over the inputs upwards: the bits are the same.
 
-use crate::shape::Array;
+use crate::{arch::prefetch, shape::Array};
 
 /// Tokens that go through a layer together.
 pub const TILE: usize = 6;
@@ -70,6 +70,8 @@ fn add_part<'a, const J: usize>(
     let columns = a.iter().zip(b).zip(c.iter().zip(d)).zip(e.iter().zip(f));
     for (row, (((a, b), (c, d)), (e, f))) in rows.zip(columns) {
         let Some(row) = row.as_chunks::<J>().0.get(index) else { return };
+        // Of what the next sums need: it lies a row away from what they need before, where no processor looks for it.
+        prefetch(row.as_ptr().wrapping_add(J));
         let x = [a, b, c, d, e, f];
         for t in 0..TILE {
             for j in 0..J {

@@ -1,7 +1,7 @@
 //! Attention of one head: scores, probabilities, weighted values.
 
 use super::{
-    products::{multiply_add, products, Vectors, LANES, PAIR, SLOTS},
+    products::{multiply_add, products, Vectors, Widened, PAIR, SLOTS, WIDE_LANES},
     requantize::{requantize, Scales, EIGHT},
 };
 use crate::{
@@ -32,7 +32,7 @@ pub fn scores<S: Shape>(
     out: &mut Scores<S>,
 ) {
     // Whole vectors, in which zeros meet the channels of other heads.
-    let width = S::HEAD_DIM.next_multiple_of(LANES).min(S::EMBED);
+    let width = S::HEAD_DIM.next_multiple_of(WIDE_LANES).min(S::EMBED);
     let channel = head * S::HEAD_DIM;
     let begin = channel.min(S::EMBED - width);
     let mut queries = [[0; MAX_WIDTH]; SLOTS];
@@ -48,7 +48,8 @@ pub fn scores<S: Shape>(
         let first = first.min(S::TOKENS - PAIR);
         let Some(pair) = keys.as_ref().get(first..).and_then(|keys| keys.first_chunk()) else { return };
         let pair = Vectors::of(windows::<_, _, PAIR>(pair, begin, width), width);
-        let values: [[i32; PAIR]; SLOTS] = cast(products(&queries, &pair));
+        // SAFETY: this function needs AVX2, too.
+        let values: [[i32; PAIR]; SLOTS] = cast(unsafe { products::<Widened, SLOTS, _>(&queries, &pair) });
         for (scores, values) in out.iter_mut().zip(values) {
             if let Some(scores) = scores.as_mut().get_mut(first..first + PAIR) {
                 scores.copy_from_slice(&values);
@@ -113,7 +114,7 @@ pub fn context<S: Shape>(
             let both = _mm256_cvtepi8_epi16(both);
             for (sum, probabilities) in sums.iter_mut().zip(probabilities) {
                 let pair = two(probabilities.as_ref(), PAIR * pair);
-                multiply_add(sum, _mm256_set1_epi32(pair), both);
+                *sum = multiply_add(*sum, _mm256_set1_epi32(pair), both);
             }
         }
         for (token, sum) in tokens.clone().zip(sums) {

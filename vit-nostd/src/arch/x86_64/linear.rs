@@ -1,24 +1,57 @@
-//! Linear layers: sums of products of two channels and all tokens of a tile at a time, as many as there are registers for.
+//! Linear layers: two channels and all tokens of a tile at a time.
 
 use super::{
-    products::{products, Vectors, PAIR, SLOTS},
+    products::{products, Multiply, Vectors, Widened, PAIR, SLOTS},
     requantize::{requantize, Scales},
+    vnni,
 };
-use crate::int8::linear::{Linear, Output, Row};
+use crate::{
+    arch::Tile,
+    int8::linear::{Linear, Output, Row},
+};
 use bytemuck::cast;
 use core::arch::x86_64::{
-    __m128i, __m256i, _mm256_add_epi32, _mm256_cvtepu16_epi32, _mm256_cvtepu8_epi32, _mm_add_epi32,
-    _mm_packs_epi16, _mm_packs_epi32, _mm_set1_epi16, _mm_set1_epi32, _mm_srai_epi32, _mm_unpackhi_epi16,
-    _mm_unpacklo_epi16,
+    __m128i, __m256i, _mm256_add_epi32, _mm256_cvtepu16_epi32, _mm256_cvtepu8_epi32, _mm256_setzero_si256,
+    _mm256_sub_epi32, _mm_add_epi32, _mm_packs_epi16, _mm_packs_epi32, _mm_set1_epi16, _mm_set1_epi32,
+    _mm_srai_epi32, _mm_unpackhi_epi16, _mm_unpacklo_epi16,
 };
 use core::array;
 
 /// See [`Kernels::linear`](crate::arch::Kernels::linear).
 #[target_feature(enable = "avx2")]
-pub fn linear<R: Row, O: Output, const TOKENS: usize>(wide: &[i16], layer: Linear<'_, R>, out: &mut [O]) {
+pub fn linear<R: Row, O: Output, const TOKENS: usize>(x: &Tile<'_>, layer: Linear<'_, R>, out: &mut [O]) {
+    let x = Vectors::<_, TOKENS, _>::new(x.wide, R::LEN).of_unknown_length();
+    // SAFETY: this function needs AVX2, too.
+    unsafe { pairs_of_rows::<Widened, R, O, TOKENS, _>(&x, _mm256_setzero_si256(), layer, out) }
+}
+
+/// The same on a processor with AVX-512 VNNI.
+#[target_feature(enable = "avx2,avx512vl,avx512vnni")]
+pub fn linear_vnni<R: Row, O: Output, const TOKENS: usize>(
+    x: &Tile<'_>,
+    layer: Linear<'_, R>,
+    out: &mut [O],
+) {
+    let x = Vectors::<_, TOKENS, _>::new(x.rows, R::LEN);
+    // Twice as many registers have room for the tokens, too, where rows are short.
+    let x = if R::LEN <= 4 * vnni::LANES { x } else { x.of_unknown_length() };
+    // SAFETY: this function needs the same.
+    unsafe { pairs_of_rows::<vnni::Bytes, R, O, TOKENS, _>(&x, vnni::excess(&x), layer, out) }
+}
+
+/// The results of two rows at a time, for all tokens; the sums of products have `excess` too much.
+///
+/// # Safety
+/// The processor has AVX2, and the instructions of `M`.
+#[inline(always)] // into a function that has the instructions
+unsafe fn pairs_of_rows<M: Multiply<LANES>, R: Row, O: Output, const TOKENS: usize, const LANES: usize>(
+    x: &Vectors<'_, M::X, TOKENS, LANES>,
+    excess: __m256i,
+    layer: Linear<'_, R>,
+    out: &mut [O],
+) {
     let outputs = layer.bias.len();
     let pairs = outputs / PAIR;
-    let x = Vectors::<_, TOKENS>::new(wide, R::LEN).of_unknown_length();
     let Some(mut out) = pairs_of_tokens::<O, TOKENS>(out, outputs) else { return };
     // That all are as long is known to the loop: it checks nothing.
     let (Some(biases), Some(multipliers), Some(shifts)) = (
@@ -29,16 +62,19 @@ pub fn linear<R: Row, O: Output, const TOKENS: usize>(wide: &[i16], layer: Linea
         return;
     };
     for (pair, rows) in layer.weight.chunks_exact(PAIR * R::LEN).take(pairs).enumerate() {
-        let multiplier = _mm256_cvtepu16_epi32(_mm_set1_epi32(cast(multipliers[pair])));
-        let shift = _mm256_cvtepu8_epi32(_mm_set1_epi16(cast(shifts[pair])));
-        let sums = _mm256_add_epi32(products(&x, &Vectors::new(rows, R::LEN)), cast([biases[pair]; SLOTS]));
-        let values = requantize(sums, Scales::new(multiplier, shift));
+        let rows = Vectors::new(rows, R::LEN);
         let mut results = [[O::default(); PAIR]; SLOTS];
         for (result, out) in results.iter_mut().zip(&out) {
             *result = out[pair];
         }
-        // SAFETY: this function needs AVX2, too.
-        let results = unsafe { O::put_all(results, values) };
+        // SAFETY: the caller's.
+        let results = unsafe {
+            let multiplier = _mm256_cvtepu16_epi32(_mm_set1_epi32(cast(multipliers[pair])));
+            let shift = _mm256_cvtepu8_epi32(_mm_set1_epi16(cast(shifts[pair])));
+            let sums = _mm256_sub_epi32(products::<M, TOKENS, LANES>(x, &rows), excess);
+            let sums = _mm256_add_epi32(sums, cast([biases[pair]; SLOTS]));
+            O::put_all(results, requantize(sums, Scales::new(multiplier, shift)))
+        };
         for (out, result) in out.iter_mut().zip(results) {
             out[pair] = result;
         }

@@ -1,10 +1,11 @@
-//! Kernels for x86-64 with AVX2.
+//! Kernels for x86-64 with AVX2; linear layers by AVX-512 VNNI where the processor has it.
 
 mod attention;
 mod layer_norm;
 mod linear;
 mod products;
 mod requantize;
+mod vnni;
 
 use super::{Kernels, Rows, Scores, Tile, TILE};
 use crate::{
@@ -16,27 +17,65 @@ use crate::{
     },
     shape::Shape,
 };
-use core::ops::Range;
+use core::{
+    arch::x86_64::__cpuid_count,
+    ops::Range,
+    sync::atomic::{AtomicU8, Ordering},
+};
 
 pub use linear::Results;
 
 cpufeatures::new!(avx2, "avx2");
+cpufeatures::new!(avx512vl, "avx2", "avx512f", "avx512vl");
 
 /// Kernels for x86-64 with AVX2; a value of it exists only on such a processor.
 #[derive(Clone, Copy, Debug)]
-pub struct Avx2(());
+pub struct Avx2 {
+    /// Only on a processor with AVX-512 VNNI.
+    vnni: bool,
+}
 
 impl Avx2 {
-    /// Looks for AVX2.
+    /// Looks for AVX2, and for AVX-512 VNNI.
     #[inline(always)]
     pub fn detect() -> Option<Self> {
-        avx2::get().then_some(Self(()))
+        avx2::get().then(|| Self { vnni: has_vnni() })
+    }
+
+    /// The same without AVX-512 VNNI.
+    pub fn without_vnni(self) -> Self {
+        Self { vnni: false }
     }
 }
 
-// SAFETY of all the calls here: the functions need AVX2, and a processor without it has no value `self`.
+/// Looks for AVX-512 VNNI, once: in a virtual machine, asking takes as long as an inference of a small network.
+#[inline(always)]
+fn has_vnni() -> bool {
+    const UNKNOWN: u8 = 0;
+    const NO: u8 = 1;
+    const YES: u8 = 2;
+    static FOUND: AtomicU8 = AtomicU8::new(UNKNOWN);
+    match FOUND.load(Ordering::Relaxed) {
+        UNKNOWN => {
+            // SAFETY: a processor with AVX-512 knows CPUID, and this leaf of it.
+            #[allow(unused_unsafe)] // Newer compilers call it safe.
+            let found = avx512vl::get() && unsafe { __cpuid_count(7, 0) }.ecx & (1 << 11) != 0;
+            FOUND.store(if found { YES } else { NO }, Ordering::Relaxed);
+            found
+        }
+        found => found == YES,
+    }
+}
+
+// SAFETY of all the calls here: the functions need AVX2 or AVX-512 VNNI, and a processor without it has no such `self`.
 impl Kernels for Avx2 {
-    const NAME: &'static str = "AVX2";
+    fn name(self) -> &'static str {
+        if self.vnni {
+            "AVX-512 VNNI"
+        } else {
+            "AVX2"
+        }
+    }
 
     #[inline(always)]
     fn layer_norm(self, x: &[i16], norm: Norm, out: &mut [i8]) {
@@ -54,10 +93,13 @@ impl Kernels for Avx2 {
     fn linear<R: Row, O: Output>(self, x: &Tile<'_>, tokens: usize, layer: Linear<'_, R>, out: &mut [O]) {
         // SAFETY: see above.
         unsafe {
-            match tokens {
-                1 => linear::linear::<R, O, 1>(x.wide, layer, out),
-                2 => linear::linear::<R, O, 2>(x.wide, layer, out),
-                _ => linear::linear::<R, O, TILE>(x.wide, layer, out),
+            match (tokens, self.vnni) {
+                (1, true) => linear::linear_vnni::<R, O, 1>(x, layer, out),
+                (2, true) => linear::linear_vnni::<R, O, 2>(x, layer, out),
+                (_, true) => linear::linear_vnni::<R, O, TILE>(x, layer, out),
+                (1, false) => linear::linear::<R, O, 1>(x, layer, out),
+                (2, false) => linear::linear::<R, O, 2>(x, layer, out),
+                (_, false) => linear::linear::<R, O, TILE>(x, layer, out),
             }
         }
     }

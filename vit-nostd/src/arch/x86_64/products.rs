@@ -1,30 +1,32 @@
-//! Sums of products, of 16 at a time (`VPMADDWD`): of values that were widened before, and of values that are widened as
-//! they are fetched.
+//! Sums of the products of tokens and rows, two rows and all tokens of a tile at a time: as many sums as there are
+//! registers for.
 
+use crate::arch::TILE;
 use bytemuck::cast;
-use core::arch::x86_64::{
-    __m256i, _mm256_add_epi32, _mm256_cvtepi8_epi16, _mm256_hadd_epi32, _mm256_madd_epi16,
-    _mm256_permute2x128_si256, _mm256_setzero_si256,
+use core::{
+    arch::x86_64::{
+        __m256i, _mm256_add_epi32, _mm256_cvtepi8_epi16, _mm256_hadd_epi32, _mm256_madd_epi16,
+        _mm256_permute2x128_si256, _mm256_setzero_si256,
+    },
+    array,
+    hint::black_box,
 };
-use core::{array, hint::black_box};
 
 /// Rows side by side.
 pub const PAIR: usize = 2;
 /// Tokens that the results of a pair of rows have room for in a vector.
 pub const SLOTS: usize = 4;
-const _: () = assert!(crate::arch::TILE <= SLOTS);
-/// Values of a vector.
-pub const LANES: usize = 16;
+const _: () = assert!(TILE <= SLOTS);
 
 /// Rows of equal length in vectors.
 #[derive(Clone, Copy, Debug)]
-pub struct Vectors<'a, T, const ROWS: usize> {
+pub struct Vectors<'a, T, const ROWS: usize, const LANES: usize> {
     whole: [&'a [[T; LANES]]; ROWS],
     /// What is behind them, and zeros.
     rest: Option<[[T; LANES]; ROWS]>,
 }
 
-impl<'a, T: Copy + Default, const ROWS: usize> Vectors<'a, T, ROWS> {
+impl<'a, T: Copy + Default, const ROWS: usize, const LANES: usize> Vectors<'a, T, ROWS, LANES> {
     /// Of rows of `len` values, which lie one behind the other; those that are missing are empty.
     #[inline(always)]
     pub fn new(rows: &'a [T], len: usize) -> Self {
@@ -43,6 +45,13 @@ impl<'a, T: Copy + Default, const ROWS: usize> Vectors<'a, T, ROWS> {
             padded.iter_mut().zip(rest).for_each(|(padded, &value)| *padded = value);
         }
         Self { whole, rest: (!len.is_multiple_of(LANES)).then_some(rest) }
+    }
+
+    /// The vectors of one row.
+    #[inline(always)]
+    pub fn row(&self, row: usize) -> impl Iterator<Item = &[T; LANES]> {
+        let rest = self.rest.as_ref().and_then(|rest| rest.get(row));
+        self.whole.get(row).copied().unwrap_or_default().iter().chain(rest)
     }
 
     /// The same, but the compiler does not know how long they are: it would unroll until the sums do not fit into the
@@ -64,41 +73,95 @@ impl<'a, T: Copy + Default, const ROWS: usize> Vectors<'a, T, ROWS> {
     }
 }
 
+/// Instructions that multiply `LANES` values of a token with as many of a row.
+pub trait Multiply<const LANES: usize> {
+    /// What a token's values are.
+    type X: Copy + Default;
+
+    /// The values of a row as they are multiplied.
+    ///
+    /// # Safety
+    /// The processor has the instructions.
+    unsafe fn weights(values: [i8; LANES]) -> __m256i;
+
+    /// Adds the products to the 32-bit values of `sum`, several to each.
+    ///
+    /// # Safety
+    /// The processor has the instructions.
+    unsafe fn multiply_add(sum: __m256i, x: [Self::X; LANES], weights: __m256i) -> __m256i;
+}
+
 /// The sums of the products of each of the tokens `x` and two rows: both of the first token, both of the second one ...
-#[target_feature(enable = "avx2")]
-#[inline] // into each kernel
-pub fn products<const TOKENS: usize>(x: &Vectors<'_, i16, TOKENS>, rows: &Vectors<'_, i8, PAIR>) -> __m256i {
-    let mut sums = [[_mm256_setzero_si256(); PAIR]; SLOTS];
+///
+/// # Safety
+/// The processor has AVX2, and the instructions of `M`.
+#[inline(always)] // into a function that has the instructions
+pub unsafe fn products<M: Multiply<LANES>, const TOKENS: usize, const LANES: usize>(
+    x: &Vectors<'_, M::X, TOKENS, LANES>,
+    rows: &Vectors<'_, i8, PAIR, LANES>,
+) -> __m256i {
+    // SAFETY of all that is unsafe here: the caller's.
+    let zero = unsafe { _mm256_setzero_si256() };
+    let mut sums = [[zero; PAIR]; SLOTS];
     // That all are as long as that is known to the loop: it checks nothing.
     let steps = x.whole[0].len();
-    let (Some(x_whole), Some(rows_whole)) = (x.first(steps), rows.first(steps)) else { return sums[0][0] };
+    let (Some(x_whole), Some(rows_whole)) = (x.first(steps), rows.first(steps)) else { return zero };
     for k in 0..steps {
         let (Some(&first), Some(&second)) = (rows_whole[0].get(k), rows_whole[1].get(k)) else { continue };
-        let (first, second) = (_mm256_cvtepi8_epi16(cast(first)), _mm256_cvtepi8_epi16(cast(second)));
+        let (first, second) = unsafe { (M::weights(first), M::weights(second)) };
         for (sums, x) in sums.iter_mut().zip(x_whole) {
             let Some(&x) = x.get(k) else { continue };
-            multiply_add(&mut sums[0], cast(x), first);
-            multiply_add(&mut sums[1], cast(x), second);
+            sums[0] = unsafe { M::multiply_add(sums[0], x, first) };
+            sums[1] = unsafe { M::multiply_add(sums[1], x, second) };
         }
     }
     if let (Some(x), Some(rows)) = (x.rest, rows.rest) {
         for (row, weights) in rows.into_iter().enumerate() {
-            let weights = _mm256_cvtepi8_epi16(cast(weights));
+            let weights = unsafe { M::weights(weights) };
             for (sums, x) in sums.iter_mut().zip(x) {
-                multiply_add(&mut sums[row], cast(x), weights);
+                sums[row] = unsafe { M::multiply_add(sums[row], x, weights) };
             }
         }
     }
-    let [a, b, c, d] = sums;
+    unsafe { totals(sums) }
+}
+
+/// The sum of each vector.
+#[target_feature(enable = "avx2")]
+#[inline]
+pub fn totals([a, b, c, d]: [[__m256i; PAIR]; SLOTS]) -> __m256i {
     let ab = _mm256_hadd_epi32(_mm256_hadd_epi32(a[0], a[1]), _mm256_hadd_epi32(b[0], b[1]));
     let cd = _mm256_hadd_epi32(_mm256_hadd_epi32(c[0], c[1]), _mm256_hadd_epi32(d[0], d[1]));
     // Each half of a register was added up by itself.
     _mm256_add_epi32(_mm256_permute2x128_si256::<0x20>(ab, cd), _mm256_permute2x128_si256::<0x31>(ab, cd))
 }
 
+/// `VPMADDWD`, of AVX2: the tokens were widened before, the rows are widened as they are fetched.
+#[derive(Clone, Copy, Debug)]
+pub struct Widened;
+
+/// Values that fill a vector when they are widened.
+pub const WIDE_LANES: usize = 16;
+
+impl Multiply<WIDE_LANES> for Widened {
+    type X = i16;
+
+    #[inline(always)]
+    unsafe fn weights(values: [i8; WIDE_LANES]) -> __m256i {
+        // SAFETY: the caller's.
+        unsafe { _mm256_cvtepi8_epi16(cast(values)) }
+    }
+
+    #[inline(always)]
+    unsafe fn multiply_add(sum: __m256i, x: [i16; WIDE_LANES], weights: __m256i) -> __m256i {
+        // SAFETY: the caller's.
+        unsafe { multiply_add(sum, cast(x), weights) }
+    }
+}
+
 /// Adds the sum of the products of two neighbours to each 32 bits.
 #[target_feature(enable = "avx2")]
 #[inline]
-pub fn multiply_add(sum: &mut __m256i, x: __m256i, y: __m256i) {
-    *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(x, y));
+pub fn multiply_add(sum: __m256i, x: __m256i, y: __m256i) -> __m256i {
+    _mm256_add_epi32(sum, _mm256_madd_epi16(x, y))
 }

@@ -1,0 +1,50 @@
+//! Products of 8 bits by 8 bits (`VPDPBUSD`, of AVX-512 VNNI).
+//!
+//! One factor of the instruction is unsigned: the weights plus 128. For every row alike, that adds 128 times the sum of a
+//! token's values to the sum of the products.
+
+use super::products::{totals, Multiply, Vectors, PAIR, SLOTS};
+use bytemuck::cast;
+use core::arch::x86_64::{
+    __m256i, _mm256_dpbusd_epi32, _mm256_set1_epi8, _mm256_setzero_si256, _mm256_xor_si256,
+};
+
+/// Values of a vector.
+pub const LANES: usize = 32;
+
+/// `VPDPBUSD`: tokens and rows are taken as they are.
+#[derive(Clone, Copy, Debug)]
+pub struct Bytes;
+
+/// A weight of zero, plus 128.
+const ZERO: i8 = -128;
+
+impl Multiply<LANES> for Bytes {
+    type X = i8;
+
+    #[inline(always)]
+    unsafe fn weights(values: [i8; LANES]) -> __m256i {
+        // SAFETY: the caller's.
+        unsafe { _mm256_xor_si256(cast(values), _mm256_set1_epi8(ZERO)) }
+    }
+
+    #[inline(always)]
+    unsafe fn multiply_add(sum: __m256i, x: [i8; LANES], weights: __m256i) -> __m256i {
+        // SAFETY: the caller's.
+        unsafe { _mm256_dpbusd_epi32(sum, weights, cast(x)) }
+    }
+}
+
+/// What the sums of products of each token and any two rows have too much.
+#[target_feature(enable = "avx512vl,avx512vnni")]
+#[inline]
+pub fn excess<const TOKENS: usize>(x: &Vectors<'_, i8, TOKENS, LANES>) -> __m256i {
+    let mut sums = [[_mm256_setzero_si256(); PAIR]; SLOTS];
+    for (token, sums) in sums.iter_mut().take(TOKENS).enumerate() {
+        for &x in x.row(token) {
+            sums[0] = _mm256_dpbusd_epi32(sums[0], _mm256_set1_epi8(ZERO), cast(x));
+        }
+        sums[1] = sums[0];
+    }
+    totals(sums)
+}
