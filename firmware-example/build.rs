@@ -64,6 +64,7 @@ fn board(target: &str) -> Result<String, Box<dyn Error>> {
         (None, _) => Ok(match target {
             "thumbv6m-none-eabi" => "microbit",
             "thumbv7em-none-eabi" => "mps2-an500",
+            "thumbv8m.main-none-eabihf" => "mps2-an505",
             _ => "mps2",
         }
         .into()),

@@ -10,7 +10,7 @@ root=$PWD
 
 host=(--workspace --exclude firmware-example)
 # That the library is built for.
-chips=(thumbv6m-none-eabi thumbv7m-none-eabi thumbv7em-none-eabihf thumbv7em-none-eabi)
+chips=(thumbv6m-none-eabi thumbv7m-none-eabi thumbv7em-none-eabihf thumbv7em-none-eabi thumbv8m.main-none-eabihf)
 # That the library is built for, too: RISC-V.
 other_chips=(riscv32imac-unknown-none-elf)
 passed=0 failed=0 summary=
@@ -104,7 +104,7 @@ step "tests" cargo test --no-fail-fast "${host[@]}"
 step "a stand-in for a GPU" stand_in_gpu
 step "vit-nostd with overflow checks" checked cargo test --package vit-nostd --features micromath
 # The commands of the README's table of boards.
-for board in microbit mps2-an385 mps2-an386 mps2-an500 stm32vldiscovery netduinoplus2; do
+for board in microbit mps2-an385 mps2-an386 mps2-an500 mps2-an505 stm32vldiscovery netduinoplus2; do
     step "firmware on $board" in_firmware ../tests/chip-cargo "$board" --quiet
 done
 

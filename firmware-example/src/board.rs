@@ -4,6 +4,7 @@
 
 #[cfg_attr(board = "mps2", path = "../boards/mps2/board.rs")]
 #[cfg_attr(board = "mps2-an500", path = "../boards/mps2/board.rs")]
+#[cfg_attr(board = "mps2-an505", path = "../boards/mps2-an505/board.rs")]
 #[cfg_attr(board = "microbit", path = "../boards/microbit/board.rs")]
 #[cfg_attr(board = "stm32vldiscovery", path = "../boards/stm32vldiscovery/board.rs")]
 #[cfg_attr(board = "netduinoplus2", path = "../boards/netduinoplus2/board.rs")]

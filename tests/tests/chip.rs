@@ -39,7 +39,7 @@ const TRAINED: &str = "models/nano.f32.vit";
 const TRAINED_INT8: &str = "models/nano.int8.vit";
 
 /// The chips with room for the float engine and for all presets.
-const LARGE: [Chip; 3] = [Chip::M3, Chip::M4F, Chip::M7];
+const LARGE: [Chip; 4] = [Chip::M3, Chip::M4F, Chip::M7, Chip::M33];
 
 fn in_firmware_folder(path: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../firmware-example")).join(path)
@@ -88,7 +88,8 @@ fn the_example_recognises_its_digits_on_every_board() {
 
         let numbers = run.log.last().unwrap().split(' ').filter_map(|word| word.parse().ok());
         let [scratch, statics, stack] = numbers.collect::<Vec<usize>>().try_into().unwrap();
-        let kernels = if chip.target.starts_with("thumbv7em") { "DSP" } else { "portable" };
+        let has_dsp = ["thumbv7em", "thumbv8m"].iter().any(|family| chip.target.starts_with(family));
+        let kernels = if has_dsp { "DSP" } else { "portable" };
         assert_eq!(run.log[0], format!("INFO kernels: {kernels}"), "{}", chip.name);
         assert!((3000..=4608).contains(&scratch), "{}: {scratch} bytes of scratch memory", chip.name);
         assert!(statics < 256, "{}: {statics} bytes of statics", chip.name);
@@ -198,7 +199,7 @@ fn integers_have_the_hosts_bits() {
     let images = [&[0; 784], &[255; 784], digits.images()].concat();
     trained_has_the_hosts_bits::<Nano>(TRAINED_INT8, &images, Chip::M4F);
     let some = &images[..20 * 784];
-    for chip in [Chip::M0, Chip::M3, Chip::M7] {
+    for chip in [Chip::M0, Chip::M3, Chip::M7, Chip::M33] {
         trained_has_the_hosts_bits::<Nano>(TRAINED_INT8, some, chip);
     }
     trained_has_the_hosts_bits::<Tiny>("models/tiny.int8.vit", some, Chip::M4F);
@@ -311,7 +312,7 @@ fn costs_are_within_their_bounds() {
             assert!(now <= 1.02 * then, "{name}: {now} {what}, {then} in the record");
         }
 
-        let dsp = ["Cortex-M4F", "Cortex-M7"].contains(&cost.chip.as_str());
+        let dsp = ["Cortex-M4F", "Cortex-M7", "Cortex-M33"].contains(&cost.chip.as_str());
         assert_eq!(cost.engine, if dsp { "DSP" } else { "portable" }, "{name}");
         let (scratch, ram) = match (cost.preset.as_str(), dsp) {
             ("nano", false) => (3584, 4096),

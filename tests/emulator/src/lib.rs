@@ -79,6 +79,16 @@ impl Chip {
         model_address: Some(0x6000_0000),
         ..Self::M3
     };
+    /// A Cortex-M33 with the DSP extension: of ARMv8-M, the architecture that the others' is the one before.
+    pub const M33: Self = Self {
+        name: "Cortex-M33",
+        machine: "mps2-an505",
+        target: "thumbv8m.main-none-eabihf",
+        board: Some("mps2-an505"),
+        model_address: Some(0x8000_0000),
+        tick: 1e9 / 20e6,
+        ..Self::M3
+    };
     /// An STM32F100RB in an STM32VLDISCOVERY: a Cortex-M3 with 128 KB of flash and 8 KB of RAM.
     pub const STM32F100: Self = Self {
         name: "STM32F100",
@@ -98,9 +108,10 @@ impl Chip {
         ..Self::M4F
     };
     /// Every kind of processor that firmware is tested on.
-    pub const ALL: [Self; 4] = [Self::M0, Self::M3, Self::M4F, Self::M7];
+    pub const ALL: [Self; 5] = [Self::M0, Self::M3, Self::M4F, Self::M7, Self::M33];
     /// Every board that firmware is tested on.
-    pub const BOARDS: [Self; 6] = [Self::M0, Self::M3, Self::M4F, Self::M7, Self::STM32F100, Self::STM32F405];
+    pub const BOARDS: [Self; 7] =
+        [Self::M0, Self::M3, Self::M4F, Self::M7, Self::M33, Self::STM32F100, Self::STM32F405];
 
     /// This chip, where the firmware `bits` computes float models with `vit_nostd::float::Micromath`.
     pub fn with_micromath(self) -> Self {

@@ -59,9 +59,13 @@ fn refuse(place: [&str; 2], arguments: &[&str], words: &[&str]) {
 
 #[test]
 fn emulated_chips_have_the_hosts_logits_and_recover_from_garbage() {
-    for (chip, images) in
-        [(Chip::M4F, "200"), (Chip::M0, "5"), (Chip::STM32F100, "5"), (Chip::STM32F405, "5")]
-    {
+    for (chip, images) in [
+        (Chip::M4F, "200"),
+        (Chip::M0, "5"),
+        (Chip::M33, "5"),
+        (Chip::STM32F100, "5"),
+        (Chip::STM32F405, "5"),
+    ] {
         let elf = chip.build("serve").unwrap();
         let firmware = Emulator::new(chip.machine).uart(0).start(&elf).unwrap();
         let address = firmware.uart().unwrap();

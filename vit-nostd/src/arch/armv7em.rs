@@ -80,14 +80,34 @@ impl Kernels for Dsp {
     }
 }
 
+/// Tells the assembler that the extension is there: the targets of ARMv8-M are for chips without it, too.
+#[cfg(armv8m)]
+macro_rules! dsp {
+    () => {
+        ".cpu cortex-m33"
+    };
+}
+#[cfg(not(armv8m))]
+macro_rules! dsp {
+    () => {
+        ""
+    };
+}
+
 /// Bytes 0 and 2 of a word, widened to 16 bits each.
 #[inline(always)]
 fn spread(word: u32) -> u32 {
     let wide;
     // SAFETY: computes one register from another.
     unsafe {
-        asm!("sxtb16 {}, {}", out(reg) wide, in(reg) word, options(pure, nomem, nostack, preserves_flags))
-    };
+        asm!(
+            dsp!(),
+            "sxtb16 {}, {}",
+            out(reg) wide,
+            in(reg) word,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
     wide
 }
 
@@ -201,6 +221,7 @@ pub trait Results: Sized {
 macro_rules! with_group {
     ($stride:expr, [$($token:literal)*] $($code:tt)*) => {
         naked_asm!(
+            dsp!(),
             ".macro token first, second",
             "ldrd r2, r3, [r0], #8",
             "smlad \\first, r2, r10, \\first",
