@@ -1,18 +1,16 @@
-//! Attention, one head of one image at a time.
+//! Attention, one head of several images at a time.
 //!
 //! 1. Naive: three loops for the scores, a softmax, three loops for the context, with the scores of all heads in memory.
-//! 2. The products of a head are too small to be worth a thread and just large enough for the [`product`]: its right
-//!    matrix, at most `tokens` rows, is packed, and everything of a head stays in the L1 cache.
-//! 3. The scores are rows padded to whole vectors with minus infinity, so that the softmax needs no special case; only
-//!    weights are kept for the backward pass.
+//! 2. The products of a head like those of a linear layer: its matrices are so small that most tiles are incomplete, and
+//!    packing takes as long as multiplying.
+//! 3. One image to a lane ([`lanes`](super::lanes)): every step of a product and of a softmax is one on full vectors, for
+//!    any number of tokens and any width of a head. A tile of up to 3 rows of 4 sums stays in registers: a step of the
+//!    depth loads 7 vectors for 12 multiply-adds.
 
-use super::{
-    math,
-    product::{product, Output, Packed, View},
-    vectors::{sum, update},
-};
+use super::{lanes::Part, math, memory::Memory};
 use crate::dropout::{Dropout, Site};
-use pulp::{Arch, Simd};
+use pulp::{Arch, NullaryFnOnce, Simd};
+use std::array;
 
 /// The dimensions of attention.
 #[derive(Clone, Copy, Debug)]
@@ -27,147 +25,344 @@ pub struct Heads {
     pub heads: usize,
 }
 
-/// Memory that attention works in.
+/// What is dropped of attention's weights.
+#[derive(Clone, Copy, Debug)]
+pub struct Masks<'a> {
+    /// In this step.
+    pub dropout: &'a Dropout,
+    /// In this block.
+    pub site: Site,
+    /// The number of the first image in the batch.
+    pub first: usize,
+}
+
+/// Memory that attention works in: matrices of one head of several images.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    packed: Packed,
-    mask: Vec<f32>,
+    query: Memory,
+    key: Memory,
+    value: Memory,
+    /// Context, or its gradient.
+    context: Memory,
+    /// Gradient of queries, keys or values.
+    gradient: Memory,
     /// Scores, or their gradients.
-    scores: Vec<f32>,
+    scores: Memory,
+    /// What the weights are multiplied with, image by image and then in lanes.
+    masks: Memory,
+    mask: Memory,
 }
-
-/// More than the lanes of any processor: the scores' padding.
-const PADDING: usize = 16;
 
 impl Heads {
-    /// The columns of head `head`.
-    fn columns(&self, head: usize) -> std::ops::Range<usize> {
-        let width = self.embed / self.heads;
-        head * width..(head + 1) * width
+    /// Vectors of the weights of one head.
+    const fn weights(&self) -> usize {
+        self.queries * self.tokens
     }
 
-    /// Forward, for image `image` of the batch: `weights` before and behind the dropout, and the context.
-    #[allow(clippy::too_many_arguments)]
-    pub fn forward(
-        &self,
-        scratch: &mut Scratch,
-        dropout: (&Dropout, Site, usize),
-        query: &[f32],
-        key_value: &[f32],
-        weights: [&mut [f32]; 2],
-        context: &mut [f32],
-    ) {
-        let &Self { tokens, queries, embed, heads } = self;
-        let (dropout, site, image) = dropout;
-        let key_value = View::rows(key_value, 2 * embed);
-        let padded = tokens.next_multiple_of(PADDING);
-        scratch.scores.resize(queries * padded, 0.0);
-        scratch.scores.fill(f32::NEG_INFINITY);
-        scratch.mask.resize(queries * tokens, 0.0);
-        let [kept, dropped] = weights;
-        let kept = kept.chunks_exact_mut(queries * tokens);
-        let dropped = dropped.chunks_exact_mut(queries * tokens);
-        for (head, (kept, dropped)) in kept.zip(dropped).enumerate() {
-            let columns = self.columns(head);
-            let width = columns.len();
-            let key = key_value.columns(columns.start);
-            scratch.packed.set(key.transpose(), width, tokens);
-            let left = View::rows(query, embed).columns(columns.start);
-            product(left, &scratch.packed, queries, &mut scratch.scores, padded, Output::default());
-
-            dropout.fill_from(site, (image * heads + head) * tokens * tokens, &mut scratch.mask);
-            softmax(&scratch.scores, tokens, kept);
-            super::rows::masked(dropped, kept, &scratch.mask);
-
-            scratch.packed.set(key_value.columns(embed + columns.start), tokens, width);
-            let (left, out) = (View::rows(dropped, tokens), &mut context[columns.start..]);
-            product(left, &scratch.packed, queries, out, embed, Output::default());
-        }
+    /// A head's part of the queries, or of the context.
+    const fn query(&self, head: usize) -> Part {
+        let &Self { queries, embed, heads, .. } = self;
+        let columns = embed / heads;
+        Part { image_len: queries * embed, first: head * columns, stride: embed, rows: queries, columns }
     }
 
-    /// Backward, for one image.
-    #[allow(clippy::too_many_arguments)]
-    pub fn backward(
-        &self,
-        scratch: &mut Scratch,
-        query: &[f32],
-        key_value: &[f32],
-        weights: [&[f32]; 2],
-        d_context: &[f32],
-        d_query: &mut [f32],
-        d_key_value: &mut [f32],
-    ) {
-        let &Self { tokens, queries, embed, .. } = self;
-        let Scratch { packed, scores: d_scores, .. } = scratch;
-        d_scores.resize(queries * tokens, 0.0);
-        let [kept, dropped] = weights;
-        let (kept, dropped) = (kept.chunks_exact(queries * tokens), dropped.chunks_exact(queries * tokens));
-        for (head, (kept, dropped)) in kept.zip(dropped).enumerate() {
-            let columns = self.columns(head);
-            let (start, width) = (columns.start, columns.len());
-            let key_value = View::rows(key_value, 2 * embed);
-            let (keys, values) = (key_value.columns(start), key_value.columns(embed + start));
-            let d_context = View::rows(d_context, embed).columns(start);
+    /// A head's part of the keys.
+    const fn key(&self, head: usize) -> Part {
+        let &Self { tokens, embed, heads, .. } = self;
+        let columns = embed / heads;
+        Part { image_len: tokens * 2 * embed, first: head * columns, stride: 2 * embed, rows: tokens, columns }
+    }
 
-            packed.set(values.transpose(), width, tokens);
-            product(d_context, packed, queries, d_scores, tokens, Output::default());
-            packed.set(d_context, queries, width);
-            let d_values = &mut d_key_value[embed + start..];
-            product(
-                View::rows(dropped, tokens).transpose(),
-                packed,
-                tokens,
-                d_values,
-                2 * embed,
-                Output::default(),
-            );
+    /// A head's part of the values, which are on the right of the keys.
+    const fn value(&self, head: usize) -> Part {
+        let key = self.key(head);
+        Part { first: key.first + self.embed, ..key }
+    }
 
-            softmax_backward(kept, dropped, tokens, d_scores);
-            packed.set(keys, tokens, width);
-            let d_scores = View::rows(d_scores, tokens);
-            product(d_scores, packed, queries, &mut d_query[start..], embed, Output::default());
-            packed.set(View::rows(query, embed).columns(start), queries, width);
-            let d_keys = &mut d_key_value[start..];
-            product(d_scores.transpose(), packed, tokens, d_keys, 2 * embed, Output::default());
+    /// The mask of a head.
+    const fn mask(&self) -> Part {
+        let columns = self.weights();
+        Part { image_len: columns, first: 0, stride: columns, rows: 1, columns }
+    }
+
+    /// Every head of `images` images, of as many at a time as there are `lanes`.
+    fn groups(self, images: usize, lanes: usize) -> impl Iterator<Item = Group> {
+        (0..images).step_by(lanes).enumerate().flat_map(move |(group, first)| {
+            let count = lanes.min(images - first);
+            let weights = move |head| (group * self.heads + head) * self.weights();
+            (0..self.heads).map(move |head| Group { head, first, count, weights: weights(head) })
+        })
+    }
+}
+
+/// One head of some images.
+#[derive(Clone, Copy)]
+struct Group {
+    head: usize,
+    /// The first image.
+    first: usize,
+    /// Images.
+    count: usize,
+    /// Where the vectors of the weights begin.
+    weights: usize,
+}
+
+impl Group {
+    /// `part` of the images, with one image to a lane.
+    #[inline(always)]
+    fn load<'a, S: Simd>(self, simd: S, part: Part, images: &[f32], to: &'a mut Memory) -> Matrix<'a, S::f32s> {
+        let vectors = to.vectors::<S>(part.rows * part.columns);
+        part.to_lanes(simd, &images[self.first * part.image_len..], self.count, vectors);
+        Matrix::new(vectors, part.columns)
+    }
+
+    /// `part` of the images = `vectors`.
+    #[inline(always)]
+    fn store<S: Simd>(self, simd: S, vectors: &[S::f32s], part: Part, images: &mut [f32]) {
+        part.from_lanes(simd, vectors, self.count, &mut images[self.first * part.image_len..]);
+    }
+
+    /// Fills `images` with the masks of the images, one behind the other.
+    fn fill_masks(self, heads: Heads, masks: Masks<'_>, images: &mut Memory) {
+        let len = heads.weights();
+        images.resize(self.count * len);
+        for (image, mask) in images.chunks_exact_mut(len).enumerate() {
+            // There is a mask for the queries of all tokens, also where only the first one has a query.
+            let number = (masks.first + self.first + image) * heads.heads + self.head;
+            masks.dropout.fill_from(masks.site, number * heads.tokens * heads.tokens, mask);
         }
     }
 }
 
-/// The softmax of rows of `width` scores, which are padded with minus infinity.
-#[pulp::with_simd(softmax = Arch::new())]
+/// Forward, of `images` images: their `weights` before and behind the dropout, and the context. Weights are vectors with
+/// one image to a lane, head by head, so that there must be room for whole vectors.
+#[pulp::with_simd(forward = Arch::new())]
 #[inline(always)]
-fn softmax_with_simd<S: Simd>(simd: S, scores: &[f32], width: usize, weights: &mut [f32]) {
-    let scores = scores.chunks_exact(width.next_multiple_of(PADDING));
-    for (scores, weights) in scores.zip(weights.chunks_exact_mut(width)) {
-        let scores = &S::as_simd_f32s(scores).0[..width.div_ceil(S::F32_LANES)];
-        let max = scores.iter().fold(scores[0], |max, &score| simd.max_f32s(max, score));
-        let max = simd.splat_f32s(simd.reduce_max_f32s(max));
-        let mut total = simd.splat_f32s(0.0);
-        let (vectors, rest) = S::as_mut_simd_f32s(weights);
-        for (index, &score) in scores.iter().enumerate() {
-            // Minus infinity gives e^-87, which is nothing beside the 1 of the maximum.
-            let e = math::exp(simd, simd.sub_f32s(score, max));
-            total = simd.add_f32s(total, e);
-            match vectors.get_mut(index) {
-                Some(weight) => *weight = e,
-                None => simd.partial_store_f32s(rest, e),
-            }
+#[allow(clippy::too_many_arguments)]
+pub fn forward_with_simd<S: Simd>(
+    simd: S,
+    heads: Heads,
+    scratch: &mut Scratch,
+    masks: Masks<'_>,
+    images: usize,
+    query: &[f32],
+    key_value: &[f32],
+    weights: [&mut [f32]; 2],
+    context: &mut [f32],
+) {
+    let [kept, dropped] = weights.map(|weights| S::as_mut_simd_f32s(weights).0);
+    for group in heads.groups(images, S::F32_LANES) {
+        let part = heads.query(group.head);
+        let query = group.load(simd, part, query, &mut scratch.query);
+        let key = group.load(simd, heads.key(group.head), key_value, &mut scratch.key);
+        let value = group.load(simd, heads.value(group.head), key_value, &mut scratch.value);
+        group.fill_masks(heads, masks, &mut scratch.masks);
+        let all = Group { first: 0, ..group };
+        let mask = all.load(simd, heads.mask(), &scratch.masks, &mut scratch.mask);
+        let kept = &mut kept[group.weights..][..heads.weights()];
+        let dropped = &mut dropped[group.weights..][..heads.weights()];
+
+        multiply(simd, query, key.transpose(), kept);
+        softmax(simd, kept, heads.tokens);
+        for ((dropped, &kept), &mask) in dropped.iter_mut().zip(&*kept).zip(mask.values) {
+            *dropped = simd.mul_f32s(kept, mask);
         }
-        let factor = simd.splat_f32s(1.0 / simd.reduce_sum_f32s(total));
-        update(simd, weights, [], |e, []| simd.mul_f32s(e, factor));
+        let result = scratch.context.vectors::<S>(part.rows * part.columns);
+        multiply(simd, Matrix::new(dropped, heads.tokens), value, result);
+        group.store(simd, result, part, context);
+    }
+}
+
+/// Backward, of `images` images: the gradients of queries, keys and values.
+#[pulp::with_simd(backward = Arch::new())]
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+pub fn backward_with_simd<S: Simd>(
+    simd: S,
+    heads: Heads,
+    scratch: &mut Scratch,
+    images: usize,
+    query: &[f32],
+    key_value: &[f32],
+    weights: [&[f32]; 2],
+    d_context: &[f32],
+    d_query: &mut [f32],
+    d_key_value: &mut [f32],
+) {
+    let [kept, dropped] = weights.map(|weights| S::as_simd_f32s(weights).0);
+    for group in heads.groups(images, S::F32_LANES) {
+        let [query_part, key_part, value_part] =
+            [heads.query(group.head), heads.key(group.head), heads.value(group.head)];
+        let query = group.load(simd, query_part, query, &mut scratch.query);
+        let key = group.load(simd, key_part, key_value, &mut scratch.key);
+        let value = group.load(simd, value_part, key_value, &mut scratch.value);
+        let d_context = group.load(simd, query_part, d_context, &mut scratch.context);
+        let kept = &kept[group.weights..][..heads.weights()];
+        let dropped = &dropped[group.weights..][..heads.weights()];
+
+        let gradient = scratch.gradient.vectors::<S>(key_part.rows * key_part.columns);
+        multiply(simd, Matrix::new(dropped, heads.tokens).transpose(), d_context, gradient);
+        group.store(simd, gradient, value_part, d_key_value);
+
+        let d_scores = scratch.scores.vectors::<S>(heads.weights());
+        multiply(simd, d_context, value.transpose(), d_scores);
+        softmax_backward(simd, kept, dropped, heads.tokens, d_scores);
+        let d_scores = Matrix::new(d_scores, heads.tokens);
+        multiply(simd, d_scores.transpose(), query, gradient);
+        group.store(simd, gradient, key_part, d_key_value);
+        let gradient = &mut gradient[..query_part.rows * query_part.columns];
+        multiply(simd, d_scores, key, gradient);
+        group.store(simd, gradient, query_part, d_query);
+    }
+}
+
+/// The softmax of rows of `columns` scores, in their place.
+#[inline(always)]
+fn softmax<S: Simd>(simd: S, scores: &mut [S::f32s], columns: usize) {
+    for row in scores.chunks_exact_mut(columns) {
+        let max = row.iter().fold(row[0], |max, &score| simd.max_f32s(max, score));
+        let mut total = simd.splat_f32s(0.0);
+        for score in row.iter_mut() {
+            *score = math::exp(simd, simd.sub_f32s(*score, max));
+            total = simd.add_f32s(total, *score);
+        }
+        let factor = simd.div_f32s(simd.splat_f32s(1.0), total);
+        row.iter_mut().for_each(|e| *e = simd.mul_f32s(*e, factor));
     }
 }
 
 /// From the gradients behind the dropout to those of the scores: `d = dropped * d - kept * sum(dropped * d)`.
-#[pulp::with_simd(softmax_backward = Arch::new())]
 #[inline(always)]
-fn softmax_backward_with_simd<S: Simd>(simd: S, kept: &[f32], dropped: &[f32], width: usize, d: &mut [f32]) {
-    let rows = kept.chunks_exact(width).zip(dropped.chunks_exact(width)).zip(d.chunks_exact_mut(width));
-    for ((kept, dropped), d) in rows {
-        let total = simd.splat_f32s(-sum(simd, [dropped, d], |[p, d]| simd.mul_f32s(p, d)));
-        update(simd, d, [kept, dropped], |d, [kept, dropped]| {
-            simd.mul_add_e_f32s(kept, total, simd.mul_f32s(dropped, d))
-        });
+fn softmax_backward<S: Simd>(
+    simd: S,
+    kept: &[S::f32s],
+    dropped: &[S::f32s],
+    columns: usize,
+    d: &mut [S::f32s],
+) {
+    let rows = kept.chunks_exact(columns).zip(dropped.chunks_exact(columns));
+    for (d, (kept, dropped)) in d.chunks_exact_mut(columns).zip(rows) {
+        let mut total = simd.splat_f32s(0.0);
+        for (d, &dropped) in d.iter_mut().zip(dropped) {
+            *d = simd.mul_f32s(dropped, *d);
+            total = simd.add_f32s(total, *d);
+        }
+        let total = simd.neg_f32s(total);
+        d.iter_mut().zip(kept).for_each(|(d, &kept)| *d = simd.mul_add_e_f32s(kept, total, *d));
+    }
+}
+
+/// A matrix of vectors, or its transpose.
+#[derive(Clone, Copy)]
+struct Matrix<'a, V> {
+    /// At least `rows * columns`.
+    values: &'a [V],
+    rows: usize,
+    columns: usize,
+    /// From one row to the next, and from one column.
+    strides: [usize; 2],
+}
+
+impl<'a, V: Copy> Matrix<'a, V> {
+    fn new(values: &'a [V], columns: usize) -> Self {
+        Self { values, rows: values.len() / columns, columns, strides: [columns, 1] }
+    }
+
+    fn transpose(self) -> Self {
+        let [row, column] = self.strides;
+        Self { rows: self.columns, columns: self.rows, strides: [column, row], ..self }
+    }
+
+    /// # Safety
+    /// `row` must be below `rows`, and `column` below `columns`.
+    #[inline(always)]
+    unsafe fn at(&self, row: usize, column: usize) -> V {
+        // SAFETY: the strides are `columns` and 1 of the matrix, or of that which it is the transpose of.
+        unsafe { *self.values.get_unchecked(row * self.strides[0] + column * self.strides[1]) }
+    }
+}
+
+/// `out = left * right`, row by row.
+#[inline(always)]
+fn multiply<'a, S: Simd>(
+    simd: S,
+    left: Matrix<'a, S::f32s>,
+    right: Matrix<'a, S::f32s>,
+    out: &'a mut [S::f32s],
+) {
+    assert!(left.columns == right.rows && left.rows * right.columns == out.len(), "matrices that do not fit");
+    // Compiled once, and not in each place where it is used.
+    simd.vectorize(Multiply { simd, left, right, out });
+}
+
+struct Multiply<'a, S: Simd> {
+    simd: S,
+    left: Matrix<'a, S::f32s>,
+    right: Matrix<'a, S::f32s>,
+    out: &'a mut [S::f32s],
+}
+
+/// Rows and columns of the largest tile: 12 sums, and 4 registers for what is multiplied.
+const TILE: [usize; 2] = [3, 4];
+
+impl<S: Simd> NullaryFnOnce for Multiply<'_, S> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(mut self) {
+        for row in pieces(self.left.rows, TILE[0]) {
+            for column in pieces(self.right.columns, TILE[1]) {
+                match (row.len(), column.len()) {
+                    (1, 1) => self.tile::<1, 1>(row.start, column.start),
+                    (1, 2) => self.tile::<1, 2>(row.start, column.start),
+                    (1, 3) => self.tile::<1, 3>(row.start, column.start),
+                    (1, _) => self.tile::<1, 4>(row.start, column.start),
+                    (2, 1) => self.tile::<2, 1>(row.start, column.start),
+                    (2, 2) => self.tile::<2, 2>(row.start, column.start),
+                    (2, 3) => self.tile::<2, 3>(row.start, column.start),
+                    (2, _) => self.tile::<2, 4>(row.start, column.start),
+                    (_, 1) => self.tile::<3, 1>(row.start, column.start),
+                    (_, 2) => self.tile::<3, 2>(row.start, column.start),
+                    (_, 3) => self.tile::<3, 3>(row.start, column.start),
+                    _ => self.tile::<3, 4>(row.start, column.start),
+                }
+            }
+        }
+    }
+}
+
+/// `len` cut into as few pieces of at most `max` as there can be, which differ by at most 1.
+fn pieces(len: usize, max: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
+    let mut start = 0;
+    (1..=len.div_ceil(max)).rev().map(move |left| {
+        let piece = start..start + (len - start).div_ceil(left);
+        start = piece.end;
+        piece
+    })
+}
+
+impl<S: Simd> Multiply<'_, S> {
+    /// `R` rows from `row` and `C` columns from `column`.
+    #[inline(always)]
+    fn tile<const R: usize, const C: usize>(&mut self, row: usize, column: usize) {
+        let &mut Self { simd, left, right, .. } = self;
+        assert!(row + R <= left.rows && column + C <= right.columns && left.columns <= right.rows);
+        let mut sums = [[simd.splat_f32s(0.0); C]; R];
+        for k in 0..left.columns {
+            // Bounds checked in this loop cost as much as what it computes.
+            // SAFETY: all of these rows and columns are in the matrices, by the assertion.
+            let (left, right): ([_; R], [_; C]) = unsafe {
+                (array::from_fn(|r| left.at(row + r, k)), array::from_fn(|c| right.at(k, column + c)))
+            };
+            for (sums, left) in sums.iter_mut().zip(left) {
+                for (sum, right) in sums.iter_mut().zip(right) {
+                    *sum = simd.mul_add_e_f32s(left, right, *sum);
+                }
+            }
+        }
+        for (r, sums) in sums.into_iter().enumerate() {
+            self.out[(row + r) * right.columns + column..][..C].copy_from_slice(&sums);
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! The operations on some images of a batch, on one thread.
 
 use super::{
-    attention::{self, Heads},
+    attention::{self, Heads, Masks},
+    memory::Memory,
     product::{product, Output, Packed, View},
     rows,
 };
@@ -16,7 +17,7 @@ use crate::{
 use dfdx::shapes::{ConstDim, ConstShape};
 
 /// Activations, or their gradients, of up to as many images as there is memory for.
-pub type Matrix<S> = Buffer<Vec<f32>, S>;
+pub type Matrix<S> = Buffer<Memory, S>;
 
 impl<S: ConstShape> Matrix<S> {
     /// The elements of the first `images` images.
@@ -72,8 +73,8 @@ impl Linear {
 
     /// `d_y W`, the gradient of `x`. Not a part of the generic operations: the product would be compiled anew for each.
     fn backward(&self, d_y: &[f32], d_x: &mut [f32], store: Store) {
-        let Place { inputs, outputs, .. } = self.place;
         let output = Output { add: store == Store::Add, bias: None };
+        let Place { inputs, outputs, .. } = self.place;
         product(View::rows(d_y, outputs), &self.backward, d_y.len() / outputs, d_x, inputs, output);
     }
 
@@ -87,8 +88,8 @@ impl Linear {
 /// Memory that the operations work in.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    mask: Vec<f32>,
-    product: Vec<f32>,
+    mask: Memory,
+    product: Memory,
     packed: Packed,
     attention: attention::Scratch,
 }
@@ -121,7 +122,7 @@ impl Chunk<'_> {
         mut f: impl FnMut(usize, &[f32]),
     ) {
         let mask = &mut self.scratch.mask;
-        mask.resize(R::SIZE * W::SIZE, 0.0);
+        mask.resize(R::SIZE * W::SIZE);
         for image in 0..self.images {
             self.dropout.fill_from(site, (self.first + image) * T::SIZE * W::SIZE, mask);
             f(image, mask);
@@ -142,9 +143,8 @@ impl Chunk<'_> {
         rows::add_pieces(bias, d_y);
         self.scratch.packed.set(View::rows(x, *inputs), d_y.len() / outputs, *inputs);
         let weight = &mut self.gradients[weight.clone()];
-        let left = View::rows(d_y, *outputs).transpose();
         let output = Output { add: self.add, bias: None };
-        product(left, &self.scratch.packed, *outputs, weight, *inputs, output);
+        product(View::rows(d_y, *outputs).transpose(), &self.scratch.packed, *outputs, weight, *inputs, output);
     }
 }
 
@@ -153,7 +153,7 @@ const fn heads<D: Dimensions, R: ConstDim>() -> Heads {
     Heads { tokens: D::Tokens::SIZE, queries: R::SIZE, embed: D::Embed::SIZE, heads: D::Heads::SIZE }
 }
 
-impl<D: Dimensions> Ops<D, Vec<f32>, Linear> for Chunk<'_> {
+impl<D: Dimensions> Ops<D, Memory, Linear> for Chunk<'_> {
     fn embed(
         &mut self,
         layer: &Layer<Linear, Area<D>, D::Embed>,
@@ -266,7 +266,7 @@ impl<D: Dimensions> Ops<D, Vec<f32>, Linear> for Chunk<'_> {
         stream: &mut Matrix<(R, D::Embed)>,
     ) {
         let mut y = std::mem::take(&mut self.scratch.product);
-        y.resize(stream.get(self.images).len(), 0.0);
+        y.resize(stream.get(self.images).len());
         layer.weights.forward(x.get(self.images), &mut y, Store::Set);
         let len = R::SIZE * D::Embed::SIZE;
         self.for_each_mask::<D::Tokens, R, D::Embed>(site, |image, mask| {
@@ -294,16 +294,17 @@ impl<D: Dimensions> Ops<D, Vec<f32>, Linear> for Chunk<'_> {
         [kept, dropped]: &mut [Matrix<AttentionWeights<D, R>>; 2],
         context: &mut Matrix<(R, D::Embed)>,
     ) {
-        for image in 0..self.images {
-            heads::<D, R>().forward(
-                &mut self.scratch.attention,
-                (&self.dropout, site, self.first + image),
-                query.image(image),
-                key_value.image(image),
-                [kept.image_mut(image), dropped.image_mut(image)],
-                context.image_mut(image),
-            );
-        }
+        let masks = Masks { dropout: &self.dropout, site, first: self.first };
+        attention::forward(
+            heads::<D, R>(),
+            &mut self.scratch.attention,
+            masks,
+            self.images,
+            query.get(self.images),
+            key_value.get(self.images),
+            [&mut kept.values, &mut dropped.values],
+            context.get_mut(self.images),
+        );
     }
 
     fn attention_backward<R: ConstDim>(
@@ -315,17 +316,17 @@ impl<D: Dimensions> Ops<D, Vec<f32>, Linear> for Chunk<'_> {
         d_query: &mut Matrix<(R, D::Embed)>,
         d_key_value: &mut Matrix<(D::Tokens, KeyValue<D>)>,
     ) {
-        for image in 0..self.images {
-            heads::<D, R>().backward(
-                &mut self.scratch.attention,
-                query.image(image),
-                key_value.image(image),
-                [kept.image(image), dropped.image(image)],
-                d_context.image(image),
-                d_query.image_mut(image),
-                d_key_value.image_mut(image),
-            );
-        }
+        attention::backward(
+            heads::<D, R>(),
+            &mut self.scratch.attention,
+            self.images,
+            query.get(self.images),
+            key_value.get(self.images),
+            [&kept.values, &dropped.values],
+            d_context.get(self.images),
+            d_query.get_mut(self.images),
+            d_key_value.get_mut(self.images),
+        );
     }
 
     fn class_tokens(&mut self, all: &Matrix<(D::Tokens, D::Embed)>, class: &mut Matrix<(One, D::Embed)>) {

@@ -8,7 +8,9 @@
 
 mod attention;
 pub(super) mod chunk;
+mod lanes;
 mod math;
+mod memory;
 mod product;
 mod rows;
 mod vectors;
@@ -21,6 +23,7 @@ use super::{
 };
 use crate::{dropout::Dropout, parameters::Layout};
 use chunk::{Chunk, Linear, Scratch};
+use memory::Memory;
 use rayon::prelude::*;
 use std::{
     convert::Infallible,
@@ -57,7 +60,7 @@ struct Lane {
 /// The memory of one thread.
 #[derive(Debug)]
 struct Workspace<D: Dimensions> {
-    activations: Activations<D, Vec<f32>>,
+    activations: Activations<D, Memory>,
     scratch: Scratch,
 }
 
@@ -161,7 +164,7 @@ impl<D: Dimensions> Cpu<D> {
 
 impl<D: Dimensions> Workspace<D> {
     fn new(depth: usize) -> Self {
-        let zeros = |len| Ok::<_, Infallible>(vec![0.0; CHUNK * len]);
+        let zeros = |len| Ok::<_, Infallible>(Memory::zeros(CHUNK * len));
         let Ok(activations) = Activations::new(depth, zeros);
         Self { activations, scratch: Scratch::default() }
     }

@@ -10,6 +10,7 @@
 //!
 //! The left matrix is read in place, also transposed: a step needs one number of each of its rows.
 
+use super::memory::Memory;
 use pulp::{Arch, Simd};
 use std::array;
 
@@ -65,7 +66,7 @@ pub struct Output<'a> {
 /// padded with zeros. A panel is `depth` rows, one behind the other.
 #[derive(Clone, Debug, Default)]
 pub struct Packed {
-    panels: Vec<f32>,
+    panels: Memory,
     depth: usize,
     width: usize,
 }
@@ -81,7 +82,7 @@ impl Packed {
 #[inline(always)]
 fn pack_with_simd<S: Simd>(simd: S, to: &mut Packed, source: View<'_>, depth: usize, width: usize) {
     (to.depth, to.width) = (depth, width);
-    to.panels.resize(depth * width.next_multiple_of(S::F32_LANES), 0.0);
+    to.panels.resize(depth * width.next_multiple_of(S::F32_LANES));
     if source.transposed {
         let panel_width = vectors::<S>() * S::F32_LANES;
         let panels = to.panels.chunks_mut(depth * panel_width).zip((0..width).step_by(panel_width));

@@ -1,0 +1,86 @@
+//! One image to a lane.
+//!
+//! Where every image has small matrices of its own, a product of them does not fill the vectors of its rows. Vectors that
+//! hold the same number of several images do, whatever the matrices' sizes are, and nothing is ever added up across the
+//! lanes of one. Which image has which lane is the processor's choice, and the same everywhere.
+
+use pulp::Simd;
+use std::array;
+
+/// Numbers of each image that become vectors, or come from them, at a time.
+const BLOCK: usize = 4;
+
+/// The part of each image's numbers that becomes a matrix of vectors.
+#[derive(Clone, Copy, Debug)]
+pub struct Part {
+    /// Numbers of an image.
+    pub image_len: usize,
+    /// Where the part's first row begins.
+    pub first: usize,
+    /// From one row to the next.
+    pub stride: usize,
+    /// Rows of the part.
+    pub rows: usize,
+    /// Columns of the part.
+    pub columns: usize,
+}
+
+impl Part {
+    /// `vectors` = the part, row by row, of the first `count` of `images`, at most as many as there are lanes.
+    #[inline(always)]
+    pub fn to_lanes<S: Simd>(&self, simd: S, images: &[f32], count: usize, vectors: &mut [S::f32s]) {
+        for (row, vectors) in vectors.chunks_exact_mut(self.columns).take(self.rows).enumerate() {
+            // Lanes without an image repeat the last one, so that there is nothing to decide in the loops.
+            let from = |lane: usize| &images[self.start(lane.min(count - 1), row)..][..self.columns];
+            let (blocks, rest) = vectors.as_chunks_mut::<BLOCK>();
+            for (index, to) in blocks.iter_mut().enumerate() {
+                *to = block(simd, |lane| from(lane)[index * BLOCK..][..BLOCK].try_into().unwrap_or_default());
+            }
+            if !rest.is_empty() {
+                let first = self.columns - rest.len();
+                let last = |lane| array::from_fn(|column| from(lane).get(first + column).copied().unwrap_or(0.0));
+                rest.copy_from_slice(&block(simd, last)[..rest.len()]);
+            }
+        }
+    }
+
+    /// The opposite of [`to_lanes`](Self::to_lanes).
+    #[inline(always)]
+    pub fn from_lanes<S: Simd>(&self, simd: S, vectors: &[S::f32s], count: usize, images: &mut [f32]) {
+        for (row, vectors) in vectors.chunks_exact(self.columns).take(self.rows).enumerate() {
+            let (blocks, rest) = vectors.as_chunks::<BLOCK>();
+            for (index, &block) in blocks.iter().enumerate() {
+                let block = simd.interleave_shfl_f32s(block);
+                let numbers = bytemuck::cast_slice::<S::f32s, [f32; BLOCK]>(&block);
+                for (lane, numbers) in numbers.iter().take(count).enumerate() {
+                    images[self.start(lane, row) + index * BLOCK..][..BLOCK].copy_from_slice(numbers);
+                }
+            }
+            if !rest.is_empty() {
+                let zero = simd.splat_f32s(0.0);
+                let block = array::from_fn(|column| rest.get(column).copied().unwrap_or(zero));
+                let block: [S::f32s; BLOCK] = simd.interleave_shfl_f32s(block);
+                let numbers = bytemuck::cast_slice::<S::f32s, [f32; BLOCK]>(&block);
+                for (lane, numbers) in numbers.iter().take(count).enumerate() {
+                    let first = self.start(lane, row) + self.columns - rest.len();
+                    images[first..][..rest.len()].copy_from_slice(&numbers[..rest.len()]);
+                }
+            }
+        }
+    }
+
+    /// Where row `row` of image `image` begins.
+    #[inline(always)]
+    fn start(&self, image: usize, row: usize) -> usize {
+        image * self.image_len + self.first + row * self.stride
+    }
+}
+
+/// Vectors with the first, second ... number of every lane.
+#[inline(always)]
+fn block<S: Simd>(simd: S, numbers: impl Fn(usize) -> [f32; BLOCK]) -> [S::f32s; BLOCK] {
+    let mut block = [simd.splat_f32s(0.0); BLOCK];
+    let lanes = bytemuck::cast_slice_mut::<S::f32s, [f32; BLOCK]>(&mut block);
+    lanes.iter_mut().enumerate().for_each(|(lane, to)| *to = numbers(lane));
+    simd.deinterleave_shfl_f32s(block)
+}
