@@ -70,7 +70,13 @@ impl Heads {
     const fn key(&self, head: usize) -> Part {
         let &Self { tokens, embed, heads, .. } = self;
         let columns = embed / heads;
-        Part { image_len: tokens * 2 * embed, first: head * columns, stride: 2 * embed, rows: tokens, columns }
+        Part {
+            image_len: tokens * 2 * embed,
+            first: head * columns,
+            stride: 2 * embed,
+            rows: tokens,
+            columns,
+        }
     }
 
     /// A head's part of the values, which are on the right of the keys.
@@ -110,7 +116,13 @@ struct Group {
 impl Group {
     /// `part` of the images, with one image to a lane.
     #[inline(always)]
-    fn load<'a, S: Simd>(self, simd: S, part: Part, images: &[f32], to: &'a mut Memory) -> Matrix<'a, S::f32s> {
+    fn load<'a, S: Simd>(
+        self,
+        simd: S,
+        part: Part,
+        images: &[f32],
+        to: &'a mut Memory,
+    ) -> Matrix<'a, S::f32s> {
         let vectors = to.vectors::<S>(part.rows * part.columns);
         part.to_lanes(simd, &images[self.first * part.image_len..], self.count, vectors);
         Matrix::new(vectors, part.columns)
@@ -223,7 +235,7 @@ fn softmax<S: Simd>(simd: S, scores: &mut [S::f32s], columns: usize) {
         let max = row.iter().fold(row[0], |max, &score| simd.max_f32s(max, score));
         let mut total = simd.splat_f32s(0.0);
         for score in row.iter_mut() {
-            *score = math::exp(simd, simd.sub_f32s(*score, max));
+            [*score] = math::exp(simd, [simd.sub_f32s(*score, max)]);
             total = simd.add_f32s(total, *score);
         }
         let factor = simd.div_f32s(simd.splat_f32s(1.0), total);
@@ -372,51 +384,131 @@ mod tests {
     use super::*;
     use crate::fused::{cpu::on_each_instruction_set, tests::numbers};
 
-    const ROWS: usize = 3;
+    const SITE: Site = Site::Attention(1);
+    /// Of the first image in the batch.
+    const FIRST: usize = 3;
 
-    fn textbook(scores: &[f32]) -> Vec<f64> {
-        let max = scores.iter().fold(f64::NEG_INFINITY, |max, &x| max.max(x.into()));
-        let powers: Vec<f64> = scores.iter().map(|&x| (f64::from(x) - max).exp()).collect();
-        let total: f64 = powers.iter().sum();
-        powers.iter().map(|e| e / total).collect()
+    /// Context and gradients, by the textbook, in f64.
+    #[derive(Default)]
+    struct Textbook {
+        context: Vec<f64>,
+        d_query: Vec<f64>,
+        d_key_value: Vec<f64>,
+    }
+
+    /// Adds one head of one image.
+    fn textbook(
+        Heads { tokens, queries, embed, heads }: Heads,
+        (image, head): (usize, usize),
+        dropout: &Dropout,
+        [query, key_value, d_context]: [&[f32]; 3],
+        sums: &mut Textbook,
+    ) {
+        let width = embed / heads;
+        let row = |i: usize, d: usize| (image * queries + i) * embed + head * width + d;
+        let key = |j: usize, d: usize| (image * tokens + j) * 2 * embed + head * width + d;
+        let value = |j: usize, d: usize| key(j, d) + embed;
+        let mut mask = vec![0.0; queries * tokens];
+        dropout.fill_from(SITE, ((FIRST + image) * heads + head) * tokens * tokens, &mut mask);
+        let mask = |i: usize, j: usize| f64::from(mask[i * tokens + j]);
+        let number = |slice: &[f32], at: usize| f64::from(slice[at]);
+        for i in 0..queries {
+            let score = |j| -> f64 {
+                (0..width).map(|d| number(query, row(i, d)) * number(key_value, key(j, d))).sum()
+            };
+            let max = (0..tokens).map(score).fold(f64::NEG_INFINITY, f64::max);
+            let total: f64 = (0..tokens).map(|j| (score(j) - max).exp()).sum();
+            let kept = |j| (score(j) - max).exp() / total;
+            let d_dropped = |j| -> f64 {
+                (0..width).map(|d| number(d_context, row(i, d)) * number(key_value, value(j, d))).sum()
+            };
+            let mean: f64 = (0..tokens).map(|j| kept(j) * mask(i, j) * d_dropped(j)).sum();
+            for j in 0..tokens {
+                let d_score = kept(j) * (mask(i, j) * d_dropped(j) - mean);
+                for d in 0..width {
+                    let dropped = kept(j) * mask(i, j);
+                    sums.context[row(i, d)] += dropped * number(key_value, value(j, d));
+                    sums.d_key_value[value(j, d)] += dropped * number(d_context, row(i, d));
+                    sums.d_query[row(i, d)] += d_score * number(key_value, key(j, d));
+                    sums.d_key_value[key(j, d)] += d_score * number(query, row(i, d));
+                }
+            }
+        }
+    }
+
+    #[track_caller]
+    fn assert_close(found: &[f32], expected: &[f64], what: &str) {
+        for (at, (&found, expected)) in found.iter().zip(expected).enumerate() {
+            let error = (f64::from(found) - expected).abs();
+            assert!(error < 2e-6 * (3.0 + expected.abs()), "{what} {at}: {found}, not {expected}");
+        }
+    }
+
+    /// Tiles and blocks that are complete, and others; images for all lanes, for some, and for more than there are.
+    #[test]
+    fn attention_and_its_gradients_are_those_of_the_textbook() {
+        let shapes =
+            [(5, 5, 6, 2), (5, 1, 6, 2), (17, 17, 24, 1), (2, 2, 5, 1), (13, 13, 14, 2), (1, 1, 8, 2)];
+        for (tokens, queries, embed, heads) in shapes {
+            let heads = Heads { tokens, queries, embed, heads };
+            for (images, scale) in [(1, 1.0), (3, 4.0), (8, 1.0), (19, 2.0)] {
+                let dropout = Dropout::new(0.25, 7, 1);
+                let query: Vec<f32> =
+                    numbers(images * queries * embed, 1).iter().map(|x| scale * x).collect();
+                let key_value = numbers(images * tokens * 2 * embed, 2);
+                let d_context = numbers(images * queries * embed, 3);
+                let mut expected = Textbook {
+                    context: vec![0.0; query.len()],
+                    d_query: vec![0.0; query.len()],
+                    d_key_value: vec![0.0; key_value.len()],
+                };
+                for image in 0..images {
+                    for head in 0..heads.heads {
+                        let numbers = [&query[..], &key_value, &d_context];
+                        textbook(heads, (image, head), &dropout, numbers, &mut expected);
+                    }
+                }
+                on_each_instruction_set!(simd => {
+                    let mut scratch = Scratch::default();
+                    let masks = Masks { dropout: &dropout, site: SITE, first: FIRST };
+                    // Room for whole vectors of any processor.
+                    let room = images.next_multiple_of(16) * heads.heads * heads.weights();
+                    let (mut kept, mut dropped) = (vec![f32::NAN; room], vec![f32::NAN; room]);
+                    let mut context = vec![f32::NAN; query.len()];
+                    forward_with_simd(
+                        simd, heads, &mut scratch, masks, images, &query, &key_value,
+                        [&mut kept, &mut dropped], &mut context,
+                    );
+                    let mut d_query = vec![f32::NAN; query.len()];
+                    let mut d_key_value = vec![f32::NAN; key_value.len()];
+                    backward_with_simd(
+                        simd, heads, &mut scratch, images, &query, &key_value, [&kept, &dropped],
+                        &d_context, &mut d_query, &mut d_key_value,
+                    );
+                    assert_close(&context, &expected.context, "context");
+                    assert_close(&d_query, &expected.d_query, "queries");
+                    assert_close(&d_key_value, &expected.d_key_value, "keys and values");
+                });
+            }
+        }
     }
 
     #[test]
-    fn softmax_and_its_gradient_are_those_of_the_textbook() {
-        for width in [1usize, 2, 7, 8, 16, 17, 50] {
-            let stride = width.next_multiple_of(PADDING);
-            let mut scores = vec![f32::NEG_INFINITY; ROWS * stride];
-            // Small differences, large ones, and one score far above all others.
-            for (row, (scores, scale)) in scores.chunks_mut(stride).zip([1.0, 30.0, 1e4]).enumerate() {
-                let values = numbers(width, row as u64 + 1);
-                scores.iter_mut().zip(values).for_each(|(score, x)| *score = scale * x);
-            }
-            let expected: Vec<f64> =
-                scores.chunks(stride).flat_map(|scores| textbook(&scores[..width])).collect();
-            let kept: Vec<f32> = expected.iter().map(|&p| p as f32).collect();
-            let mask = |at: usize| if at % 4 == 1 { 0.0 } else { 1.25 };
-            let dropped: Vec<f32> = kept.iter().enumerate().map(|(at, p)| mask(at) * p).collect();
-            let d = numbers(ROWS * width, 9);
-            // d of score i: p_i * (mask_i * d_i - sum over j of p_j * mask_j * d_j).
-            let gradient = |at: usize| {
-                let masked = |at: usize| f64::from(mask(at)) * f64::from(d[at]);
-                let row = at / width * width;
-                let total: f64 = (row..row + width).map(|at| expected[at] * masked(at)).sum();
-                expected[at] * (masked(at) - total)
-            };
-            on_each_instruction_set!(simd => {
-                let mut weights = vec![7.0; ROWS * width];
-                softmax_with_simd(simd, &scores, width, &mut weights);
-                for (found, expected) in weights.iter().zip(&expected) {
-                    assert!((f64::from(*found) - expected).abs() < 1e-6, "{width}: {found}, not {expected}");
-                }
-                let mut found = d.clone();
-                softmax_backward_with_simd(simd, &kept, &dropped, width, &mut found);
-                for (at, &found) in found.iter().enumerate() {
-                    let expected = gradient(at);
-                    assert!((f64::from(found) - expected).abs() < 1e-6, "{width}: {found}, not {expected}");
-                }
-            });
-        }
+    fn pieces_are_of_nearly_the_same_length() {
+        let lengths = |len| pieces(len, 4).map(|piece| piece.len()).collect::<Vec<_>>();
+        assert_eq!(lengths(17), [4, 4, 3, 3, 3]);
+        assert_eq!(lengths(8), [4, 4]);
+        assert_eq!(lengths(1), [1]);
+        assert_eq!(pieces(5, 3).collect::<Vec<_>>(), [0..3, 3..5]);
+    }
+
+    /// Nothing is read behind the end of a matrix.
+    #[test]
+    #[should_panic(expected = "matrices that do not fit")]
+    fn matrices_must_fit() {
+        let values = [1.0; 12];
+        let mut out = [0.0; 9];
+        let left = Matrix::new(&values, 4);
+        multiply(pulp::Scalar::new(), left, left, &mut out);
     }
 }

@@ -144,7 +144,14 @@ impl Chunk<'_> {
         self.scratch.packed.set(View::rows(x, *inputs), d_y.len() / outputs, *inputs);
         let weight = &mut self.gradients[weight.clone()];
         let output = Output { add: self.add, bias: None };
-        product(View::rows(d_y, *outputs).transpose(), &self.scratch.packed, *outputs, weight, *inputs, output);
+        product(
+            View::rows(d_y, *outputs).transpose(),
+            &self.scratch.packed,
+            *outputs,
+            weight,
+            *inputs,
+            output,
+        );
     }
 }
 

@@ -38,7 +38,8 @@ impl Part {
             }
             if !rest.is_empty() {
                 let first = self.columns - rest.len();
-                let last = |lane| array::from_fn(|column| from(lane).get(first + column).copied().unwrap_or(0.0));
+                let last =
+                    |lane| array::from_fn(|column| from(lane).get(first + column).copied().unwrap_or(0.0));
                 rest.copy_from_slice(&block(simd, last)[..rest.len()]);
             }
         }
@@ -83,4 +84,51 @@ fn block<S: Simd>(simd: S, numbers: impl Fn(usize) -> [f32; BLOCK]) -> [S::f32s;
     let lanes = bytemuck::cast_slice_mut::<S::f32s, [f32; BLOCK]>(&mut block);
     lanes.iter_mut().enumerate().for_each(|(lane, to)| *to = numbers(lane));
     simd.deinterleave_shfl_f32s(block)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fused::{cpu::on_each_instruction_set, tests::numbers};
+
+    #[test]
+    fn what_goes_to_lanes_comes_back_from_them() {
+        for (rows, columns) in [(1, 1), (3, 4), (2, 7), (5, 24), (1, 289)] {
+            let (first, stride) = (3, columns + 2);
+            let part = Part { image_len: first + rows * stride + 1, first, stride, rows, columns };
+            on_each_instruction_set!(simd => {
+                round_trip(simd, part);
+            });
+        }
+    }
+
+    fn round_trip<S: Simd>(simd: S, part: Part) {
+        for count in 1..=S::F32_LANES {
+            let images = numbers(count * part.image_len, 1);
+            let mut vectors = vec![simd.splat_f32s(f32::NAN); part.rows * part.columns];
+            part.to_lanes(simd, &images, count, &mut vectors);
+            // Each vector has the numbers of its row and column, in whatever order; there are more lanes than images.
+            for (index, vector) in vectors.iter().enumerate() {
+                let (row, column) = (index / part.columns, index % part.columns);
+                let mut found = bytemuck::cast_slice::<_, f32>(std::slice::from_ref(vector)).to_vec();
+                let number = |image| images[part.start(image, row) + column];
+                let mut expected: Vec<f32> =
+                    (0..S::F32_LANES).map(|lane| number(lane.min(count - 1))).collect();
+                found.sort_by(f32::total_cmp);
+                expected.sort_by(f32::total_cmp);
+                assert_eq!(found, expected, "row {row}, column {column} of {count} images");
+            }
+            let mut back = vec![7.0; images.len()];
+            part.from_lanes(simd, &vectors, count, &mut back);
+            for (at, (&back, &number)) in back.iter().zip(&images).enumerate() {
+                let within = at % part.image_len;
+                let (row, column) = (
+                    within.wrapping_sub(part.first) / part.stride,
+                    within.wrapping_sub(part.first) % part.stride,
+                );
+                let is_part = within >= part.first && row < part.rows && column < part.columns;
+                assert_eq!(back, if is_part { number } else { 7.0 }, "number {at} of {count} images");
+            }
+        }
+    }
 }

@@ -2,6 +2,9 @@
 //!
 //! They are the polynomials of [`vit_nostd::float::math`] with fused multiply-adds where the processor has them:
 //! training need not be the same bits everywhere, inference must.
+//!
+//! Each step of a polynomial waits for the one before. Two vectors that take turns keep a processor busy whose window
+//! is not wide enough to see the next one: functions take several.
 
 use pulp::Simd;
 use std::f32::consts::LOG2_E;
@@ -9,19 +12,25 @@ use vit_nostd::float::math::{EXP, LN_2_HIGH, LN_2_LOW, NEG_LN_TAIL, ROUND};
 
 /// `e^x` for -87 <= x <= 88, beyond that the value at the end. Relative error at most 2e-7.
 #[inline(always)]
-pub fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+pub fn exp<S: Simd, const N: usize>(simd: S, mut x: [S::f32s; N]) -> [S::f32s; N] {
     let splat = |x| simd.splat_f32s(x);
-    let x = simd.min_f32s(simd.max_f32s(x, splat(-87.0)), splat(88.0));
-    let t = simd.mul_add_e_f32s(x, splat(LOG2_E), splat(ROUND));
-    let n = simd.sub_f32s(t, splat(ROUND));
-    let r = simd.mul_add_e_f32s(n, splat(-LN_2_HIGH), x);
-    let r = simd.mul_add_e_f32s(n, splat(-LN_2_LOW), r);
-    let p = polynomial(simd, EXP, r);
-    let p = simd.add_f32s(simd.mul_add_e_f32s(p, simd.mul_f32s(r, r), r), splat(1.0));
-    // The low bits of `t` hold n, in two's complement; 127 is the exponent's bias.
-    let exponent = simd.add_u32s(simd.transmute_u32s_f32s(t), simd.splat_u32s(127));
-    let power_of_two = simd.wrapping_dyn_shl_u32s(exponent, simd.splat_u32s(23));
-    simd.mul_f32s(p, simd.transmute_f32s_u32s(power_of_two))
+    let (mut t, mut r) = (x, x);
+    for ((x, t), r) in x.iter_mut().zip(&mut t).zip(&mut r) {
+        *x = simd.min_f32s(simd.max_f32s(*x, splat(-87.0)), splat(88.0));
+        *t = simd.mul_add_e_f32s(*x, splat(LOG2_E), splat(ROUND));
+        let n = simd.sub_f32s(*t, splat(ROUND));
+        *r = simd.mul_add_e_f32s(n, splat(-LN_2_HIGH), *x);
+        *r = simd.mul_add_e_f32s(n, splat(-LN_2_LOW), *r);
+    }
+    let mut p = polynomial(simd, EXP, r);
+    for ((p, t), r) in p.iter_mut().zip(t).zip(r) {
+        *p = simd.add_f32s(simd.mul_add_e_f32s(*p, simd.mul_f32s(r, r), r), splat(1.0));
+        // The low bits of `t` hold n, in two's complement; 127 is the exponent's bias.
+        let exponent = simd.add_u32s(simd.transmute_u32s_f32s(t), simd.splat_u32s(127));
+        let power_of_two = simd.wrapping_dyn_shl_u32s(exponent, simd.splat_u32s(23));
+        *p = simd.mul_f32s(*p, simd.transmute_f32s_u32s(power_of_two));
+    }
+    p
 }
 
 /// The exact (erf) Gaussian error linear unit and its derivative. Absolute error of the value at most 4e-7 for
@@ -30,17 +39,22 @@ pub fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
 /// With `a = min(|x|, 6)` and `P(-a) = exp(-q(a))`, the value is `max(x, 0) - a P(-a)`. Its derivative for x < 0 is
 /// `u = P(-a) (1 - a q'(a))`, for x > 0 it is `1 - u`: one exponential serves both.
 #[inline(always)]
-pub fn gelu<S: Simd>(simd: S, x: S::f32s) -> (S::f32s, S::f32s) {
+pub fn gelu<S: Simd, const N: usize>(simd: S, x: [S::f32s; N]) -> [[S::f32s; N]; 2] {
     let (zero, one) = (simd.splat_f32s(0.0), simd.splat_f32s(1.0));
-    let a = simd.min_f32s(simd.abs_f32s(x), simd.splat_f32s(6.0));
-    let q = polynomial(simd, NEG_LN_TAIL, a);
+    let mut a = x;
+    a.iter_mut().for_each(|a| *a = simd.min_f32s(simd.abs_f32s(*a), simd.splat_f32s(6.0)));
+    let mut q = polynomial(simd, NEG_LN_TAIL, a);
     let dq = polynomial(simd, NEG_LN_TAIL_SLOPE, a);
-    let tail = exp(simd, simd.neg_f32s(q));
-    let a_tail = simd.mul_f32s(a, tail);
-    let value = simd.sub_f32s(simd.max_f32s(x, zero), a_tail);
-    let u = simd.sub_f32s(tail, simd.mul_f32s(a_tail, dq));
-    let slope = simd.select_f32s(simd.greater_than_f32s(x, zero), simd.sub_f32s(one, u), u);
-    (value, slope)
+    q.iter_mut().for_each(|q| *q = simd.neg_f32s(*q));
+    let tail = exp(simd, q);
+    let (mut value, mut slope) = (x, x);
+    for i in 0..N {
+        let a_tail = simd.mul_f32s(a[i], tail[i]);
+        value[i] = simd.sub_f32s(simd.max_f32s(x[i], zero), a_tail);
+        let u = simd.sub_f32s(tail[i], simd.mul_f32s(a_tail, dq[i]));
+        slope[i] = simd.select_f32s(simd.greater_than_f32s(x[i], zero), simd.sub_f32s(one, u), u);
+    }
+    [value, slope]
 }
 
 /// The derivative of the polynomial [`NEG_LN_TAIL`].
@@ -57,18 +71,26 @@ const NEG_LN_TAIL_SLOPE: [f32; NEG_LN_TAIL.len() - 1] = {
 /// The polynomial with these coefficients, lowest degree first: its even and its odd part by Horner's scheme, which do
 /// not wait for each other.
 #[inline(always)]
-fn polynomial<S: Simd, const N: usize>(simd: S, coefficients: [f32; N], x: S::f32s) -> S::f32s {
-    let square = simd.mul_f32s(x, x);
-    let (mut even, mut odd) = (simd.splat_f32s(0.0), simd.splat_f32s(0.0));
-    for degree in (0..N).rev() {
-        let part = if degree % 2 == 0 { &mut even } else { &mut odd };
-        *part = if degree + 2 < N {
-            simd.mul_add_e_f32s(*part, square, simd.splat_f32s(coefficients[degree]))
-        } else {
-            simd.splat_f32s(coefficients[degree])
-        };
+fn polynomial<S: Simd, const LEN: usize, const N: usize>(
+    simd: S,
+    coefficients: [f32; LEN],
+    x: [S::f32s; N],
+) -> [S::f32s; N] {
+    let mut square = x;
+    square.iter_mut().for_each(|x| *x = simd.mul_f32s(*x, *x));
+    let mut parts = [[simd.splat_f32s(0.0); N]; 2];
+    for degree in (0..LEN).rev() {
+        let coefficient = simd.splat_f32s(coefficients[degree]);
+        for (part, &square) in parts[degree % 2].iter_mut().zip(&square) {
+            *part =
+                if degree + 2 < LEN { simd.mul_add_e_f32s(*part, square, coefficient) } else { coefficient };
+        }
     }
-    simd.mul_add_e_f32s(odd, x, even)
+    let [mut even, odd] = parts;
+    for ((even, odd), x) in even.iter_mut().zip(odd).zip(x) {
+        *even = simd.mul_add_e_f32s(odd, x, *even);
+    }
+    even
 }
 
 #[cfg(test)]
@@ -89,7 +111,7 @@ mod tests {
     #[test]
     fn exp_is_within_its_bound() {
         on_each_instruction_set!(simd => {
-            let exp = |x: f32| first(exp(simd, simd.splat_f32s(x)));
+            let exp = |x: f32| first(exp(simd, [simd.splat_f32s(x)]));
             let all = floats(-1e-10, -87.0).chain(floats(1e-10, 88.0));
             let worst = all.map(|x| (exp(x) / f64::from(x).exp() - 1.0).abs()).fold(0.0, f64::max);
             assert!(worst <= 2e-7, "{worst:e}");
@@ -106,7 +128,7 @@ mod tests {
         on_each_instruction_set!(simd => {
             let (mut value, mut beyond, mut slope) = (0f64, 0f64, 0f64);
             for x in floats(-1e-10, -1e10).chain(floats(1e-10, 1e10)) {
-                let (found, found_slope) = gelu(simd, simd.splat_f32s(x));
+                let [found, found_slope] = gelu(simd, [simd.splat_f32s(x)]);
                 let x = f64::from(x);
                 let error = (first(found) - x * normal(x)).abs();
                 if x.abs() <= 8.0 { value = value.max(error) } else { beyond = beyond.max(error / x.abs()) };

@@ -10,7 +10,7 @@ mod attention;
 pub(super) mod chunk;
 mod lanes;
 mod math;
-mod memory;
+pub(super) mod memory;
 mod product;
 mod rows;
 mod vectors;
@@ -30,8 +30,9 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-/// Images that go through the network together.
-const CHUNK: usize = 16;
+/// Images that go through the network together: as many as fill all lanes of a vector, of whatever processor, or a
+/// multiple of that, because attention keeps its weights in whole vectors.
+pub(super) const CHUNK: usize = 16;
 /// Sums of gradients, each as large as the network: as many threads can work at a time.
 const LANES: usize = 8;
 /// Gradients that are added up at a time.

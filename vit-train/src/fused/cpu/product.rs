@@ -30,21 +30,13 @@ pub struct View<'a> {
     values: &'a [f32],
     /// From one row to the next, or from one column to the next of the transpose.
     stride: usize,
-    /// Of a row, or of a column of the transpose, the first number that counts.
-    first: usize,
     transposed: bool,
 }
 
 impl<'a> View<'a> {
     /// Whole rows of `stride` numbers.
     pub const fn rows(values: &'a [f32], stride: usize) -> Self {
-        Self { values, stride, first: 0, transposed: false }
-    }
-
-    /// The columns from `first`.
-    pub const fn columns(self, first: usize) -> Self {
-        assert!(!self.transposed, "columns of rows");
-        Self { first, ..self }
+        Self { values, stride, transposed: false }
     }
 
     /// The transpose.
@@ -93,7 +85,7 @@ fn pack_with_simd<S: Simd>(simd: S, to: &mut Packed, source: View<'_>, depth: us
                 source.values[start * source.stride..].chunks(source.stride).take(used).enumerate()
             {
                 let packed = panel[index..].iter_mut().step_by(padded);
-                packed.zip(&row[source.first..][..depth]).for_each(|(packed, &x)| *packed = x);
+                packed.zip(&row[..depth]).for_each(|(packed, &x)| *packed = x);
             }
             panel.chunks_exact_mut(padded).for_each(|packed| packed[used..].fill(0.0));
         }
@@ -118,7 +110,7 @@ fn pack_rows<S: Simd, const V: usize>(
     let panels = panels.as_chunks_mut::<V>().0;
     let last_width = last.len() / depth;
     for row in 0..depth {
-        let (values, rest) = S::as_simd_f32s(&source.values[row * source.stride + source.first..][..width]);
+        let (values, rest) = S::as_simd_f32s(&source.values[row * source.stride..][..width]);
         let (parts, values) = values.as_chunks::<V>();
         panels.chunks_exact_mut(depth).zip(parts).for_each(|(panel, part)| panel[row] = *part);
         let last = &mut last[row * last_width..][..last_width];
@@ -247,9 +239,9 @@ fn tile<S: Simd, const R: usize, const V: usize>(
 ) -> [[S::f32s; V]; R] {
     // Each call is compiled by itself, so that one of the strides is a constant.
     if left.transposed {
-        multiply(simd, &left.values[left.first + row..], [1, left.stride], panel, bias)
+        multiply(simd, &left.values[row..], [1, left.stride], panel, bias)
     } else {
-        multiply(simd, &left.values[row * left.stride + left.first..], [left.stride, 1], panel, bias)
+        multiply(simd, &left.values[row * left.stride..], [left.stride, 1], panel, bias)
     }
 }
 
@@ -315,7 +307,7 @@ mod tests {
     /// The sum in f64, which is the textbook's twin of the product.
     fn naive(left: View<'_>, right: View<'_>, row: usize, column: usize, depth: usize) -> f64 {
         let at = |view: View<'_>, i: usize, j: usize| {
-            view.values[view.first + if view.transposed { j * view.stride + i } else { i * view.stride + j }]
+            view.values[if view.transposed { j * view.stride + i } else { i * view.stride + j }]
         };
         (0..depth).map(|k| f64::from(at(left, row, k)) * f64::from(at(right, k, column))).sum()
     }
@@ -354,7 +346,7 @@ mod tests {
             {
                 let extent = rows.max(depth).max(width) + 3;
                 let (a, b) = (numbers(extent * extent, 1), numbers(extent * extent, 2));
-                let view = |values, transposed| View { values, stride: extent, first: 2, transposed };
+                let view = |values, transposed| View { values, stride: extent, transposed };
                 let (left, right) = (view(&a, left_transposed), view(&b, right_transposed));
                 let biases = numbers(width, 3);
                 for (add, bias) in

@@ -65,12 +65,17 @@ pub fn normalize_backward_with_simd<S: Simd>(
 pub fn gelu_dropout_with_simd<S: Simd>(simd: S, slope: &mut [f32], mask: &[f32], y: &mut [f32]) {
     let ((slopes, slope), (masks, mask), (ys, y)) =
         (S::as_mut_simd_f32s(slope), S::as_simd_f32s(mask), S::as_mut_simd_f32s(y));
-    for ((slope, &mask), y) in slopes.iter_mut().zip(masks).zip(ys) {
-        (*y, *slope) = masked_gelu(simd, *slope, mask);
+    let ((slopes, odd_slope), (masks, odd_mask), (ys, odd_y)) =
+        (slopes.as_chunks_mut::<2>(), masks.as_chunks::<2>(), ys.as_chunks_mut::<2>());
+    for ((slopes, &masks), ys) in slopes.iter_mut().zip(masks).zip(ys) {
+        [*ys, *slopes] = masked_gelu(simd, *slopes, masks);
+    }
+    for ((slope, &mask), y) in odd_slope.iter_mut().zip(odd_mask).zip(odd_y) {
+        [[*y], [*slope]] = masked_gelu(simd, [*slope], [mask]);
     }
     if !y.is_empty() {
         let (x, mask) = (simd.partial_load_f32s(slope), simd.partial_load_f32s(mask));
-        let (value, derivative) = masked_gelu(simd, x, mask);
+        let [[value], [derivative]] = masked_gelu(simd, [x], [mask]);
         simd.partial_store_f32s(y, value);
         simd.partial_store_f32s(slope, derivative);
     }
@@ -78,9 +83,12 @@ pub fn gelu_dropout_with_simd<S: Simd>(simd: S, slope: &mut [f32], mask: &[f32],
 
 // Not a closure: one as large as this would not be inlined, and would lose the instruction set.
 #[inline(always)]
-fn masked_gelu<S: Simd>(simd: S, x: S::f32s, mask: S::f32s) -> (S::f32s, S::f32s) {
-    let (value, slope) = math::gelu(simd, x);
-    (simd.mul_f32s(value, mask), simd.mul_f32s(slope, mask))
+fn masked_gelu<S: Simd, const N: usize>(simd: S, x: [S::f32s; N], mask: [S::f32s; N]) -> [[S::f32s; N]; 2] {
+    let mut results = math::gelu(simd, x);
+    for result in &mut results {
+        result.iter_mut().zip(mask).for_each(|(x, mask)| *x = simd.mul_f32s(*x, mask));
+    }
+    results
 }
 
 /// `y *= x`.
