@@ -303,7 +303,13 @@ fn each_operation_on_rows<R: ConstDim>(r: &mut Resident<Odd>, factor: f32) {
         ops.dropout_backward(Site::Mlp(1), &d_y, &mut d_x);
         (d_y, d_x)
     });
-    same!(r, factor, |ops, _l, q: (R, E), kv: (T, Kv), y: (R, E), d: (R, E), d_q: (R, E), d_kv: (T, Kv);
+    same!(r, factor, |ops, _l, q: (R, E), kv: (T, Kv), y: (R, E); kept: (N, R, T), dropped: (N, R, T)| {
+        let mut w = [kept, dropped];
+        ops.attention(Site::Attention(1), &q, &kv, &mut w, &mut y);
+        (q, kv, y)
+    });
+    // Large scores have large errors, and so have all gradients behind them.
+    same!(r, 1.0, |ops, _l, q: (R, E), kv: (T, Kv), y: (R, E), d: (R, E), d_q: (R, E), d_kv: (T, Kv);
         kept: (N, R, T), dropped: (N, R, T)| {
         let mut w = [kept, dropped];
         ops.attention(Site::Attention(1), &q, &kv, &mut w, &mut y);
