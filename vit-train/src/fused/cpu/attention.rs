@@ -124,14 +124,14 @@ impl Group {
         to: &'a mut Memory,
     ) -> Matrix<'a, S::f32s> {
         let vectors = to.vectors::<S>(part.rows * part.columns);
-        part.to_lanes(simd, &images[self.first * part.image_len..], self.count, vectors);
+        part.load(simd, &images[self.first * part.image_len..], self.count, vectors);
         Matrix::new(vectors, part.columns)
     }
 
     /// `part` of the images = `vectors`.
     #[inline(always)]
     fn store<S: Simd>(self, simd: S, vectors: &[S::f32s], part: Part, images: &mut [f32]) {
-        part.from_lanes(simd, vectors, self.count, &mut images[self.first * part.image_len..]);
+        part.store(simd, vectors, self.count, &mut images[self.first * part.image_len..]);
     }
 
     /// Fills `images` with the masks of the images, one behind the other.

@@ -28,7 +28,7 @@ pub struct Part {
 impl Part {
     /// `vectors` = the part, row by row, of the first `count` of `images`, at most as many as there are lanes.
     #[inline(always)]
-    pub fn to_lanes<S: Simd>(&self, simd: S, images: &[f32], count: usize, vectors: &mut [S::f32s]) {
+    pub fn load<S: Simd>(&self, simd: S, images: &[f32], count: usize, vectors: &mut [S::f32s]) {
         for (row, vectors) in vectors.chunks_exact_mut(self.columns).take(self.rows).enumerate() {
             // Lanes without an image repeat the last one, so that there is nothing to decide in the loops.
             let from = |lane: usize| &images[self.start(lane.min(count - 1), row)..][..self.columns];
@@ -45,9 +45,9 @@ impl Part {
         }
     }
 
-    /// The opposite of [`to_lanes`](Self::to_lanes).
+    /// The opposite of [`load`](Self::load).
     #[inline(always)]
-    pub fn from_lanes<S: Simd>(&self, simd: S, vectors: &[S::f32s], count: usize, images: &mut [f32]) {
+    pub fn store<S: Simd>(&self, simd: S, vectors: &[S::f32s], count: usize, images: &mut [f32]) {
         for (row, vectors) in vectors.chunks_exact(self.columns).take(self.rows).enumerate() {
             let (blocks, rest) = vectors.as_chunks::<BLOCK>();
             for (index, &block) in blocks.iter().enumerate() {
@@ -106,7 +106,7 @@ mod tests {
         for count in 1..=S::F32_LANES {
             let images = numbers(count * part.image_len, 1);
             let mut vectors = vec![simd.splat_f32s(f32::NAN); part.rows * part.columns];
-            part.to_lanes(simd, &images, count, &mut vectors);
+            part.load(simd, &images, count, &mut vectors);
             // Each vector has the numbers of its row and column, in whatever order; there are more lanes than images.
             for (index, vector) in vectors.iter().enumerate() {
                 let (row, column) = (index / part.columns, index % part.columns);
@@ -119,7 +119,7 @@ mod tests {
                 assert_eq!(found, expected, "row {row}, column {column} of {count} images");
             }
             let mut back = vec![7.0; images.len()];
-            part.from_lanes(simd, &vectors, count, &mut back);
+            part.store(simd, &vectors, count, &mut back);
             for (at, (&back, &number)) in back.iter().zip(&images).enumerate() {
                 let within = at % part.image_len;
                 let (row, column) = (
