@@ -361,7 +361,6 @@ impl<S: Simd> Multiply<'_, S> {
         assert!(row + R <= left.rows && column + C <= right.columns && left.columns <= right.rows);
         let mut sums = [[simd.splat_f32s(0.0); C]; R];
         for k in 0..left.columns {
-            // Bounds checked in this loop cost as much as what it computes.
             // SAFETY: all of these rows and columns are in the matrices, by the assertion.
             let (left, right): ([_; R], [_; C]) = unsafe {
                 (array::from_fn(|r| left.at(row + r, k)), array::from_fn(|c| right.at(k, column + c)))

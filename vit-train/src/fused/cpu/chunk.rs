@@ -73,8 +73,8 @@ impl Linear {
 
     /// `d_y W`, the gradient of `x`. Not a part of the generic operations: the product would be compiled anew for each.
     fn backward(&self, d_y: &[f32], d_x: &mut [f32], store: Store) {
-        let output = Output { add: store == Store::Add, bias: None };
         let Place { inputs, outputs, .. } = self.place;
+        let output = Output { add: store == Store::Add, bias: None };
         product(View::rows(d_y, outputs), &self.backward, d_y.len() / outputs, d_x, inputs, output);
     }
 
@@ -143,15 +143,9 @@ impl Chunk<'_> {
         rows::add_pieces(bias, d_y);
         self.scratch.packed.set(View::rows(x, *inputs), d_y.len() / outputs, *inputs);
         let weight = &mut self.gradients[weight.clone()];
+        let left = View::rows(d_y, *outputs).transpose();
         let output = Output { add: self.add, bias: None };
-        product(
-            View::rows(d_y, *outputs).transpose(),
-            &self.scratch.packed,
-            *outputs,
-            weight,
-            *inputs,
-            output,
-        );
+        product(left, &self.scratch.packed, *outputs, weight, *inputs, output);
     }
 }
 
