@@ -492,6 +492,56 @@ mod tests {
         }
     }
 
+    /// Small differences, large ones, and one score far above all others; each lane has all of them.
+    #[test]
+    fn softmax_and_its_gradient_are_those_of_the_textbook() {
+        for width in [1usize, 2, 7, 8, 16, 17, 50] {
+            let scores: Vec<f32> = [1.0, 30.0, 1e4]
+                .iter()
+                .zip(1..)
+                .flat_map(|(scale, seed)| numbers(width, seed).into_iter().map(move |x| scale * x))
+                .collect();
+            let expected: Vec<f64> = scores.chunks(width).flat_map(powers).collect();
+            let mask = |at: usize| if at % 4 == 1 { 0.0 } else { 1.25 };
+            let d = numbers(scores.len(), 9);
+            // d of score i: p_i * (mask_i * d_i - sum over j of p_j * mask_j * d_j).
+            let gradient = |at: usize| {
+                let masked = |at: usize| f64::from(mask(at)) * f64::from(d[at]);
+                let row = at / width * width;
+                let total: f64 = (row..row + width).map(|at| expected[at] * masked(at)).sum();
+                expected[at] * (masked(at) - total)
+            };
+            on_each_instruction_set!(simd => {
+                let splat = |x: f32| simd.splat_f32s(x);
+                let mut weights: Vec<_> = scores.iter().map(|&x| splat(x)).collect();
+                softmax(simd, &mut weights, width);
+                let kept: Vec<_> = expected.iter().map(|&p| splat(p as f32)).collect();
+                let dropped: Vec<_> =
+                    expected.iter().enumerate().map(|(at, &p)| splat(mask(at) * p as f32)).collect();
+                let mut found: Vec<_> = d.iter().map(|&x| splat(x)).collect();
+                softmax_backward(simd, &kept, &dropped, width, &mut found);
+                for (at, (weight, found)) in weights.iter().zip(&found).enumerate() {
+                    for &weight in bytemuck::cast_slice::<_, f32>(std::slice::from_ref(weight)) {
+                        let expected = expected[at];
+                        assert!((f64::from(weight) - expected).abs() < 1e-6, "{width}: {weight}, not {expected}");
+                    }
+                    for &found in bytemuck::cast_slice::<_, f32>(std::slice::from_ref(found)) {
+                        let expected = gradient(at);
+                        assert!((f64::from(found) - expected).abs() < 1e-6, "{width}: {found}, not {expected}");
+                    }
+                }
+            });
+        }
+    }
+
+    /// The softmax of a row.
+    fn powers(scores: &[f32]) -> Vec<f64> {
+        let max = scores.iter().fold(f64::NEG_INFINITY, |max, &x| max.max(x.into()));
+        let powers: Vec<f64> = scores.iter().map(|&x| (f64::from(x) - max).exp()).collect();
+        let total: f64 = powers.iter().sum();
+        powers.iter().map(|e| e / total).collect()
+    }
+
     #[test]
     fn pieces_are_of_nearly_the_same_length() {
         let lengths = |len| pieces(len, 4).map(|piece| piece.len()).collect::<Vec<_>>();
