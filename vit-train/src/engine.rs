@@ -162,7 +162,7 @@ impl<S: Network> Engine<S> for CpuEngine<'_, S> {
         let steps = order.len().div_ceil(recipe.batch_size);
         let dropout = Dropout::new(recipe.dropout, recipe.seed, ((*number - 1) * steps + step) as u64);
         // The next batch is prepared while this one is worked on.
-        let pass = rayon::in_place_scope(|scope| {
+        let mut pass = rayon::in_place_scope(|scope| {
             if let Some(batch) = batches.next() {
                 scope.spawn(|_| next.fill::<S>(recipe, &data.train, data.normalization, batch, *number));
             }
@@ -171,7 +171,7 @@ impl<S: Network> Engine<S> for CpuEngine<'_, S> {
         if !pass.loss.is_finite() {
             return Err(Error::Diverged { epoch: *number, step, loss: pass.loss });
         }
-        state.update(&pass, recipe.grad_clip, *lr);
+        state.update(&mut pass, recipe.grad_clip, *lr);
         std::mem::swap(prepared, next);
 
         let logits = pass.logits.chunks_exact(S::CLASSES);

@@ -71,15 +71,19 @@ impl AdamW {
 /// Scales `gradients` so that their Euclidean norm is at most `max_norm`; returns the norm they had.
 pub fn clip(gradients: &mut [f32], max_norm: f32) -> f32 {
     // Pieces are added up in their order, whoever summed them.
-    let squares: Vec<f64> = gradients.par_chunks(PIECE).map(sum_of_squares).collect();
+    let squares = gradients.par_chunks(PIECE).map(|piece| Arch::new().dispatch(|| sum_of_squares(piece)));
+    let squares: Vec<f64> = squares.collect();
     let norm = f64::sqrt(squares.iter().sum()) as f32;
     if norm > max_norm {
         let scale = max_norm / norm;
-        gradients.par_chunks_mut(PIECE).for_each(|piece| piece.iter_mut().for_each(|g| *g *= scale));
+        gradients.par_chunks_mut(PIECE).for_each(|piece| {
+            Arch::new().dispatch(|| piece.iter_mut().for_each(|g| *g *= scale));
+        });
     }
     norm
 }
 
+#[inline(always)]
 fn sum_of_squares(gradients: &[f32]) -> f64 {
     // One sum per lane of a vector, so that additions need not wait for each other.
     let mut sums = [0.0; 16];

@@ -209,17 +209,19 @@ pub fn load<D: Device<f32>>(model: &mut impl Model<D>, values: &[f32]) {
     model.visit(&mut Load(values));
 }
 
-/// Copies the gradient of every parameter of `model` into `values`, in the order of the layout.
-pub fn collect_gradients<D: Device<f32>>(
-    model: &mut impl Model<D>,
-    gradients: &Gradients<f32, D>,
+/// Copies the gradient of every parameter of `model` into `values`, in the order of the layout. dfdx gives access to
+/// gradients without another copy only to those who may change them.
+pub fn collect_gradients(
+    model: &mut impl Model<Cpu>,
+    gradients: &mut Gradients<f32, Cpu>,
     values: &mut [f32],
 ) {
-    struct Collect<'a, D: Device<f32>>(&'a Gradients<f32, D>, &'a mut [f32]);
-    impl<D: Device<f32>> Visitor<D> for Collect<'_, D> {
-        fn visit<S: ConstShape>(&mut self, _: &str, _: &[usize], parameter: &mut Tensor<S, f32, D>) {
+    struct Collect<'a>(&'a mut Gradients<f32, Cpu>, &'a mut [f32]);
+    impl Visitor<Cpu> for Collect<'_> {
+        fn visit<S: ConstShape>(&mut self, _: &str, _: &[usize], parameter: &mut Tensor<S, f32, Cpu>) {
             let (values, rest) = std::mem::take(&mut self.1).split_at_mut(S::NUMEL);
-            self.0.get(parameter).copy_into(values);
+            let gradient = self.0.get_or_alloc_mut(parameter).expect("the host does not refuse memory");
+            values.copy_from_slice(gradient);
             self.1 = rest;
         }
     }

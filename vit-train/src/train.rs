@@ -348,8 +348,8 @@ impl<S: Network> State<S> {
     }
 
     /// One step of the optimizer, along the gradients of `pass`, clipped to `max_norm`; returns the norm they had.
-    pub fn update(&mut self, pass: &Pass<Cpu>, max_norm: f32, lr: f32) -> f32 {
-        parameters::collect_gradients(&mut self.model, &pass.gradients, &mut self.gradients);
+    pub fn update(&mut self, pass: &mut Pass<Cpu>, max_norm: f32, lr: f32) -> f32 {
+        parameters::collect_gradients(&mut self.model, &mut pass.gradients, &mut self.gradients);
         let norm = clip(&mut self.gradients, max_norm);
         self.optimizer.step(&mut self.parameters.values, &self.gradients, lr);
         parameters::load(&mut self.model, &self.parameters.values);

@@ -143,14 +143,15 @@ impl Arguments {
         let mut state = State::<S>::new(Parameters::init::<S>(recipe.seed), recipe.weight_decay);
         let mut fused = Step::<S>::default();
         let Prepared { pixels, targets } = &prepared;
-        let update = |state: &mut State<S>, pass: &Pass<_>| state.update(pass, recipe.grad_clip, recipe.lr);
+        let update =
+            |state: &mut State<S>, pass: &mut Pass<_>| state.update(pass, recipe.grad_clip, recipe.lr);
         let (mut passes, mut updates, mut both) = (Vec::new(), Vec::new(), Vec::new());
         let mut times = Times::default();
         for repetition in 0..WARM_UP + self.steps {
             let begin = Instant::now();
-            let pass = fused.loss_and_gradients(&mut state.model, pixels, targets, &dropout);
+            let mut pass = fused.loss_and_gradients(&mut state.model, pixels, targets, &dropout);
             let between = Instant::now();
-            update(&mut state, &pass);
+            update(&mut state, &mut pass);
             if repetition >= WARM_UP {
                 passes.push(milliseconds(between - begin));
                 updates.push(milliseconds(between.elapsed()));
@@ -165,8 +166,8 @@ impl Arguments {
         let pass = median(passes);
         let builtin = (!self.no_builtin).then(|| {
             median_of(self.steps.div_ceil(3), || {
-                let pass = state.model.loss_and_gradients(pixels.clone(), targets.clone(), &dropout);
-                update(&mut state, &pass);
+                let mut pass = state.model.loss_and_gradients(pixels.clone(), targets.clone(), &dropout);
+                update(&mut state, &mut pass);
             })
         });
         let flops = (Sizes::of::<S>().flops() * recipe.batch_size) as f64;

@@ -15,6 +15,7 @@
 
 use super::{
     buffer::{Dimensions, Layer},
+    cpu::rows,
     network::{Block, Network, Sizes},
 };
 use crate::parameters::Layout;
@@ -118,31 +119,34 @@ impl Fold {
         layer(weight, bias)
     }
 
-    /// Folds `values`, a network's parameters.
-    pub fn fold(&self, values: &mut [f32]) {
+    /// `folded` = `parameters`, folded.
+    pub fn fold(&self, parameters: &[f32], folded: &mut [f32]) {
+        let Range { start, end } = self.blocks;
+        let outside = [0..start, end..parameters.len()];
+        outside.into_iter().for_each(|range| folded[range.clone()].copy_from_slice(&parameters[range]));
         let [class_token, patch_bias, positions] = self.embedding();
-        let (class_token, patch_bias) = (values[class_token].to_vec(), values[patch_bias].to_vec());
-        for (token, row) in values[positions].chunks_exact_mut(self.sizes.embed).enumerate() {
+        for (token, row) in folded[positions].chunks_exact_mut(self.sizes.embed).enumerate() {
             let extra = if token == 0 { &class_token } else { &patch_bias };
-            row.iter_mut().zip(extra).for_each(|(x, extra)| *x += extra);
+            row.iter_mut().zip(&parameters[extra.clone()]).for_each(|(x, extra)| *x += extra);
         }
-        values[self.blocks.clone()].par_chunks_exact_mut(self.block_len()).for_each(|block| {
-            self.norms.iter().for_each(|norm| norm.fold(block));
-            self.scale_query(block);
+        self.head.fold(folded);
+        let (of_blocks, len) = (&parameters[self.blocks.clone()], self.block_len());
+        let blocks = folded[self.blocks.clone()].par_chunks_exact_mut(len);
+        blocks.zip(of_blocks.par_chunks_exact(len)).for_each(|(folded, parameters)| {
+            folded.copy_from_slice(parameters);
+            self.norms.iter().for_each(|norm| norm.fold(folded));
+            self.scale_query(folded);
         });
-        self.head.fold(values);
     }
 
     /// Turns gradients with respect to folded parameters into those with respect to `values`, the unfolded ones.
     pub fn unfold(&self, values: &[f32], gradients: &mut [f32]) {
-        let [class_token, patch_bias, positions] = self.embedding();
-        let table = gradients[positions].to_vec();
-        let (first, others) = table.split_at(self.sizes.embed);
-        gradients[class_token].copy_from_slice(first);
-        gradients[patch_bias.clone()].fill(0.0);
-        for row in others.chunks_exact(self.sizes.embed) {
-            gradients[patch_bias.clone()].iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
-        }
+        let [class_token, patch_bias, positions] =
+            gradients.get_disjoint_mut(self.embedding()).expect("parameters do not overlap");
+        let (first, others) = positions.split_at(self.sizes.embed);
+        class_token.copy_from_slice(first);
+        patch_bias.fill(0.0);
+        rows::add_rows(patch_bias, others, self.sizes.embed);
         let (values_of_blocks, len) = (&values[self.blocks.clone()], self.block_len());
         let blocks = gradients[self.blocks.clone()].par_chunks_exact_mut(len);
         blocks.zip(values_of_blocks.par_chunks_exact(len)).for_each(|(gradients, values)| {
@@ -193,30 +197,21 @@ impl Fold {
 
 impl Norm {
     fn fold(&self, values: &mut [f32]) {
-        let (scale, shift) = (values[self.scale.clone()].to_vec(), values[self.shift.clone()].to_vec());
-        for output in 0..self.bias.len() {
-            let row = &mut values[self.weight.clone()][output * scale.len()..][..scale.len()];
-            let extra: f32 = row.iter().zip(&shift).map(|(w, c)| w * c).sum();
-            row.iter_mut().zip(&scale).for_each(|(w, g)| *w *= g);
-            values[self.bias.clone()][output] += extra;
-        }
+        let [scale, shift, weights, biases] = self.parts(values);
+        rows::fold(scale, shift, weights, biases);
     }
 
     fn unfold(&self, values: &[f32], gradients: &mut [f32]) {
-        let (scale, shift) = (&values[self.scale.clone()], &values[self.shift.clone()]);
-        let (mut d_scale, mut d_shift) = (vec![0.0; scale.len()], vec![0.0; shift.len()]);
-        let weights = values[self.weight.clone()].chunks_exact(scale.len());
-        for (output, weights) in weights.enumerate() {
-            let d_bias = gradients[self.bias.clone()][output];
-            let row = &mut gradients[self.weight.clone()][output * scale.len()..][..scale.len()];
-            for (j, (d_weight, weight)) in row.iter_mut().zip(weights).enumerate() {
-                d_scale[j] += *d_weight * weight;
-                d_shift[j] += d_bias * weight;
-                *d_weight = *d_weight * scale[j] + d_bias * shift[j];
-            }
-        }
-        gradients[self.scale.clone()].copy_from_slice(&d_scale);
-        gradients[self.shift.clone()].copy_from_slice(&d_shift);
+        let [d_scale, d_shift, d_weights, d_biases] = self.parts(gradients);
+        let [scale, shift, weights] =
+            [&self.scale, &self.shift, &self.weight].map(|range| &values[range.clone()]);
+        rows::unfold([scale, shift, weights], d_biases, d_weights, [d_scale, d_shift]);
+    }
+
+    /// The numbers at all of its places.
+    fn parts<'a>(&self, values: &'a mut [f32]) -> [&'a mut [f32]; 4] {
+        let ranges = [&self.scale, &self.shift, &self.weight, &self.bias].map(Range::clone);
+        values.get_disjoint_mut(ranges).expect("parameters do not overlap")
     }
 }
 

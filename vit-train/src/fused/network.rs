@@ -277,7 +277,7 @@ impl<D: Dimensions, V, R: ConstDim> Saved<D, V, R> {
         stream: &mut Buffer<V, (R, D::Embed)>,
     ) {
         let (site, context) = (Site::Attention(index), &mut self.context);
-        ops.attention(site, &self.query, &self.key_value, &mut self.weights, context);
+        ops.attention(site, &mut self.query, &mut self.key_value, &mut self.weights, context);
         ops.linear(&block.out, context, stream, Store::Add);
         ops.normalize(stream, &mut self.normed2, &mut self.scale2);
         let site = Site::Hidden(index);

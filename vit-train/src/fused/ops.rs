@@ -105,12 +105,13 @@ pub trait Ops<D: Dimensions, V, L> {
     );
 
     /// `context` = dropout(softmax(query key^T)) value, for every head. `key_value` has the keys on the left and the
-    /// values on the right; `weights` is the softmax, before and behind the dropout.
+    /// values on the right; `weights` is the softmax, before and behind the dropout. How these three lie in memory
+    /// afterwards is between the device and [`attention_backward`](Self::attention_backward), which takes them.
     fn attention<R: ConstDim>(
         &mut self,
         site: Site,
-        query: &Buffer<V, (R, D::Embed)>,
-        key_value: &Buffer<V, (D::Tokens, KeyValue<D>)>,
+        query: &mut Buffer<V, (R, D::Embed)>,
+        key_value: &mut Buffer<V, (D::Tokens, KeyValue<D>)>,
         weights: &mut [Buffer<V, AttentionWeights<D, R>>; 2],
         context: &mut Buffer<V, (R, D::Embed)>,
     );

@@ -12,6 +12,7 @@ use crate::{
     parameters::Layout,
 };
 use dfdx::prelude::*;
+use rayon::Scope;
 use std::sync::Arc;
 
 /// From the model's parameters and a batch to the loss, with the gradients of all parameters on its tape.
@@ -63,7 +64,7 @@ impl<S: Network> Step<S> {
         dropout: &Dropout,
         logits: &mut [f32],
     ) -> Tensor<Rank0, f32, Cpu, OwnedTape<f32, Cpu>> {
-        model.visit(&mut Read(&mut self.parameters));
+        rayon::in_place_scope(|scope| model.visit(&mut Read { scope, values: &mut self.parameters }));
         let gradients = Arc::make_mut(&mut self.gradients);
         let loss = self.cpu.pass(&self.parameters, batch, dropout, logits, gradients);
         let loss = Cpu::default().tensor(loss);
@@ -75,14 +76,18 @@ impl<S: Network> Step<S> {
     }
 }
 
-/// Copies every parameter, one behind the other.
-struct Read<'a>(&'a mut [f32]);
+/// Copies every parameter, one behind the other, on all threads.
+struct Read<'a, 'scope> {
+    scope: &'a Scope<'scope>,
+    values: &'scope mut [f32],
+}
 
-impl Visitor<Cpu> for Read<'_> {
+impl Visitor<Cpu> for Read<'_, '_> {
     fn visit<S: ConstShape>(&mut self, _: &str, _: &[usize], parameter: &mut Tensor<S, f32, Cpu>) {
-        let (values, rest) = std::mem::take(&mut self.0).split_at_mut(S::NUMEL);
-        parameter.copy_into(values);
-        self.0 = rest;
+        let (values, rest) = std::mem::take(&mut self.values).split_at_mut(S::NUMEL);
+        self.values = rest;
+        let parameter = parameter.clone();
+        self.scope.spawn(move |_| parameter.copy_into(values));
     }
 }
 

@@ -5,12 +5,12 @@ use super::Step;
 use crate::{
     data::{synthetic, Dataset, MNIST_NORMALIZATION},
     dropout::{Dropout, Site},
-    model::{Model, Network, Pass},
+    model::{Model, Network, Pass, Visitor},
     parameters::{self, Layout, Parameters},
     recipe::Recipe,
     train::{Prepared, State},
 };
-use dfdx::prelude::{Cpu, Device};
+use dfdx::prelude::{ConstShape, Cpu, Device, Gradients, Tensor};
 use vit_nostd::{Base, Nano, Shape, Tiny, Vit};
 
 /// No dimension is a multiple of a vector's.
@@ -69,17 +69,17 @@ impl Case {
     ) -> (f32, Vec<f32>, Vec<f32>) {
         let mut model = self.model::<S, _>(device);
         let pass = model.loss_and_gradients(self.pixels.clone(), self.targets.clone(), dropout);
-        let mut gradients = vec![0.0; self.parameters.len()];
-        parameters::collect_gradients(&mut model, &pass.gradients, &mut gradients);
-        (pass.loss, pass.logits, gradients)
+        let mut copy = Copy { from: &pass.gradients, to: Vec::new() };
+        model.visit(&mut copy);
+        (pass.loss, pass.logits, copy.to)
     }
 
     /// The same by the fused ones.
     fn fused<S: Network>(&self, step: &mut Step<S>, dropout: &Dropout) -> (f32, Vec<f32>, Vec<f32>) {
         let mut model = self.model::<S, _>(&Cpu::default());
-        let pass = step.loss_and_gradients(&mut model, &self.pixels, &self.targets, dropout);
+        let mut pass = step.loss_and_gradients(&mut model, &self.pixels, &self.targets, dropout);
         let mut gradients = vec![0.0; self.parameters.len()];
-        parameters::collect_gradients(&mut model, &pass.gradients, &mut gradients);
+        parameters::collect_gradients(&mut model, &mut pass.gradients, &mut gradients);
         (pass.loss, pass.logits, gradients)
     }
 }
@@ -93,6 +93,18 @@ fn compare<S: Network>(batch: usize, rate: f32) {
     let case = Case::new::<S>(batch);
     let dropout = Dropout::new(rate, 5, 6);
     compare_passes::<S>(&case.built_in::<S>(&dropout), &case.fused::<S>(&mut Step::default(), &dropout));
+}
+
+/// Copies the gradients of all parameters, from any of dfdx's devices.
+struct Copy<'a, D: Device<f32>> {
+    from: &'a Gradients<f32, D>,
+    to: Vec<f32>,
+}
+
+impl<D: Device<f32>> Visitor<D> for Copy<'_, D> {
+    fn visit<S: ConstShape>(&mut self, _: &str, _: &[usize], parameter: &mut Tensor<S, f32, D>) {
+        self.to.extend(self.from.get(parameter).as_vec());
+    }
 }
 
 /// Compares loss, logits and every tensor's gradients: the largest difference may be 1e-4 of its largest gradient, or
@@ -155,12 +167,12 @@ impl<'a, S: Network> Twins<'a, S> {
         prepared.fill::<S>(recipe, data, MNIST_NORMALIZATION, &batch, 1 + first / data.len());
         let dropout = Dropout::new(recipe.dropout, recipe.seed, self.step as u64);
         let Prepared { pixels, targets } = prepared;
-        let fused = self.operation.loss_and_gradients(&mut self.fused.model, pixels, targets, &dropout);
-        let built_in = self.built_in.model.loss_and_gradients(pixels.clone(), targets.clone(), &dropout);
-        let update = |state: &mut State<S>, pass: &Pass<_>| {
+        let mut fused = self.operation.loss_and_gradients(&mut self.fused.model, pixels, targets, &dropout);
+        let mut built_in = self.built_in.model.loss_and_gradients(pixels.clone(), targets.clone(), &dropout);
+        let update = |state: &mut State<S>, pass: &mut Pass<_>| {
             (pass.loss, state.update(pass, recipe.grad_clip, recipe.lr))
         };
-        [update(&mut self.fused, &fused), update(&mut self.built_in, &built_in)]
+        [update(&mut self.fused, &mut fused), update(&mut self.built_in, &mut built_in)]
     }
 }
 

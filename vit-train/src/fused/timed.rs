@@ -66,8 +66,8 @@ timed! {
     linear<R, I, O>(layer: &Layer<L, I, O>, x: &Buffer<V, (R, I)>, y: &mut Buffer<V, (R, O)>, store: Store);
     attention<R>(
         site: Site,
-        query: &Buffer<V, (R, D::Embed)>,
-        key_value: &Buffer<V, (D::Tokens, KeyValue<D>)>,
+        query: &mut Buffer<V, (R, D::Embed)>,
+        key_value: &mut Buffer<V, (D::Tokens, KeyValue<D>)>,
         weights: &mut [Buffer<V, AttentionWeights<D, R>>; 2],
         context: &mut Buffer<V, (R, D::Embed)>,
     );

@@ -7,10 +7,10 @@
 //!    any number of tokens and any width of a head. A tile of up to 3 rows of 4 sums stays in registers: a step of the
 //!    depth loads 7 vectors for 12 multiply-adds.
 
-use super::{lanes::Part, math, memory::Memory};
+use super::{lanes::Part, math, memory::Memory, CHUNK};
 use crate::dropout::{Dropout, Site};
 use pulp::{Arch, NullaryFnOnce, Simd};
-use std::array;
+use std::{array, mem};
 
 /// The dimensions of attention.
 #[derive(Clone, Copy, Debug)]
@@ -36,13 +36,13 @@ pub struct Masks<'a> {
     pub first: usize,
 }
 
-/// Memory that attention works in: matrices of one head of several images.
+/// Memory that attention works in.
 #[derive(Debug, Default)]
 pub struct Scratch {
+    /// Of all images.
     query: Memory,
-    key: Memory,
-    value: Memory,
-    /// Context, or its gradient.
+    key_value: Memory,
+    /// Of one head of several images: context, or its gradient.
     context: Memory,
     /// Gradient of queries, keys or values.
     gradient: Memory,
@@ -85,6 +85,19 @@ impl Heads {
         Part { first: key.first + self.embed, ..key }
     }
 
+    /// Queries, keys and values of a group, all of which are in lanes.
+    fn inputs<'a, S: Simd>(
+        &self,
+        group: Group,
+        query: &'a [f32],
+        key_value: &'a [f32],
+    ) -> [Matrix<'a, S::f32s>; 3] {
+        let [query_len, key_len] = [self.query(group.head), self.key(group.head)].map(|part| part.len());
+        let query = group.of(S::as_simd_f32s(query).0, query_len);
+        let (key, value) = group.of(S::as_simd_f32s(key_value).0, 2 * key_len).split_at(key_len);
+        [query, key, value].map(|vectors| Matrix::new(vectors, self.embed / self.heads))
+    }
+
     /// The mask of a head.
     const fn mask(&self) -> Part {
         let columns = self.weights();
@@ -93,10 +106,9 @@ impl Heads {
 
     /// Every head of `images` images, of as many at a time as there are `lanes`.
     fn groups(self, images: usize, lanes: usize) -> impl Iterator<Item = Group> {
-        (0..images).step_by(lanes).enumerate().flat_map(move |(group, first)| {
+        (0..images).step_by(lanes).enumerate().flat_map(move |(index, first)| {
             let count = lanes.min(images - first);
-            let weights = move |head| (group * self.heads + head) * self.weights();
-            (0..self.heads).map(move |head| Group { head, first, count, weights: weights(head) })
+            (0..self.heads).map(move |head| Group { index: index * self.heads + head, head, first, count })
         })
     }
 }
@@ -104,28 +116,30 @@ impl Heads {
 /// One head of some images.
 #[derive(Clone, Copy)]
 struct Group {
+    /// Its number.
+    index: usize,
     head: usize,
     /// The first image.
     first: usize,
     /// Images.
     count: usize,
-    /// Where the vectors of the weights begin.
-    weights: usize,
 }
 
 impl Group {
+    /// Its `len` ones of the vectors of all groups.
+    fn of<V>(self, vectors: &[V], len: usize) -> &[V] {
+        &vectors[self.index * len..][..len]
+    }
+
+    /// Its `len` ones of the vectors of all groups.
+    fn of_mut<V>(self, vectors: &mut [V], len: usize) -> &mut [V] {
+        &mut vectors[self.index * len..][..len]
+    }
+
     /// `part` of the images, with one image to a lane.
     #[inline(always)]
-    fn load<'a, S: Simd>(
-        self,
-        simd: S,
-        part: Part,
-        images: &[f32],
-        to: &'a mut Memory,
-    ) -> Matrix<'a, S::f32s> {
-        let vectors = to.vectors::<S>(part.rows * part.columns);
+    fn load<S: Simd>(self, simd: S, part: Part, images: &[f32], vectors: &mut [S::f32s]) {
         part.load(simd, &images[self.first * part.image_len..], self.count, vectors);
-        Matrix::new(vectors, part.columns)
     }
 
     /// `part` of the images = `vectors`.
@@ -146,8 +160,9 @@ impl Group {
     }
 }
 
-/// Forward, of `images` images: their `weights` before and behind the dropout, and the context. Weights are vectors with
-/// one image to a lane, head by head, so that there must be room for whole vectors.
+/// Forward, of `images` images: their `weights` before and behind the dropout, and the context. What comes in as rows, and
+/// `weights`, are then vectors with one image to a lane, head by head: what [`backward`] needs, without a gap. There must be
+/// room for whole vectors.
 #[pulp::with_simd(forward = Arch::new())]
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
@@ -157,32 +172,42 @@ pub fn forward_with_simd<S: Simd>(
     scratch: &mut Scratch,
     masks: Masks<'_>,
     images: usize,
-    query: &[f32],
-    key_value: &[f32],
+    query: &mut Memory,
+    key_value: &mut Memory,
     weights: [&mut [f32]; 2],
     context: &mut [f32],
 ) {
+    const { assert!(CHUNK.is_multiple_of(S::F32_LANES), "a chunk that does not fill all lanes") };
+    scratch.query.resize(query.len());
+    scratch.key_value.resize(key_value.len());
     let [kept, dropped] = weights.map(|weights| S::as_mut_simd_f32s(weights).0);
     for group in heads.groups(images, S::F32_LANES) {
         let part = heads.query(group.head);
-        let query = group.load(simd, part, query, &mut scratch.query);
-        let key = group.load(simd, heads.key(group.head), key_value, &mut scratch.key);
-        let value = group.load(simd, heads.value(group.head), key_value, &mut scratch.value);
+        group.load(simd, part, query, group.of_mut(S::as_mut_simd_f32s(&mut scratch.query).0, part.len()));
+        let part = heads.key(group.head);
+        let vectors = group.of_mut(S::as_mut_simd_f32s(&mut scratch.key_value).0, 2 * part.len());
+        let (key, value) = vectors.split_at_mut(part.len());
+        group.load(simd, part, key_value, key);
+        group.load(simd, heads.value(group.head), key_value, value);
+        let [query, key, value] = heads.inputs::<S>(group, &scratch.query, &scratch.key_value);
+        let kept = group.of_mut(kept, heads.weights());
+        let dropped = group.of_mut(dropped, heads.weights());
         group.fill_masks(heads, masks, &mut scratch.masks);
-        let all = Group { first: 0, ..group };
-        let mask = all.load(simd, heads.mask(), &scratch.masks, &mut scratch.mask);
-        let kept = &mut kept[group.weights..][..heads.weights()];
-        let dropped = &mut dropped[group.weights..][..heads.weights()];
+        let mask = scratch.mask.vectors::<S>(heads.weights());
+        Group { first: 0, ..group }.load(simd, heads.mask(), &scratch.masks, mask);
 
         multiply(simd, query, key.transpose(), kept);
         softmax(simd, kept, heads.tokens);
-        for ((dropped, &kept), &mask) in dropped.iter_mut().zip(&*kept).zip(mask.values) {
+        for ((dropped, &kept), &mask) in dropped.iter_mut().zip(&*kept).zip(&*mask) {
             *dropped = simd.mul_f32s(kept, mask);
         }
-        let result = scratch.context.vectors::<S>(part.rows * part.columns);
+        let part = heads.query(group.head);
+        let result = scratch.context.vectors::<S>(part.len());
         multiply(simd, Matrix::new(dropped, heads.tokens), value, result);
         group.store(simd, result, part, context);
     }
+    mem::swap(query, &mut scratch.query);
+    mem::swap(key_value, &mut scratch.key_value);
 }
 
 /// Backward, of `images` images: the gradients of queries, keys and values.
@@ -201,18 +226,17 @@ pub fn backward_with_simd<S: Simd>(
     d_query: &mut [f32],
     d_key_value: &mut [f32],
 ) {
-    let [kept, dropped] = weights.map(|weights| S::as_simd_f32s(weights).0);
+    let weights = weights.map(|weights| S::as_simd_f32s(weights).0);
     for group in heads.groups(images, S::F32_LANES) {
         let [query_part, key_part, value_part] =
             [heads.query(group.head), heads.key(group.head), heads.value(group.head)];
-        let query = group.load(simd, query_part, query, &mut scratch.query);
-        let key = group.load(simd, key_part, key_value, &mut scratch.key);
-        let value = group.load(simd, value_part, key_value, &mut scratch.value);
-        let d_context = group.load(simd, query_part, d_context, &mut scratch.context);
-        let kept = &kept[group.weights..][..heads.weights()];
-        let dropped = &dropped[group.weights..][..heads.weights()];
+        let [query, key, value] = heads.inputs::<S>(group, query, key_value);
+        let [kept, dropped] = weights.map(|weights| group.of(weights, heads.weights()));
+        let d_vectors = scratch.context.vectors::<S>(query_part.len());
+        group.load(simd, query_part, d_context, d_vectors);
+        let d_context = Matrix::new(d_vectors, query_part.columns);
 
-        let gradient = scratch.gradient.vectors::<S>(key_part.rows * key_part.columns);
+        let gradient = scratch.gradient.vectors::<S>(key_part.len());
         multiply(simd, Matrix::new(dropped, heads.tokens).transpose(), d_context, gradient);
         group.store(simd, gradient, value_part, d_key_value);
 
@@ -222,9 +246,60 @@ pub fn backward_with_simd<S: Simd>(
         let d_scores = Matrix::new(d_scores, heads.tokens);
         multiply(simd, d_scores.transpose(), query, gradient);
         group.store(simd, gradient, key_part, d_key_value);
-        let gradient = &mut gradient[..query_part.rows * query_part.columns];
+        let gradient = &mut gradient[..query_part.len()];
         multiply(simd, d_scores, key, gradient);
         group.store(simd, gradient, query_part, d_query);
+    }
+}
+
+/// What there is in lanes between [`forward`] and [`backward`].
+#[cfg(test)]
+#[derive(Clone, Copy)]
+pub enum Kind {
+    Query,
+    KeyValues,
+    Weights,
+}
+
+#[cfg(test)]
+impl Kind {
+    /// The parts of a head, where an image lies row by row.
+    fn parts(self, heads: Heads, head: usize) -> Vec<Part> {
+        let columns = heads.weights();
+        match self {
+            Self::Query => vec![heads.query(head)],
+            Self::KeyValues => vec![heads.key(head), heads.value(head)],
+            Self::Weights => {
+                vec![Part { image_len: heads.heads * columns, first: head * columns, ..heads.mask() }]
+            }
+        }
+    }
+}
+
+/// Brings `images` images that lie row by row to `lanes`, or back.
+#[cfg(test)]
+#[pulp::with_simd(convert = Arch::new())]
+#[inline(always)]
+pub fn convert_with_simd<S: Simd>(
+    simd: S,
+    kind: Kind,
+    heads: Heads,
+    images: usize,
+    rows: &mut [f32],
+    lanes: &mut [f32],
+    back: bool,
+) {
+    let mut vectors = S::as_mut_simd_f32s(lanes).0;
+    for group in heads.groups(images, S::F32_LANES) {
+        for part in kind.parts(heads, group.head) {
+            let (first, others) = vectors.split_at_mut(part.len());
+            if back {
+                group.store(simd, first, part, rows);
+            } else {
+                group.load(simd, part, rows, first);
+            }
+            vectors = others;
+        }
     }
 }
 
@@ -471,15 +546,22 @@ mod tests {
                     let mut scratch = Scratch::default();
                     let masks = Masks { dropout: &dropout, site: SITE, first: FIRST };
                     // Room for whole vectors of any processor.
-                    let room = images.next_multiple_of(16) * heads.heads * heads.weights();
-                    let (mut kept, mut dropped) = (vec![f32::NAN; room], vec![f32::NAN; room]);
-                    let mut context = vec![f32::NAN; query.len()];
+                    let room = |numbers: &[f32], len: usize| {
+                        let mut memory = Memory::zeros(images.next_multiple_of(CHUNK) * len);
+                        memory.fill(f32::NAN);
+                        memory[..numbers.len()].copy_from_slice(numbers);
+                        memory
+                    };
+                    let (mut query, mut key_value) = (room(&query, queries * embed), room(&key_value, 2 * tokens * embed));
+                    let weights = heads.heads * heads.weights();
+                    let (mut kept, mut dropped) = (room(&[], weights), room(&[], weights));
+                    let mut context = vec![f32::NAN; expected.context.len()];
                     forward_with_simd(
-                        simd, heads, &mut scratch, masks, images, &query, &key_value,
+                        simd, heads, &mut scratch, masks, images, &mut query, &mut key_value,
                         [&mut kept, &mut dropped], &mut context,
                     );
-                    let mut d_query = vec![f32::NAN; query.len()];
-                    let mut d_key_value = vec![f32::NAN; key_value.len()];
+                    let mut d_query = vec![f32::NAN; expected.d_query.len()];
+                    let mut d_key_value = vec![f32::NAN; expected.d_key_value.len()];
                     backward_with_simd(
                         simd, heads, &mut scratch, images, &query, &key_value, [&kept, &dropped],
                         &d_context, &mut d_query, &mut d_key_value,

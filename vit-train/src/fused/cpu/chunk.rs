@@ -140,7 +140,8 @@ impl Chunk<'_> {
         if !self.add {
             bias.fill(0.0);
         }
-        rows::add_pieces(bias, d_y);
+        let period = bias.len();
+        rows::add_rows(bias, d_y, period);
         self.scratch.packed.set(View::rows(x, *inputs), d_y.len() / outputs, *inputs);
         let weight = &mut self.gradients[weight.clone()];
         let left = View::rows(d_y, *outputs).transpose();
@@ -290,8 +291,8 @@ impl<D: Dimensions> Ops<D, Memory, Linear> for Chunk<'_> {
     fn attention<R: ConstDim>(
         &mut self,
         site: Site,
-        query: &Matrix<(R, D::Embed)>,
-        key_value: &Matrix<(D::Tokens, KeyValue<D>)>,
+        query: &mut Matrix<(R, D::Embed)>,
+        key_value: &mut Matrix<(D::Tokens, KeyValue<D>)>,
         [kept, dropped]: &mut [Matrix<AttentionWeights<D, R>>; 2],
         context: &mut Matrix<(R, D::Embed)>,
     ) {
@@ -301,8 +302,8 @@ impl<D: Dimensions> Ops<D, Memory, Linear> for Chunk<'_> {
             &mut self.scratch.attention,
             masks,
             self.images,
-            query.get(self.images),
-            key_value.get(self.images),
+            &mut query.values,
+            &mut key_value.values,
             [&mut kept.values, &mut dropped.values],
             context.get_mut(self.images),
         );
@@ -321,8 +322,8 @@ impl<D: Dimensions> Ops<D, Memory, Linear> for Chunk<'_> {
             heads::<D, R>(),
             &mut self.scratch.attention,
             self.images,
-            query.get(self.images),
-            key_value.get(self.images),
+            &query.values,
+            &key_value.values,
             [&kept.values, &dropped.values],
             d_context.get(self.images),
             d_query.get_mut(self.images),

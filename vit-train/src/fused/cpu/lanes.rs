@@ -26,6 +26,11 @@ pub struct Part {
 }
 
 impl Part {
+    /// Its numbers in an image.
+    pub const fn len(&self) -> usize {
+        self.rows * self.columns
+    }
+
     /// `vectors` = the part, row by row, of the first `count` of `images`, at most as many as there are lanes.
     #[inline(always)]
     pub fn load<S: Simd>(&self, simd: S, images: &[f32], count: usize, vectors: &mut [S::f32s]) {

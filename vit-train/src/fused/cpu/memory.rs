@@ -6,7 +6,11 @@ use std::ops::{Deref, DerefMut};
 
 /// Numbers that begin with a cache line, so that no vector of them lies on two.
 #[derive(Clone, Debug)]
-pub struct Memory(AVec<f32>);
+pub struct Memory {
+    values: AVec<f32>,
+    /// The first ones, which are in use.
+    len: usize,
+}
 
 impl Memory {
     /// `len` zeros.
@@ -16,22 +20,26 @@ impl Memory {
         memory
     }
 
-    /// Makes room for `len` numbers; new ones are zero.
+    /// Makes room for `len` numbers; what is in new ones is not said.
     pub fn resize(&mut self, len: usize) {
-        self.0.resize(len, 0.0);
+        // Scratch memory is now small and now large: what has been there once is not filled anew.
+        if self.values.len() < len {
+            self.values.resize(len, 0.0);
+        }
+        self.len = len;
     }
 
     /// The first `len` vectors, for which it makes room.
     #[inline(always)]
     pub fn vectors<S: Simd>(&mut self, len: usize) -> &mut [S::f32s] {
         self.resize(len * S::F32_LANES);
-        S::as_mut_simd_f32s(&mut self.0).0
+        S::as_mut_simd_f32s(self).0
     }
 }
 
 impl Default for Memory {
     fn default() -> Self {
-        Self(AVec::new(0))
+        Self { values: AVec::new(0), len: 0 }
     }
 }
 
@@ -39,12 +47,12 @@ impl Deref for Memory {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        &self.0
+        &self.values[..self.len]
     }
 }
 
 impl DerefMut for Memory {
     fn deref_mut(&mut self) -> &mut [f32] {
-        &mut self.0
+        &mut self.values[..self.len]
     }
 }

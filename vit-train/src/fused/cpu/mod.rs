@@ -2,17 +2,17 @@
 //!
 //! A batch is cut into chunks of `CHUNK` images. A chunk goes through the whole network, forward and backward, on
 //! one thread: what the backward pass needs of the forward pass is still in the cache when it is needed, and threads
-//! never wait for each other within a pass. Chunks are gathered into up to `LANES` lanes of neighbours. A lane adds
-//! up the gradients of its chunks one after the other, and at the end the lanes are added up in their order. None of
+//! never wait for each other within a pass. Chunks are gathered into up to `SHARDS` shards of neighbours. A shard adds
+//! up the gradients of its chunks one after the other, and at the end the shards are added up in their order. None of
 //! this depends on the number of threads, and so neither does a bit of the result.
 
-mod attention;
+pub(super) mod attention;
 pub(super) mod chunk;
 mod lanes;
 mod math;
 pub(super) mod memory;
 mod product;
-mod rows;
+pub(super) mod rows;
 mod vectors;
 
 use super::{
@@ -34,7 +34,7 @@ use std::{
 /// multiple of that, because attention keeps its weights in whole vectors.
 pub(super) const CHUNK: usize = 16;
 /// Sums of gradients, each as large as the network: as many threads can work at a time.
-const LANES: usize = 8;
+const SHARDS: usize = 8;
 /// Gradients that are added up at a time.
 const PIECE: usize = 1 << 14;
 
@@ -45,15 +45,16 @@ pub struct Cpu<D: Dimensions> {
     fold: Fold,
     folded: Vec<f32>,
     layers: Network<D, Linear>,
-    lanes: Vec<Lane>,
+    shards: Vec<Shard>,
+    /// Those of each shard.
+    gradients: Memory,
     /// As many as there were threads at work at a time.
     workspaces: Pool<D>,
 }
 
-/// Sums over neighbouring chunks.
-#[derive(Debug)]
-struct Lane {
-    gradients: Vec<f32>,
+/// What neighbouring chunks add up to.
+#[derive(Debug, Default)]
+struct Shard {
     loss: f64,
     times: Times,
 }
@@ -80,7 +81,15 @@ impl<D: Dimensions> Cpu<D> {
         let folded = vec![0.0; layout.len()];
         let fold = Fold::new(sizes, layout);
         let layers = fold.places().map(Linear::new);
-        Self { sizes, fold, folded, layers, lanes: Vec::new(), workspaces: Pool::default() }
+        Self {
+            sizes,
+            fold,
+            folded,
+            layers,
+            shards: Vec::new(),
+            gradients: Memory::default(),
+            workspaces: Pool::default(),
+        }
     }
 
     /// The mean loss of `batch` with these `parameters`; fills in the logits and the gradients of all parameters.
@@ -93,22 +102,21 @@ impl<D: Dimensions> Cpu<D> {
         gradients: &mut [f32],
     ) -> f32 {
         let Sizes { image, classes, .. } = self.sizes;
-        self.folded.copy_from_slice(parameters);
-        self.fold.fold(&mut self.folded);
+        self.fold.fold(parameters, &mut self.folded);
         self.load();
 
         let images = logits.len() / classes;
-        let lane_images = images.div_ceil(LANES).next_multiple_of(CHUNK);
-        let count = images.div_ceil(lane_images);
-        let new_lane = || Lane { gradients: vec![0.0; parameters.len()], loss: 0.0, times: Times::default() };
-        self.lanes.resize_with(count.max(self.lanes.len()), new_lane);
-        self.lanes.iter_mut().for_each(|lane| lane.times = Times::default());
-        let lanes = self.lanes[..count].par_iter_mut().zip(logits.par_chunks_mut(lane_images * classes));
-        lanes.enumerate().with_max_len(1).for_each(|(index, (lane, logits))| {
+        let shard_images = images.div_ceil(SHARDS).next_multiple_of(CHUNK);
+        let count = images.div_ceil(shard_images);
+        self.shards.clear();
+        self.shards.resize_with(count, Shard::default);
+        self.gradients.resize(count * parameters.len());
+        let shards = self.shards.par_iter_mut().zip(self.gradients.par_chunks_exact_mut(parameters.len()));
+        let shards = shards.zip(logits.par_chunks_mut(shard_images * classes));
+        shards.enumerate().with_max_len(1).for_each(|(index, ((shard, gradients), logits))| {
             let mut workspace = self.workspaces.take().unwrap_or_else(|| Workspace::new(self.sizes.depth));
-            lane.loss = 0.0;
             for (chunk, logits) in logits.chunks_mut(CHUNK * classes).enumerate() {
-                let (first, count) = (index * lane_images + chunk * CHUNK, logits.len() / classes);
+                let (first, count) = (index * shard_images + chunk * CHUNK, logits.len() / classes);
                 let Workspace { activations, scratch } = &mut workspace;
                 let pixels = &batch.pixels[first * image * image..][..count * image * image];
                 activations.pixels.get_mut(count).copy_from_slice(pixels);
@@ -119,32 +127,29 @@ impl<D: Dimensions> Cpu<D> {
                     images: count,
                     batch: images,
                     dropout: *dropout,
-                    gradients: &mut lane.gradients,
+                    gradients: &mut *gradients,
                     add: chunk > 0,
                     scratch,
                 };
-                activations.pass(&mut Timed { ops, times: &mut lane.times }, &self.layers);
+                activations.pass(&mut Timed { ops, times: &mut shard.times }, &self.layers);
                 logits.copy_from_slice(activations.logits.get(count));
-                lane.loss += activations.losses.get(count).iter().copied().map(f64::from).sum::<f64>();
+                shard.loss += activations.losses.get(count).iter().copied().map(f64::from).sum::<f64>();
             }
             self.workspaces.give(workspace);
         });
 
-        let lanes = &self.lanes[..count];
         gradients.par_chunks_mut(PIECE).enumerate().for_each(|(piece, sum)| {
             sum.fill(0.0);
-            lanes
-                .iter()
-                .for_each(|lane| rows::add_pieces(sum, &lane.gradients[piece * PIECE..][..sum.len()]));
+            rows::add_rows(sum, &self.gradients[piece * PIECE..], parameters.len());
         });
         self.fold.unfold(parameters, gradients);
-        (lanes.iter().map(|lane| lane.loss).sum::<f64>() / images as f64) as f32
+        (self.shards.iter().map(|shard| shard.loss).sum::<f64>() / images as f64) as f32
     }
 
     /// The time that each operation of the last pass took, on all threads together.
     pub fn times(&self) -> Times {
         let mut times = Times::default();
-        self.lanes.iter().for_each(|lane| times.add(&lane.times));
+        self.shards.iter().for_each(|shard| times.add(&shard.times));
         times
     }
 

@@ -11,6 +11,9 @@ use super::{
 use pulp::{Arch, Simd};
 use vit_nostd::float::LAYER_NORM_EPSILON;
 
+/// Vectors of sums that are computed at a time: enough that none waits for itself.
+const BLOCK: usize = 6;
+
 /// Each row of `x`, `width` wide, with mean 0 and variance 1, and what it was multiplied with.
 #[pulp::with_simd(normalize = Arch::new())]
 #[inline(always)]
@@ -112,12 +115,63 @@ pub fn add_masked_with_simd<S: Simd>(simd: S, y: &mut [f32], x: &[f32], mask: &[
     update(simd, y, [x, mask], |y, [x, mask]| simd.mul_add_e_f32s(x, mask, y));
 }
 
-/// `sums += ` the pieces of `x`, each as long as `sums`.
-#[pulp::with_simd(add_pieces = Arch::new())]
+/// `sums += ` the rows of `x`, which begin at multiples of `stride`.
+#[pulp::with_simd(add_rows = Arch::new())]
 #[inline(always)]
-pub fn add_pieces_with_simd<S: Simd>(simd: S, sums: &mut [f32], x: &[f32]) {
-    for piece in x.chunks_exact(sums.len()) {
-        update(simd, sums, [piece], |sum, [x]| simd.add_f32s(sum, x));
+pub fn add_rows_with_simd<S: Simd>(simd: S, sums: &mut [f32], x: &[f32], stride: usize) {
+    let (blocks, _) = S::as_mut_simd_f32s(sums).0.as_chunks_mut::<BLOCK>();
+    let done = blocks.len() * BLOCK * S::F32_LANES;
+    for (index, block) in blocks.iter_mut().enumerate() {
+        // These stay in registers from the first row to the last.
+        let mut totals = *block;
+        for row in x[index * BLOCK * S::F32_LANES..].chunks(stride) {
+            let row = &S::as_simd_f32s(row).0[..BLOCK];
+            totals.iter_mut().zip(row).for_each(|(total, &x)| *total = simd.add_f32s(*total, x));
+        }
+        *block = totals;
+    }
+    let sums = &mut sums[done..];
+    let rows = if sums.is_empty() { &[] } else { &x[done..] };
+    for row in rows.chunks(stride) {
+        update(simd, sums, [&row[..sums.len()]], |sum, [x]| simd.add_f32s(sum, x));
+    }
+}
+
+/// A LayerNorm's `scale` and `shift` become a part of the `outputs x inputs` weights and of the biases of the layer
+/// behind it, as [`fold`](mod@crate::fused::fold) says.
+#[pulp::with_simd(fold = Arch::new())]
+#[inline(always)]
+pub fn fold_with_simd<S: Simd>(
+    simd: S,
+    scale: &[f32],
+    shift: &[f32],
+    weights: &mut [f32],
+    biases: &mut [f32],
+) {
+    for (weights, bias) in weights.chunks_exact_mut(scale.len()).zip(biases) {
+        *bias += sum(simd, [weights, shift], |[w, c]| simd.mul_f32s(w, c));
+        update(simd, weights, [scale], |w, [g]| simd.mul_f32s(w, g));
+    }
+}
+
+/// From the gradients of folded weights and biases to those of unfolded weights, and of the LayerNorm's scale and shift.
+#[pulp::with_simd(unfold = Arch::new())]
+#[inline(always)]
+pub fn unfold_with_simd<S: Simd>(
+    simd: S,
+    [scale, shift, weights]: [&[f32]; 3],
+    d_biases: &[f32],
+    d_weights: &mut [f32],
+    [d_scale, d_shift]: [&mut [f32]; 2],
+) {
+    d_scale.fill(0.0);
+    d_shift.fill(0.0);
+    let rows = weights.chunks_exact(scale.len()).zip(d_weights.chunks_exact_mut(scale.len()));
+    for ((w, d_w), &d_b) in rows.zip(d_biases) {
+        let d_b = simd.splat_f32s(d_b);
+        update(simd, d_scale, [d_w, w], |sum, [d, w]| simd.mul_add_e_f32s(d, w, sum));
+        update(simd, d_shift, [w], |sum, [w]| simd.mul_add_e_f32s(d_b, w, sum));
+        update(simd, d_w, [scale, shift], |d, [g, c]| simd.mul_add_e_f32s(d, g, simd.mul_f32s(d_b, c)));
     }
 }
 
@@ -128,7 +182,7 @@ mod tests {
     use crate::fused::{cpu::on_each_instruction_set, tests::numbers};
 
     /// Narrower and wider than vectors, and no multiples of them.
-    const WIDTHS: [usize; 7] = [1, 3, 8, 17, 48, 50, 96];
+    const WIDTHS: [usize; 8] = [1, 3, 8, 17, 48, 50, 96, 120];
     const ROWS: usize = 3;
 
     #[track_caller]
@@ -227,12 +281,12 @@ mod tests {
     fn sums_and_products_of_rows() {
         for width in WIDTHS {
             let [y, x, mask] = [5, 6, 7].map(|seed| numbers(width, seed));
-            let pieces = numbers(4 * width, 8);
+            let rows = numbers(4 * width + 6, 8);
             let f64s = |at: usize| [&y, &x, &mask].map(|values| f64::from(values[at]));
             let expected =
                 |f: &dyn Fn([f64; 3]) -> f64| -> Vec<f64> { (0..width).map(|at| f(f64s(at))).collect() };
             let sums = (0..width).map(|at| {
-                f64::from(y[at]) + (0..4).map(|piece| f64::from(pieces[piece * width + at])).sum::<f64>()
+                f64::from(y[at]) + (0..4).map(|row| f64::from(rows[row * (width + 2) + at])).sum::<f64>()
             });
             let sums: Vec<f64> = sums.collect();
             on_each_instruction_set!(simd => {
@@ -245,7 +299,7 @@ mod tests {
                 check(&|y| masked_with_simd(simd, y, &x, &mask), &expected(&|[_, x, mask]| x * mask), "masked");
                 let add = expected(&|[y, x, mask]| y + x * mask);
                 check(&|y| add_masked_with_simd(simd, y, &x, &mask), &add, "add_masked");
-                check(&|y| add_pieces_with_simd(simd, y, &pieces), &sums, "add_pieces");
+                check(&|y| add_rows_with_simd(simd, y, &rows, width + 2), &sums, "add_rows");
             });
         }
     }

@@ -336,8 +336,8 @@ impl<D: Dimensions> Ops<D, CudaSlice<f32>, Linear> for Pass<'_, D> {
     fn attention<R: ConstDim>(
         &mut self,
         site: Site,
-        query: &Matrix<(R, D::Embed)>,
-        key_value: &Matrix<(D::Tokens, KeyValue<D>)>,
+        query: &mut Matrix<(R, D::Embed)>,
+        key_value: &mut Matrix<(D::Tokens, KeyValue<D>)>,
         [kept, dropped]: &mut [Matrix<AttentionWeights<D, R>>; 2],
         context: &mut Matrix<(R, D::Embed)>,
     ) {

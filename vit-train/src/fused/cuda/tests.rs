@@ -15,6 +15,10 @@ use crate::{
     fused::{
         buffer::{Area, Dimensions, KeyValue, One},
         cpu::{
+            attention::{
+                self, Heads,
+                Kind::{KeyValues, Query, Weights},
+            },
             chunk::{self, Chunk, Scratch},
             memory::Memory,
             CHUNK,
@@ -133,16 +137,21 @@ fn of_odd<V, L>(ops: &mut impl Ops<Odd, V, L>) -> &mut impl Ops<Odd, V, L> {
 
 /// Carries out one operation of the network [`Odd`] on the CPU and on a GPU, on buffers of these shapes with the same
 /// numbers, and compares all of them and the gradients of all layers. The operation takes the buffers and gives them
-/// back. Behind a semicolon are buffers that begin with zeros and are not compared: what is in them is the device's.
+/// back. A buffer that the CPU does not have row by row says so.
 macro_rules! same {
     ($resident:ident, $factor:expr, |
-        $ops:ident, $layers:ident, $($buffer:ident: $shape:ty),* $(; $($own:ident: $own_shape:ty),*)?
+        $ops:ident, $layers:ident, $($buffer:ident: $shape:ty $(=> $form:ident($kind:expr))?),*
     | $work:expr) => {{
         let (sizes, images, rate) = (Sizes::of::<Odd>(), 5, 0.25);
         let layout = Layout::of::<Odd>();
         let parameters: Vec<f32> = numbers(layout.len(), 1).iter().map(|x| $factor * x).collect();
         let dropout = Dropout::new(rate, 5, 6);
         let shapes = [$((stringify!($buffer), <$shape as ConstShape>::NUMEL)),*];
+        let forms = [$({
+            let _form = Form::Rows;
+            $(let _form = $form($kind);)?
+            _form
+        }),*];
         let values = shapes.iter().zip(2..).map(|(&(name, len), seed)| -> Vec<f32> {
             // The class token's row of the patches is zero from the beginning.
             let factor = if name == "patches" { 0.0 } else { $factor };
@@ -150,7 +159,7 @@ macro_rules! same {
         });
         let values: Vec<Vec<f32>> = values.collect();
 
-        let mut expected = values.iter();
+        let mut expected = values.iter().zip(forms);
         let (mut gradients, mut scratch) = (vec![0.0; layout.len()], Scratch::default());
         let $layers = &Fold::new(sizes, layout.clone()).places::<Odd>().map(|place| {
             let mut layer = chunk::Linear::new(place);
@@ -161,20 +170,16 @@ macro_rules! same {
             $(
                 #[allow(unused_mut)]
                 let mut $buffer = {
-                    let mut memory = Memory::zeros(images * <$shape as ConstShape>::NUMEL);
-                    memory.copy_from_slice(expected.next().unwrap());
-                    chunk::Matrix::<$shape>::new(memory)
+                    let (rows, form) = expected.next().unwrap();
+                    chunk::Matrix::<$shape>::new(form.before(images, rows))
                 };
             )*
-            $($(
-                let $own = Memory::zeros(CHUNK * <$own_shape as ConstShape>::NUMEL);
-                let $own = chunk::Matrix::<$own_shape>::new($own);
-            )*)?
             let (gradients, scratch) = (&mut gradients, &mut scratch);
             let mut chunk = Chunk { first: 0, images, batch: images, dropout, gradients, add: false, scratch };
             let $ops = of_odd(&mut chunk);
             let ($($buffer),*) = { $work };
-            vec![$($buffer.get(images).to_vec()),*]
+            let ended = [$($buffer.get(CHUNK).to_vec()),*];
+            ended.into_iter().zip(forms).map(|(values, form)| form.after(images, values)).collect()
         };
 
         let stream = $resident.device.stream.clone();
@@ -183,10 +188,6 @@ macro_rules! same {
             #[allow(unused_mut)]
             let mut $buffer = Matrix::<$shape>::new(stream.clone_htod(found.next().unwrap()).unwrap());
         )*
-        $($(
-            let $own = stream.alloc_zeros(images * <$own_shape as ConstShape>::NUMEL).unwrap();
-            let $own = Matrix::<$own_shape>::new($own);
-        )*)?
         stream.memcpy_htod(&parameters, &mut $resident.folded).unwrap();
         stream.memset_zeros(&mut $resident.gradients).unwrap();
         stream.memset_zeros(&mut $resident.sums).unwrap();
@@ -211,6 +212,44 @@ macro_rules! same {
             assert_close(&gradients[range.clone()], &found_gradients[range], &what(&entry.name));
         }
     }};
+}
+
+/// How the CPU has a buffer.
+#[derive(Clone, Copy)]
+enum Form {
+    Rows,
+    /// In lanes, after the operation.
+    After(Heads, attention::Kind),
+    /// In lanes, before it and after it.
+    Lanes(Heads, attention::Kind),
+}
+
+impl Form {
+    /// `rows` as they are before an operation, in the memory of a chunk.
+    fn before(self, images: usize, rows: &[f32]) -> Memory {
+        let mut memory = Memory::zeros(CHUNK * rows.len() / images);
+        match self {
+            Self::Rows | Self::After(..) => memory[..rows.len()].copy_from_slice(rows),
+            Self::Lanes(heads, kind) => {
+                attention::convert(kind, heads, images, &mut rows.to_vec(), &mut memory, false);
+            }
+        }
+        memory
+    }
+
+    /// Rows from a chunk's memory as it is after an operation.
+    fn after(self, images: usize, mut values: Vec<f32>) -> Vec<f32> {
+        let len = images * values.len() / CHUNK;
+        match self {
+            Self::Rows => values.truncate(len),
+            Self::After(heads, kind) | Self::Lanes(heads, kind) => {
+                let mut rows = vec![f32::NAN; len];
+                attention::convert(kind, heads, images, &mut rows, &mut values, true);
+                values = rows;
+            }
+        }
+        values
+    }
 }
 
 /// The largest difference may be 1e-5 of the largest number.
@@ -303,18 +342,21 @@ fn each_operation_on_rows<R: ConstDim>(r: &mut Resident<Odd>, factor: f32) {
         ops.dropout_backward(Site::Mlp(1), &d_y, &mut d_x);
         (d_y, d_x)
     });
-    same!(r, factor, |ops, _l, q: (R, E), kv: (T, Kv), y: (R, E); kept: (N, R, T), dropped: (N, R, T)| {
+    let heads = Heads { tokens: T::SIZE, queries: R::SIZE, embed: E::SIZE, heads: N::SIZE };
+    let [after, lanes] = [Form::After, Form::Lanes].map(|form| move |kind| form(heads, kind));
+    same!(r, factor, |ops, _l, y: (R, E), q: (R, E) => after(Query), kv: (T, Kv) => after(KeyValues),
+        kept: (N, R, T) => after(Weights), dropped: (N, R, T) => after(Weights)| {
         let mut w = [kept, dropped];
-        ops.attention(Site::Attention(1), &q, &kv, &mut w, &mut y);
-        (q, kv, y)
+        ops.attention(Site::Attention(1), &mut q, &mut kv, &mut w, &mut y);
+        let [kept, dropped] = w;
+        (y, q, kv, kept, dropped)
     });
-    // Large scores have large errors, and so have all gradients behind them.
-    same!(r, 1.0, |ops, _l, q: (R, E), kv: (T, Kv), y: (R, E), d: (R, E), d_q: (R, E), d_kv: (T, Kv);
-        kept: (N, R, T), dropped: (N, R, T)| {
-        let mut w = [kept, dropped];
-        ops.attention(Site::Attention(1), &q, &kv, &mut w, &mut y);
+    same!(r, factor, |ops, _l, d: (R, E), d_q: (R, E), d_kv: (T, Kv), q: (R, E) => lanes(Query),
+        kv: (T, Kv) => lanes(KeyValues), kept: (N, R, T) => lanes(Weights), dropped: (N, R, T) => lanes(Weights)| {
+        let w = [kept, dropped];
         ops.attention_backward(&q, &kv, &w, &d, &mut d_q, &mut d_kv);
-        (q, kv, y, d, d_q, d_kv)
+        let [kept, dropped] = w;
+        (d, d_q, d_kv, q, kv, kept, dropped)
     });
 }
 
