@@ -15,6 +15,7 @@ use crate::{
     },
 };
 use dfdx::shapes::{ConstDim, ConstShape};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Activations, or their gradients, of up to as many images as there is memory for.
 pub type Matrix<S> = Buffer<Memory, S>;
@@ -66,22 +67,22 @@ impl Linear {
         self.bias.copy_from_slice(&parameters[bias.clone()]);
     }
 
-    /// `y = x W^T + b`, or added to `y`.
-    fn forward(&self, x: &[f32], y: &mut [f32], store: Store) {
-        self.product(x, y, Output { add: store == Store::Add, bias: Some(&self.bias) });
+    /// `y = x W^T + b`, or added to `y`, on up to `threads` threads.
+    fn forward(&self, x: &[f32], y: &mut [f32], store: Store, threads: usize) {
+        self.product(x, y, Output { add: store == Store::Add, bias: Some(&self.bias) }, threads);
     }
 
     /// `d_y W`, the gradient of `x`. Not a part of the generic operations: the product would be compiled anew for each.
-    fn backward(&self, d_y: &[f32], d_x: &mut [f32], store: Store) {
+    fn backward(&self, d_y: &[f32], d_x: &mut [f32], store: Store, threads: usize) {
         let Place { inputs, outputs, .. } = self.place;
         let output = Output { add: store == Store::Add, bias: None };
-        product(View::rows(d_y, outputs), &self.backward, d_y.len() / outputs, d_x, inputs, output);
+        product(View::rows(d_y, outputs), &self.backward, d_y.len() / outputs, d_x, inputs, output, threads);
     }
 
     /// `x W^T`.
-    fn product(&self, x: &[f32], y: &mut [f32], output: Output<'_>) {
+    fn product(&self, x: &[f32], y: &mut [f32], output: Output<'_>, threads: usize) {
         let Place { inputs, outputs, .. } = self.place;
-        product(View::rows(x, inputs), &self.forward, x.len() / inputs, y, outputs, output);
+        product(View::rows(x, inputs), &self.forward, x.len() / inputs, y, outputs, output, threads);
     }
 }
 
@@ -109,11 +110,18 @@ pub struct Chunk<'a> {
     pub gradients: &'a mut [f32],
     /// Whether gradients are added to those of other chunks, or replace what is there.
     pub add: bool,
+    /// The shards, this one among them, that are not finished.
+    pub unfinished: &'a AtomicUsize,
     /// Any.
     pub scratch: &'a mut Scratch,
 }
 
 impl Chunk<'_> {
+    /// As many threads as there are for each shard that is not finished: more than one only when none is left to begin.
+    fn threads(&self) -> usize {
+        rayon::current_num_threads() / self.unfinished.load(Ordering::Relaxed).max(1)
+    }
+
     /// The mask of each image in turn, for `R` rows of `W` elements. Masks have `T` rows, one for every token, also
     /// where there is a class token only.
     fn for_each_mask<T: ConstDim, R: ConstDim, W: ConstDim>(
@@ -135,7 +143,7 @@ impl Chunk<'_> {
 
     /// Adds up the gradients of a layer's weights and biases.
     fn layer_gradients(&mut self, layer: &Linear, x: &[f32], d_y: &[f32]) {
-        let Place { weight, bias, inputs, outputs } = &layer.place;
+        let (threads, Place { weight, bias, inputs, outputs }) = (self.threads(), &layer.place);
         let bias = &mut self.gradients[bias.clone()];
         if !self.add {
             bias.fill(0.0);
@@ -146,7 +154,7 @@ impl Chunk<'_> {
         let weight = &mut self.gradients[weight.clone()];
         let left = View::rows(d_y, *outputs).transpose();
         let output = Output { add: self.add, bias: None };
-        product(left, &self.scratch.packed, *outputs, weight, *inputs, output);
+        product(left, &self.scratch.packed, *outputs, weight, *inputs, output, threads);
     }
 }
 
@@ -177,7 +185,7 @@ impl<D: Dimensions> Ops<D, Memory, Linear> for Chunk<'_> {
             stream.image_mut(index).copy_from_slice(&layer.bias);
         }
         let output = Output { add: true, bias: None };
-        layer.product(patches.get(self.images), stream.get_mut(self.images), output);
+        layer.product(patches.get(self.images), stream.get_mut(self.images), output, self.threads());
         self.mask_in_place(Site::Embedding, stream);
     }
 
@@ -222,7 +230,7 @@ impl<D: Dimensions> Ops<D, Memory, Linear> for Chunk<'_> {
         y: &mut Matrix<(R, O)>,
         store: Store,
     ) {
-        layer.weights.forward(x.get(self.images), y.get_mut(self.images), store);
+        layer.weights.forward(x.get(self.images), y.get_mut(self.images), store, self.threads());
     }
 
     fn linear_backward<R: ConstDim, I: ConstDim, O: ConstDim>(
@@ -235,7 +243,7 @@ impl<D: Dimensions> Ops<D, Memory, Linear> for Chunk<'_> {
     ) {
         let (x, d_y, d_x) = (x.get(self.images), d_y.get(self.images), d_x.get_mut(self.images));
         self.layer_gradients(&layer.weights, x, d_y);
-        layer.weights.backward(d_y, d_x, store);
+        layer.weights.backward(d_y, d_x, store, self.threads());
     }
 
     fn linear_gelu_dropout<R: ConstDim>(
@@ -246,7 +254,7 @@ impl<D: Dimensions> Ops<D, Memory, Linear> for Chunk<'_> {
         y: &mut Matrix<(R, D::Hidden)>,
         slope: &mut Matrix<(R, D::Hidden)>,
     ) {
-        layer.weights.forward(x.get(self.images), slope.get_mut(self.images), Store::Set);
+        layer.weights.forward(x.get(self.images), slope.get_mut(self.images), Store::Set, self.threads());
         self.for_each_mask::<D::Tokens, R, D::Hidden>(site, |image, mask| {
             rows::gelu_dropout(slope.image_mut(image), mask, y.image_mut(image));
         });
@@ -269,7 +277,7 @@ impl<D: Dimensions> Ops<D, Memory, Linear> for Chunk<'_> {
     ) {
         let mut y = std::mem::take(&mut self.scratch.product);
         y.resize(stream.get(self.images).len());
-        layer.weights.forward(x.get(self.images), &mut y, Store::Set);
+        layer.weights.forward(x.get(self.images), &mut y, Store::Set, self.threads());
         let len = R::SIZE * D::Embed::SIZE;
         self.for_each_mask::<D::Tokens, R, D::Embed>(site, |image, mask| {
             rows::add_masked(stream.image_mut(image), &y[image * len..][..len], mask);

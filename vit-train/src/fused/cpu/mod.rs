@@ -27,7 +27,10 @@ use memory::Memory;
 use rayon::prelude::*;
 use std::{
     convert::Infallible,
-    sync::{Mutex, PoisonError},
+    sync::{
+        atomic::{AtomicUsize, Ordering},
+        Mutex, PoisonError,
+    },
 };
 
 /// Images that go through the network together: as many as fill all lanes of a vector, of whatever processor, or a
@@ -111,6 +114,7 @@ impl<D: Dimensions> Cpu<D> {
         self.shards.clear();
         self.shards.resize_with(count, Shard::default);
         self.gradients.resize(count * parameters.len());
+        let unfinished = AtomicUsize::new(count);
         let shards = self.shards.par_iter_mut().zip(self.gradients.par_chunks_exact_mut(parameters.len()));
         let shards = shards.zip(logits.par_chunks_mut(shard_images * classes));
         shards.enumerate().with_max_len(1).for_each(|(index, ((shard, gradients), logits))| {
@@ -129,6 +133,7 @@ impl<D: Dimensions> Cpu<D> {
                     dropout: *dropout,
                     gradients: &mut *gradients,
                     add: chunk > 0,
+                    unfinished: &unfinished,
                     scratch,
                 };
                 activations.pass(&mut Timed { ops, times: &mut shard.times }, &self.layers);
@@ -136,6 +141,7 @@ impl<D: Dimensions> Cpu<D> {
                 shard.loss += activations.losses.get(count).iter().copied().map(f64::from).sum::<f64>();
             }
             self.workspaces.give(workspace);
+            unfinished.fetch_sub(1, Ordering::Relaxed);
         });
 
         gradients.par_chunks_mut(PIECE).enumerate().for_each(|(piece, sum)| {

@@ -14,6 +14,9 @@ use super::memory::Memory;
 use pulp::{Arch, Simd};
 use std::array;
 
+/// Threads get whole tiles of any processor.
+const PART: usize = 24;
+
 /// Vectors in a panel: as many as leave registers for a tile's numbers.
 #[inline(always)]
 const fn vectors<S: Simd>() -> usize {
@@ -42,6 +45,12 @@ impl<'a> View<'a> {
     /// The transpose.
     pub const fn transpose(self) -> Self {
         Self { transposed: !self.transposed, ..self }
+    }
+
+    /// From row `row` on.
+    fn skip(self, row: usize) -> Self {
+        let first = if self.transposed { row } else { row * self.stride };
+        Self { values: &self.values[first..], ..self }
     }
 }
 
@@ -121,10 +130,31 @@ fn pack_rows<S: Simd, const V: usize>(
     }
 }
 
-/// `out = left * right` for the first `rows` rows of `left`; a row of `out` begins at a multiple of `stride`.
-#[pulp::with_simd(product = Arch::new())]
+/// `out = left * right` for the first `rows` rows of `left`; a row of `out` begins at a multiple of `stride`. Of the
+/// rows, up to `threads` threads take a part each, if they have time: on how many it is no number depends.
+pub fn product(
+    left: View<'_>,
+    right: &Packed,
+    rows: usize,
+    out: &mut [f32],
+    stride: usize,
+    output: Output<'_>,
+    threads: usize,
+) {
+    let half = rows.div_ceil(2).next_multiple_of(PART);
+    if threads < 2 || half >= rows {
+        return product_of_rows(left, right, rows, out, stride, output);
+    }
+    let (above, below) = out.split_at_mut(half * stride);
+    rayon::join(
+        || product(left, right, half, above, stride, output, threads.div_ceil(2)),
+        || product(left.skip(half), right, rows - half, below, stride, output, threads / 2),
+    );
+}
+
+#[pulp::with_simd(product_of_rows = Arch::new())]
 #[inline(always)]
-pub fn product_with_simd<S: Simd>(
+fn product_of_rows_with_simd<S: Simd>(
     simd: S,
     left: View<'_>,
     right: &Packed,
@@ -322,7 +352,7 @@ mod tests {
         for left in [View::rows(&values, depth), View::rows(&values, rows).transpose()] {
             let multiply = |left: View<'_>| {
                 let mut out = vec![0.0; rows];
-                product(left, &right, rows, &mut out, 1, Output::default());
+                product(left, &right, rows, &mut out, 1, Output::default(), 1);
                 out
             };
             let expected: Vec<f64> =
@@ -356,7 +386,7 @@ mod tests {
                         let mut packed = Packed::default();
                         pack_with_simd(simd, &mut packed, right, depth, width);
                         let mut out = vec![7.0; rows * extent];
-                        product_with_simd(simd, left, &packed, rows, &mut out, extent, Output { add, bias });
+                        product_of_rows_with_simd(simd, left, &packed, rows, &mut out, extent, Output { add, bias });
                         for (index, &found) in out.iter().enumerate() {
                             let (row, column) = (index / extent, index % extent);
                             let mut expected = 7.0;

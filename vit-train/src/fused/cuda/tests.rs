@@ -39,7 +39,7 @@ use crate::{
 #[cfg(feature = "dfdx-cuda")]
 use dfdx::prelude::{Cuda, Device as DfdxDevice};
 use dfdx::shapes::{ConstDim, ConstShape};
-use std::env;
+use std::{env, sync::atomic::AtomicUsize};
 use vit_nostd::{Base, Nano, Shape, Tiny};
 
 /// What was found, or a line that says what it is and that a test was skipped; an error where the environment says that
@@ -175,7 +175,9 @@ macro_rules! same {
                 };
             )*
             let (gradients, scratch) = (&mut gradients, &mut scratch);
-            let mut chunk = Chunk { first: 0, images, batch: images, dropout, gradients, add: false, scratch };
+            let unfinished = &AtomicUsize::new(1);
+            let mut chunk =
+                Chunk { first: 0, images, batch: images, dropout, gradients, add: false, unfinished, scratch };
             let $ops = of_odd(&mut chunk);
             let ($($buffer),*) = { $work };
             let ended = [$($buffer.get(CHUNK).to_vec()),*];
