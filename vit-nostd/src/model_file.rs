@@ -51,7 +51,8 @@ pub const ALIGNMENT: usize = 16;
 pub const PREAMBLE_LEN: usize = 32;
 
 const CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
-const CRC_LEN: usize = 4;
+/// Bytes of the checksum at the end.
+pub const CRC_LEN: usize = 4;
 
 /// The arithmetic a model is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! Files: written whole or not at all, and read to where a model can be used.
 
 use crate::error::{Error, IoContext};
+use aligned_vec::{AVec, CACHELINE_ALIGN};
 use std::{
     fs,
     io::{ErrorKind, Write},
@@ -8,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 use tempfile::{Builder, NamedTempFile};
-use vit_nostd::model_file::ALIGNMENT;
+use vit_nostd::model_file::{Kind, Preamble, ALIGNMENT, CRC_LEN};
 
 /// What the names of temporary files begin with.
 const TEMPORARY: &str = ".vit-train-";
@@ -108,16 +109,19 @@ fn lock(_: &Path) -> Result<Option<fs::File>, Error> {
 /// The bytes of a model file, aligned as the library needs them.
 #[derive(Clone, Debug)]
 pub struct ModelBytes {
-    words: Vec<u128>,
-    len: usize,
+    memory: AVec<u8>,
+    /// Where the file begins.
+    first: usize,
 }
 
-const _: () = assert!(align_of::<u128>() >= ALIGNMENT);
+const _: () = assert!(CACHELINE_ALIGN.is_multiple_of(ALIGNMENT));
 
 impl ModelBytes {
     /// `len` zeros.
     pub fn zeros(len: usize) -> Self {
-        Self { words: vec![0; len.div_ceil(size_of::<u128>())], len }
+        let mut memory = AVec::new(CACHELINE_ALIGN);
+        memory.resize(len, 0);
+        Self { memory, first: 0 }
     }
 
     /// Reads a file.
@@ -130,28 +134,33 @@ impl ModelBytes {
 
     /// The bytes, to be written.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
-        &mut bytemuck::cast_slice_mut(&mut self.words)[..self.len]
-    }
-
-    /// Cuts off what is behind the first `len` bytes.
-    pub fn truncate(&mut self, len: usize) {
-        self.len = self.len.min(len);
+        &mut self.memory[self.first..]
     }
 }
 
 impl From<&[u8]> for ModelBytes {
     fn from(bytes: &[u8]) -> Self {
-        let mut aligned = Self::zeros(bytes.len());
-        aligned.bytes_mut().copy_from_slice(bytes);
-        aligned
+        let first = bytes_before(bytes);
+        let mut copy = Self { first, ..Self::zeros(first + bytes.len()) };
+        copy.bytes_mut().copy_from_slice(bytes);
+        copy
     }
+}
+
+/// What has to lie before the model file `bytes` so that the weights of a float model, if it is one, begin with a cache
+/// line: an inference is up to a tenth slower where vectors of them lie on two.
+fn bytes_before(bytes: &[u8]) -> usize {
+    let Ok(Preamble { kind: Kind::F32, dims, .. }) = Preamble::read(bytes) else { return 0 };
+    let weights = size_of::<f32>() * dims.parameters();
+    let start = bytes.len().saturating_sub(weights + CRC_LEN);
+    start.next_multiple_of(CACHELINE_ALIGN) - start.next_multiple_of(ALIGNMENT)
 }
 
 impl Deref for ModelBytes {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &bytemuck::cast_slice(&self.words)[..self.len]
+        &self.memory[self.first..]
     }
 }
 

@@ -16,6 +16,10 @@ const WIDE: usize = if cfg!(target_pointer_width = "64") { 16 } else { 4 };
 /// Where fewer are left.
 const NARROW: usize = if cfg!(target_pointer_width = "64") { 8 } else { 2 };
 
+/// Rows of weights that are fetched ahead: fewer come late, and more push each other out of a cache in which rows of a
+/// multiple of its lines share few places.
+const AHEAD: usize = 4;
+
 /// `out[t][j] = bias[j] + sum over k of x[t][k] * weight[k][j]`, k upwards.
 #[inline(always)]
 pub fn linear<I: Array<f32>, O: Array<f32>, W: Array<O>>(
@@ -69,8 +73,11 @@ fn add_part<'a, const J: usize>(
     let [a, b, c, d, e, f] = x;
     let columns = a.iter().zip(b).zip(c.iter().zip(d)).zip(e.iter().zip(f));
     for (row, (((a, b), (c, d)), (e, f))) in rows.zip(columns) {
+        let stride = row.len();
         let Some(row) = row.as_chunks::<J>().0.get(index) else { return };
-        // Of what the next sums need: it lies a row away from what they need before, where no processor looks for it.
+        // Of what these sums need soon, and of what the next ones need: all of it lies a row away from what they need
+        // before, where no processor looks for it.
+        prefetch(row.as_ptr().wrapping_add(AHEAD * stride));
         prefetch(row.as_ptr().wrapping_add(J));
         let x = [a, b, c, d, e, f];
         for t in 0..TILE {

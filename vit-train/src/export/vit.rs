@@ -83,8 +83,7 @@ pub(crate) fn write_model<S: Network>(
     let metadata = Metadata::new(description.normalization, &labels, provenance);
     let mut file = ModelBytes::zeros(weights.len() + model_file::overhead(&metadata));
     let len = model_file::write::<S>(kind, &metadata, weights, file.bytes_mut());
-    file.truncate(len.map_err(|error| refused(path, error))?);
-    Ok(file)
+    Ok(ModelBytes::from(&file[..len.map_err(|error| refused(path, error))?]))
 }
 
 /// A tensor of the file and where it stands in a checkpoint.
@@ -182,6 +181,18 @@ mod tests {
         let file = float_model::<Nano>(&checkpoint, path).unwrap();
         assert!(checkpoint_of::<Nano>(&file, path).unwrap() == checkpoint);
         assert!(read_float_model::<Nano>(&file, path).is_ok());
+    }
+
+    /// Whatever stands before them.
+    #[test]
+    fn weights_in_memory_begin_with_a_cache_line() {
+        for len in 1..70 {
+            let description = Description { dataset: "x".repeat(len), ..checkpoint().describe::<Nano>() };
+            let weights = ModelBytes::zeros(Weights::<Nano>::BYTES);
+            let file = write_model::<Nano>(Kind::F32, &description, &weights, Path::new("a.vit")).unwrap();
+            let parsed = ModelFile::parse::<Nano>(&file, Kind::F32, Weights::<Nano>::BYTES).unwrap();
+            assert!(parsed.weights.as_ptr().addr().is_multiple_of(64), "{len}");
+        }
     }
 
     #[test]
