@@ -17,7 +17,7 @@ use vit_train::{
     dropout::Dropout,
     engine::{engine, EpochPlan},
     export::float_model,
-    fused::{network::Sizes, timed::Times, Step},
+    fused::{cpu::multiply_adds, network::Sizes, timed::Times, Step},
     inference::{infer, int8_logits, nostd_logits, view},
     model::{Model, Network, Pass},
     parameters::Parameters,
@@ -59,6 +59,8 @@ pub struct Arguments {
 #[derive(Debug, Default, Serialize)]
 struct Timings {
     threads: usize,
+    /// Of multiply-adds alone, on all threads.
+    peak_gflops: f64,
     step_ms: BTreeMap<String, StepTimes>,
     infer_ms: BTreeMap<String, InferenceTimes>,
 }
@@ -112,7 +114,13 @@ impl Arguments {
     pub fn run(self) -> Result<ExitCode, Error> {
         use_threads(self.threads)?;
         self.cuda.processor().check()?;
-        let mut timings = Timings { threads: rayon::current_num_threads(), ..Timings::default() };
+        let (threads, peak_gflops) = (rayon::current_num_threads(), peak_gflops(self.steps));
+        if !self.json {
+            println!(
+                "{threads} threads: nothing is faster than multiply-adds alone, {peak_gflops:.0} GFLOP/s"
+            );
+        }
+        let mut timings = Timings { threads, peak_gflops, ..Timings::default() };
         for preset in [Preset::Base, Preset::Tiny, Preset::Nano] {
             if self.preset.is_some_and(|only| only != preset) {
                 continue;
@@ -208,6 +216,15 @@ impl Arguments {
         let flops = (Sizes::of::<S>().flops() * recipe.batch_size) as f64;
         Ok(CudaTimes { device: engine.device(), precision, step, gflops: flops / step / 1e6 })
     }
+}
+
+/// What all threads reach with multiply-adds alone.
+fn peak_gflops(repetitions: usize) -> f64 {
+    /// Some milliseconds of work.
+    const ROUNDS: usize = 1 << 20;
+    let mut flops = 0;
+    let time = median_of(repetitions, || flops = rayon::broadcast(|_| multiply_adds(ROUNDS)).iter().sum());
+    flops as f64 / time / 1e6
 }
 
 fn inference<S: Network>(repetitions: usize) -> Result<InferenceTimes, Error> {

@@ -11,9 +11,12 @@ pub(super) mod chunk;
 mod lanes;
 mod math;
 pub(super) mod memory;
+mod peak;
 mod product;
 pub(super) mod rows;
 mod vectors;
+
+pub use peak::multiply_adds;
 
 use super::{
     buffer::Dimensions,

@@ -367,6 +367,27 @@ mod tests {
     }
 
     #[test]
+    fn threads_do_not_change_a_bit() {
+        let (depth, width) = (9, 40);
+        for rows in [1, 24, 25, 49, 100] {
+            let (values, right) = (numbers(rows * depth, 1), numbers(depth * width, 2));
+            let mut packed = Packed::default();
+            packed.set(View::rows(&right, width), depth, width);
+            for left in [View::rows(&values, depth), View::rows(&values, rows).transpose()] {
+                let multiply = |threads| {
+                    let mut out = vec![f32::NAN; rows * width];
+                    product(left, &packed, rows, &mut out, width, Output::default(), threads);
+                    out
+                };
+                let expected = multiply(1);
+                for threads in [0, 2, 3, 16] {
+                    assert_eq!(multiply(threads), expected, "{rows} rows on {threads} threads");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn products_of_all_kinds_are_those_of_the_textbook() {
         for (rows, depth, width) in
             [(1, 1, 1), (17, 24, 17), (9, 49, 96), (13, 17, 40), (4, 96, 10), (23, 7, 53), (20, 3, 24)]
