@@ -39,10 +39,11 @@ pub struct Masks<'a> {
 /// Memory that attention works in.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    /// Of all images.
+    /// Queries of all images.
     query: Memory,
+    /// Keys and values of all images.
     key_value: Memory,
-    /// Of one head of several images: context, or its gradient.
+    /// Of one head of several images, as all that follows: context, or its gradient.
     context: Memory,
     /// Gradient of queries, keys or values.
     gradient: Memory,
@@ -160,9 +161,10 @@ impl Group {
     }
 }
 
-/// Forward, of `images` images: their `weights` before and behind the dropout, and the context. What comes in as rows, and
-/// `weights`, are then vectors with one image to a lane, head by head: what [`backward`] needs, without a gap. There must be
-/// room for whole vectors.
+/// Forward, of `images` images: their `weights` before and behind the dropout, and the context. `query` and `key_value` are
+/// rows before; after it they are, as `weights` are, vectors with one image to a lane, head by head, as [`backward`] takes
+/// them: it reads them from end to end, where rows of many images are all over the memory. There must be room for whole
+/// vectors.
 #[pulp::with_simd(forward = Arch::new())]
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]

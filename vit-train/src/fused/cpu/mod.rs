@@ -3,8 +3,9 @@
 //! A batch is cut into chunks of `CHUNK` images. A chunk goes through the whole network, forward and backward, on
 //! one thread: what the backward pass needs of the forward pass is still in the cache when it is needed, and threads
 //! never wait for each other within a pass. Chunks are gathered into up to `SHARDS` shards of neighbours. A shard adds
-//! up the gradients of its chunks one after the other, and at the end the shards are added up in their order. None of
-//! this depends on the number of threads, and so neither does a bit of the result.
+//! up the gradients of its chunks one after the other, and at the end the shards are added up in their order. A thread
+//! that finds no shard left to begin helps the others with their matrix products. None of this depends on the number of
+//! threads, and so neither does a bit of the result.
 
 pub(super) mod attention;
 pub(super) mod chunk;
