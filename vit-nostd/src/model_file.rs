@@ -52,7 +52,7 @@ pub const PREAMBLE_LEN: usize = 32;
 
 const CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
 /// Bytes of the checksum at the end.
-pub const CRC_LEN: usize = 4;
+const CRC_LEN: usize = 4;
 
 /// The arithmetic a model is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +106,17 @@ impl Preamble {
             found => return Err(ModelError::UnknownKind { found }),
         };
         Ok(Self { kind, dims: read_dims(shape), file_len: u32::from_le_bytes([*l0, *l1, *l2, *l3]) })
+    }
+
+    /// Where in the file the weights of a float model begin: they are the last but the checksum. Nothing for other
+    /// models, and for a file that would be too short.
+    pub const fn float_weights_at(&self) -> Option<usize> {
+        match self.kind {
+            Kind::F32 => {
+                (self.file_len as usize).checked_sub(CRC_LEN + size_of::<f32>() * self.dims.parameters())
+            }
+            Kind::Int8 => None,
+        }
     }
 
     fn to_bytes(self) -> [u8; PREAMBLE_LEN] {

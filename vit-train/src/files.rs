@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 use tempfile::{Builder, NamedTempFile};
-use vit_nostd::model_file::{Kind, Preamble, ALIGNMENT, CRC_LEN};
+use vit_nostd::model_file::{Preamble, ALIGNMENT};
 
 /// What the names of temporary files begin with.
 const TEMPORARY: &str = ".vit-train-";
@@ -106,7 +106,9 @@ fn lock(_: &Path) -> Result<Option<fs::File>, Error> {
     Ok(None)
 }
 
-/// The bytes of a model file, aligned as the library needs them.
+/// The bytes of a model file, aligned as the library needs them, or of its weights. Made from the bytes of a file, the
+/// weights of a float model begin with a cache line: an inference is slower where vectors of them lie on two
+/// (BENCHMARKS.md, 2026-11-26).
 #[derive(Clone, Debug)]
 pub struct ModelBytes {
     memory: AVec<u8>,
@@ -140,20 +142,13 @@ impl ModelBytes {
 
 impl From<&[u8]> for ModelBytes {
     fn from(bytes: &[u8]) -> Self {
-        let first = bytes_before(bytes);
+        let weights =
+            Preamble::read(bytes).ok().and_then(|preamble| preamble.float_weights_at()).unwrap_or(0);
+        let first = weights.next_multiple_of(CACHELINE_ALIGN) - weights.next_multiple_of(ALIGNMENT);
         let mut copy = Self { first, ..Self::zeros(first + bytes.len()) };
         copy.bytes_mut().copy_from_slice(bytes);
         copy
     }
-}
-
-/// What has to lie before the model file `bytes` so that the weights of a float model, if it is one, begin with a cache
-/// line: an inference is up to a tenth slower where vectors of them lie on two.
-fn bytes_before(bytes: &[u8]) -> usize {
-    let Ok(Preamble { kind: Kind::F32, dims, .. }) = Preamble::read(bytes) else { return 0 };
-    let weights = size_of::<f32>() * dims.parameters();
-    let start = bytes.len().saturating_sub(weights + CRC_LEN);
-    start.next_multiple_of(CACHELINE_ALIGN) - start.next_multiple_of(ALIGNMENT)
 }
 
 impl Deref for ModelBytes {

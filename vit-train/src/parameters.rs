@@ -209,8 +209,8 @@ pub fn load<D: Device<f32>>(model: &mut impl Model<D>, values: &[f32]) {
     model.visit(&mut Load(values));
 }
 
-/// Copies the gradient of every parameter of `model` into `values`, in the order of the layout. dfdx gives access to
-/// gradients without another copy only to those who may change them.
+/// Copies the gradient of every parameter of `model` into `values`, in the order of the layout; zeros where `gradients`
+/// has none. (They are mutable because dfdx clones what it shows to anyone else.)
 pub fn collect_gradients(
     model: &mut impl Model<Cpu>,
     gradients: &mut Gradients<f32, Cpu>,
@@ -220,7 +220,7 @@ pub fn collect_gradients(
     impl Visitor<Cpu> for Collect<'_> {
         fn visit<S: ConstShape>(&mut self, _: &str, _: &[usize], parameter: &mut Tensor<S, f32, Cpu>) {
             let (values, rest) = std::mem::take(&mut self.1).split_at_mut(S::NUMEL);
-            let gradient = self.0.get_or_alloc_mut(parameter).expect("the host does not refuse memory");
+            let gradient = self.0.get_or_alloc_mut(parameter).expect("memory for a gradient");
             values.copy_from_slice(gradient);
             self.1 = rest;
         }

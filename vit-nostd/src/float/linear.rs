@@ -16,8 +16,7 @@ const WIDE: usize = if cfg!(target_pointer_width = "64") { 16 } else { 4 };
 /// Where fewer are left.
 const NARROW: usize = if cfg!(target_pointer_width = "64") { 8 } else { 2 };
 
-/// Rows of weights that are fetched ahead: fewer come late, and more push each other out of a cache in which rows of a
-/// multiple of its lines share few places.
+/// Rows of weights that are fetched ahead. 4 and 8 were equally fast, 16 and 32 slower (BENCHMARKS.md, 2026-11-26).
 const AHEAD: usize = 4;
 
 /// `out[t][j] = bias[j] + sum over k of x[t][k] * weight[k][j]`, k upwards.
@@ -32,28 +31,31 @@ pub fn linear<I: Array<f32>, O: Array<f32>, W: Array<O>>(
     add_products(
         x.each_ref().map(I::as_ref),
         weight.as_ref().iter().map(O::as_ref),
+        O::LEN,
         out.each_mut().map(O::as_mut),
     );
 }
 
-/// `out[t][j] += x[t][k] * row[k][j]` for each row, k upwards. The rows are as long as `out`'s.
+/// `out[t][j] += x[t][k] * row[k][j]` for each row, k upwards. The rows are as long as `out`'s, and lie `stride` numbers
+/// apart.
 #[inline(always)]
 pub fn add_products<'a>(
     x: [&[f32]; TILE],
     rows: impl Iterator<Item = &'a [f32]> + Clone,
+    stride: usize,
     mut out: [&mut [f32]; TILE],
 ) {
     let len = out[0].len();
     let (wide, narrow) = (len / WIDE, len % WIDE / NARROW);
     for index in 0..wide {
-        add_part::<WIDE>(x, rows.clone(), &mut out, index);
+        add_part::<WIDE>(x, rows.clone(), stride, &mut out, index);
     }
     for index in wide * WIDE / NARROW..wide * WIDE / NARROW + narrow {
-        add_part::<NARROW>(x, rows.clone(), &mut out, index);
+        add_part::<NARROW>(x, rows.clone(), stride, &mut out, index);
     }
     // What is left, such as the classes.
     for index in wide * WIDE + narrow * NARROW..len {
-        add_part::<1>(x, rows.clone(), &mut out, index);
+        add_part::<1>(x, rows.clone(), stride, &mut out, index);
     }
 }
 
@@ -62,6 +64,7 @@ pub fn add_products<'a>(
 fn add_part<'a, const J: usize>(
     x: [&[f32]; TILE],
     rows: impl Iterator<Item = &'a [f32]>,
+    stride: usize,
     out: &mut [&mut [f32]; TILE],
     index: usize,
 ) {
@@ -73,7 +76,6 @@ fn add_part<'a, const J: usize>(
     let [a, b, c, d, e, f] = x;
     let columns = a.iter().zip(b).zip(c.iter().zip(d)).zip(e.iter().zip(f));
     for (row, (((a, b), (c, d)), (e, f))) in rows.zip(columns) {
-        let stride = row.len();
         let Some(row) = row.as_chunks::<J>().0.get(index) else { return };
         // Of what these sums need soon, and of what the next ones need: all of it lies a row away from what they need
         // before, where no processor looks for it.

@@ -256,7 +256,8 @@ impl<S: Shape, M: Math> Layer<'_, S, M> {
                 *scores = Element::ZERO;
                 let keys = part(keys.as_ref(), &channels);
                 let queries = projected.each_ref().map(|row| part(row.as_ref(), &channels));
-                add_products(queries, keys.iter().map(AsRef::as_ref), scores.each_mut().map(AsMut::as_mut));
+                let rows = keys.iter().map(AsRef::as_ref);
+                add_products(queries, rows, S::TOKENS, scores.each_mut().map(AsMut::as_mut));
                 for scores in scores.iter_mut().take(tokens.len()) {
                     scores.as_mut().iter_mut().for_each(|score| *score *= scale);
                     softmax::<M>(scores.as_mut());
@@ -266,6 +267,7 @@ impl<S: Shape, M: Math> Layer<'_, S, M> {
                 add_products(
                     scores.each_ref().map(AsRef::as_ref),
                     values.as_ref().iter().map(|row| part(row.as_ref(), &channels)),
+                    S::EMBED,
                     context,
                 );
             }

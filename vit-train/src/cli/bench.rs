@@ -55,7 +55,7 @@ pub struct Arguments {
     json: bool,
 }
 
-/// Milliseconds, by the name of the preset.
+/// Milliseconds, by the name of the preset, and what they are to be compared with.
 #[derive(Debug, Default, Serialize)]
 struct Timings {
     threads: usize,
@@ -78,7 +78,7 @@ struct StepTimes {
     prepare: f64,
     /// Of the fused pass, counting matrix products only.
     gflops: f64,
-    /// Of the fused pass: each operation's share of the threads' time.
+    /// Of the fused pass: each operation, in the mean of the threads that the batch is on.
     operations: BTreeMap<&'static str, f64>,
     /// The fused pass without the operations: folding, packing, adding up gradients, waiting for the last thread.
     around: f64,
@@ -167,8 +167,7 @@ impl Arguments {
                 times.add(&fused.times());
             }
         }
-        let threads = rayon::current_num_threads() as f64;
-        let share = |time: Duration| milliseconds(time) / threads / self.steps as f64;
+        let share = |time: Duration| milliseconds(time) / self.steps as f64;
         let operations: BTreeMap<_, _> = times.iter().map(|(name, time)| (name, share(time))).collect();
         let around = passes.iter().sum::<f64>() / self.steps as f64 - operations.values().sum::<f64>();
         let pass = median(passes);

@@ -160,6 +160,7 @@ fn transpose(from: &[f32], rows: usize, to: &mut [f32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use aligned_vec::CACHELINE_ALIGN;
     use vit_nostd::{model_file::Normalization, Nano};
 
     fn checkpoint() -> Checkpoint {
@@ -191,7 +192,7 @@ mod tests {
             let weights = ModelBytes::zeros(Weights::<Nano>::BYTES);
             let file = write_model::<Nano>(Kind::F32, &description, &weights, Path::new("a.vit")).unwrap();
             let parsed = ModelFile::parse::<Nano>(&file, Kind::F32, Weights::<Nano>::BYTES).unwrap();
-            assert!(parsed.weights.as_ptr().addr().is_multiple_of(64), "{len}");
+            assert!(parsed.weights.as_ptr().addr().is_multiple_of(CACHELINE_ALIGN), "{len}");
         }
     }
 

@@ -12,7 +12,6 @@ use crate::{
     parameters::Layout,
 };
 use dfdx::prelude::*;
-use rayon::Scope;
 use std::sync::Arc;
 
 /// From the model's parameters and a batch to the loss, with the gradients of all parameters on its tape.
@@ -51,7 +50,7 @@ impl<S: Network> Step<S> {
         Pass { loss: loss.as_vec()[0], logits, gradients: loss.backward() }
     }
 
-    /// The time that each operation of the last pass took, on all threads together.
+    /// The time that each operation of the last pass took: see [`cpu::Cpu::times`].
     pub fn times(&self) -> Times {
         self.cpu.times()
     }
@@ -64,30 +63,27 @@ impl<S: Network> Step<S> {
         dropout: &Dropout,
         logits: &mut [f32],
     ) -> Tensor<Rank0, f32, Cpu, OwnedTape<f32, Cpu>> {
-        rayon::in_place_scope(|scope| model.visit(&mut Read { scope, values: &mut self.parameters }));
+        model.visit(&mut Read(&mut self.parameters));
         let gradients = Arc::make_mut(&mut self.gradients);
         let loss = self.cpu.pass(&self.parameters, batch, dropout, logits, gradients);
         let loss = Cpu::default().tensor(loss);
         let mut record =
             Record { loss: &loss, gradients: &self.gradients, start: 0, tape: OwnedTape::default() };
         model.visit(&mut record);
+        assert_eq!(record.start, self.gradients.len(), "a parameter is not on the tape");
         let tape = record.tape;
         loss.put_tape(tape)
     }
 }
 
-/// Copies every parameter, one behind the other, on all threads.
-struct Read<'a, 'scope> {
-    scope: &'a Scope<'scope>,
-    values: &'scope mut [f32],
-}
+/// Copies every parameter, one behind the other.
+struct Read<'a>(&'a mut [f32]);
 
-impl Visitor<Cpu> for Read<'_, '_> {
+impl Visitor<Cpu> for Read<'_> {
     fn visit<S: ConstShape>(&mut self, _: &str, _: &[usize], parameter: &mut Tensor<S, f32, Cpu>) {
-        let (values, rest) = std::mem::take(&mut self.values).split_at_mut(S::NUMEL);
-        self.values = rest;
-        let parameter = parameter.clone();
-        self.scope.spawn(move |_| parameter.copy_into(values));
+        let (values, rest) = std::mem::take(&mut self.0).split_at_mut(S::NUMEL);
+        parameter.copy_into(values);
+        self.0 = rest;
     }
 }
 

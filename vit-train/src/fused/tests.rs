@@ -69,7 +69,7 @@ impl Case {
     ) -> (f32, Vec<f32>, Vec<f32>) {
         let mut model = self.model::<S, _>(device);
         let pass = model.loss_and_gradients(self.pixels.clone(), self.targets.clone(), dropout);
-        let mut copy = Copy { from: &pass.gradients, to: Vec::new() };
+        let mut copy = CopyGradients { from: &pass.gradients, to: Vec::new() };
         model.visit(&mut copy);
         (pass.loss, pass.logits, copy.to)
     }
@@ -96,12 +96,12 @@ fn compare<S: Network>(batch: usize, rate: f32) {
 }
 
 /// Copies the gradients of all parameters, from any of dfdx's devices.
-struct Copy<'a, D: Device<f32>> {
+struct CopyGradients<'a, D: Device<f32>> {
     from: &'a Gradients<f32, D>,
     to: Vec<f32>,
 }
 
-impl<D: Device<f32>> Visitor<D> for Copy<'_, D> {
+impl<D: Device<f32>> Visitor<D> for CopyGradients<'_, D> {
     fn visit<S: ConstShape>(&mut self, _: &str, _: &[usize], parameter: &mut Tensor<S, f32, D>) {
         self.to.extend(self.from.get(parameter).as_vec());
     }

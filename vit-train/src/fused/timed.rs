@@ -6,9 +6,12 @@ use super::{
 };
 use crate::dropout::Site;
 use dfdx::shapes::ConstDim;
-use std::time::{Duration, Instant};
+use std::{
+    ops::Div,
+    time::{Duration, Instant},
+};
 
-/// Time spent in each operation, on all threads together.
+/// Time spent in each operation.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Times([Duration; OPERATIONS.len()]);
 
@@ -21,6 +24,14 @@ impl Times {
     /// Adds the times of another thread, or of another pass.
     pub fn add(&mut self, other: &Self) {
         self.0.iter_mut().zip(other.0).for_each(|(sum, time)| *sum += time);
+    }
+}
+
+impl Div<usize> for Times {
+    type Output = Self;
+
+    fn div(self, count: usize) -> Self {
+        Self(self.0.map(|time| time / count as u32))
     }
 }
 

@@ -117,7 +117,7 @@ impl Heads {
 /// One head of some images.
 #[derive(Clone, Copy)]
 struct Group {
-    /// Its number.
+    /// Its position among all groups.
     index: usize,
     head: usize,
     /// The first image.
@@ -127,12 +127,12 @@ struct Group {
 }
 
 impl Group {
-    /// Its `len` ones of the vectors of all groups.
+    /// The group's `len` vectors among those of all groups.
     fn of<V>(self, vectors: &[V], len: usize) -> &[V] {
         &vectors[self.index * len..][..len]
     }
 
-    /// Its `len` ones of the vectors of all groups.
+    /// The group's `len` vectors among those of all groups.
     fn of_mut<V>(self, vectors: &mut [V], len: usize) -> &mut [V] {
         &mut vectors[self.index * len..][..len]
     }
@@ -163,8 +163,7 @@ impl Group {
 
 /// Forward, of `images` images: their `weights` before and behind the dropout, and the context. `query` and `key_value` are
 /// rows before; after it they are, as `weights` are, vectors with one image to a lane, head by head, as [`backward`] takes
-/// them: it reads them from end to end, where rows of many images are all over the memory. There must be room for whole
-/// vectors.
+/// them. There must be room for whole vectors.
 #[pulp::with_simd(forward = Arch::new())]
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
@@ -254,17 +253,17 @@ pub fn backward_with_simd<S: Simd>(
     }
 }
 
-/// What there is in lanes between [`forward`] and [`backward`].
+/// What is in lanes between [`forward`] and [`backward`].
 #[cfg(test)]
 #[derive(Clone, Copy)]
-pub enum Kind {
+pub enum InLanes {
     Query,
     KeyValues,
     Weights,
 }
 
 #[cfg(test)]
-impl Kind {
+impl InLanes {
     /// The parts of a head, where an image lies row by row.
     fn parts(self, heads: Heads, head: usize) -> Vec<Part> {
         let columns = heads.weights();
@@ -278,28 +277,45 @@ impl Kind {
     }
 }
 
-/// Brings `images` images that lie row by row to `lanes`, or back.
+/// Brings `images` images from `rows` to `lanes`.
 #[cfg(test)]
-#[pulp::with_simd(convert = Arch::new())]
+#[pulp::with_simd(to_lanes = Arch::new())]
 #[inline(always)]
-pub fn convert_with_simd<S: Simd>(
+pub fn to_lanes_with_simd<S: Simd>(
     simd: S,
-    kind: Kind,
+    what: InLanes,
     heads: Heads,
     images: usize,
-    rows: &mut [f32],
+    rows: &[f32],
     lanes: &mut [f32],
-    back: bool,
 ) {
     let mut vectors = S::as_mut_simd_f32s(lanes).0;
     for group in heads.groups(images, S::F32_LANES) {
-        for part in kind.parts(heads, group.head) {
+        for part in what.parts(heads, group.head) {
             let (first, others) = vectors.split_at_mut(part.len());
-            if back {
-                group.store(simd, first, part, rows);
-            } else {
-                group.load(simd, part, rows, first);
-            }
+            group.load(simd, part, rows, first);
+            vectors = others;
+        }
+    }
+}
+
+/// Brings `images` images from `lanes` to `rows`.
+#[cfg(test)]
+#[pulp::with_simd(to_rows = Arch::new())]
+#[inline(always)]
+pub fn to_rows_with_simd<S: Simd>(
+    simd: S,
+    what: InLanes,
+    heads: Heads,
+    images: usize,
+    lanes: &[f32],
+    rows: &mut [f32],
+) {
+    let mut vectors = S::as_simd_f32s(lanes).0;
+    for group in heads.groups(images, S::F32_LANES) {
+        for part in what.parts(heads, group.head) {
+            let (first, others) = vectors.split_at(part.len());
+            group.store(simd, first, part, rows);
             vectors = others;
         }
     }

@@ -1,9 +1,10 @@
-//! The operations on some images of a batch, on one thread.
+//! The operations on some images of a batch: on one thread, but for matrix products.
 
 use super::{
     attention::{self, Heads, Masks},
     memory::Memory,
     product::{product, Output, Packed, View},
+    progress::Progress,
     rows,
 };
 use crate::{
@@ -15,7 +16,6 @@ use crate::{
     },
 };
 use dfdx::shapes::{ConstDim, ConstShape};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Activations, or their gradients, of up to as many images as there is memory for.
 pub type Matrix<S> = Buffer<Memory, S>;
@@ -110,16 +110,16 @@ pub struct Chunk<'a> {
     pub gradients: &'a mut [f32],
     /// Whether gradients are added to those of other chunks, or replace what is there.
     pub add: bool,
-    /// The shards, this one among them, that are not finished.
-    pub unfinished: &'a AtomicUsize,
+    /// Of all shards.
+    pub progress: &'a Progress,
     /// Any.
     pub scratch: &'a mut Scratch,
 }
 
 impl Chunk<'_> {
-    /// As many threads as there are for each shard that is not finished: more than one only when none is left to begin.
+    /// For a product.
     fn threads(&self) -> usize {
-        rayon::current_num_threads() / self.unfinished.load(Ordering::Relaxed).max(1)
+        self.progress.threads_for_each(rayon::current_num_threads())
     }
 
     /// The mask of each image in turn, for `R` rows of `W` elements. Masks have `T` rows, one for every token, also

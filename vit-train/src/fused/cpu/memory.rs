@@ -20,7 +20,7 @@ impl Memory {
         memory
     }
 
-    /// Makes room for `len` numbers; what is in new ones is not said.
+    /// Makes room for `len` numbers. Those beyond the length it had are zero, or what was there once.
     pub fn resize(&mut self, len: usize) {
         // Scratch memory is now small and now large: what has been there once is not filled anew.
         if self.values.len() < len {

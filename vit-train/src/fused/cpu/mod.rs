@@ -1,11 +1,11 @@
 //! The training pass on a CPU.
 //!
-//! A batch is cut into chunks of `CHUNK` images. A chunk goes through the whole network, forward and backward, on
-//! one thread: what the backward pass needs of the forward pass is still in the cache when it is needed, and threads
-//! never wait for each other within a pass. Chunks are gathered into up to `SHARDS` shards of neighbours. A shard adds
-//! up the gradients of its chunks one after the other, and at the end the shards are added up in their order. A thread
-//! that finds no shard left to begin helps the others with their matrix products. None of this depends on the number of
-//! threads, and so neither does a bit of the result.
+//! A batch is cut into chunks of `CHUNK` images. One thread takes a chunk through the whole network, forward and
+//! backward: what the backward pass needs of the forward pass is still in the cache when it is needed, and threads do
+//! not wait for each other. Chunks are gathered into up to `SHARDS` shards of neighbours. A shard adds up the gradients
+//! of its chunks one after the other, and at the end the shards are added up in their order. When no shard is left to
+//! begin, threads without one help the others with their matrix products ([`progress`]). Which sums there are, and in
+//! which order, does not depend on the number of threads, and so neither does a bit of the result.
 
 pub(super) mod attention;
 pub(super) mod chunk;
@@ -14,6 +14,7 @@ mod math;
 pub(super) mod memory;
 mod peak;
 mod product;
+pub(super) mod progress;
 pub(super) mod rows;
 mod vectors;
 
@@ -28,19 +29,17 @@ use super::{
 use crate::{dropout::Dropout, parameters::Layout};
 use chunk::{Chunk, Linear, Scratch};
 use memory::Memory;
+use progress::Progress;
 use rayon::prelude::*;
 use std::{
     convert::Infallible,
-    sync::{
-        atomic::{AtomicUsize, Ordering},
-        Mutex, PoisonError,
-    },
+    sync::{Mutex, PoisonError},
 };
 
 /// Images that go through the network together: as many as fill all lanes of a vector, of whatever processor, or a
 /// multiple of that, because attention keeps its weights in whole vectors.
 pub(super) const CHUNK: usize = 16;
-/// Sums of gradients, each as large as the network: as many threads can work at a time.
+/// Sums of gradients, each as large as the network: as many threads can have chunks at a time.
 const SHARDS: usize = 8;
 /// Gradients that are added up at a time.
 const PIECE: usize = 1 << 14;
@@ -53,9 +52,10 @@ pub struct Cpu<D: Dimensions> {
     folded: Vec<f32>,
     layers: Network<D, Linear>,
     shards: Vec<Shard>,
-    /// Those of each shard.
+    /// What the shards add up, one behind the other. The first chunk of each overwrites what is there of every layer;
+    /// what is folded into the layers comes from them at the end.
     gradients: Memory,
-    /// As many as there were threads at work at a time.
+    /// As many as there were shards in work at a time.
     workspaces: Pool<D>,
 }
 
@@ -66,7 +66,7 @@ struct Shard {
     times: Times,
 }
 
-/// The memory of one thread.
+/// The memory that a shard is worked on in.
 #[derive(Debug)]
 struct Workspace<D: Dimensions> {
     activations: Activations<D, Memory>,
@@ -118,10 +118,11 @@ impl<D: Dimensions> Cpu<D> {
         self.shards.clear();
         self.shards.resize_with(count, Shard::default);
         self.gradients.resize(count * parameters.len());
-        let unfinished = AtomicUsize::new(count);
+        let progress = Progress::new(count);
         let shards = self.shards.par_iter_mut().zip(self.gradients.par_chunks_exact_mut(parameters.len()));
         let shards = shards.zip(logits.par_chunks_mut(shard_images * classes));
         shards.enumerate().with_max_len(1).for_each(|(index, ((shard, gradients), logits))| {
+            progress.begin();
             let mut workspace = self.workspaces.take().unwrap_or_else(|| Workspace::new(self.sizes.depth));
             for (chunk, logits) in logits.chunks_mut(CHUNK * classes).enumerate() {
                 let (first, count) = (index * shard_images + chunk * CHUNK, logits.len() / classes);
@@ -137,7 +138,7 @@ impl<D: Dimensions> Cpu<D> {
                     dropout: *dropout,
                     gradients: &mut *gradients,
                     add: chunk > 0,
-                    unfinished: &unfinished,
+                    progress: &progress,
                     scratch,
                 };
                 activations.pass(&mut Timed { ops, times: &mut shard.times }, &self.layers);
@@ -145,7 +146,7 @@ impl<D: Dimensions> Cpu<D> {
                 shard.loss += activations.losses.get(count).iter().copied().map(f64::from).sum::<f64>();
             }
             self.workspaces.give(workspace);
-            unfinished.fetch_sub(1, Ordering::Relaxed);
+            progress.finish();
         });
 
         gradients.par_chunks_mut(PIECE).enumerate().for_each(|(piece, sum)| {
@@ -156,11 +157,12 @@ impl<D: Dimensions> Cpu<D> {
         (self.shards.iter().map(|shard| shard.loss).sum::<f64>() / images as f64) as f32
     }
 
-    /// The time that each operation of the last pass took, on all threads together.
+    /// The time that each operation of the last pass took, in the mean of the threads that had shards. Those that
+    /// helped them do not count.
     pub fn times(&self) -> Times {
         let mut times = Times::default();
         self.shards.iter().for_each(|shard| times.add(&shard.times));
-        times
+        times / self.shards.len().min(rayon::current_num_threads()).max(1)
     }
 
     /// Packs the weights.

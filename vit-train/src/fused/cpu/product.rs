@@ -14,7 +14,7 @@ use super::memory::Memory;
 use pulp::{Arch, Simd};
 use std::array;
 
-/// Threads get whole tiles of any processor.
+/// The rows of a thread's part are a multiple of it: it is one of the rows of a tile, 6 or 8.
 const PART: usize = 24;
 
 /// Vectors in a panel: as many as leave registers for a tile's numbers.
@@ -130,8 +130,8 @@ fn pack_rows<S: Simd, const V: usize>(
     }
 }
 
-/// `out = left * right` for the first `rows` rows of `left`; a row of `out` begins at a multiple of `stride`. Of the
-/// rows, up to `threads` threads take a part each, if they have time: on how many it is no number depends.
+/// `out = left * right` for the first `rows` rows of `left`; a row of `out` begins at a multiple of `stride`. Up to
+/// `threads` threads take a part of the rows each, if they have nothing else to do. The result is the same bits.
 pub fn product(
     left: View<'_>,
     right: &Packed,
@@ -141,14 +141,15 @@ pub fn product(
     output: Output<'_>,
     threads: usize,
 ) {
-    let half = rows.div_ceil(2).next_multiple_of(PART);
-    if threads < 2 || half >= rows {
+    let (first, second) = (threads.div_ceil(2), threads / 2);
+    let middle = (rows * first).div_ceil(threads.max(1)).next_multiple_of(PART);
+    if second == 0 || middle >= rows {
         return product_of_rows(left, right, rows, out, stride, output);
     }
-    let (above, below) = out.split_at_mut(half * stride);
+    let (above, below) = out.split_at_mut(middle * stride);
     rayon::join(
-        || product(left, right, half, above, stride, output, threads.div_ceil(2)),
-        || product(left.skip(half), right, rows - half, below, stride, output, threads / 2),
+        || product(left, right, middle, above, stride, output, first),
+        || product(left.skip(middle), right, rows - middle, below, stride, output, second),
     );
 }
 

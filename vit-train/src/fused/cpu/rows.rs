@@ -11,7 +11,7 @@ use super::{
 use pulp::{Arch, Simd};
 use vit_nostd::float::LAYER_NORM_EPSILON;
 
-/// Vectors of sums that are computed at a time: enough that none waits for itself.
+/// Vectors of sums that are computed at a time, so that one addition need not wait for the one before.
 const BLOCK: usize = 6;
 
 /// Each row of `x`, `width` wide, with mean 0 and variance 1, and what it was multiplied with.
@@ -273,6 +273,45 @@ mod tests {
                 gelu_dropout_with_simd(simd, &mut slope, &mask, &mut y);
                 assert_close(&y, &values, 2e-6, "value");
                 assert_close(&slope, &slopes, 3e-6, "slope");
+            });
+        }
+    }
+
+    /// By the formulas of [`fold`](mod@crate::fused::fold), for a layer with 3 outputs.
+    #[test]
+    fn a_layer_norm_is_folded_and_its_gradients_unfolded() {
+        for width in WIDTHS {
+            let [scale, shift, weights, biases] =
+                [(width, 1), (width, 2), (ROWS * width, 3), (ROWS, 4)].map(|(len, seed)| numbers(len, seed));
+            let [d_weights, d_biases] = [(ROWS * width, 5), (ROWS, 6)].map(|(len, seed)| numbers(len, seed));
+            let at = |values: &[f32], index: usize| f64::from(values[index]);
+            let columns = |f: &dyn Fn(usize, usize) -> f64| -> Vec<f64> {
+                (0..width).map(|j| (0..ROWS).map(|i| f(i, j)).sum()).collect()
+            };
+            let all = |f: &dyn Fn(usize, usize) -> f64| -> Vec<f64> {
+                (0..ROWS * width).map(|index| f(index / width, index % width)).collect()
+            };
+            let w = |i: usize, j: usize| at(&weights, i * width + j);
+            let d_w = |i: usize, j: usize| at(&d_weights, i * width + j);
+            let folded = all(&|i, j| w(i, j) * at(&scale, j));
+            let folded_biases: Vec<f64> = (0..ROWS)
+                .map(|i| at(&biases, i) + (0..width).map(|j| w(i, j) * at(&shift, j)).sum::<f64>())
+                .collect();
+            let unfolded = all(&|i, j| d_w(i, j) * at(&scale, j) + at(&d_biases, i) * at(&shift, j));
+            let d_scales = columns(&|i, j| d_w(i, j) * w(i, j));
+            let d_shifts = columns(&|i, j| at(&d_biases, i) * w(i, j));
+            on_each_instruction_set!(simd => {
+                let (mut found, mut found_biases) = (weights.clone(), biases.clone());
+                fold_with_simd(simd, &scale, &shift, &mut found, &mut found_biases);
+                assert_close(&found, &folded, 1e-6, "weights");
+                assert_close(&found_biases, &folded_biases, 1e-5, "biases");
+                let (mut found, mut d_scale, mut d_shift) =
+                    (d_weights.clone(), vec![7.0; width], vec![7.0; width]);
+                let sums = [&mut d_scale[..], &mut d_shift];
+                unfold_with_simd(simd, [&scale, &shift, &weights], &d_biases, &mut found, sums);
+                assert_close(&found, &unfolded, 1e-6, "gradients of weights");
+                assert_close(&d_scale, &d_scales, 1e-6, "gradients of the scale");
+                assert_close(&d_shift, &d_shifts, 1e-6, "gradients of the shift");
             });
         }
     }

@@ -17,10 +17,11 @@ use crate::{
         cpu::{
             attention::{
                 self, Heads,
-                Kind::{KeyValues, Query, Weights},
+                InLanes::{self, KeyValues, Query, Weights},
             },
             chunk::{self, Chunk, Scratch},
             memory::Memory,
+            progress::Progress,
             CHUNK,
         },
         fold::Fold,
@@ -39,7 +40,7 @@ use crate::{
 #[cfg(feature = "dfdx-cuda")]
 use dfdx::prelude::{Cuda, Device as DfdxDevice};
 use dfdx::shapes::{ConstDim, ConstShape};
-use std::{env, sync::atomic::AtomicUsize};
+use std::env;
 use vit_nostd::{Base, Nano, Shape, Tiny};
 
 /// What was found, or a line that says what it is and that a test was skipped; an error where the environment says that
@@ -140,7 +141,7 @@ fn of_odd<V, L>(ops: &mut impl Ops<Odd, V, L>) -> &mut impl Ops<Odd, V, L> {
 /// back. A buffer that the CPU does not have row by row says so.
 macro_rules! same {
     ($resident:ident, $factor:expr, |
-        $ops:ident, $layers:ident, $($buffer:ident: $shape:ty $(=> $form:ident($kind:expr))?),*
+        $ops:ident, $layers:ident, $($buffer:ident: $shape:ty $(=> $form:ident($what:expr))?),*
     | $work:expr) => {{
         let (sizes, images, rate) = (Sizes::of::<Odd>(), 5, 0.25);
         let layout = Layout::of::<Odd>();
@@ -149,7 +150,7 @@ macro_rules! same {
         let shapes = [$((stringify!($buffer), <$shape as ConstShape>::NUMEL)),*];
         let forms = [$({
             let _form = Form::Rows;
-            $(let _form = $form($kind);)?
+            $(let _form = $form($what);)?
             _form
         }),*];
         let values = shapes.iter().zip(2..).map(|(&(name, len), seed)| -> Vec<f32> {
@@ -175,9 +176,9 @@ macro_rules! same {
                 };
             )*
             let (gradients, scratch) = (&mut gradients, &mut scratch);
-            let unfinished = &AtomicUsize::new(1);
+            let progress = &Progress::new(1);
             let mut chunk =
-                Chunk { first: 0, images, batch: images, dropout, gradients, add: false, unfinished, scratch };
+                Chunk { first: 0, images, batch: images, dropout, gradients, add: false, progress, scratch };
             let $ops = of_odd(&mut chunk);
             let ($($buffer),*) = { $work };
             let ended = [$($buffer.get(CHUNK).to_vec()),*];
@@ -221,9 +222,9 @@ macro_rules! same {
 enum Form {
     Rows,
     /// In lanes, after the operation.
-    After(Heads, attention::Kind),
+    After(Heads, InLanes),
     /// In lanes, before it and after it.
-    Lanes(Heads, attention::Kind),
+    Lanes(Heads, InLanes),
 }
 
 impl Form {
@@ -232,8 +233,8 @@ impl Form {
         let mut memory = Memory::zeros(CHUNK * rows.len() / images);
         match self {
             Self::Rows | Self::After(..) => memory[..rows.len()].copy_from_slice(rows),
-            Self::Lanes(heads, kind) => {
-                attention::convert(kind, heads, images, &mut rows.to_vec(), &mut memory, false);
+            Self::Lanes(heads, what) => {
+                attention::to_lanes(what, heads, images, rows, &mut memory);
             }
         }
         memory
@@ -244,9 +245,9 @@ impl Form {
         let len = images * values.len() / CHUNK;
         match self {
             Self::Rows => values.truncate(len),
-            Self::After(heads, kind) | Self::Lanes(heads, kind) => {
+            Self::After(heads, what) | Self::Lanes(heads, what) => {
                 let mut rows = vec![f32::NAN; len];
-                attention::convert(kind, heads, images, &mut rows, &mut values, true);
+                attention::to_rows(what, heads, images, &values, &mut rows);
                 values = rows;
             }
         }
@@ -345,7 +346,7 @@ fn each_operation_on_rows<R: ConstDim>(r: &mut Resident<Odd>, factor: f32) {
         (d_y, d_x)
     });
     let heads = Heads { tokens: T::SIZE, queries: R::SIZE, embed: E::SIZE, heads: N::SIZE };
-    let [after, lanes] = [Form::After, Form::Lanes].map(|form| move |kind| form(heads, kind));
+    let [after, lanes] = [Form::After, Form::Lanes].map(|form| move |what| form(heads, what));
     same!(r, factor, |ops, _l, y: (R, E), q: (R, E) => after(Query), kv: (T, Kv) => after(KeyValues),
         kept: (N, R, T) => after(Weights), dropped: (N, R, T) => after(Weights)| {
         let mut w = [kept, dropped];

@@ -1,0 +1,30 @@
+//! What a processor can do at most, to compare with.
+
+use pulp::{Arch, Simd};
+use std::{array, hint::black_box};
+
+/// `rounds` times multiply-adds of vectors, all in registers, as many side by side as in a tile of a product: nothing else
+/// is done, and nothing waits. Returns how many multiplications and additions of numbers that were.
+#[pulp::with_simd(multiply_adds = Arch::new())]
+#[inline(always)]
+pub fn multiply_adds_with_simd<S: Simd>(simd: S, rounds: usize) -> usize {
+    if S::REGISTER_COUNT >= 32 {
+        side_by_side::<S, 24>(simd, rounds)
+    } else {
+        side_by_side::<S, 12>(simd, rounds)
+    }
+}
+
+#[inline(always)]
+fn side_by_side<S: Simd, const N: usize>(simd: S, rounds: usize) -> usize {
+    let [x, y] = black_box([0.5, 1.0]).map(|number| simd.splat_f32s(number));
+    let mut values: [S::f32s; N] = array::from_fn(|index| simd.splat_f32s(index as f32));
+    for _ in 0..rounds {
+        for value in &mut values {
+            *value = simd.mul_add_e_f32s(*value, x, y);
+        }
+    }
+    let total = values.into_iter().fold(x, |total, value| simd.add_f32s(total, value));
+    black_box(simd.reduce_sum_f32s(total));
+    2 * rounds * N * S::F32_LANES
+}
