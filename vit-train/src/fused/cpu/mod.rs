@@ -4,7 +4,7 @@
 //! backward: what the backward pass needs of the forward pass is still in the cache when it is needed, and threads do
 //! not wait for each other. Chunks are gathered into up to `SHARDS` shards of neighbours. A shard adds up the gradients
 //! of its chunks one after the other, and at the end the shards are added up in their order. When no shard is left to
-//! begin, threads without one help the others with their matrix products ([`progress`]). Which sums there are, and in
+//! begin, threads without one help the others with their matrix products (`progress`). Which sums there are, and in
 //! which order, does not depend on the number of threads, and so neither does a bit of the result.
 
 pub(super) mod attention;
