@@ -116,9 +116,7 @@ impl Arguments {
         self.cuda.processor().check()?;
         let (threads, peak_gflops) = (rayon::current_num_threads(), peak_gflops(self.steps));
         if !self.json {
-            println!(
-                "{threads} threads: nothing is faster than multiply-adds alone, {peak_gflops:.0} GFLOP/s"
-            );
+            println!("{threads} threads, with multiply-adds alone {peak_gflops:.0} GFLOP/s");
         }
         let mut timings = Timings { threads, peak_gflops, ..Timings::default() };
         for preset in [Preset::Base, Preset::Tiny, Preset::Nano] {
