@@ -110,13 +110,12 @@ impl Preamble {
 
     /// Where in the file the weights of a float model begin: they are the last but the checksum. Nothing for other
     /// models, and for a file that would be too short.
-    pub const fn float_weights_at(&self) -> Option<usize> {
-        match self.kind {
-            Kind::F32 => {
-                (self.file_len as usize).checked_sub(CRC_LEN + size_of::<f32>() * self.dims.parameters())
-            }
-            Kind::Int8 => None,
+    pub fn float_weights_at(&self) -> Option<usize> {
+        if self.kind != Kind::F32 {
+            return None;
         }
+        let weights = self.dims.parameters().checked_mul(size_of::<f32>())?;
+        (self.file_len as usize).checked_sub(CRC_LEN)?.checked_sub(weights)
     }
 
     fn to_bytes(self) -> [u8; PREAMBLE_LEN] {

@@ -144,6 +144,7 @@ impl From<&[u8]> for ModelBytes {
     fn from(bytes: &[u8]) -> Self {
         let weights =
             Preamble::read(bytes).ok().and_then(|preamble| preamble.float_weights_at()).unwrap_or(0);
+        // In a file that is none, too, it is a multiple of the alignment that the library looks at.
         let first = weights.next_multiple_of(CACHELINE_ALIGN) - weights.next_multiple_of(ALIGNMENT);
         let mut copy = Self { first, ..Self::zeros(first + bytes.len()) };
         copy.bytes_mut().copy_from_slice(bytes);

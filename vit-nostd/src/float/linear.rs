@@ -16,7 +16,7 @@ const WIDE: usize = if cfg!(target_pointer_width = "64") { 16 } else { 4 };
 /// Where fewer are left.
 const NARROW: usize = if cfg!(target_pointer_width = "64") { 8 } else { 2 };
 
-/// Rows of weights that are fetched ahead. 4 and 8 were equally fast, 16 and 32 slower (BENCHMARKS.md, 2026-11-26).
+/// Rows of weights that are fetched ahead. 4 and 8 were about equally fast, 16 and 32 slower (BENCHMARKS.md, 2026-11-26).
 const AHEAD: usize = 4;
 
 /// `out[t][j] = bias[j] + sum over k of x[t][k] * weight[k][j]`, k upwards.

@@ -86,6 +86,11 @@ impl Heads {
         Part { first: key.first + self.embed, ..key }
     }
 
+    /// A head's part of the queries, the keys and the values.
+    const fn parts(&self, head: usize) -> [Part; 3] {
+        [self.query(head), self.key(head), self.value(head)]
+    }
+
     /// Queries, keys and values of a group, all of which are in lanes.
     fn inputs<'a, S: Simd>(
         &self,
@@ -183,13 +188,13 @@ pub fn forward_with_simd<S: Simd>(
     scratch.key_value.resize(key_value.len());
     let [kept, dropped] = weights.map(|weights| S::as_mut_simd_f32s(weights).0);
     for group in heads.groups(images, S::F32_LANES) {
-        let part = heads.query(group.head);
-        group.load(simd, part, query, group.of_mut(S::as_mut_simd_f32s(&mut scratch.query).0, part.len()));
-        let part = heads.key(group.head);
-        let vectors = group.of_mut(S::as_mut_simd_f32s(&mut scratch.key_value).0, 2 * part.len());
-        let (key, value) = vectors.split_at_mut(part.len());
-        group.load(simd, part, key_value, key);
-        group.load(simd, heads.value(group.head), key_value, value);
+        let [query_part, key_part, value_part] = heads.parts(group.head);
+        let vectors = S::as_mut_simd_f32s(&mut scratch.query).0;
+        group.load(simd, query_part, query, group.of_mut(vectors, query_part.len()));
+        let vectors = S::as_mut_simd_f32s(&mut scratch.key_value).0;
+        let (key, value) = group.of_mut(vectors, 2 * key_part.len()).split_at_mut(key_part.len());
+        group.load(simd, key_part, key_value, key);
+        group.load(simd, value_part, key_value, value);
         let [query, key, value] = heads.inputs::<S>(group, &scratch.query, &scratch.key_value);
         let kept = group.of_mut(kept, heads.weights());
         let dropped = group.of_mut(dropped, heads.weights());
@@ -202,10 +207,9 @@ pub fn forward_with_simd<S: Simd>(
         for ((dropped, &kept), &mask) in dropped.iter_mut().zip(&*kept).zip(&*mask) {
             *dropped = simd.mul_f32s(kept, mask);
         }
-        let part = heads.query(group.head);
-        let result = scratch.context.vectors::<S>(part.len());
+        let result = scratch.context.vectors::<S>(query_part.len());
         multiply(simd, Matrix::new(dropped, heads.tokens), value, result);
-        group.store(simd, result, part, context);
+        group.store(simd, result, query_part, context);
     }
     mem::swap(query, &mut scratch.query);
     mem::swap(key_value, &mut scratch.key_value);
@@ -229,8 +233,7 @@ pub fn backward_with_simd<S: Simd>(
 ) {
     let weights = weights.map(|weights| S::as_simd_f32s(weights).0);
     for group in heads.groups(images, S::F32_LANES) {
-        let [query_part, key_part, value_part] =
-            [heads.query(group.head), heads.key(group.head), heads.value(group.head)];
+        let [query_part, key_part, value_part] = heads.parts(group.head);
         let [query, key, value] = heads.inputs::<S>(group, query, key_value);
         let [kept, dropped] = weights.map(|weights| group.of(weights, heads.weights()));
         let d_vectors = scratch.context.vectors::<S>(query_part.len());
@@ -264,16 +267,28 @@ pub enum InLanes {
 
 #[cfg(test)]
 impl InLanes {
-    /// The parts of a head, where an image lies row by row.
-    fn parts(self, heads: Heads, head: usize) -> Vec<Part> {
-        let columns = heads.weights();
-        match self {
-            Self::Query => vec![heads.query(head)],
-            Self::KeyValues => vec![heads.key(head), heads.value(head)],
-            Self::Weights => {
-                vec![Part { image_len: heads.heads * columns, first: head * columns, ..heads.mask() }]
-            }
-        }
+    /// Every part of every group, and which ones its vectors are.
+    fn parts(self, heads: Heads, images: usize, lanes: usize) -> Vec<(Group, Part, std::ops::Range<usize>)> {
+        let mut start = 0;
+        let parts = heads.groups(images, lanes).flat_map(|group| {
+            let ([query, key, value], columns) = (heads.parts(group.head), heads.weights());
+            let parts = match self {
+                Self::Query => vec![query],
+                Self::KeyValues => vec![key, value],
+                Self::Weights => vec![Part {
+                    image_len: heads.heads * columns,
+                    first: group.head * columns,
+                    ..heads.mask()
+                }],
+            };
+            parts.into_iter().map(move |part| (group, part))
+        });
+        let vectors = parts.map(|(group, part)| {
+            let range = start..start + part.len();
+            start = range.end;
+            (group, part, range)
+        });
+        vectors.collect()
     }
 }
 
@@ -289,13 +304,8 @@ pub fn to_lanes_with_simd<S: Simd>(
     rows: &[f32],
     lanes: &mut [f32],
 ) {
-    let mut vectors = S::as_mut_simd_f32s(lanes).0;
-    for group in heads.groups(images, S::F32_LANES) {
-        for part in what.parts(heads, group.head) {
-            let (first, others) = vectors.split_at_mut(part.len());
-            group.load(simd, part, rows, first);
-            vectors = others;
-        }
+    for (group, part, vectors) in what.parts(heads, images, S::F32_LANES) {
+        group.load(simd, part, rows, &mut S::as_mut_simd_f32s(lanes).0[vectors]);
     }
 }
 
@@ -311,13 +321,8 @@ pub fn to_rows_with_simd<S: Simd>(
     lanes: &[f32],
     rows: &mut [f32],
 ) {
-    let mut vectors = S::as_simd_f32s(lanes).0;
-    for group in heads.groups(images, S::F32_LANES) {
-        for part in what.parts(heads, group.head) {
-            let (first, others) = vectors.split_at(part.len());
-            group.store(simd, first, part, rows);
-            vectors = others;
-        }
+    for (group, part, vectors) in what.parts(heads, images, S::F32_LANES) {
+        group.store(simd, &S::as_simd_f32s(lanes).0[vectors], part, rows);
     }
 }
 

@@ -4,7 +4,7 @@ use super::{
     attention::{self, Heads, Masks},
     memory::Memory,
     product::{product, Output, Packed, View},
-    progress::Progress,
+    remaining::Remaining,
     rows,
 };
 use crate::{
@@ -110,16 +110,16 @@ pub struct Chunk<'a> {
     pub gradients: &'a mut [f32],
     /// Whether gradients are added to those of other chunks, or replace what is there.
     pub add: bool,
-    /// Of all shards.
-    pub progress: &'a Progress,
+    /// What is left of all shards.
+    pub remaining: &'a Remaining,
     /// Any.
     pub scratch: &'a mut Scratch,
 }
 
 impl Chunk<'_> {
-    /// For a product.
+    /// As many as have time for a product.
     fn threads(&self) -> usize {
-        self.progress.threads_for_each(rayon::current_num_threads())
+        self.remaining.threads_for_each(rayon::current_num_threads())
     }
 
     /// The mask of each image in turn, for `R` rows of `W` elements. Masks have `T` rows, one for every token, also
@@ -148,8 +148,9 @@ impl Chunk<'_> {
         if !self.add {
             bias.fill(0.0);
         }
-        let period = bias.len();
-        rows::add_rows(bias, d_y, period);
+        // A row, or one for each token of an image.
+        let len = bias.len();
+        rows::add_rows(bias, d_y, len);
         self.scratch.packed.set(View::rows(x, *inputs), d_y.len() / outputs, *inputs);
         let weight = &mut self.gradients[weight.clone()];
         let left = View::rows(d_y, *outputs).transpose();

@@ -4,7 +4,7 @@
 //! backward: what the backward pass needs of the forward pass is still in the cache when it is needed, and threads do
 //! not wait for each other. Chunks are gathered into up to `SHARDS` shards of neighbours. A shard adds up the gradients
 //! of its chunks one after the other, and at the end the shards are added up in their order. When no shard is left to
-//! begin, threads without one help the others with their matrix products (`progress`). Which sums there are, and in
+//! begin, threads without one help the others with their matrix products (`remaining`). Which sums there are, and in
 //! which order, does not depend on the number of threads, and so neither does a bit of the result.
 
 pub(super) mod attention;
@@ -14,7 +14,7 @@ mod math;
 pub(super) mod memory;
 mod peak;
 mod product;
-pub(super) mod progress;
+pub(super) mod remaining;
 pub(super) mod rows;
 mod vectors;
 
@@ -29,8 +29,8 @@ use super::{
 use crate::{dropout::Dropout, parameters::Layout};
 use chunk::{Chunk, Linear, Scratch};
 use memory::Memory;
-use progress::Progress;
 use rayon::prelude::*;
+use remaining::Remaining;
 use std::{
     convert::Infallible,
     sync::{Mutex, PoisonError},
@@ -118,11 +118,11 @@ impl<D: Dimensions> Cpu<D> {
         self.shards.clear();
         self.shards.resize_with(count, Shard::default);
         self.gradients.resize(count * parameters.len());
-        let progress = Progress::new(count);
+        let remaining = Remaining::new(count);
         let shards = self.shards.par_iter_mut().zip(self.gradients.par_chunks_exact_mut(parameters.len()));
         let shards = shards.zip(logits.par_chunks_mut(shard_images * classes));
         shards.enumerate().with_max_len(1).for_each(|(index, ((shard, gradients), logits))| {
-            progress.begin();
+            remaining.begin();
             let mut workspace = self.workspaces.take().unwrap_or_else(|| Workspace::new(self.sizes.depth));
             for (chunk, logits) in logits.chunks_mut(CHUNK * classes).enumerate() {
                 let (first, count) = (index * shard_images + chunk * CHUNK, logits.len() / classes);
@@ -138,7 +138,7 @@ impl<D: Dimensions> Cpu<D> {
                     dropout: *dropout,
                     gradients: &mut *gradients,
                     add: chunk > 0,
-                    progress: &progress,
+                    remaining: &remaining,
                     scratch,
                 };
                 activations.pass(&mut Timed { ops, times: &mut shard.times }, &self.layers);
@@ -146,7 +146,7 @@ impl<D: Dimensions> Cpu<D> {
                 shard.loss += activations.losses.get(count).iter().copied().map(f64::from).sum::<f64>();
             }
             self.workspaces.give(workspace);
-            progress.finish();
+            remaining.finish();
         });
 
         gradients.par_chunks_mut(PIECE).enumerate().for_each(|(piece, sum)| {

@@ -3,8 +3,8 @@
 use pulp::{Arch, Simd};
 use std::{array, hint::black_box};
 
-/// `rounds` times multiply-adds of vectors, all in registers, as many side by side as in a tile of a product: nothing else
-/// is done, and nothing waits. Returns how many multiplications and additions of numbers that were.
+/// `rounds` times multiply-adds of vectors, all in registers, as many side by side as in a tile of a product, and nothing
+/// else. Returns how many multiplications and additions of numbers that were.
 #[pulp::with_simd(multiply_adds = Arch::new())]
 #[inline(always)]
 pub fn multiply_adds_with_simd<S: Simd>(simd: S, rounds: usize) -> usize {

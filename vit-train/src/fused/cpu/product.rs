@@ -153,6 +153,7 @@ pub fn product(
     );
 }
 
+/// [`product`] on this thread.
 #[pulp::with_simd(product_of_rows = Arch::new())]
 #[inline(always)]
 fn product_of_rows_with_simd<S: Simd>(

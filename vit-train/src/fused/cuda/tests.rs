@@ -21,7 +21,7 @@ use crate::{
             },
             chunk::{self, Chunk, Scratch},
             memory::Memory,
-            progress::Progress,
+            remaining::Remaining,
             CHUNK,
         },
         fold::Fold,
@@ -176,9 +176,9 @@ macro_rules! same {
                 };
             )*
             let (gradients, scratch) = (&mut gradients, &mut scratch);
-            let progress = &Progress::new(1);
+            let remaining = &Remaining::new(1);
             let mut chunk =
-                Chunk { first: 0, images, batch: images, dropout, gradients, add: false, progress, scratch };
+                Chunk { first: 0, images, batch: images, dropout, gradients, add: false, remaining, scratch };
             let $ops = of_odd(&mut chunk);
             let ($($buffer),*) = { $work };
             let ended = [$($buffer.get(CHUNK).to_vec()),*];

@@ -1,16 +1,16 @@
-//! How far the shards of a pass are.
+//! The shards of a pass that are left, and so the threads that have time to help.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// Counts the shards of a pass. What it says only decides who works, and not what comes out.
 #[derive(Debug)]
-pub struct Progress {
+pub struct Remaining {
     shards: usize,
     begun: AtomicUsize,
     finished: AtomicUsize,
 }
 
-impl Progress {
+impl Remaining {
     /// Of so many shards, none of which is begun.
     pub const fn new(shards: usize) -> Self {
         Self { shards, begun: AtomicUsize::new(0), finished: AtomicUsize::new(0) }
@@ -43,15 +43,15 @@ mod tests {
 
     #[test]
     fn threads_help_when_no_shard_is_left_to_begin() {
-        let progress = Progress::new(3);
-        assert_eq!(progress.threads_for_each(8), 1);
-        (0..2).for_each(|_| progress.begin());
-        assert_eq!(progress.threads_for_each(8), 1);
-        progress.begin();
-        assert_eq!([1, 2, 3, 6, 8].map(|threads| progress.threads_for_each(threads)), [1, 1, 1, 2, 2]);
-        progress.finish();
-        assert_eq!([1, 2, 3, 6, 8].map(|threads| progress.threads_for_each(threads)), [1, 1, 1, 3, 4]);
-        progress.finish();
-        assert_eq!([1, 2, 3, 6, 8].map(|threads| progress.threads_for_each(threads)), [1, 2, 3, 6, 8]);
+        let remaining = Remaining::new(3);
+        assert_eq!(remaining.threads_for_each(8), 1);
+        (0..2).for_each(|_| remaining.begin());
+        assert_eq!(remaining.threads_for_each(8), 1);
+        remaining.begin();
+        assert_eq!([1, 2, 3, 6, 8].map(|threads| remaining.threads_for_each(threads)), [1, 1, 1, 2, 2]);
+        remaining.finish();
+        assert_eq!([1, 2, 3, 6, 8].map(|threads| remaining.threads_for_each(threads)), [1, 1, 1, 3, 4]);
+        remaining.finish();
+        assert_eq!([1, 2, 3, 6, 8].map(|threads| remaining.threads_for_each(threads)), [1, 2, 3, 6, 8]);
     }
 }
