@@ -49,15 +49,15 @@ pub fn normalize(pixels: &[u8], normalization: Normalization) -> impl Iterator<I
     pixels.iter().map(move |&pixel| (f32::from(pixel) / 255.0 - mean) / std)
 }
 
-/// The logits of the images `indices` of `data` by the dfdx model, `images x classes`.
+/// The logits of the images `indices` of `data` by the dfdx model, `images x classes`, on all threads.
 pub fn dfdx_logits(
     model: &impl Model<Cpu>,
     normalization: Normalization,
     data: &Dataset,
     indices: &[usize],
 ) -> Vec<f32> {
-    let batches = indices.chunks(BATCH);
-    let logits = batches.flat_map(|batch| {
+    let batches = indices.par_chunks(BATCH);
+    let logits = batches.flat_map_iter(|batch| {
         let pixels = batch.iter().flat_map(|&index| normalize(data.image(index), normalization)).collect();
         model.logits(pixels, batch.len())
     });

@@ -15,11 +15,11 @@ use vit_nostd::float::LAYER_NORM_EPSILON;
 /// A shape that can be trained: every [`vit_nostd::Vit`].
 pub trait Network: vit_nostd::Shape + Dimensions {
     /// The network of this shape on device `D`.
-    type Model<D: Device<f32>>: Model<D>;
+    type Model<D: Device<f32> + Sync>: Model<D>;
 }
 
 /// What training and evaluation need of a network, whatever its shape.
-pub trait Model<D: Device<f32>> {
+pub trait Model<D: Device<f32>>: Sync {
     /// All parameters zero.
     fn zeros(device: &D) -> Self;
 
@@ -304,7 +304,7 @@ impl<
         const HIDDEN: usize,
         const DEPTH: usize,
         const CLASSES: usize,
-        D: Device<f32>,
+        D: Device<f32> + Sync,
     > Model<D> for Vit<IMAGE, PATCH, TOKENS, EMBED, HEADS, HEAD_DIM, HIDDEN, DEPTH, CLASSES, D>
 {
     fn zeros(device: &D) -> Self {
@@ -357,5 +357,6 @@ impl<
         const CLASSES: usize,
     > Network for vit_nostd::Vit<IMAGE, PATCH, TOKENS, EMBED, HEADS, HEAD_DIM, HIDDEN, DEPTH, CLASSES>
 {
-    type Model<D: Device<f32>> = Vit<IMAGE, PATCH, TOKENS, EMBED, HEADS, HEAD_DIM, HIDDEN, DEPTH, CLASSES, D>;
+    type Model<D: Device<f32> + Sync> =
+        Vit<IMAGE, PATCH, TOKENS, EMBED, HEADS, HEAD_DIM, HIDDEN, DEPTH, CLASSES, D>;
 }

@@ -12,6 +12,7 @@ use dfdx::{
     tensor::{AsArray, Cpu, Tensor, TensorFrom, TensorFromVec},
     tensor_ops::{BroadcastTo, ChooseFrom, SelectTo, TryConcatAlong, TryGt},
 };
+use rayon::prelude::*;
 use std::f32::consts::LOG2_E;
 use vit_nostd::{
     float::weights::{Embedding, Weights},
@@ -22,10 +23,10 @@ use vit_nostd::{
 /// One number for each token (first axis) of each image (second axis).
 type Lanes = Tensor<(usize, usize), f32, Cpu>;
 
-/// As many images as keep the lanes of all channels in the processor's cache.
-const BATCH: usize = 64;
+/// Images that are worked on together. More of them share the price of a tensor, fewer occupy more threads.
+const BATCH: usize = 16;
 
-/// The logits of `images`, one row an image, by the float model file `model`.
+/// The logits of `images`, one row an image, by the float model file `model`, on all threads.
 ///
 /// # Errors
 /// Those of [`ModelFile::parse`].
@@ -33,7 +34,7 @@ pub fn logits<S: Shape>(model: &[u8], images: &[&Image<S>]) -> Result<Vec<S::Cla
     let file = ModelFile::parse::<S>(model, Kind::F32, Weights::<S>::BYTES)?;
     let weights = Weights::from_bytes(file.weights).ok_or(ModelError::BadField(Field::Weights))?;
     let normalization = file.metadata.normalization;
-    Ok(images.chunks(BATCH).flat_map(|images| batch::<S>(&weights, normalization, images)).collect())
+    Ok(images.par_chunks(BATCH).flat_map_iter(|images| batch::<S>(&weights, normalization, images)).collect())
 }
 
 /// All tokens go through all blocks, although only the class token's logits are read at the end.
