@@ -2,7 +2,8 @@
 // so that all of its code can be tested where there is no GPU. It is slow, and strict: it stops the process with a
 // line when a kernel or the host does what a GPU would not forgive.
 //
-// Each thread of a block is a coroutine. One runs until it waits for others, which is at `__syncthreads` for the block
+// What is given to streams is done when the host waits: as a GPU may, that of one stream much earlier or later than that
+// of another one, unless one waits for the other. Each thread of a block is a coroutine. One runs until it waits for others, which is at `__syncthreads` for the block
 // and at a shuffle for the warp; what is missing a barrier reads what is not there yet, because warps and lanes run in
 // an order that changes. Memory is full of NaN before it is written, and has guards around it.
 //
@@ -177,7 +178,7 @@ static const std::map<std::string, Kernel> kernels = {
 #include "kernels.inc"
 };
 
-// -- Memory, and the stream ------------------------------------------------------------------------------------------
+// -- Memory ----------------------------------------------------------------------------------------------------------
 
 const size_t GUARD = 256;
 const unsigned char GUARDED = 0xa5, UNWRITTEN = 0xff; // a NaN
@@ -200,22 +201,89 @@ static void check_guards() {
     }
 }
 
-typedef std::vector<std::function<void()>> Graph;
-static Graph *recording;
+// -- Streams ---------------------------------------------------------------------------------------------------------
 
-// What a stream is given is done at once, or recorded.
-static int queue(std::function<void()> work) {
-    if (recording) {
-        recording->push_back(work);
-    } else {
-        work();
-        check_guards();
+// Something that a stream is given. Points in time have numbers from 1; 0 is one that has always been there.
+struct Item {
+    size_t stream;
+    std::function<void()> work;
+    size_t reaches, waits_for;
+};
+
+typedef std::vector<Item> Graph;
+typedef size_t Event; // the number of the time when it was recorded last
+
+static Graph given, *recording;
+static std::vector<size_t> recorded; // streams that take part in the record; the first one began it
+static size_t streams, times;
+
+// Does all of it. Streams that are `first` to be asked go on until they have to wait for others.
+static void run(const Graph &graph) {
+    static size_t first;
+    first++;
+    std::vector<std::vector<const Item *>> queues(streams);
+    for (auto &item : graph) queues[item.stream].push_back(&item);
+    std::vector<size_t> next(streams);
+    std::vector<bool> reached(times + 1);
+    for (auto &item : graph) reached[item.waits_for] = true; // in an earlier graph, unless it is in this one
+    for (auto &item : graph) reached[item.reaches] = item.reaches == 0;
+    for (bool goes_on = true; goes_on;) {
+        goes_on = false;
+        for (size_t turn = 0; turn < streams && !goes_on; turn++) {
+            size_t stream = (first + turn) % streams;
+            auto &queue = queues[stream];
+            while (next[stream] < queue.size() && reached[queue[next[stream]]->waits_for]) {
+                const Item &item = *queue[next[stream]++];
+                if (item.work) item.work();
+                reached[item.reaches] = goes_on = true;
+            }
+        }
     }
-    return 0;
+    for (size_t stream = 0; stream < streams; stream++) {
+        if (next[stream] < queues[stream].size()) stop("streams that wait for each other for ever");
+    }
+    check_guards();
+}
+
+// Does what the streams were given, for the host that waits for it.
+static void finish() {
+    run(std::exchange(given, {}));
 }
 
 static void not_recorded(const char *what) {
     if (recording) stop("%s cannot be recorded", what);
+    finish();
+}
+
+static int give(Item item) {
+    auto takes_part = [](size_t stream) { return std::count(recorded.begin(), recorded.end(), stream) > 0; };
+    if (recording && !takes_part(item.stream)) {
+        auto reached = [&](const Item &other) { return other.reaches == item.waits_for; };
+        bool joins = item.waits_for != 0 && std::any_of(recording->begin(), recording->end(), reached);
+        if (!joins) stop("a stream that does not wait for one that is recorded");
+        recorded.push_back(item.stream);
+    }
+    (recording ? *recording : given).push_back(item);
+    return 0;
+}
+
+static int queue(void *stream, std::function<void()> work) {
+    return give({(size_t)stream - 1, work, 0, 0});
+}
+
+// Ends the record. The stream that began it must have waited for the ends of all others.
+static Graph *end_record() {
+    for (size_t stream : recorded) {
+        size_t end = 0;
+        for (auto &item : *recording) {
+            if (item.stream == stream) end = item.reaches;
+        }
+        auto waits = [&](const Item &item) { return item.stream == recorded[0] && end != 0 && item.waits_for == end; };
+        bool waited_for = std::any_of(recording->begin(), recording->end(), waits);
+        if (stream != recorded[0] && !waited_for) stop("a record ends before one of its streams");
+    }
+    recorded.clear();
+    return std::exchange(recording, nullptr);
 }
 
 static void launch(const std::function<void()> &call, Dim grid, Dim block, size_t shared) {
@@ -254,9 +322,13 @@ int cuDevicePrimaryCtxRelease_v2(int) { return 0; }
 int cuCtxGetCurrent(void **context) { return *context = &anything, 0; }
 int cuCtxSetCurrent(void *) { return 0; }
 int cuGetErrorString(int, const char **text) { return *text = "an error of the stand-in", 0; }
-int cuStreamCreate(void **stream, unsigned) { return *stream = &anything, 0; }
-int cuStreamDestroy_v2(void *) { return 0; }
+int cuStreamCreate(void **stream, unsigned) { return *stream = (void *)++streams, 0; }
+int cuStreamDestroy_v2(void *) { return not_recorded("the end of a stream"), 0; }
 int cuStreamSynchronize(void *) { return not_recorded("waiting"), 0; }
+int cuStreamWaitEvent(void *stream, Event *event, unsigned) { return give({(size_t)stream - 1, {}, 0, *event}); }
+int cuEventCreate(Event **event, unsigned) { return *event = new Event(0), 0; }
+int cuEventRecord(Event *event, void *stream) { return give({(size_t)stream - 1, {}, *event = ++times, 0}); }
+int cuEventDestroy_v2(Event *event) { return delete event, 0; }
 
 int cuMemAllocAsync(void **address, size_t size, void *) {
     not_recorded("taking memory");
@@ -273,9 +345,9 @@ int cuMemFreeAsync(void *address, void *) {
     free((char *)address - GUARD);
     return 0;
 }
-int cuMemsetD8Async(void *to, unsigned char value, size_t size, void *) {
+int cuMemsetD8Async(void *to, unsigned char value, size_t size, void *stream) {
     check_range(to, size, "memset");
-    return queue([=] { memset(to, value, size); });
+    return queue(stream, [=] { memset(to, value, size); });
 }
 int cuMemcpyHtoDAsync_v2(void *to, const void *from, size_t size, void *) {
     not_recorded("copying from the host");
@@ -287,10 +359,10 @@ int cuMemcpyDtoHAsync_v2(void *to, const void *from, size_t size, void *) {
     check_range(from, size, "a copy to the host");
     return memcpy(to, from, size), 0;
 }
-int cuMemcpyDtoDAsync_v2(void *to, const void *from, size_t size, void *) {
+int cuMemcpyDtoDAsync_v2(void *to, const void *from, size_t size, void *stream) {
     check_range(to, size, "the target of a copy");
     check_range(from, size, "the source of a copy");
-    return queue([=] { memcpy(to, from, size); });
+    return queue(stream, [=] { memcpy(to, from, size); });
 }
 
 int cuModuleLoadData(void **module, const void *) { return *module = &anything, 0; }
@@ -301,29 +373,31 @@ int cuModuleGetFunction(Kernel *function, void *, const char *name) {
     return found == kernels.end() ? NOT_FOUND : (*function = found->second, 0);
 }
 int cuLaunchKernel(Kernel function, unsigned grid_x, unsigned grid_y, unsigned, unsigned x, unsigned y, unsigned,
-                   unsigned shared, void *, void **arguments, void **) {
+                   unsigned shared, void *stream, void **arguments, void **) {
     if (x * y > 1024 || shared > SHARED) stop("a block of %u threads with %u bytes", x * y, shared);
     auto call = function(arguments);
-    return queue([=] { launch(call, {grid_x, grid_y, 1}, {x, y, 1}, shared); });
+    return queue(stream, [=] { launch(call, {grid_x, grid_y, 1}, {x, y, 1}, shared); });
 }
-int cuStreamBeginCapture_v2(void *, int) { return recording = new Graph, 0; }
-int cuStreamEndCapture(void *, Graph **graph) { return *graph = std::exchange(recording, nullptr), 0; }
+int cuStreamBeginCapture_v2(void *stream, int) {
+    not_recorded("a record");
+    recorded = {(size_t)stream - 1};
+    return recording = new Graph, 0;
+}
+int cuStreamEndCapture(void *, Graph **graph) { return *graph = end_record(), 0; }
 int cuGraphInstantiateWithFlags(Graph **executable, Graph *graph, unsigned long long) { return *executable = graph, 0; }
 int cuGraphUpload(Graph *, void *) { return 0; }
 int cuGraphLaunch(Graph *graph, void *) {
-    not_recorded("a graph");
-    for (auto &work : *graph) queue(work);
-    return 0;
+    return not_recorded("a graph"), run(*graph), 0;
 }
 int cuGraphExecDestroy(Graph *) { return 0; }
 int cuGraphDestroy(Graph *graph) { return delete graph, 0; }
 
-int cublasCreate_v2(void **handle) { return *handle = &anything, 0; }
-int cublasDestroy_v2(void *) { return 0; }
-int cublasSetStream_v2(void *, void *) { return 0; }
+int cublasCreate_v2(void ***handle) { return *handle = new void *, 0; }
+int cublasDestroy_v2(void **handle) { return delete handle, 0; }
+int cublasSetStream_v2(void **handle, void *stream) { return *handle = stream, 0; }
 int cublasSetWorkspace_v2(void *, void *workspace, size_t size) { return check_range(workspace, size, "workspace"), 0; }
 // Column by column: c = alpha op(a) op(b) + beta c, where op(a) is m x k and op(b) k x n.
-int cublasGemmEx(void *, int transpose_a, int transpose_b, int m, int n, int k, const float *alpha, const float *a, int,
+int cublasGemmEx(void **stream, int transpose_a, int transpose_b, int m, int n, int k, const float *alpha, const float *a, int,
                  int lda, const float *b, int, int ldb, const float *beta, float *c, int, int ldc, int compute, int) {
     const int INVALID = 7, FAST_TF32 = 77;
     if (lda < (transpose_a ? k : m) || ldb < (transpose_b ? n : k) || ldc < m) return INVALID;
@@ -331,7 +405,7 @@ int cublasGemmEx(void *, int transpose_a, int transpose_b, int m, int n, int k, 
     check_range(a, transpose_a ? bytes(lda, m, k) : bytes(lda, k, m), "a factor");
     check_range(b, transpose_b ? bytes(ldb, k, n) : bytes(ldb, n, k), "a factor");
     check_range(c, bytes(ldc, n, m), "a product");
-    return queue([=, alpha = *alpha, beta = *beta] {
+    return queue(*stream, [=, alpha = *alpha, beta = *beta] {
         auto rounded = [=](float x) { return compute == FAST_TF32 ? tf32(x) : x; };
         std::vector<float> column(m);
         for (int j = 0; j < n; j++) {

@@ -89,8 +89,8 @@ struct StepTimes {
 /// Of a whole training step of 128 images on a GPU, everything from augmentation to AdamW.
 #[derive(Debug, Serialize)]
 struct CudaTimes {
+    /// Which one, and how exactly it multiplies.
     device: String,
-    precision: String,
     /// One of a stretch of steps, behind which the host reads the loss.
     step: f64,
     /// Counting matrix products only.
@@ -209,9 +209,9 @@ impl Arguments {
             }
             engine.sync(&mut state)?;
         }
-        let (step, precision) = (median(times), self.cuda.precision.to_string());
+        let step = median(times);
         let flops = (Sizes::of::<S>().flops() * recipe.batch_size) as f64;
-        Ok(CudaTimes { device: engine.device(), precision, step, gflops: flops / step / 1e6 })
+        Ok(CudaTimes { device: engine.device(), step, gflops: flops / step / 1e6 })
     }
 }
 
@@ -282,8 +282,8 @@ fn print(preset: Preset, step: &StepTimes, inference: &InferenceTimes) {
         "    loss and gradients {:.1} ms ({:.0} GFLOP/s), clipping and AdamW {:.2} ms; beside them augmentation {:.2} ms",
         step.pass, step.gflops, step.update, step.prepare
     );
-    if let Some(CudaTimes { device, precision, step, gflops }) = &step.cuda {
-        println!("    on {device}, {precision}: {step:.3} ms ({gflops:.0} GFLOP/s), augmentation and AdamW included");
+    if let Some(CudaTimes { device, step, gflops }) = &step.cuda {
+        println!("    on {device}: {step:.3} ms ({gflops:.0} GFLOP/s), augmentation and AdamW included");
     }
     let mut operations: Vec<_> = step.operations.iter().collect();
     operations.sort_by(|(_, a), (_, b)| b.total_cmp(a));

@@ -6,24 +6,34 @@ use super::{
 };
 use cudarc::{
     cublas::{result, sys},
-    driver::{CudaContext, CudaSlice, CudaStream, DevicePtr, DevicePtrMut},
+    driver::{CudaContext, CudaSlice, CudaStream, DevicePtr, DevicePtrMut, DriverError},
 };
 use std::sync::Arc;
 
-/// A GPU. Everything is done in the order of one stream, which is what makes its methods safe: no kernel touches
-/// memory that another one is using.
+/// A GPU, and two queues: what is in one is done in its order, whatever the other does. Nothing is done in `beside`
+/// but what a [`Pass`](super::pass::Pass) queues there, which makes them wait for each other: no kernel touches memory
+/// that another one is using, and that is what makes the methods safe.
 #[derive(Debug)]
 pub struct Device {
+    /// Of everything that others wait for.
+    pub main: Queue,
+    /// Of what is needed at the end of a pass only.
+    pub beside: Queue,
+    /// Its name, such as `NVIDIA H100`.
+    pub name: String,
+    /// Of products.
+    pub precision: Precision,
+}
+
+/// A stream, and what can be queued in it.
+#[derive(Debug)]
+pub struct Queue {
     // In the order in which they are given back.
     blas: Blas,
     /// The kernels.
     pub kernels: Kernels,
     /// What they are queued in.
     pub stream: Arc<CudaStream>,
-    /// Its name, such as `NVIDIA H100`.
-    pub name: String,
-    /// Of products.
-    pub precision: Precision,
 }
 
 /// The first compute capability that NVIDIA's compilers still know.
@@ -43,13 +53,16 @@ impl Device {
         if capability < OLDEST {
             return Err(CudaError::TooOld { name, capability });
         }
-        // SAFETY: all memory belongs to one stream, so that its order is all the tracking that is needed.
+        // SAFETY: all memory belongs to one stream, and whoever uses another one makes them wait for each other.
         unsafe { context.disable_event_tracking() };
-        // Not the default stream, on which nothing can be recorded.
-        let stream = context.new_stream().map_err(&failed)?;
-        let kernels = Kernels::load(&context, &stream, compile(capability)?).map_err(&failed)?;
-        let blas = Blas::new(&stream, precision)?;
-        Ok(Self { blas, kernels, stream, name, precision })
+        let code = compile(capability)?;
+        let queue = || {
+            // Not the default stream, on which nothing can be recorded.
+            let stream = context.new_stream().map_err(&failed)?;
+            let kernels = Kernels::load(&context, &stream, code.clone()).map_err(&failed)?;
+            Ok::<_, CudaError>(Queue { blas: Blas::new(&stream, precision)?, kernels, stream })
+        };
+        Ok(Self { main: queue()?, beside: queue()?, name, precision })
     }
 
     /// Whether there is a GPU number `index`, and what it needs.
@@ -59,6 +72,13 @@ impl Device {
     pub fn check(index: usize) -> Result<(), CudaError> {
         libraries::load()?;
         open_context(index).map(drop)
+    }
+}
+
+impl Queue {
+    /// What is queued from here on waits for what is in `other` by now.
+    pub fn wait_for(&self, other: &Self) -> Result<(), DriverError> {
+        self.stream.join(&other.stream)
     }
 
     /// `out` = `left` `right`, or `out` += that; `out` has `rows x columns` elements, `depth` is summed over.

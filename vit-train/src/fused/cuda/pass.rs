@@ -13,7 +13,7 @@ use crate::{
         ops::{Ops, Store},
     },
 };
-use cudarc::driver::{CudaSlice, DriverError};
+use cudarc::driver::{CudaEvent, CudaSlice, DevicePtr, DriverError};
 use dfdx::shapes::{ConstDim, ConstShape};
 use std::marker::PhantomData;
 
@@ -30,6 +30,11 @@ impl<S: ConstShape> Matrix<S> {
     pub fn write(&mut self, images: usize) -> Write<'_> {
         self.values.slice_mut(..images * Self::IMAGE_LEN)
     }
+
+    /// Where it begins, which no other matrix does.
+    fn address(&self) -> u64 {
+        self.values.device_ptr(self.values.stream()).0
+    }
 }
 
 /// A linear layer.
@@ -45,9 +50,12 @@ pub struct Linear {
 pub const PARTS: usize = 16;
 
 /// Threads of a block that computes attention.
-const ATTENTION_THREADS: u32 = 128;
+const ATTENTION_THREADS: u32 = 256;
 
 /// The operations on a whole batch. They are queued, nothing waits for them.
+///
+/// Gradients of layers are needed at the end only, and queued beside the rest, which goes on. It waits where it would
+/// write what is read there.
 #[derive(Debug)]
 pub struct Pass<'a, D: Dimensions> {
     /// What they run on.
@@ -66,6 +74,8 @@ pub struct Pass<'a, D: Dimensions> {
     pub sums: &'a mut CudaSlice<f32>,
     /// Any.
     pub scratch: &'a mut Matrix<(D::Tokens, D::Embed)>,
+    /// What is read beside, and the end of that, in the order in which it was queued.
+    pub read_beside: Vec<([u64; 2], CudaEvent)>,
     /// The first error: the operations have no way to say so, and do nothing any more.
     pub error: Option<CudaError>,
 }
@@ -83,6 +93,26 @@ impl<D: Dimensions> Pass<'_, D> {
         self.queue(|pass| launch(pass).map_err(CudaError::driver("refuses a kernel")));
     }
 
+    /// The elements of a matrix for the main queue, which waits until nothing beside reads them.
+    fn write<'m, S: ConstShape>(&mut self, matrix: &'m mut Matrix<S>) -> Result<Write<'m>, DriverError> {
+        let address = matrix.address();
+        if let Some(last) = self.read_beside.iter().rposition(|(read, _)| read.contains(&address)) {
+            let (_, end) = &self.read_beside[last];
+            self.device.main.stream.wait(end)?;
+            self.read_beside.drain(..=last); // what was queued before is done, too
+        }
+        Ok(matrix.write(self.images))
+    }
+
+    /// Ends the pass: what is queued from here on comes after all of it.
+    ///
+    /// # Errors
+    /// The first one.
+    pub fn finish(mut self) -> Result<(), CudaError> {
+        self.kernel(|pass| pass.device.main.wait_for(&pass.device.beside));
+        self.error.map_or(Ok(()), Err)
+    }
+
     fn bias<I, O>(&self, layer: &Layer<Linear, I, O>) -> Read<'_> {
         self.folded.slice(layer.weights.place.bias.clone())
     }
@@ -96,13 +126,20 @@ impl<D: Dimensions> Pass<'_, D> {
         store: Store,
     ) {
         self.queue(|pass| {
-            let weight = weight(pass.folded, layer).transpose();
-            let (x, y) = (View::rows(x.read(pass.images), I::SIZE), y.write(pass.images));
-            pass.device.product(x, weight, [pass.images * R::SIZE, I::SIZE, O::SIZE], y, store == Store::Add)
+            let (refused, weight) =
+                (CudaError::driver("refuses to wait"), weight(pass.folded, layer).transpose());
+            let (x, y) = (View::rows(x.read(pass.images), I::SIZE), pass.write(y).map_err(refused)?);
+            pass.device.main.product(
+                x,
+                weight,
+                [pass.images * R::SIZE, I::SIZE, O::SIZE],
+                y,
+                store == Store::Add,
+            )
         });
     }
 
-    /// The gradients of a layer's weights and biases.
+    /// The gradients of a layer's weights and biases, beside what is queued from here on.
     fn layer_gradients<R: ConstDim, I: ConstDim, O: ConstDim>(
         &mut self,
         layer: &Layer<Linear, I, O>,
@@ -110,19 +147,26 @@ impl<D: Dimensions> Pass<'_, D> {
         d_y: &Matrix<(R, O)>,
     ) {
         let Linear { place: Place { weight, bias, .. }, sums } = &layer.weights;
+        let (beside, reads) = (&self.device.beside, [x.address(), d_y.address()]);
         self.kernel(|pass| {
+            beside.wait_for(&pass.device.main)?;
             let d_y = d_y.read(pass.images);
             let (rows, width) = (d_y.len() / bias.len(), bias.len());
             let stride = pass.sums.len() / PARTS;
             let sums = pass.sums.slice_mut(*sums..);
             let grid = Grid::columns(width, PARTS, 1);
-            pass.device.kernels.column_sums(grid, d_y, sums, rows as u32, width as u32, stride as u32)
+            beside.kernels.column_sums(grid, d_y, sums, rows as u32, width as u32, stride as u32)
         });
         self.queue(|pass| {
             let (x, d_y) = (x.read(pass.images), d_y.read(pass.images));
             let (x, d_y) = (View::rows(x, I::SIZE), View::rows(d_y, O::SIZE).transpose());
             let gradients = pass.gradients.slice_mut(weight.clone());
-            pass.device.product(d_y, x, [O::SIZE, pass.images * R::SIZE, I::SIZE], gradients, false)
+            beside.product(d_y, x, [O::SIZE, pass.images * R::SIZE, I::SIZE], gradients, false)
+        });
+        self.kernel(|pass| {
+            let end = beside.stream.record_event(None)?;
+            pass.read_beside.push((reads, end));
+            Ok(())
         });
     }
 
@@ -135,10 +179,10 @@ impl<D: Dimensions> Pass<'_, D> {
 
     fn dropout_in_place<R: ConstDim, W: ConstDim>(&mut self, site: Site, x: &mut Matrix<(R, W)>) {
         self.kernel(|pass| {
-            let x = x.write(pass.images);
+            let x = pass.write(x)?;
             let (count, grid) = (x.len() as u32, Grid::elements(x.len()));
             let (counters, mask) = pass.mask::<R, W>(site);
-            pass.device.kernels.dropout_in_place(grid, counters, mask, x, count)
+            pass.device.main.kernels.dropout_in_place(grid, counters, mask, x, count)
         });
     }
 
@@ -179,17 +223,17 @@ impl<D: Dimensions> Ops<D, CudaSlice<f32>, Linear> for Pass<'_, D> {
         stream: &mut Matrix<(D::Tokens, D::Embed)>,
     ) {
         self.kernel(|pass| {
-            let (pixels, patches) = (pixels.read(pass.images), patches.write(pass.images));
+            let (pixels, patches) = (pixels.read(pass.images), pass.write(patches)?);
             let (count, grid) = (patches.len() as u32, Grid::elements(patches.len()));
             let [image, patch, tokens] = [D::Image::SIZE, D::Patch::SIZE, D::Tokens::SIZE].map(|x| x as u32);
-            pass.device.kernels.cut_patches(grid, pixels, patches, count, image, patch, tokens)
+            pass.device.main.kernels.cut_patches(grid, pixels, patches, count, image, patch, tokens)
         });
         self.forward_product(layer, patches, stream, Store::Set);
         self.kernel(|pass| {
-            let (stream, table) = (stream.write(pass.images), pass.bias(layer));
+            let (stream, table) = (pass.write(stream)?, pass.bias(layer));
             let (count, grid) = (stream.len() as u32, Grid::elements(stream.len()));
             let (counters, mask) = pass.mask::<D::Tokens, D::Embed>(Site::Embedding);
-            let (kernels, len) = (&pass.device.kernels, table.len() as u32);
+            let (kernels, len) = (&pass.device.main.kernels, table.len() as u32);
             kernels.add_table_dropout(grid, counters, mask, stream, table, count, len)
         });
     }
@@ -213,8 +257,8 @@ impl<D: Dimensions> Ops<D, CudaSlice<f32>, Linear> for Pass<'_, D> {
         self.kernel(|pass| {
             let images = pass.images;
             let (rows, width) = (images * R::SIZE, D::Embed::SIZE as u32);
-            let (x, normed, scale) = (x.read(images), normed.write(images), scale.write(images));
-            pass.device.kernels.normalize(Grid::rows(rows), x, normed, scale, rows as u32, width)
+            let (x, normed, scale) = (x.read(images), pass.write(normed)?, pass.write(scale)?);
+            pass.device.main.kernels.normalize(Grid::rows(rows), x, normed, scale, rows as u32, width)
         });
     }
 
@@ -230,7 +274,7 @@ impl<D: Dimensions> Ops<D, CudaSlice<f32>, Linear> for Pass<'_, D> {
             let images = pass.images;
             let (grid, rows) = (Grid::rows(images * R::SIZE), (images * R::SIZE) as u32);
             let (normed, scale, d_normed) = (normed.read(images), scale.read(images), d_normed.read(images));
-            let (d_x, width, kernels) = (d_x.write(images), D::Embed::SIZE as u32, &pass.device.kernels);
+            let (d_x, width, kernels) = (pass.write(d_x)?, D::Embed::SIZE as u32, &pass.device.main.kernels);
             kernels.normalize_backward(grid, normed, scale, d_normed, d_x, rows, width, add(store))
         });
     }
@@ -243,9 +287,9 @@ impl<D: Dimensions> Ops<D, CudaSlice<f32>, Linear> for Pass<'_, D> {
         store: Store,
     ) {
         self.kernel(|pass| {
-            let (bias, y) = (pass.bias(layer), y.write(pass.images));
+            let (y, bias) = (pass.write(y)?, pass.bias(layer));
             let (count, grid, width) = (y.len() as u32, Grid::elements(y.len()), O::SIZE as u32);
-            pass.device.kernels.spread_bias(grid, bias, y, count, width, add(store))
+            pass.device.main.kernels.spread_bias(grid, bias, y, count, width, add(store))
         });
         self.forward_product(layer, x, y, Store::Add);
     }
@@ -260,9 +304,10 @@ impl<D: Dimensions> Ops<D, CudaSlice<f32>, Linear> for Pass<'_, D> {
     ) {
         self.layer_gradients(layer, x, d_y);
         self.queue(|pass| {
-            let (d_y, d_x) = (View::rows(d_y.read(pass.images), O::SIZE), d_x.write(pass.images));
+            let refused = CudaError::driver("refuses to wait");
+            let (d_y, d_x) = (View::rows(d_y.read(pass.images), O::SIZE), pass.write(d_x).map_err(refused)?);
             let (weight, sizes) = (weight(pass.folded, layer), [pass.images * R::SIZE, O::SIZE, I::SIZE]);
-            pass.device.product(d_y, weight, sizes, d_x, store == Store::Add)
+            pass.device.main.product(d_y, weight, sizes, d_x, store == Store::Add)
         });
     }
 
@@ -276,10 +321,10 @@ impl<D: Dimensions> Ops<D, CudaSlice<f32>, Linear> for Pass<'_, D> {
     ) {
         self.forward_product(layer, x, slope, Store::Set);
         self.kernel(|pass| {
-            let (bias, slope, y) = (pass.bias(layer), slope.write(pass.images), y.write(pass.images));
+            let (slope, y, bias) = (pass.write(slope)?, pass.write(y)?, pass.bias(layer));
             let (count, grid) = (y.len() as u32, Grid::elements(y.len()));
             let (counters, mask) = pass.mask::<R, D::Hidden>(site);
-            let (kernels, width) = (&pass.device.kernels, D::Hidden::SIZE as u32);
+            let (kernels, width) = (&pass.device.main.kernels, D::Hidden::SIZE as u32);
             kernels.gelu_dropout(grid, counters, mask, bias, slope, y, count, width)
         });
     }
@@ -290,9 +335,9 @@ impl<D: Dimensions> Ops<D, CudaSlice<f32>, Linear> for Pass<'_, D> {
         d: &mut Matrix<(R, D::Hidden)>,
     ) {
         self.kernel(|pass| {
-            let (slope, d) = (slope.read(pass.images), d.write(pass.images));
+            let (slope, d) = (slope.read(pass.images), pass.write(d)?);
             let (count, grid) = (d.len() as u32, Grid::elements(d.len()));
-            pass.device.kernels.multiply(grid, slope, d, count)
+            pass.device.main.kernels.multiply(grid, slope, d, count)
         });
     }
 
@@ -307,14 +352,20 @@ impl<D: Dimensions> Ops<D, CudaSlice<f32>, Linear> for Pass<'_, D> {
             let weight = weight(pass.folded, layer).transpose();
             let sizes = [pass.images * R::SIZE, D::Hidden::SIZE, D::Embed::SIZE];
             let y = pass.scratch.values.slice_mut(..sizes[0] * D::Embed::SIZE);
-            pass.device.product(View::rows(x.read(pass.images), D::Hidden::SIZE), weight, sizes, y, false)
+            pass.device.main.product(
+                View::rows(x.read(pass.images), D::Hidden::SIZE),
+                weight,
+                sizes,
+                y,
+                false,
+            )
         });
         self.kernel(|pass| {
-            let stream = stream.write(pass.images);
+            let stream = pass.write(stream)?;
             let (bias, y) = (pass.bias(layer), pass.scratch.values.slice(..stream.len()));
             let (count, grid) = (stream.len() as u32, Grid::elements(stream.len()));
             let (counters, mask) = pass.mask::<R, D::Embed>(site);
-            let (kernels, width) = (&pass.device.kernels, D::Embed::SIZE as u32);
+            let (kernels, width) = (&pass.device.main.kernels, D::Embed::SIZE as u32);
             kernels.dropout_add(grid, counters, mask, bias, y, stream, count, width)
         });
     }
@@ -326,10 +377,10 @@ impl<D: Dimensions> Ops<D, CudaSlice<f32>, Linear> for Pass<'_, D> {
         d_x: &mut Matrix<(R, D::Embed)>,
     ) {
         self.kernel(|pass| {
-            let (d_y, d_x) = (d_y.read(pass.images), d_x.write(pass.images));
+            let (d_y, d_x) = (d_y.read(pass.images), pass.write(d_x)?);
             let (count, grid) = (d_x.len() as u32, Grid::elements(d_x.len()));
             let (counters, mask) = pass.mask::<R, D::Embed>(site);
-            pass.device.kernels.dropout_backward(grid, counters, mask, d_y, d_x, count)
+            pass.device.main.kernels.dropout_backward(grid, counters, mask, d_y, d_x, count)
         });
     }
 
@@ -345,9 +396,9 @@ impl<D: Dimensions> Ops<D, CudaSlice<f32>, Linear> for Pass<'_, D> {
             let (images, grid) = (pass.images, pass.heads(Attention::<D, R>::SHARED));
             let [queries, tokens, width] = Attention::<D, R>::SIZES;
             let (query, key_value) = (query.read(images), key_value.read(images));
-            let (kept, dropped, context) = (kept.write(images), dropped.write(images), context.write(images));
+            let (kept, dropped, context) = (pass.write(kept)?, pass.write(dropped)?, pass.write(context)?);
             let (counters, mask) = pass.mask::<R, D::Tokens>(site);
-            pass.device.kernels.attention(
+            pass.device.main.kernels.attention(
                 grid, counters, mask, query, key_value, kept, dropped, context, queries, tokens, width,
             )
         });
@@ -368,8 +419,8 @@ impl<D: Dimensions> Ops<D, CudaSlice<f32>, Linear> for Pass<'_, D> {
             let (query, key_value) = (query.read(images), key_value.read(images));
             let (kept, dropped, d_context) =
                 (kept.read(images), dropped.read(images), d_context.read(images));
-            let (d_query, d_key_value) = (d_query.write(images), d_key_value.write(images));
-            pass.device.kernels.attention_backward(
+            let (d_query, d_key_value) = (pass.write(d_query)?, pass.write(d_key_value)?);
+            pass.device.main.kernels.attention_backward(
                 grid,
                 query,
                 key_value,
@@ -388,9 +439,9 @@ impl<D: Dimensions> Ops<D, CudaSlice<f32>, Linear> for Pass<'_, D> {
     fn class_tokens(&mut self, all: &Matrix<(D::Tokens, D::Embed)>, class: &mut Matrix<(One, D::Embed)>) {
         self.kernel(|pass| {
             let [width, len] = [D::Embed::SIZE, D::Tokens::SIZE * D::Embed::SIZE].map(|len| len as u32);
-            let (all, class) = (all.read(pass.images), class.write(pass.images));
+            let (all, class) = (all.read(pass.images), pass.write(class)?);
             let (count, grid) = (class.len() as u32, Grid::elements(class.len()));
-            pass.device.kernels.class_tokens(grid, all, class, count, width, len)
+            pass.device.main.kernels.class_tokens(grid, all, class, count, width, len)
         });
     }
 
@@ -402,9 +453,9 @@ impl<D: Dimensions> Ops<D, CudaSlice<f32>, Linear> for Pass<'_, D> {
     ) {
         self.kernel(|pass| {
             let [width, len] = [D::Embed::SIZE, D::Tokens::SIZE * D::Embed::SIZE].map(|len| len as u32);
-            let (d_class, d_all) = (d_class.read(pass.images), d_all.write(pass.images));
+            let (d_class, d_all) = (d_class.read(pass.images), pass.write(d_all)?);
             let (count, grid) = (d_all.len() as u32, Grid::elements(d_all.len()));
-            let kernels = &pass.device.kernels;
+            let kernels = &pass.device.main.kernels;
             kernels.class_tokens_backward(grid, d_class, d_all, count, width, len, add(store))
         });
     }
@@ -419,8 +470,8 @@ impl<D: Dimensions> Ops<D, CudaSlice<f32>, Linear> for Pass<'_, D> {
         self.kernel(|pass| {
             let (images, classes, grid) = (pass.images, D::Classes::SIZE as u32, Grid::rows(pass.images));
             let (logits, targets) = (logits.read(images), targets.read(images));
-            let (losses, d_logits) = (losses.write(images), d_logits.write(images));
-            let kernels = &pass.device.kernels;
+            let (losses, d_logits) = (pass.write(losses)?, pass.write(d_logits)?);
+            let kernels = &pass.device.main.kernels;
             kernels.cross_entropy(grid, logits, targets, losses, d_logits, images as u32, classes)
         });
     }

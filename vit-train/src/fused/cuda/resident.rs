@@ -95,11 +95,11 @@ impl<S: Network> Resident<S> {
             Linear { place: place.clone(), sums }
         });
         let failed = CudaError::driver("has no memory for the network: try a smaller --batch-size");
-        let zeros = |len| device.stream.alloc_zeros::<f32>(len).map_err(&failed);
+        let zeros = |len| device.main.stream.alloc_zeros::<f32>(len).map_err(&failed);
         let (parameters, folded, gradients) = (zeros(len)?, zeros(len)?, zeros(len)?);
         let sums = zeros(PARTS * count)?;
         let scratch = Matrix::within(|len| zeros(capacity * len))?;
-        let counters = device.stream.alloc_zeros(1).map_err(&failed)?;
+        let counters = device.main.stream.alloc_zeros(1).map_err(&failed)?;
         let activations = Activations::new(S::DEPTH, |len| zeros(capacity * len))?;
         let tables = Tables::new(&device, &sizes, &fold, &biases)?;
         Ok(Self {
@@ -128,7 +128,7 @@ impl<S: Network> Resident<S> {
     /// [`CudaError`].
     pub fn load(&mut self, parameters: &[f32]) -> Result<(), CudaError> {
         let failed = CudaError::driver("does not take parameters");
-        self.device.stream.memcpy_htod(parameters, &mut self.parameters).map_err(failed)
+        self.device.main.stream.memcpy_htod(parameters, &mut self.parameters).map_err(failed)
     }
 
     /// The logits of the images `indices`, `images x classes`.
@@ -138,7 +138,7 @@ impl<S: Network> Resident<S> {
     pub fn logits(&mut self, images: &Images, indices: &[usize]) -> Result<Vec<f32>, CudaError> {
         let failed = CudaError::driver("does not evaluate");
         self.fold()?;
-        let stream = self.device.stream.clone();
+        let stream = self.device.main.stream.clone();
         let mut logits = Vec::with_capacity(indices.len() * S::CLASSES);
         // Images that are not moved, in their order, a batch after the other.
         let motions = upload(&self.device, &flatten(&vec![Motion::NONE; self.capacity]))?;
@@ -150,7 +150,7 @@ impl<S: Network> Resident<S> {
             pass.counters = &counters;
             prepare(&pass, activations, images, (&order, &motions), 0.0)?;
             activations.forward(&mut pass, layers);
-            pass.error.map_or(Ok(()), Err)?;
+            pass.finish()?;
             logits.extend(stream.clone_dtoh(&self.activations.logits.read(batch.len())).map_err(&failed)?);
             stream.synchronize().map_err(&failed)?;
         }
@@ -164,8 +164,8 @@ impl<S: Dimensions> Resident<S> {
         let failed = CudaError::driver("refuses to fold");
         let Self { device, parameters, folded, tables, .. } = self;
         let Tables { rows, factors, .. } = tables;
-        let kernels = &device.kernels;
-        device.stream.memcpy_dtod(parameters, folded).map_err(&failed)?;
+        let kernels = &device.main.kernels;
+        device.main.stream.memcpy_dtod(parameters, folded).map_err(&failed)?;
         let count = factors.len();
         let (width, tokens) = (S::Embed::SIZE as u32, S::Tokens::SIZE as u32);
         kernels
@@ -191,7 +191,7 @@ impl<S: Dimensions> Resident<S> {
     pub(super) fn pass(&mut self, images: usize, dropout: Dropout) -> Result<(), CudaError> {
         let (activations, layers, mut pass) = self.parts(images, dropout);
         activations.pass(&mut pass, layers);
-        pass.error.map_or(Ok(()), Err)?;
+        pass.finish()?;
         self.finish_biases()?;
         self.unfold()
     }
@@ -202,7 +202,8 @@ impl<S: Dimensions> Resident<S> {
         let count = biases.len();
         let (grid, parts) = (Grid::elements(count), PARTS as u32);
         let (sums, gradients, places) = (sums.as_view(), gradients.as_view_mut(), biases.as_view());
-        let finished = device.kernels.finish_column_sums(grid, sums, gradients, places, count as u32, parts);
+        let finished =
+            device.main.kernels.finish_column_sums(grid, sums, gradients, places, count as u32, parts);
         finished.map_err(CudaError::driver("refuses to add up"))
     }
 
@@ -211,7 +212,7 @@ impl<S: Dimensions> Resident<S> {
         let failed = CudaError::driver("refuses to unfold");
         let Self { device, parameters, gradients, tables, .. } = self;
         let Tables { rows, factors, norms, embedding, .. } = tables;
-        let kernels = &device.kernels;
+        let kernels = &device.main.kernels;
         let (width, tokens) = (S::Embed::SIZE as u32, S::Tokens::SIZE as u32);
         let grid = Grid::columns(S::Embed::SIZE, norms.len() / NORM, 2);
         let values = parameters.as_view();
@@ -250,6 +251,7 @@ impl<S: Dimensions> Resident<S> {
             gradients: &mut self.gradients,
             sums: &mut self.sums,
             scratch: &mut self.scratch,
+            read_beside: Vec::new(),
             error: None,
         };
         (&mut self.activations, &self.layers, pass)
@@ -281,7 +283,7 @@ pub(super) fn prepare<D: Dimensions>(
     (order, motions): (&CudaSlice<u32>, &CudaSlice<i64>),
     label_smoothing: f32,
 ) -> Result<(), CudaError> {
-    let prepared = pass.device.kernels.prepare(
+    let prepared = pass.device.main.kernels.prepare(
         Grid::images(pass.images, 1, 256, 0),
         pass.counters.as_view(),
         images.pixels.as_view(),
@@ -342,7 +344,7 @@ impl Tables {
 
 /// Copies to the GPU.
 pub(super) fn upload<T: DeviceRepr>(device: &Device, values: &[T]) -> Result<CudaSlice<T>, CudaError> {
-    device.stream.clone_htod(values).map_err(CudaError::driver("has no memory for the data"))
+    device.main.stream.clone_htod(values).map_err(CudaError::driver("has no memory for the data"))
 }
 
 /// As the kernel takes them.

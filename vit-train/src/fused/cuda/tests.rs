@@ -185,7 +185,7 @@ macro_rules! same {
             ended.into_iter().zip(forms).map(|(values, form)| form.after(images, values)).collect()
         };
 
-        let stream = $resident.device.stream.clone();
+        let stream = $resident.device.main.stream.clone();
         let mut found = values.iter();
         $(
             #[allow(unused_mut)]
@@ -197,11 +197,11 @@ macro_rules! same {
         let counters = Counters { seed_key: Dropout::seed_key(5), step: 5, ..Counters::default() };
         $resident.set_counters(counters).unwrap();
         let counters = $resident.counters.as_view_mut();
-        $resident.device.kernels.begin_step(Grid::images(1, 1, 1, 0), counters, images as u32).unwrap();
+        $resident.device.main.kernels.begin_step(Grid::images(1, 1, 1, 0), counters, images as u32).unwrap();
         let (_, $layers, mut pass) = $resident.parts(images, dropout);
         let $ops = of_odd(&mut pass);
         let ($($buffer),*) = { $work };
-        assert_eq!(pass.error, None);
+        pass.finish().unwrap();
         $resident.finish_biases().unwrap();
         let found = [$(stream.clone_dtoh(&$buffer.read(images)).unwrap()),*];
         let found_gradients = stream.clone_dtoh(&$resident.gradients).unwrap();
@@ -366,14 +366,14 @@ fn each_operation_on_rows<R: ConstDim>(r: &mut Resident<Odd>, factor: f32) {
 /// Loss, logits and gradients of `case` on a GPU, with the masks of step 6 of a run with seed 5.
 fn pass<S: Network>(resident: &mut Resident<S>, case: &Case, rate: f32) -> (f32, Vec<f32>, Vec<f32>) {
     let images = case.targets.len() / S::CLASSES;
-    let stream = resident.device.stream.clone();
+    let stream = resident.device.main.stream.clone();
     resident.load(&case.parameters).unwrap();
     stream.memcpy_htod(&case.pixels, &mut resident.activations.pixels.write(images)).unwrap();
     stream.memcpy_htod(&case.targets, &mut resident.activations.targets.write(images)).unwrap();
     let counters = Counters { seed_key: Dropout::seed_key(5), step: 5, ..Counters::default() };
     resident.set_counters(counters).unwrap();
     let counters = resident.counters.as_view_mut();
-    resident.device.kernels.begin_step(Grid::images(1, 1, 1, 0), counters, images as u32).unwrap();
+    resident.device.main.kernels.begin_step(Grid::images(1, 1, 1, 0), counters, images as u32).unwrap();
     resident.fold().unwrap();
     resident.pass(images, Dropout::new(rate, 5, 6)).unwrap();
     let losses = stream.clone_dtoh(&resident.activations.losses.read(images)).unwrap();
@@ -483,7 +483,7 @@ fn a_step_takes_the_images_of_the_cpu_and_counts_right_answers() {
 
     let mut expected = Prepared::default();
     expected.fill::<Nano>(&recipe, &data.train, data.normalization, batch, 3);
-    let (stream, activations) = (trainer.device().stream.clone(), &trainer.resident.activations);
+    let (stream, activations) = (trainer.device().main.stream.clone(), &trainer.resident.activations);
     assert_eq!(stream.clone_dtoh(&activations.pixels.read(16)).unwrap(), expected.pixels);
     assert_eq!(stream.clone_dtoh(&activations.targets.read(16)).unwrap(), expected.targets);
 
@@ -506,7 +506,7 @@ fn the_optimizer_is_the_cpus() {
     let (lr, weight_decay, max_norm) = (0.01, 0.1, 1.0);
     let mut parameters = numbers(LEN, 1);
     let mut adam = AdamW::new(LEN, weight_decay);
-    let stream = &device.stream;
+    let stream = &device.main.stream;
     let mut found = stream.clone_htod(&parameters).unwrap();
     let [mut means, mut squares] = [0, 1].map(|_| stream.alloc_zeros::<f32>(LEN).unwrap());
     let mut sums = stream.alloc_zeros::<f64>(BLOCKS as usize).unwrap();
@@ -520,7 +520,7 @@ fn the_optimizer_is_the_cpus() {
 
         let counters = Counters { step, lr, weight_decay, max_norm, ..Counters::default() };
         let mut counters = stream.clone_htod(&[counters]).unwrap();
-        let (kernels, len) = (&device.kernels, LEN as u32);
+        let (kernels, len) = (&device.main.kernels, LEN as u32);
         kernels.square_sums(Grid::sums(BLOCKS), on_gpu.as_view(), sums.as_view_mut(), len).unwrap();
         kernels.clip(Grid::sums(1), counters.as_view_mut(), sums.as_view(), BLOCKS).unwrap();
         let (grid, gradients, values) = (Grid::elements(LEN), on_gpu.as_view(), found.as_view_mut());

@@ -62,11 +62,14 @@ impl<'a, S: Network> Trainer<'a, S> {
         let mut resident =
             Resident::<S>::new(device, recipe.batch_size.min(data.train.len()).max(EVALUATED))?;
         let device = &resident.device;
-        let zeros = |len| device.stream.alloc_zeros(len).map_err(CudaError::driver("has no memory"));
+        let zeros = |len| device.main.stream.alloc_zeros(len).map_err(CudaError::driver("has no memory"));
         let len = S::DIMS.parameters();
         let (means, squares) = (zeros(len)?, zeros(len)?);
-        let norms =
-            device.stream.alloc_zeros(NORM_BLOCKS as usize).map_err(CudaError::driver("has no memory"))?;
+        let norms = device
+            .main
+            .stream
+            .alloc_zeros(NORM_BLOCKS as usize)
+            .map_err(CudaError::driver("has no memory"))?;
         let images = Images::load(device, &data.train, data.normalization)?;
         // As many as there can be: graphs refer to these places.
         let order = upload(device, &vec![0; data.train.len()])?;
@@ -101,14 +104,14 @@ impl<'a, S: Network> Trainer<'a, S> {
     pub(super) fn queue_step(&mut self, images: usize) -> Result<(), CudaError> {
         let Self { recipe, .. } = *self;
         let failed = CudaError::driver("refuses a step");
-        let kernels = &self.resident.device.kernels;
+        let kernels = &self.resident.device.main.kernels;
         let counters = self.resident.counters.as_view_mut();
         kernels.begin_step(Grid::images(1, 1, 1, 0), counters, images as u32).map_err(&failed)?;
         self.queue_pass(images)?;
 
         let Self { resident, means, squares, norms, images: data, order, .. } = self;
         let Resident { device, counters, gradients, parameters, activations, .. } = resident;
-        let (kernels, len) = (&device.kernels, gradients.len());
+        let (kernels, len) = (&device.main.kernels, gradients.len());
         let grid = Grid::sums(NORM_BLOCKS);
         kernels.square_sums(grid, gradients.as_view(), norms.as_view_mut(), len as u32).map_err(&failed)?;
         let (grid, write) = (Grid::sums(1), counters.as_view_mut());
@@ -151,7 +154,7 @@ impl<'a, S: Network> Trainer<'a, S> {
         let failed = CudaError::driver("cannot record a step");
         // Once without a record, so that all that is loaded when it is needed is there.
         self.queue_pass(images)?;
-        let stream = self.resident.device.stream.clone();
+        let stream = self.resident.device.main.stream.clone();
         stream.synchronize().map_err(&failed)?;
         stream.begin_capture(CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_RELAXED).map_err(&failed)?;
         let queued = self.queue_step(images);
@@ -165,7 +168,7 @@ impl<'a, S: Network> Trainer<'a, S> {
     }
 
     pub(super) fn read_counters(&self) -> Result<Counters, CudaError> {
-        let counters = self.device().stream.clone_dtoh(&self.resident.counters);
+        let counters = self.device().main.stream.clone_dtoh(&self.resident.counters);
         let counters = counters.map_err(CudaError::driver("failed in a step"))?;
         counters.first().copied().ok_or(CudaError::NothingRecorded)
     }
@@ -174,7 +177,7 @@ impl<'a, S: Network> Trainer<'a, S> {
 impl<S: Dimensions> Resident<S> {
     pub(super) fn set_counters(&mut self, counters: Counters) -> Result<(), CudaError> {
         let failed = CudaError::driver("does not take numbers");
-        self.device.stream.memcpy_htod(&[counters], &mut self.counters).map_err(failed)
+        self.device.main.stream.memcpy_htod(&[counters], &mut self.counters).map_err(failed)
     }
 }
 
@@ -185,7 +188,7 @@ impl<S: Network> Engine<S> for Trainer<'_, S> {
 
     fn begin_epoch(&mut self, state: &mut State<S>, epoch: EpochPlan, done: &Current) -> Result<(), Error> {
         let failed = CudaError::driver("does not take the order of the images");
-        let stream = self.device().stream.clone();
+        let stream = self.device().main.stream.clone();
         let order: Vec<u32> = epoch.order.iter().map(|&index| index as u32).collect();
         let (augmentation, seed, number) = (self.recipe.augmentation, self.recipe.seed, epoch.number as u64);
         let motion = |&index: &usize| augmentation.motion(S::IMAGE, (seed, number, index as u64));
@@ -237,7 +240,7 @@ impl<S: Network> Engine<S> for Trainer<'_, S> {
 
     fn sync(&mut self, state: &mut State<S>) -> Result<(), Error> {
         let failed = CudaError::driver("does not give its parameters");
-        let stream = self.device().stream.clone();
+        let stream = self.device().main.stream.clone();
         let counters = self.read_counters()?;
         stream.memcpy_dtoh(&self.resident.parameters, &mut state.parameters.values).map_err(&failed)?;
         let (means, squares, steps) = state.optimizer.parts_mut();
