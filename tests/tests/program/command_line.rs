@@ -594,9 +594,11 @@ fn cuda_learns_what_the_cpu_learns() {
     );
     assert_ne!(on_gpu["device"], "CPU");
     assert_eq!(on_gpu["verify"]["int8_mismatches"], 0);
-    // The validation, which ran on the GPU, and dfdx agree about the checkpoint.
-    let checkpoint = file(&gpu, "checkpoint.safetensors");
-    let arguments = ["eval", &checkpoint, "--data", "synthetic", "--json"];
-    let [gpu, cpu] = [json(&[&arguments[..], &["--cuda", "--precision", "f32"]].concat()), json(&arguments)];
+    // The GPU and dfdx agree about the run's checkpoint.
+    let arguments = ["--data", "synthetic", "--json"];
+    let eval = |name: &str, cuda: &[&str]| json(&[&["eval", name][..], &arguments, cuda].concat());
+    let run = gpu.path().to_str().unwrap();
+    let (gpu, cpu) =
+        (eval(run, &["--cuda", "--precision", "f32"]), eval(&file(&gpu, "checkpoint.safetensors"), &[]));
     assert!((gpu["loss"].as_f64().unwrap() - cpu["loss"].as_f64().unwrap()).abs() < 1e-4, "{gpu} {cpu}");
 }

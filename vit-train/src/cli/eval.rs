@@ -33,6 +33,7 @@ Examples:
   vit-train eval runs/nano                           its float model, run by vit-nostd, on MNIST
   vit-train eval runs/nano/model.int8.vit            the integer model
   vit-train eval runs/nano/checkpoint.safetensors    the checkpoint, run by dfdx
+  vit-train eval runs/nano --cuda                    the same on an NVIDIA GPU
   vit-train eval runs/x --data photos                on pictures in folders
   vit-train eval runs/nano --robustness              on shifted, rotated and noisy images, too
   vit-train eval runs/nano --json | jq .acc          for a script";
@@ -117,7 +118,9 @@ impl ClassAccuracy {
 impl Arguments {
     pub fn run(self) -> Result<ExitCode, Error> {
         self.cuda.processor().check()?;
-        let path = file_or_in(&self.file, "model.f32.vit")?;
+        // Of a run, what can be evaluated there.
+        let name = if self.cuda.cuda { "checkpoint.safetensors" } else { "model.f32.vit" };
+        let path = file_or_in(&self.file, name)?;
         if is_checkpoint(&path) {
             if self.micromath {
                 return Err(not_of_floats(&path));
