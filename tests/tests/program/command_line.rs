@@ -13,8 +13,7 @@ use std::{
     process::{Command, Output},
 };
 use tempfile::TempDir;
-use vit_nostd::{Base, Nano, Tiny};
-use vit_train::{checkpoint::Checkpoint, data::synthetic, fused::network::Sizes};
+use vit_train::{checkpoint::Checkpoint, data::synthetic};
 
 fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vit-train"));
@@ -499,25 +498,6 @@ fn quiet_and_json_print_results_only() {
     assert!(serde_json::from_str::<Value>(&json).is_ok());
     let (again, errors) = with(&["--json", "--resume"]);
     assert!(errors.contains("is finished") && again == json, "{errors}");
-}
-
-/// Float inference multiplies and adds without fusing, in one order, and reads each weight: half to a quarter of what a
-/// processor can do. What the compiler leaves without vectors takes ten times as long.
-#[test]
-fn bench_finds_inference_with_vectors() {
-    let bench = json(&["bench", "--no-builtin", "--steps", "3", "--threads", "1", "--json"]);
-    let number =
-        |path: &str| bench.pointer(path).and_then(Value::as_f64).ok_or_else(|| path.to_owned()).unwrap();
-    let peak = number("/peak_gflops");
-    let (base, tiny, nano) = (Sizes::of::<Base>(), Sizes::of::<Tiny>(), Sizes::of::<Nano>());
-    for (preset, sizes) in [("base", base), ("tiny", tiny), ("nano", nano)] {
-        assert!(number(&format!("/step_ms/{preset}/gflops")) < 1.2 * peak, "{bench}");
-        for engine in ["f32_single", "f32_batch"] {
-            let milliseconds = number(&format!("/infer_ms/{preset}/{engine}"));
-            let gflops = sizes.flops() as f64 / 3.0 / milliseconds / 1e6; // without the backward pass
-            assert!(gflops > peak / 10.0, "{preset}, {engine}: {gflops:.1} of {peak:.0} GFLOP/s");
-        }
-    }
 }
 
 #[test]
