@@ -56,10 +56,11 @@ pub fn dfdx_logits(
     data: &Dataset,
     indices: &[usize],
 ) -> Vec<f32> {
+    let model = model.shared_logits();
     let batches = indices.par_chunks(BATCH);
     let logits = batches.flat_map_iter(|batch| {
         let pixels = batch.iter().flat_map(|&index| normalize(data.image(index), normalization)).collect();
-        model.logits(pixels, batch.len())
+        model(pixels, batch.len())
     });
     logits.collect()
 }

@@ -15,11 +15,11 @@ use vit_nostd::float::LAYER_NORM_EPSILON;
 /// A shape that can be trained: every [`vit_nostd::Vit`].
 pub trait Network: vit_nostd::Shape + Dimensions {
     /// The network of this shape on device `D`.
-    type Model<D: Device<f32> + Sync>: Model<D>;
+    type Model<D: Device<f32>>: Model<D>;
 }
 
 /// What training and evaluation need of a network, whatever its shape.
-pub trait Model<D: Device<f32>>: Sync {
+pub trait Model<D: Device<f32>> {
     /// All parameters zero.
     fn zeros(device: &D) -> Self;
 
@@ -28,6 +28,11 @@ pub trait Model<D: Device<f32>>: Sync {
 
     /// The logits of `batch` normalised images (row by row), `batch x classes`.
     fn logits(&self, pixels: Vec<f32>, batch: usize) -> Vec<f32>;
+
+    /// [`logits`](Self::logits), for threads to share. Not every device can be shared: dfdx's CUDA device cannot.
+    fn shared_logits(&self) -> impl Fn(Vec<f32>, usize) -> Vec<f32> + Sync
+    where
+        D: Sync;
 
     /// Forward and backward: the mean cross entropy between the logits of `pixels` and the distributions `targets`
     /// (`batch x classes`), the logits, and the gradient of every parameter. Training uses the fused
@@ -304,7 +309,7 @@ impl<
         const HIDDEN: usize,
         const DEPTH: usize,
         const CLASSES: usize,
-        D: Device<f32> + Sync,
+        D: Device<f32>,
     > Model<D> for Vit<IMAGE, PATCH, TOKENS, EMBED, HEADS, HEAD_DIM, HIDDEN, DEPTH, CLASSES, D>
 {
     fn zeros(device: &D) -> Self {
@@ -333,6 +338,13 @@ impl<
         self.forward(pixels, &Dropout::none()).as_vec()
     }
 
+    fn shared_logits(&self) -> impl Fn(Vec<f32>, usize) -> Vec<f32> + Sync
+    where
+        D: Sync,
+    {
+        |pixels, batch| self.logits(pixels, batch)
+    }
+
     fn loss_and_gradients(&self, pixels: Vec<f32>, targets: Vec<f32>, dropout: &Dropout) -> Pass<D> {
         let device = self.cls_token.device();
         let batch = targets.len() / CLASSES;
@@ -357,6 +369,5 @@ impl<
         const CLASSES: usize,
     > Network for vit_nostd::Vit<IMAGE, PATCH, TOKENS, EMBED, HEADS, HEAD_DIM, HIDDEN, DEPTH, CLASSES>
 {
-    type Model<D: Device<f32> + Sync> =
-        Vit<IMAGE, PATCH, TOKENS, EMBED, HEADS, HEAD_DIM, HIDDEN, DEPTH, CLASSES, D>;
+    type Model<D: Device<f32>> = Vit<IMAGE, PATCH, TOKENS, EMBED, HEADS, HEAD_DIM, HIDDEN, DEPTH, CLASSES, D>;
 }

@@ -50,7 +50,7 @@ impl Case {
         Self { parameters, pixels: numbers(batch * S::IMAGE * S::IMAGE, 4), targets }
     }
 
-    fn model<S: Network, D: Device<f32> + Sync>(&self, device: &D) -> S::Model<D> {
+    fn model<S: Network, D: Device<f32>>(&self, device: &D) -> S::Model<D> {
         let mut model = S::Model::zeros(device);
         parameters::load(&mut model, &self.parameters);
         model
@@ -62,7 +62,7 @@ impl Case {
     }
 
     /// The same on any of dfdx's devices.
-    pub fn built_in_on<S: Network, D: Device<f32> + Sync>(
+    pub fn built_in_on<S: Network, D: Device<f32>>(
         &self,
         device: &D,
         dropout: &Dropout,

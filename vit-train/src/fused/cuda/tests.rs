@@ -427,7 +427,7 @@ fn dfdxs_own_cuda_device_is_of_the_same_opinion() {
 }
 
 #[cfg(feature = "dfdx-cuda")]
-fn compare_with<S: Network>(device: &(impl DfdxDevice<f32> + Sync), batch: usize) {
+fn compare_with<S: Network>(device: &impl DfdxDevice<f32>, batch: usize) {
     let (case, dropout) = (Case::new::<S>(batch), Dropout::new(0.1, 5, 6));
     let opinion = case.built_in_on::<S, _>(device, &dropout);
     compare_passes::<S>(&case.built_in::<S>(&dropout), &opinion);
