@@ -2,13 +2,16 @@
 // so that all of its code can be tested where there is no GPU. It is slow, and strict: it stops the process with a
 // line when a kernel or the host does what a GPU would not forgive.
 //
-// What is given to streams is done when the host waits: as a GPU may, that of one stream much earlier or later than that
-// of another one, unless one waits for the other. Each thread of a block is a coroutine. One runs until it waits for others, which is at `__syncthreads` for the block
-// and at a shuffle for the warp; what is missing a barrier reads what is not there yet, because warps and lanes run in
-// an order that changes. Memory is full of NaN before it is written, and has guards around it.
+// What is given to streams is done when the host waits, or copies, or gives memory back. In turn, the first stream goes as
+// far ahead of the others as it may, and lags as far behind as they let it: what does not wait for what it needs, or
+// does not let others finish, comes too early or too late. Each thread of a block is a coroutine. One runs until it waits
+// for others, which is at `__syncthreads` for the block and at a shuffle for the warp; what is missing a barrier reads
+// what is not there yet, because warps and lanes run in an order that changes. Memory is full of NaN before it is
+// written, and has guards around it.
 //
-// What it cannot show: what kernels do at the same time within a warp, the speed, the rounding of a GPU's functions,
-// and what NVIDIA's libraries accept.
+// What it cannot show: what kernels do at the same time within a warp, or in two streams, and with one workspace for
+// both; what the host does while a stream is busy; the speed, the rounding of a GPU's functions, and what NVIDIA's
+// libraries accept.
 
 #include <algorithm>
 #include <cmath>
@@ -217,30 +220,29 @@ static Graph given, *recording;
 static std::vector<size_t> recorded; // streams that take part in the record; the first one began it
 static size_t streams, times;
 
-// Does all of it. Streams that are `first` to be asked go on until they have to wait for others.
+// Does all of it: always the next item of the first stream that has not to wait. Which one is the first changes.
 static void run(const Graph &graph) {
-    static size_t first;
-    first++;
+    if (graph.empty()) return;
+    static bool backwards;
+    backwards = !backwards;
     std::vector<std::vector<const Item *>> queues(streams);
     for (auto &item : graph) queues[item.stream].push_back(&item);
     std::vector<size_t> next(streams);
     std::vector<bool> reached(times + 1);
     for (auto &item : graph) reached[item.waits_for] = true; // in an earlier graph, unless it is in this one
     for (auto &item : graph) reached[item.reaches] = item.reaches == 0;
-    for (bool goes_on = true; goes_on;) {
-        goes_on = false;
-        for (size_t turn = 0; turn < streams && !goes_on; turn++) {
-            size_t stream = (first + turn) % streams;
-            auto &queue = queues[stream];
-            while (next[stream] < queue.size() && reached[queue[next[stream]]->waits_for]) {
-                const Item &item = *queue[next[stream]++];
-                if (item.work) item.work();
-                reached[item.reaches] = goes_on = true;
-            }
-        }
-    }
-    for (size_t stream = 0; stream < streams; stream++) {
-        if (next[stream] < queues[stream].size()) stop("streams that wait for each other for ever");
+    auto ready = [&](size_t stream) {
+        auto &queue = queues[stream];
+        return next[stream] < queue.size() && reached[queue[next[stream]]->waits_for];
+    };
+    for (size_t done = 0; done < graph.size(); done++) {
+        size_t place = 0;
+        auto stream = [&] { return backwards ? streams - 1 - place : place; };
+        while (place < streams && !ready(stream())) place++;
+        if (place == streams) stop("streams that wait for each other for ever");
+        const Item &item = *queues[stream()][next[stream()]++];
+        if (item.work) item.work();
+        reached[item.reaches] = true;
     }
     check_guards();
 }
@@ -256,12 +258,14 @@ static void not_recorded(const char *what) {
 }
 
 static int give(Item item) {
-    auto takes_part = [](size_t stream) { return std::count(recorded.begin(), recorded.end(), stream) > 0; };
-    if (recording && !takes_part(item.stream)) {
+    if (item.stream >= streams) stop("no stream");
+    if (recording) {
+        bool takes_part = std::count(recorded.begin(), recorded.end(), item.stream) > 0;
         auto reached = [&](const Item &other) { return other.reaches == item.waits_for; };
-        bool joins = item.waits_for != 0 && std::any_of(recording->begin(), recording->end(), reached);
-        if (!joins) stop("a stream that does not wait for one that is recorded");
-        recorded.push_back(item.stream);
+        bool within = item.waits_for != 0 && std::any_of(recording->begin(), recording->end(), reached);
+        if (item.waits_for != 0 && !within) stop("a record that waits for something before it");
+        if (!takes_part && !within) stop("a stream that does not wait for one that is recorded");
+        if (!takes_part) recorded.push_back(item.stream);
     }
     (recording ? *recording : given).push_back(item);
     return 0;
@@ -272,7 +276,8 @@ static int queue(void *stream, std::function<void()> work) {
 }
 
 // Ends the record. The stream that began it must have waited for the ends of all others.
-static Graph *end_record() {
+static Graph *end_record(void *begun) {
+    if (!recording || (size_t)begun - 1 != recorded[0]) stop("a stream that began no record");
     for (size_t stream : recorded) {
         size_t end = 0;
         for (auto &item : *recording) {
@@ -383,7 +388,7 @@ int cuStreamBeginCapture_v2(void *stream, int) {
     recorded = {(size_t)stream - 1};
     return recording = new Graph, 0;
 }
-int cuStreamEndCapture(void *, Graph **graph) { return *graph = end_record(), 0; }
+int cuStreamEndCapture(void *stream, Graph **graph) { return *graph = end_record(stream), 0; }
 int cuGraphInstantiateWithFlags(Graph **executable, Graph *graph, unsigned long long) { return *executable = graph, 0; }
 int cuGraphUpload(Graph *, void *) { return 0; }
 int cuGraphLaunch(Graph *graph, void *) {
@@ -392,13 +397,14 @@ int cuGraphLaunch(Graph *graph, void *) {
 int cuGraphExecDestroy(Graph *) { return 0; }
 int cuGraphDestroy(Graph *graph) { return delete graph, 0; }
 
-int cublasCreate_v2(void ***handle) { return *handle = new void *, 0; }
+int cublasCreate_v2(void ***handle) { return *handle = new void *(), 0; }
 int cublasDestroy_v2(void **handle) { return delete handle, 0; }
 int cublasSetStream_v2(void **handle, void *stream) { return *handle = stream, 0; }
 int cublasSetWorkspace_v2(void *, void *workspace, size_t size) { return check_range(workspace, size, "workspace"), 0; }
 // Column by column: c = alpha op(a) op(b) + beta c, where op(a) is m x k and op(b) k x n.
-int cublasGemmEx(void **stream, int transpose_a, int transpose_b, int m, int n, int k, const float *alpha, const float *a, int,
-                 int lda, const float *b, int, int ldb, const float *beta, float *c, int, int ldc, int compute, int) {
+int cublasGemmEx(void **stream, int transpose_a, int transpose_b, int m, int n, int k, const float *alpha,
+                 const float *a, int, int lda, const float *b, int, int ldb, const float *beta, float *c, int, int ldc,
+                 int compute, int) {
     const int INVALID = 7, FAST_TF32 = 77;
     if (lda < (transpose_a ? k : m) || ldb < (transpose_b ? n : k) || ldc < m) return INVALID;
     auto bytes = [](size_t stride, size_t columns, size_t rows) { return 4 * (stride * (columns - 1) + rows); };

@@ -76,7 +76,7 @@ pub fn nostd_logits<S: Shape, M: Math>(
 
 /// [`float::Model::infer`], compiled for vectors that this processor has. The same bits: there is one order of
 /// operations, and Rust does not fuse a multiplication and an addition.
-// One function for all callers: inlined, it has been left without vectors by the compiler for one of them.
+// Inlined, it has been left without vectors by the compiler for one of its callers.
 #[inline(never)]
 pub fn infer<S: Shape, M: Math>(
     model: &float::Model<'_, S, M>,

@@ -33,7 +33,7 @@ Examples:
   vit-train eval runs/nano                           its float model, run by vit-nostd, on MNIST
   vit-train eval runs/nano/model.int8.vit            the integer model
   vit-train eval runs/nano/checkpoint.safetensors    the checkpoint, run by dfdx
-  vit-train eval runs/nano --cuda                    the same on an NVIDIA GPU
+  vit-train eval runs/nano --cuda                    its checkpoint, on an NVIDIA GPU
   vit-train eval runs/x --data photos                on pictures in folders
   vit-train eval runs/nano --robustness              on shifted, rotated and noisy images, too
   vit-train eval runs/nano --json | jq .acc          for a script";
@@ -41,7 +41,7 @@ Examples:
 #[derive(Args, Debug)]
 pub struct Arguments {
     /// A model file (.vit), which vit-nostd runs, or a checkpoint (.safetensors; a PyTorch state_dict in the same names
-    /// will do), which dfdx runs
+    /// will do), which dfdx runs; of a run, its float model, or with --cuda its checkpoint
     #[arg(value_name = "FILE.vit|FILE.safetensors|RUN")]
     file: PathBuf,
     /// Compute a float model with the functions that `micromath` gives a chip without a floating-point unit
@@ -118,7 +118,7 @@ impl ClassAccuracy {
 impl Arguments {
     pub fn run(self) -> Result<ExitCode, Error> {
         self.cuda.processor().check()?;
-        // Of a run, what can be evaluated there.
+        // vit-nostd does not run on a GPU.
         let name = if self.cuda.cuda { "checkpoint.safetensors" } else { "model.f32.vit" };
         let path = file_or_in(&self.file, name)?;
         if is_checkpoint(&path) {

@@ -23,7 +23,7 @@ use vit_nostd::{
 /// One number for each token (first axis) of each image (second axis).
 type Lanes = Tensor<(usize, usize), f32, Cpu>;
 
-/// Images that are worked on together. More of them share the price of a tensor, fewer occupy more threads.
+/// Images that are worked on together. Larger batches share the price of a tensor, smaller ones keep more threads busy.
 const BATCH: usize = 16;
 
 /// The logits of `images`, one row an image, by the float model file `model`, on all threads.

@@ -11,14 +11,14 @@ use cudarc::{
 use std::sync::Arc;
 
 /// A GPU, and two queues: what is in one is done in its order, whatever the other does. Nothing is done in `beside`
-/// but what a [`Pass`](super::pass::Pass) queues there, which makes them wait for each other: no kernel touches memory
-/// that another one is using, and that is what makes the methods safe.
+/// but what a [`Pass`](super::pass::Pass) queues there, which makes them wait for each other: no kernel writes what
+/// another one is using, and that is what makes the methods safe.
 #[derive(Debug)]
 pub struct Device {
     /// Of everything that others wait for.
-    pub main: Queue,
+    pub(super) main: Queue,
     /// Of what is needed at the end of a pass only.
-    pub beside: Queue,
+    pub(super) beside: Queue,
     /// Its name, such as `NVIDIA H100`.
     pub name: String,
     /// Of products.
@@ -53,7 +53,8 @@ impl Device {
         if capability < OLDEST {
             return Err(CudaError::TooOld { name, capability });
         }
-        // SAFETY: all memory belongs to one stream, and whoever uses another one makes them wait for each other.
+        // SAFETY: all memory but a workspace belongs to one stream, and a pass, which uses another one, makes them wait for
+        // each other before it ends.
         unsafe { context.disable_event_tracking() };
         let code = compile(capability)?;
         let queue = || {
@@ -134,7 +135,8 @@ impl<'a> View<'a> {
     }
 }
 
-/// cuBLAS, with memory of its own, so that it takes none while a step is recorded.
+/// cuBLAS for one queue, with memory of its own, so that it takes none while a step is recorded, and what another queue
+/// does at the same time changes no sum.
 #[derive(Debug)]
 struct Blas {
     handle: sys::cublasHandle_t,

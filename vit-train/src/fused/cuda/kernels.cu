@@ -12,7 +12,7 @@ extern __shared__ double shared_memory[];
 typedef unsigned int u32;
 typedef unsigned long long u64;
 
-// Mirrored in `device.rs`.
+// `Counters` of `kernels.rs`.
 struct Counters {
     u64 seed_key;          // a hash of the run's seed
     u64 dropout_key;       // of this step's masks

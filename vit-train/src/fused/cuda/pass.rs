@@ -55,8 +55,9 @@ const ATTENTION_THREADS: u32 = 256;
 /// The operations on a whole batch. They are queued, nothing waits for them.
 ///
 /// Gradients of layers are needed at the end only, and queued beside the rest, which goes on. It waits where it would
-/// write what is read there.
+/// write what is read there, and for all of it when the pass is [finished](Pass::finish), which every pass has to be.
 #[derive(Debug)]
+#[must_use]
 pub struct Pass<'a, D: Dimensions> {
     /// What they run on.
     pub device: &'a Device,
@@ -104,13 +105,13 @@ impl<D: Dimensions> Pass<'_, D> {
         Ok(matrix.write(self.images))
     }
 
-    /// Ends the pass: what is queued from here on comes after all of it.
+    /// Ends the pass: what is queued from here on comes after all of it, also where something went wrong.
     ///
     /// # Errors
     /// The first one.
-    pub fn finish(mut self) -> Result<(), CudaError> {
-        self.kernel(|pass| pass.device.main.wait_for(&pass.device.beside));
-        self.error.map_or(Ok(()), Err)
+    pub fn finish(self) -> Result<(), CudaError> {
+        let joined = self.device.main.wait_for(&self.device.beside).map_err(refuses_to_wait());
+        self.error.map_or(joined, Err)
     }
 
     fn bias<I, O>(&self, layer: &Layer<Linear, I, O>) -> Read<'_> {
@@ -126,9 +127,9 @@ impl<D: Dimensions> Pass<'_, D> {
         store: Store,
     ) {
         self.queue(|pass| {
-            let (refused, weight) =
-                (CudaError::driver("refuses to wait"), weight(pass.folded, layer).transpose());
-            let (x, y) = (View::rows(x.read(pass.images), I::SIZE), pass.write(y).map_err(refused)?);
+            let weight = weight(pass.folded, layer).transpose();
+            let (x, y) =
+                (View::rows(x.read(pass.images), I::SIZE), pass.write(y).map_err(refuses_to_wait())?);
             pass.device.main.product(
                 x,
                 weight,
@@ -304,8 +305,8 @@ impl<D: Dimensions> Ops<D, CudaSlice<f32>, Linear> for Pass<'_, D> {
     ) {
         self.layer_gradients(layer, x, d_y);
         self.queue(|pass| {
-            let refused = CudaError::driver("refuses to wait");
-            let (d_y, d_x) = (View::rows(d_y.read(pass.images), O::SIZE), pass.write(d_x).map_err(refused)?);
+            let (d_y, d_x) =
+                (View::rows(d_y.read(pass.images), O::SIZE), pass.write(d_x).map_err(refuses_to_wait())?);
             let (weight, sizes) = (weight(pass.folded, layer), [pass.images * R::SIZE, O::SIZE, I::SIZE]);
             pass.device.main.product(d_y, weight, sizes, d_x, store == Store::Add)
         });
@@ -475,6 +476,10 @@ impl<D: Dimensions> Ops<D, CudaSlice<f32>, Linear> for Pass<'_, D> {
             kernels.cross_entropy(grid, logits, targets, losses, d_logits, images as u32, classes)
         });
     }
+}
+
+fn refuses_to_wait() -> impl Fn(DriverError) -> CudaError {
+    CudaError::driver("refuses to make a queue wait")
 }
 
 /// As kernels take it.
