@@ -22,7 +22,7 @@ fn float_inference_has_vectors() {
         for engine in ["f32_single", "f32_batch"] {
             let milliseconds = number(&format!("/infer_ms/{preset}/{engine}"));
             let gflops = sizes.flops() as f64 / 3.0 / milliseconds / 1e6; // without the backward pass
-            assert!(gflops > peak / 10.0, "{preset}, {engine}: {gflops:.1} of {peak:.0} GFLOP/s");
+            assert!(gflops > peak / 15.0, "{preset}, {engine}: {gflops:.1} of {peak:.0} GFLOP/s");
         }
     }
 }
