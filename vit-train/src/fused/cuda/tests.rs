@@ -37,6 +37,7 @@ use crate::{
     resume::Current,
     train::{Prepared, State},
 };
+use cudarc::driver::sys::{CUgraphInstantiate_flags, CUstreamCaptureMode};
 #[cfg(feature = "dfdx-cuda")]
 use dfdx::prelude::{Cuda, Device as DfdxDevice};
 use dfdx::shapes::{ConstDim, ConstShape};
@@ -411,6 +412,23 @@ fn gradients_are_those_of_the_built_in_operations() {
 #[test]
 fn gradients_of_base_are_those_of_the_built_in_operations() {
     compare::<Base>(&[9], &[0.1]);
+}
+
+/// What was queued beside a pass that fails ends before what is queued next, also in a record.
+#[test]
+fn a_pass_that_fails_is_waited_for() {
+    let Some(device) = gpu(Precision::F32) else { return };
+    let mut resident = Resident::<Odd>::new(device, 3).unwrap();
+    let stream = resident.device.main.stream.clone();
+    let zeros = |len| stream.alloc_zeros(3 * len);
+    let [x, d_y, mut d_x] = [0; 3].map(|_| Matrix::<(T, E)>::within(zeros).unwrap());
+    stream.begin_capture(CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_RELAXED).unwrap();
+    let (_, layers, mut pass) = resident.parts(3, Dropout::none());
+    of_odd(&mut pass).linear_backward(&layers.blocks[0].out, &x, &d_y, &mut d_x, Store::Set);
+    pass.error.get_or_insert(CudaError::NothingRecorded);
+    assert_eq!(pass.finish(), Err(CudaError::NothingRecorded));
+    let graph = stream.end_capture(CUgraphInstantiate_flags(0));
+    assert!(graph.is_ok(), "{:?}", graph.err());
 }
 
 /// The built-in operations on dfdx's own CUDA device, against those on the CPU and against ours.
