@@ -247,14 +247,10 @@ static void run(const Graph &graph) {
     check_guards();
 }
 
-// Does what the streams were given, for the host that waits for it.
-static void finish() {
-    run(std::exchange(given, {}));
-}
-
-static void not_recorded(const char *what) {
+// The host waits for all that streams were given, which cannot be recorded.
+static void host_waits(const char *what) {
     if (recording) stop("%s cannot be recorded", what);
-    finish();
+    run(std::exchange(given, {}));
 }
 
 static int give(Item item) {
@@ -328,15 +324,15 @@ int cuCtxGetCurrent(void **context) { return *context = &anything, 0; }
 int cuCtxSetCurrent(void *) { return 0; }
 int cuGetErrorString(int, const char **text) { return *text = "an error of the stand-in", 0; }
 int cuStreamCreate(void **stream, unsigned) { return *stream = (void *)++streams, 0; }
-int cuStreamDestroy_v2(void *) { return not_recorded("the end of a stream"), 0; }
-int cuStreamSynchronize(void *) { return not_recorded("waiting"), 0; }
+int cuStreamDestroy_v2(void *) { return host_waits("the end of a stream"), 0; }
+int cuStreamSynchronize(void *) { return host_waits("waiting"), 0; }
 int cuStreamWaitEvent(void *stream, Event *event, unsigned) { return give({(size_t)stream - 1, {}, 0, *event}); }
 int cuEventCreate(Event **event, unsigned) { return *event = new Event(0), 0; }
 int cuEventRecord(Event *event, void *stream) { return give({(size_t)stream - 1, {}, *event = ++times, 0}); }
 int cuEventDestroy_v2(Event *event) { return delete event, 0; }
 
 int cuMemAllocAsync(void **address, size_t size, void *) {
-    not_recorded("taking memory");
+    host_waits("taking memory");
     auto bytes = (unsigned char *)aligned_alloc(256, (size + 2 * GUARD + 255) / 256 * 256);
     memset(bytes, GUARDED, size + 2 * GUARD);
     *address = memset(bytes + GUARD, UNWRITTEN, size);
@@ -344,7 +340,7 @@ int cuMemAllocAsync(void **address, size_t size, void *) {
     return 0;
 }
 int cuMemFreeAsync(void *address, void *) {
-    not_recorded("giving memory back");
+    host_waits("giving memory back");
     check_guards();
     memory.erase((uintptr_t)address);
     free((char *)address - GUARD);
@@ -355,12 +351,12 @@ int cuMemsetD8Async(void *to, unsigned char value, size_t size, void *stream) {
     return queue(stream, [=] { memset(to, value, size); });
 }
 int cuMemcpyHtoDAsync_v2(void *to, const void *from, size_t size, void *) {
-    not_recorded("copying from the host");
+    host_waits("copying from the host");
     check_range(to, size, "a copy from the host");
     return memcpy(to, from, size), 0;
 }
 int cuMemcpyDtoHAsync_v2(void *to, const void *from, size_t size, void *) {
-    not_recorded("copying to the host");
+    host_waits("copying to the host");
     check_range(from, size, "a copy to the host");
     return memcpy(to, from, size), 0;
 }
@@ -384,7 +380,7 @@ int cuLaunchKernel(Kernel function, unsigned grid_x, unsigned grid_y, unsigned, 
     return queue(stream, [=] { launch(call, {grid_x, grid_y, 1}, {x, y, 1}, shared); });
 }
 int cuStreamBeginCapture_v2(void *stream, int) {
-    not_recorded("a record");
+    host_waits("a record");
     recorded = {(size_t)stream - 1};
     return recording = new Graph, 0;
 }
@@ -392,7 +388,7 @@ int cuStreamEndCapture(void *stream, Graph **graph) { return *graph = end_record
 int cuGraphInstantiateWithFlags(Graph **executable, Graph *graph, unsigned long long) { return *executable = graph, 0; }
 int cuGraphUpload(Graph *, void *) { return 0; }
 int cuGraphLaunch(Graph *graph, void *) {
-    return not_recorded("a graph"), run(*graph), 0;
+    return host_waits("a graph"), run(*graph), 0;
 }
 int cuGraphExecDestroy(Graph *) { return 0; }
 int cuGraphDestroy(Graph *graph) { return delete graph, 0; }

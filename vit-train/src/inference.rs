@@ -56,13 +56,13 @@ pub fn dfdx_logits(
     data: &Dataset,
     indices: &[usize],
 ) -> Vec<f32> {
-    let model = model.shared_logits();
+    let logits = model.logits();
     let batches = indices.par_chunks(BATCH);
-    let logits = batches.flat_map_iter(|batch| {
+    let batches = batches.flat_map_iter(|batch| {
         let pixels = batch.iter().flat_map(|&index| normalize(data.image(index), normalization)).collect();
-        model(pixels, batch.len())
+        logits(pixels, batch.len())
     });
-    logits.collect()
+    batches.collect()
 }
 
 /// The logits of the first `images` images of `data` by the float engine, `images x classes`, on all threads.

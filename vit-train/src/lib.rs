@@ -71,8 +71,9 @@
 //! tensors, from the specification; neither calls the other's. [`inference`] runs either over many images,
 //! [`layer_errors`] shows what the integers lose, layer by layer.
 //!
-//! Nothing of NVIDIA's is needed to build this crate, also for training on a GPU ([`fused::cuda`]). Its feature `dfdx-cuda` is for tests, which then compare with dfdx's own CUDA device, too; that needs
-//! NVIDIA's toolkit and a GPU to build.
+//! Nothing of NVIDIA's is needed to build this crate, also for training on a GPU ([`fused::cuda`]). Its feature
+//! `dfdx-cuda` is for tests, which then compare with dfdx's own CUDA device, too; that needs NVIDIA's toolkit and a GPU to
+//! build.
 //!
 //! Everything that fails is an [`Error`], whose message is one line for a person. [`files`] writes whole files or none.
 

@@ -26,11 +26,9 @@ pub trait Model<D: Device<f32>> {
     /// Shows every parameter to `visitor`, in the order of PyTorch's `state_dict`.
     fn visit(&mut self, visitor: &mut impl Visitor<D>);
 
-    /// The logits of `batch` normalised images (row by row), `batch x classes`.
-    fn logits(&self, pixels: Vec<f32>, batch: usize) -> Vec<f32>;
-
-    /// [`logits`](Self::logits), for threads to share. Not every device can be shared: dfdx's CUDA device cannot.
-    fn shared_logits(&self) -> impl Fn(Vec<f32>, usize) -> Vec<f32> + Sync
+    /// What makes the logits, `batch x classes`, of `batch` normalised images (row by row), for threads to share. dfdx's
+    /// CUDA device is none that they can.
+    fn logits(&self) -> impl Fn(Vec<f32>, usize) -> Vec<f32> + Sync
     where
         D: Sync;
 
@@ -332,17 +330,14 @@ impl<
         self.head.visit("head", &[CLASSES, EMBED], visitor);
     }
 
-    fn logits(&self, pixels: Vec<f32>, batch: usize) -> Vec<f32> {
-        let device = self.cls_token.device();
-        let pixels = device.tensor_from_vec(pixels, (batch, Const, Const));
-        self.forward(pixels, &Dropout::none()).as_vec()
-    }
-
-    fn shared_logits(&self) -> impl Fn(Vec<f32>, usize) -> Vec<f32> + Sync
+    fn logits(&self) -> impl Fn(Vec<f32>, usize) -> Vec<f32> + Sync
     where
         D: Sync,
     {
-        |pixels, batch| self.logits(pixels, batch)
+        |pixels, batch| {
+            let pixels = self.cls_token.device().tensor_from_vec(pixels, (batch, Const, Const));
+            self.forward(pixels, &Dropout::none()).as_vec()
+        }
     }
 
     fn loss_and_gradients(&self, pixels: Vec<f32>, targets: Vec<f32>, dropout: &Dropout) -> Pass<D> {

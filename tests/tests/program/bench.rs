@@ -14,8 +14,9 @@ fn float_inference_has_vectors() {
     let output = bench.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let bench: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let number =
-        |path: &str| bench.pointer(path).and_then(Value::as_f64).ok_or_else(|| path.to_owned()).unwrap();
+    let number = |path: &str| {
+        bench.pointer(path).and_then(Value::as_f64).unwrap_or_else(|| panic!("no {path} in {bench}"))
+    };
     let peak = number("/peak_gflops");
     let (base, tiny, nano) = (Sizes::of::<Base>(), Sizes::of::<Tiny>(), Sizes::of::<Nano>());
     for (preset, sizes) in [("base", base), ("tiny", tiny), ("nano", nano)] {

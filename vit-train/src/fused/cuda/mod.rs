@@ -2,9 +2,9 @@
 //!
 //! Everything that a step needs lies in the memory of the GPU and stays there: images, parameters, activations,
 //! AdamW's moments. A step is a sequence of kernels and products, with the layers' gradients beside it, that is recorded
-//! once, as a graph, and replayed; the host chooses the order of the images of an epoch, and looks at the loss now and then. The order of the operations
-//! within a pass is the one of [`network`](super::network), the masks and the moved images are those of the CPU to the
-//! bit, and sums have a fixed order, so that a run can be repeated on the same machine.
+//! once, as a graph, and replayed; the host chooses the order of the images of an epoch, and looks at the loss now and
+//! then. The order of the operations within a pass is the one of [`network`](super::network), the masks and the moved
+//! images are those of the CPU to the bit, and sums have a fixed order, so that a run can be repeated on the same machine.
 //!
 //! | module | what it holds |
 //! |---|---|
