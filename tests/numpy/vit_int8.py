@@ -49,19 +49,26 @@ class Model:
     """The model file: attributes are the names of NUMERICS.md."""
 
     def __init__(self, data):
-        magic, version, kind, _, *dims, _, length = struct.unpack_from("<4sHBB9HHI", data)
-        assert magic == b"ViT!" and version == 1 and kind == 1, "not an integer model of version 1"
+        magic, version, kind, _, *dims, length = struct.unpack_from("<4sHBB10HI", data)
+        assert magic == b"ViT!" and version == 2 and kind == 1, "not an integer model of version 2"
         assert length == len(data) and zlib.crc32(data[:-4]) == struct.unpack("<I", data[-4:])[0], "damaged"
-        self.image, self.patch, self.tokens, self.embed, self.heads = dims[:5]
-        self.head_dim, self.hidden, self.depth, self.classes = dims[5:]
+        self.image, width, channels, self.patch, patch_width, self.embed, self.heads = dims[:7]
+        self.hidden, self.depth, self.classes = dims[7:]
+        assert width == self.image and patch_width == self.patch and channels == 1, "not square, or not grey"
+        self.tokens = (self.image // self.patch) ** 2 + 1
 
         file = Reader(data, 32)
-        file.fixed("ff")  # input normalisation
+        assert file.take(4) == b"\x08\0\0\0", "neither 8 bits, nor grey, nor stretched, nor cut into plain patches"
+        file.take(16), file.fixed("f8x")  # convolutions, epsilon (which the weights contain), reserved
+        file.fixed("6f")  # input normalisation, which the weights contain, too
         self.labels = file.bytes().decode().split("\n")
         file.bytes(), file.varint()  # data set, seed
         if file.take(1) == b"\1":
             file.fixed("f")  # test accuracy
-        file.bytes(), file.bytes()  # tool, padding
+        file.bytes()  # tool
+        if file.take(1) == b"\1":
+            file.take(32)  # digest of the checkpoint
+        file.bytes()  # padding
         length = file.varint()
         assert file.position % 16 == 0 and file.position + length + 4 == len(data), "damaged"
         self.read_weights(file)

@@ -216,7 +216,8 @@ fn model<S: Shape>() -> Result<Vec<u8>> {
     (*head.norm, *head.logit_scale) = (norm, 1e-3);
     head.head_bias.as_mut().iter_mut().for_each(|b| *b >>= 20);
 
-    let provenance = Provenance { dataset: "none", seed: 0, test_accuracy: None, tool: "chip-bench" };
+    let provenance =
+        Provenance { dataset: "none", seed: 0, test_accuracy: None, tool: "chip-bench", checkpoint: None };
     let labels = vec!["x"; S::CLASSES].join("\n");
     let metadata = Metadata::new(Normalization { mean: 0.1307, std: 0.3081 }, &labels, provenance);
     let mut file = vec![0u32; (bytes.len() + model_file::overhead(&metadata)).div_ceil(4)];

@@ -356,7 +356,8 @@ fn random_model<S: Shape>(seed: u32) -> Vec<u8> {
 }
 
 fn model_file<S: Shape>(kind: Kind, weights: &[u8]) -> Vec<u8> {
-    let provenance = Provenance { dataset: "none", seed: 0, test_accuracy: None, tool: "test" };
+    let provenance =
+        Provenance { dataset: "none", seed: 0, test_accuracy: None, tool: "test", checkpoint: None };
     let normalization = Normalization { mean: 0.1307, std: 0.3081 };
     let metadata = Metadata::new(normalization, "0\n1\n2\n3\n4\n5\n6\n7\n8\n9", provenance);
     let mut file = vec![0; weights.len() + model_file::overhead(&metadata)];

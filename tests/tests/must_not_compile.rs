@@ -24,7 +24,8 @@ fn sevens<S: Shape>() -> Vec<u8> {
 }
 
 fn model<S: Shape>(kind: Kind, weights: &[u8]) -> Vec<u8> {
-    let provenance = Provenance { dataset: "none", seed: 0, test_accuracy: None, tool: "a test" };
+    let provenance =
+        Provenance { dataset: "none", seed: 0, test_accuracy: None, tool: "a test", checkpoint: None };
     let metadata = Metadata::new(Normalization { mean: 0.1307, std: 0.3081 }, DIGITS, provenance);
     let mut bytes = vec![0; weights.len() + overhead(&metadata)];
     let len = write::<S>(kind, &metadata, weights, &mut bytes).expect("the model is written");
@@ -37,15 +38,15 @@ fn the_compiler_says_what_is_wrong() {
     let folder = crate_outside("must-not-compile", "");
     let programs = folder.join("src/bin");
     let nano = sevens::<Nano>();
-    let mut of_version_2 = nano.clone();
-    of_version_2[4] = 2;
+    let mut of_version_1 = nano.clone();
+    of_version_1[4] = 1;
     for (name, bytes) in [
         ("nano.f32.vit", nano.as_slice()),
         ("nano.int8.vit", &model::<Nano>(Kind::Int8, &[])),
         ("tiny.f32.vit", &sevens::<Tiny>()),
         ("truncated.f32.vit", &nano[..nano.len() - 1]),
         ("too_long.f32.vit", &[nano.as_slice(), &[0]].concat()),
-        ("version_2.f32.vit", &of_version_2),
+        ("version_1.f32.vit", &of_version_1),
         ("cut_off.f32.vit", &nano[..20]),
         ("text.txt", b"The quick brown fox jumps over the lazy dog."),
     ] {

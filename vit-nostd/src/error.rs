@@ -1,6 +1,10 @@
 //! What can be wrong with a model file.
 
-use crate::{model_file::Kind, shape::Dims};
+use crate::{
+    float::LAYER_NORM_EPSILON,
+    model_file::{Kind, ALIGNMENT, MAX_LABEL, MAX_NAME, VERSION},
+    shape::Dims,
+};
 use core::fmt;
 
 /// Why a model file was refused. The checks run in the order of the variants; the first that fails is reported.
@@ -28,6 +32,11 @@ pub enum ModelError {
         /// The file's kind byte.
         found: u8,
     },
+    /// A file that says something this library does not implement yet.
+    Unsupported(Feature),
+    /// Dimensions that no network can have: zero, a patch that does not divide the image, heads that do not divide the
+    /// channels, or more tokens than 16 bits can count.
+    ImpossibleShape,
     /// A float model where an integer model is expected, or the other way round.
     WrongKind {
         /// The file's kind.
@@ -67,6 +76,42 @@ pub enum ModelError {
     BadField(Field),
 }
 
+/// What a model file can say, but this library does not implement yet: see [`ModelError::Unsupported`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Feature {
+    /// Weights of another width than that of the kind.
+    WeightBits {
+        /// Bits of a weight in the file.
+        found: u8,
+    },
+    /// Pictures in colour.
+    Colours {
+        /// The file's colours.
+        found: u8,
+    },
+    /// Pictures that are cropped or padded to the input.
+    Fit {
+        /// The file's fit.
+        found: u8,
+    },
+    /// A tokenizer of convolutions.
+    Convolutions {
+        /// How many it has.
+        found: u8,
+    },
+    /// Another epsilon of LayerNorm than [`LAYER_NORM_EPSILON`](crate::float::LAYER_NORM_EPSILON).
+    Epsilon,
+    /// An image or a patch that is not square.
+    Rectangle,
+    /// Images of another number of channels than one.
+    Channels {
+        /// The file's channels.
+        found: u16,
+    },
+}
+
 /// The field of a model file that [`ModelError::BadField`] complains of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -76,10 +121,25 @@ pub enum Field {
     Reserved,
     /// The fields do not decode as postcard.
     Encoding,
-    /// The mean is not finite, or the standard deviation is not finite and positive.
+    /// Mean or standard deviation are out of their bounds, or those of a channel that the network does not have are not
+    /// 0 and 1.
     Normalization,
-    /// Not one non-empty label per class.
-    Labels,
+    /// Not one label per class.
+    Labels {
+        /// How many labels there are.
+        found: usize,
+        /// How many classes the network has.
+        classes: usize,
+    },
+    /// A label that cannot be used.
+    Label {
+        /// The number of the class.
+        class: usize,
+        /// What is wrong with its label.
+        fault: LabelFault,
+    },
+    /// The name of the data set or of the tool is too long or contains control characters.
+    Name,
     /// An accuracy outside 0 to 100 percent.
     Accuracy,
     /// The padding is too long, or not zero, or the weights after it are not aligned.
@@ -89,21 +149,41 @@ pub enum Field {
     Weights,
 }
 
+/// What is wrong with the label of a class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum LabelFault {
+    /// It contains a control character or a line break.
+    Control,
+    /// It has no characters, or only spaces.
+    Empty,
+    /// It has more than [`MAX_LABEL`](crate::model_file::MAX_LABEL) characters.
+    TooLong,
+}
+
 impl fmt::Display for ModelError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Misaligned => {
-                write!(f, "the model's bytes are not aligned to {} bytes", crate::model_file::ALIGNMENT)
+                write!(f, "the model's bytes are not aligned to {ALIGNMENT} bytes")
             }
             Self::NoPreamble { actual } => write!(f, "{actual} bytes are too few for a model file"),
             Self::BadMagic => write!(f, "not a model file (it does not begin with \"ViT!\")"),
             Self::UnsupportedVersion { found } => write!(
                 f,
-                "model file format version {found}, but this program reads version {} only: write the file anew",
-                crate::model_file::VERSION
+                "model file format version {found}, but this program reads version {VERSION} only: {}",
+                if *found < VERSION {
+                    "export or quantize its checkpoint again"
+                } else {
+                    "a newer version of the program reads it"
+                }
             ),
             Self::UnknownKind { found } => write!(f, "unknown kind of model ({found})"),
-            Self::WrongKind { found, expected } => write!(f, "a model of kind {found}, where {expected} is expected"),
+            Self::Unsupported(feature) => write!(f, "a model that this version cannot run: {feature}"),
+            Self::ImpossibleShape => write!(f, "malformed model file: its dimensions do not fit together"),
+            Self::WrongKind { found, expected } => {
+                write!(f, "a model of kind {found}, where {expected} is expected")
+            }
             Self::WrongShape { found, expected } => {
                 write!(f, "a model of another shape: it has {found}; expected {expected}")
             }
@@ -121,17 +201,51 @@ impl fmt::Display for ModelError {
     }
 }
 
+impl fmt::Display for Feature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WeightBits { found } => write!(f, "it has weights of {found} bits"),
+            Self::Colours { found } => write!(f, "its pictures are not grey (colours {found})"),
+            Self::Fit { found } => write!(f, "its pictures are not stretched to the input (fit {found})"),
+            Self::Convolutions { found } => write!(f, "its tokenizer has convolutions ({found})"),
+            Self::Epsilon => write!(f, "its LayerNorm has another epsilon than {LAYER_NORM_EPSILON:e}"),
+            Self::Rectangle => write!(f, "its images or patches are not square"),
+            Self::Channels { found } => write!(f, "its images have {found} channels instead of one"),
+        }
+    }
+}
+
 impl fmt::Display for Field {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Reserved => "reserved bytes are not zero",
-            Self::Encoding => "the fields cannot be decoded",
-            Self::Normalization => "the input normalisation is out of range",
-            Self::Labels => "there is not one label per class",
-            Self::Accuracy => "the accuracy is not a percentage",
-            Self::Padding => "the padding before the weights is wrong",
-            Self::Weights => "the weights have the wrong size, or one of them is out of range",
-        })
+        match self {
+            Self::Reserved => write!(f, "reserved bytes are not zero"),
+            Self::Encoding => write!(f, "the fields cannot be decoded"),
+            Self::Normalization => write!(
+                f,
+                "the input normalisation is out of range (mean within -10^6 and 10^6, std within 10^-6 and 10^6)"
+            ),
+            Self::Labels { found, classes } => {
+                write!(f, "there is not one label per class ({found} labels for {classes} classes)")
+            }
+            Self::Label { class, fault } => write!(f, "the label of class {class} {fault}"),
+            Self::Name => write!(
+                f,
+                "the name of the data set or the tool has more than {MAX_NAME} characters or a control character"
+            ),
+            Self::Accuracy => write!(f, "the accuracy is not a percentage"),
+            Self::Padding => write!(f, "the padding before the weights is wrong"),
+            Self::Weights => write!(f, "the weights have the wrong size, or one of them is out of range"),
+        }
+    }
+}
+
+impl fmt::Display for LabelFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Control => write!(f, "contains a control character or a line break"),
+            Self::Empty => write!(f, "is empty"),
+            Self::TooLong => write!(f, "has more than {MAX_LABEL} characters"),
+        }
     }
 }
 

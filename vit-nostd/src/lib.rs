@@ -50,7 +50,7 @@ mod prediction;
 mod shape;
 mod tensors;
 
-pub use error::{Field, ModelError};
+pub use error::{Feature, Field, LabelFault, ModelError};
 pub use observer::{Observer, Stage, Station, Values};
 pub use prediction::{argmax, top_k, Prediction};
 pub use shape::{image, Array, Base, Dims, Element, Image, Nano, Shape, Tiny, Vit};

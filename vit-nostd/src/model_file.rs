@@ -1,40 +1,62 @@
 //! The model file: what `vit-train` writes and a chip reads from its flash.
 //!
-//! # Format, version 1
+//! # Format, version 2
 //!
 //! A file is one [postcard](https://postcard.jamesmunns.com) value. Integers of more than one byte that are called
-//! fixed are little-endian; "varint" and "string" are postcard's encodings.
+//! fixed are little-endian, and so are all f32; "varint" and "string" are postcard's encodings.
 //!
 //! | offset | bytes | field |
 //! |---|---|---|
 //! | 0 | 4 | magic, `ViT!` |
-//! | 4 | 2 | format version, fixed u16: 1 |
+//! | 4 | 2 | format version, fixed u16: 2 |
 //! | 6 | 1 | kind: 0 `f32`, 1 `int8` |
 //! | 7 | 1 | reserved, 0 |
-//! | 8 | 18 | shape, nine fixed u16: image, patch, tokens, embed, heads, head_dim, hidden, depth, classes |
-//! | 26 | 2 | reserved, 0 |
+//! | 8 | 20 | shape, ten fixed u16: height and width of the image, its channels, height and width of a patch, embed, heads, hidden, depth, classes |
 //! | 28 | 4 | length of the whole file, fixed u32 |
-//! | 32 | 8 | input normalisation: mean and standard deviation, f32; a pixel `p` enters as `(p / 255 - mean) / std` |
-//! | 40 | .. | labels: one string, one label a class, separated by line feeds |
-//! | .. | .. | provenance: dataset (string), seed (varint u64), test accuracy in percent (postcard option of f32), tool (string) |
+//! | 32 | 1 | bits of a weight: 32 for kind `f32`, 8 for `int8` |
+//! | 33 | 1 | colours: 0 grey (one channel), 1 RGB (three channels) |
+//! | 34 | 1 | how a picture is fitted to the input: 0 stretched, 1 cropped, 2 padded |
+//! | 35 | 1 | convolutions of the tokenizer: 0 (plain patches), 1 or 2 |
+//! | 36 | 16 | two convolutions of 8 bytes: kernel, stride, padding and a reserved byte (u8 each), output channels and a reserved number (fixed u16 each); all 0 where there is no convolution |
+//! | 52 | 4 | epsilon of LayerNorm, f32 |
+//! | 56 | 8 | reserved, 0 |
+//! | 64 | 24 | input normalisation: for each of three channels mean and standard deviation, f32; a pixel `p` enters as `(p / 255 - mean) / std`; 0 and 1 for channels that the network does not have |
+//! | 88 | .. | labels: one string, one label a class, separated by line feeds |
+//! | .. | .. | provenance: dataset (string), seed (varint u64), test accuracy in percent (postcard option of f32), tool (string), digest of the checkpoint (postcard option of 32 bytes) |
 //! | .. | .. | padding: varint length (0 to 15), then that many zeros, so that the weights are aligned |
 //! | .. | .. | weights: varint length, then the raw tensors, at a multiple of 16 from the file's start |
 //! | end - 4 | 4 | CRC-32 (the one of zlib: reflected, polynomial 0x04C11DB7) of all bytes before it, fixed u32 |
 //!
-//! The tensors lie one after the other without gaps, little-endian, in the order in which
+//! The number of tokens is `(height / patch height) * (width / patch width) + 1`, and the width of a head is
+//! `embed / heads`. The tensors lie one after the other without gaps, little-endian, in the order in which
 //! [`float::weights`](crate::float::weights) declares them for kind `f32`, and
-//! [`int8::weights`](crate::int8::weights) for kind `int8`. Those of kind `f32` are finite numbers; NUMERICS.md bounds
-//! those of kind `int8`.
+//! [`int8::weights`](crate::int8::weights) those of kind `int8`.
+//!
+//! **What is not implemented yet.** The format has room for more than this library can run. Images and patches must be
+//! square, with one channel, grey, stretched to the input, and cut into plain patches; weights have 8 bits in kind
+//! `int8`; epsilon is [`LAYER_NORM_EPSILON`]. A file that says anything else is refused with
+//! [`ModelError::Unsupported`].
+//!
+//! **Bounds of the description.** A mean lies within -10^6 and 10^6, a standard deviation within 10^-6 and 10^6. A label
+//! has 1 to [`MAX_LABEL`] characters, not only spaces; two classes may have the same label. The names of the
+//! data set and of the tool have at most [`MAX_NAME`] characters. None of these texts contains control characters or line
+//! breaks (U+0000 to U+001F, U+007F to U+009F, U+2028, U+2029). An accuracy lies within 0 and 100.
+//! [`Metadata::check`] checks all of this, for the reader, for the writer, and for `vit-train`.
+//!
+//! **Digest.** It says which checkpoint the weights were made from, so that a program can tell whether two files belong
+//! together. `vit-train` defines it as the SHA-256 of the checkpoint's parameters; this library only carries it.
 //!
 //! **Versioning rule.** Every change of the layout or of the meaning of a byte raises the format version. A reader
 //! reads one version and refuses every other by [`ModelError::UnsupportedVersion`]; the first 8 bytes keep their
-//! meaning for ever, so that it always can. A golden test holds version 1 to its exact bytes.
+//! meaning for ever, so that it always can. A golden test holds version 2 to its exact bytes.
 //!
-//! **Checks.** [`ModelFile::parse`] validates everything once, in this order: alignment, magic, version, kind, shape,
-//! length, CRC, fields; the engine that is to run the model then checks its weights. Inference afterwards cannot fail.
+//! **Checks.** [`ModelFile::parse`] validates everything once, in this order: alignment, magic, version, kind, what is
+//! not implemented, shape, length, CRC, fields; the engine that is to run the model then checks its weights. Inference
+//! afterwards cannot fail.
 
 use crate::{
-    error::{Field, ModelError},
+    error::{Feature, Field, LabelFault, ModelError},
+    float::LAYER_NORM_EPSILON,
     shape::{Dims, Shape},
 };
 use core::fmt;
@@ -44,11 +66,15 @@ use serde::{Deserialize, Serialize};
 /// What a model file begins with.
 pub const MAGIC: [u8; 4] = *b"ViT!";
 /// The version of the format that this library reads and writes.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 /// A model's first byte must lie at a multiple of this many bytes, and so do its weights.
 pub const ALIGNMENT: usize = 16;
-/// Bytes of the fixed-width part at the beginning.
-pub const PREAMBLE_LEN: usize = 32;
+/// Bytes of the preamble, the fixed-width part before the description.
+pub const PREAMBLE_LEN: usize = 64;
+/// The most characters of a label.
+pub const MAX_LABEL: usize = 100;
+/// The most characters of the name of a data set, or of a tool.
+pub const MAX_NAME: usize = 255;
 
 const CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
 /// Bytes of the checksum at the end.
@@ -62,6 +88,16 @@ pub enum Kind {
     F32 = 0,
     /// 8-bit weights and activations, integers only.
     Int8 = 1,
+}
+
+impl Kind {
+    /// Bits of a weight.
+    const fn weight_bits(self) -> u8 {
+        match self {
+            Self::F32 => 32,
+            Self::Int8 => 8,
+        }
+    }
 }
 
 impl fmt::Display for Kind {
@@ -87,25 +123,34 @@ pub struct Preamble {
 }
 
 impl Preamble {
-    /// Reads the preamble; checks magic, version and kind, in this order.
+    /// Reads the preamble; checks magic, version, kind, what is not implemented, and shape, in this order.
     pub const fn read(bytes: &[u8]) -> Result<Self, ModelError> {
-        let Some(preamble) = bytes.first_chunk::<PREAMBLE_LEN>() else {
-            return Err(ModelError::NoPreamble { actual: bytes.len() });
+        let short = Err(ModelError::NoPreamble { actual: bytes.len() });
+        let Some((&[m0, m1, m2, m3, v0, v1, kind, _], rest)) = bytes.split_first_chunk() else {
+            return short;
         };
-        let [m0, m1, m2, m3, v0, v1, kind, _, shape @ .., _, _, l0, l1, l2, l3] = preamble;
-        if !matches!([*m0, *m1, *m2, *m3], MAGIC) {
+        if !matches!([m0, m1, m2, m3], MAGIC) {
             return Err(ModelError::BadMagic);
         }
-        let version = u16::from_le_bytes([*v0, *v1]);
+        let version = u16::from_le_bytes([v0, v1]);
         if version != VERSION {
             return Err(ModelError::UnsupportedVersion { found: version });
         }
-        let kind = match *kind {
+        let kind = match kind {
             0 => Kind::F32,
             1 => Kind::Int8,
             found => return Err(ModelError::UnknownKind { found }),
         };
-        Ok(Self { kind, dims: read_dims(shape), file_len: u32::from_le_bytes([*l0, *l1, *l2, *l3]) })
+        let Some((shape, rest)) = rest.split_first_chunk() else { return short };
+        let Some((&file_len, rest)) = rest.split_first_chunk() else { return short };
+        let Some(settings) = rest.first_chunk() else { return short };
+        if let Err(feature) = check_settings(kind, settings) {
+            return Err(ModelError::Unsupported(feature));
+        }
+        match read_dims(shape) {
+            Ok(dims) => Ok(Self { kind, dims, file_len: u32::from_le_bytes(file_len) }),
+            Err(error) => Err(error),
+        }
     }
 
     /// Where in the file the weights of a float model begin: they are the last but the checksum. Nothing for other
@@ -118,30 +163,82 @@ impl Preamble {
         (self.file_len as usize).checked_sub(CRC_LEN)?.checked_sub(weights)
     }
 
-    fn to_bytes(self) -> [u8; PREAMBLE_LEN] {
-        let d = self.dims;
-        let dims = [d.image, d.patch, d.tokens, d.embed, d.heads, d.head_dim, d.hidden, d.depth, d.classes]
-            .map(u16::to_le_bytes);
-        let mut bytes = [0; PREAMBLE_LEN];
+    /// The preamble's two halves, [`Preamble::read`] backwards.
+    fn to_bytes(self) -> [[u8; PREAMBLE_LEN / 2]; 2] {
+        let Dims { image, patch, embed, heads, hidden, depth, classes, tokens: _, head_dim: _ } = self.dims;
+        let dims = [image, image, CHANNELS, patch, patch, embed, heads, hidden, depth, classes];
         let head = MAGIC.into_iter().chain(VERSION.to_le_bytes()).chain([self.kind as u8, 0]);
-        let tail = dims.into_iter().flatten().chain([0, 0]).chain(self.file_len.to_le_bytes());
-        bytes.iter_mut().zip(head.chain(tail)).for_each(|(byte, value)| *byte = value);
-        bytes
+        let dims = dims.into_iter().flat_map(u16::to_le_bytes);
+        let settings = [self.kind.weight_bits(), GREY, STRETCH, PATCHES];
+        let convolutions = [0; 16];
+        let bytes = head
+            .chain(dims)
+            .chain(self.file_len.to_le_bytes())
+            .chain(settings)
+            .chain(convolutions)
+            .chain(LAYER_NORM_EPSILON.to_le_bytes());
+        let mut halves = [[0; PREAMBLE_LEN / 2]; 2];
+        halves.as_flattened_mut().iter_mut().zip(bytes).for_each(|(place, byte)| *place = byte);
+        halves
     }
 }
 
-const fn read_dims(b: &[u8; 18]) -> Dims {
-    Dims {
-        image: u16::from_le_bytes([b[0], b[1]]),
-        patch: u16::from_le_bytes([b[2], b[3]]),
-        tokens: u16::from_le_bytes([b[4], b[5]]),
-        embed: u16::from_le_bytes([b[6], b[7]]),
-        heads: u16::from_le_bytes([b[8], b[9]]),
-        head_dim: u16::from_le_bytes([b[10], b[11]]),
-        hidden: u16::from_le_bytes([b[12], b[13]]),
-        depth: u16::from_le_bytes([b[14], b[15]]),
-        classes: u16::from_le_bytes([b[16], b[17]]),
+/// The only values so far of what the format has room for.
+const CHANNELS: u16 = 1;
+const GREY: u8 = 0;
+const STRETCH: u8 = 0;
+const PATCHES: u8 = 0;
+
+/// Checks the half of the preamble after the length of the file.
+const fn check_settings(kind: Kind, settings: &[u8; PREAMBLE_LEN / 2]) -> Result<(), Feature> {
+    let &[bits, colours, fit, convolutions, ..] = settings;
+    let &[.., e0, e1, e2, e3, _, _, _, _, _, _, _, _] = settings;
+    if bits != kind.weight_bits() {
+        Err(Feature::WeightBits { found: bits })
+    } else if colours != GREY {
+        Err(Feature::Colours { found: colours })
+    } else if fit != STRETCH {
+        Err(Feature::Fit { found: fit })
+    } else if convolutions != PATCHES {
+        Err(Feature::Convolutions { found: convolutions })
+    } else if u32::from_le_bytes([e0, e1, e2, e3]) != LAYER_NORM_EPSILON.to_bits() {
+        Err(Feature::Epsilon)
+    } else {
+        Ok(())
     }
+}
+
+/// Reads the ten numbers of the shape, and computes those that follow from them.
+const fn read_dims(b: &[u8; 20]) -> Result<Dims, ModelError> {
+    let (height, width) = (u16::from_le_bytes([b[0], b[1]]), u16::from_le_bytes([b[2], b[3]]));
+    let channels = u16::from_le_bytes([b[4], b[5]]);
+    let (patch_height, patch_width) = (u16::from_le_bytes([b[6], b[7]]), u16::from_le_bytes([b[8], b[9]]));
+    let (embed, heads) = (u16::from_le_bytes([b[10], b[11]]), u16::from_le_bytes([b[12], b[13]]));
+    let (hidden, depth) = (u16::from_le_bytes([b[14], b[15]]), u16::from_le_bytes([b[16], b[17]]));
+    let classes = u16::from_le_bytes([b[18], b[19]]);
+    if height != width || patch_height != patch_width {
+        return Err(ModelError::Unsupported(Feature::Rectangle));
+    }
+    if channels != CHANNELS {
+        return Err(ModelError::Unsupported(Feature::Channels { found: channels }));
+    }
+    let (image, patch) = (height, patch_height);
+    let (Some(grid), Some(head_dim)) = (image.checked_div(patch), embed.checked_div(heads)) else {
+        return Err(ModelError::ImpossibleShape);
+    };
+    let tokens = grid as u32 * grid as u32 + 1;
+    let possible = image > 0
+        && grid * patch == image
+        && tokens <= u16::MAX as u32
+        && embed > 0
+        && head_dim * heads == embed
+        && hidden > 0
+        && depth > 0
+        && classes > 0;
+    if !possible {
+        return Err(ModelError::ImpossibleShape);
+    }
+    Ok(Dims { image, patch, tokens: tokens as u16, embed, heads, head_dim, hidden, depth, classes })
 }
 
 /// How a pixel becomes a number: `(pixel / 255 - mean) / std`.
@@ -152,6 +249,20 @@ pub struct Normalization {
     pub mean: f32,
     /// Their standard deviation, on the same scale.
     pub std: f32,
+}
+
+impl Normalization {
+    /// What stands in a file for a channel that the network does not have.
+    const NO_CHANNEL: Self = Self { mean: 0.0, std: 1.0 };
+
+    /// Whether the numbers lie within the [bounds](self) of the format, so that every pixel becomes a finite number.
+    pub const fn is_usable(self) -> bool {
+        self.mean.abs() <= 1e6 && self.std >= 1e-6 && self.std <= 1e6 // false for NaN
+    }
+
+    const fn to_bits(self) -> [u32; 2] {
+        [self.mean.to_bits(), self.std.to_bits()]
+    }
 }
 
 /// Where the weights come from.
@@ -166,17 +277,18 @@ pub struct Provenance<'a> {
     pub test_accuracy: Option<f32>,
     /// Name and version of the program that wrote the file.
     pub tool: &'a str,
+    /// The digest of the checkpoint that the weights were made from, where it is known.
+    pub checkpoint: Option<[u8; 32]>,
 }
 
 /// What a model file says besides its shape and its weights.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Metadata<'a> {
     /// How a pixel becomes a number.
     pub normalization: Normalization,
     labels: &'a str,
     /// Where the weights come from.
-    #[serde(borrow)]
     pub provenance: Provenance<'a>,
 }
 
@@ -187,31 +299,76 @@ impl<'a> Metadata<'a> {
     }
 
     /// The names of the classes, in the order of the logits.
-    pub fn labels(&self) -> impl Iterator<Item = &'a str> {
+    pub fn labels(&self) -> impl Iterator<Item = &'a str> + Clone {
         self.labels.split('\n')
     }
 
-    fn check(&self, classes: usize) -> Result<(), Field> {
-        let Normalization { mean, std } = self.normalization;
-        if !(mean.is_finite() && std.is_finite() && std > 0.0) {
+    /// Checks that a network of so many classes can be described like this: see the bounds in the
+    /// [format](self).
+    ///
+    /// # Errors
+    /// The first field that is out of its bounds.
+    pub fn check(&self, classes: usize) -> Result<(), Field> {
+        let Provenance { dataset, seed: _, test_accuracy, tool, checkpoint: _ } = self.provenance;
+        if !self.normalization.is_usable() {
             return Err(Field::Normalization);
         }
-        if self.labels().count() != classes || self.labels().any(str::is_empty) {
-            return Err(Field::Labels);
+        check_labels(self.labels(), classes)?;
+        if [dataset, tool].iter().any(|name| name.contains(is_control) || name.chars().count() > MAX_NAME) {
+            return Err(Field::Name);
         }
-        match self.provenance.test_accuracy {
+        match test_accuracy {
             Some(accuracy) if !(0.0..=100.0).contains(&accuracy) => Err(Field::Accuracy),
             _ => Ok(()),
         }
     }
 }
 
+/// Checks that there is one usable label per class; part of [`Metadata::check`].
+///
+/// # Errors
+/// [`Field::Labels`]; [`Field::Label`] for the first label that cannot be used.
+pub fn check_labels<'a>(labels: impl Iterator<Item = &'a str> + Clone, classes: usize) -> Result<(), Field> {
+    let found = labels.clone().count();
+    if found != classes {
+        return Err(Field::Labels { found, classes });
+    }
+    for (class, label) in labels.enumerate() {
+        check_label(label).map_err(|fault| Field::Label { class, fault })?;
+    }
+    Ok(())
+}
+
+/// Checks the label of a class; part of [`Metadata::check`].
+///
+/// # Errors
+/// Why it cannot be used.
+pub fn check_label(label: &str) -> Result<(), LabelFault> {
+    if label.contains(is_control) {
+        Err(LabelFault::Control)
+    } else if label.chars().all(|character| character == ' ') {
+        Err(LabelFault::Empty)
+    } else if label.chars().count() > MAX_LABEL {
+        Err(LabelFault::TooLong)
+    } else {
+        Ok(())
+    }
+}
+
+/// Control characters and line breaks.
+fn is_control(character: char) -> bool {
+    matches!(character, '\0'..='\x1F' | '\x7F'..='\u{9F}' | '\u{2028}' | '\u{2029}')
+}
+
 /// The whole file, as postcard sees it.
 #[derive(Serialize, Deserialize)]
 struct Wire<'a> {
-    preamble: [u8; PREAMBLE_LEN],
+    preamble: [[u8; PREAMBLE_LEN / 2]; 2],
+    /// Of three channels.
+    normalization: [Normalization; 3],
+    labels: &'a str,
     #[serde(borrow)]
-    metadata: Metadata<'a>,
+    provenance: Provenance<'a>,
     padding: &'a [u8],
     weights: &'a [u8],
     crc: [u8; CRC_LEN],
@@ -259,7 +416,12 @@ impl<'a> ModelFile<'a> {
         if file.preamble != preamble.to_bytes() {
             return Err(ModelError::BadField(Field::Reserved));
         }
-        file.metadata.check(S::CLASSES).map_err(ModelError::BadField)?;
+        let [normalization, others @ ..] = file.normalization;
+        if others.iter().any(|other| other.to_bits() != Normalization::NO_CHANNEL.to_bits()) {
+            return Err(ModelError::BadField(Field::Normalization));
+        }
+        let metadata = Metadata { normalization, labels: file.labels, provenance: file.provenance };
+        metadata.check(S::CLASSES).map_err(ModelError::BadField)?;
         if file.padding.len() >= ALIGNMENT
             || file.padding.iter().any(|&byte| byte != 0)
             || !is_aligned(file.weights)
@@ -269,7 +431,7 @@ impl<'a> ModelFile<'a> {
         if file.weights.len() != weights_len {
             return Err(ModelError::BadField(Field::Weights));
         }
-        Ok(Self { metadata: file.metadata, weights: file.weights })
+        Ok(Self { metadata, weights: file.weights })
     }
 }
 
@@ -302,7 +464,7 @@ const fn check_fits<S: Shape>(preamble: Preamble, expected: Kind) -> Result<(), 
 ///
 /// Two strings of the metadata, the preamble, numbers, length prefixes, padding and checksum.
 pub const fn overhead(metadata: &Metadata<'_>) -> usize {
-    const NUMBERS: usize = 8 + 10 + 5; // normalisation, seed as varint, accuracy as option
+    const NUMBERS: usize = 24 + 10 + 5 + 33; // normalisation, seed as varint, accuracy and digest as options
     const LENGTHS: usize = 5 * 5; // three strings, padding, weights
     let strings = metadata.labels.len() + metadata.provenance.dataset.len() + metadata.provenance.tool.len();
     PREAMBLE_LEN + NUMBERS + LENGTHS + strings + ALIGNMENT + CRC_LEN
@@ -326,8 +488,10 @@ pub fn write<S: Shape>(
     metadata.check(S::CLASSES).map_err(ModelError::BadField)?;
     let encoding = |_| ModelError::BadField(Field::Encoding);
     let mut file = Wire {
-        preamble: [0; PREAMBLE_LEN],
-        metadata: *metadata,
+        preamble: [[0; PREAMBLE_LEN / 2]; 2],
+        normalization: [metadata.normalization, Normalization::NO_CHANNEL, Normalization::NO_CHANNEL],
+        labels: metadata.labels,
+        provenance: metadata.provenance,
         padding: &[],
         weights: &[],
         crc: [0; CRC_LEN],
@@ -383,7 +547,12 @@ pub const fn assert_fits<S: Shape>(bytes: &[u8], kind: Kind) {
             }
             assert!(preamble.file_len as usize == bytes.len(), "this model file is truncated, or too long");
         }
-        Err(ModelError::UnsupportedVersion { .. }) => panic!("this model file is of another format version"),
+        Err(ModelError::UnsupportedVersion { .. }) => {
+            panic!("this model file is of another format version: write it again from its checkpoint")
+        }
+        Err(ModelError::Unsupported(_)) => {
+            panic!("this model file is of a network that this version of the library cannot run")
+        }
         Err(_) => panic!("this is not a model file"),
     }
 }

@@ -11,29 +11,36 @@ use proptest::prelude::*;
 use vit_nostd::float::weights::{Weights, WeightsMut};
 use vit_nostd::float::{Model, Scratch};
 use vit_nostd::model_file::{
-    overhead, write, Kind, Metadata, ModelFile, Normalization, Preamble, Provenance, ALIGNMENT, PREAMBLE_LEN,
+    overhead, write, Kind, Metadata, ModelFile, Normalization, Preamble, Provenance, ALIGNMENT, MAX_LABEL,
+    MAX_NAME, PREAMBLE_LEN,
 };
-use vit_nostd::{Base, Dims, Field, Image, ModelError, Nano, Shape, Tiny, Vit};
+use vit_nostd::{Base, Dims, Feature, Field, Image, LabelFault, ModelError, Nano, Shape, Tiny, Vit};
 
 /// 216 parameters, for a file of about 1 KB.
 type Mini = Vit<4, 2, 5, 4, 2, 2, 6, 1, 2>;
-const DIMS: [u16; 9] = [4, 2, 5, 4, 2, 2, 6, 1, 2];
+const DIMS: [u16; 10] = [4, 4, 1, 2, 2, 4, 2, 6, 1, 2];
 const WEIGHTS: usize = 216;
 
-/// A model file of version 1 in the order of its bytes. Fields in `Vec`s are encoded already.
+/// A model file of version 2 in the order of its bytes. Fields in `Vec`s are encoded already.
 #[derive(Clone)]
 struct File {
     version: u16,
     kind: u8,
-    reserved: [u8; 3],
-    dims: [u16; 9],
-    mean: f32,
-    std: f32,
+    reserved: u8,
+    dims: [u16; 10],
+    /// Bits of a weight, colours, fit, convolutions.
+    settings: [u8; 4],
+    convolutions: [u8; 16],
+    epsilon: f32,
+    more_reserved: [u8; 8],
+    /// Mean and standard deviation of three channels.
+    normalization: [f32; 6],
     labels: Vec<u8>,
     dataset: Vec<u8>,
     seed: Vec<u8>,
     accuracy: Vec<u8>,
     tool: Vec<u8>,
+    digest: Vec<u8>,
     /// What is added to the padding that aligns the weights.
     more_padding: Vec<u8>,
     weights_len: Vec<u8>,
@@ -43,17 +50,21 @@ struct File {
 /// What the golden file says; the same as `metadata("no\nyes")`, with the weights -99/128, -98/128, -97/128, ...
 fn golden() -> File {
     File {
-        version: 1,
+        version: 2,
         kind: 0,
-        reserved: [0; 3],
+        reserved: 0,
         dims: DIMS,
-        mean: 0.25,
-        std: 0.5,
+        settings: [32, 0, 0, 0],
+        convolutions: [0; 16],
+        epsilon: 1e-6,
+        more_reserved: [0; 8],
+        normalization: [0.25, 0.5, 0.0, 1.0, 0.0, 1.0],
         labels: b"\x06no\nyes".to_vec(),
         dataset: b"\x09synthetic".to_vec(),
         seed: b"\xAC\x02".to_vec(),
         accuracy: b"\x01\x00\x00\xC3\x42".to_vec(),
         tool: b"\x06a test".to_vec(),
+        digest: [vec![1], (1..=32).collect()].concat(),
         more_padding: vec![],
         weights_len: b"\xE0\x06".to_vec(),
         weights: (0..WEIGHTS).flat_map(|i| ((i as f32 - 99.0) / 128.0).to_le_bytes()).collect(),
@@ -64,13 +75,15 @@ impl File {
     fn compose(&self) -> Vec<u8> {
         let mut bytes = b"ViT!".to_vec();
         bytes.extend(self.version.to_le_bytes());
-        bytes.extend([self.kind, self.reserved[0]]);
+        bytes.extend([self.kind, self.reserved]);
         bytes.extend(self.dims.iter().flat_map(|dim| dim.to_le_bytes()));
-        bytes.extend(&self.reserved[1..]);
         bytes.extend([0; 4]);
-        bytes.extend(self.mean.to_le_bytes());
-        bytes.extend(self.std.to_le_bytes());
-        for field in [&self.labels, &self.dataset, &self.seed, &self.accuracy, &self.tool] {
+        bytes.extend(self.settings);
+        bytes.extend(self.convolutions);
+        bytes.extend(self.epsilon.to_le_bytes());
+        bytes.extend(self.more_reserved);
+        bytes.extend(self.normalization.iter().flat_map(|number| number.to_le_bytes()));
+        for field in [&self.labels, &self.dataset, &self.seed, &self.accuracy, &self.tool, &self.digest] {
             bytes.extend(field);
         }
         let mut padding = vec![0; (16 - (bytes.len() + 1 + self.weights_len.len()) % 16) % 16];
@@ -82,6 +95,10 @@ impl File {
         bytes.extend([0; 4]);
         seal(&mut bytes);
         bytes
+    }
+
+    fn normalized(mean: f32, std: f32) -> Self {
+        Self { normalization: [mean, std, 0.0, 1.0, 0.0, 1.0], ..golden() }
     }
 }
 
@@ -125,7 +142,7 @@ fn refused(file: File, field: Field) {
 #[test]
 fn golden_file_is_what_the_specification_says() {
     assert_eq!(crc32(b"123456789"), 0xCBF4_3926, "the check value of CRC-32");
-    let bytes = include_bytes!("golden/version1.f32.vit");
+    let bytes = include_bytes!("golden/version2.f32.vit");
     // Where this fails, the format has changed: raise its version, and add a golden file for that one.
     assert_eq!(golden().compose(), bytes);
 
@@ -137,7 +154,7 @@ fn golden_file_is_what_the_specification_says() {
 
 #[test]
 fn golden_file_means_what_the_specification_says() {
-    static GOLDEN: &[u8] = vit_nostd::include_model!("golden/version1.f32.vit", Mini, F32);
+    static GOLDEN: &[u8] = vit_nostd::include_model!("golden/version2.f32.vit", Mini, F32);
     let preamble = Preamble { kind: Kind::F32, dims: Mini::DIMS, file_len: GOLDEN.len() as u32 };
     assert_eq!(Preamble::read(GOLDEN), Ok(preamble));
     let model = Model::<Mini>::from_bytes(GOLDEN).unwrap();
@@ -164,6 +181,17 @@ fn golden_file_means_what_the_specification_says() {
     assert_eq!([head.head_weight[1][0], head.head_bias[1]].map(place), [208.0, 215.0]);
 }
 
+/// What version 1 called a model: the reader says which version it is.
+#[test]
+fn version_1_is_refused_by_its_name() {
+    let error = load(include_bytes!("golden/version1.f32.vit")).unwrap_err();
+    assert_eq!(error, ModelError::UnsupportedVersion { found: 1 });
+    let text = error.to_string();
+    assert!(text.contains("version 1") && text.contains("export or quantize its checkpoint again"), "{text}");
+    let newer = ModelError::UnsupportedVersion { found: 3 }.to_string();
+    assert!(newer.contains("version 3") && newer.contains("a newer version of the program"), "{newer}");
+}
+
 #[test]
 fn every_other_byte_is_refused() {
     let good = golden().compose();
@@ -180,13 +208,18 @@ fn every_other_byte_is_refused() {
                     let found = u16::from_le_bytes([bytes[4], bytes[5]]);
                     error == ModelError::UnsupportedVersion { found }
                 }
-                6 if value == 1 => error == ModelError::WrongKind { found: Kind::Int8, expected: Kind::F32 },
+                6 if value == 1 => error == ModelError::Unsupported(Feature::WeightBits { found: 32 }),
                 6 => error == ModelError::UnknownKind { found: value },
-                8..26 => {
+                8..28 => {
                     let mut dims = DIMS.map(u16::to_le_bytes);
                     dims[position / 2 - 4][position % 2] = value;
-                    error == wrong_shape(dims.map(u16::from_le_bytes))
+                    error == other_shape(dims.map(u16::from_le_bytes))
                 }
+                32 => error == ModelError::Unsupported(Feature::WeightBits { found: value }),
+                33 => error == ModelError::Unsupported(Feature::Colours { found: value }),
+                34 => error == ModelError::Unsupported(Feature::Fit { found: value }),
+                35 => error == ModelError::Unsupported(Feature::Convolutions { found: value }),
+                52..56 => error == ModelError::Unsupported(Feature::Epsilon),
                 28..32 if len > good.len() => {
                     error == ModelError::Truncated { expected: len, actual: good.len() }
                 }
@@ -198,11 +231,65 @@ fn every_other_byte_is_refused() {
     }
 }
 
-fn wrong_shape(
-    [image, patch, tokens, embed, heads, head_dim, hidden, depth, classes]: [u16; 9],
-) -> ModelError {
+/// What a file with these dimensions is answered, which are not those of `Mini`.
+fn other_shape(dims: [u16; 10]) -> ModelError {
+    let [height, width, channels, patch_height, patch_width, embed, heads, hidden, depth, classes] = dims;
+    if height != width || patch_height != patch_width {
+        return ModelError::Unsupported(Feature::Rectangle);
+    }
+    if channels != 1 {
+        return ModelError::Unsupported(Feature::Channels { found: channels });
+    }
+    let (image, patch) = (height, patch_height);
+    let divides = |a: u16, b: u16| a != 0 && b.checked_rem(a) == Some(0);
+    let tokens = u64::from(image).pow(2) / u64::from(patch.max(1)).pow(2) + 1;
+    if !divides(patch, image) || !divides(heads, embed) || dims.contains(&0) || tokens > 65535 {
+        return ModelError::ImpossibleShape;
+    }
+    let (tokens, head_dim) = (tokens as u16, embed / heads);
     let found = Dims { image, patch, tokens, embed, heads, head_dim, hidden, depth, classes };
     ModelError::WrongShape { found, expected: Mini::DIMS }
+}
+
+#[test]
+fn what_is_not_implemented_is_refused_by_its_name() {
+    for (offset, value, feature, words) in [
+        (32, 4, Feature::WeightBits { found: 4 }, "weights of 4 bits"),
+        (33, 1, Feature::Colours { found: 1 }, "not grey"),
+        (34, 1, Feature::Fit { found: 1 }, "not stretched"),
+        (34, 2, Feature::Fit { found: 2 }, "not stretched"),
+        (35, 2, Feature::Convolutions { found: 2 }, "convolutions (2)"),
+        (52, 0, Feature::Epsilon, "another epsilon than 1e-6"),
+        (8, 6, Feature::Rectangle, "not square"),
+        (16, 4, Feature::Rectangle, "not square"),
+        (12, 3, Feature::Channels { found: 3 }, "3 channels"),
+    ] {
+        let mut bytes = golden().compose();
+        bytes[offset] = value;
+        seal(&mut bytes);
+        let error = load(&bytes).unwrap_err();
+        assert_eq!(error, ModelError::Unsupported(feature));
+        assert!(error.to_string().contains(words), "{error}");
+    }
+}
+
+#[test]
+fn dimensions_that_do_not_fit_together_are_refused() {
+    let with = |change: &dyn Fn(&mut [u16; 10])| {
+        let mut file = golden();
+        change(&mut file.dims);
+        load(&file.compose())
+    };
+    for (place, value) in [(5, 0), (5, 5), (6, 0), (6, 3), (7, 0), (8, 0), (9, 0)] {
+        assert_eq!(with(&|dims| dims[place] = value), Err(ModelError::ImpossibleShape), "{place}");
+    }
+    // Patches that are too large, too many, or none; 255 x 255 are as many as 16 bits can count.
+    for (image, patch) in [(4, 3), (4, 8), (4, 0), (0, 2), (512, 2), (65535, 1)] {
+        let shape = [image, image, 1, patch, patch];
+        assert_eq!(with(&|dims| dims[..5].copy_from_slice(&shape)), Err(ModelError::ImpossibleShape));
+    }
+    let largest = with(&|dims| dims[..5].copy_from_slice(&[510, 510, 1, 2, 2]));
+    assert!(matches!(largest, Err(ModelError::WrongShape { found: Dims { tokens: 65026, .. }, .. })));
 }
 
 #[test]
@@ -252,12 +339,14 @@ fn a_damaged_file_names_both_checksums() {
 #[test]
 fn checks_run_in_the_documented_order() {
     let mut file = File {
-        version: 2,
-        kind: 1,
-        reserved: [1; 3],
-        dims: [9; 9],
-        mean: f32::NAN,
+        version: 3,
+        kind: 9,
+        reserved: 1,
+        dims: [9, 9, 1, 2, 2, 9, 9, 9, 9, 9],
+        settings: [8, 0, 0, 0],
+        normalization: [f32::NAN; 6],
         labels: string(""),
+        dataset: string("\n"),
         accuracy: [vec![1], f32::NAN.to_le_bytes().to_vec()].concat(),
         more_padding: vec![1],
         weights_len: varint(4),
@@ -273,15 +362,21 @@ fn checks_run_in_the_documented_order() {
     let mut bytes = damage(&file);
     bytes[0] = b'v';
     assert_eq!(load(&bytes), Err(ModelError::BadMagic));
-    assert_eq!(load(&damage(&file)), Err(ModelError::UnsupportedVersion { found: 2 }));
-    file.version = 1;
-    file.kind = 9;
+    assert_eq!(load(&damage(&file)), Err(ModelError::UnsupportedVersion { found: 3 }));
+    file.version = 2;
     assert_eq!(load(&damage(&file)), Err(ModelError::UnknownKind { found: 9 }));
     file.kind = 1;
+    file.settings[1] = 1;
+    assert_eq!(load(&damage(&file)), Err(ModelError::Unsupported(Feature::Colours { found: 1 })));
+    file.settings[1] = 0;
+    assert_eq!(load(&damage(&file)), Err(ModelError::ImpossibleShape));
+    file.dims[0] = 8;
+    assert_eq!(load(&damage(&file)), Err(ModelError::Unsupported(Feature::Rectangle)));
+    file.dims[1] = 8;
     let wrong_kind = ModelError::WrongKind { found: Kind::Int8, expected: Kind::F32 };
     assert_eq!(load(&damage(&file)), Err(wrong_kind));
-    file.kind = 0;
-    assert_eq!(load(&damage(&file)), Err(wrong_shape([9; 9])));
+    (file.kind, file.settings[0]) = (0, 32);
+    assert_eq!(load(&damage(&file)), Err(other_shape(file.dims)));
     file.dims = DIMS;
     let mut bytes = damage(&file);
     let actual = bytes.len();
@@ -289,11 +384,13 @@ fn checks_run_in_the_documented_order() {
     assert_eq!(load(&bytes), Err(ModelError::Truncated { expected: actual + 1, actual }));
     assert!(matches!(load(&damage(&file)), Err(ModelError::BadCrc { .. })));
     refused(file.clone(), Field::Reserved);
-    file.reserved = [0; 3];
+    file.reserved = 0;
     refused(file.clone(), Field::Normalization);
-    file.mean = 0.0;
-    refused(file.clone(), Field::Labels);
+    file.normalization = golden().normalization;
+    refused(file.clone(), Field::Labels { found: 1, classes: 2 });
     file.labels = golden().labels;
+    refused(file.clone(), Field::Name);
+    file.dataset = golden().dataset;
     refused(file.clone(), Field::Accuracy);
     file.accuracy = vec![0];
     refused(file.clone(), Field::Padding);
@@ -303,11 +400,11 @@ fn checks_run_in_the_documented_order() {
 
 #[test]
 fn versions_kinds_and_shapes_of_others_are_refused() {
-    for found in [0, 2, 256, u16::MAX] {
+    for found in [0, 1, 3, 512, u16::MAX] {
         let bytes = File { version: found, ..golden() }.compose();
         assert_eq!(load(&bytes), Err(ModelError::UnsupportedVersion { found }));
     }
-    let int8 = File { kind: 1, ..golden() }.compose();
+    let int8 = File { kind: 1, settings: [8, 0, 0, 0], ..golden() }.compose();
     let error = ModelError::WrongKind { found: Kind::Int8, expected: Kind::F32 };
     assert_eq!(load(&int8), Err(error));
     aligned(&int8, |bytes| assert!(ModelFile::parse::<Mini>(bytes, Kind::Int8, WEIGHTS * 4).is_ok()));
@@ -319,28 +416,94 @@ fn versions_kinds_and_shapes_of_others_are_refused() {
 
 #[test]
 fn reserved_bytes_must_be_zero() {
-    for reserved in [[1, 0, 0], [0, 1, 0], [0, 0, 0x80]] {
-        refused(File { reserved, ..golden() }, Field::Reserved);
+    refused(File { reserved: 1, ..golden() }, Field::Reserved);
+    for index in 0..8 {
+        let mut file = golden();
+        file.more_reserved[index] = 0x80;
+        refused(file, Field::Reserved);
+    }
+    // There are no convolutions, so that nothing may stand in their places.
+    for index in 0..16 {
+        let mut file = golden();
+        file.convolutions[index] = 1;
+        refused(file, Field::Reserved);
     }
 }
 
 #[test]
 fn normalisation_must_be_usable() {
-    for std in [0.0, -0.0, -1.0, f32::NAN, f32::INFINITY] {
-        refused(File { std, ..golden() }, Field::Normalization);
+    for std in [0.0, -0.0, -1.0, 0.99e-6, f32::MIN_POSITIVE, 1.01e6, f32::NAN, f32::INFINITY] {
+        refused(File::normalized(0.25, std), Field::Normalization);
     }
-    for mean in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-        refused(File { mean, ..golden() }, Field::Normalization);
+    for mean in [1.01e6, -1.01e6, f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        refused(File::normalized(mean, 0.5), Field::Normalization);
+    }
+    for (mean, std) in [(0.0, 1e-6), (-1e6, 1e6), (1e6, 1e-6), (-0.0, 1.0)] {
+        assert_eq!(load(&File::normalized(mean, std).compose()), Ok(()));
+    }
+    // Of channels that there are not.
+    for (index, number) in [(2, -0.0), (2, 0.25), (3, 0.5), (4, 1.0), (5, f32::NAN)] {
+        let mut file = golden();
+        file.normalization[index] = number;
+        refused(file, Field::Normalization);
     }
 }
 
 #[test]
 fn labels_must_be_one_per_class() {
-    for labels in ["", "no", "no\n", "\nyes", "\n", "no\nyes\n", "no\nyes\nperhaps"] {
-        refused(File { labels: string(labels), ..golden() }, Field::Labels);
+    for (labels, found) in [("", 1), ("no", 1), ("no\nyes\n", 3), ("no\nyes\nperhaps", 3), ("\n\n", 3)] {
+        refused(File { labels: string(labels), ..golden() }, Field::Labels { found, classes: 2 });
     }
     let labels = b"\x06no\nye\xFF".to_vec();
     refused(File { labels, ..golden() }, Field::Encoding);
+}
+
+#[test]
+fn labels_must_be_readable() {
+    let long = "\u{1F600}".repeat(MAX_LABEL + 1);
+    for (label, fault) in [
+        ("", LabelFault::Empty),
+        ("   ", LabelFault::Empty),
+        (&long, LabelFault::TooLong),
+        ("\r", LabelFault::Control),
+        ("a\tb", LabelFault::Control),
+        ("a\0", LabelFault::Control),
+        ("\x1B[2J", LabelFault::Control),
+        ("\x7F", LabelFault::Control),
+        ("\u{85}", LabelFault::Control),
+        ("a\u{2028}b", LabelFault::Control),
+        ("a\u{2029}b", LabelFault::Control),
+    ] {
+        for (class, labels) in [(0, format!("{label}\nyes")), (1, format!("no\n{label}"))] {
+            refused(File { labels: string(&labels), ..golden() }, Field::Label { class, fault });
+        }
+    }
+    let longest = &long[..4 * MAX_LABEL];
+    for labels in ["no\nno", " no\nye s ", "\u{A0}\n\u{2027}\u{202A}", &format!("{longest}\n{longest}")] {
+        assert_eq!(load(&File { labels: string(labels), ..golden() }.compose()), Ok(()), "{labels}");
+    }
+}
+
+#[test]
+fn names_must_be_readable() {
+    let long = "\u{E9}".repeat(MAX_NAME + 1);
+    for name in ["a\nb", "\0", "\u{9B}", &long] {
+        refused(File { dataset: string(name), ..golden() }, Field::Name);
+        refused(File { tool: string(name), ..golden() }, Field::Name);
+    }
+    for name in ["", " ", &long[2..]] {
+        let file = File { dataset: string(name), tool: string(name), ..golden() };
+        assert_eq!(load(&file.compose()), Ok(()));
+    }
+}
+
+#[test]
+fn a_digest_may_be_unknown() {
+    let unknown = File { digest: vec![0], ..golden() }.compose();
+    aligned(&unknown, |bytes| {
+        assert_eq!(Model::<Mini>::from_bytes(bytes).unwrap().metadata().provenance.checkpoint, None);
+    });
+    refused(File { digest: vec![2], ..golden() }, Field::Encoding);
 }
 
 #[test]
@@ -435,8 +598,9 @@ fn what_would_be_refused_is_not_written() {
     for (bad, field) in [
         (normalization(0.0, 0.0), Field::Normalization),
         (normalization(f32::NAN, 1.0), Field::Normalization),
-        (metadata("a"), Field::Labels),
-        (metadata("a\nb\n"), Field::Labels),
+        (metadata("a"), Field::Labels { found: 1, classes: 2 }),
+        (metadata("a\nb\n"), Field::Labels { found: 3, classes: 2 }),
+        (metadata("a\n\t"), Field::Label { class: 1, fault: LabelFault::Control }),
         (accuracy(100.5), Field::Accuracy),
         (accuracy(f32::NAN), Field::Accuracy),
     ] {
@@ -569,15 +733,16 @@ proptest! {
     /// What is written is read, and `overhead` is room enough.
     #[test]
     fn any_metadata_survives(
-        labels in ("[^\n]{1,300}", "[^\n]{1,9}"),
-        (dataset, tool) in ("\\PC{0,200}", "\\PC{0,20}"),
+        labels in (r"[\PC&&[^ \u{2028}\u{2029}]]{1,100}", r"[\PC&&[^ \u{2028}\u{2029}]]{1,9}"),
+        (dataset, tool) in (r"[\PC&&[^\u{2028}\u{2029}]]{0,255}", r"[\PC&&[^\u{2028}\u{2029}]]{0,20}"),
         seed: u64,
         test_accuracy in prop::option::of(0f32..=100.0),
-        (mean, std) in (-1e30f32..1e30, 1e-30f32..1e30),
+        (mean, std) in (-1e6f32..=1e6, 1e-6f32..=1e6),
+        checkpoint in prop::option::of(any::<[u8; 32]>()),
         room in 0..1000usize,
     ) {
         let labels = format!("{}\n{}", labels.0, labels.1);
-        let provenance = Provenance { dataset: &dataset, seed, test_accuracy, tool: &tool };
+        let provenance = Provenance { dataset: &dataset, seed, test_accuracy, tool: &tool, checkpoint };
         let metadata = Metadata::new(Normalization { mean, std }, &labels, provenance);
         let weights = golden().weights;
         let mut out = vec![0; weights.len() + overhead(&metadata)];

@@ -3,6 +3,7 @@
 
 use crate::{
     data::MNIST_NORMALIZATION,
+    digest::Digest,
     error::{Error, IoContext},
     files::write_atomically,
     model::Network,
@@ -13,12 +14,17 @@ use half::{bf16, f16};
 use safetensors::{tensor::TensorView, Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 use std::{collections::HashMap, fs, path::Path};
-use vit_nostd::model_file::{Metadata, Normalization, MAGIC};
+use vit_nostd::{
+    model_file::{check_labels, Metadata, Normalization, Provenance, MAGIC},
+    Field,
+};
 
 /// The key of [`Description`] in the metadata of the file.
 const KEY: &str = "vit-train";
 /// What a file of `torch.save` begins with: it is a ZIP archive.
 const TORCH_SAVE: &[u8] = b"PK\x03\x04";
+/// Name and version of this program, as they stand in the files it writes.
+pub(crate) const TOOL: &str = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"));
 
 /// What a checkpoint says besides its parameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -47,6 +53,30 @@ impl Description {
             test_accuracy: provenance.test_accuracy,
         }
     }
+
+    /// Checks that a network of so many classes can be described like this. Every description passes through here,
+    /// wherever it comes from; the bounds are those of the [model file](vit_nostd::model_file).
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check(&self, classes: usize) -> Result<(), Field> {
+        // Before they are joined: a label with a line feed would become two.
+        check_labels(self.labels.iter().map(String::as_str), classes)?;
+        self.metadata(&self.labels.join("\n"), None).check(classes)
+    }
+
+    /// What a model file says of a network that was made from this checkpoint; `labels` are the description's, joined
+    /// by line feeds.
+    pub(crate) fn metadata<'a>(&'a self, labels: &'a str, checkpoint: Option<Digest>) -> Metadata<'a> {
+        let provenance = Provenance {
+            dataset: &self.dataset,
+            seed: self.seed,
+            test_accuracy: self.test_accuracy,
+            tool: TOOL,
+            checkpoint: checkpoint.map(|Digest(digest)| digest),
+        };
+        Metadata::new(self.normalization, labels, provenance)
+    }
 }
 
 /// A network's parameters and where they come from.
@@ -70,19 +100,35 @@ impl Checkpoint {
         })
     }
 
-    /// Checks that these are the parameters of network `S`, in whatever order; `path` is named in errors.
+    /// The [digest](crate::digest) of the parameters.
+    pub fn digest(&self) -> Digest {
+        Digest::of(&self.parameters)
+    }
+
+    /// Checks that these are the parameters of network `S`, in whatever order, and that the description fits it; `path`
+    /// is named in errors.
     ///
     /// # Errors
-    /// [`Error::Misfit`]; [`Error::NotFinite`].
+    /// [`Error::Misfit`]; [`Error::Description`]; [`Error::NotFinite`].
     pub fn check<S: Network>(&self, path: &Path) -> Result<(), Error> {
-        let path = path.to_owned();
         if let Err(mismatches) = Layout::of::<S>().check(&self.parameters.layout) {
-            return Err(Error::Misfit { path, network: shape_name::<S>(), mismatches });
+            return Err(Error::Misfit { path: path.to_owned(), network: shape_name::<S>(), mismatches });
         }
+        self.check_description(S::CLASSES, path)?;
+        let path = path.to_owned();
         match self.parameters.not_finite() {
             Some(name) => Err(Error::NotFinite { path, name: name.to_owned() }),
             None => Ok(()),
         }
+    }
+
+    /// Checks the description, if there is one, for a network of so many classes; `path` is named in errors.
+    ///
+    /// # Errors
+    /// [`Error::Description`].
+    pub fn check_description(&self, classes: usize, path: &Path) -> Result<(), Error> {
+        let check = self.description.as_ref().map_or(Ok(()), |description| description.check(classes));
+        check.map_err(|field| Error::Description { from: path.display().to_string(), field })
     }
 
     /// Checks that these are the parameters of network `S` and puts them into its order; `path` is named in errors.

@@ -1,14 +1,14 @@
 //! Everything that can go wrong, each in one line that says what, where, and what to do.
 
 use crate::{
-    data::DataError, device::DeviceError, fused::cuda::CudaError, parameters::Mismatches,
-    quantize::Unquantizable,
+    data::DataError, device::DeviceError, digest::Digest, fused::cuda::CudaError, parameters::Mismatches,
+    quantize::Unquantizable, run::OtherCheckpoint,
 };
 use std::{
     fmt, io,
     path::{Path, PathBuf},
 };
-use vit_nostd::ModelError;
+use vit_nostd::{Field, ModelError};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +41,30 @@ pub enum Error {
         /// What is wrong with it.
         message: String,
     },
+    /// Labels, normalisation or provenance that no network can have.
+    #[error("{from}: the network cannot be described like this: {field}")]
+    Description {
+        /// The file, the option or the data set that it comes from.
+        from: String,
+        /// What is wrong with it.
+        field: Field,
+    },
+    /// A float model that says it was made from another checkpoint than its own weights.
+    #[error(
+        "{}: says that it was made from the checkpoint {stated:.12}, but its weights are those of {own:.12}: \
+         export the checkpoint again", path.display()
+    )]
+    WrongDigest {
+        /// The model file.
+        path: PathBuf,
+        /// The digest that stands in the file.
+        stated: Digest,
+        /// The digest of its weights.
+        own: Digest,
+    },
+    /// Two files of a run that do not belong together.
+    #[error(transparent)]
+    OtherCheckpoint(#[from] OtherCheckpoint),
     /// A report of a run that cannot be read.
     #[error("{}: not a report of a training run: {message}", path.display())]
     Report {

@@ -80,6 +80,7 @@
 pub mod checkpoint;
 pub mod data;
 pub mod device;
+pub mod digest;
 pub mod dropout;
 pub mod engine;
 pub mod error;
@@ -98,6 +99,7 @@ pub mod recipe;
 pub mod reference;
 pub mod report;
 pub mod resume;
+pub mod run;
 pub mod train;
 pub mod verify;
 

@@ -6,7 +6,7 @@
 //! biases, multipliers and tables that the engine works with.
 
 use crate::{
-    checkpoint::Checkpoint,
+    checkpoint::{Checkpoint, Description},
     data::Dataset,
     error::Error,
     export::{float_model, write_model},
@@ -147,14 +147,14 @@ pub fn quantize_and_score<S: Network>(
     path: &Path,
 ) -> Result<(ModelBytes, Vec<f32>), Error> {
     let weights = quantize::<S>(checkpoint, train, &indices[..indices.len().min(CALIBRATION_IMAGES)], path)?;
-    let mut description = checkpoint.describe::<S>();
-    let file = write_model::<S>(Kind::Int8, &description, &weights, path)?;
+    let file = write_model::<S>(Kind::Int8, checkpoint, &weights, path)?;
     let model = int8::Model::<S>::from_bytes(&file);
     let model = model.map_err(|error| Error::Model { path: path.to_owned(), error })?;
     let logits = int8_logits(&model, test, test.len());
     let score = Score::new(&logits, test.labels().iter().copied());
-    description.test_accuracy = Some(score.acc as f32);
-    Ok((write_model::<S>(Kind::Int8, &description, &weights, path)?, logits))
+    let description = Description { test_accuracy: Some(score.acc as f32), ..checkpoint.describe::<S>() };
+    let checkpoint = Checkpoint { description: Some(description), ..checkpoint.clone() };
+    Ok((write_model::<S>(Kind::Int8, &checkpoint, &weights, path)?, logits))
 }
 
 /// Runs the float engine and measures all its intermediate values.

@@ -32,6 +32,9 @@ use vit_nostd::{float, model_file::Normalization};
 /// Images of the final comparison with dfdx in the canonical order.
 const EXACT_IMAGES: usize = 100;
 
+/// The most classes that the labels of a [`Dataset`] can tell apart.
+const MAX_CLASSES: usize = u8::MAX as usize + 1;
+
 /// Is told how a run goes on.
 pub trait Progress {
     /// Step `step` of `steps` (from 1) of epoch `epoch` of `epochs` (from 1) is done; `loss` is the mean since the
@@ -136,7 +139,8 @@ impl Outputs {
 /// Trains network `S` on `data` and writes everything to `outputs`.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::Diverged`] where the loss is no longer a number; [`Error::Interrupted`] where `progress` wants
+/// [`Error::Description`] where the data's class names or normalisation cannot be those of the network, before anything
+/// is trained; [`Error::Setting`] where the network has more classes than labels can tell apart; [`Error::Io`]; [`Error::Diverged`] where the loss is no longer a number; [`Error::Interrupted`] where `progress` wants
 /// to end.
 pub fn train<S: Network>(
     recipe: &Recipe,
@@ -145,13 +149,21 @@ pub fn train<S: Network>(
     outputs: &Outputs,
     progress: &mut impl Progress,
 ) -> Result<Report, Error> {
+    let description = describe(recipe, data);
+    description.check(S::CLASSES).map_err(|field| Error::Description { from: data.name.clone(), field })?;
+    if S::CLASSES > MAX_CLASSES {
+        return Err(Error::Setting(format!(
+            "a network of {} classes: labels have 8 bits, so that at most {MAX_CLASSES} classes can be trained",
+            S::CLASSES
+        )));
+    }
     let directory = &outputs.directory;
     let (train_indices, validation_indices) = data.train.split(recipe.seed);
     let steps = train_indices.len().div_ceil(recipe.batch_size);
     let mut engine = engine::<S>(recipe, data)?;
     let device = engine.device();
     let (mut state, mut position, best) = start.into_parts::<S>(recipe);
-    let mut best = Checkpoint { parameters: best, description: Some(describe(recipe, data)) };
+    let mut best = Checkpoint { parameters: best, description: Some(description) };
     // From now on, what there is to resume is this run.
     let mut keeper = Keeper::new(directory, Settings::of::<S>(recipe, data), outputs.save_every);
     keeper.save(&position, &state, &best.parameters)?;

@@ -16,6 +16,12 @@ pub fn metadata(labels: &str) -> Metadata<'_> {
     Metadata::new(
         Normalization { mean: 0.25, std: 0.5 },
         labels,
-        Provenance { dataset: "synthetic", seed: 300, test_accuracy: Some(97.5), tool: "a test" },
+        Provenance {
+            dataset: "synthetic",
+            seed: 300,
+            test_accuracy: Some(97.5),
+            tool: "a test",
+            checkpoint: Some(core::array::from_fn(|index| index as u8 + 1)),
+        },
     )
 }

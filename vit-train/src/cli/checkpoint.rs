@@ -1,6 +1,5 @@
 //! Reading a checkpoint, ours or PyTorch's, whose preset only its tensors tell.
 
-use super::number_within;
 use clap::Args;
 use std::path::Path;
 use vit_nostd::model_file::Normalization;
@@ -54,16 +53,13 @@ impl CheckpointArguments {
 impl LabelArguments {
     /// The same network, with what was said of it.
     pub fn apply(&self, preset: Preset, checkpoint: Checkpoint) -> Result<Checkpoint, Error> {
-        let classes = usize::from(preset.dims().classes);
-        match self.labels.len() {
-            0 => Ok(checkpoint),
-            names if names == classes && !self.labels.iter().any(String::is_empty) => {
-                Ok(change(preset, checkpoint, |description| description.labels.clone_from(&self.labels)))
-            }
-            names => Err(Error::Setting(format!(
-                "--labels: {names} names, some of them empty perhaps, for the {classes} classes of {preset}"
-            ))),
+        if self.labels.is_empty() {
+            return Ok(checkpoint);
         }
+        let checkpoint =
+            change(preset, checkpoint, |description| description.labels.clone_from(&self.labels));
+        checkpoint.check_description(preset.dims().classes.into(), Path::new("--labels"))?;
+        Ok(checkpoint)
     }
 }
 
@@ -90,10 +86,10 @@ pub fn preset_of(checkpoint: &Checkpoint, path: &Path) -> Result<Preset, Error> 
 }
 
 fn normalization(text: &str) -> Result<Normalization, String> {
-    let what = "MEAN,STD: two numbers, the second above 0, such as 0.1307,0.3081";
-    let (mean, std) = text.split_once(',').ok_or_else(|| format!("expected {what}"))?;
-    Ok(Normalization {
-        mean: number_within(mean, f32::MIN, f32::MAX, what)?,
-        std: number_within(std, f32::MIN_POSITIVE, f32::MAX, what)?,
-    })
+    let what = "MEAN,STD: two numbers, the second above 0 (from 1e-6 to 1e6), such as 0.1307,0.3081";
+    let parse =
+        |(mean, std): (&str, &str)| Some(Normalization { mean: mean.parse().ok()?, std: std.parse().ok()? });
+    let normalization =
+        text.split_once(',').and_then(parse).filter(|normalization| normalization.is_usable());
+    normalization.ok_or_else(|| format!("expected {what}"))
 }

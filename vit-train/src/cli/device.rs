@@ -1,6 +1,7 @@
 //! `vit-train device`.
 
 use super::{
+    check_run,
     eval::{preset_of, read_preamble},
     file_or_in,
     pictures::{Picture, PictureArguments},
@@ -168,7 +169,10 @@ impl Eval {
                 let path = file_or_in(&model, "model.int8.vit")?;
                 let file = ModelBytes::read(&path)?;
                 let preamble = read_preamble(&file, &path)?;
-                with_preset!(preset_of(&preamble, &path)?, S => self.against::<S>(board, &path, &file))
+                with_preset!(preset_of(&preamble, &path)?, S => {
+                    check_run::<S>(&model)?;
+                    self.against::<S>(board, &path, &file)
+                })
             }
         }
     }

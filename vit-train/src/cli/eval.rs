@@ -1,6 +1,7 @@
 //! `vit-train eval`.
 
 use super::{
+    check_run,
     checkpoint::{is_checkpoint, CheckpointArguments},
     file_or_in, print_json, CudaArguments, DataArguments,
 };
@@ -126,7 +127,10 @@ impl Arguments {
                 return Err(not_of_floats(&path));
             }
             let (preset, checkpoint) = self.checkpoint.load(&path)?;
-            with_preset!(preset, S => self.checkpoint::<S>(&checkpoint))
+            with_preset!(preset, S => {
+                check_run::<S>(&self.file)?;
+                self.checkpoint::<S>(&checkpoint)
+            })
         } else if self.cuda.cuda {
             let path = path.display();
             Err(Error::Setting(format!(
@@ -136,7 +140,10 @@ impl Arguments {
             self.checkpoint.refuse_for_model(&path)?;
             let file = ModelBytes::read(&path)?;
             let preamble = read_preamble(&file, &path)?;
-            with_preset!(preset_of(&preamble, &path)?, S => self.model::<S>(&path, &file))
+            with_preset!(preset_of(&preamble, &path)?, S => {
+                check_run::<S>(&self.file)?;
+                self.model::<S>(&path, &file)
+            })
         }
     }
 

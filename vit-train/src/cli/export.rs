@@ -1,6 +1,7 @@
 //! `vit-train export`.
 
 use super::{
+    check_run,
     checkpoint::{is_checkpoint, CheckpointArguments, LabelArguments},
     eval::{preset_of, read_preamble},
     file_or_in,
@@ -58,7 +59,10 @@ impl Arguments {
         let path = file_or_in(&self.source, "checkpoint.safetensors")?;
         let (preset, checkpoint) = self.load(&path)?;
         let checkpoint = self.labels.apply(preset, checkpoint)?;
-        with_preset!(preset, S => self.formats.write::<S>(&checkpoint, &path))?;
+        with_preset!(preset, S => {
+            check_run::<S>(&self.source)?;
+            self.formats.write::<S>(&checkpoint, &path)
+        })?;
         Ok(ExitCode::SUCCESS)
     }
 

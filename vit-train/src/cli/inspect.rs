@@ -17,6 +17,8 @@ use vit_nostd::{
 };
 use vit_train::{
     checkpoint::{Checkpoint, Description},
+    digest::Digest,
+    export::read_float_model,
     files::ModelBytes,
     model::Network,
     with_preset, Error, Preset,
@@ -50,6 +52,8 @@ struct ModelContent {
     scratch_bytes: usize,
     #[serde(flatten)]
     description: Description,
+    /// Of the checkpoint that the model was made from, where the file says it.
+    digest: Option<Digest>,
     tool: String,
 }
 
@@ -57,6 +61,7 @@ struct ModelContent {
 struct CheckpointContent {
     preset: Option<String>,
     parameters: usize,
+    digest: Digest,
     tensors: Vec<Tensor>,
     description: Option<Description>,
 }
@@ -71,7 +76,7 @@ impl Arguments {
     pub fn run(self) -> Result<ExitCode, Error> {
         let path = file_or_in(&self.file, "model.f32.vit")?;
         if is_checkpoint(&path) {
-            self.checkpoint(&Checkpoint::load(&path)?)?;
+            self.checkpoint(&Checkpoint::load(&path)?, &path)?;
         } else {
             let file = ModelBytes::read(&path)?;
             let preamble = read_preamble(&file, &path)?;
@@ -85,7 +90,7 @@ impl Arguments {
         let kind = read_preamble(file, path)?.kind;
         let (metadata, weight_bytes, scratch_bytes) = match kind {
             Kind::F32 => {
-                let model = float::Model::<S>::from_bytes(file).map_err(refused)?;
+                let model = read_float_model::<S>(file, path)?;
                 (*model.metadata(), float::Model::<S>::WEIGHT_BYTES, float::Scratch::<S>::BYTES)
             }
             Kind::Int8 => {
@@ -103,6 +108,7 @@ impl Arguments {
             weight_bytes,
             scratch_bytes,
             description: Description::of(&metadata),
+            digest: metadata.provenance.checkpoint.map(Digest),
             tool: metadata.provenance.tool.to_owned(),
         };
         if self.json {
@@ -119,6 +125,10 @@ impl Arguments {
         let (normalization, labels) = (content.description.normalization, &content.description.labels);
         println!("input       (pixel / 255 - {}) / {}", normalization.mean, normalization.std);
         println!("classes     {}", labels.join(", "));
+        match content.digest {
+            Some(digest) => println!("digest      {digest:.12} of the checkpoint"),
+            None => println!("digest      of the checkpoint unknown"),
+        }
         let provenance = metadata.provenance;
         println!("trained on  {} with seed {} by {}", provenance.dataset, provenance.seed, provenance.tool);
         match provenance.test_accuracy {
@@ -128,14 +138,18 @@ impl Arguments {
         Ok(())
     }
 
-    fn checkpoint(&self, checkpoint: &Checkpoint) -> Result<(), Error> {
+    fn checkpoint(&self, checkpoint: &Checkpoint, path: &Path) -> Result<(), Error> {
         let parameters = &checkpoint.parameters;
         let nearest = Preset::nearest(&parameters.layout);
         let fits = nearest.layout().check(&parameters.layout);
+        if fits.is_ok() {
+            checkpoint.check_description(nearest.dims().classes.into(), path)?;
+        }
         let entries = parameters.layout.0.iter();
         let content = CheckpointContent {
             preset: fits.is_ok().then(|| nearest.to_string()),
             parameters: parameters.values.len(),
+            digest: checkpoint.digest(),
             tensors: entries
                 .map(|entry| Tensor { name: entry.name.clone(), shape: entry.dims.clone() })
                 .collect(),
@@ -149,6 +163,7 @@ impl Arguments {
             Ok(()) => println!("network     {nearest}"),
             Err(mismatches) => println!("network     none of the presets; for {nearest}, {mismatches}"),
         }
+        println!("digest      {:.12}", content.digest);
         if let Some(name) = parameters.not_finite() {
             println!("damage      tensor {name} has a value that is not a finite number");
         }

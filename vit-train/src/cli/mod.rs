@@ -24,11 +24,13 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
 };
-use vit_nostd::Shape;
+use vit_nostd::{model_file::Kind, Shape};
 use vit_train::{
     data::{load_and_tell, Format, Source, Splits},
     engine::Processor,
     fused::cuda::Precision,
+    model::Network,
+    run::check_origins,
     Error,
 };
 
@@ -199,6 +201,14 @@ fn file_or_in(path: &Path, name: &str) -> Result<PathBuf, Error> {
     }
     let folder = path.display();
     Err(Error::Setting(format!("{folder}: no {name} in it: give a file, or the folder of a finished run")))
+}
+
+/// Makes sure that the files of a run belong together, where `path` is a run.
+fn check_run<S: Network>(path: &Path) -> Result<(), Error> {
+    if path.is_dir() {
+        check_origins::<S>(path, &[Kind::F32, Kind::Int8])?;
+    }
+    Ok(())
 }
 
 /// Prints a result for programs.

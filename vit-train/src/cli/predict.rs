@@ -1,6 +1,7 @@
 //! `vit-train predict`.
 
 use super::{
+    check_run,
     checkpoint::{is_checkpoint, CheckpointArguments},
     eval::{preset_of, read_preamble},
     file_or_in,
@@ -103,6 +104,7 @@ impl Arguments {
             }
             let (preset, checkpoint) = self.checkpoint.load(&path)?;
             with_preset!(preset, S => {
+                check_run::<S>(&self.model)?;
                 let file = float_model::<S>(&checkpoint, &path)?;
                 self.predict::<S>(Engine::F32, &file, &path)
             })
@@ -117,7 +119,10 @@ impl Arguments {
                     "{path}: a model for --engine {kind}: leave --engine out, or give the other model of its run"
                 )));
             }
-            with_preset!(preset_of(&preamble, &path)?, S => self.predict::<S>(engine, &file, &path))
+            with_preset!(preset_of(&preamble, &path)?, S => {
+                check_run::<S>(&self.model)?;
+                self.predict::<S>(engine, &file, &path)
+            })
         }
     }
 

@@ -10,6 +10,7 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
 };
+use vit_nostd::model_file::Kind;
 use vit_train::{
     checkpoint::Checkpoint,
     files::write_atomically,
@@ -17,6 +18,7 @@ use vit_train::{
     layer_errors::{layer_errors, LayerErrors},
     model::Network,
     quantize::{quantize_and_score, CALIBRATION_IMAGES},
+    run::check_origins,
     train::Outputs,
     with_preset, Error,
 };
@@ -69,6 +71,10 @@ impl Arguments {
     }
 
     fn run_as<S: Network>(self, checkpoint: &Checkpoint, path: &Path) -> Result<ExitCode, Error> {
+        if self.checkpoint.is_dir() {
+            // The integer model may be of another checkpoint: it is about to be replaced.
+            check_origins::<S>(&self.checkpoint, &[Kind::F32])?;
+        }
         let data = self.data.load::<S>()?;
         let folder = path.parent().unwrap_or(Path::new(""));
         let out = self.out.unwrap_or_else(|| Outputs::int8_model(folder));

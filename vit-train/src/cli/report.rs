@@ -1,6 +1,7 @@
 //! `vit-train report`.
 
 use super::{
+    check_run,
     eval::{preset_of, read_preamble},
     thread_count, DataArguments,
 };
@@ -61,6 +62,7 @@ impl Arguments {
 
     /// Runs both models over the test images again, and draws what they show.
     fn test<S: Network>(&self, report: &mut Report, directory: &Path, file: &[u8]) -> Result<(), Error> {
+        check_run::<S>(directory)?;
         let refused = |path: PathBuf| move |error| Error::Model { path, error };
         let int8_path = Outputs::int8_model(directory);
         let int8_file = ModelBytes::read(&int8_path)?;

@@ -6,10 +6,12 @@ use super::{
     file_or_in, print_json, DataArguments,
 };
 use clap::Args;
+use serde::Serialize;
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
 };
+use vit_nostd::model_file::Kind;
 use vit_train::{
     checkpoint::Checkpoint,
     data::Splits,
@@ -17,8 +19,9 @@ use vit_train::{
     files::ModelBytes,
     model::Network,
     quantize::quantize_and_score,
+    run::{origins, Origin},
     train::Outputs,
-    verify::{verify, Files},
+    verify::{verify, Files, Verification},
     with_preset, Error,
 };
 
@@ -45,6 +48,15 @@ pub struct Arguments {
     checkpoint: CheckpointArguments,
     #[command(flatten)]
     data: DataArguments,
+}
+
+#[derive(Serialize)]
+struct Verified {
+    /// Whether the model files of a run were made from its checkpoint, as far as they say it.
+    same_checkpoint: bool,
+    origins: Vec<Origin>,
+    #[serde(flatten)]
+    verification: Verification,
 }
 
 impl Arguments {
@@ -78,7 +90,7 @@ impl Arguments {
         let (int8_file, _) =
             quantize_and_score::<S>(checkpoint, (&data.train, &train), &data.test, &self.run)?;
         let files = Files { f32: (&self.run, &file), int8: (&self.run, &int8_file) };
-        self.verify::<S>(checkpoint, files, &data)
+        self.verify::<S>(checkpoint, files, &data, Vec::new())
     }
 
     fn files<S: Network>(&self, path: &Path, file: &[u8]) -> Result<ExitCode, Error> {
@@ -93,7 +105,8 @@ impl Arguments {
         }
         let int8_file = ModelBytes::read(&int8_path)?;
         let files = Files { f32: (path, file), int8: (&int8_path, &int8_file) };
-        self.verify::<S>(&checkpoint, files, &self.data.load::<S>()?)
+        let origins = origins::<S>(&self.run, &[Kind::F32, Kind::Int8])?;
+        self.verify::<S>(&checkpoint, files, &self.data.load::<S>()?, origins)
     }
 
     fn verify<S: Network>(
@@ -101,13 +114,27 @@ impl Arguments {
         checkpoint: &Checkpoint,
         files: Files<'_>,
         data: &Splits,
+        origins: Vec<Origin>,
     ) -> Result<ExitCode, Error> {
+        let mut same_checkpoint = true;
+        for Origin { file, digest, other } in &origins {
+            match other {
+                Some(other) if self.json => eprintln!("FAIL {other}"),
+                Some(other) => println!("FAIL {other}"),
+                None if digest.is_none() => eprintln!(
+                    "NOTE: {} does not say which checkpoint it was made from: it may be that of another network.",
+                    file.display()
+                ),
+                None => {}
+            }
+            same_checkpoint &= other.is_none();
+        }
         let verification = verify::<S>(&checkpoint.parameters, files, &data.test, self.exact_images)?;
         if self.json {
-            print_json(&verification)?;
+            print_json(&Verified { same_checkpoint, origins, verification })?;
         } else {
             println!("{verification}");
         }
-        Ok(if verification.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(if same_checkpoint && verification.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::{
     checkpoint::{Checkpoint, Description},
+    digest::Digest,
     error::Error,
     files::ModelBytes,
     model::Network,
@@ -13,17 +14,14 @@ use vit_nostd::{
         self,
         weights::{Weights, WeightsMut},
     },
-    model_file::{self, Kind, Metadata, ModelFile, Provenance},
+    model_file::{self, Kind, ModelFile},
     Element, ModelError,
 };
-
-/// Name and version of this program, as they stand in the files it writes.
-pub(super) const TOOL: &str = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"));
 
 /// The float model file of a checkpoint of network `S`; `path` is named in errors.
 ///
 /// # Errors
-/// Those of [`Checkpoint::check`]; [`Error::Model`] if the description does not fit.
+/// Those of [`Checkpoint::check`].
 pub fn float_model<S: Network>(checkpoint: &Checkpoint, path: &Path) -> Result<ModelBytes, Error> {
     checkpoint.check::<S>(path)?;
     let mut weights = ModelBytes::zeros(Weights::<S>::BYTES);
@@ -31,13 +29,13 @@ pub fn float_model<S: Network>(checkpoint: &Checkpoint, path: &Path) -> Result<M
         let parameter = checkpoint.parameters.get(parameter).unwrap_or_default(); // it was checked
         transpose(&parameter[start..][..values.len()], outputs, values);
     });
-    write_model::<S>(Kind::F32, &checkpoint.describe::<S>(), &weights, path)
+    write_model::<S>(Kind::F32, checkpoint, &weights, path)
 }
 
 /// What [`float_model`] was made of; `path` is named in errors.
 ///
 /// # Errors
-/// [`Error::Model`] if `file` is not a float model of shape `S`; [`Error::NotFinite`].
+/// [`Error::Model`] if `file` is not a float model of shape `S`; [`Error::NotFinite`]; [`Error::WrongDigest`].
 pub fn checkpoint_of<S: Network>(file: &[u8], path: &Path) -> Result<Checkpoint, Error> {
     let file = ModelFile::parse::<S>(file, Kind::F32, Weights::<S>::BYTES);
     let ModelFile { metadata, weights } = file.map_err(|error| refused(path, error))?;
@@ -50,13 +48,17 @@ pub fn checkpoint_of<S: Network>(file: &[u8], path: &Path) -> Result<Checkpoint,
     });
     let checkpoint = Checkpoint { parameters, description: Some(Description::of(&metadata)) };
     checkpoint.check::<S>(path)?;
-    Ok(checkpoint)
+    let (stated, own) = (metadata.provenance.checkpoint.map(Digest), checkpoint.digest());
+    match stated.filter(|stated| *stated != own) {
+        Some(stated) => Err(Error::WrongDigest { path: path.to_owned(), stated, own }),
+        None => Ok(checkpoint),
+    }
 }
 
 /// The model in a file of the float engine whose weights are all finite numbers; `path` is named in errors.
 ///
 /// # Errors
-/// [`Error::Model`]; [`Error::NotFinite`].
+/// Those of [`checkpoint_of`].
 pub fn read_float_model<'a, S: Network>(file: &'a [u8], path: &Path) -> Result<float::Model<'a, S>, Error> {
     checkpoint_of::<S>(file, path)?;
     float::Model::from_bytes(file).map_err(|error| refused(path, error))
@@ -66,21 +68,16 @@ fn refused(path: &Path, error: ModelError) -> Error {
     Error::Model { path: path.to_owned(), error }
 }
 
-/// A model file with these weights; `path` is named in errors.
+/// A model file with these weights, which were made from `checkpoint`; `path` is named in errors.
 pub(crate) fn write_model<S: Network>(
     kind: Kind,
-    description: &Description,
+    checkpoint: &Checkpoint,
     weights: &[u8],
     path: &Path,
 ) -> Result<ModelBytes, Error> {
+    let description = checkpoint.describe::<S>();
     let labels = description.labels.join("\n");
-    let provenance = Provenance {
-        dataset: &description.dataset,
-        seed: description.seed,
-        test_accuracy: description.test_accuracy,
-        tool: TOOL,
-    };
-    let metadata = Metadata::new(description.normalization, &labels, provenance);
+    let metadata = description.metadata(&labels, Some(checkpoint.digest()));
     let mut file = ModelBytes::zeros(weights.len() + model_file::overhead(&metadata));
     let len = model_file::write::<S>(kind, &metadata, weights, file.bytes_mut());
     Ok(ModelBytes::from(&file[..len.map_err(|error| refused(path, error))?]))
@@ -189,11 +186,25 @@ mod tests {
     fn weights_in_memory_begin_with_a_cache_line() {
         for len in 1..70 {
             let description = Description { dataset: "x".repeat(len), ..checkpoint().describe::<Nano>() };
-            let weights = ModelBytes::zeros(Weights::<Nano>::BYTES);
-            let file = write_model::<Nano>(Kind::F32, &description, &weights, Path::new("a.vit")).unwrap();
+            let checkpoint = Checkpoint { description: Some(description), ..checkpoint() };
+            let file = float_model::<Nano>(&checkpoint, Path::new("a.vit")).unwrap();
             let parsed = ModelFile::parse::<Nano>(&file, Kind::F32, Weights::<Nano>::BYTES).unwrap();
             assert!(parsed.weights.as_ptr().addr().is_multiple_of(CACHELINE_ALIGN), "{len}");
         }
+    }
+
+    /// Weights of one checkpoint, with the digest of another.
+    #[test]
+    fn a_digest_of_other_weights_is_refused() {
+        let (checkpoint, path) = (checkpoint(), Path::new("bad.vit"));
+        let other = Checkpoint { parameters: Parameters::init::<Nano>(2), ..checkpoint.clone() };
+        let file = float_model::<Nano>(&checkpoint, path).unwrap();
+        let parsed = ModelFile::parse::<Nano>(&file, Kind::F32, Weights::<Nano>::BYTES).unwrap();
+        assert_eq!(parsed.metadata.provenance.checkpoint, Some(checkpoint.digest().0));
+        let file = write_model::<Nano>(Kind::F32, &other, parsed.weights, path).unwrap();
+        let error = read_float_model::<Nano>(&file, path).unwrap_err().to_string();
+        let [stated, own] = [other.digest(), checkpoint.digest()].map(|digest| format!("{digest:.12}"));
+        assert!(error.starts_with("bad.vit: ") && error.contains(&stated) && error.contains(&own), "{error}");
     }
 
     #[test]
@@ -207,7 +218,7 @@ mod tests {
                 tensor.values[7] = f32::NAN;
             }
         });
-        let file = write_model::<Nano>(Kind::F32, &checkpoint.describe::<Nano>(), &weights, path).unwrap();
+        let file = write_model::<Nano>(Kind::F32, &checkpoint, &weights, path).unwrap();
         let error = read_float_model::<Nano>(&file, path).unwrap_err().to_string();
         assert_eq!(
             error,

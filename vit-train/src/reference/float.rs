@@ -283,7 +283,8 @@ mod tests {
         let weights: Vec<u8> = (0..Weights::<S>::BYTES / 4).flat_map(|_| weight().to_le_bytes()).collect();
         let normalization = Normalization { mean: 0.1307, std: 0.3081 };
         let labels = vec!["label"; S::CLASSES].join("\n");
-        let provenance = Provenance { dataset: "none", seed: 0, test_accuracy: None, tool: "test" };
+        let provenance =
+            Provenance { dataset: "none", seed: 0, test_accuracy: None, tool: "test", checkpoint: None };
         let metadata = Metadata::new(normalization, &labels, provenance);
         let mut file = AlignedBytes::new(weights.len() + overhead(&metadata));
         let len = write::<S>(Kind::F32, &metadata, &weights, file.bytes()).unwrap();

@@ -7,8 +7,13 @@
 
 mod proto;
 
-use super::vit::TOOL;
-use crate::{checkpoint::Checkpoint, error::Error, model::Network, parameters::Entry, preset::shape_name};
+use crate::{
+    checkpoint::{Checkpoint, TOOL},
+    error::Error,
+    model::Network,
+    parameters::Entry,
+    preset::shape_name,
+};
 use prost::Message;
 use proto::{
     Attribute, Graph, Model, Node, OperatorSet, Property, Tensor, ValueInfo, FLOAT, IR_VERSION, UINT8,

@@ -1,0 +1,105 @@
+//! Do the files of a run belong together?
+
+use crate::{
+    checkpoint::Checkpoint, digest::Digest, error::Error, export::checkpoint_of, files::ModelBytes,
+    model::Network, train::Outputs,
+};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+use vit_nostd::{int8, model_file::Kind};
+
+/// A model file that was made from another checkpoint than the file it is found with.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{}: made from another checkpoint ({theirs:.12}) than {} ({ours:.12}): {remedy}",
+    model.display(),
+    checkpoint.display()
+)]
+pub struct OtherCheckpoint {
+    model: PathBuf,
+    theirs: Digest,
+    checkpoint: PathBuf,
+    ours: Digest,
+    remedy: String,
+}
+
+/// A model file of a run, and the checkpoint it was made from.
+#[derive(Clone, Debug, Serialize)]
+pub struct Origin {
+    /// The model file.
+    pub file: PathBuf,
+    /// The digest of the checkpoint; none where the file does not say it.
+    pub digest: Option<Digest>,
+    /// The difference, where the checkpoint is not that of the run.
+    #[serde(skip)]
+    pub other: Option<OtherCheckpoint>,
+}
+
+/// Reads which checkpoint the model files of the run of network `S` in `run` were made from, as far as they exist, and
+/// compares it with the run's checkpoint, or if that is gone, with its float model.
+///
+/// # Errors
+/// An error of reading one of the files.
+pub fn origins<S: Network>(run: &Path, kinds: &[Kind]) -> Result<Vec<Origin>, Error> {
+    let checkpoint = Outputs::checkpoint(run);
+    let mut reference = None;
+    if checkpoint.exists() {
+        let digest = Checkpoint::load(&checkpoint)?.into_order_of::<S>(&checkpoint)?.digest();
+        reference = Some((checkpoint.clone(), digest));
+    }
+    let mut origins = Vec::new();
+    for kind in [Kind::F32, Kind::Int8].into_iter().filter(|kind| kinds.contains(kind)) {
+        let (file, remedy) = match kind {
+            Kind::F32 => {
+                let file = Outputs::float_model(run);
+                let (from, to) = (checkpoint.display(), file.display());
+                let remedy = format!("`vit-train export {from} --vit {to}` makes it again");
+                (file, remedy)
+            }
+            Kind::Int8 => {
+                (Outputs::int8_model(run), format!("`vit-train quantize {}` makes it again", run.display()))
+            }
+        };
+        if !file.exists() {
+            continue;
+        }
+        let digest = digest_of::<S>(kind, &file)?;
+        let other = match (&reference, digest) {
+            (Some((checkpoint, ours)), Some(theirs)) if *ours != theirs => Some(OtherCheckpoint {
+                model: file.clone(),
+                theirs,
+                checkpoint: checkpoint.clone(),
+                ours: *ours,
+                remedy,
+            }),
+            _ => None,
+        };
+        reference = reference.or_else(|| Some((file.clone(), digest?)));
+        origins.push(Origin { file, digest, other });
+    }
+    Ok(origins)
+}
+
+/// Makes sure that the model files of a run were made from its checkpoint, as far as they say it: see [`origins`].
+///
+/// # Errors
+/// [`Error::OtherCheckpoint`] for the first that was not; an error of reading one of the files.
+pub fn check_origins<S: Network>(run: &Path, kinds: &[Kind]) -> Result<(), Error> {
+    match origins::<S>(run, kinds)?.into_iter().find_map(|origin| origin.other) {
+        Some(other) => Err(other.into()),
+        None => Ok(()),
+    }
+}
+
+/// The digest of the checkpoint that a model file was made from. A float model contains all of its parameters.
+fn digest_of<S: Network>(kind: Kind, path: &Path) -> Result<Option<Digest>, Error> {
+    let file = ModelBytes::read(path)?;
+    match kind {
+        Kind::F32 => Ok(Some(checkpoint_of::<S>(&file, path)?.digest())),
+        Kind::Int8 => {
+            let model = int8::Model::<S>::from_bytes(&file);
+            let model = model.map_err(|error| Error::Model { path: path.to_owned(), error })?;
+            Ok(model.metadata().provenance.checkpoint.map(Digest))
+        }
+    }
+}
