@@ -391,7 +391,7 @@ mod tests {
         inference::dfdx_logits,
         resume::tests::data,
     };
-    use vit_nostd::{argmax, Nano};
+    use vit_nostd::{argmax, Nano, Vit};
 
     /// No dropout, no augmentation, and targets that are sure.
     fn plain(epochs: usize, batch_size: usize, lr: f32) -> Recipe {
@@ -495,6 +495,38 @@ mod tests {
         let first = Parameters::init::<Nano>(recipe.seed).values;
         let farthest = first.iter().zip(&last).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!((1.49e-3..1.502e-3).contains(&farthest), "{farthest:e}");
+    }
+
+    /// What `train` says to `data`, before it has written anything.
+    fn refuse<S: Network>(data: &Splits) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let outputs = Outputs::create(folder.path(), Duration::from_secs(3600)).unwrap();
+        let error = train::<S>(&plain(1, 16, 1e-3), data, Start::Random, &outputs, &mut ()).unwrap_err();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "{error}");
+        error.to_string()
+    }
+
+    #[test]
+    fn what_cannot_be_described_is_not_trained() {
+        let check = |change: &dyn Fn(&mut Splits), words: &str| {
+            let mut data = data(40);
+            change(&mut data);
+            let error = refuse::<Nano>(&data);
+            assert!(error.starts_with(&data.name) && error.contains(words), "{error}");
+        };
+        check(&|data| drop(data.class_names.pop()), "9 labels for 10 classes");
+        check(&|data| data.class_names.push("more".to_owned()), "11 labels for 10 classes");
+        check(&|data| data.class_names[4].clear(), "the label of class 4 is empty");
+        check(&|data| data.class_names[4] = "x".repeat(101), "the label of class 4 has more than 100");
+        check(&|data| data.class_names[4] = "a\nb".to_owned(), "the label of class 4 contains");
+        check(&|data| data.normalization.std = 0.0, "normalisation");
+        check(&|data| data.normalization.mean = f32::NAN, "normalisation");
+
+        type Many = Vit<28, 7, 17, 8, 2, 4, 8, 1, 300>;
+        let mut data = data(40);
+        data.class_names = (0..300).map(|class| class.to_string()).collect();
+        let error = refuse::<Many>(&data);
+        assert!(error.contains("300 classes") && error.contains("at most 256"), "{error}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod exchange;
+mod origins;
 mod pictures;
 mod pictures_in_folders;
 

@@ -143,7 +143,7 @@ pub enum DataError {
         classes: usize,
     },
     /// A class folder whose name cannot be that of a class.
-    #[error("{path:?}: the name of a class has to be UTF-8 without control characters: rename the folder")]
+    #[error("{path:?}: the name of a class has 1 to 100 characters in UTF-8, none of them a control character: rename the folder")]
     ClassName {
         /// The class folder.
         path: PathBuf,

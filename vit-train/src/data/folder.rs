@@ -20,6 +20,7 @@ use std::{
     path::{Path, PathBuf},
     sync::atomic::{AtomicUsize, Ordering},
 };
+use vit_nostd::model_file::check_label;
 
 /// The folder of the images to train on, where there is one for those to test on, too.
 const TRAIN: &str = "train";
@@ -132,7 +133,7 @@ impl Class {
         let mut classes = Vec::new();
         for path in entries(directory)?.into_iter().filter(|path| path.is_dir()) {
             match path.file_name().and_then(|name| name.to_str()) {
-                Some(name) if !name.contains(char::is_control) => {
+                Some(name) if check_label(name).is_ok() => {
                     classes.push(Self { name: name.to_owned(), path });
                 }
                 _ => return Err(DataError::ClassName { path }),
