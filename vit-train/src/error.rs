@@ -42,7 +42,7 @@ pub enum Error {
         message: String,
     },
     /// Labels, normalisation or provenance that no network can have.
-    #[error("{from}: the network cannot be described like this: {field}")]
+    #[error("{from}: correct the description of the network: {field}")]
     Description {
         /// The file, the option or the data set that it comes from.
         from: String,

@@ -75,6 +75,9 @@
 //! `dfdx-cuda` is for tests, which then compare with dfdx's own CUDA device, too; that needs NVIDIA's toolkit and a GPU to
 //! build.
 //!
+//! A [`digest`] names a checkpoint by its parameters; model files carry that of the checkpoint they were made from, and
+//! [`run`] tells whether the files of a run belong together.
+//!
 //! Everything that fails is an [`Error`], whose message is one line for a person. [`files`] writes whole files or none.
 
 pub mod checkpoint;
