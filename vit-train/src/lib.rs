@@ -20,6 +20,7 @@
 //! /// Image, patch, tokens, embed, heads, head dim, hidden, blocks, classes.
 //! type Mine = Vit<28, 7, 17, 48, 4, 12, 96, 2, 10>;
 //!
+//! // Run it with `cargo run --release`: without optimisation, training takes many times as long.
 //! fn main() -> Result<(), Error> {
 //! #   let folder = tempfile::tempdir().unwrap();
 //! #   std::env::set_current_dir(&folder).unwrap();
@@ -78,6 +79,7 @@
 //! Everything that fails is an [`Error`], whose message is one line for a person. [`files`] writes whole files or none.
 
 pub mod checkpoint;
+pub mod content;
 pub mod data;
 pub mod device;
 pub mod digest;

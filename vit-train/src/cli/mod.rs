@@ -11,6 +11,7 @@ mod eval;
 mod export;
 mod inspect;
 mod interrupt;
+mod outputs;
 mod pictures;
 mod predict;
 mod progress;
@@ -35,6 +36,7 @@ use vit_train::{
 };
 
 pub use interrupt::EXIT_CODE as INTERRUPTED;
+pub use output::one_line;
 
 /// Train a Vision Transformer on this computer, and run the very same network on a microcontroller.
 ///

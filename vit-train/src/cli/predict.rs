@@ -94,7 +94,7 @@ struct Candidate {
 impl Arguments {
     pub fn run(self) -> Result<ExitCode, Error> {
         let path = self.model_path()?;
-        if is_checkpoint(&path) {
+        if is_checkpoint(&path)? {
             if self.engine == Some(Engine::Int8) {
                 let path = path.display();
                 return Err(Error::Setting(format!(

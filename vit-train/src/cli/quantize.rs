@@ -2,7 +2,9 @@
 
 use super::{
     checkpoint::{CheckpointArguments, LabelArguments},
-    file_or_in, print_json, DataArguments,
+    file_or_in,
+    outputs::check_outputs,
+    print_json, DataArguments,
 };
 use clap::Args;
 use serde::Serialize;
@@ -65,6 +67,8 @@ struct Quantization {
 impl Arguments {
     pub fn run(self) -> Result<ExitCode, Error> {
         let path = file_or_in(&self.checkpoint, "checkpoint.safetensors")?;
+        let out = self.out.as_deref().map(|path| ("--out", path));
+        check_outputs(out, &[&path], Some(&self.data.data))?;
         let (preset, checkpoint) = self.description.load(&path)?;
         let checkpoint = self.labels.apply(preset, checkpoint)?;
         with_preset!(preset, S => self.run_as::<S>(&checkpoint, &path))
