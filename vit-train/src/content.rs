@@ -75,21 +75,11 @@ impl Content {
         !matches!(self, Self::Model | Self::Checkpoint | Self::Foreign(Foreign::Onnx))
     }
 
-    /// That of a ZIP archive: the name of the first file in it tells.
+    /// That of a ZIP archive: NumPy's, if its first file is an array, or else PyTorch's.
     fn of_archive(bytes: &[u8]) -> Self {
         let len = bytes.get(26..28).map_or(0, |len| usize::from(u16::from_le_bytes([len[0], len[1]])));
-        let name = bytes.get(30..).unwrap_or_default();
-        let name = &name[..len.min(name.len())];
-        match name {
-            _ if name.ends_with(b".npy") => Self::Foreign(Foreign::Npz),
-            _ if [&b"/data.pkl"[..], b"/version", b"/byteorder", b"/.format_version"]
-                .iter()
-                .any(|end| name.ends_with(end)) =>
-            {
-                Self::Foreign(Foreign::Torch)
-            }
-            _ => Self::Unknown,
-        }
+        let is_array = bytes.get(30..30 + len).is_some_and(|name| name.ends_with(b".npy"));
+        Self::Foreign(if is_array { Foreign::Npz } else { Foreign::Torch })
     }
 }
 
@@ -153,8 +143,8 @@ mod tests {
             (&archive("model/data.pkl"), torch),
             (&archive("archive/.format_version"), torch),
             (&archive("weight.npy"), Content::Foreign(Foreign::Npz)),
-            (&archive("word/document.xml"), Content::Unknown),
-            (&archive("model/data.pkl")[..20], Content::Unknown),
+            (&archive("weight.npy")[..33], torch),
+            (b"PK\x03\x04", torch),
             (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", torch),
             (b"\x80\x04\x95", torch),
             (b"\x89HDF\r\n\x1a\n\0", Content::Foreign(Foreign::Hdf5)),

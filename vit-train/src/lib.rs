@@ -4,6 +4,7 @@
 //! network of one's own shape:
 //!
 //! ```
+//! // Run it with `cargo run --release`: without optimisation, training takes many times as long.
 //! use std::{path::Path, time::Duration};
 //! use vit_nostd::Vit;
 //! use vit_train::{
@@ -20,7 +21,6 @@
 //! /// Image, patch, tokens, embed, heads, head dim, hidden, blocks, classes.
 //! type Mine = Vit<28, 7, 17, 48, 4, 12, 96, 2, 10>;
 //!
-//! // Run it with `cargo run --release`: without optimisation, training takes many times as long.
 //! fn main() -> Result<(), Error> {
 //! #   let folder = tempfile::tempdir().unwrap();
 //! #   std::env::set_current_dir(&folder).unwrap();

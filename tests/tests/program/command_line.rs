@@ -2,7 +2,9 @@
 
 mod bad_input;
 mod exchange;
+mod numbers;
 mod origins;
+mod outputs;
 mod pictures;
 mod pictures_in_folders;
 
@@ -293,9 +295,9 @@ fn every_setting_of_the_recipe_counts() {
     let digits = Digits::new(40, 10);
     let weights = |setting: &[&str]| {
         let out = tempfile::tempdir().unwrap();
-        let mut arguments = vec!["--recipe", "seed", "--preset", "nano", "--epochs", "1", "--data"];
+        let mut arguments = vec!["--recipe", "seed", "--preset", "nano", "--epochs", "2", "--data"];
         arguments.extend([digits.path(), "--out", out.path().to_str().unwrap()]);
-        // Three steps, unless the setting makes them more: the clip says nothing to a single one.
+        // Three steps an epoch, unless the setting makes them more: the clip says nothing to a single one.
         if !setting.contains(&"--batch-size") {
             arguments.extend(["--batch-size", "12"]);
         }
@@ -329,7 +331,9 @@ fn bad_settings_are_refused() {
     for (arguments, words) in [
         (["--epochs", "0"], ["--epochs", "at least 1"]),
         (["--lr", "nan"], ["--lr", "above 0"]),
-        (["--lr", "-1"], ["--lr", "unexpected"]),
+        (["--lr", "-1"], ["--lr", "above 0"]),
+        (["--epochs", "-1"], ["--epochs", "at least 1"]),
+        (["--seed", "-1"], ["--seed", "invalid value '-1'"]),
         (["--lr", "inf"], ["--lr", "above 0"]),
         (["--dropout", "1"], ["--dropout", "below 1"]),
         (["--batch-size", "0"], ["--batch-size", "at least 1"]),
@@ -340,7 +344,7 @@ fn bad_settings_are_refused() {
         let output = run(&arguments);
         let error = text(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {error}");
-        assert!(words.iter().any(|word| error.contains(word)), "{arguments:?}: {error}");
+        assert!(words.iter().all(|word| error.contains(word)), "{arguments:?}: {error}");
         assert!(!error.contains("panicked"), "{error}");
     }
     let digits = Digits::new(20, 10);

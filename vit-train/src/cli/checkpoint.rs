@@ -13,7 +13,7 @@ use vit_train::{
 pub struct CheckpointArguments {
     /// How the network takes pixels, (pixel / 255 - MEAN) / STD, in the place of what the checkpoint says, or of
     /// 0.1307,0.3081 where it says nothing
-    #[arg(long, value_name = "MEAN,STD", value_parser = normalization)]
+    #[arg(long, value_name = "MEAN,STD", value_parser = normalization, allow_hyphen_values = true)]
     pub normalization: Option<Normalization>,
 }
 

@@ -255,13 +255,13 @@ pub enum Source {
 }
 
 impl Source {
-    /// Whether `path` lies in the folder, or is the folder. What lies below a folder with files in MNIST's format is not
-    /// read, and does not count.
+    /// Whether `path` is the folder, or lies in it. A folder in a folder with files in MNIST's format does not count: it is
+    /// not read.
     pub fn is_within(&self, path: &Path) -> bool {
         let Self::Directory(directory) = self else { return false };
         let (directory, path) = (resolve(directory), resolve(path));
         let is_idx = || idx::FILES.iter().any(|file| file.find(&directory).is_some());
-        path == directory || path.starts_with(&directory) && (path.parent() == Some(&directory) || !is_idx())
+        path == directory || path.starts_with(&directory) && (path.is_file() || !is_idx())
     }
 }
 
