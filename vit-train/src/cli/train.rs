@@ -103,7 +103,9 @@ impl Settings {
         fn set<T: Copy>(setting: &mut T, given: Option<T>) {
             *setting = given.unwrap_or(*setting);
         }
-        recipe = recipe.with_epochs(self.epochs.unwrap_or(recipe.epochs));
+        if let Some(epochs) = self.epochs {
+            recipe = recipe.with_epochs(epochs);
+        }
         set(&mut recipe.batch_size, self.batch_size);
         set(&mut recipe.lr, self.lr);
         set(&mut recipe.warmup, self.warmup);
