@@ -18,22 +18,18 @@ fn inputs_are_not_replaced() {
     let digits = Digits::new(40, 10);
     let run = train(&digits, "nano", "1");
     let (checkpoint, model) = (file(&run, "checkpoint.safetensors"), file(&run, "model.f32.vit"));
-    let (hard, soft) = (file(&run, "hard"), file(&run, "soft"));
-    fs::hard_link(&checkpoint, &hard).unwrap();
+    let mut same = vec![checkpoint.clone(), format!("{}/./checkpoint.safetensors", path(&run))];
     #[cfg(unix)]
-    std::os::unix::fs::symlink(&checkpoint, &soft).unwrap();
-    #[cfg(not(unix))]
-    fs::hard_link(&checkpoint, &soft).unwrap();
-    let dotted = format!(
-        "{}/../{}/checkpoint.safetensors",
-        path(&run),
-        run.path().file_name().unwrap().to_str().unwrap()
-    );
+    {
+        same.extend(["hard", "soft"].map(|name| file(&run, name)));
+        fs::hard_link(&checkpoint, &same[2]).unwrap();
+        std::os::unix::fs::symlink(&checkpoint, &same[3]).unwrap();
+    }
     let images = file(&digits.folder, "train-images-idx3-ubyte");
     let before = content(run.path());
     let data = ["--data", digits.path()];
     let replaced = "this would replace the file that is read";
-    for same in [&checkpoint, &hard, &soft, &dotted] {
+    for same in &same {
         refuse(&["export", path(&run), "--onnx", same], &["--onnx", replaced]);
         refuse(&[&["quantize", path(&run), "--out", same], &data[..]].concat(), &["--out", replaced]);
         refuse(&[&["eval", &checkpoint, "--logits", same], &data[..]].concat(), &["--logits", replaced]);
@@ -55,7 +51,7 @@ fn inputs_are_not_replaced() {
     refuse(&["export", &model, "--vit", path(&run)], &["a folder: give the name of a file"]);
     // A run does not replace what it begins with, or lie among its images.
     let begin = ["--preset", "nano", "--epochs", "1", "--data"];
-    for init in [path(&run), &hard] {
+    for init in [path(&run), same.last().unwrap()] {
         let arguments = [&begin[..], &[digits.path(), "--init", init, "--out", path(&run)]].concat();
         refuse(&arguments, &["--out", "the results would replace", "--init"]);
     }

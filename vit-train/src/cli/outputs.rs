@@ -1,7 +1,6 @@
 //! What a command writes, and where: looked at before it works for minutes.
 
 use super::output::results_to_standard_error;
-use same_file::{is_same_file, Handle};
 use std::{fs, path::Path};
 use vit_train::{
     content::Content,
@@ -37,9 +36,8 @@ pub fn check_outputs<'a>(
         if let Some((other, _)) = others.iter().find(|(_, other)| is_same(other, path)) {
             return refuse(&format!("{other} names the same file: give another name"));
         }
-        if !fs::metadata(path).is_ok_and(|metadata| metadata.is_file()) && path.exists()
-            || is_standard_output(path)
-        {
+        let is_pipe = fs::metadata(path).is_ok_and(|metadata| !metadata.is_file());
+        if is_pipe || is_same(path, Path::new("/dev/stdout")) {
             results_to_standard_error();
         }
         others.push((option, path));
@@ -68,9 +66,18 @@ pub fn check_run(directory: &Path, init: Option<&Path>, data: &Source) -> Result
 
 /// Whether two names are of one file, also by links, or will be.
 fn is_same(a: &Path, b: &Path) -> bool {
-    is_same_file(a, b).unwrap_or(false) || resolve(a) == resolve(b)
+    number(a).is_some_and(|number_of_a| number(b) == Some(number_of_a)) || resolve(a) == resolve(b)
 }
 
-fn is_standard_output(path: &Path) -> bool {
-    Handle::from_path(path).is_ok_and(|file| Handle::stdout().is_ok_and(|output| file == output))
+/// What the file system knows a file by, whatever its names are. The file is not opened: one end of a pipe would wait for
+/// the other.
+#[cfg(unix)]
+fn number(path: &Path) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
+}
+
+#[cfg(not(unix))]
+fn number(_: &Path) -> Option<(u64, u64)> {
+    None
 }
