@@ -113,7 +113,7 @@ fn numbers_may_be_negative() {
     let out = file(&run, "other.vit");
     let checkpoint = file(&run, "checkpoint.safetensors");
     succeed(&["export", &checkpoint, "--vit", &out, "--normalization", "-0.5,0.5"]);
-    assert_eq!(json(&["inspect", &out, "--json"])["description"]["normalization"]["mean"], -0.5);
+    assert_eq!(json(&["inspect", &out, "--json"])["normalization"]["mean"], -0.5);
 }
 
 /// Also where a path has a line break, and where it is not there.

@@ -155,7 +155,7 @@ fn verified(text: &mut String, v: &Verification) {
          {} of the logits of {} images differ.",
         v.images,
         v.dfdx_vs_nostd_f32_max_abs,
-        relative.map_or(String::new(), |relative| format!(" ({relative:.2e} of the image's largest logit or of 1)")),
+        relative.map_or(String::new(), |relative| format!(", or {relative:.2e} of the image's largest logit")),
         v.argmax_disagreements,
         v.exact_mismatches,
         v.exact_images,
