@@ -251,11 +251,3 @@ fn thread_count(text: &str) -> Result<usize, String> {
     let wrong = || format!("expected a whole number from 1 to {MAX_THREADS}");
     positive(text).ok().filter(|&threads| threads <= MAX_THREADS).ok_or_else(wrong)
 }
-
-/// A finite number within `min..=max`; `what` it should be is told otherwise.
-fn number_within(text: &str, min: f32, max: f32, what: &str) -> Result<f32, String> {
-    match text.parse::<f32>() {
-        Ok(value) if (min..=max).contains(&value) => Ok(value),
-        _ => Err(format!("expected {what}")),
-    }
-}
