@@ -76,6 +76,10 @@
 //! `dfdx-cuda` is for tests, which then compare with dfdx's own CUDA device, too; that needs NVIDIA's toolkit and a GPU to
 //! build.
 //!
+//! A stable compiler builds this crate, and a nightly one does not: there, dfdx's build script turns on an unfinished
+//! language feature (`generic_const_exprs`), with which dfdx itself does not compile. It asks the compiler for its version,
+//! so that nothing outside dfdx can keep it from that. With rustup, `cargo +stable build` is the way out.
+//!
 //! Everything that fails is an [`Error`], whose message is one line for a person. [`files`] writes whole files or none.
 
 pub mod checkpoint;

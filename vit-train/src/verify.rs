@@ -181,6 +181,8 @@ impl fmt::Display for Verification {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{checkpoint::Checkpoint, data::synthetic, export::float_model};
+    use vit_nostd::Nano;
 
     #[test]
     fn one_wrong_logit_is_a_failure() {
@@ -206,6 +208,19 @@ mod tests {
             assert!(!wrong.passed());
             assert_eq!(wrong.to_string().matches("FAIL").count(), 1, "{wrong}");
         }
+    }
+
+    /// Finite weights, with which both sides overflow.
+    #[test]
+    fn a_network_that_computes_no_numbers_is_named() {
+        let mut parameters = Parameters::init::<Nano>(1);
+        parameters.values.iter_mut().for_each(|value| *value *= 1e25);
+        let checkpoint = Checkpoint { parameters, description: None };
+        let path = Path::new("model.f32.vit");
+        let file = float_model::<Nano>(&checkpoint, path).unwrap();
+        let files = Files { f32: (path, &file), int8: (path, &[]) };
+        let error = verify::<Nano>(&checkpoint.parameters, files, &synthetic::dataset(2, 1), 1).unwrap_err();
+        assert!(matches!(error, Error::Output { .. }), "{error}");
     }
 
     #[test]
