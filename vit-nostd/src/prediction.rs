@@ -1,6 +1,7 @@
 //! From logits to something a person reads.
 
 use crate::float::math::exp;
+use core::cmp::Ordering;
 
 /// A class and how sure the network is of it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -8,40 +9,68 @@ use crate::float::math::exp;
 pub struct Prediction {
     /// Index of the class.
     pub class: usize,
-    /// Softmax of the logits, 0 to 1.
+    /// Softmax of the logits, from 0 to 1. NaN if there is no softmax, see [`top_k`]: a comparison with a threshold,
+    /// such as `probability > 0.9`, is false then.
     pub probability: f32,
 }
 
 /// The `K` likeliest classes, likeliest first; of equal logits the lower class first.
 ///
-/// Where there are fewer classes than `K`, the rest has probability 0.
+/// With fewer classes than `K`, the remaining places hold class 0 with probability 0: pass over them with
+/// `.iter().take(logits.len())`.
+///
+/// Softmax is not defined if a logit is NaN, or the largest one is infinite. That is how the float engine shows that its
+/// arithmetic has overflowed, or that the weights are damaged. All probabilities are NaN then. The classes still come in
+/// the order of their logits, NaN last.
 ///
 /// ```
 /// let [first, second] = vit_nostd::top_k([1.0, 3.0, 2.0].as_slice());
 /// assert_eq!((first.class, second.class), (1, 2));
 /// assert!((first.probability - 0.665).abs() < 1e-3);
+///
+/// let [first] = vit_nostd::top_k([1.0, f32::NAN, 2.0].as_slice());
+/// assert!(first.class == 2 && first.probability.is_nan());
 /// ```
 pub fn top_k<const K: usize>(logits: &[f32]) -> [Prediction; K] {
     let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let sum: f32 = logits.iter().map(|&logit| exp(logit - max)).sum();
-    let mut best = [Prediction { class: 0, probability: 0.0 }; K];
+    let defined = max.is_finite() && !logits.iter().any(|logit| logit.is_nan());
+    let mut best = [None; K];
     for (class, &logit) in logits.iter().enumerate() {
-        let mut candidate = Prediction { class, probability: exp(logit - max) / sum };
+        let mut candidate = Some((class, logit));
         for place in &mut best {
-            if candidate.probability > place.probability {
+            if ranks_before(candidate, *place) {
                 core::mem::swap(place, &mut candidate);
             }
         }
     }
-    best
+    best.map(|place| match place {
+        Some((class, logit)) if defined => Prediction { class, probability: exp(logit - max) / sum },
+        Some((class, _)) => Prediction { class, probability: f32::NAN },
+        None => Prediction { class: 0, probability: 0.0 },
+    })
 }
 
-/// The index of the largest logit, the first of equal ones.
+/// Whether class and logit `a` come before `b` in the order of [`top_k`]; an empty place comes after all.
+fn ranks_before(a: Option<(usize, f32)>, b: Option<(usize, f32)>) -> bool {
+    match (a, b) {
+        (Some((class, logit)), Some((other_class, other))) => match logit.partial_cmp(&other) {
+            Some(Ordering::Equal) => class < other_class,
+            Some(order) => order == Ordering::Greater,
+            None if logit.is_nan() && other.is_nan() => class < other_class,
+            None => other.is_nan(),
+        },
+        (a, b) => a.is_some() && b.is_none(),
+    }
+}
+
+/// The index of the largest logit, the first of equal ones. NaN counts as less than every number.
 pub fn argmax<T: PartialOrd + Copy>(logits: &[T]) -> usize {
     let mut best = 0;
     let mut largest: Option<T> = None;
     for (class, &logit) in logits.iter().enumerate() {
-        if largest.is_none_or(|largest| logit > largest) {
+        let is_number = logit.partial_cmp(&logit).is_some();
+        if is_number && largest.is_none_or(|largest| logit > largest) {
             (best, largest) = (class, Some(logit));
         }
     }
@@ -56,12 +85,47 @@ mod tests {
     fn ties_go_to_the_lower_class() {
         let best = top_k::<3>(&[1.0, 2.0, 2.0]);
         assert_eq!(best.map(|p| p.class), [1, 2, 0]);
+        // Also where the tie is pushed down by a likelier class that comes later.
+        let best = top_k::<3>(&[1.0, 1.0, 2.0]);
+        assert_eq!(best.map(|p| p.class), [2, 0, 1]);
         assert_eq!(argmax(&[1, 2, 2]), 1);
+    }
+
+    /// Also where their probabilities are too small to differ.
+    #[test]
+    fn unlikely_classes_are_in_order() {
+        let best = top_k::<4>(&[-400.0, 0.0, -300.0, -200.0]);
+        assert_eq!(best.map(|p| p.class), [1, 3, 2, 0]);
+    }
+
+    #[test]
+    fn what_is_not_a_number_is_never_likely() {
+        const NAN: f32 = f32::NAN;
+        const INF: f32 = f32::INFINITY;
+        for (logits, order) in [
+            ([NAN, 1.0, 2.0], [2, 1, 0]),
+            ([1.0, NAN, -INF], [0, 2, 1]),
+            ([NAN, NAN, NAN], [0, 1, 2]),
+            ([NAN, 0.0, NAN], [1, 0, 2]),
+            ([0.0, INF, NAN], [1, 0, 2]),
+            ([0.0, INF, INF], [1, 2, 0]),
+            ([-INF, -INF, -INF], [0, 1, 2]),
+        ] {
+            let best = top_k::<3>(&logits);
+            assert_eq!(best.map(|p| p.class), order, "{logits:?}");
+            assert!(best.iter().all(|p| p.probability.is_nan()), "{logits:?}: {best:?}");
+            assert_eq!(argmax(&logits), order[0], "{logits:?}");
+        }
+        // A class that is ruled out leaves the others likely.
+        let best = top_k::<2>(&[-INF, 1.0]);
+        assert_eq!(best.map(|p| p.class), [1, 0]);
+        assert!(best[0].probability == 1.0 && best[1].probability < 1e-30);
     }
 
     #[test]
     fn more_places_than_classes() {
         let best = top_k::<3>(&[0.5]);
         assert_eq!(best.map(|p| p.probability), [1.0, 0.0, 0.0]);
+        assert_eq!(top_k::<1>(&[]).map(|p| p.probability), [0.0]);
     }
 }

@@ -2,6 +2,7 @@
 //! and we load PyTorch's.
 
 use crate::{
+    content::Content,
     data::MNIST_NORMALIZATION,
     digest::Digest,
     error::{Error, IoContext},
@@ -15,14 +16,12 @@ use safetensors::{tensor::TensorView, Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 use std::{collections::HashMap, fs, path::Path};
 use vit_nostd::{
-    model_file::{check_labels, Metadata, Normalization, Provenance, MAGIC},
+    model_file::{check_labels, Metadata, Normalization, Provenance},
     Field,
 };
 
 /// The key of [`Description`] in the metadata of the file.
 const KEY: &str = "vit-train";
-/// What a file of `torch.save` begins with: it is a ZIP archive.
-const TORCH_SAVE: &[u8] = b"PK\x03\x04";
 /// Name and version of this program, as they stand in the files it writes.
 pub(crate) const TOOL: &str = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"));
 
@@ -177,17 +176,15 @@ impl Checkpoint {
     /// [`Error::Io`]; [`Error::Checkpoint`] where it is not a safetensors file of floating-point tensors.
     pub fn load(path: &Path) -> Result<Self, Error> {
         let bytes = fs::read(path).at(path)?;
-        if bytes.starts_with(TORCH_SAVE) {
-            return Err(Error::checkpoint(
-                path,
-                "a file of torch.save; safetensors.torch.save_file writes usable ones",
-            ));
-        }
-        if bytes.starts_with(&MAGIC) {
-            return Err(Error::checkpoint(
-                path,
-                "a model file; give the checkpoint.safetensors of its run, or what `export --safetensors` makes of it",
-            ));
+        match Content::of(&bytes) {
+            Content::Foreign(foreign) => return Err(Error::checkpoint(path, foreign.advice(path))),
+            Content::Model => {
+                return Err(Error::checkpoint(
+                    path,
+                    "a model file; give the checkpoint.safetensors of its run, or what `export --safetensors` makes of it",
+                ))
+            }
+            Content::Checkpoint | Content::Unknown => (),
         }
         let (_, header) =
             SafeTensors::read_metadata(&bytes).map_err(|error| Error::checkpoint(path, error))?;

@@ -3,7 +3,7 @@
 use crate::{
     data::Splits,
     dropout::Dropout,
-    error::Error,
+    error::{Divergence, Error},
     fused::{
         cuda::{self, Precision},
         Step,
@@ -169,7 +169,8 @@ impl<S: Network> Engine<S> for CpuEngine<'_, S> {
             fused.loss_and_gradients(&mut state.model, &prepared.pixels, &prepared.targets, &dropout)
         });
         if !pass.loss.is_finite() {
-            return Err(Error::Diverged { epoch: *number, step, loss: pass.loss });
+            let sign = Divergence::Loss { step, loss: pass.loss };
+            return Err(Error::Diverged { epoch: *number, sign });
         }
         state.update(&mut pass, recipe.grad_clip, *lr);
         std::mem::swap(prepared, next);

@@ -159,16 +159,71 @@ pub enum Error {
         /// Counted from 1.
         step: usize,
     },
+    /// A setting of a recipe that no run can work with.
+    #[error("{setting} is {value}: expected {expected}")]
+    Recipe {
+        /// The name of the field in [`Recipe`](crate::recipe::Recipe) or in its augmentation.
+        setting: &'static str,
+        /// Its value.
+        value: String,
+        /// The values that are allowed.
+        expected: &'static str,
+    },
     /// Training ran into numbers that are not finite.
-    #[error("the loss is {loss} in epoch {epoch}, step {step}: training diverged; try a lower --lr")]
+    #[error("training diverged in epoch {epoch}: {sign}{}", kept(*epoch))]
     Diverged {
         /// Counted from 1.
         epoch: usize,
+        /// How it showed.
+        sign: Divergence,
+    },
+    /// A network computes logits that are not finite, although its weights are.
+    #[error(
+        "{}: the network's output is not a number ({logit}); its weights are damaged or training diverged",
+        path.display()
+    )]
+    Output {
+        /// The checkpoint or model file.
+        path: PathBuf,
+        /// The first such logit: NaN or infinite.
+        logit: f32,
+    },
+}
+
+/// The first sign that a training has diverged.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Divergence {
+    /// The loss of a batch.
+    #[error("the loss is {loss} in step {step}")]
+    Loss {
         /// Counted from 1.
         step: usize,
-        /// The loss.
+        /// NaN or infinite.
         loss: f32,
     },
+    /// The parameters after a step.
+    #[error("tensor {name} has a value that is not a finite number after step {step}")]
+    Parameters {
+        /// Counted from 1.
+        step: usize,
+        /// The first such tensor.
+        name: String,
+    },
+    /// The loss after all steps of the epoch.
+    #[error("the loss is {loss} on the validation images")]
+    Validation {
+        /// NaN or infinite.
+        loss: f64,
+    },
+}
+
+/// What is left after an epoch that diverged.
+fn kept(epoch: usize) -> &'static str {
+    if epoch > 1 {
+        "; the checkpoint is that of the best epoch before it"
+    } else {
+        ""
+    }
 }
 
 impl Error {

@@ -4,7 +4,7 @@ use crate::error::{Error, IoContext};
 use aligned_vec::{AVec, CACHELINE_ALIGN};
 use std::{
     fs,
-    io::{ErrorKind, Write},
+    io::{self, ErrorKind, Write},
     ops::Deref,
     path::{Path, PathBuf},
 };
@@ -24,11 +24,8 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
         return fs::write(path, bytes).at(path);
     }
-    let target = if path.is_symlink() { fs::canonicalize(path).at(path)? } else { path.to_owned() };
-    let directory = match target.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    };
+    let target = target(path)?;
+    let directory = folder_of(&target);
     let mut file = temporary_in(directory).at(path)?;
     file.as_file_mut().write_all(bytes).at(path)?;
     // On the disk before it gets the name: otherwise the name could outlive a power cut, and the content not.
@@ -38,9 +35,53 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     Ok(())
 }
 
+/// Checks that [`write_atomically`] can write to `path`, before there is something to write.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn check_writable(path: &Path) -> Result<(), Error> {
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => {
+            Err(io::Error::new(ErrorKind::IsADirectory, "a folder: give the name of a file")).at(path)
+        }
+        Ok(metadata) if !metadata.is_file() => Ok(()),
+        _ => {
+            let target = target(path)?;
+            let folder = folder_of(&target);
+            if !folder.exists() {
+                let message = format!("there is no folder {}: make it first", folder.display());
+                return Err(io::Error::new(ErrorKind::NotFound, message)).at(path);
+            }
+            temporary_in(folder).map(drop).at(path)
+        }
+    }
+}
+
+/// The file that is written where `path` is a link to it.
+fn target(path: &Path) -> Result<PathBuf, Error> {
+    if path.is_symlink() {
+        fs::canonicalize(path).at(path)
+    } else {
+        Ok(path.to_owned())
+    }
+}
+
+fn folder_of(file: &Path) -> &Path {
+    file.parent().filter(|&parent| parent != Path::new("")).unwrap_or(Path::new("."))
+}
+
+/// The absolute path without links, of what need not be there yet.
+pub fn resolve(path: &Path) -> PathBuf {
+    match (fs::canonicalize(path), path.file_name()) {
+        (Ok(path), _) => path,
+        (Err(_), Some(name)) => resolve(folder_of(path)).join(name),
+        (Err(_), None) => path.to_owned(),
+    }
+}
+
 /// A file that whoever may read the folder may read. (By itself, `tempfile` makes it for its owner only, and tells its
 /// name in every error, for which nobody asked.)
-fn temporary_in(directory: &Path) -> std::io::Result<NamedTempFile<fs::File>> {
+fn temporary_in(directory: &Path) -> io::Result<NamedTempFile<fs::File>> {
     let create = |path: &Path| fs::OpenOptions::new().write(true).create_new(true).open(path);
     Builder::new().prefix(TEMPORARY).make_in(directory, create)
 }

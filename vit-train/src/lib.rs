@@ -4,6 +4,7 @@
 //! network of one's own shape:
 //!
 //! ```
+//! // Run it with `cargo run --release`: without optimisation, training takes many times as long.
 //! use std::{path::Path, time::Duration};
 //! use vit_nostd::Vit;
 //! use vit_train::{
@@ -78,9 +79,14 @@
 //! A [`digest`] names a checkpoint by its parameters; model files carry that of the checkpoint they were made from, and
 //! [`run`] tells whether the files of a run belong together.
 //!
+//! A stable compiler builds this crate, and a nightly one does not: there, dfdx's build script turns on an unfinished
+//! language feature (`generic_const_exprs`), with which dfdx itself does not compile. It asks the compiler for its version,
+//! so that nothing outside dfdx can keep it from that. With rustup, `cargo +stable build` is the way out.
+//!
 //! Everything that fails is an [`Error`], whose message is one line for a person. [`files`] writes whole files or none.
 
 pub mod checkpoint;
+pub mod content;
 pub mod data;
 pub mod device;
 pub mod digest;

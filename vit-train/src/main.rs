@@ -1,6 +1,5 @@
 //! The program. See `vit-train --help`.
 
-use clap::Parser;
 use std::process::ExitCode;
 use vit_train::Error;
 
@@ -8,15 +7,23 @@ use vit_train::Error;
 mod cli;
 
 fn main() -> ExitCode {
-    match cli::Cli::parse().run() {
+    match cli::Cli::from_arguments().run() {
         Ok(code) => code,
         Err(error @ Error::Interrupted { .. }) => {
-            eprintln!("{error}");
+            eprintln!("{}", cli::one_line(&error.to_string()));
             ExitCode::from(cli::INTERRUPTED)
         }
         Err(error) => {
-            eprintln!("error: {error}");
+            eprintln!("error: {}{}", cli::one_line(&error.to_string()), advice(&error));
             ExitCode::from(2)
         }
+    }
+}
+
+/// What to do about an error of which the library cannot know how the program was called.
+fn advice(error: &Error) -> &'static str {
+    match error {
+        Error::Diverged { .. } | Error::Output { .. } => ". Train again with a lower --lr.",
+        _ => "",
     }
 }

@@ -1,8 +1,12 @@
 //! What a training run does.
 
-use crate::{data::Augmentation, engine::Processor, preset::Preset};
+use crate::{data::Augmentation, engine::Processor, error::Error, preset::Preset};
 use serde::{Deserialize, Serialize};
-use std::f64::consts::PI;
+use std::{
+    f64::consts::PI,
+    fmt::Display,
+    ops::{Bound, RangeBounds},
+};
 
 /// The settings of a run; the defaults are the reference recipe's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -13,7 +17,7 @@ pub struct Recipe {
     pub batch_size: usize,
     /// Largest learning rate: see [`lr_of`](Self::lr_of).
     pub lr: f32,
-    /// Epochs in which the learning rate rises.
+    /// Epochs in which the learning rate rises, fewer than [`epochs`](Self::epochs).
     #[serde(default)]
     pub warmup: usize,
     /// AdamW's.
@@ -69,6 +73,43 @@ impl Recipe {
         }
     }
 
+    /// The same recipe for another number of epochs. If they are too few for its warm-up, that is shortened, so that one
+    /// epoch at least has the full learning rate.
+    pub fn with_epochs(self, epochs: usize) -> Self {
+        Self { epochs, warmup: self.warmup.min(epochs.saturating_sub(1)), ..self }
+    }
+
+    /// Checks that a run can work with these settings.
+    ///
+    /// # Errors
+    /// [`Error::Recipe`] names the first setting that makes no sense.
+    pub fn check(&self) -> Result<(), Error> {
+        let Augmentation { rotation_degrees, translation, scale, shear_degrees, elastic } = self.augmentation;
+        check("epochs", self.epochs, self.epochs > 0, "at least 1")?;
+        check("batch_size", self.batch_size, self.batch_size > 0, "at least 1")?;
+        check(
+            "warmup",
+            self.warmup,
+            self.warmup < self.epochs,
+            "fewer than the epochs of the run, so that the full learning rate is reached",
+        )?;
+        for (setting, value, allowed) in [
+            ("lr", self.lr, Allowed::POSITIVE),
+            ("weight_decay", self.weight_decay, Allowed::NOT_NEGATIVE),
+            ("grad_clip", self.grad_clip, Allowed::POSITIVE),
+            ("dropout", self.dropout, Allowed::SHARE),
+            ("label_smoothing", self.label_smoothing, Allowed::SHARE),
+            ("rotation_degrees", rotation_degrees, Allowed::ROTATION),
+            ("translation", translation, Allowed::SHARE),
+            ("scale", scale, Allowed::SCALE),
+            ("shear_degrees", shear_degrees, Allowed::SHEAR),
+            ("elastic", elastic, Allowed::SHARE),
+        ] {
+            check(setting, value, allowed.contains(value), allowed.expected)?;
+        }
+        Ok(())
+    }
+
     /// The learning rate of `epoch` (from 1), constant within it: it rises in equal steps while it warms up, and then
     /// falls from [`lr`](Self::lr) to 0 along half a cosine wave.
     pub fn lr_of(&self, epoch: usize) -> f64 {
@@ -81,12 +122,63 @@ impl Recipe {
     }
 }
 
+fn check(
+    setting: &'static str,
+    value: impl Display,
+    good: bool,
+    expected: &'static str,
+) -> Result<(), Error> {
+    if good {
+        return Ok(());
+    }
+    Err(Error::Recipe { setting, value: value.to_string(), expected })
+}
+
+/// The numbers that a setting may have. NaN and infinity are never among them.
+#[derive(Clone, Copy, Debug)]
+pub struct Allowed {
+    range: (Bound<f32>, Bound<f32>),
+    /// Names them, after "expected".
+    pub expected: &'static str,
+}
+
+impl Allowed {
+    /// Of learning rates and the largest norm of gradients.
+    pub const POSITIVE: Self = Self {
+        range: (Bound::Excluded(0.0), Bound::Excluded(f32::INFINITY)),
+        expected: "a number above 0, such as 1e-3",
+    };
+    /// Of weight decay.
+    pub const NOT_NEGATIVE: Self = Self {
+        range: (Bound::Included(0.0), Bound::Excluded(f32::INFINITY)),
+        expected: "a number of at least 0, such as 1e-4",
+    };
+    /// Of parts of something, of which some is always left.
+    pub const SHARE: Self =
+        Self { range: (Bound::Included(0.0), Bound::Excluded(1.0)), expected: "a number from 0 to below 1" };
+    /// Of angles by which images are rotated.
+    pub const ROTATION: Self = Self::up_to(180.0, "a number from 0 to 180");
+    /// Of angles by which images are slanted.
+    pub const SHEAR: Self = Self::up_to(60.0, "a number from 0 to 60");
+    /// Of parts by which images grow and shrink.
+    pub const SCALE: Self = Self::up_to(0.9, "a number from 0 to 0.9");
+
+    const fn up_to(max: f32, expected: &'static str) -> Self {
+        Self { range: (Bound::Included(0.0), Bound::Included(max)), expected }
+    }
+
+    /// Whether `value` is one of them.
+    pub fn contains(&self, value: f32) -> bool {
+        self.range.contains(&value)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(recipe: &Recipe, expected: &[f64]) {
+    fn check_rates(recipe: &Recipe, expected: &[f64]) {
         let rates: Vec<f64> = (1..=recipe.epochs).map(|epoch| recipe.lr_of(epoch)).collect();
         assert_eq!(rates.len(), expected.len());
         let agree = rates.iter().zip(expected).all(|(rate, expected)| (rate - expected).abs() < 1e-7);
@@ -96,13 +188,62 @@ mod tests {
     #[test]
     fn learning_rate_follows_the_cosine() {
         let recipe = Recipe { epochs: 4, lr: 1.0, ..Recipe::default() };
-        check(&recipe, &[1.0, 0.853_553_39, 0.5, 0.146_446_61]);
+        check_rates(&recipe, &[1.0, 0.853_553_39, 0.5, 0.146_446_61]);
     }
 
     #[test]
     fn learning_rate_rises_first() {
         let recipe = Recipe { epochs: 7, lr: 1.0, warmup: 3, ..Recipe::default() };
-        check(&recipe, &[0.25, 0.5, 0.75, 1.0, 0.853_553_39, 0.5, 0.146_446_61]);
-        check(&Recipe { epochs: 2, lr: 1.0, warmup: 9, ..Recipe::default() }, &[0.1, 0.2]);
+        check_rates(&recipe, &[0.25, 0.5, 0.75, 1.0, 0.853_553_39, 0.5, 0.146_446_61]);
+        check_rates(&Recipe { epochs: 2, lr: 1.0, warmup: 1, ..Recipe::default() }, &[0.5, 1.0]);
+    }
+
+    #[test]
+    fn every_run_reaches_its_learning_rate() {
+        for preset in [Preset::Base, Preset::Tiny, Preset::Nano] {
+            let best = Recipe::best(preset);
+            for epochs in 1..5 {
+                let recipe = best.clone().with_epochs(epochs);
+                recipe.check().unwrap();
+                let rates = (1..=epochs).map(|epoch| recipe.lr_of(epoch));
+                assert_eq!(rates.fold(0.0, f64::max), f64::from(recipe.lr), "{recipe:?}");
+            }
+            assert_eq!(best.clone().with_epochs(best.epochs), best);
+        }
+    }
+
+    #[test]
+    fn settings_that_make_no_sense_are_named() {
+        let good = Recipe::default();
+        good.check().unwrap();
+        let augmentation = |change: fn(&mut Augmentation)| {
+            let mut recipe = Recipe::default();
+            change(&mut recipe.augmentation);
+            recipe
+        };
+        for (setting, recipe) in [
+            ("epochs", Recipe { epochs: 0, ..good.clone() }),
+            ("batch_size", Recipe { batch_size: 0, ..good.clone() }),
+            ("warmup", Recipe { warmup: 20, ..good.clone() }),
+            ("lr", Recipe { lr: f32::NAN, ..good.clone() }),
+            ("lr", Recipe { lr: 0.0, ..good.clone() }),
+            ("lr", Recipe { lr: -1e-3, ..good.clone() }),
+            ("lr", Recipe { lr: f32::INFINITY, ..good.clone() }),
+            ("weight_decay", Recipe { weight_decay: -1.0, ..good.clone() }),
+            ("grad_clip", Recipe { grad_clip: 0.0, ..good.clone() }),
+            ("grad_clip", Recipe { grad_clip: f32::INFINITY, ..good.clone() }),
+            ("dropout", Recipe { dropout: 1.0, ..good.clone() }),
+            ("label_smoothing", Recipe { label_smoothing: -0.1, ..good.clone() }),
+            ("rotation_degrees", augmentation(|a| a.rotation_degrees = 181.0)),
+            ("translation", augmentation(|a| a.translation = f32::NAN)),
+            ("scale", augmentation(|a| a.scale = 1.0)),
+            ("shear_degrees", augmentation(|a| a.shear_degrees = 90.0)),
+            ("elastic", augmentation(|a| a.elastic = -1.0)),
+        ] {
+            let error = recipe.check().unwrap_err().to_string();
+            assert!(error.starts_with(&format!("{setting} is ")), "{error}");
+        }
+        let error = Recipe { epochs: 0, ..good }.check().unwrap_err().to_string();
+        assert_eq!(error, "epochs is 0: expected at least 1");
     }
 }

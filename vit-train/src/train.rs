@@ -2,12 +2,12 @@
 
 use crate::{
     checkpoint::{Checkpoint, Description},
-    data::{Dataset, Splits},
+    data::{Dataset, Format, Splits},
     engine::{engine, EpochPlan},
-    error::{Error, IoContext},
+    error::{Divergence, Error, IoContext},
     export::float_model,
     files::{claim_directory, write_atomically, Claim, ModelBytes},
-    inference::{normalize, nostd_logits, Score},
+    inference::{check_logits, normalize, nostd_logits, Score},
     model::{Model, Network, Pass},
     optimizer::{clip, AdamW},
     parameters::{self, Layout, Parameters},
@@ -23,7 +23,8 @@ use dfdx::prelude::Cpu;
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
 use std::{
-    fs, io,
+    fs,
+    io::{self, Write},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -44,6 +45,10 @@ pub trait Progress {
     fn epoch(&mut self, epoch: &Epoch, epochs: usize, best: bool);
     /// All epochs are done and saved, and something else begins that takes a while.
     fn stage(&mut self, what: &str);
+    /// Something that whoever waits for the run should know. It is printed to the standard error by default.
+    fn note(&mut self, text: &str) {
+        let _ = writeln!(io::stderr(), "NOTE: {text}");
+    }
     /// Asked after every step and every epoch: whether to end now, with everything saved.
     fn wants_to_end(&mut self) -> bool {
         false
@@ -139,9 +144,12 @@ impl Outputs {
 /// Trains network `S` on `data` and writes everything to `outputs`.
 ///
 /// # Errors
-/// [`Error::Description`] where the data's class names or normalisation cannot be those of the network, before anything
-/// is trained; [`Error::Setting`] where the network has more classes than labels can tell apart; [`Error::Io`]; [`Error::Diverged`] where the loss is no longer a number; [`Error::Interrupted`] where `progress` wants
-/// to end.
+/// At once, before anything is trained: [`Error::Recipe`] and [`Error::Data`] if `recipe` or the images make no sense for
+/// `S`; [`Error::Description`] if the data's class names or normalisation cannot be those of the network;
+/// [`Error::Setting`] if the network has more classes than labels can tell apart.
+///
+/// Later: [`Error::Io`]; [`Error::Diverged`] if a loss or a parameter is no longer a finite number, and `outputs` has the
+/// checkpoint and the report of the epochs before then; [`Error::Interrupted`] where `progress` wants to end.
 pub fn train<S: Network>(
     recipe: &Recipe,
     data: &Splits,
@@ -149,6 +157,7 @@ pub fn train<S: Network>(
     outputs: &Outputs,
     progress: &mut impl Progress,
 ) -> Result<Report, Error> {
+    recipe.check()?;
     let description = describe(recipe, data);
     description.check(S::CLASSES).map_err(|field| Error::Description { from: data.name.clone(), field })?;
     if S::CLASSES > MAX_CLASSES {
@@ -156,6 +165,12 @@ pub fn train<S: Network>(
             "a network of {} classes: labels have 8 bits, so that at most {MAX_CLASSES} classes can be trained",
             S::CLASSES
         )));
+    }
+    data.check(Format::of::<S>())?;
+    if cfg!(debug_assertions) {
+        progress.note(
+            "this program was compiled without optimisation and trains very slowly: run it with --release",
+        );
     }
     let directory = &outputs.directory;
     let (train_indices, validation_indices) = data.train.split(recipe.seed);
@@ -205,6 +220,7 @@ pub fn train<S: Network>(
             let end = progress.wants_to_end();
             if end || keeper.is_due() {
                 engine.sync(&mut state)?;
+                state.check(epoch, step)?;
                 keeper.save(&position, &state, &best.parameters)?;
             }
             if end {
@@ -213,7 +229,11 @@ pub fn train<S: Network>(
         }
 
         engine.sync(&mut state)?;
+        state.check(epoch, steps)?;
         let validation = engine.score(&state, &validation_indices)?;
+        if !validation.loss.is_finite() {
+            return Err(Error::Diverged { epoch, sign: Divergence::Validation { loss: validation.loss } });
+        }
         let trained = std::mem::take(&mut position.current);
         let step_seconds = &position.step_seconds[(epoch - 1) * steps..];
         let record = Epoch {
@@ -282,6 +302,7 @@ fn export_and_score<S: Network>(
     let model = float::Model::<S>::from_bytes(&file);
     let model = model.map_err(|error| Error::Model { path: path.to_owned(), error })?;
     let logits = nostd_logits(&model, test, test.len());
+    check_logits(&logits, path)?;
     if let Some(description) = &mut checkpoint.description {
         let score = Score::new(&logits, test.labels().iter().copied());
         description.test_accuracy = Some(score.acc as f32);
@@ -357,6 +378,12 @@ impl<S: Network> State<S> {
         parameters::load(&mut model, &parameters.values);
         let len = parameters.values.len();
         Self { model, parameters, optimizer: AdamW::new(len, weight_decay), gradients: vec![0.0; len] }
+    }
+
+    /// Checks that the parameters are finite numbers after step `step` of epoch `epoch`.
+    fn check(&self, epoch: usize, step: usize) -> Result<(), Error> {
+        let Some(name) = self.parameters.not_finite() else { return Ok(()) };
+        Err(Error::Diverged { epoch, sign: Divergence::Parameters { step, name: name.to_owned() } })
     }
 
     /// One step of the optimizer, along the gradients of `pass`, clipped to `max_norm`; returns the norm they had.
@@ -527,6 +554,75 @@ mod tests {
         data.class_names = (0..300).map(|class| class.to_string()).collect();
         let error = refuse::<Many>(&data);
         assert!(error.contains("300 classes") && error.contains("at most 256"), "{error}");
+    }
+
+    fn diverge(recipe: &Recipe, data: &Splits) -> (tempfile::TempDir, Error) {
+        let folder = tempfile::tempdir().unwrap();
+        let outputs = Outputs::create(folder.path(), Duration::ZERO).unwrap();
+        let error = train::<Nano>(recipe, data, Start::Random, &outputs, &mut ()).unwrap_err();
+        (folder, error)
+    }
+
+    /// The loss of each step is finite here: there is one step, before the first change.
+    #[test]
+    fn divergence_shows_in_the_epoch_that_it_comes_in() {
+        let (_, error) = diverge(&plain(2, 64, 1e38), &data(40));
+        assert!(
+            matches!(error, Error::Diverged { epoch: 1, sign: Divergence::Parameters { step: 1, .. } }),
+            "{error}"
+        );
+        let (folder, error) = diverge(&plain(2, 64, 1e30), &data(40));
+        assert!(
+            matches!(error, Error::Diverged { epoch: 1, sign: Divergence::Validation { .. } }),
+            "{error}"
+        );
+        assert!(!Outputs::checkpoint(folder.path()).exists());
+        // At that, nothing that could be resumed has diverged already.
+        let snapshot = Snapshot::load(folder.path()).unwrap();
+        assert!(snapshot.parameters.iter().all(|value| value.is_finite()));
+    }
+
+    /// Weights that grow 100,000 times with each epoch.
+    #[test]
+    fn what_was_good_before_divergence_is_kept() {
+        let (recipe, data) = (Recipe { weight_decay: 1e8, ..plain(8, 64, 1e-3) }, data(40));
+        let (folder, error) = diverge(&recipe, &data);
+        let Error::Diverged { epoch, .. } = error else { panic!("{error}") };
+        assert!(epoch > 1 && error.to_string().contains("the best epoch before it"), "{error}");
+        let report = Report::load(folder.path()).unwrap();
+        assert_eq!(report.epochs.len(), epoch - 1);
+        assert!(report.epochs.iter().all(|epoch| epoch.val_loss.is_finite()), "{:?}", report.epochs);
+        let path = Outputs::checkpoint(folder.path());
+        let checkpoint = Checkpoint::load(&path).unwrap().into_order_of::<Nano>(&path).unwrap();
+        let (_, validation) = data.train.split(recipe.seed);
+        let kept = score(&checkpoint.parameters.values, &data, &validation).loss;
+        assert_eq!(kept, report.epochs[report.best_epoch - 1].val_loss);
+    }
+
+    #[test]
+    fn what_cannot_be_trained_is_refused_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let outputs = Outputs::create(folder.path(), Duration::ZERO).unwrap();
+        let refuse = |recipe: &Recipe, data: &Splits, words: &str| {
+            let error =
+                train::<Nano>(recipe, data, Start::Random, &outputs, &mut ()).unwrap_err().to_string();
+            assert!(error.contains(words), "no {words:?} in {error}");
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "{error}");
+        };
+        let good = plain(1, 10, 1e-3);
+        refuse(&Recipe { epochs: 0, ..good.clone() }, &data(20), "epochs is 0");
+        refuse(&Recipe { batch_size: 0, ..good.clone() }, &data(20), "batch_size is 0");
+        refuse(&good, &data(1), "a single image to train on");
+        let other = |side, classes| {
+            let pixels = vec![0; 20 * side * side];
+            Dataset::new(Format { side, classes }, pixels, vec![0; 20], Path::new("x")).unwrap()
+        };
+        refuse(
+            &good,
+            &Splits { train: other(14, 10), ..data(20) },
+            "14x14 pixels, but the network takes 28x28",
+        );
+        refuse(&good, &Splits { test: other(28, 9), ..data(20) }, "9 classes, but the network has 10");
     }
 
     #[test]

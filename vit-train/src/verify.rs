@@ -4,7 +4,7 @@ use crate::{
     data::Dataset,
     error::Error,
     export::read_float_model,
-    inference::{dfdx_logits, int8_raw_logits, nostd_logits, view},
+    inference::{check_logits, dfdx_logits, int8_raw_logits, nostd_logits, view},
     model::{Model, Network},
     parameters::{self, Parameters},
     reference,
@@ -14,7 +14,9 @@ use serde::{Deserialize, Serialize};
 use std::{fmt, path::Path};
 use vit_nostd::{argmax, int8};
 
-/// The largest difference of a logit that dfdx's own operations, which sum in another order, may show.
+/// The largest difference of a logit that dfdx's own operations may show, as a multiple of the image's largest logit (or
+/// of 1, if that is less). They add up the same products in another order, and what rounding does to a sum grows with the
+/// size of what is added up: with weights that are 1,000 times as large, logits and their differences are, too.
 pub const TOLERANCE: f32 = 1e-4;
 
 /// What [`verify`] found.
@@ -24,7 +26,10 @@ pub struct Verification {
     pub images: usize,
     /// The largest difference of a logit.
     pub dfdx_vs_nostd_f32_max_abs: f32,
-    /// Images that are classified differently.
+    /// The largest difference of a logit as a multiple of the image's largest logit, or of 1 if that is less; at most
+    /// [`TOLERANCE`]. None in a report of an earlier version.
+    pub dfdx_vs_nostd_f32_max_relative: Option<f32>,
+    /// Images that are classified differently. A tie does not count: classes whose logits [`TOLERANCE`] cannot tell apart.
     pub argmax_disagreements: usize,
     /// Images compared with dfdx in the canonical order.
     pub exact_images: usize,
@@ -48,11 +53,30 @@ pub struct Files<'a> {
 impl Verification {
     /// Whether everything is as it must be.
     pub fn passed(&self) -> bool {
-        self.dfdx_vs_nostd_f32_max_abs <= TOLERANCE
+        self.relative_difference() <= TOLERANCE
             && self.argmax_disagreements == 0
             && self.exact_mismatches == 0
             && self.int8_mismatches == 0
     }
+
+    /// Of a report of an earlier version, the absolute difference, which is not smaller.
+    fn relative_difference(&self) -> f32 {
+        self.dfdx_vs_nostd_f32_max_relative.unwrap_or(self.dfdx_vs_nostd_f32_max_abs)
+    }
+}
+
+/// How the logits of an image differ between two engines: absolutely, as a multiple of the largest of `dfdx` (or of 1, if
+/// that is less), and whether its class differs, other than by a tie.
+///
+/// A difference that is not finite counts as the largest number, so that it is one, and JSON can hold it.
+fn difference(dfdx: &[f32], nostd: &[f32]) -> (f32, f32, bool) {
+    let size =
+        dfdx.iter().filter(|logit| logit.is_finite()).fold(1.0, |size: f32, logit| size.max(logit.abs()));
+    let differences = dfdx.iter().zip(nostd).map(|(a, b)| (a - b).abs().min(f32::MAX));
+    let absolute = differences.fold(0.0, f32::max);
+    // Each of the two logits may be off by the tolerance.
+    let margin = dfdx[argmax(dfdx)] - dfdx[argmax(nostd)];
+    (absolute, (absolute / size).min(f32::MAX), margin > 2.0 * TOLERANCE * size)
 }
 
 /// Compares the float model, which was made of `parameters`, with dfdx: all images of `data` with its built-in
@@ -62,7 +86,8 @@ impl Verification {
 /// `parameters` must be in the order of `S`'s layout.
 ///
 /// # Errors
-/// [`Error::Model`] if the files are not models of shape `S`; [`Error::NotFinite`].
+/// [`Error::Model`] if the files are not models of shape `S`; [`Error::NotFinite`]; [`Error::Output`] if both sides compute
+/// logits that are not finite.
 pub fn verify<S: Network>(
     parameters: &Parameters,
     files: Files<'_>,
@@ -80,11 +105,13 @@ pub fn verify<S: Network>(
     let built_in = dfdx_logits(&network, model.metadata().normalization, data, &indices);
     let nostd = nostd_logits(&model, data, images);
 
-    let differences = built_in.iter().zip(&nostd).map(|(a, b)| (a - b).abs());
-    // A difference that is not a number is a difference, too.
-    let max_abs = differences.fold(0.0, |max: f32, d| if d <= max { max } else { d });
-    let classes = built_in.chunks_exact(S::CLASSES).zip(nostd.chunks_exact(S::CLASSES));
-    let argmax_disagreements = classes.filter(|(a, b)| argmax(a) != argmax(b)).count();
+    // If only one side has none, that is a difference.
+    check_logits(&built_in, path).or_else(|_| check_logits(&nostd, path))?;
+    let pairs = built_in.chunks_exact(S::CLASSES).zip(nostd.chunks_exact(S::CLASSES));
+    let differences: Vec<_> = pairs.map(|(dfdx, nostd)| difference(dfdx, nostd)).collect();
+    let max_abs = differences.iter().map(|&(absolute, ..)| absolute).fold(0.0, f32::max);
+    let max_relative = differences.iter().map(|&(_, relative, _)| relative).fold(0.0, f32::max);
+    let argmax_disagreements = differences.iter().filter(|&&(.., other_class)| other_class).count();
 
     let views: Vec<_> = (0..exact_images).map(|index| view::<S>(data, index)).collect();
     let exact = reference::float::logits::<S>(file, &views).map_err(refused)?;
@@ -95,6 +122,7 @@ pub fn verify<S: Network>(
     Ok(Verification {
         images,
         dfdx_vs_nostd_f32_max_abs: max_abs,
+        dfdx_vs_nostd_f32_max_relative: Some(max_relative),
         argmax_disagreements,
         exact_images,
         exact_mismatches,
@@ -117,12 +145,13 @@ fn int8_mismatches<S: Network>((path, file): (&Path, &[u8]), data: &Dataset) -> 
 impl fmt::Display for Verification {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mark = |good| if good { "ok  " } else { "FAIL" };
-        let difference = self.dfdx_vs_nostd_f32_max_abs;
+        let (absolute, relative) = (self.dfdx_vs_nostd_f32_max_abs, self.relative_difference());
         writeln!(f, "vit-nostd against                              images  result")?;
         writeln!(
             f,
-            "{} f32: dfdx, largest difference of a logit {:>7}  {difference:.2e} (at most {TOLERANCE:.0e})",
-            mark(difference <= TOLERANCE),
+            "{} f32: dfdx, largest difference of a logit {:>7}  {absolute:.2e}, or {relative:.2e} of the image's largest \
+             logit (at most {TOLERANCE:.0e})",
+            mark(relative <= TOLERANCE),
             self.images
         )?;
         writeln!(
@@ -152,12 +181,15 @@ impl fmt::Display for Verification {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{checkpoint::Checkpoint, data::synthetic, export::float_model};
+    use vit_nostd::Nano;
 
     #[test]
     fn one_wrong_logit_is_a_failure() {
         let right = Verification {
             images: 10,
-            dfdx_vs_nostd_f32_max_abs: 1e-5,
+            dfdx_vs_nostd_f32_max_abs: 1e-2,
+            dfdx_vs_nostd_f32_max_relative: Some(1e-5),
             argmax_disagreements: 0,
             exact_images: 5,
             exact_mismatches: 0,
@@ -166,13 +198,51 @@ mod tests {
         };
         assert!(right.passed() && !right.to_string().contains("FAIL"));
         for wrong in [
-            Verification { dfdx_vs_nostd_f32_max_abs: f32::NAN, ..right },
+            Verification { dfdx_vs_nostd_f32_max_relative: Some(f32::NAN), ..right },
+            Verification { dfdx_vs_nostd_f32_max_relative: Some(2e-4), ..right },
+            Verification { dfdx_vs_nostd_f32_max_relative: None, ..right },
             Verification { argmax_disagreements: 1, ..right },
             Verification { exact_mismatches: 1, ..right },
             Verification { int8_mismatches: 1, ..right },
         ] {
             assert!(!wrong.passed());
             assert_eq!(wrong.to_string().matches("FAIL").count(), 1, "{wrong}");
+        }
+    }
+
+    /// Finite weights, with which both sides overflow.
+    #[test]
+    fn a_network_that_computes_no_numbers_is_named() {
+        let mut parameters = Parameters::init::<Nano>(1);
+        parameters.values.iter_mut().for_each(|value| *value *= 1e25);
+        let checkpoint = Checkpoint { parameters, description: None };
+        let path = Path::new("model.f32.vit");
+        let file = float_model::<Nano>(&checkpoint, path).unwrap();
+        let files = Files { f32: (path, &file), int8: (path, &[]) };
+        let error = verify::<Nano>(&checkpoint.parameters, files, &synthetic::dataset(2, 1), 1).unwrap_err();
+        assert!(matches!(error, Error::Output { .. }), "{error}");
+    }
+
+    #[test]
+    fn differences_are_in_proportion_to_the_logits() {
+        // Equal, small, and large logits, which rounding changes by more.
+        assert_eq!(difference(&[0.5, 0.25], &[0.5, 0.25]), (0.0, 0.0, false));
+        let (absolute, relative, other_class) = difference(&[0.5, -0.25], &[0.5, -0.5]);
+        assert_eq!((absolute, relative, other_class), (0.25, 0.25, false));
+        let (absolute, relative, other_class) = difference(&[4096.0, -8192.0], &[4096.0, -8192.125]);
+        assert!(absolute == 0.125 && relative < TOLERANCE && !other_class);
+        // A tie that rounding breaks is no other class; a clear winner that loses is.
+        assert!(!difference(&[1000.0, 999.9999], &[999.9999, 1000.0]).2);
+        assert!(difference(&[1.0, 0.5], &[0.5, 1.0]).2);
+        // Whatever is not a number is a difference.
+        for wrong in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            for (dfdx, nostd) in [([1.0, wrong], [1.0, 2.0]), ([1.0, 2.0], [1.0, wrong])] {
+                let (absolute, relative, _) = difference(&dfdx, &nostd);
+                assert!(
+                    absolute == f32::MAX && relative > TOLERANCE && relative.is_finite(),
+                    "{dfdx:?} {nostd:?}"
+                );
+            }
         }
     }
 }

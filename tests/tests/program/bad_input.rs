@@ -245,7 +245,7 @@ fn one_thing_for_another() {
     refuse(&["eval", &model, "--threads", "1000000"], &["--threads", "from 1 to 1024"]);
     refuse(
         &[&begin[..], &["--epochs", "2", "--warmup", "3", "--out", &file(&empty, "run")]].concat(),
-        &["--warmup 3", "--epochs 2"],
+        &["warmup is 3", "fewer than the epochs"],
     );
 
     // A run where a checkpoint is asked for is as good.

@@ -2,7 +2,9 @@
 
 mod bad_input;
 mod exchange;
+mod numbers;
 mod origins;
+mod outputs;
 mod pictures;
 mod pictures_in_folders;
 
@@ -255,8 +257,9 @@ fn verify_tells_models_apart() {
     refuse(&["inspect", &path], &["truncated"]);
     fs::write(&path, "not a model file, but text of more than 32 characters").unwrap();
     refuse(&["eval", &path, "--data", digits.path()], &["not a model file"]);
+    // It is what it contains, a model file.
     fs::write(&checkpoint, &bytes[..100]).unwrap();
-    refuse(&["inspect", &checkpoint], &["not a usable checkpoint"]);
+    refuse(&["inspect", &checkpoint], &["truncated"]);
 }
 
 #[test]
@@ -293,9 +296,9 @@ fn every_setting_of_the_recipe_counts() {
     let digits = Digits::new(40, 10);
     let weights = |setting: &[&str]| {
         let out = tempfile::tempdir().unwrap();
-        let mut arguments = vec!["--recipe", "seed", "--preset", "nano", "--epochs", "1", "--data"];
+        let mut arguments = vec!["--recipe", "seed", "--preset", "nano", "--epochs", "2", "--data"];
         arguments.extend([digits.path(), "--out", out.path().to_str().unwrap()]);
-        // Three steps, unless the setting makes them more: the clip says nothing to a single one.
+        // Three steps an epoch, unless the setting makes them more: the clip says nothing to a single one.
         if !setting.contains(&"--batch-size") {
             arguments.extend(["--batch-size", "12"]);
         }
@@ -329,18 +332,20 @@ fn bad_settings_are_refused() {
     for (arguments, words) in [
         (["--epochs", "0"], ["--epochs", "at least 1"]),
         (["--lr", "nan"], ["--lr", "above 0"]),
-        (["--lr", "-1"], ["--lr", "unexpected"]),
+        (["--lr", "-1"], ["--lr", "above 0"]),
+        (["--epochs", "-1"], ["--epochs", "at least 1"]),
+        (["--seed", "-1"], ["--seed", "invalid value '-1'"]),
         (["--lr", "inf"], ["--lr", "above 0"]),
         (["--dropout", "1"], ["--dropout", "below 1"]),
         (["--batch-size", "0"], ["--batch-size", "at least 1"]),
         (["--preset", "huge"], ["--preset", "huge"]),
-        (["--threads", "0"], ["--threads", "at least 1"]),
+        (["--threads", "0"], ["--threads", "from 1 to 1024"]),
         (["--limit", "3"], ["--limit", "at least 10"]),
     ] {
         let output = run(&arguments);
         let error = text(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {error}");
-        assert!(words.iter().any(|word| error.contains(word)), "{arguments:?}: {error}");
+        assert!(words.iter().all(|word| error.contains(word)), "{arguments:?}: {error}");
         assert!(!error.contains("panicked"), "{error}");
     }
     let digits = Digits::new(20, 10);

@@ -251,7 +251,8 @@ fn networks_that_do_not_fit_are_refused() {
         refuse(&["eval", &edited, "--data", data], words);
         refuse(&["quantize", &edited, "--data", data, "--out", &out], words);
         refuse(&["verify", &edited, "--data", data], words);
-        refuse(&["export", &edited, "--onnx", &out, "--safetensors", &out, "--vit", &out], words);
+        let [onnx, safetensors] = ["out.onnx", "out.safetensors"].map(|name| foreign.path(name));
+        refuse(&["export", &edited, "--onnx", &onnx, "--safetensors", &safetensors, "--vit", &out], words);
         refuse(
             &["--preset", "nano", "--epochs", "1", "--data", data, "--init", &edited, "--out", &out],
             words,

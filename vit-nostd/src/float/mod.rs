@@ -122,6 +122,9 @@ impl<'a, S: Shape, M: Math> Model<'a, S, M> {
     }
 
     /// Classifies `image`: returns one logit per class. Cannot fail and cannot panic.
+    ///
+    /// Weights that are finite but huge can overflow single precision: logits are NaN or infinite then, which
+    /// [`top_k`](crate::top_k) shows as probabilities that are NaN.
     #[inline(always)]
     pub fn infer(&self, image: &Image<S>, scratch: &mut Scratch<S>) -> S::Classes<f32> {
         self.infer_observed(image, scratch, &mut ())

@@ -5,6 +5,7 @@ use std::path::Path;
 use vit_nostd::model_file::Normalization;
 use vit_train::{
     checkpoint::{Checkpoint, Description},
+    content::Content,
     with_preset, Error, Preset,
 };
 
@@ -12,7 +13,7 @@ use vit_train::{
 pub struct CheckpointArguments {
     /// How the network takes pixels, (pixel / 255 - MEAN) / STD, in the place of what the checkpoint says, or of
     /// 0.1307,0.3081 where it says nothing
-    #[arg(long, value_name = "MEAN,STD", value_parser = normalization)]
+    #[arg(long, value_name = "MEAN,STD", value_parser = normalization, allow_hyphen_values = true)]
     pub normalization: Option<Normalization>,
 }
 
@@ -69,9 +70,14 @@ fn change(preset: Preset, checkpoint: Checkpoint, change: impl FnOnce(&mut Descr
     Checkpoint { description: Some(description), ..checkpoint }
 }
 
-/// Whether a file is to be read as a checkpoint, and not as a model file. (One of `torch.save` is refused with advice.)
-pub fn is_checkpoint(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| ["safetensors", "pt", "pth"].iter().any(|&e| extension == e))
+/// Whether a file is to be read as a checkpoint, and not as a model file. Its content tells; only if it looks like neither,
+/// or cannot be looked at because it is a pipe, does its name. (Another program's weights are refused with advice then.)
+pub fn is_checkpoint(path: &Path) -> Result<bool, Error> {
+    Ok(match Content::of_file(path)? {
+        Content::Checkpoint | Content::Foreign(_) => true,
+        Content::Model => false,
+        Content::Unknown => path.extension().is_some_and(|extension| extension == "safetensors"),
+    })
 }
 
 /// The preset whose parameters a checkpoint has.

@@ -3,7 +3,9 @@
 use super::{
     check_run,
     checkpoint::{is_checkpoint, CheckpointArguments},
-    file_or_in, print_json, CudaArguments, DataArguments,
+    file_or_in,
+    outputs::check_outputs,
+    print_json, CudaArguments, DataArguments,
 };
 use clap::Args;
 use dfdx::prelude::Cpu;
@@ -23,7 +25,7 @@ use vit_train::{
     export::read_float_model,
     files::ModelBytes,
     fused::cuda,
-    inference::{dfdx_logits, int8_logits, nostd_logits, Score},
+    inference::{check_logits, dfdx_logits, int8_logits, nostd_logits, Score},
     model::{Model, Network},
     parameters::{self, Layout, Parameters},
     with_preset, Error, Preset,
@@ -122,7 +124,9 @@ impl Arguments {
         // vit-nostd does not run on a GPU.
         let name = if self.cuda.cuda { "checkpoint.safetensors" } else { "model.f32.vit" };
         let path = file_or_in(&self.file, name)?;
-        if is_checkpoint(&path) {
+        let logits = self.logits.as_deref().map(|path| ("--logits", path));
+        check_outputs(logits, &[&path], Some(&self.data.data))?;
+        if is_checkpoint(&path)? {
             if self.micromath {
                 return Err(not_of_floats(&path));
             }
@@ -199,11 +203,12 @@ impl Arguments {
         data: &Splits,
         infer: impl Fn(&Dataset) -> Result<Vec<f32>, Error>,
     ) -> Result<ExitCode, Error> {
+        let infer = |test: &Dataset| {
+            let logits = infer(test)?;
+            check_logits(&logits, &self.file)?;
+            Ok::<_, Error>(logits)
+        };
         let logits = infer(&data.test)?;
-        if logits.iter().any(|logit| !logit.is_finite()) {
-            let file = self.file.display();
-            return Err(Error::Setting(format!("{file}: computes what is not a number: train it anew")));
-        }
         if names != data.class_names {
             let (model, data) = (names.join(", "), data.class_names.join(", "));
             eprintln!(

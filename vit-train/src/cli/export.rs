@@ -5,6 +5,7 @@ use super::{
     checkpoint::{is_checkpoint, CheckpointArguments, LabelArguments},
     eval::{preset_of, read_preamble},
     file_or_in,
+    outputs::check_outputs,
 };
 use clap::Args;
 use std::{
@@ -57,6 +58,7 @@ struct Formats {
 impl Arguments {
     pub fn run(self) -> Result<ExitCode, Error> {
         let path = file_or_in(&self.source, "checkpoint.safetensors")?;
+        check_outputs(self.formats.outputs(), &[&path], None)?;
         let (preset, checkpoint) = self.load(&path)?;
         let checkpoint = self.labels.apply(preset, checkpoint)?;
         with_preset!(preset, S => {
@@ -67,7 +69,7 @@ impl Arguments {
     }
 
     fn load(&self, path: &Path) -> Result<(Preset, Checkpoint), Error> {
-        if is_checkpoint(path) {
+        if is_checkpoint(path)? {
             return self.checkpoint.load(path);
         }
         let file = ModelBytes::read(path)?;
@@ -78,6 +80,11 @@ impl Arguments {
 }
 
 impl Formats {
+    fn outputs(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        let outputs = [("--onnx", &self.onnx), ("--safetensors", &self.safetensors), ("--vit", &self.vit)];
+        outputs.into_iter().filter_map(|(option, path)| Some((option, path.as_deref()?)))
+    }
+
     fn write<S: Network>(&self, checkpoint: &Checkpoint, source: &Path) -> Result<(), Error> {
         if let Some(path) = &self.onnx {
             write(path, &onnx_model::<S>(checkpoint, source)?)?;

@@ -75,7 +75,7 @@ struct Tensor {
 impl Arguments {
     pub fn run(self) -> Result<ExitCode, Error> {
         let path = file_or_in(&self.file, "model.f32.vit")?;
-        if is_checkpoint(&path) {
+        if is_checkpoint(&path)? {
             self.checkpoint(&Checkpoint::load(&path)?, &path)?;
         } else {
             let file = ModelBytes::read(&path)?;

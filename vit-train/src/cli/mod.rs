@@ -11,6 +11,7 @@ mod eval;
 mod export;
 mod inspect;
 mod interrupt;
+mod outputs;
 mod pictures;
 mod predict;
 mod progress;
@@ -19,7 +20,7 @@ mod report;
 mod train;
 mod verify;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
@@ -35,6 +36,7 @@ use vit_train::{
 };
 
 pub use interrupt::EXIT_CODE as INTERRUPTED;
+pub use output::one_line;
 
 /// Train a Vision Transformer on this computer, and run the very same network on a microcontroller.
 ///
@@ -101,6 +103,13 @@ enum Command {
 }
 
 impl Cli {
+    /// Reads the command line, or ends the program where it makes no sense.
+    pub fn from_arguments() -> Self {
+        let mut command = with_negative_numbers(Self::command());
+        let mut matches = command.clone().get_matches();
+        Self::from_arg_matches_mut(&mut matches).unwrap_or_else(|error| error.format(&mut command).exit())
+    }
+
     /// Does what was asked for. Exit code 0, or 1 where a comparison failed; errors are exit code 2, or [`INTERRUPTED`].
     pub fn run(self) -> Result<ExitCode, Error> {
         match self.command {
@@ -118,6 +127,16 @@ impl Cli {
             Some(Command::Device(arguments)) => arguments.run(),
         }
     }
+}
+
+/// Lets options have values that begin with a minus sign: `--lr -1` is then refused because of its value, and not as an
+/// unknown option `-1`.
+fn with_negative_numbers(command: clap::Command) -> clap::Command {
+    let command = command.mut_args(|argument| match argument.get_action().takes_values() {
+        true if !argument.is_positional() => argument.allow_negative_numbers(true),
+        _ => argument,
+    });
+    command.mut_subcommands(with_negative_numbers)
 }
 
 /// The heading of options about images.
@@ -231,12 +250,4 @@ const MAX_THREADS: usize = 1024;
 fn thread_count(text: &str) -> Result<usize, String> {
     let wrong = || format!("expected a whole number from 1 to {MAX_THREADS}");
     positive(text).ok().filter(|&threads| threads <= MAX_THREADS).ok_or_else(wrong)
-}
-
-/// A finite number within `min..=max`; `what` it should be is told otherwise.
-fn number_within(text: &str, min: f32, max: f32, what: &str) -> Result<f32, String> {
-    match text.parse::<f32>() {
-        Ok(value) if (min..=max).contains(&value) => Ok(value),
-        _ => Err(format!("expected {what}")),
-    }
 }

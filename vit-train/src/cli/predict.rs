@@ -22,7 +22,7 @@ use vit_nostd::{
 use vit_train::{
     export::{float_model, read_float_model},
     files::ModelBytes,
-    inference::infer,
+    inference::{check_logits, infer},
     model::Network,
     train::Outputs,
     with_preset, Error,
@@ -94,7 +94,7 @@ struct Candidate {
 impl Arguments {
     pub fn run(self) -> Result<ExitCode, Error> {
         let path = self.model_path()?;
-        if is_checkpoint(&path) {
+        if is_checkpoint(&path)? {
             if self.engine == Some(Engine::Int8) {
                 let path = path.display();
                 return Err(Error::Setting(format!(
@@ -172,22 +172,26 @@ impl Arguments {
         let labels: Vec<&str> = metadata.labels().collect();
         let pictures = self.pictures.read(S::IMAGE)?.into_iter();
         let predictions = pictures.filter_map(|Picture { path, pixels, inverted }| {
-            let best: [_; TOP] = top_k(logits(image::<S>(&pixels)?).as_ref());
+            let logits = logits(image::<S>(&pixels)?);
+            if let Err(error) = check_logits(logits.as_ref(), &self.model) {
+                return Some(Err(error));
+            }
+            let best: [_; TOP] = top_k(logits.as_ref());
             let top5 = best.iter().take(S::CLASSES).map(|best| Candidate {
                 class: best.class,
                 label: labels.get(best.class).copied().unwrap_or_default().to_owned(),
                 probability: best.probability,
             });
             let top5: Vec<_> = top5.collect();
-            Some(Prediction {
+            Some(Ok(Prediction {
                 file: path.display().to_string(),
                 engine,
                 best: top5[0].clone(),
                 inverted,
                 top5,
-            })
+            }))
         });
-        let predictions: Vec<_> = predictions.collect();
+        let predictions = predictions.collect::<Result<Vec<_>, _>>()?;
         if self.json {
             print_json(&predictions)?;
         } else {

@@ -2,7 +2,9 @@
 
 use super::{
     checkpoint::{CheckpointArguments, LabelArguments},
-    file_or_in, print_json, DataArguments,
+    file_or_in,
+    outputs::check_outputs,
+    print_json, DataArguments,
 };
 use clap::Args;
 use serde::Serialize;
@@ -65,28 +67,29 @@ struct Quantization {
 impl Arguments {
     pub fn run(self) -> Result<ExitCode, Error> {
         let path = file_or_in(&self.checkpoint, "checkpoint.safetensors")?;
+        let beside = || Outputs::int8_model(path.parent().unwrap_or(Path::new("")));
+        let out = self.out.clone().unwrap_or_else(beside);
+        check_outputs([("--out", out.as_path())], &[&path], Some(&self.data.data))?;
         let (preset, checkpoint) = self.description.load(&path)?;
         let checkpoint = self.labels.apply(preset, checkpoint)?;
-        with_preset!(preset, S => self.run_as::<S>(&checkpoint, &path))
+        with_preset!(preset, S => self.run_as::<S>(&checkpoint, &out))
     }
 
-    fn run_as<S: Network>(self, checkpoint: &Checkpoint, path: &Path) -> Result<ExitCode, Error> {
+    fn run_as<S: Network>(self, checkpoint: &Checkpoint, out: &Path) -> Result<ExitCode, Error> {
         if self.checkpoint.is_dir() {
             // The integer model may be of another checkpoint: it is about to be replaced.
             check_origins::<S>(&self.checkpoint, &[Kind::F32])?;
         }
         let data = self.data.load::<S>()?;
-        let folder = path.parent().unwrap_or(Path::new(""));
-        let out = self.out.unwrap_or_else(|| Outputs::int8_model(folder));
         // With the run's own seed, the images that its validation set aside stay aside.
         let (train, validation) = data.train.split(checkpoint.describe::<S>().seed);
-        let (file, logits) = quantize_and_score::<S>(checkpoint, (&data.train, &train), &data.test, &out)?;
+        let (file, logits) = quantize_and_score::<S>(checkpoint, (&data.train, &train), &data.test, out)?;
         let test = Score::new(&logits, data.test.labels().iter().copied());
-        write_atomically(&out, &file)?;
+        write_atomically(out, &file)?;
         let report = self.report.then(|| {
             let calibration = &train[..train.len().min(CALIBRATION_IMAGES)];
             let validation = &validation[..validation.len().min(REPORT_IMAGES)];
-            layer_errors::<S>(checkpoint, &file, &data.train, (calibration, validation), &out)
+            layer_errors::<S>(checkpoint, &file, &data.train, (calibration, validation), out)
         });
         let quantization = Quantization {
             file: out.display().to_string(),

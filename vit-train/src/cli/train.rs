@@ -3,7 +3,8 @@
 use super::{
     file_or_in,
     interrupt::Interrupt,
-    number_within, positive, print_json,
+    outputs::check_run,
+    positive, print_json,
     progress::{Console, Lines},
     CudaArguments, DataArguments, DATA,
 };
@@ -17,7 +18,7 @@ use vit_train::{
     checkpoint::Checkpoint,
     data::Augmentation,
     model::Network,
-    recipe::Recipe,
+    recipe::{Allowed, Recipe},
     report::Report,
     resume::{Position, Snapshot},
     train::{train, Outputs, Start},
@@ -33,7 +34,7 @@ Examples:
   vit-train --preset nano --data synthetic --limit 1000       a quick look, on built-in digits
   vit-train --data photos --out runs/x                        pictures in folders, one a class
   vit-train --out runs/x --data photos --resume               go on where it was interrupted
-  vit-train --init runs/base/checkpoint.safetensors           begin with what was learned before
+  vit-train --init runs/base --out runs/more                  begin with what was learned before
   vit-train --quiet --json > report.json                      for a script
 
 Ctrl-C ends a training after the step it is in, with everything saved (exit code 130); a second one ends it at once.";
@@ -58,16 +59,17 @@ struct Settings {
     #[arg(long, value_name = "N", value_parser = positive)]
     batch_size: Option<usize>,
     /// Largest learning rate; it falls to 0 along a cosine
-    #[arg(long, value_name = "RATE", value_parser = learning_rate)]
+    #[arg(long, value_name = "RATE", value_parser = above_0)]
     lr: Option<f32>,
-    /// Epochs in which the learning rate rises, at most --epochs
+    /// Epochs in which the learning rate rises, fewer than --epochs [default: the recipe's, or as many as leave one epoch
+    /// for the full learning rate]
     #[arg(long, value_name = "N")]
     warmup: Option<usize>,
     /// AdamW's weight decay
-    #[arg(long, value_name = "RATE", value_parser = not_negative)]
+    #[arg(long, value_name = "RATE", value_parser = at_least_0)]
     weight_decay: Option<f32>,
     /// Largest norm of the gradients
-    #[arg(long, value_name = "NORM", value_parser = learning_rate)]
+    #[arg(long, value_name = "NORM", value_parser = above_0)]
     grad_clip: Option<f32>,
     /// Share of activations that are dropped, from 0 to below 1
     #[arg(long, value_name = "SHARE", value_parser = share)]
@@ -76,7 +78,7 @@ struct Settings {
     #[arg(long, value_name = "SHARE", value_parser = share)]
     label_smoothing: Option<f32>,
     /// Rotate training images at random, up to so many degrees either way
-    #[arg(long, value_name = "DEGREES", value_parser = degrees)]
+    #[arg(long, value_name = "DEGREES", value_parser = rotation)]
     rotation: Option<f32>,
     /// Move them up to such a part of their side
     #[arg(long, value_name = "SHARE", value_parser = share)]
@@ -85,7 +87,7 @@ struct Settings {
     #[arg(long, value_name = "SHARE", value_parser = scale)]
     scale: Option<f32>,
     /// Slant them, up to so many degrees either way
-    #[arg(long, value_name = "DEGREES", value_parser = slant)]
+    #[arg(long, value_name = "DEGREES", value_parser = shear)]
     shear: Option<f32>,
     /// Distort them, pulling them about by up to such a part of their side
     #[arg(long, value_name = "SHARE", value_parser = share)]
@@ -101,7 +103,9 @@ impl Settings {
         fn set<T: Copy>(setting: &mut T, given: Option<T>) {
             *setting = given.unwrap_or(*setting);
         }
-        set(&mut recipe.epochs, self.epochs);
+        if let Some(epochs) = self.epochs {
+            recipe = recipe.with_epochs(epochs);
+        }
         set(&mut recipe.batch_size, self.batch_size);
         set(&mut recipe.lr, self.lr);
         set(&mut recipe.warmup, self.warmup);
@@ -173,22 +177,16 @@ impl Arguments {
         };
         let given = Recipe { seed: self.seed, processor: self.cuda.processor(), ..base };
         let recipe = self.settings.applied_to(given);
-        if let Some(warmup) = self.settings.warmup.filter(|&warmup| warmup > recipe.epochs) {
-            return Err(Error::Setting(format!(
-                "--warmup {warmup}: the run has --epochs {}: warm up for fewer, or train longer",
-                recipe.epochs
-            )));
-        }
+        recipe.check()?;
         recipe.processor.check()?;
         let directory = self.out.unwrap_or_else(|| Path::new("runs").join(self.preset.to_string()));
-        let mut start = match &self.init {
-            Some(init) => {
-                let path = file_or_in(init, "checkpoint.safetensors")?;
-                Start::Parameters(Checkpoint::load(&path)?.into_order_of::<S>(&path)?.parameters)
-            }
+        let init = self.init.as_ref().map(|init| file_or_in(init, "checkpoint.safetensors")).transpose()?;
+        let mut start = match &init {
+            Some(path) => Start::Parameters(Checkpoint::load(path)?.into_order_of::<S>(path)?.parameters),
             None if self.resume => Start::Snapshot(Snapshot::load(&directory)?),
             None => Start::Random,
         };
+        check_run(&directory, init.as_deref(), &self.data.data)?;
         let lines = match (self.data.quiet, self.json) {
             (true, _) => Lines::Off,
             (_, true) => Lines::Error,
@@ -260,30 +258,35 @@ fn summarize(report: &Report, directory: &Path) {
     println!("Results are in {}", directory.display());
 }
 
-fn learning_rate(text: &str) -> Result<f32, String> {
-    number_within(text, f32::MIN_POSITIVE, f32::MAX, "a number above 0, such as 1e-3")
+fn allowed(text: &str, allowed: Allowed) -> Result<f32, String> {
+    let number = text.parse().ok().filter(|&number| allowed.contains(number));
+    number.ok_or_else(|| format!("expected {}", allowed.expected))
 }
 
-fn not_negative(text: &str) -> Result<f32, String> {
-    number_within(text, 0.0, f32::MAX, "a number of at least 0, such as 1e-4")
+fn above_0(text: &str) -> Result<f32, String> {
+    allowed(text, Allowed::POSITIVE)
+}
+
+fn at_least_0(text: &str) -> Result<f32, String> {
+    allowed(text, Allowed::NOT_NEGATIVE)
 }
 
 fn share(text: &str) -> Result<f32, String> {
-    number_within(text, 0.0, 0.999, "a number from 0 to below 1")
+    allowed(text, Allowed::SHARE)
+}
+
+fn rotation(text: &str) -> Result<f32, String> {
+    allowed(text, Allowed::ROTATION)
+}
+
+fn shear(text: &str) -> Result<f32, String> {
+    allowed(text, Allowed::SHEAR)
+}
+
+fn scale(text: &str) -> Result<f32, String> {
+    allowed(text, Allowed::SCALE)
 }
 
 fn at_least_ten(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|&n| n >= 10).ok_or_else(|| "expected a whole number of at least 10".to_owned())
-}
-
-fn degrees(text: &str) -> Result<f32, String> {
-    number_within(text, 0.0, 180.0, "a number from 0 to 180")
-}
-
-fn slant(text: &str) -> Result<f32, String> {
-    number_within(text, 0.0, 60.0, "a number from 0 to 60")
-}
-
-fn scale(text: &str) -> Result<f32, String> {
-    number_within(text, 0.0, 0.9, "a number from 0 to 0.9")
 }

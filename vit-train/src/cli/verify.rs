@@ -61,7 +61,7 @@ struct Verified {
 
 impl Arguments {
     pub fn run(self) -> Result<ExitCode, Error> {
-        if is_checkpoint(&self.run) {
+        if !self.run.is_dir() && is_checkpoint(&self.run)? {
             let (preset, checkpoint) = self.checkpoint.load(&self.run)?;
             return with_preset!(preset, S => self.checkpoint::<S>(&checkpoint));
         }

@@ -188,6 +188,14 @@ pub enum DataError {
         /// The number of classes that the network has.
         classes: usize,
     },
+    /// Images that a program put together, and that the network cannot be trained on.
+    #[error("{name}: {reason}")]
+    Unfit {
+        /// The name of the data.
+        name: String,
+        /// What is wrong with them.
+        reason: String,
+    },
     /// All pixels to train on are the same.
     #[error("{}: nothing but one grey value in all images to train on: check them", path.display())]
     Blank {

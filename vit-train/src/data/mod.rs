@@ -40,6 +40,7 @@ use rand::seq::SliceRandom;
 use vit_nostd::model_file::Normalization;
 use vit_nostd::Shape;
 
+use crate::files::resolve;
 use crate::random::{stream, Purpose};
 
 pub use augment::Augmentation;
@@ -210,6 +211,34 @@ pub struct Splits {
     pub test: Dataset,
 }
 
+impl Splits {
+    /// Checks that a network that expects `format` can be trained on these images; it can, on those that [`load`] returns.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::Unfit`].
+    pub fn check(&self, format: Format) -> Result<(), DataError> {
+        let unfit = |reason| Err(DataError::Unfit { name: self.name.clone(), reason });
+        let Format { side, classes } = format;
+        for part in [&self.train, &self.test] {
+            let Format { side: theirs, .. } = part.format;
+            if theirs != side {
+                return unfit(format!(
+                    "images of {theirs}x{theirs} pixels, but the network takes {side}x{side}"
+                ));
+            }
+            if part.format.classes != classes {
+                let found = part.format.classes;
+                return unfit(format!("images of {found} classes, but the network has {classes}"));
+            }
+        }
+        if self.train.len() < 2 {
+            return unfit("a single image to train on, so that none is left to validate with".to_owned());
+        }
+        Ok(())
+    }
+}
+
 /// Where the images come from: the argument of `--data`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Source {
@@ -223,6 +252,17 @@ pub enum Source {
     /// A folder with four files in MNIST's format, perhaps with [`CLASS_NAMES`], or with a folder of PNG and JPEG files
     /// for each class. One that is called like a variant above is `./mnist`.
     Directory(PathBuf),
+}
+
+impl Source {
+    /// Whether `path` is the folder, or lies in it. A folder in a folder with files in MNIST's format does not count: it is
+    /// not read.
+    pub fn is_within(&self, path: &Path) -> bool {
+        let Self::Directory(directory) = self else { return false };
+        let (directory, path) = (resolve(directory), resolve(path));
+        let is_idx = || idx::FILES.iter().any(|file| file.find(&directory).is_some());
+        path == directory || path.starts_with(&directory) && (path.is_file() || !is_idx())
+    }
 }
 
 impl FromStr for Source {

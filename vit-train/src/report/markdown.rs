@@ -147,13 +147,15 @@ fn classes(text: &mut String, test: &TestScores) {
 }
 
 fn verified(text: &mut String, v: &Verification) {
+    let relative = v.dfdx_vs_nostd_f32_max_relative;
     let _ = writeln!(
         text,
-        "## The chip's library against dfdx\n\ndfdx against vit-nostd on {} images: largest difference of a logit {:.2e}, \
+        "## The chip's library against dfdx\n\ndfdx against vit-nostd on {} images: largest difference of a logit {:.2e}{}, \
          {} classified differently; {} of the logits of {} images differ in a bit from the canonical order. In integers, \
          {} of the logits of {} images differ.",
         v.images,
         v.dfdx_vs_nostd_f32_max_abs,
+        relative.map_or(String::new(), |relative| format!(", or {relative:.2e} of the image's largest logit")),
         v.argmax_disagreements,
         v.exact_mismatches,
         v.exact_images,

@@ -215,18 +215,27 @@ impl Report {
     pub fn load(directory: &Path) -> Result<Self, Error> {
         let path = Self::json(directory);
         let bytes = fs::read(&path).at(&path)?;
-        serde_json::from_slice(&bytes).map_err(|error| Error::Report { path, message: error.to_string() })
+        Self::parse(&bytes, &path)
+    }
+
+    fn parse(bytes: &[u8], path: &Path) -> Result<Self, Error> {
+        let error =
+            |error: serde_json::Error| Error::Report { path: path.to_owned(), message: error.to_string() };
+        serde_json::from_slice(bytes).map_err(error)
     }
 
     /// Writes all [`files`](Self::files) to `directory` that the report alone gives: those for programs and people,
     /// the curves, and the confusion matrix where there was a test.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Io`]; [`Error::Report`], before anything is written, if JSON cannot hold the report, because a number in
+    /// it is not finite.
     pub fn write(&self, directory: &Path) -> Result<(), Error> {
         let path = Self::json(directory);
         let json = serde_json::to_string_pretty(self)
             .map_err(|error| Error::Io { path: path.clone(), error: error.into() })?;
+        // JSON has no NaN: `null` is written in its place, which is not read.
+        Self::parse(json.as_bytes(), &path)?;
         write_atomically(&path, (json + "\n").as_bytes())?;
         write_atomically(&Self::markdown(directory), markdown::text(self).as_bytes())?;
         let path = Self::curves(directory);
@@ -331,6 +340,12 @@ mod tests {
         written.write(folder.path()).unwrap();
         written.write_grids(folder.path(), &data, &f32_logits).unwrap();
         assert_eq!(content(), before);
+
+        let mut unreadable = written.clone();
+        unreadable.epochs[0].val_loss = f64::NAN;
+        assert!(matches!(unreadable.write(folder.path()), Err(Error::Report { .. })));
+        assert_eq!(content(), before);
+        assert_eq!(Report::load(folder.path()).unwrap(), written);
 
         fs::write(Report::json(folder.path()), "{}").unwrap();
         let error = Report::load(folder.path()).unwrap_err().to_string();

@@ -9,7 +9,7 @@ use crate::{
     data::{Motion, Splits},
     dropout::Dropout,
     engine::{Engine, EpochPlan},
-    error::Error,
+    error::{Divergence, Error},
     fused::buffer::Dimensions,
     inference::Score,
     model::Network,
@@ -232,7 +232,8 @@ impl<S: Network> Engine<S> for Trainer<'_, S> {
         }
         let Counters { loss_sum, right, .. } = self.read_counters()?;
         if !loss_sum.is_finite() {
-            return Err(Error::Diverged { epoch: self.epoch.number, step: ran.steps, loss: loss_sum as f32 });
+            let sign = Divergence::Loss { step: ran.steps, loss: loss_sum as f32 };
+            return Err(Error::Diverged { epoch: self.epoch.number, sign });
         }
         *done = Current { loss_sum, right: right as usize, ..ran };
         Ok(())

@@ -1,0 +1,127 @@
+//! No slip of the hand replaces what a command reads, and files are what they contain, whatever they are called.
+
+use crate::{entries, file, json, program, refuse, succeed, train, Digits};
+use std::{collections::BTreeMap, fs, path::Path};
+use tempfile::TempDir;
+
+fn content(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let files = entries(folder).into_iter().filter(|name| folder.join(name).is_file());
+    files.map(|name| (name.clone(), fs::read(folder.join(name)).unwrap())).collect()
+}
+
+fn path(folder: &TempDir) -> &str {
+    folder.path().to_str().unwrap()
+}
+
+#[test]
+fn inputs_are_not_replaced() {
+    let digits = Digits::new(40, 10);
+    let run = train(&digits, "nano", "1");
+    let (checkpoint, model) = (file(&run, "checkpoint.safetensors"), file(&run, "model.f32.vit"));
+    let mut same = vec![checkpoint.clone(), format!("{}/./checkpoint.safetensors", path(&run))];
+    #[cfg(unix)]
+    {
+        same.extend(["hard", "soft"].map(|name| file(&run, name)));
+        fs::hard_link(&checkpoint, &same[2]).unwrap();
+        std::os::unix::fs::symlink(&checkpoint, &same[3]).unwrap();
+    }
+    let images = file(&digits.folder, "train-images-idx3-ubyte");
+    let before = content(run.path());
+    let data = ["--data", digits.path()];
+    let replaced = "this would replace the file that is read";
+    for same in &same {
+        refuse(&["export", path(&run), "--onnx", same], &["--onnx", replaced]);
+        refuse(&[&["quantize", path(&run), "--out", same], &data[..]].concat(), &["--out", replaced]);
+        refuse(&[&["eval", &checkpoint, "--logits", same], &data[..]].concat(), &["--logits", replaced]);
+    }
+    refuse(&["export", &model, "--vit", &model], &["--vit", replaced]);
+    refuse(&[&["eval", path(&run), "--logits", &model], &data[..]].concat(), &["--logits", replaced]);
+    for arguments in [["quantize", &checkpoint, "--out", &images], ["eval", &model, "--logits", &images]] {
+        refuse(&[&arguments[..], &data].concat(), &["this would replace a file of --data"]);
+    }
+    // Two outputs with one name, also where it is not there yet.
+    let (new, twice) = (file(&run, "new"), format!("{}/./new", path(&run)));
+    refuse(&["export", &model, "--onnx", &new, "--safetensors", &twice], &["--onnx names the same file"]);
+    // What cannot be written is said before any work.
+    let missing = file(&run, "no/such.vit");
+    refuse(
+        &[&["quantize", path(&run), "--out", &missing], &data[..]].concat(),
+        &["such.vit: there is no folder", "make it"],
+    );
+    refuse(&["export", &model, "--vit", path(&run)], &["a folder: give the name of a file"]);
+    // A run does not replace what it begins with, or lie among its images.
+    let begin = ["--preset", "nano", "--epochs", "1", "--data"];
+    for init in [path(&run), same.last().unwrap()] {
+        let arguments = [&begin[..], &[digits.path(), "--init", init, "--out", path(&run)]].concat();
+        refuse(&arguments, &["--out", "the results would replace", "--init"]);
+    }
+    refuse(&[&begin[..], &[digits.path(), "--out", digits.path()]].concat(), &["among the images"]);
+    let photos = tempfile::tempdir().unwrap();
+    fs::create_dir(photos.path().join("cat")).unwrap();
+    refuse(&[&begin[..], &[path(&photos), "--out", &file(&photos, "run")]].concat(), &["among the images"]);
+    assert!(content(run.path()) == before);
+    assert_eq!(entries(photos.path()), ["cat"]);
+
+    // What an earlier command wrote is replaced, also where the data lie.
+    let old = file(&digits.folder, "old.vit");
+    for _ in 0..2 {
+        succeed(&[&["quantize", path(&run), "--out", &old], &data[..]].concat());
+    }
+}
+
+/// `--onnx /dev/stdout` is the model and nothing else.
+#[cfg(target_os = "linux")]
+#[test]
+fn models_can_be_piped() {
+    let digits = Digits::new(40, 10);
+    let run = train(&digits, "nano", "1");
+    let (model, onnx) = (file(&run, "model.f32.vit"), file(&run, "model.onnx"));
+    succeed(&["export", &model, "--onnx", &onnx]);
+    let expected = fs::read(&onnx).unwrap();
+    let export = ["export", &model, "--onnx", "/dev/stdout"];
+    let output = program().args(export).output().unwrap();
+    assert!(output.status.success() && output.stdout == expected);
+    assert!(String::from_utf8(output.stderr).unwrap().contains("/dev/stdout: "));
+    let redirected = file(&run, "redirected.onnx");
+    let status = program().args(export).stdout(fs::File::create(&redirected).unwrap()).status().unwrap();
+    assert!(status.success() && fs::read(&redirected).unwrap() == expected);
+    let logits = program()
+        .args(["eval", &model, "--data", digits.path(), "--logits", "/dev/stdout"])
+        .output()
+        .unwrap();
+    safetensors::SafeTensors::deserialize(&logits.stdout).unwrap();
+}
+
+#[test]
+fn files_are_what_they_contain() {
+    let digits = Digits::new(40, 10);
+    let run = train(&digits, "nano", "1");
+    let (checkpoint, model) = (file(&run, "checkpoint.safetensors"), file(&run, "model.f32.vit"));
+    let data = ["--data", digits.path()];
+    for name in ["a.ckpt", "b.bin", "c.st", "d", "e.vit"] {
+        let renamed = file(&run, name);
+        fs::copy(&checkpoint, &renamed).unwrap();
+        assert_eq!(json(&["inspect", &renamed, "--json"])["preset"], "nano");
+        assert!(succeed(&[&["eval", &renamed], &data[..]].concat()).contains("dfdx"));
+        succeed(&["export", &renamed, "--onnx", &file(&run, "x.onnx")]);
+    }
+    let verified = succeed(&[&["verify", &file(&run, "d")], &data[..]].concat());
+    assert!(!verified.contains("FAIL"), "{verified}");
+    let renamed = file(&run, "model.safetensors");
+    fs::copy(&model, &renamed).unwrap();
+    assert!(succeed(&[&["eval", &renamed], &data[..]].concat()).contains("vit-nostd f32"));
+
+    // What another program wrote is answered with the line that converts it.
+    for (bytes, package) in [
+        (&b"PK\x03\x04"[..], "import torch"),
+        (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", "import torch"),
+        (b"\x89HDF\r\n\x1a\n", "import h5py"),
+        (b"\x08\x08\x12\x07pytorch", "import onnx"),
+    ] {
+        let theirs = file(&run, "theirs.bin");
+        fs::write(&theirs, bytes).unwrap();
+        for command in ["inspect", "eval", "verify", "quantize"] {
+            refuse(&[command, &theirs], &["theirs.bin", "python3 -c", package, "theirs.safetensors"]);
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! What a command writes, and where: looked at before it works for minutes.
+
+use super::output::results_to_standard_error;
+use std::{fs, path::Path};
+use vit_train::{
+    content::Content,
+    data::Source,
+    files::{check_writable, resolve},
+    report::Report,
+    resume::Snapshot,
+    train::Outputs,
+    Error,
+};
+
+/// Checks that files can be written to `outputs`, each with the option that names it; and that none of them replaces
+/// another one, one of `inputs`, or a picture of `data`. (A result of an earlier command is replaced.)
+///
+/// If one of them is the standard output, or a pipe, what is printed goes to the standard error.
+pub fn check_outputs<'a>(
+    outputs: impl IntoIterator<Item = (&'static str, &'a Path)>,
+    inputs: &[&Path],
+    data: Option<&Source>,
+) -> Result<(), Error> {
+    let mut others: Vec<(&str, &Path)> = Vec::new();
+    for (option, path) in outputs {
+        check_writable(path)?;
+        let refuse = |reason: &str| Err(Error::Setting(format!("{option} {}: {reason}", path.display())));
+        if inputs.iter().any(|input| is_same(input, path)) {
+            return refuse("this would replace the file that is read: give another name");
+        }
+        if data.is_some_and(|data| data.is_within(path))
+            && Content::of_file(path).is_ok_and(Content::is_not_ours)
+        {
+            return refuse("this would replace a file of --data: give another name");
+        }
+        if let Some((other, _)) = others.iter().find(|(_, other)| is_same(other, path)) {
+            return refuse(&format!("{other} names the same file: give another name"));
+        }
+        let is_pipe = fs::metadata(path).is_ok_and(|metadata| !metadata.is_file());
+        if is_pipe || is_same(path, Path::new("/dev/stdout")) {
+            results_to_standard_error();
+        }
+        others.push((option, path));
+    }
+    Ok(())
+}
+
+/// Checks that the results of a run in `directory` neither replace the file that it begins with nor lie among its images.
+pub fn check_run(directory: &Path, init: Option<&Path>, data: &Source) -> Result<(), Error> {
+    let out = directory.display();
+    let models = [Outputs::checkpoint, Outputs::float_model, Outputs::int8_model, Snapshot::path];
+    let mut results = models.map(|path| path(directory)).into_iter().chain(Report::files(directory));
+    if let Some(init) = init.filter(|init| results.any(|result| is_same(init, &result))) {
+        return Err(Error::Setting(format!(
+            "--out {out}: the results would replace {}, which --init names: give another folder",
+            init.display()
+        )));
+    }
+    if data.is_within(directory) {
+        return Err(Error::Setting(format!(
+            "--out {out}: the results would lie among the images in {data}: give another folder"
+        )));
+    }
+    Ok(())
+}
+
+/// Whether two names are of one file, also by links, or will be.
+fn is_same(a: &Path, b: &Path) -> bool {
+    number(a).is_some_and(|number_of_a| number(b) == Some(number_of_a)) || resolve(a) == resolve(b)
+}
+
+/// What the file system knows a file by, whatever its names are. The file is not opened: one end of a pipe would wait for
+/// the other.
+#[cfg(unix)]
+fn number(path: &Path) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
+}
+
+#[cfg(not(unix))]
+fn number(_: &Path) -> Option<(u64, u64)> {
+    None
+}

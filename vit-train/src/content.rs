@@ -1,0 +1,170 @@
+//! What a file is, told by its first bytes: names and extensions are up to the user.
+
+use crate::error::{Error, IoContext};
+use std::{fs::File, io::Read, path::Path};
+use vit_nostd::model_file::MAGIC;
+
+/// As many bytes as are looked at.
+const LEN: u64 = 512;
+/// More than the header of any checkpoint.
+const MAX_HEADER: u64 = 100_000_000;
+
+/// What a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// A model file.
+    Model,
+    /// A safetensors file.
+    Checkpoint,
+    /// Weights in the format of another program, which Python can convert.
+    Foreign(Foreign),
+    /// Something else.
+    Unknown,
+}
+
+/// A format that weights are in elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Foreign {
+    /// What `torch.save` writes: a ZIP archive, or a pickle in old versions.
+    Torch,
+    /// HDF5, of Keras and others.
+    Hdf5,
+    /// Arrays of NumPy in a ZIP archive.
+    Npz,
+    /// ONNX.
+    Onnx,
+}
+
+impl Content {
+    /// That of a file. What is not a regular file, such as a pipe, is [`Unknown`](Self::Unknown): bytes that are read from
+    /// it are gone.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn of_file(path: &Path) -> Result<Self, Error> {
+        if !path.metadata().at(path)?.is_file() {
+            return Ok(Self::Unknown);
+        }
+        let mut bytes = Vec::new();
+        File::open(path).and_then(|file| file.take(LEN).read_to_end(&mut bytes)).at(path)?;
+        Ok(Self::of(&bytes))
+    }
+
+    /// That of a file that begins with `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
+        match bytes {
+            _ if bytes.starts_with(&MAGIC) => Self::Model,
+            // The length of a header, and a header in JSON.
+            [a, b, c, d, e, f, g, h, b'{', ..]
+                if u64::from_le_bytes([*a, *b, *c, *d, *e, *f, *g, *h]) <= MAX_HEADER =>
+            {
+                Self::Checkpoint
+            }
+            _ if bytes.starts_with(b"PK\x03\x04") => Self::of_archive(bytes),
+            // A pickle of one of the protocols 2 to 5: of a number, which begins torch.save's, or of anything else.
+            [0x80, 2..=5, ..] => Self::Foreign(Foreign::Torch),
+            _ if bytes.starts_with(b"\x89HDF\r\n\x1a\n") => Self::Foreign(Foreign::Hdf5),
+            // A version below 128, and then the name of the program, its version, a domain, or the graph.
+            [0x08, 1..=127, 0x12 | 0x1a | 0x22 | 0x3a, ..] => Self::Foreign(Foreign::Onnx),
+            _ => Self::Unknown,
+        }
+    }
+
+    /// Whether no command writes such files.
+    pub fn is_not_ours(self) -> bool {
+        !matches!(self, Self::Model | Self::Checkpoint | Self::Foreign(Foreign::Onnx))
+    }
+
+    /// That of a ZIP archive: NumPy's, if its first file is an array, or else PyTorch's.
+    fn of_archive(bytes: &[u8]) -> Self {
+        let len = bytes.get(26..28).map_or(0, |len| usize::from(u16::from_le_bytes([len[0], len[1]])));
+        let is_array = bytes.get(30..30 + len).is_some_and(|name| name.ends_with(b".npy"));
+        Self::Foreign(if is_array { Foreign::Npz } else { Foreign::Torch })
+    }
+}
+
+impl Foreign {
+    /// What it is, and the line that makes a checkpoint of `path`.
+    pub(crate) fn advice(self, path: &Path) -> String {
+        let (from, to) = (path.display(), path.with_extension("safetensors"));
+        let to = to.display();
+        let (what, python) = match self {
+            Self::Torch => (
+                "a file of torch.save",
+                format!(
+                    "import torch, safetensors.torch as s; w = torch.load('{from}', map_location='cpu'); \
+                     s.save_file({{k: v.clone() for k, v in w.items()}}, '{to}')"
+                ),
+            ),
+            Self::Hdf5 => (
+                "an HDF5 file",
+                format!(
+                    "import h5py, safetensors.numpy as s; w = {{}}; h5py.File('{from}').visititems(lambda k, v: \
+                     w.update({{k.replace('/', '.'): v[()]}}) if hasattr(v, 'dtype') else None); s.save_file(w, '{to}')"
+                ),
+            ),
+            Self::Npz => (
+                "an archive of NumPy's arrays",
+                format!("import numpy, safetensors.numpy as s; s.save_file(dict(numpy.load('{from}')), '{to}')"),
+            ),
+            Self::Onnx => (
+                "an ONNX model",
+                format!(
+                    "import onnx, safetensors.numpy as s; s.save_file({{t.name: onnx.numpy_helper.to_array(t) for t in \
+                     onnx.load('{from}').graph.initializer}}, '{to}')"
+                ),
+            ),
+        };
+        format!("{what}; this makes a checkpoint of it: python3 -c \"{python}\"")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The beginning of an archive whose first file has this name.
+    fn archive(name: &str) -> Vec<u8> {
+        let mut bytes = b"PK\x03\x04".to_vec();
+        bytes.resize(26, 0);
+        bytes.extend((name.len() as u16).to_le_bytes());
+        bytes.extend([0, 0]);
+        bytes.extend(name.bytes());
+        bytes
+    }
+
+    #[test]
+    fn files_are_told_by_their_first_bytes() {
+        let torch = Content::Foreign(Foreign::Torch);
+        for (bytes, content) in [
+            (&MAGIC[..], Content::Model),
+            (b"\x10\0\0\0\0\0\0\0{\"a\":1}", Content::Checkpoint),
+            (b"\x10\0\0\0\0\0\0\xff{\"a\":1}", Content::Unknown),
+            (&archive("model/data.pkl"), torch),
+            (&archive("archive/.format_version"), torch),
+            (&archive("weight.npy"), Content::Foreign(Foreign::Npz)),
+            (&archive("weight.npy")[..33], torch),
+            (b"PK\x03\x04", torch),
+            (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", torch),
+            (b"\x80\x04\x95", torch),
+            (b"\x89HDF\r\n\x1a\n\0", Content::Foreign(Foreign::Hdf5)),
+            (b"\x08\x08\x12\x07pytorch", Content::Foreign(Foreign::Onnx)),
+            (b"\x89PNG\r\n\x1a\n", Content::Unknown),
+            (b"", Content::Unknown),
+        ] {
+            assert_eq!(Content::of(bytes), content, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn advice_is_a_line_that_names_both_files() {
+        for foreign in [Foreign::Torch, Foreign::Hdf5, Foreign::Npz, Foreign::Onnx] {
+            let advice = foreign.advice(Path::new("a/theirs.bin"));
+            assert!(
+                advice.contains("'a/theirs.bin'") && advice.contains("'a/theirs.safetensors'"),
+                "{advice}"
+            );
+            assert_eq!((advice.matches('"').count(), advice.lines().count()), (2, 1), "{advice}");
+        }
+    }
+}
