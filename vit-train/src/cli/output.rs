@@ -21,18 +21,50 @@ macro_rules! eprintln {
     ($($argument:tt)*) => { $crate::cli::output::error_line(format_args!($($argument)*)) };
 }
 
-/// Ends the program where the line cannot be written: quietly where the output is closed, as in `vit-train ... | head`.
-pub fn line(text: fmt::Arguments) {
-    if let Err(error) = writeln!(io::stdout(), "{text}") {
-        if error.kind() != io::ErrorKind::BrokenPipe {
-            eprintln!("error: standard output: {error}");
-            exit(2);
-        }
-        exit(NOBODY_READS);
+/// The standard output. Ends the program if it cannot be written to: quietly if it is closed, as in
+/// `vit-train ... | head`.
+pub struct Output;
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        io::stdout().write(bytes).or_else(end)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stdout().flush().or_else(end)
     }
 }
 
-/// Where even this output fails, there is nobody left to tell.
+fn end<T>(error: io::Error) -> io::Result<T> {
+    match error.kind() {
+        io::ErrorKind::Interrupted => Err(error), // tried again by its caller
+        io::ErrorKind::BrokenPipe => exit(NOBODY_READS),
+        _ => {
+            eprintln!("error: standard output: {error}");
+            exit(2);
+        }
+    }
+}
+
+pub fn line(text: fmt::Arguments) {
+    let text = format!("{text}\n");
+    let _ = Output.write_all(text.as_bytes()); // which would have ended the program
+}
+
+/// One line, whatever is in names of files and in what other libraries say. Where even this output fails, there is
+/// nobody left to tell.
 pub fn error_line(text: fmt::Arguments) {
-    let _ = writeln!(io::stderr(), "{text}");
+    let _ = writeln!(io::stderr(), "{}", one_line(&text.to_string()));
+}
+
+/// The text with control characters written as in a string in Rust.
+pub fn one_line(text: &str) -> String {
+    let mut line = String::new();
+    for c in text.chars() {
+        match c.is_control() {
+            true => line.extend(c.escape_default()),
+            false => line.push(c),
+        }
+    }
+    line
 }
