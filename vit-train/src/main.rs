@@ -10,11 +10,11 @@ fn main() -> ExitCode {
     match cli::Cli::from_arguments().run() {
         Ok(code) => code,
         Err(error @ Error::Interrupted { .. }) => {
-            eprintln!("{}", cli::one_line(&error.to_string()));
+            eprintln!("{error}");
             ExitCode::from(cli::INTERRUPTED)
         }
         Err(error) => {
-            eprintln!("error: {}{}", cli::one_line(&error.to_string()), advice(&error));
+            eprintln!("error: {error}{}", advice(&error));
             ExitCode::from(2)
         }
     }

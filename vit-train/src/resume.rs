@@ -253,6 +253,7 @@ pub(crate) mod tests {
             name: "synthetic".to_owned(),
             synthetic: true,
             fallback: None,
+            passed_over: Vec::new(),
             class_names: (0..10).map(|class| class.to_string()).collect(),
             normalization: MNIST_NORMALIZATION,
             train: synthetic::dataset(images, 1),

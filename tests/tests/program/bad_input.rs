@@ -270,13 +270,16 @@ fn folders_without_images() {
     write("cat/1.png", b"");
     write("dog/1.png", b"");
     refuse(&data, &["2 class folders (cat, dog)", "10 classes"]);
+    let picture = file(&data, "dog/1.png");
+    let begin = ["--preset", "nano", "--data", &picture, "--out", path(&out)];
+    refuse_and_keep(out.path(), &begin, &["dog/1.png: a file, and images", "`vit-train predict`"]);
     for class in 0..8 {
         write(&format!("{class}/1.png"), b"\x89PNG\r\n\x1a\n and no more");
         write(&format!("{class}/2.jpg"), b"text");
     }
     write("cat/2.png", b"text");
     write("dog/2.png", b"text");
-    refuse(&data, &["0/1.png: cannot be read as a PNG or JPEG image", "19 more", "0/2.jpg"]);
+    refuse(&data, &["0/1.png: cannot be read as a PNG or JPEG image", "19 more cannot", "0/2.jpg"]);
 }
 
 #[cfg(unix)]

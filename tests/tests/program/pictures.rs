@@ -161,9 +161,7 @@ fn predict_refuses_what_it_cannot_use() {
     let bytes = fs::read(&path).unwrap();
     fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
     refuse(&model, &path, &["a.png", "cannot be read as a PNG or JPEG"]);
-    // One that is damaged is told, whatever else is in its folder.
     drawing(&synthetic::digit(5, 1)).save(file(&folder, "b.png")).unwrap();
-    refuse(&model, folder.path().to_str().unwrap(), &["a.png"]);
     GrayImage::from_pixel(300, 200, Luma([255])).save(&path).unwrap();
     refuse(&model, &path, &["a.png", "blank"]);
 
@@ -178,6 +176,141 @@ fn predict_refuses_what_it_cannot_use() {
         &["predict", "--model", &model, "--engine", "int8", &file(&folder, "b.png")],
         &["nano.f32.vit", "--engine f32"],
     );
+}
+
+/// One or more pictures fail, and the others are classified.
+#[test]
+fn predict_goes_on_after_pictures_that_fail() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_str().unwrap();
+    let model = format!("{MODELS}/nano.f32.vit");
+    for index in 0..40 {
+        drawing(&synthetic::digit(index % 10, 1)).save(file(&folder, &format!("{index:02}.png"))).unwrap();
+    }
+    let good = run(&["predict", "--model", &model, path]);
+    assert_eq!((good.status.code(), text(&good.stderr).as_str()), (Some(0), ""));
+    let good = text(&good.stdout);
+    assert_eq!(good.lines().count(), 41);
+
+    // What systems leave there is ignored, also where it is called like a picture.
+    for name in ["._00.png", ".DS_Store", "Thumbs.db", "desktop.ini"] {
+        fs::write(file(&folder, name), "left behind").unwrap();
+    }
+    fs::create_dir(file(&folder, "__MACOSX")).unwrap();
+    assert_eq!(succeed(&["predict", "--model", &model, path]), good);
+
+    let jpeg = file(&folder, "17-truncated.jpg");
+    drawing(&synthetic::digit(5, 1)).save(&jpeg).unwrap();
+    let bytes = fs::read(&jpeg).unwrap();
+    fs::write(&jpeg, &bytes[..bytes.len() - 200]).unwrap();
+    GrayImage::from_pixel(300, 200, Luma([255])).save(file(&folder, "05-blank.png")).unwrap();
+    fs::write(file(&folder, "30.heic"), b"\0\0\0\x18ftypheic\0\0\0\0mif1heic").unwrap();
+    let missing = file(&folder, "missing\n.png");
+    let some = run(&["predict", "--model", &model, path, &missing]);
+    assert_eq!(some.status.code(), Some(1));
+    // The width of the first column is that of the longest path.
+    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(words(&text(&some.stdout)), words(&good));
+    let error = text(&some.stderr);
+    let errors: Vec<&str> = error.lines().collect();
+    for (line, [name, reason]) in errors.iter().zip([
+        ["05-blank.png: ", "blank"],
+        ["17-truncated.jpg: ", "truncated"],
+        ["30.heic: ", "a HEIC picture, but only PNG and JPEG are read: convert it"],
+        ["missing\\n.png: ", "check the path"],
+    ]) {
+        assert!(line.starts_with("error: ") && line.contains(name) && line.contains(reason), "{error}");
+    }
+    assert_eq!(errors.len(), 4, "{error}");
+
+    let some = run(&["predict", "--model", &model, path, &missing, "--json"]);
+    assert_eq!(some.status.code(), Some(1));
+    let list: Value = serde_json::from_slice(&some.stdout).unwrap();
+    let list = list.as_array().unwrap();
+    assert_eq!((list.len(), &list[43]["file"]), (44, &missing.clone().into()));
+    for (index, entry) in list.iter().enumerate() {
+        assert_eq!(entry["error"].is_string(), [6, 19, 33, 43].contains(&index), "{entry}");
+        assert_eq!(entry["class"].is_number(), !entry["error"].is_string(), "{entry}");
+    }
+
+    // Where no picture can be used, nothing is printed, and the input is wrong.
+    let none = run(&["predict", "--model", &model, &jpeg, &missing]);
+    assert_eq!((none.status.code(), text(&none.stdout).as_str()), (Some(2), ""));
+    assert_eq!(text(&none.stderr).lines().count(), 2);
+}
+
+/// A folder would be waited for without end if a pipe in it were opened; what is named is read, whatever it is.
+#[cfg(unix)]
+#[test]
+fn predict_reads_pipes_that_are_named_and_no_others() {
+    use std::process::{Command, Stdio};
+    let folder = tempfile::tempdir().unwrap();
+    let model = format!("{MODELS}/nano.f32.vit");
+    let picture = file(&folder, "three");
+    drawing(&synthetic::digit(3, 1)).save_with_format(&picture, ImageFormat::Png).unwrap();
+    let expected = &json(&["predict", "--model", &model, "--json", &picture])[0]["top5"];
+    for name in ["-", "/dev/stdin"] {
+        for raw in [&[][..], &["--raw"]] {
+            let arguments = [&["predict", "--model", &model, "--json", name], raw].concat();
+            let output = program().args(arguments).stdin(fs::File::open(&picture).unwrap()).output().unwrap();
+            assert!(output.status.success(), "{}", text(&output.stderr));
+            let list: Value = serde_json::from_slice(&output.stdout).unwrap();
+            assert_eq!(list[0]["file"], name);
+            assert_eq!(list[0]["top5"] == *expected, raw.is_empty());
+        }
+    }
+    let pipe = file(&folder, "x.png");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let path = folder.path().to_str().unwrap();
+    let output = program().args(["predict", "--model", &model, path]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "the picture without an ending is read");
+    assert!(text(&output.stderr).contains("x.png: a named pipe instead of a picture file"));
+
+    let predict =
+        program().args(["predict", "--model", &model, "--json", &pipe]).stdout(Stdio::piped()).spawn();
+    fs::write(&pipe, fs::read(&picture).unwrap()).unwrap();
+    let output = predict.unwrap().wait_with_output().unwrap();
+    let list: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(list[0]["top5"], *expected);
+}
+
+/// A small file that is a large picture, and too little memory for it.
+#[cfg(target_os = "linux")]
+#[test]
+fn pictures_that_do_not_fit_into_memory() {
+    use std::process::Command;
+    let folder = tempfile::tempdir().unwrap();
+    let (bomb, good) = (file(&folder, "bomb.png"), file(&folder, "good.png"));
+    GrayImage::new(2, 2).save(&bomb).unwrap();
+    let mut bytes = fs::read(&bomb).unwrap();
+    for side in [16..20, 20..24] {
+        bytes[side].copy_from_slice(&20_000u32.to_be_bytes());
+    }
+    let mut crc = flate2::Crc::new();
+    crc.update(&bytes[12..29]);
+    bytes[29..33].copy_from_slice(&crc.sum().to_be_bytes());
+    fs::write(&bomb, bytes).unwrap();
+    drawing(&synthetic::digit(3, 1)).save(&good).unwrap();
+    let model = format!("{MODELS}/nano.f32.vit");
+    for raw in [&[][..], &["--raw"]] {
+        let mut command = Command::new("sh");
+        command.args([
+            "-c",
+            r#"ulimit -v 1000000; exec "$0" "$@""#,
+            env!("CARGO_BIN_EXE_vit-train"),
+            "predict",
+        ]);
+        let output =
+            command.args(["--model", &model, &bomb, &good]).args(raw).env("RAYON_NUM_THREADS", "2").output();
+        let output = output.unwrap();
+        let error = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{error}");
+        assert!(
+            error.contains("bomb.png: 20000 x 20000 pixels, for which there is too little memory"),
+            "{error}"
+        );
+        assert!(text(&output.stdout).contains("good.png"), "{error}");
+    }
 }
 
 #[test]

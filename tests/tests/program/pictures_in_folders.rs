@@ -76,3 +76,19 @@ fn of_a_list_beside_idx_files() {
     digits.write("labels.txt", NAMES.join("\n").as_bytes());
     names_arrive(digits.path(), &NAMES);
 }
+
+#[test]
+fn folders_that_are_not_read_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    write_pictures(&folder.path().join("Training"), 20, 1);
+    write_pictures(&folder.path().join("TEST"), 20, 2);
+    fs::create_dir(folder.path().join("more")).unwrap();
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/../firmware-example/models/nano.f32.vit");
+    let output = run(&["eval", model, "--data", folder.path().to_str().unwrap()]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let error = text(&output.stderr);
+    assert!(
+        error.lines().any(|line| line.starts_with("NOTE: ") && line.contains("more: not read")),
+        "{error}"
+    );
+}

@@ -4,6 +4,7 @@ use super::{
     check_run,
     eval::{preset_of, read_preamble},
     file_or_in,
+    output::one_line,
     pictures::{Picture, PictureArguments},
     positive, print_json,
     progress::counter,
@@ -265,24 +266,25 @@ impl Predict {
     fn run(self, board: Board<'_>) -> Result<ExitCode, Error> {
         let mut device = board.open()?;
         let side = device.description().side.into();
-        let mut predictions = Vec::new();
-        for Picture { path, pixels, inverted } in self.pictures.read(side)? {
-            let answer = board.classify(&mut device, &pixels)?;
-            if !self.json {
-                println!(
-                    "{}: class {}, {}, logits {:?}",
-                    path.display(),
-                    answer.class,
-                    time(answer.ticks, device.description().ticks_per_second),
-                    answer.logits,
-                );
-            }
-            predictions.push(Prediction { file: path.display().to_string(), inverted, answer });
-        }
-        if self.json {
-            print_json(&predictions)?;
-        }
-        Ok(ExitCode::SUCCESS)
+        self.pictures.list().each(
+            side,
+            self.json,
+            |picture| picture,
+            |Picture { path, pixels, inverted }| {
+                let answer = board.classify(&mut device, &pixels)?;
+                let file = path.display().to_string();
+                if !self.json {
+                    println!(
+                        "{}: class {}, {}, logits {:?}",
+                        one_line(&file),
+                        answer.class,
+                        time(answer.ticks, device.description().ticks_per_second),
+                        answer.logits,
+                    );
+                }
+                Ok(Prediction { file, inverted, answer })
+            },
+        )
     }
 }
 

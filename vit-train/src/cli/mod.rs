@@ -36,7 +36,6 @@ use vit_train::{
 };
 
 pub use interrupt::EXIT_CODE as INTERRUPTED;
-pub use output::one_line;
 
 /// Train a Vision Transformer on this computer, and run the very same network on a microcontroller.
 ///
@@ -62,7 +61,7 @@ Examples:
   vit-train device --port /dev/ttyACM0 eval    the accuracy of the network on a board
   vit-train COMMAND --help                the options of a command, and more examples
 
-Exit codes: 0 done, 1 a comparison found a difference, 2 bad usage or input, 130 interrupted by Ctrl-C.
+Exit codes: 0 done, 1 a comparison found a difference or some pictures cannot be used, 2 bad usage or input, 130 interrupted by Ctrl-C.
 Colours are left out where NO_COLOR is set, and bars where the output is not a terminal.";
 
 #[derive(Debug, Subcommand)]
@@ -73,7 +72,7 @@ enum Command {
     /// Measure the accuracy of a checkpoint or a model file on test images.
     #[command(after_help = eval::EXAMPLES)]
     Eval(eval::Arguments),
-    /// Classify pictures: PNG or JPEG files of any size.
+    /// Classify pictures: PNG or JPEG files of any size; exit code 1 if some of them cannot be used.
     #[command(after_help = predict::EXAMPLES)]
     Predict(predict::Arguments),
     /// Make the integer model of a checkpoint (training ends with it).
@@ -147,7 +146,7 @@ const DATA: &str = "Data";
 struct DataArguments {
     /// Images: `mnist`, `synthetic` (built-in digits), `auto` (MNIST, or else the built-in digits), or a folder: with
     /// four files in MNIST's format (and perhaps `labels.txt`, one class name a line), with a folder of PNG and JPEG
-    /// files for each class, or with two of those in `train` and `test`
+    /// files for each class, or with two of those in `train` and `test` (or `val`)
     #[arg(long, help_heading = DATA, value_name = "auto|mnist|synthetic|DIR", default_value = "auto")]
     data: Source,
     /// Print results and errors only
@@ -168,6 +167,13 @@ impl DataArguments {
     fn load_format(&self, format: Format) -> Result<Splits, Error> {
         use_threads(self.threads)?;
         let data = load_and_tell(&self.data, format, &progress::reading(self.quiet))?;
+        for path in &data.passed_over {
+            let path = path.display();
+            eprintln!(
+                "NOTE: {path}: not read: images to train on are taken from `train`, and those to test on from \
+                 `test`, or else from `val`."
+            );
+        }
         if let Some(reason) = &data.fallback {
             eprintln!("NOTE: MNIST is not to be had ({reason}).");
             eprintln!(

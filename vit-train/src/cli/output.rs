@@ -31,28 +31,54 @@ pub fn results_to_standard_error() {
     TO_ERROR.store(true, Ordering::Relaxed);
 }
 
-/// A text in one line: line breaks and other control characters, which paths and messages from elsewhere may have, are
-/// escaped.
-pub fn one_line(text: &str) -> String {
-    let escape = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
-    text.trim_end().chars().map(escape).collect()
+/// The standard output. Ends the program if it cannot be written to: quietly if it is closed, as in
+/// `vit-train ... | head`.
+pub struct Output;
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        io::stdout().write(bytes).or_else(end)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stdout().flush().or_else(end)
+    }
 }
 
-/// Ends the program where the line cannot be written: quietly where the output is closed, as in `vit-train ... | head`.
-pub fn line(text: fmt::Arguments) {
-    if TO_ERROR.load(Ordering::Relaxed) {
-        return error_line(text);
-    }
-    if let Err(error) = writeln!(io::stdout(), "{text}") {
-        if error.kind() != io::ErrorKind::BrokenPipe {
+fn end<T>(error: io::Error) -> io::Result<T> {
+    match error.kind() {
+        io::ErrorKind::Interrupted => Err(error), // tried again by its caller
+        io::ErrorKind::BrokenPipe => exit(NOBODY_READS),
+        _ => {
             eprintln!("error: standard output: {error}");
             exit(2);
         }
-        exit(NOBODY_READS);
     }
 }
 
-/// Where even this output fails, there is nobody left to tell.
+pub fn line(text: fmt::Arguments) {
+    let text = format!("{text}\n");
+    if TO_ERROR.load(Ordering::Relaxed) {
+        let _ = io::stderr().write_all(text.as_bytes()); // nobody is left to tell
+        return;
+    }
+    let _ = Output.write_all(text.as_bytes()); // which would have ended the program
+}
+
+/// One line, whatever is in names of files and in what other libraries say. Where even this output fails, there is
+/// nobody left to tell.
 pub fn error_line(text: fmt::Arguments) {
-    let _ = writeln!(io::stderr(), "{text}");
+    let _ = writeln!(io::stderr(), "{}", one_line(&text.to_string()));
+}
+
+/// The text in one line: line breaks and other control characters are written as in a string in Rust.
+pub fn one_line(text: &str) -> String {
+    let mut line = String::new();
+    for c in text.trim_end().chars() {
+        match c.is_control() {
+            true => line.extend(c.escape_default()),
+            false => line.push(c),
+        }
+    }
+    line
 }

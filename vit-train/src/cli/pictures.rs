@@ -1,19 +1,27 @@
 //! Pictures that are named on the command line.
 
+use super::{output::Output, progress};
 use clap::Args;
 use rayon::prelude::*;
+use serde::{
+    ser::{SerializeSeq, Serializer as _},
+    Serialize,
+};
 use std::{
-    fs,
     path::{Path, PathBuf},
+    process::ExitCode,
 };
 use vit_train::{
-    data::{handwriting, DataError},
+    data::{handwriting, pictures_in, DataError},
     Error,
 };
 
+/// Pictures that each thread reads before results are printed.
+const AT_A_TIME: usize = 8;
+
 #[derive(Args, Debug)]
 pub struct PictureArguments {
-    /// PNG or JPEG files, or folders of them, of any size
+    /// PNG or JPEG files, or folders of them, of any size; `-` reads one from the standard input
     #[arg(value_name = "IMAGE", required = true)]
     images: Vec<PathBuf>,
     /// Take pictures as they are, only grey and scaled: for networks that were not trained on handwriting like MNIST's.
@@ -30,46 +38,104 @@ pub struct Picture {
     pub inverted: bool,
 }
 
+/// An entry of the list that is printed for programs.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Entry<T> {
+    Result(T),
+    Failure { file: String, error: String },
+}
+
+/// Files of pictures, and what cannot be one.
+pub struct Pictures {
+    files: Vec<(PathBuf, Result<(), DataError>)>,
+    raw: bool,
+}
+
 impl PictureArguments {
-    /// All of them, with `side` rows and columns.
-    pub fn read(&self, side: usize) -> Result<Vec<Picture>, Error> {
-        let mut paths = Vec::new();
-        for path in &self.images {
-            if path.is_dir() {
-                paths.extend(pictures_in(path)?);
-            } else {
-                paths.push(path.clone());
-            }
-        }
-        let read = |path: PathBuf| {
-            let (pixels, inverted) = if self.raw {
-                (handwriting::read_raw(&path, side)?, false)
-            } else {
-                let found = handwriting::read(&path, side)?;
-                (found.pixels, found.inverted)
-            };
-            Ok(Picture { path, pixels, inverted })
-        };
-        // The first error of a list is told, whichever is found first.
-        let results: Vec<Result<_, Error>> = paths.into_par_iter().map(read).collect();
-        results.into_iter().collect()
+    /// All files that are meant.
+    pub fn list(&self) -> Pictures {
+        let files = self.images.iter().flat_map(|path| match path.is_dir() {
+            true => pictures_in(path).unwrap_or_else(|error| vec![(path.clone(), Err(error))]),
+            false => vec![(path.clone(), Ok(()))],
+        });
+        Pictures { files: files.collect(), raw: self.raw }
     }
 }
 
-/// The PNG and JPEG files in a folder, by name.
-fn pictures_in(directory: &Path) -> Result<Vec<PathBuf>, Error> {
-    let io = |error| Error::Io { path: directory.to_owned(), error };
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(directory).map_err(io)? {
-        let path = entry.map_err(io)?.path();
-        let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
-        if ["png", "jpg", "jpeg"].iter().any(|name| extension == *name) && path.is_file() {
-            paths.push(path);
+impl Pictures {
+    /// The length of the longest path in characters.
+    pub fn longest_path(&self) -> usize {
+        self.files.iter().map(|(path, _)| path.display().to_string().chars().count()).max().unwrap_or(0)
+    }
+
+    /// Reads all pictures, with `side` rows and columns, and does `work` with each, in parallel. `finish` gets the results in
+    /// the order of the arguments. It prints them, or returns what is printed in a list if `json`. Only a few pictures are
+    /// in memory at a time.
+    ///
+    /// A picture that cannot be used gets a line of its own, and the others go on. The exit code is then 1, or 2 if no
+    /// picture could be used.
+    pub fn each<T: Send, U: Serialize>(
+        self,
+        side: usize,
+        json: bool,
+        work: impl Fn(Picture) -> T + Sync,
+        mut finish: impl FnMut(T) -> Result<U, Error>,
+    ) -> Result<ExitCode, Error> {
+        let Self { files, raw } = self;
+        let at_a_time = AT_A_TIME * rayon::current_num_threads();
+        let bar = progress::pictures(files.len(), at_a_time);
+        let not_json = |error: serde_json::Error| Error::Setting(error.to_string());
+        let mut serializer = serde_json::Serializer::pretty(Output);
+        let list = json.then(|| serializer.serialize_seq(None)).transpose();
+        let mut list = list.map_err(not_json)?;
+
+        let (mut used, mut failed) = (0, 0);
+        let mut files = files.into_iter();
+        while files.len() > 0 {
+            let some: Vec<_> = files.by_ref().take(at_a_time).collect();
+            let read = some.into_par_iter().map(|(path, found)| {
+                let picture = found.and_then(|()| read(&path, side, raw));
+                (path, picture.map(&work))
+            });
+            let read: Vec<_> = read.collect();
+            bar.inc(read.len() as u64);
+            bar.suspend(|| {
+                read.into_iter().try_for_each(|(path, result)| {
+                    let entry = match result {
+                        Ok(result) => {
+                            used += 1;
+                            Entry::Result(finish(result)?)
+                        }
+                        Err(error) => {
+                            failed += 1;
+                            eprintln!("error: {error}");
+                            Entry::Failure { file: path.display().to_string(), error: error.to_string() }
+                        }
+                    };
+                    list.as_mut().map_or(Ok(()), |list| list.serialize_element(&entry)).map_err(not_json)
+                })
+            })?;
         }
+        bar.finish_and_clear();
+        if let Some(list) = list {
+            list.end().map_err(not_json)?;
+            println!("");
+        }
+        Ok(match (used, failed) {
+            (_, 0) => ExitCode::SUCCESS,
+            (0, _) => ExitCode::from(2),
+            _ => ExitCode::from(1),
+        })
     }
-    if paths.is_empty() {
-        return Err(DataError::NoPictures { path: directory.to_owned() }.into());
-    }
-    paths.sort();
-    Ok(paths)
+}
+
+fn read(path: &Path, side: usize, raw: bool) -> Result<Picture, DataError> {
+    let (pixels, inverted) = if raw {
+        (handwriting::read_raw(path, side)?, false)
+    } else {
+        let found = handwriting::read(path, side)?;
+        (found.pixels, found.inverted)
+    };
+    Ok(Picture { path: path.to_owned(), pixels, inverted })
 }

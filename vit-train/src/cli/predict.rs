@@ -5,8 +5,8 @@ use super::{
     checkpoint::{is_checkpoint, CheckpointArguments},
     eval::{preset_of, read_preamble},
     file_or_in,
+    output::one_line,
     pictures::{Picture, PictureArguments},
-    print_json,
 };
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -35,7 +35,11 @@ pub const EXAMPLES: &str = "\
 Examples:
   vit-train predict --model runs/nano three.png photo.jpg    by the float model of a run
   vit-train predict --model runs/nano --engine int8 scans    all pictures of a folder, in integers
-  vit-train predict --model runs/nano --json three.png       for a script";
+  vit-train predict --model runs/nano --json three.png       for a script
+  camera | vit-train predict --model runs/nano -             a picture from another program
+
+A picture that cannot be used gets a line of its own on the standard error (and an entry with \"error\" in JSON), and the
+others go on. The exit code is then 1, or 2 if no picture could be used.";
 
 #[derive(Args, Debug)]
 pub struct Arguments {
@@ -143,14 +147,14 @@ impl Arguments {
         match engine {
             Engine::F32 => {
                 let model = read_float_model::<S>(file, path)?;
-                let mut scratch = Box::new(float::Scratch::new());
-                self.print::<S>("f32", model.metadata(), |image| infer(&model, image, &mut scratch))
+                self.print::<S>("f32", model.metadata(), |image| {
+                    infer(&model, image, &mut Box::new(float::Scratch::new()))
+                })
             }
             Engine::Int8 => {
                 let model = int8::Model::<S>::from_bytes(file).map_err(refused)?;
-                let mut scratch = Box::new(int8::Scratch::new());
                 self.print::<S>("int8", model.metadata(), |image| {
-                    model.to_real(&model.infer(image, &mut scratch))
+                    model.to_real(&model.infer(image, &mut Box::new(int8::Scratch::new())))
                 })
             }
         }
@@ -160,7 +164,7 @@ impl Arguments {
         &self,
         engine: &'static str,
         metadata: &Metadata<'_>,
-        mut logits: impl FnMut(&Image<S>) -> S::Classes<f32>,
+        logits: impl Fn(&Image<S>) -> S::Classes<f32> + Sync,
     ) -> Result<ExitCode, Error> {
         let dataset = metadata.provenance.dataset;
         if !self.pictures.raw && !["mnist", "synthetic"].contains(&dataset) {
@@ -170,8 +174,7 @@ impl Arguments {
             );
         }
         let labels: Vec<&str> = metadata.labels().collect();
-        let pictures = self.pictures.read(S::IMAGE)?.into_iter();
-        let predictions = pictures.filter_map(|Picture { path, pixels, inverted }| {
+        let predict = |Picture { path, pixels, inverted }| {
             let logits = logits(image::<S>(&pixels)?);
             if let Err(error) = check_logits(logits.as_ref(), &self.model) {
                 return Some(Err(error));
@@ -190,27 +193,42 @@ impl Arguments {
                 inverted,
                 top5,
             }))
-        });
-        let predictions = predictions.collect::<Result<Vec<_>, _>>()?;
-        if self.json {
-            print_json(&predictions)?;
-        } else {
-            print_table(&predictions);
-        }
-        Ok(ExitCode::SUCCESS)
+        };
+        let pictures = self.pictures.list();
+        let mut table = (!self.json).then(|| Table::new(pictures.longest_path(), &labels));
+        pictures.each(S::IMAGE, self.json, predict, |prediction| {
+            let prediction = prediction.transpose()?;
+            if let (Some(table), Some(prediction)) = (&mut table, &prediction) {
+                table.print(prediction);
+            }
+            Ok(prediction)
+        })
     }
 }
 
-fn print_table(predictions: &[Prediction]) {
-    let width = |text: fn(&Prediction) -> &str, least: usize| {
-        predictions.iter().map(|row| text(row).chars().count()).max().unwrap_or(0).max(least)
-    };
-    let (file, class) =
-        (width(|row| &row.file, "picture".len()), width(|row| &row.best.label, "class".len()));
-    println!("{:<file$}  {:<class$}  probability  next", "picture", "class");
-    for Prediction { file: name, best, top5, .. } in predictions {
+/// Results for people, line by line.
+struct Table {
+    /// Widths of columns, in characters.
+    file: usize,
+    class: usize,
+    has_head: bool,
+}
+
+impl Table {
+    fn new(longest_path: usize, labels: &[&str]) -> Self {
+        let class = labels.iter().map(|label| label.chars().count()).max().unwrap_or(0);
+        Self { file: longest_path.max("picture".len()), class: class.max("class".len()), has_head: false }
+    }
+
+    fn print(&mut self, Prediction { file: path, best, top5, .. }: &Prediction) {
+        let &mut Self { file, class, has_head } = self;
+        if !has_head {
+            println!("{:<file$}  {:<class$}  probability  next", "picture", "class");
+            self.has_head = true;
+        }
         let percent = |candidate: &Candidate| format!("{:.2} %", 100.0 * candidate.probability);
         let next: Vec<_> = top5[1..].iter().map(|next| format!("{} {}", next.label, percent(next))).collect();
-        println!("{name:<file$}  {:<class$}  {:>11}  {}", best.label, percent(best), next.join(", "));
+        let path = one_line(path);
+        println!("{path:<file$}  {:<class$}  {:>11}  {}", best.label, percent(best), next.join(", "));
     }
 }

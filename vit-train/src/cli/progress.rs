@@ -61,10 +61,19 @@ impl Drop for Console {
     }
 }
 
+const COUNTER: &str = "{wide_bar:.cyan/dim} {pos}/{len}  {per_sec}  {eta} left";
+
 /// A bar that counts to `len`, on a terminal.
 pub fn counter(len: usize) -> ProgressBar {
     let bar = if stdout().is_terminal() { ProgressBar::new(len as u64) } else { ProgressBar::hidden() };
-    bar.with_style(style("{wide_bar:.cyan/dim} {pos}/{len}  {per_sec}  {eta} left"))
+    bar.with_style(style(COUNTER))
+}
+
+/// A bar for pictures whose results are printed meanwhile, on the standard error if that is a terminal. Without one if
+/// there are at most `few`.
+pub fn pictures(len: usize, few: usize) -> ProgressBar {
+    let bar = if len > few { ProgressBar::new(len as u64) } else { ProgressBar::hidden() };
+    bar.with_style(style(COUNTER))
 }
 
 fn style(template: &str) -> ProgressStyle {

@@ -1,7 +1,11 @@
 //! Why there are no images.
 
-use super::{Format, MNIST_DIR};
-use std::{io, path::PathBuf};
+use super::{Format, PictureError, CLASS_NAMES, MAX_CLASSES, MNIST_DIR};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+use vit_nostd::LabelFault;
 
 /// Of more names than these, a message tells the number only.
 const NAMED: usize = 12;
@@ -14,6 +18,16 @@ pub enum DataError {
     #[error("{}: no such directory: check the path", path.display())]
     MissingDirectory {
         /// The folder.
+        path: PathBuf,
+    },
+    /// A file where a folder is expected.
+    #[error(
+        "{}: a file, and images to train or test on are given as a folder: give the folder that it is in, or \
+        `vit-train predict` to classify a picture",
+        path.display()
+    )]
+    NotADirectory {
+        /// The file.
         path: PathBuf,
     },
     /// One of the four files is not in the folder.
@@ -31,6 +45,14 @@ pub enum DataError {
         path: PathBuf,
         /// What the operating system says.
         error: io::Error,
+    },
+    /// Something else has the name of a file of a data set.
+    #[error("{}: {kind} instead of a file: replace or remove it", path.display())]
+    NotAFile {
+        /// What has the name.
+        path: PathBuf,
+        /// What it is, with an article.
+        kind: &'static str,
     },
     /// A compressed file is truncated or damaged.
     #[error("{}: truncated or damaged gzip file ({error}): fetch it again", path.display())]
@@ -128,6 +150,12 @@ pub enum DataError {
         /// The folder.
         path: PathBuf,
     },
+    /// The network has more classes than labels can tell apart.
+    #[error("the network has {classes} classes, but labels have 8 bits: at most {MAX_CLASSES} classes can be trained or tested")]
+    TooManyClasses {
+        /// The number of classes that the network has.
+        classes: usize,
+    },
     /// There are not as many class folders as the network has classes.
     #[error(
         "{}: {} class folders ({}), but the network has {classes} classes: give as many, or declare a network of such a \
@@ -142,11 +170,62 @@ pub enum DataError {
         /// The number of classes that the network has.
         classes: usize,
     },
-    /// A class folder whose name cannot be that of a class.
-    #[error("{path:?}: the name of a class has 1 to 100 characters in UTF-8, none of them a control character: rename the folder")]
+    /// A name that no class can have.
+    #[error("{path:?}: the name of the class {fault}: rename the folder")]
     ClassName {
         /// The class folder.
         path: PathBuf,
+        /// What is wrong with the name.
+        fault: LabelFault,
+    },
+    /// A name of a class that is not text.
+    #[error("{path:?}: the name of the class is not UTF-8: rename the folder")]
+    ClassNameEncoding {
+        /// The class folder.
+        path: PathBuf,
+    },
+    /// Two class folders for one class.
+    #[error(
+        "{}: means the same class as {}, because the names differ only in how Unicode composes letters: merge the two",
+        path.display(), other.display()
+    )]
+    SameClass {
+        /// The second of the two folders.
+        path: PathBuf,
+        /// The first.
+        other: PathBuf,
+    },
+    /// Several folders for one part of the data.
+    #[error("{}: both {} and {} look like the images to {purpose} on: keep one of them here", path.display(), name(first), name(second))]
+    TwoParts {
+        /// The folder that they are in.
+        path: PathBuf,
+        /// `train` or `test`.
+        purpose: &'static str,
+        /// One of them.
+        first: PathBuf,
+        /// Another.
+        second: PathBuf,
+    },
+    /// A folder of images to test on without one of images to train on.
+    #[error(
+        "{}: {} has class folders, but there is no folder `train` with class folders next to it: expected `train` and `test` with a \
+        folder for each class in both, or a folder for each class and nothing else",
+        path.display(), name(test)
+    )]
+    NoTrain {
+        /// The folder that should have both.
+        path: PathBuf,
+        /// The folder of images to test on.
+        test: PathBuf,
+    },
+    /// A folder for a part of the data, but without class folders.
+    #[error("{}: no class folders in it, although {} has some: put a folder for each class into it, or remove it", path.display(), other.display())]
+    NoClasses {
+        /// The folder.
+        path: PathBuf,
+        /// The one that has class folders.
+        other: PathBuf,
     },
     /// A class to test on that there is nothing of to train on.
     #[error("{}: no such class in {}: both parts have the same classes", path.display(), train.display())]
@@ -168,14 +247,14 @@ pub enum DataError {
         /// The class folder.
         path: PathBuf,
     },
-    /// Files that are no pictures.
-    #[error("{}: cannot be read as a PNG or JPEG image ({error}){}: replace or remove it", path.display(), and(others))]
+    /// Files that are not pictures, or cannot be used as such.
+    #[error("{}: {error}{}: {}", path.display(), and(others), error.advice())]
     Picture {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        error: image::ImageError,
-        /// Those that cannot be read either.
+        error: PictureError,
+        /// Those that cannot be used either.
         others: Vec<PathBuf>,
     },
     /// The list of the classes' names does not fit the network.
@@ -195,6 +274,24 @@ pub enum DataError {
         name: String,
         /// What is wrong with them.
         reason: String,
+    },
+    /// A line of the list of the classes' names cannot be used.
+    #[error("{}: the name in line {line} {fault}: write one name a line, class 0 first", path.display())]
+    ClassLine {
+        /// The list.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// What is wrong with it.
+        fault: LabelFault,
+    },
+    /// The list of the classes' names is not text as expected.
+    #[error("{}: {encoding}: save {CLASS_NAMES} as UTF-8", path.display())]
+    ClassEncoding {
+        /// The list.
+        path: PathBuf,
+        /// What it is instead.
+        encoding: &'static str,
     },
     /// All pixels to train on are the same.
     #[error("{}: nothing but one grey value in all images to train on: check them", path.display())]
@@ -231,11 +328,16 @@ fn list(names: &[String]) -> String {
     names[..names.len().min(NAMED)].join(", ") + more
 }
 
-/// That these cannot be read either.
+/// The name of a folder, without its path.
+fn name(path: &Path) -> std::path::Display<'_> {
+    Path::new(path.file_name().unwrap_or_default()).display()
+}
+
+/// Says that these cannot be used either.
 fn and(others: &[PathBuf]) -> String {
     if others.is_empty() {
         return String::new();
     }
     let names: Vec<_> = others.iter().map(|path| path.display().to_string()).collect();
-    format!(", and neither can {} more ({})", names.len(), list(&names))
+    format!(", and {} more cannot be used either ({})", names.len(), list(&names))
 }

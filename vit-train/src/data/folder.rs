@@ -6,32 +6,52 @@
 //! pets/dog/three.png           pets/test/cat/two.jpg
 //! ```
 //!
-//! The classes are numbered in natural order (2 before 10). The images to test on lie in a folder `test`, `val`, `valid`
-//! or `validation` beside `train`, the first of these that is there; otherwise a fifth of each class is set aside: those
-//! whose file names have the smallest SHA-256, so that the same ones are set aside every time, and most of them even
-//! when others join them. Names that begin with a dot are passed over; whatever else lies in a class folder has to be a
-//! picture.
+//! The classes are numbered in natural order (2 before 10). Images to test on lie in a folder `test`, or else `val`, next to
+//! `train`, whatever the case of the letters; `training`, `testing`, `valid` and `validation` are understood, too.
+//! Otherwise a fifth of each class is set aside: those whose file names have the smallest SHA-256, so that the same ones
+//! are set aside every time, and most of them even when others join them. What operating systems leave in folders is
+//! ignored; whatever else lies in a class folder has to be a picture.
 
-use super::{picture, DataError, Dataset, Format, Reading};
+use super::{picture, DataError, Dataset, Format, PictureError, Reading};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use std::{
+    ffi::OsStr,
     fs,
     path::{Path, PathBuf},
     sync::atomic::{AtomicUsize, Ordering},
 };
+use unicode_normalization::UnicodeNormalization;
 use vit_nostd::model_file::check_label;
 
-/// The folder of the images to train on, where there is one for those to test on, too.
-const TRAIN: &str = "train";
-/// What that one may be called.
-const TEST: [&str; 4] = ["test", "val", "valid", "validation"];
+/// What the folder of the images to train on may be called, in lower case.
+const TRAIN: &[&str] = &["train", "training"];
+/// What the folder of the images to test on may be called. Where there are folders of both lists, the first list counts.
+const TEST: [&[&str]; 2] = [&["test", "testing"], &["val", "valid", "validation"]];
+/// Files and folders that operating systems and other programs leave, in lower case, besides those that are hidden.
+const LEFT_BEHIND: [&str; 8] = [
+    "thumbs.db",
+    "ehthumbs.db",
+    "desktop.ini",
+    "__macosx",
+    "$recycle.bin",
+    "system volume information",
+    "lost+found",
+    "@eadir",
+];
+/// The endings of names of pictures, also of those in formats that are not read: they are refused by name.
+const EXTENSIONS: [&str; 15] = [
+    "png", "jpg", "jpeg", "jpe", "jfif", "heic", "heif", "avif", "webp", "gif", "bmp", "tif", "tiff", "jxl",
+    "jp2",
+];
 
 /// What a folder of class folders holds.
 pub(super) struct Folder {
     pub class_names: Vec<String>,
     pub train: Dataset,
     pub test: Dataset,
+    /// Folders that are neither.
+    pub passed_over: Vec<PathBuf>,
 }
 
 /// Whether there is a folder in `directory`, which may not exist.
@@ -39,36 +59,102 @@ pub(super) fn has_folders(directory: &Path) -> bool {
     entries(directory).is_ok_and(|entries| entries.iter().any(|path| path.is_dir()))
 }
 
+/// The pictures in a folder, by name: files that are called so, and those whose content is one. What is called so but is
+/// not a file (a pipe, for example) comes with its error.
+///
+/// # Errors
+/// [`DataError::Io`]; [`DataError::NoPictures`].
+pub fn pictures_in(directory: &Path) -> Result<Vec<(PathBuf, Result<(), DataError>)>, DataError> {
+    let is_called_so = |path: &Path| {
+        let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
+        EXTENSIONS.iter().any(|known| extension == *known)
+    };
+    let mut pictures = Vec::new();
+    for path in entries(directory)?.into_iter().filter(|path| !path.is_dir()) {
+        let file = picture::require_file(&path);
+        if is_called_so(&path) || file.is_ok() && picture::looks_like_a_picture(&path) {
+            let refused = |error| DataError::Picture { path: path.clone(), error, others: Vec::new() };
+            let file = file.map_err(refused);
+            pictures.push((path, file));
+        }
+    }
+    if pictures.is_empty() {
+        return Err(DataError::NoPictures { path: directory.to_owned() });
+    }
+    Ok(pictures)
+}
+
+/// Where the images are.
+struct Parts {
+    train: PathBuf,
+    test: Option<PathBuf>,
+    passed_over: Vec<PathBuf>,
+}
+
+impl Parts {
+    /// Folders in `directory` are either parts or classes. A class that is called `train` holds pictures, and no folders.
+    fn find(directory: &Path) -> Result<Self, DataError> {
+        let folders: Vec<_> = entries(directory)?.into_iter().filter(|path| path.is_dir()).collect();
+        let called = |names: &[&str]| -> Vec<&PathBuf> {
+            let has_name = |path: &&PathBuf| {
+                let name = path.file_name().unwrap_or_default().to_ascii_lowercase();
+                names.iter().any(|known| name == *known)
+            };
+            folders.iter().filter(has_name).collect()
+        };
+        let (train, test) = (called(TRAIN), TEST.map(called).into_iter().find(|test| !test.is_empty()));
+        let test = test.unwrap_or_default();
+        if ![&train[..], &test].concat().into_iter().any(|part| has_folders(part)) {
+            return Ok(Self { train: directory.to_owned(), test: None, passed_over: Vec::new() });
+        }
+
+        let path = directory.to_owned();
+        for (purpose, parts) in [("train", &train), ("test", &test)] {
+            if let [first, second, ..] = parts[..] {
+                let (first, second) = (first.clone(), second.clone());
+                return Err(DataError::TwoParts { path, purpose, first, second });
+            }
+        }
+        let test = test.first().copied().cloned();
+        let Some(train) = train.first().copied().cloned() else {
+            return Err(DataError::NoTrain { path, test: test.unwrap_or_default() });
+        };
+        if let Some(test) = &test {
+            for (part, other) in [(&train, test), (test, &train)] {
+                if !has_folders(part) {
+                    return Err(DataError::NoClasses { path: part.clone(), other: other.clone() });
+                }
+            }
+        }
+        let is_other = |path: &PathBuf| *path != train && Some(path) != test.as_ref();
+        let passed_over = folders.iter().filter(|path| is_other(path)).cloned().collect();
+        Ok(Self { train, test, passed_over })
+    }
+}
+
 /// Reads the pictures in `directory`.
 pub(super) fn read(directory: &Path, format: Format, reading: Reading) -> Result<Folder, DataError> {
-    let train_directory = directory.join(TRAIN);
-    // A class that is called `train` holds pictures, and no folders.
-    let parted = has_folders(&train_directory);
-    let train_directory = if parted { &train_directory } else { directory };
-    let test_directory = TEST.map(|name| directory.join(name)).into_iter().find(|path| has_folders(path));
-
-    let classes = Class::all_in(train_directory)?;
+    let parts = Parts::find(directory)?;
+    let classes = Class::all_in(&parts.train)?;
     let class_names: Vec<_> = classes.iter().map(|class| class.name.clone()).collect();
-    // A label has 8 bits.
-    if class_names.len() != format.classes.min(256) {
-        let path = train_directory.to_owned();
+    if class_names.len() != format.classes {
+        let path = parts.train;
         return Err(DataError::Classes { path, names: class_names, classes: format.classes });
     }
-    let (mut train, mut test) = match test_directory {
-        Some(test_directory) if parted => {
+    let (mut train, mut test) = match &parts.test {
+        Some(test_directory) => {
             let mut test = Vec::new();
-            for class in Class::all_in(&test_directory)? {
+            for class in Class::all_in(test_directory)? {
                 let mut labels = (0..=u8::MAX).zip(&class_names);
                 let Some((label, _)) = labels.find(|(_, name)| **name == class.name) else {
-                    let (path, train) = (test_directory.join(class.name), train_directory.to_owned());
-                    return Err(DataError::UnknownClass { path, train });
+                    return Err(DataError::UnknownClass { path: class.path, train: parts.train });
                 };
                 test.extend(class.pictures(label)?);
             }
             let train = (0..=u8::MAX).zip(classes).map(|(label, class)| class.pictures(label));
             (train.collect::<Result<Vec<_>, _>>()?.concat(), test)
         }
-        _ => {
+        None => {
             let (mut train, mut test) = (Vec::new(), Vec::new());
             for (label, class) in (0..=u8::MAX).zip(classes) {
                 let path = class.path.clone();
@@ -93,9 +179,9 @@ pub(super) fn read(directory: &Path, format: Format, reading: Reading) -> Result
     let test_pixels = train_pixels.split_off(images * format.pixels());
     let mut train_labels: Vec<_> = pictures.iter().map(|picture| picture.label).collect();
     let test_labels = train_labels.split_off(images);
-    let train = Dataset::new(format, train_pixels, train_labels, train_directory)?;
+    let train = Dataset::new(format, train_pixels, train_labels, &parts.train)?;
     let test = Dataset::new(format, test_pixels, test_labels, directory)?;
-    Ok(Folder { class_names, train, test })
+    Ok(Folder { class_names, train, test, passed_over: parts.passed_over })
 }
 
 /// The pixels of all pictures, read in parallel: in memory are the small images, and one large one for each thread.
@@ -105,11 +191,11 @@ fn load(pictures: &[Picture], side: usize, reading: Reading) -> Result<Vec<u8>, 
     let mut pixels = vec![0; total * side * side];
     let jobs = pixels.par_chunks_exact_mut(side * side).zip(pictures);
     let broken = jobs.filter_map(|(pixels, Picture { path, .. })| {
-        let image = picture::read_square(path, side);
+        let image = picture::require_file(path).and_then(|()| picture::read_square(path, side));
         reading(done.fetch_add(1, Ordering::Relaxed) + 1, total);
         image.map(|image| pixels.copy_from_slice(&image)).map_err(|error| (path, error)).err()
     });
-    let mut broken: Vec<_> = broken.collect();
+    let mut broken: Vec<(&PathBuf, PictureError)> = broken.collect();
     broken.sort_by_key(|(path, _)| *path);
     let mut broken = broken.into_iter();
     match broken.next() {
@@ -130,14 +216,20 @@ struct Class {
 impl Class {
     /// The classes in `directory`, in natural order.
     fn all_in(directory: &Path) -> Result<Vec<Self>, DataError> {
-        let mut classes = Vec::new();
+        let mut classes: Vec<Self> = Vec::new();
         for path in entries(directory)?.into_iter().filter(|path| path.is_dir()) {
-            match path.file_name().and_then(|name| name.to_str()) {
-                Some(name) if check_label(name).is_ok() => {
-                    classes.push(Self { name: name.to_owned(), path });
-                }
-                _ => return Err(DataError::ClassName { path }),
+            let Some(name) = path.file_name().and_then(OsStr::to_str) else {
+                return Err(DataError::ClassNameEncoding { path });
+            };
+            if let Err(fault) = check_label(name) {
+                return Err(DataError::ClassName { path, fault });
             }
+            // Some file systems compose letters, and others do not.
+            let name = name.nfc().collect();
+            if let Some(same) = classes.iter().find(|class| class.name == name) {
+                return Err(DataError::SameClass { path, other: same.path.clone() });
+            }
+            classes.push(Self { name, path });
         }
         classes.sort_by(|a, b| alphanumeric_sort::compare_str(&a.name, &b.name));
         Ok(classes)
@@ -171,13 +263,15 @@ impl Picture {
     }
 }
 
-/// What is in `directory`, in an order of its own, without what is hidden.
+/// What is in `directory`, in an order of its own, without what people do not see or did not put there.
 fn entries(directory: &Path) -> Result<Vec<PathBuf>, DataError> {
     let failed = |error| DataError::Io { path: directory.to_owned(), error };
     let mut paths = Vec::new();
     for entry in fs::read_dir(directory).map_err(failed)? {
         let entry = entry.map_err(failed)?;
-        if !entry.file_name().as_encoded_bytes().starts_with(b".") {
+        let name = entry.file_name().to_ascii_lowercase();
+        let left_behind = LEFT_BEHIND.iter().any(|known| name == *known) || name == "icon\r";
+        if !left_behind && !name.as_encoded_bytes().starts_with(b".") {
             paths.push(entry.path());
         }
     }
@@ -253,7 +347,9 @@ mod tests {
             (".git/x", 0),
             ("README", 0),
         ];
-        let data = read(&folder(&files));
+        let folder = folder(&files);
+        let data = read(&folder);
+        assert_eq!(data.passed_over, [folder.path().join("val")]);
         assert_eq!(data.class_names, ["2", "10", "x y"], "natural order");
         assert_eq!(content(&data.train), [(0, 2), (0, 3), (1, 10), (2, 77)].into());
         assert_eq!(content(&data.test), [(0, 4), (1, 11)].into());
@@ -329,10 +425,158 @@ mod tests {
         assert!(matches!(error, DataError::Nested { .. }));
         refuse(&owl(&[("owl/2.txt", 6)]), "owl/2.txt", &["cannot be read as a PNG or JPEG"]);
         let broken = owl(&[("owl/2.txt", 6), ("dog/9.jpg", 6), ("owl/3.jpeg", 6)]);
-        refuse(&broken, "dog/9.jpg", &["neither can 2 more", "owl/2.txt", "owl/3.jpeg"]);
+        refuse(&broken, "dog/9.jpg", &["and 2 more cannot be used either", "owl/2.txt", "owl/3.jpeg"]);
         refuse(&[("a/1.png", 1), ("b/1.png", 1), ("c/.hidden", 1)], "a", &["only one image"]);
         let empty = [("a/1.png", 1), ("a/2.png", 1), ("b/1.png", 1), ("b/2.png", 1), ("c/.hidden", 1)];
         refuse(&empty, "c", &["no images in it"]);
+    }
+
+    /// A train and a test image for each of three classes, in parts of these names.
+    fn in_parts(train: &str, test: &str) -> Vec<(String, u8)> {
+        let picture =
+            |part: &str, class: u8| (format!("{part}/c{class}/1.png"), 50 * class + part.len() as u8);
+        (0..3).flat_map(|class| [picture(train, class), picture(test, class)]).collect()
+    }
+
+    #[test]
+    fn parts_are_recognised_by_many_names() {
+        for (train, test) in [
+            ("train", "test"),
+            ("Train", "Test"),
+            ("TRAIN", "testing"),
+            ("training", "VAL"),
+            ("Training", "valid"),
+            ("train", "Validation"),
+        ] {
+            let data = read(&folder(&borrow(&in_parts(train, test))));
+            assert_eq!(
+                (data.train.len(), data.test.len(), data.passed_over.len()),
+                (3, 3, 0),
+                "{train} {test}"
+            );
+            assert_eq!(content(&data.test), (0..3).map(|c| (c, 50 * c + test.len() as u8)).collect());
+        }
+        let data =
+            read(&folder(&borrow(&[in_parts("train", "validation"), in_parts("more", "more")].concat())));
+        assert_eq!(data.passed_over.len(), 1, "{:?}", data.passed_over);
+        assert!(data.passed_over[0].ends_with("more"));
+    }
+
+    #[test]
+    fn mixtures_of_parts_are_refused() {
+        let refuse = |parts: &[(&str, &str)], more: &[(&'static str, u8)], place: &str, words: &[&str]| {
+            let files: Vec<_> = parts.iter().flat_map(|(train, test)| in_parts(train, test)).collect();
+            refuse(&[&borrow(&files), more].concat(), place, words)
+        };
+        let error = refuse(
+            &[("train", "test"), ("train", "testing")],
+            &[],
+            "",
+            &["both test and testing", "test on"],
+        );
+        assert!(matches!(error, DataError::TwoParts { .. }));
+        refuse(&[("train", "test"), ("training", "test")], &[], "", &["both train and training"]);
+        refuse(&[("train", "val"), ("train", "valid")], &[], "", &["both val and valid"]);
+        let error = refuse(&[("test", "test")], &[], "", &["test has class folders", "no folder `train`"]);
+        assert!(matches!(error, DataError::NoTrain { .. }));
+        let error = refuse(
+            &[("train", "train")],
+            &[("test/1.png", 1)],
+            "test",
+            &["no class folders", "train has some"],
+        );
+        assert!(matches!(error, DataError::NoClasses { .. }));
+        refuse(&[("test", "test")], &[("Train/1.png", 1)], "Train", &["no class folders"]);
+    }
+
+    #[test]
+    fn what_systems_leave_in_folders_is_ignored() {
+        let mut files = classes(2);
+        let left = ["._1.png", ".DS_Store", "Thumbs.db", "desktop.ini", ".ipynb_checkpoints/1.png"];
+        files.extend(left.map(|name| (format!("c9/{name}"), 250)));
+        files.push(("__MACOSX/c9/1.png".to_owned(), 250));
+        let data = read(&folder(&borrow(&files)));
+        assert_eq!((data.train.len(), data.test.len()), (3, 3));
+    }
+
+    #[test]
+    fn class_names_are_compared_in_one_unicode_normalization() {
+        let (composed, decomposed) = ("\u{e9}t\u{e9}", "e\u{301}te\u{301}");
+        let name = |part, class| (format!("{part}/{class}/1.png"), str::len(class) as u8);
+        let files = [
+            name("train", composed),
+            name("train", "b"),
+            name("train", "c"),
+            name("test", decomposed),
+            ("test/b/1.png".to_owned(), 3),
+        ];
+        let data = read(&folder(&borrow(&files)));
+        assert_eq!((data.class_names[2].as_str(), data.test.labels().len()), (composed, 2));
+
+        let twice = [(format!("{composed}/1.png"), 1), (format!("{decomposed}/1.png"), 2)];
+        let error = refuse(&borrow(&twice), composed, &["means the same class as", decomposed]);
+        assert!(matches!(error, DataError::SameClass { .. }));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn names_that_no_class_can_have() {
+        for name in ["a\nb", "a\u{1b}[31m"] {
+            let folder = folder(&[("a/1.png", 1)]);
+            fs::create_dir(folder.path().join(name)).unwrap();
+            let error = load(&Source::Directory(folder.path().into()), FORMAT).unwrap_err();
+            let message = error.to_string();
+            assert!(message.contains("control character") && !message.contains('\n'), "{message}");
+        }
+    }
+
+    #[test]
+    fn labels_have_8_bits() {
+        let files: Vec<_> =
+            (0..=256).flat_map(|c| [1, 2].map(|n| (format!("{c}/{n}.png"), c as u8))).collect();
+        let load = |files: &[(String, u8)], classes| {
+            let folder = folder(&borrow(files));
+            load(&Source::Directory(folder.path().into()), Format { side: 2, classes })
+        };
+        let most = load(&files[..512], 256).unwrap();
+        assert_eq!((most.class_names.len(), most.train.labels().iter().max()), (256, Some(&255)));
+        for classes in [257, 1000] {
+            let error = load(&files, classes).unwrap_err();
+            let message = error.to_string();
+            assert!(matches!(error, DataError::TooManyClasses { .. }));
+            assert!(
+                message.contains(&format!("has {classes} classes")) && message.contains("at most 256"),
+                "{message}"
+            );
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_file_is_refused_and_not_waited_for() {
+        let pipe =
+            |path: &Path| assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
+        let socket = |path: &Path| drop(std::os::unix::net::UnixListener::bind(path).unwrap());
+        let link = |path: &Path| std::os::unix::fs::symlink("/no/such/file", path).unwrap();
+        let device = |path: &Path| std::os::unix::fs::symlink("/dev/zero", path).unwrap();
+        type Make<'a> = &'a dyn Fn(&Path);
+        let kinds: [(Make, &str); 4] = [
+            (&pipe, "a named pipe"),
+            (&socket, "a socket"),
+            (&link, "a link to nothing"),
+            (&device, "a device"),
+        ];
+        for (make, words) in kinds {
+            let folder = folder(&borrow(&classes(2)));
+            let path = folder.path().join("c10/x.png");
+            make(&path);
+            let error = load(&Source::Directory(folder.path().into()), FORMAT).unwrap_err().to_string();
+            assert!(error.contains("c10/x.png: ") && error.contains(words), "{error}");
+            let pictures = pictures_in(&folder.path().join("c10")).unwrap();
+            assert_eq!(pictures.len(), 3);
+            let error = pictures[2].1.as_ref().unwrap_err().to_string();
+            assert!(error.contains("c10/x.png: ") && error.contains(words), "{error}");
+        }
     }
 
     #[test]

@@ -13,8 +13,8 @@
 //! 5. Lines that would be thinner than a pixel of the result are thickened.
 //! 6. The box around the ink is scaled and moved.
 
-use super::{picture, DataError};
-use image::{imageops, GrayImage, ImageBuffer, ImageError, Luma};
+use super::{picture, DataError, PictureError};
+use image::{imageops, GrayImage, ImageBuffer, Luma};
 use std::path::Path;
 
 /// The longest side, in pixels, of a picture that is not shrunk.
@@ -62,7 +62,7 @@ pub fn read_raw(path: &Path, side: usize) -> Result<Vec<u8>, DataError> {
     picture::read_square(path, side).map_err(|error| not_a_picture(path, error))
 }
 
-fn not_a_picture(path: &Path, error: ImageError) -> DataError {
+fn not_a_picture(path: &Path, error: PictureError) -> DataError {
     DataError::Picture { path: path.to_owned(), error, others: Vec::new() }
 }
 

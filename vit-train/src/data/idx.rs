@@ -6,13 +6,13 @@
 //! ```
 
 use std::fs;
-use std::io::{self, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
 use sha2::{Digest, Sha256};
 
-use super::{DataError, Dataset, Format};
+use super::{picture, DataError, Dataset, Format};
 
 const IMAGES_MAGIC: u32 = 0x0000_0803;
 const LABELS_MAGIC: u32 = 0x0000_0801;
@@ -43,7 +43,7 @@ impl File {
             .iter()
             .flat_map(|name| [(*name).to_owned(), format!("{name}.gz")])
             .map(|name| directory.join(name))
-            .find(|path| path.is_file())
+            .find(|path| path.exists())
     }
 
     /// Checks the uncompressed bytes of the file at `path`.
@@ -74,41 +74,75 @@ pub(super) fn read(
     labels: &File,
     format: Format,
 ) -> Result<Dataset, DataError> {
-    let (path, mut pixels) = load(directory, images)?;
-    let [count, rows, columns] = header(&pixels, &path, "images", IMAGES_MAGIC)?;
+    let fits = |path: &Path, [count, rows, columns]: [u32; 3]| {
+        if count == 0 {
+            return Err(DataError::Empty { path: path.into() });
+        }
+        if [rows, columns].map(u64::from) != [format.side as u64; 2] {
+            return Err(DataError::ImageSize { path: path.into(), rows, columns, side: format.side });
+        }
+        Ok(())
+    };
+    let (path, mut pixels) = load(directory, images, "images", IMAGES_MAGIC, fits)?;
     images.check(&pixels, &path)?;
-    if count == 0 {
-        return Err(DataError::Empty { path });
-    }
-    if [rows, columns].map(u64::from) != [format.side as u64; 2] {
-        return Err(DataError::ImageSize { path, rows, columns, side: format.side });
-    }
     pixels.drain(..16);
 
-    let (path, mut classes) = load(directory, labels)?;
-    let [_] = header(&classes, &path, "labels", LABELS_MAGIC)?;
+    let (path, mut classes) = load(directory, labels, "labels", LABELS_MAGIC, |_, [_]| Ok(()))?;
     labels.check(&classes, &path)?;
     classes.drain(..8);
     Dataset::new(format, pixels, classes, &path)
 }
 
-/// Finds a file and reads its uncompressed bytes.
-fn load(directory: &Path, file: &File) -> Result<(PathBuf, Vec<u8>), DataError> {
+/// Finds a file and reads its uncompressed bytes, which begin with `N` dimensions that `fits` accepts. No more is read
+/// than they ask for: a small compressed file may be a huge one.
+fn load<const N: usize>(
+    directory: &Path,
+    file: &File,
+    kind: &'static str,
+    magic: u32,
+    fits: impl Fn(&Path, [u32; N]) -> Result<(), DataError>,
+) -> Result<(PathBuf, Vec<u8>), DataError> {
     if !directory.is_dir() {
-        return Err(DataError::MissingDirectory { path: directory.into() });
+        let path = directory.into();
+        return Err(match directory.exists() {
+            true => DataError::NotADirectory { path },
+            false => DataError::MissingDirectory { path },
+        });
     }
     let Some(path) = file.find(directory) else {
         return Err(DataError::MissingFile { path: directory.into(), name: file.name.into() });
     };
-    let bytes = fs::read(&path).map_err(|error| DataError::Io { path: path.clone(), error })?;
+    let io = |error| DataError::Io { path: path.clone(), error };
+    // A pipe would be waited for without end.
+    if let Some(kind) = picture::kind(&fs::metadata(&path).map_err(io)?) {
+        return Err(DataError::NotAFile { path, kind });
+    }
+    let mut raw = BufReader::new(fs::File::open(&path).map_err(io)?);
     // By content and not by name: some tools unpack a .gz and leave its name.
-    if !bytes.starts_with(&[0x1f, 0x8b]) {
-        return Ok((path, bytes));
+    let packed = raw.fill_buf().map_err(io)?.starts_with(&[0x1f, 0x8b]);
+    let mut reader: Box<dyn Read> = if packed { Box::new(MultiGzDecoder::new(raw)) } else { Box::new(raw) };
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::OutOfMemory => io(error),
+        _ if packed => DataError::Gzip { path: path.clone(), error },
+        _ => io(error),
+    };
+
+    let start = 4 + 4 * N as u64;
+    let mut bytes = Vec::new();
+    reader.by_ref().take(start).read_to_end(&mut bytes).map_err(failed)?;
+    let dimensions = header(&bytes, &path, kind, magic)?;
+    // A hostile header saturates: no file is that long.
+    let content = dimensions.iter().fold(1, |product: u64, &n| product.saturating_mul(n.into()));
+    let expected = start.saturating_add(content);
+    let fit = fits(&path, dimensions);
+    let wanted = if fit.is_ok() { content } else { 0 };
+    reader.by_ref().take(wanted).read_to_end(&mut bytes).map_err(failed)?;
+    let surplus = io::copy(&mut reader, &mut io::sink()).map_err(failed)?;
+    let found = bytes.len() as u64 + surplus;
+    if found != expected {
+        return Err(DataError::Length { path, expected, found });
     }
-    match gunzip(&bytes, u64::MAX) {
-        Ok(bytes) => Ok((path, bytes)),
-        Err(error) => Err(DataError::Gzip { path, error }),
-    }
+    fit.map(|()| (path, bytes))
 }
 
 /// Unpacks a gzip file, and stops after `limit` bytes.
@@ -118,7 +152,7 @@ pub(super) fn gunzip(bytes: &[u8], limit: u64) -> io::Result<Vec<u8>> {
     Ok(unpacked)
 }
 
-/// Checks the magic number and the length of an IDX file, and returns its `N` dimensions.
+/// Checks the magic number of an IDX file, and returns its `N` dimensions.
 fn header<const N: usize>(
     bytes: &[u8],
     path: &Path,
@@ -126,10 +160,10 @@ fn header<const N: usize>(
     expected: u32,
 ) -> Result<[u32; N], DataError> {
     let start = 4 + 4 * N as u64;
-    let length = |expected| DataError::Length { path: path.into(), expected, found: bytes.len() as u64 };
+    let length = || DataError::Length { path: path.into(), expected: start, found: bytes.len() as u64 };
     let mut words =
         bytes.chunks_exact(4).map(|word| u32::from_be_bytes([word[0], word[1], word[2], word[3]]));
-    let mut next = || words.next().ok_or_else(|| length(start));
+    let mut next = || words.next().ok_or_else(length);
     let found = next()?;
     if found != expected {
         return Err(DataError::Magic { path: path.into(), kind, expected, found });
@@ -137,12 +171,6 @@ fn header<const N: usize>(
     let mut dimensions = [0; N];
     for dimension in &mut dimensions {
         *dimension = next()?;
-    }
-    // A hostile header saturates: no file is that long.
-    let content = dimensions.iter().fold(1, |product: u64, &n| product.saturating_mul(n.into()));
-    let expected = start.saturating_add(content);
-    if bytes.len() as u64 != expected {
-        return Err(length(expected));
     }
     Ok(dimensions)
 }
@@ -261,6 +289,28 @@ mod tests {
         assert!(matches!(error, DataError::Length { expected: 11, found: 12, .. }), "{error:?}");
         let error = wrong("hostile", |folder| folder.write(IMAGES, &idx(0x803, &[u32::MAX; 3], &[0; 9])));
         assert!(matches!(error, DataError::Length { expected: u64::MAX, .. }), "{error:?}");
+    }
+
+    #[test]
+    fn small_files_that_unpack_to_huge_ones() {
+        // 64 MiB of zeros in 64 KiB: no more of it is kept than the header asks for.
+        let zeros = vec![0; 64 << 20];
+        let error =
+            wrong("bomb", |folder| folder.write(IMAGES, &gzip(&[&images(3, 28)[..], &zeros].concat())));
+        assert!(
+            matches!(error, DataError::Length { expected: 2368, found, .. } if found == 2368 + (64 << 20))
+        );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn pipes_are_not_waited_for() {
+        let error = wrong("pipe", |folder| {
+            let path = folder.path().join(IMAGES);
+            fs::remove_file(&path).unwrap();
+            assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        });
+        assert!(matches!(error, DataError::NotAFile { kind: "a named pipe", .. }), "{error:?}");
     }
 
     #[test]

@@ -28,6 +28,7 @@ mod error;
 mod folder;
 pub mod handwriting;
 mod idx;
+mod jpeg;
 mod picture;
 pub mod synthetic;
 
@@ -37,7 +38,8 @@ use std::str::FromStr;
 use std::{env, fmt, fs};
 
 use rand::seq::SliceRandom;
-use vit_nostd::model_file::Normalization;
+use unicode_normalization::UnicodeNormalization;
+use vit_nostd::model_file::{check_label, Normalization};
 use vit_nostd::Shape;
 
 use crate::files::resolve;
@@ -47,7 +49,8 @@ pub use augment::Augmentation;
 pub(crate) use augment::Motion;
 pub use disturb::Disturbance;
 pub use error::DataError;
-pub use picture::read_grey;
+pub use folder::pictures_in;
+pub use picture::{read_grey, PictureError};
 
 /// The environment variable that names a folder with MNIST's four files.
 pub const MNIST_DIR: &str = "MNIST_DIR";
@@ -58,6 +61,12 @@ pub const MNIST_CACHE: &str = "data/mnist";
 /// The file beside those in MNIST's format that names the classes, one a line, class 0 first; without it, they are
 /// called by their numbers.
 pub const CLASS_NAMES: &str = "labels.txt";
+
+/// What some editors put before a text in UTF-8.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
+/// The most classes: a label has 8 bits.
+pub const MAX_CLASSES: usize = 256;
 
 /// MNIST's mean and standard deviation: the built-in digits, which stand in for it, are normalised with them, too.
 pub const MNIST_NORMALIZATION: Normalization = Normalization { mean: 0.1307, std: 0.3081 };
@@ -201,6 +210,8 @@ pub struct Splits {
     pub synthetic: bool,
     /// Why [`Source::Auto`] fell back to the built-in digits; to be shown loudly.
     pub fallback: Option<DataError>,
+    /// Folders next to those of images to train and to test on, of which nothing was read; to be named to the user.
+    pub passed_over: Vec<PathBuf>,
     /// What a label stands for, one name per class.
     pub class_names: Vec<String>,
     /// How pixels become numbers: by mean and standard deviation of the images to train on.
@@ -320,6 +331,9 @@ fn load_from(
     cache: &Path,
     mirrors: &[&str],
 ) -> Result<Splits, DataError> {
+    if format.classes > MAX_CLASSES {
+        return Err(DataError::TooManyClasses { classes: format.classes });
+    }
     let mnist = || match chosen {
         Some(directory) => Ok(directory),
         None => download::complete(cache, mirrors).map(|()| cache.to_path_buf()),
@@ -355,8 +369,8 @@ fn load_directory(directory: &Path, format: Format, reading: Reading) -> Result<
     if !folder::has_folders(directory) {
         return Err(DataError::NoImages { path: directory.into() });
     }
-    let folder::Folder { class_names, train, test } = folder::read(directory, format, reading)?;
-    splits(directory, name, class_names, train, test)
+    let folder::Folder { class_names, train, test, passed_over } = folder::read(directory, format, reading)?;
+    Ok(Splits { passed_over, ..splits(directory, name, class_names, train, test)? })
 }
 
 fn load_idx(
@@ -379,7 +393,16 @@ fn splits(
 ) -> Result<Splits, DataError> {
     let blank = || DataError::Blank { path: directory.into() };
     let normalization = train.normalization().ok_or_else(blank)?;
-    Ok(Splits { name, synthetic: false, fallback: None, class_names, normalization, train, test })
+    Ok(Splits {
+        name,
+        synthetic: false,
+        fallback: None,
+        passed_over: Vec::new(),
+        class_names,
+        normalization,
+        train,
+        test,
+    })
 }
 
 /// What classes are called that have no names.
@@ -388,14 +411,29 @@ fn numbers(format: Format) -> Vec<String> {
 }
 
 fn read_class_names(path: PathBuf, format: Format) -> Result<Vec<String>, DataError> {
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) => return Err(DataError::Io { path, error }),
+    let read = |path: &Path| {
+        let error = |error| DataError::Io { path: path.to_owned(), error };
+        // A pipe would be waited for without end.
+        if let Some(kind) = picture::kind(&fs::metadata(path).map_err(error)?) {
+            return Err(DataError::NotAFile { path: path.to_owned(), kind });
+        }
+        fs::read(path).map_err(error)
     };
-    let names: Vec<_> = text.trim_end().lines().map(|line| line.trim().to_owned()).collect();
-    if names.len() != format.classes || names.iter().any(String::is_empty) {
-        let found = names.iter().filter(|name| !name.is_empty()).count();
-        return Err(DataError::ClassNames { path, found, classes: format.classes });
+    let bytes = read(&path)?;
+    let Ok(text) = str::from_utf8(&bytes) else {
+        let utf16 = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
+        let encoding = if utf16 { "text in UTF-16" } else { "not text in UTF-8" };
+        return Err(DataError::ClassEncoding { path, encoding });
+    };
+    let text = text.trim_start_matches(BYTE_ORDER_MARK).trim_end();
+    let names: Vec<_> = text.lines().map(|line| line.trim().nfc().collect::<String>()).collect();
+    for (name, line) in names.iter().zip(1..) {
+        if let Err(fault) = check_label(name) {
+            return Err(DataError::ClassLine { path, line, fault });
+        }
+    }
+    if names.len() != format.classes {
+        return Err(DataError::ClassNames { path, found: names.len(), classes: format.classes });
     }
     Ok(names)
 }
@@ -408,6 +446,7 @@ fn load_synthetic(format: Format, fallback: Option<DataError>) -> Result<Splits,
         name: "synthetic".into(),
         synthetic: true,
         fallback,
+        passed_over: Vec::new(),
         class_names: numbers(format),
         normalization: MNIST_NORMALIZATION,
         train: synthetic::dataset(synthetic::TRAIN_IMAGES, synthetic::TRAIN_SEED),
@@ -534,9 +573,7 @@ mod tests {
             (loaded.len(), &loaded[..3]),
             (10, &["T-shirt/top", "Trouser", "Pullover"].map(String::from)[..])
         );
-        for (bad, found) in
-            [("one\ntwo", 2), ("", 0), (&names.replace("Coat", " "), 9), (&format!("{names}x"), 11)]
-        {
+        for (bad, found) in [("one\ntwo", 2), ("", 0), (&format!("{}\nx", names.trim_end()), 11)] {
             folder.write(CLASS_NAMES, bad.as_bytes());
             let error = load().unwrap_err();
             let message = error.to_string();
@@ -546,8 +583,47 @@ mod tests {
             );
             assert!(matches!(error, DataError::ClassNames { classes: 10, .. }));
         }
-        folder.write(CLASS_NAMES, &[0xff, 0xfe]);
-        assert!(matches!(load(), Err(DataError::Io { path, .. }) if path.ends_with(CLASS_NAMES)));
+    }
+
+    #[test]
+    fn lists_of_class_names_are_text() {
+        let folder = Folder::new("text");
+        folder.write_set("", 28, &[3, 1]);
+        let load = |names: &[u8]| {
+            folder.write(CLASS_NAMES, names);
+            load(&Source::Directory(folder.path().into()), FORMAT)
+        };
+        let names = "a\nb\nc\nd\ne\nf\ng\nh\ni\ncafe\u{301}";
+        let expected = load(names.as_bytes()).unwrap().class_names;
+        assert_eq!(expected[9], "caf\u{e9}");
+        for same in [format!("\u{feff}{names}"), format!("{names}\n\n  \r\n"), names.replace('\n', "\r\n")] {
+            assert_eq!(load(same.as_bytes()).unwrap().class_names, expected, "{same:?}");
+        }
+        for (bad, words) in [
+            (names.replace('c', "c\u{7}"), "the name in line 3 contains a control character"),
+            (names.replace("d\n", " \n"), "the name in line 4 is empty"),
+            (names.replace('b', &"b".repeat(101)), "the name in line 2 has more than 100 characters"),
+        ] {
+            let error = load(bad.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
+        let utf16: Vec<u8> =
+            [0xff, 0xfe].into_iter().chain(names.encode_utf16().flat_map(u16::to_le_bytes)).collect();
+        for (bad, words) in
+            [(utf16, "text in UTF-16: save labels.txt as UTF-8"), (vec![0x80; 9], "not text in UTF-8")]
+        {
+            let error = load(&bad).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_not_a_folder() {
+        let folder = Folder::new("file");
+        folder.write("a.png", b"any");
+        let error = load(&Source::Directory(folder.path().join("a.png")), FORMAT).unwrap_err();
+        assert!(matches!(error, DataError::NotADirectory { .. }));
+        assert!(error.to_string().contains("vit-train predict"), "{error}");
     }
 
     #[test]

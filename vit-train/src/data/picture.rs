@@ -1,16 +1,236 @@
 //! Picture files: PNG and JPEG, as grey images.
 
-use image::{imageops, DynamicImage, GrayImage, ImageDecoder, ImageReader, ImageResult, Limits};
-use std::path::Path;
+use super::jpeg;
+use image::{imageops, DynamicImage, GrayImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
+use std::{
+    fs,
+    io::{self, Cursor, Read},
+    path::Path,
+    sync::{Mutex, PoisonError},
+};
+
+/// The most bytes of a file.
+const MAX_FILE: u64 = 512 << 20;
+/// Pictures of more bytes are decoded one after the other, so that no number of threads takes the memory many times.
+const LARGE: u64 = 128 << 20;
+/// What decoding takes at most, for each byte of a picture: the picture, its grey form, and the coefficients of a
+/// progressive JPEG.
+const BYTES_EACH: u64 = 4;
+/// How much of a file [`foreign`] looks at.
+const HEAD: usize = 1024;
+
+/// Why a file cannot be used as a picture.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PictureError {
+    /// The operating system refuses to read it.
+    #[error("{0}")]
+    Io(io::Error),
+    /// It is something else than a file: what, with an article.
+    #[error("{0} instead of a picture file")]
+    NotAFile(&'static str),
+    /// There is nothing in it.
+    #[error("an empty file")]
+    Empty,
+    /// It is in a known format, but not in one that is read: which, with an article.
+    #[error("{0}, but only PNG and JPEG are read")]
+    OtherFormat(&'static str),
+    /// It is neither PNG nor JPEG.
+    #[error("cannot be read as a PNG or JPEG image (its content is neither)")]
+    NoPicture,
+    /// The file ends before the picture does.
+    #[error("cannot be read as a PNG or JPEG image (it is truncated: a part of the picture is missing)")]
+    Truncated,
+    /// The content is damaged, or of a kind that is not read.
+    #[error("cannot be read as a PNG or JPEG image ({0})")]
+    Damaged(String),
+    /// It is too large.
+    #[error("takes more than 512 MiB when it is read")]
+    TooLarge,
+    /// There is too little memory for it.
+    #[error("{width} x {height} pixels, for which there is too little memory")]
+    OutOfMemory {
+        /// The width of the picture.
+        width: u32,
+        /// Its height.
+        height: u32,
+    },
+}
+
+impl PictureError {
+    /// What to do.
+    pub(super) fn advice(&self) -> &'static str {
+        match self {
+            Self::Io(error) if error.kind() == io::ErrorKind::NotFound => "check the path",
+            Self::Io(_) => "check the file and its permissions",
+            Self::NotAFile(_) => "give a file, or remove it",
+            Self::OtherFormat(_) => "convert it to PNG or JPEG",
+            Self::Empty | Self::NoPicture | Self::Truncated | Self::Damaged(_) => "replace or remove it",
+            Self::TooLarge | Self::OutOfMemory { .. } => "scale it down",
+        }
+    }
+}
+
+impl From<ImageError> for PictureError {
+    fn from(error: ImageError) -> Self {
+        match error {
+            ImageError::IoError(error) if error.kind() == io::ErrorKind::UnexpectedEof => Self::Truncated,
+            ImageError::IoError(error) => Self::Damaged(error.to_string()),
+            ImageError::Limits(_) => Self::TooLarge,
+            error => Self::Damaged(error.to_string()),
+        }
+    }
+}
+
+impl From<jpeg::Fault> for PictureError {
+    fn from(fault: jpeg::Fault) -> Self {
+        match fault {
+            jpeg::Fault::Truncated => Self::Truncated,
+            jpeg::Fault::Damaged => Self::Damaged("its data contradict themselves".to_owned()),
+        }
+    }
+}
 
 /// Reads a PNG or JPEG file, whatever its name, upright (a camera may have written that it is not) and in grey. What is
-/// transparent is white, as on paper.
+/// transparent is white, as on paper. The path `-` means the standard input; pipes are read, too.
 ///
 /// # Errors
-/// [`image::ImageError`]: the file cannot be read, is neither PNG nor JPEG, is damaged, or needs more than 512 MiB.
-pub fn read_grey(path: &Path) -> ImageResult<GrayImage> {
-    let mut decoder = ImageReader::open(path)?.with_guessed_format()?.into_decoder()?;
-    Limits::default().reserve(decoder.total_bytes())?; // which `from_decoder` leaves to us
+/// [`PictureError`]; in particular, a picture of which a part is missing is refused.
+pub fn read_grey(path: &Path) -> Result<GrayImage, PictureError> {
+    if path.as_os_str() == "-" {
+        return decode(read_bytes(io::stdin().lock())?);
+    }
+    if fs::metadata(path).map_err(PictureError::Io)?.is_dir() {
+        return Err(PictureError::NotAFile("a folder"));
+    }
+    decode(read_bytes(fs::File::open(path).map_err(PictureError::Io)?)?)
+}
+
+/// [`read_grey`], stretched to `side` rows and columns.
+pub(super) fn read_square(path: &Path, side: usize) -> Result<Vec<u8>, PictureError> {
+    let side = side as u32;
+    // Cubic, widened to the size of a target pixel where the picture shrinks. Unlike Lanczos, it needs no sine, which
+    // platforms compute differently.
+    let filter = imageops::FilterType::CatmullRom;
+    Ok(imageops::resize(&read_grey(path)?, side, side, filter).into_raw())
+}
+
+/// Refuses what is not a file. In a folder, a pipe would be waited for without end.
+pub(super) fn require_file(path: &Path) -> Result<(), PictureError> {
+    let metadata = fs::metadata(path).map_err(|error| match path.is_symlink() {
+        true if error.kind() == io::ErrorKind::NotFound => PictureError::NotAFile("a link to nothing"),
+        _ => PictureError::Io(error),
+    })?;
+    kind(&metadata).map_or(Ok(()), |kind| Err(PictureError::NotAFile(kind)))
+}
+
+/// What this is, unless it is a file.
+pub(super) fn kind(metadata: &fs::Metadata) -> Option<&'static str> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::FileTypeExt;
+        if metadata.file_type().is_fifo() {
+            return Some("a named pipe");
+        }
+        if metadata.file_type().is_socket() {
+            return Some("a socket");
+        }
+    }
+    match (metadata.is_file(), metadata.is_dir()) {
+        (true, _) => None,
+        (_, true) => Some("a folder"),
+        _ => Some("a device"),
+    }
+}
+
+/// Whether the content of a file is a PNG or JPEG image, or an image in another format that people have.
+pub(super) fn looks_like_a_picture(path: &Path) -> bool {
+    let mut head = Vec::new();
+    let read = fs::File::open(path).and_then(|file| file.take(HEAD as u64).read_to_end(&mut head));
+    read.is_ok() && (format(&head).is_ok() || foreign(&head).is_some_and(|format| format.is_picture))
+}
+
+/// All that can be read, but no more than is good, and nothing but pictures.
+fn read_bytes(mut reader: impl Read) -> Result<Vec<u8>, PictureError> {
+    let mut bytes = Vec::new();
+    let mut read = |bytes: &mut Vec<u8>, limit| match reader.by_ref().take(limit).read_to_end(bytes) {
+        Err(error) if error.kind() == io::ErrorKind::OutOfMemory => Err(PictureError::TooLarge),
+        Err(error) => Err(PictureError::Io(error)),
+        Ok(_) => Ok(()),
+    };
+    read(&mut bytes, HEAD as u64)?;
+    format(&bytes)?;
+    read(&mut bytes, MAX_FILE)?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(PictureError::TooLarge);
+    }
+    Ok(bytes)
+}
+
+/// The format of a file that begins so.
+fn format(head: &[u8]) -> Result<ImageFormat, PictureError> {
+    match image::guess_format(head) {
+        Ok(format @ (ImageFormat::Png | ImageFormat::Jpeg)) => Ok(format),
+        _ if head.is_empty() => Err(PictureError::Empty),
+        _ => {
+            Err(foreign(head)
+                .map_or(PictureError::NoPicture, |format| PictureError::OtherFormat(format.name)))
+        }
+    }
+}
+
+/// A format that people take for one that is read.
+struct Foreign {
+    name: &'static str,
+    is_picture: bool,
+}
+
+/// Recognises other formats by how a file begins.
+fn foreign(head: &[u8]) -> Option<Foreign> {
+    let contains = |text: &[u8]| head.windows(text.len()).any(|window| window.eq_ignore_ascii_case(text));
+    let name = match head {
+        [_, _, _, _, b'f', b't', b'y', b'p', brand @ ..] => match brand.get(..4)? {
+            b"avif" | b"avis" => "an AVIF picture",
+            b"heic" | b"heix" | b"heim" | b"heis" | b"hevc" | b"hevx" | b"mif1" | b"msf1" => "a HEIC picture",
+            _ => return None,
+        },
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => "a WebP picture",
+        [b'G', b'I', b'F', b'8', ..] => "a GIF picture",
+        [b'B', b'M', ..] if head.len() > 26 && head[6..10] == [0; 4] => "a BMP picture",
+        [b'I', b'I', 42, 0, ..] | [b'M', b'M', 0, 42, ..] => "a TIFF picture",
+        [0xff, 0x0a, ..] | [0, 0, 0, 12, b'J', b'X', b'L', b' ', ..] => "a JPEG XL picture",
+        [0, 0, 0, 12, b'j', b'P', b' ', b' ', ..] => "a JPEG 2000 picture",
+        _ if head.starts_with(b"%PDF") => return Some(Foreign { name: "a PDF document", is_picture: false }),
+        _ if contains(b"<svg") => "an SVG picture",
+        _ if contains(b"<html") => return Some(Foreign { name: "a web page", is_picture: false }),
+        _ => return None,
+    };
+    Some(Foreign { name, is_picture: true })
+}
+
+fn decoder(bytes: &[u8], format: ImageFormat) -> Result<impl ImageDecoder + '_, PictureError> {
+    let decoder = ImageReader::with_format(Cursor::new(bytes), format).into_decoder()?;
+    let mut limits = Limits::default();
+    limits.reserve(decoder.total_bytes())?; // which `from_decoder` leaves to us
+    Ok(decoder)
+}
+
+fn decode(mut bytes: Vec<u8>) -> Result<GrayImage, PictureError> {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+    let format = format(&bytes)?;
+    let header = decoder(&bytes, format)?;
+    let ((width, height), size) = (header.dimensions(), header.total_bytes());
+    drop(header);
+    let _others_wait = (size > LARGE).then(|| ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner));
+    // The decoder would end the process where there is too little memory. What can be reserved can be had.
+    let needed = usize::try_from(BYTES_EACH * size).map_err(|_| PictureError::TooLarge)?;
+    Vec::<u8>::new().try_reserve_exact(needed).map_err(|_| PictureError::OutOfMemory { width, height })?;
+
+    if format == ImageFormat::Jpeg {
+        jpeg::complete(&mut bytes)?;
+    }
+    let mut decoder = decoder(&bytes, format)?;
     let orientation = decoder.orientation()?;
     let mut image = DynamicImage::from_decoder(decoder)?;
     image.apply_orientation(orientation);
@@ -25,19 +245,10 @@ pub fn read_grey(path: &Path) -> ImageResult<GrayImage> {
     Ok(GrayImage::from_fn(image.width(), image.height(), |x, y| [over_white(image.get_pixel(x, y).0)].into()))
 }
 
-/// [`read_grey`], stretched to `side` rows and columns.
-pub(super) fn read_square(path: &Path, side: usize) -> ImageResult<Vec<u8>> {
-    let side = side as u32;
-    // Cubic, widened to the size of a target pixel where the picture shrinks. Unlike Lanczos, it needs no sine, which
-    // platforms compute differently.
-    let filter = imageops::FilterType::CatmullRom;
-    Ok(imageops::resize(&read_grey(path)?, side, side, filter).into_raw())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use image::{ImageFormat, LumaA, Rgb, RgbImage, Rgba};
+    use image::{LumaA, Rgb, RgbImage, Rgba};
     use std::path::PathBuf;
 
     fn save(image: impl Into<DynamicImage>, name: &str) -> (tempfile::TempDir, PathBuf) {
@@ -94,11 +305,11 @@ mod tests {
         // Left half black, right half white, and a note (Exif, by hand) that the first column is the upper edge.
         let image = GrayImage::from_fn(64, 32, |x, _| [if x < 32 { 0 } else { 255 }].into());
         let (_folder, path) = save(image, "a.jpg");
-        let jpeg = std::fs::read(&path).unwrap();
+        let jpeg = fs::read(&path).unwrap();
         let tiff = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
         let note = [b"Exif\0\0", &tiff[..]].concat();
         let len = (note.len() as u16 + 2).to_be_bytes();
-        std::fs::write(&path, [&jpeg[..2], &[0xff, 0xe1], &len, &note, &jpeg[2..]].concat()).unwrap();
+        fs::write(&path, [&jpeg[..2], &[0xff, 0xe1], &len, &note, &jpeg[2..]].concat()).unwrap();
         let upright = read_grey(&path).unwrap();
         assert_eq!(upright.dimensions(), (32, 64));
         for (_, y, pixel) in upright.enumerate_pixels() {
@@ -110,23 +321,133 @@ mod tests {
     fn the_content_counts_and_not_the_name() {
         let (folder, path) = save(GrayImage::from_pixel(2, 2, [9].into()), "a.png");
         let renamed = folder.path().join("a.jpg");
-        std::fs::rename(path, &renamed).unwrap();
+        fs::rename(path, &renamed).unwrap();
         assert_eq!(read_grey(&renamed).unwrap().into_raw(), [9; 4]);
+    }
+
+    /// JPEG files of many kinds; those of `jpeg_files` were written by Pillow 13 (`progressive`, `subsampling`,
+    /// `restart_marker_blocks`, `restart_marker_rows`, CMYK), which knows more kinds than our encoder.
+    fn jpeg_files() -> Vec<(&'static str, Vec<u8>)> {
+        let image = RgbImage::from_fn(61, 47, |x, y| Rgb([x * 4, y * 5, x * y].map(|c| c as u8)));
+        let encode = |image: DynamicImage| {
+            let mut bytes = Cursor::new(Vec::new());
+            image.write_to(&mut bytes, ImageFormat::Jpeg).unwrap();
+            bytes.into_inner()
+        };
+        let colour = encode(image.clone().into());
+        let thumbnail = [b"Exif\0\0", &colour[..]].concat();
+        let len = (thumbnail.len() as u16 + 2).to_be_bytes();
+        let with_thumbnail = [&colour[..2], &[0xff, 0xe1], &len, &thumbnail, &colour[2..]].concat();
+        vec![
+            ("grey", encode(DynamicImage::from(image).to_luma8().into())),
+            ("thumbnail", with_thumbnail),
+            ("colour", colour),
+            ("progressive", include_bytes!("jpeg_files/progressive-420.jpg").to_vec()),
+            ("restarts", include_bytes!("jpeg_files/baseline-420-restarts.jpg").to_vec()),
+            ("progressive with restarts", include_bytes!("jpeg_files/progressive-restarts.jpg").to_vec()),
+            ("cmyk", include_bytes!("jpeg_files/cmyk.jpg").to_vec()),
+        ]
+    }
+
+    #[test]
+    fn a_truncated_picture_is_refused_or_whole() {
+        let mut files = jpeg_files();
+        let mut png = Cursor::new(Vec::new());
+        GrayImage::from_fn(61, 47, |x, y| [(x * y) as u8].into())
+            .write_to(&mut png, ImageFormat::Png)
+            .unwrap();
+        files.push(("png", png.into_inner()));
+        for (name, bytes) in files {
+            let whole = decode(bytes.clone()).unwrap();
+            let mut refused = 0;
+            for end in 0..bytes.len() {
+                // Some programs put an end marker after a part of a picture.
+                for marker in [&[][..], &[0xff, 0xd9]] {
+                    match decode([&bytes[..end], marker].concat()) {
+                        Err(_) => refused += 1,
+                        Ok(image) => assert!(image == whole, "{name}: cut at {end} of {}", bytes.len()),
+                    }
+                }
+            }
+            assert!(refused > 2 * bytes.len() - 60, "{name}: {refused} of {} are refused", 2 * bytes.len());
+        }
+    }
+
+    #[test]
+    fn jpeg_may_lack_its_end_marker_or_be_followed_by_anything() {
+        for (name, bytes) in jpeg_files() {
+            let whole = decode(bytes.clone()).unwrap();
+            let without = &bytes[..bytes.len() - 2];
+            for variant in
+                [without.to_vec(), [without, &[0; 9]].concat(), [&bytes[..], &[0xff; 9], &bytes].concat()]
+            {
+                assert!(decode(variant).unwrap() == whole, "{name}");
+            }
+        }
+        // The last rows of this one take less than a byte each: a decoder that looks ahead takes them for missing.
+        let white = GrayImage::from_pixel(64, 64, [255].into());
+        let mut bytes = Cursor::new(Vec::new());
+        white.write_to(&mut bytes, ImageFormat::Jpeg).unwrap();
+        let bytes = bytes.into_inner();
+        assert_eq!(decode(bytes[..bytes.len() - 2].to_vec()).unwrap(), white);
+    }
+
+    #[test]
+    fn damage_never_panics_and_much_of_it_is_noticed() {
+        for (name, bytes) in jpeg_files() {
+            let mut refused = 0;
+            for at in 0..bytes.len() {
+                let mut damaged = bytes.clone();
+                damaged[at] ^= 1 << (at % 8);
+                refused += usize::from(decode(damaged).is_err());
+            }
+            println!("{name}: {refused} of {} damaged files are refused", bytes.len());
+            assert!(refused > bytes.len() / 4, "{name}: {refused} of {}", bytes.len());
+        }
+    }
+
+    #[test]
+    fn other_formats_are_recognised() {
+        let refuse = |bytes: &[u8], words: &str| {
+            let error = decode_bytes(bytes).unwrap_err();
+            let message = format!("{error}: {}", error.advice());
+            assert!(message.contains(words), "{message}");
+        };
+        fn decode_bytes(bytes: &[u8]) -> Result<GrayImage, PictureError> {
+            decode(read_bytes(bytes)?)
+        }
+        let convert = ", but only PNG and JPEG are read: convert it to PNG or JPEG";
+        refuse(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", &format!("a HEIC picture{convert}"));
+        refuse(b"\0\0\0\x20ftypavif\0\0\0\0", &format!("an AVIF picture{convert}"));
+        refuse(b"RIFF\x24\0\0\0WEBPVP8 ", &format!("a WebP picture{convert}"));
+        refuse(b"GIF89a\x01\0\x01\0", "a GIF picture");
+        refuse(b"BM\x46\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0\x02\0\0\0\x02\0\0\0\x01\0", "a BMP picture");
+        refuse(b"II*\0\x08\0\0\0", "a TIFF picture");
+        refuse(b"%PDF-1.7", "a PDF document");
+        refuse(b"<?xml version=\"1.0\"?>\n<svg xmlns=\"http://www.w3.org/2000/svg\"/>", "an SVG picture");
+        refuse(b"<!DOCTYPE html>\n<HTML>not found", "a web page");
+        refuse(b"", "an empty file: replace or remove it");
+        refuse(
+            b"text",
+            "cannot be read as a PNG or JPEG image (its content is neither): replace or remove it",
+        );
+        let missing = read_grey(Path::new("no/such.png")).unwrap_err();
+        assert_eq!(missing.advice(), "check the path");
     }
 
     #[test]
     fn hostile_sizes_are_refused() {
         // A PNG that says to be 60,000 pixels wide and high.
         let (_folder, path) = save(GrayImage::from_pixel(2, 2, [9].into()), "a.png");
-        let mut bytes = std::fs::read(&path).unwrap();
+        let mut bytes = fs::read(&path).unwrap();
         for side in [16..20, 20..24] {
             bytes[side].copy_from_slice(&60_000u32.to_be_bytes());
         }
         let mut crc = flate2::Crc::new();
         crc.update(&bytes[12..29]);
         bytes[29..33].copy_from_slice(&crc.sum().to_be_bytes());
-        std::fs::write(&path, bytes).unwrap();
+        fs::write(&path, bytes).unwrap();
         let error = read_grey(&path).unwrap_err();
-        assert!(matches!(error, image::ImageError::Limits(_)), "{error}");
+        assert!(matches!(error, PictureError::TooLarge), "{error}");
     }
 }

@@ -274,6 +274,7 @@ mod tests {
             name: "two".to_owned(),
             synthetic: false,
             fallback: None,
+            passed_over: Vec::new(),
             class_names: vec!["cat".to_owned(), "<dog & co>".to_owned()],
             train: dataset.clone(),
             test: dataset,
