@@ -2,7 +2,6 @@
 
 use clap::Parser;
 use std::process::ExitCode;
-use vit_train::Error;
 
 #[macro_use]
 mod cli;
@@ -10,10 +9,6 @@ mod cli;
 fn main() -> ExitCode {
     match cli::Cli::parse().run() {
         Ok(code) => code,
-        Err(error @ Error::Interrupted { .. }) => {
-            eprintln!("{error}");
-            ExitCode::from(cli::INTERRUPTED)
-        }
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::from(2)

@@ -4,6 +4,7 @@ mod bad_input;
 mod exchange;
 mod pictures;
 mod pictures_in_folders;
+mod runs;
 
 use serde_json::Value;
 use std::{
@@ -120,6 +121,7 @@ fn a_run_leaves_results_that_agree() {
         "checkpoint.safetensors",
         "confusion.svg",
         "curves.svg",
+        "data.json",
         "last.run",
         "mistakes.png",
         "model.f32.vit",

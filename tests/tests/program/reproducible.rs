@@ -156,6 +156,7 @@ fn being_killed_changes_no_bit() {
         "checkpoint.safetensors",
         "confusion.svg",
         "curves.svg",
+        "data.json",
         "last.run",
         "mistakes.png",
         "model.f32.vit",

@@ -37,9 +37,12 @@ use std::str::FromStr;
 use std::{env, fmt, fs};
 
 use rand::seq::SliceRandom;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use vit_nostd::model_file::Normalization;
 use vit_nostd::Shape;
 
+use crate::files::hex;
 use crate::random::{stream, Purpose};
 
 pub use augment::Augmentation;
@@ -196,6 +199,8 @@ impl Dataset {
 pub struct Splits {
     /// `mnist`, `synthetic`, or the folder's name.
     pub name: String,
+    /// Where they were found: never [`Source::Auto`], and a folder by its absolute path.
+    pub source: Source,
     /// Whether these are the built-in digits. Accuracies on them say nothing about real handwriting.
     pub synthetic: bool,
     /// Why [`Source::Auto`] fell back to the built-in digits; to be shown loudly.
@@ -210,8 +215,24 @@ pub struct Splits {
     pub test: Dataset,
 }
 
+impl Splits {
+    /// The SHA-256 in hexadecimal digits of all images and labels: of the first `training_images` to train on, and of
+    /// those to test on.
+    pub fn sha256(&self, training_images: usize) -> String {
+        let mut hash = Sha256::new();
+        for (part, images) in
+            [(&self.train, training_images.min(self.train.len())), (&self.test, self.test.len())]
+        {
+            hash.update(&part.images()[..images * part.format().pixels()]);
+            hash.update(&part.labels()[..images]);
+        }
+        hex(hash.finalize())
+    }
+}
+
 /// Where the images come from: the argument of `--data`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Source {
     /// `auto`: MNIST, and where it cannot be had, the built-in digits.
     #[default]
@@ -296,18 +317,19 @@ fn load_from(
 }
 
 fn load_mnist(directory: &Path, format: Format) -> Result<Splits, DataError> {
-    load_idx(directory, format, "mnist".into(), &idx::FILES)
+    load_idx(directory, format, "mnist".into(), Source::Mnist, &idx::FILES)
 }
 
 /// Whatever kind of data is in `directory`.
 fn load_directory(directory: &Path, format: Format, reading: Reading) -> Result<Splits, DataError> {
     // Its own name only: where it lies is nobody's business who reads the model file. (`..` has one by another path.)
-    let canonical = directory.canonicalize().unwrap_or_default();
+    let canonical = directory.canonicalize().unwrap_or_else(|_| directory.into());
     let name = directory.file_name().or(canonical.file_name()).unwrap_or(directory.as_os_str());
     let name = name.to_string_lossy().into_owned();
+    let source = Source::Directory(canonical);
     let files = idx::FILES.map(idx::File::unchecked);
     if !directory.is_dir() || files.iter().any(|file| file.find(directory).is_some()) {
-        let splits = load_idx(directory, format, name, &files)?;
+        let splits = load_idx(directory, format, name, source, &files)?;
         let path = directory.join(CLASS_NAMES);
         let class_names = if path.exists() { read_class_names(path, format)? } else { splits.class_names };
         return Ok(Splits { class_names, ..splits });
@@ -316,30 +338,32 @@ fn load_directory(directory: &Path, format: Format, reading: Reading) -> Result<
         return Err(DataError::NoImages { path: directory.into() });
     }
     let folder::Folder { class_names, train, test } = folder::read(directory, format, reading)?;
-    splits(directory, name, class_names, train, test)
+    splits(directory, name, source, class_names, train, test)
 }
 
 fn load_idx(
     directory: &Path,
     format: Format,
     name: String,
+    source: Source,
     [train_images, train_labels, test_images, test_labels]: &[idx::File; 4],
 ) -> Result<Splits, DataError> {
     let train = idx::read(directory, train_images, train_labels, format)?;
     let test = idx::read(directory, test_images, test_labels, format)?;
-    splits(directory, name, numbers(format), train, test)
+    splits(directory, name, source, numbers(format), train, test)
 }
 
 fn splits(
     directory: &Path,
     name: String,
+    source: Source,
     class_names: Vec<String>,
     train: Dataset,
     test: Dataset,
 ) -> Result<Splits, DataError> {
     let blank = || DataError::Blank { path: directory.into() };
     let normalization = train.normalization().ok_or_else(blank)?;
-    Ok(Splits { name, synthetic: false, fallback: None, class_names, normalization, train, test })
+    Ok(Splits { name, source, synthetic: false, fallback: None, class_names, normalization, train, test })
 }
 
 /// What classes are called that have no names.
@@ -366,6 +390,7 @@ fn load_synthetic(format: Format, fallback: Option<DataError>) -> Result<Splits,
     }
     Ok(Splits {
         name: "synthetic".into(),
+        source: Source::Synthetic,
         synthetic: true,
         fallback,
         class_names: numbers(format),
