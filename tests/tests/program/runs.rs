@@ -1,6 +1,6 @@
 //! A run knows its images: what is done with it is done with them, and others are refused or marked.
 
-use crate::{entries, file, json, program, refuse, run, succeed, text, train, Digits};
+use crate::{entries, file, json, program, refuse, run, succeed, text, Digits};
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
