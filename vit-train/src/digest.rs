@@ -14,7 +14,7 @@
 //! Names and shapes are those of PyTorch's `state_dict`. Values of other types are converted to f32 first, as
 //! [`Checkpoint::load`](crate::checkpoint::Checkpoint::load) does.
 
-use crate::parameters::Parameters;
+use crate::{files::hex, parameters::Parameters};
 use serde::{Serialize, Serializer};
 use sha2::Sha256;
 use std::fmt;
@@ -45,8 +45,7 @@ impl Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hex: String = self.0.iter().map(|byte| format!("{byte:02x}")).collect();
-        f.pad(&hex)
+        f.pad(&hex(self.0))
     }
 }
 

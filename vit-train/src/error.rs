@@ -2,7 +2,7 @@
 
 use crate::{
     data::DataError, device::DeviceError, digest::Digest, fused::cuda::CudaError, parameters::Mismatches,
-    quantize::Unquantizable, run::OtherCheckpoint,
+    quantize::Unquantizable, resume::Difference, run::OtherCheckpoint,
 };
 use std::{
     fmt, io,
@@ -115,6 +115,32 @@ pub enum Error {
         /// What is out of range.
         error: Unquantizable,
     },
+    /// The record of a run's images cannot be read.
+    #[error("{}: not a record of a run's images ({message}): delete it, and name them with --data", path.display())]
+    RunData {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// The images of a run are no longer where they were.
+    #[error("{}: its images, {name}, are no longer in {}: name their new place with --data", run.display(), place.display())]
+    DataGone {
+        /// The run's folder.
+        run: PathBuf,
+        /// What they are called.
+        name: String,
+        /// Where they were.
+        place: PathBuf,
+    },
+    /// There are other images now where those of a run were.
+    #[error("{}: the images or classes of {images} are no longer those that it was trained on: name the place of those with --data", run.display())]
+    DataChanged {
+        /// The run's folder.
+        run: PathBuf,
+        /// Where they were.
+        images: String,
+    },
     /// There is no run to go on with.
     #[error("{}: no run in it, so that there is nothing to resume: leave --resume out to start one", directory.display())]
     NothingToResume {
@@ -122,22 +148,18 @@ pub enum Error {
         directory: PathBuf,
     },
     /// A snapshot of a run that cannot be read.
-    #[error("{}: damaged, or of another version of vit-train: leave --resume out to start anew", path.display())]
+    #[error("{}: damaged, or of another version of vit-train: leave --resume out to start a new run", path.display())]
     Snapshot {
         /// The file.
         path: PathBuf,
     },
     /// The run that is to be resumed has other settings.
-    #[error("{}: that run has {name} {theirs}, and not {ours}: give its own settings, or leave --resume out to start anew", path.display())]
+    #[error("{}: that run has {}: leave out what differs, because a run goes on with its own settings, or leave --resume out to start a new run", path.display(), list(differences))]
     OtherRun {
         /// The file.
         path: PathBuf,
-        /// The first setting that differs.
-        name: String,
-        /// The run's.
-        theirs: String,
-        /// The one asked for.
-        ours: String,
+        /// All settings that differ.
+        differences: Vec<Difference>,
     },
     /// Another process writes to the folder.
     #[error("{}: another run is writing to it: wait for its end, or choose another folder", directory.display())]
@@ -151,8 +173,8 @@ pub enum Error {
     /// A setting that makes no sense.
     #[error("{0}")]
     Setting(String),
-    /// The run was asked to end between two steps, and did.
-    #[error("interrupted in epoch {epoch}, after step {step}; all is saved, and the same command with --resume goes on")]
+    /// The run was asked to end between two steps, and did: its snapshot is what it goes on from.
+    #[error("interrupted in epoch {epoch}, after step {step}; all is saved")]
     Interrupted {
         /// Counted from 1.
         epoch: usize,
@@ -224,6 +246,10 @@ fn kept(epoch: usize) -> &'static str {
     } else {
         ""
     }
+}
+
+fn list(differences: &[Difference]) -> String {
+    differences.iter().map(Difference::to_string).collect::<Vec<_>>().join("; ")
 }
 
 impl Error {

@@ -147,6 +147,22 @@ fn lock(_: &Path) -> Result<Option<fs::File>, Error> {
     Ok(None)
 }
 
+/// Removes a file, if it is there.
+///
+/// # Errors
+/// [`Error::Io`].
+pub(crate) fn remove(path: &Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error).at(path),
+        _ => Ok(()),
+    }
+}
+
+/// Bytes in hexadecimal digits, as a hash is usually given.
+pub(crate) fn hex(bytes: impl AsRef<[u8]>) -> String {
+    bytes.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// The bytes of a model file, aligned as the library needs them, or of its weights. Made from the bytes of a file, the
 /// weights of a float model begin with a cache line: an inference is slower where vectors of them lie on two
 /// (BENCHMARKS.md, 2026-11-26).

@@ -109,6 +109,7 @@ pub mod reference;
 pub mod report;
 pub mod resume;
 pub mod run;
+pub mod run_data;
 pub mod train;
 pub mod verify;
 

@@ -9,10 +9,6 @@ mod cli;
 fn main() -> ExitCode {
     match cli::Cli::from_arguments().run() {
         Ok(code) => code,
-        Err(error @ Error::Interrupted { .. }) => {
-            eprintln!("{error}");
-            ExitCode::from(cli::INTERRUPTED)
-        }
         Err(error) => {
             eprintln!("error: {error}{}", advice(&error));
             ExitCode::from(2)

@@ -1,9 +1,14 @@
 //! What a run is continued from after it was interrupted, wherever that was.
 //!
-//! All of it is in one file, [`Snapshot::path`], which is replaced as a whole: parameters, AdamW's moments, the
-//! parameters of the best epoch so far, and how far the run is. There is no random state in it, because every random
+//! All of it is in one file, the snapshot, which is replaced as a whole: what [`Run`] it is, parameters, AdamW's moments,
+//! the parameters of the best epoch so far, and how far the run is. There is no random state in it, because every random
 //! choice is a function of (seed, epoch, index). So the other files of a run are results only: what an interrupted run
 //! had written of them, before or after it saved its snapshot for the last time, is written again with the same bytes.
+//!
+//! Until its first epoch is done, a run touches nothing in its folder but [`Snapshot::path_of_new`]: an earlier run there
+//! stays whole. Then all files of the earlier run are removed, those of the new one are written, and the snapshot becomes
+//! [`Snapshot::path`]. Whenever the program is killed, the folder never holds files of both, and there is a snapshot of
+//! one of them to go on from; where there are two, the new run is meant.
 //!
 //! The time decides when a snapshot is written, but nothing of what is in the results.
 //!
@@ -14,35 +19,62 @@
 use crate::{
     data::Splits,
     error::{Error, IoContext},
-    files::write_atomically,
+    files::{remove, write_atomically},
     model::Network,
     optimizer::AdamW,
     parameters::Parameters,
     preset::shape_name,
     recipe::Recipe,
     report::Epoch,
+    run_data::RunData,
     train::State,
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::{
     borrow::Cow,
-    fs, io,
+    fmt, fs, io,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
+use vit_nostd::model_file::Normalization;
 
 /// The first bytes of the file; the last one is the version of the format.
-const MAGIC: &[u8] = b"vit-train run \x03";
+const MAGIC: &[u8] = b"vit-train run \x04";
 
-/// Every setting that the results of a run depend on, with its value: two runs in which all are equal end in the same
-/// bytes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Settings(Vec<(String, String)>);
+/// What run it is: everything that its results depend on. Two runs in which all of it is equal end in the same bytes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// The version of this crate.
+    pub version: String,
+    /// The network's name, or its dimensions.
+    pub network: String,
+    /// The settings.
+    pub recipe: Recipe,
+    /// The [`Digest`](crate::digest::Digest) of the parameters that it began with; None where these were random.
+    pub init: Option<String>,
+    /// The images.
+    pub data: RunData,
+    /// How their pixels become numbers.
+    pub normalization: Normalization,
+}
 
-impl Settings {
-    /// Those of a run of network `S`.
-    pub fn of<S: Network>(recipe: &Recipe, data: &Splits) -> Self {
+impl Run {
+    /// A run of network `S` that begins with the parameters that have the
+    /// [`Digest`](crate::digest::Digest) `init`, or with random ones.
+    pub fn new<S: Network>(recipe: &Recipe, data: &Splits, init: Option<String>) -> Self {
+        Self {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            network: shape_name::<S>(),
+            recipe: recipe.clone(),
+            init,
+            data: RunData::of(data),
+            normalization: data.normalization,
+        }
+    }
+
+    /// Each setting with its value. Where the images are and what they are called is none of them.
+    fn settings(&self) -> Vec<(&'static str, String)> {
         let Recipe {
             epochs,
             batch_size,
@@ -55,15 +87,14 @@ impl Settings {
             augmentation,
             seed,
             processor,
-        } = recipe;
-        let mut images = Sha256::new();
-        for part in [&data.train, &data.test] {
-            images.update(part.images());
-            images.update(part.labels());
-        }
-        let settings = [
-            ("vit-train", env!("CARGO_PKG_VERSION").to_owned()),
-            ("--preset", shape_name::<S>()),
+        } = &self.recipe;
+        let RunData { name, source: _, training_images, class_names, sha256 } = &self.data;
+        let init =
+            self.init.as_ref().map_or("random".to_owned(), |sha256| format!("of SHA-256 {}", short(sha256)));
+        let Normalization { mean, std } = self.normalization;
+        vec![
+            ("vit-train", self.version.clone()),
+            ("--preset", self.network.clone()),
             ("--epochs", epochs.to_string()),
             ("--batch-size", batch_size.to_string()),
             ("--lr", lr.to_string()),
@@ -75,23 +106,43 @@ impl Settings {
             ("an augmentation (--no-augment and others) of", augmentation.to_string()),
             ("--seed", seed.to_string()),
             ("a processor (--cuda, --precision):", processor.to_string()),
-            ("--data", data.name.clone()),
-            ("a number of training images (--limit) of", data.train.len().to_string()),
-            ("classes with the names", data.class_names.join(", ")),
+            ("first parameters (--init)", init),
+            ("a number of training images (--limit) of", training_images.to_string()),
+            ("--data", format!("{name} (SHA-256 {})", short(sha256))),
+            ("classes with the names", class_names.join(", ")),
             // Of all images, also of those that a limit leaves out.
-            (
-                "a normalisation (mean and standard deviation) of",
-                format!("{} and {}", data.normalization.mean, data.normalization.std),
-            ),
-            ("images with the SHA-256", images.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
-        ];
-        Self(settings.map(|(name, value)| (name.to_owned(), value)).into())
+            ("a normalisation (mean and standard deviation) of", format!("{mean} and {std}")),
+        ]
     }
 
-    /// The first setting in which these differ from `others`: its name, the value here, and the value there.
-    fn difference<'a>(&'a self, others: &'a Self) -> Option<(&'a str, &'a str, &'a str)> {
-        let pairs = self.0.iter().zip(&others.0).find(|(a, b)| a != b);
-        pairs.map(|((name, here), (_, there))| (name.as_str(), here.as_str(), there.as_str()))
+    /// All settings in which this run differs from `other`.
+    fn differences(&self, other: &Self) -> Vec<Difference> {
+        let same_images = self.data.sha256 == other.data.sha256;
+        let pairs = self.settings().into_iter().zip(other.settings());
+        let different = pairs.filter(|(a, b)| a != b && !(a.0 == "--data" && same_images));
+        different.map(|((name, theirs), (_, ours))| Difference { name, theirs, ours }).collect()
+    }
+}
+
+/// Enough of a hash to tell it from another.
+fn short(sha256: &str) -> &str {
+    sha256.get(..8).unwrap_or(sha256)
+}
+
+/// A setting that is not the one of the run that is to be resumed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// Its name.
+    pub name: &'static str,
+    /// The run's.
+    pub theirs: String,
+    /// The one asked for.
+    pub ours: String,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}, and not {}", self.name, self.theirs, self.ours)
     }
 }
 
@@ -133,7 +184,8 @@ impl Current {
 /// A run between two steps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot<'a> {
-    settings: Cow<'a, Settings>,
+    /// What run it is.
+    pub run: Cow<'a, Run>,
     /// How far it is.
     pub position: Cow<'a, Position>,
     /// The values of the parameters, in the order of the network's layout.
@@ -150,12 +202,24 @@ impl Snapshot<'_> {
         directory.join("last.run")
     }
 
-    /// Reads the snapshot of the run in `directory`.
+    /// Where it keeps it until its first epoch is done.
+    pub fn path_of_new(directory: &Path) -> PathBuf {
+        directory.join("new.run")
+    }
+
+    /// The one of the two that a run in `directory` goes on from.
+    fn current_path(directory: &Path) -> PathBuf {
+        Some(Self::path_of_new(directory))
+            .filter(|path| path.exists())
+            .unwrap_or_else(|| Self::path(directory))
+    }
+
+    /// Reads the snapshot of the run in `directory`; that of a new one, where there are two.
     ///
     /// # Errors
     /// [`Error::NothingToResume`], [`Error::Io`], and [`Error::Snapshot`] where the file is damaged or of another format.
     pub fn load(directory: &Path) -> Result<Snapshot<'static>, Error> {
-        let path = Self::path(directory);
+        let path = Self::current_path(directory);
         match fs::read(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Err(Error::NothingToResume { directory: directory.to_owned() })
@@ -164,19 +228,19 @@ impl Snapshot<'_> {
         }
     }
 
-    /// Checks that this is a run of network `S` with these settings; `directory` is named in errors.
+    /// Checks that this is `run`, of network `S`; `directory` is named in errors.
     ///
     /// # Errors
     /// [`Error::OtherRun`].
-    pub fn of_run<S: Network>(self, directory: &Path, recipe: &Recipe, data: &Splits) -> Result<Self, Error> {
-        let settings = Settings::of::<S>(recipe, data);
-        if let Some((name, theirs, ours)) = self.settings.difference(&settings) {
-            let (name, theirs, ours) = (name.to_owned(), theirs.to_owned(), ours.to_owned());
-            return Err(Error::OtherRun { path: Self::path(directory), name, theirs, ours });
+    pub fn of_run<S: Network>(self, directory: &Path, run: &Run) -> Result<Self, Error> {
+        let path = Self::current_path(directory);
+        let differences = self.run.differences(run);
+        if !differences.is_empty() {
+            return Err(Error::OtherRun { path, differences });
         }
         let len = S::DIMS.parameters();
         if [self.parameters.len(), self.best.len(), self.optimizer.len()] != [len; 3] {
-            return Err(Error::Snapshot { path: Self::path(directory) });
+            return Err(Error::Snapshot { path });
         }
         Ok(self)
     }
@@ -200,16 +264,16 @@ impl Snapshot<'_> {
 /// Writes the snapshots of a run.
 #[derive(Debug)]
 pub struct Keeper {
-    path: PathBuf,
-    settings: Settings,
+    directory: PathBuf,
+    run: Run,
     every: Duration,
     saved: Instant,
 }
 
 impl Keeper {
-    /// For the run in `directory` with these settings, which is to be saved at intervals of `every`.
-    pub fn new(directory: &Path, settings: Settings, every: Duration) -> Self {
-        Self { path: Snapshot::path(directory), settings, every, saved: Instant::now() }
+    /// Creates the one for `run` in `directory`, which is to be saved at intervals of `every`.
+    pub fn new(directory: &Path, run: Run, every: Duration) -> Self {
+        Self { directory: directory.to_owned(), run, every, saved: Instant::now() }
     }
 
     /// Whether the last snapshot is so old that it is time for another.
@@ -228,14 +292,19 @@ impl Keeper {
         best: &Parameters,
     ) -> Result<(), Error> {
         let snapshot = Snapshot {
-            settings: Cow::Borrowed(&self.settings),
+            run: Cow::Borrowed(&self.run),
             position: Cow::Borrowed(position),
             parameters: Cow::Borrowed(&state.parameters.values),
             optimizer: Cow::Borrowed(&state.optimizer),
             best: Cow::Borrowed(&best.values),
         };
-        let bytes = snapshot.serialize().map_err(io::Error::other).at(&self.path)?;
-        write_atomically(&self.path, &bytes)?;
+        let new = Snapshot::path_of_new(&self.directory);
+        let path = if position.epochs.is_empty() { new.clone() } else { Snapshot::path(&self.directory) };
+        let bytes = snapshot.serialize().map_err(io::Error::other).at(&path)?;
+        write_atomically(&path, &bytes)?;
+        if path != new {
+            remove(&new)?;
+        }
         self.saved = Instant::now();
         Ok(())
     }
@@ -244,13 +313,14 @@ impl Keeper {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::data::{synthetic, Augmentation, MNIST_NORMALIZATION};
+    use crate::data::{synthetic, Augmentation, Source, MNIST_NORMALIZATION};
     use vit_nostd::{Nano, Tiny};
 
     /// So many digits to train on, and ten to test on.
     pub(crate) fn data(images: usize) -> Splits {
         Splits {
             name: "synthetic".to_owned(),
+            source: Source::Synthetic,
             synthetic: true,
             fallback: None,
             passed_over: Vec::new(),
@@ -262,10 +332,10 @@ pub(crate) mod tests {
     }
 
     fn load(directory: &Path, recipe: &Recipe, data: &Splits) -> Result<Snapshot<'static>, Error> {
-        Snapshot::load(directory)?.of_run::<Nano>(directory, recipe, data)
+        Snapshot::load(directory)?.of_run::<Nano>(directory, &Run::new::<Nano>(recipe, data, None))
     }
 
-    /// Saves a run of `recipe` on `data(20)`.
+    /// Saves a run of `recipe` on `data(20)`, and looks whether it is there.
     fn save(directory: &Path, recipe: &Recipe) {
         let (best, parameters) = (Parameters::init::<Nano>(1), Parameters::init::<Nano>(2));
         let mut state = State::<Nano>::new(parameters, recipe.weight_decay);
@@ -273,12 +343,12 @@ pub(crate) mod tests {
         let current = Current { steps: 3, images: 384, loss_sum: 0.1 + 0.2, right: 17 };
         let position = Position { current, step_seconds: vec![0.1; 3], ..Position::default() };
 
-        let settings = Settings::of::<Nano>(recipe, &data(20));
-        let mut keeper = Keeper::new(directory, settings, Duration::from_secs(3600));
+        let run = Run::new::<Nano>(recipe, &data(20), None);
+        let mut keeper = Keeper::new(directory, run.clone(), Duration::from_secs(3600));
         assert!(!keeper.is_due());
         keeper.save(&position, &state, &best).unwrap();
         let snapshot = load(directory, recipe, &data(20)).unwrap();
-        assert_eq!(*snapshot.position, position);
+        assert_eq!((&*snapshot.run, &*snapshot.position), (&run, &position));
         assert_eq!(*snapshot.parameters, state.parameters.values);
         assert_eq!(*snapshot.optimizer, state.optimizer);
         assert_eq!(*snapshot.best, best.values);
@@ -301,16 +371,27 @@ pub(crate) mod tests {
         refuse(&recipe, &data(21), "(--limit) of 20, and not 21");
         refuse(&recipe, &Splits { train: synthetic::dataset(20, 3), ..data(20) }, "SHA-256");
         refuse(&recipe, &Splits { test: synthetic::dataset(11, 2), ..data(20) }, "SHA-256");
-        let error = Snapshot::load(directory).unwrap().of_run::<Tiny>(directory, &recipe, &data(20));
+        let both = Recipe { seed: 7, epochs: 21, ..recipe.clone() };
+        refuse(&both, &data(20), "has --epochs 20, and not 21; --seed 42, and not 7: leave");
+        let tiny = Run::new::<Tiny>(&recipe, &data(20), Some("0123".to_owned()));
+        let error = Snapshot::load(directory).unwrap().of_run::<Tiny>(directory, &tiny);
         let error = error.unwrap_err().to_string();
-        assert!(error.contains("has --preset nano, and not tiny"), "{error}");
+        assert!(
+            error.contains("has --preset nano, and not tiny; first parameters (--init) random, and not"),
+            "{error}"
+        );
+
+        // The same images in another place are the same.
+        let moved =
+            Splits { name: "moved".to_owned(), source: Source::Directory("moved".into()), ..data(20) };
+        load(directory, &recipe, &moved).unwrap();
     }
 
     #[test]
     fn damage_is_noticed() {
         let folder = tempfile::tempdir().unwrap();
         save(folder.path(), &Recipe::default());
-        let path = Snapshot::path(folder.path());
+        let path = Snapshot::path_of_new(folder.path());
         let good = fs::read(&path).unwrap();
         let flipped = |index: usize| {
             let mut bytes = good.clone();

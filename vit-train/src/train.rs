@@ -3,10 +3,11 @@
 use crate::{
     checkpoint::{Checkpoint, Description},
     data::{Dataset, Format, Splits},
+    digest::Digest,
     engine::{engine, EpochPlan},
-    error::{Divergence, Error, IoContext},
+    error::{Divergence, Error},
     export::float_model,
-    files::{claim_directory, write_atomically, Claim, ModelBytes},
+    files::{claim_directory, remove, write_atomically, Claim, ModelBytes},
     inference::{check_logits, normalize, nostd_logits, Score},
     model::{Model, Network, Pass},
     optimizer::{clip, AdamW},
@@ -16,14 +17,13 @@ use crate::{
     random::{stream, Purpose},
     recipe::Recipe,
     report::{Environment, Epoch, Report, TestScores, Timing},
-    resume::{Current, Keeper, Position, Settings, Snapshot},
+    resume::{Current, Keeper, Position, Run, Snapshot},
     verify::{verify, Files},
 };
 use dfdx::prelude::Cpu;
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
 use std::{
-    fs,
     io::{self, Write},
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -74,6 +74,15 @@ pub enum Start {
 }
 
 impl Start {
+    /// See [`Run::init`].
+    fn init(&self) -> Option<String> {
+        match self {
+            Self::Random => None,
+            Self::Parameters(parameters) => Some(Digest::of(parameters).to_string()),
+            Self::Snapshot(snapshot) => snapshot.run.init.clone(),
+        }
+    }
+
     /// What training changes, where it begins, and the best parameters so far.
     fn into_parts<S: Network>(self, recipe: &Recipe) -> (State<S>, Position, Parameters) {
         match self {
@@ -94,7 +103,8 @@ impl Start {
     }
 }
 
-/// Where a run leaves its results: a folder that holds those of one run only.
+/// Where a run leaves its results: a folder that holds those of one run only. An earlier run in it stays whole until the
+/// first epoch of the new one is done: see [`resume`](crate::resume).
 #[derive(Debug)]
 pub struct Outputs {
     directory: Claim,
@@ -111,18 +121,12 @@ impl Outputs {
         Ok(Self { directory: claim_directory(directory)?, save_every })
     }
 
-    /// Removes the results of an earlier run.
+    /// Removes the results of an earlier run, and what it could be resumed from.
     fn clear(&self) -> Result<(), Error> {
         let directory = &self.directory;
-        let [checkpoint, float, int8] = [Self::checkpoint, Self::float_model, Self::int8_model];
-        let models = [checkpoint(directory), float(directory), int8(directory)];
-        for path in models.into_iter().chain(Report::files(directory)) {
-            match fs::remove_file(&path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error).at(&path),
-                _ => {}
-            }
-        }
-        Ok(())
+        let files = [Snapshot::path, Self::checkpoint, Self::float_model, Self::int8_model]
+            .map(|path| path(directory));
+        files.iter().chain(&Report::files(directory)).try_for_each(|path| remove(path))
     }
 
     /// The parameters of the best epoch.
@@ -177,11 +181,16 @@ pub fn train<S: Network>(
     let steps = train_indices.len().div_ceil(recipe.batch_size);
     let mut engine = engine::<S>(recipe, data)?;
     let device = engine.device();
+    let run = Run::new::<S>(recipe, data, start.init());
+    let run_data = run.data.clone();
     let (mut state, mut position, best) = start.into_parts::<S>(recipe);
     let mut best = Checkpoint { parameters: best, description: Some(description) };
     // From now on, what there is to resume is this run.
-    let mut keeper = Keeper::new(directory, Settings::of::<S>(recipe, data), outputs.save_every);
+    let mut keeper = Keeper::new(directory, run, outputs.save_every);
     keeper.save(&position, &state, &best.parameters)?;
+    if !position.epochs.is_empty() {
+        run_data.write(directory)?; // the images may have been moved
+    }
 
     let report = |position: &Position| Report {
         preset: shape_name::<S>(),
@@ -252,6 +261,7 @@ pub fn train<S: Network>(
             .is_none_or(|best| (record.val_acc, -record.val_loss) > (best.val_acc, -best.val_loss));
         if epoch == 1 {
             outputs.clear()?;
+            run_data.write(directory)?;
         }
         if is_best {
             position.best_epoch = epoch;
@@ -418,6 +428,7 @@ mod tests {
         inference::dfdx_logits,
         resume::tests::data,
     };
+    use std::fs;
     use vit_nostd::{argmax, Nano, Vit};
 
     /// No dropout, no augmentation, and targets that are sure.

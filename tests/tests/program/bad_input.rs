@@ -138,12 +138,12 @@ fn full_disks() {
     let digits = Digits::new(40, 10);
     let run = train(&digits, "nano", "1");
     let again = ["--preset", "nano", "--data", digits.path(), "--out", path(&run)];
-    refuse_on_a_full_disk(run.path(), &again, "last.run");
+    refuse_on_a_full_disk(run.path(), &again, "new.run");
     let quantize = ["quantize", path(&run), "--data", digits.path()];
     refuse_on_a_full_disk(run.path(), &quantize, "model.int8.vit");
     let fresh = tempfile::tempdir().unwrap();
     let again = ["--preset", "nano", "--data", digits.path(), "--out", path(&fresh)];
-    refuse_on_a_full_disk(fresh.path(), &again, "last.run");
+    refuse_on_a_full_disk(fresh.path(), &again, "new.run");
 }
 
 #[cfg(target_os = "linux")]

@@ -7,6 +7,7 @@ mod origins;
 mod outputs;
 mod pictures;
 mod pictures_in_folders;
+mod runs;
 
 use serde_json::Value;
 use std::{
@@ -123,6 +124,7 @@ fn a_run_leaves_results_that_agree() {
         "checkpoint.safetensors",
         "confusion.svg",
         "curves.svg",
+        "data.json",
         "last.run",
         "mistakes.png",
         "model.f32.vit",

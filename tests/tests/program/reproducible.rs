@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use std::{
+    collections::BTreeMap,
     fs,
     hash::BuildHasher,
     io::{BufRead, BufReader},
@@ -9,8 +10,9 @@ use std::{
     process::{Child, Command, Output, Stdio},
     sync::OnceLock,
     thread::sleep,
-    time::Duration,
+    time::{Duration, Instant},
 };
+use vit_train::resume::Snapshot;
 
 /// What a run leaves, without what it took.
 #[derive(PartialEq)]
@@ -50,12 +52,20 @@ impl Results {
     }
 }
 
-/// A short training with all that is random: dropout, augmentation, the order of the images.
+/// A short training with all that is random: dropout, augmentation, the order of the images. `arguments` win.
 fn program(out: &Path, arguments: &[&str]) -> Command {
+    let settings = [
+        ["--preset", "nano"],
+        ["--data", "synthetic"],
+        ["--limit", "1500"],
+        ["--epochs", "2"],
+        ["--batch-size", "32"],
+        ["--lr", "3e-3"],
+        ["--dropout", "0.1"],
+    ];
     let mut command = Command::new(env!("CARGO_BIN_EXE_vit-train"));
-    command.args(["--preset", "nano", "--data", "synthetic", "--limit", "1500", "--epochs", "2"]);
-    command.args(["--batch-size", "32", "--lr", "3e-3", "--dropout", "0.1"]).args(arguments);
-    command.arg("--out").arg(out);
+    command.args(settings.iter().filter(|[name, _]| !arguments.contains(name)).flatten());
+    command.args(arguments).arg("--out").arg(out);
     command
 }
 
@@ -95,7 +105,7 @@ fn random() -> impl FnMut(u64) -> u64 {
 /// printed on both outputs.
 fn end_after(
     mut command: Command,
-    snapshot: &Path,
+    out: &Path,
     line: &str,
     delay: Duration,
     kill: impl FnOnce(&mut Child),
@@ -110,7 +120,7 @@ fn end_after(
             break;
         }
     }
-    while !snapshot.exists() {
+    while !Snapshot::path(out).exists() && !Snapshot::path_of_new(out).exists() {
         assert!(child.try_wait().unwrap().is_none(), "it ended without a snapshot: {lines:?}");
         sleep(Duration::from_millis(1));
     }
@@ -128,7 +138,6 @@ fn kill(child: &mut Child) {
 #[test]
 fn being_killed_changes_no_bit() {
     let out = tempfile::tempdir().unwrap();
-    let snapshot = out.path().join("last.run");
     let mut random = random();
     let mut within_an_epoch = 0;
     // A line that the program prints, and a number of milliseconds in which the stage behind it does not end.
@@ -140,7 +149,7 @@ fn being_killed_changes_no_bit() {
         let threads = (1 + random(3)).to_string();
         let arguments = ["--threads", &threads, "--save-every", "0", "--resume"];
         let arguments = if sitting == 0 { &arguments[..4] } else { &arguments };
-        let (lines, _) = end_after(program(out.path(), arguments), &snapshot, line, delay, kill);
+        let (lines, _) = end_after(program(out.path(), arguments), out.path(), line, delay, kill);
         println!("{threads} threads, killed {delay:?} behind {line:?}: {lines:#?}");
         within_an_epoch +=
             usize::from(lines[0].starts_with("Resuming in epoch") && !lines[0].ends_with(" 0 steps"));
@@ -156,6 +165,7 @@ fn being_killed_changes_no_bit() {
         "checkpoint.safetensors",
         "confusion.svg",
         "curves.svg",
+        "data.json",
         "last.run",
         "mistakes.png",
         "model.f32.vit",
@@ -174,32 +184,44 @@ fn being_killed_changes_no_bit() {
     assert!(!out.path().join("model.int8.vit").exists());
 }
 
+#[cfg(unix)]
+fn send(signal: &str, child: &Child) {
+    let kill = format!("kill -{signal} {}", child.id());
+    assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+}
+
 /// What Ctrl-C does.
 #[cfg(unix)]
 fn interrupt(child: &mut Child) {
-    let kill = format!("kill -INT {}", child.id());
-    assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    send("INT", child);
+}
+
+/// The command that goes on with the run, as an interrupted one tells it.
+fn resume(out: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vit-train"));
+    command.args(["--resume", "--out"]).arg(out);
+    command
 }
 
 #[cfg(unix)]
 #[test]
 fn being_interrupted_changes_no_bit() {
     let out = tempfile::tempdir().unwrap();
-    let snapshot = out.path().join("last.run");
     let mut random = random();
     let mut within_an_epoch = 0;
     let mut place = String::new();
-    for sitting in 0..3 {
+    for signal in ["INT", "TERM", "HUP"] {
         let delay = Duration::from_millis(50 + random(300));
         // Within the first minute, nothing but the interruption saves anything within an epoch.
-        let command = program(out.path(), if sitting == 0 { &[] } else { &["--resume"] });
-        let (lines, output) = end_after(command, &snapshot, "Training", delay, interrupt);
+        let command = if place.is_empty() { program(out.path(), &[]) } else { resume(out.path()) };
+        let (lines, output) = end_after(command, out.path(), "Training", delay, |child| send(signal, child));
         let error = String::from_utf8(output.stderr).unwrap();
-        println!("interrupted after {delay:?}: {lines:#?} {error}");
+        println!("{signal} after {delay:?}: {lines:#?} {error}");
         assert_eq!(output.status.code(), Some(130), "{error}");
         assert!(lines[0].starts_with(&place), "{lines:?} instead of {place}");
         let told = error.lines().last().unwrap();
-        assert!(told.starts_with("interrupted ") && told.contains("--resume"), "{told}");
+        let goes_on = format!("; go on with: vit-train --resume --out {}", out.path().display());
+        assert!(told.starts_with("interrupted ") && told.ends_with(&goes_on), "{told}");
         // It goes on exactly there. (After the last of 43 steps, that may be in the next epoch.)
         let told = told.strip_prefix("interrupted in epoch ").and_then(|told| told.split_once(';'));
         let told = told.and_then(|(place, _)| place.split_once(", after step "));
@@ -219,13 +241,148 @@ fn being_interrupted_changes_no_bit() {
         interrupt(child);
     };
     let delay = Duration::from_millis(random(50));
-    let (_, output) = end_after(program(out.path(), &["--resume"]), &snapshot, "Training", delay, twice);
+    let (_, output) = end_after(program(out.path(), &["--resume"]), out.path(), "Training", delay, twice);
     assert_eq!(output.status.code(), Some(130));
-    let (_, output) = end_after(program(out.path(), &["--resume"]), &snapshot, "testing", delay, interrupt);
+    let (_, output) = end_after(resume(out.path()), out.path(), "testing", delay, interrupt);
     assert_eq!(output.status.code(), Some(130));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("after the last epoch"));
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(error.contains("after the last epoch") && error.contains("go on with: vit-train --resume --out"));
 
-    let output = program(out.path(), &["--resume"]).output().unwrap();
+    let output = resume(out.path()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Results::of(out.path()).assert_equal(reference(), "interrupted and resumed");
+}
+
+/// A closed terminal does not end what `nohup` started.
+#[cfg(unix)]
+#[test]
+fn a_signal_that_was_ignored_stays_so() {
+    let out = tempfile::tempdir().unwrap();
+    let program = program(out.path(), &["--limit", "300"]);
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", r#"trap '' HUP; exec "$0" "$@""#])
+        .arg(program.get_program())
+        .args(program.get_args());
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    while !Snapshot::path_of_new(out.path()).exists() {
+        sleep(Duration::from_millis(1));
+    }
+    send("HUP", &child);
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// A run that began with a checkpoint goes on without it, and with it, but not with another one.
+#[cfg(unix)]
+#[test]
+fn a_run_that_began_with_a_checkpoint_is_resumed() {
+    let folder = tempfile::tempdir().unwrap();
+    let [first, second] = ["first.safetensors", "second.safetensors"].map(|name| folder.path().join(name));
+    for (path, seed) in [(&first, "42"), (&second, "43")] {
+        fs::write(path, &train(&["--limit", "100", "--epochs", "1", "--seed", seed]).files[0].1).unwrap();
+    }
+    let init = ["--init", first.to_str().unwrap()];
+    let expected = train(&init);
+    assert!(expected != *reference(), "--init says nothing");
+
+    let out = tempfile::tempdir().unwrap();
+    let delay = Duration::from_millis(50);
+    end_after(program(out.path(), &init), out.path(), "Training", delay, interrupt);
+    let other = resume(out.path()).arg("--init").arg(&second).output().unwrap();
+    let error = String::from_utf8_lossy(&other.stderr);
+    assert!(other.status.code() == Some(2) && error.contains("(--init)"), "{error}");
+    let mut again = resume(out.path());
+    again.args(init);
+    end_after(again, out.path(), "Training", delay, interrupt);
+    fs::remove_file(&first).unwrap();
+    let output = resume(out.path()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Results::of(out.path()).assert_equal(&expected, "interrupted and resumed");
+}
+
+/// Names and contents of a folder, without the snapshot of a new run and what a killed program had half written.
+fn content(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let names = names.filter(|name| name != "new.run" && !name.starts_with(".vit-train-"));
+    names.map(|name| (name.clone(), fs::read(folder.join(name)).unwrap())).collect()
+}
+
+/// Wherever a run is killed that takes the place of another, the folder never holds results of both, and one of the two
+/// is whole or can be resumed.
+#[test]
+fn a_run_takes_the_place_of_another_at_once() {
+    let short = ["--limit", "100", "--epochs", "1"];
+    let old = tempfile::tempdir().unwrap();
+    // Other images, too: no file is the same in both.
+    let mut earlier = program(old.path(), &["--limit", "60", "--epochs", "1", "--seed", "43"]);
+    assert!(earlier.output().unwrap().status.success());
+    let before = content(old.path());
+    let start = Instant::now();
+    let expected = train(&short);
+    let time = start.elapsed().as_millis() as u64;
+
+    let mut random = random();
+    let (mut kept, mut between, mut replaced) = (0, 0, 0);
+    for attempt in 0..10 {
+        let out = tempfile::tempdir().unwrap();
+        before.iter().for_each(|(name, bytes)| fs::write(out.path().join(name), bytes).unwrap());
+        let mut child = program(out.path(), &short).stdout(Stdio::null()).spawn().unwrap();
+        let delay = if attempt % 2 == 0 {
+            Duration::from_millis(random(time))
+        } else {
+            // The first thing that goes.
+            let last = fs::metadata(Snapshot::path(out.path())).unwrap().modified().unwrap();
+            let same =
+                || fs::metadata(Snapshot::path(out.path())).is_ok_and(|now| now.modified().unwrap() == last);
+            while same() && child.try_wait().unwrap().is_none() {
+                sleep(Duration::from_millis(1));
+            }
+            Duration::from_micros(random(100_000))
+        };
+        sleep(delay);
+        kill(&mut child);
+        child.wait().unwrap();
+
+        let now = content(out.path());
+        let new = Snapshot::path_of_new(out.path()).exists();
+        let old_files = now.iter().filter(|(name, bytes)| before.get(*name) == Some(bytes)).count();
+        println!("killed {delay:?} later: {old_files} old files of {:?}, new {new}", now.keys());
+        assert!(old_files == 0 || old_files == now.len(), "files of both runs");
+        let output = resume(out.path()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        if now == before {
+            kept += 1;
+        } else {
+            between += usize::from(new);
+            replaced += 1;
+        }
+        if now != before || new {
+            Results::of(out.path()).assert_equal(&expected, "the new run");
+        } else {
+            assert!(content(out.path()) == before, "there was nothing to resume");
+        }
+    }
+    println!("kept {kept}, replaced {replaced}, of them {between} in between");
+    assert!(kept > 0 && replaced > 0);
+}
+
+/// Until the first epoch of a new run is done, the earlier one is what is used, and can be returned to.
+#[cfg(unix)]
+#[test]
+fn the_earlier_run_is_whole_until_then() {
+    let out = tempfile::tempdir().unwrap();
+    assert!(program(out.path(), &["--limit", "200", "--epochs", "1"]).output().unwrap().status.success());
+    let before = content(out.path());
+    let begun = program(out.path(), &["--epochs", "9", "--seed", "43"]);
+    let (_, output) = end_after(begun, out.path(), "Training", Duration::ZERO, interrupt);
+    assert_eq!(output.status.code(), Some(130));
+    assert!(content(out.path()) == before && Snapshot::path_of_new(out.path()).exists());
+    let delay = Duration::ZERO;
+    let (lines, _) = end_after(resume(out.path()), out.path(), "Training", delay, interrupt);
+    assert!(lines[0].starts_with("Resuming in epoch 1, ") && lines[1].contains("new.run"), "{lines:?}");
+    assert!(content(out.path()) == before);
+    fs::remove_file(Snapshot::path_of_new(out.path())).unwrap();
+    let output = resume(out.path()).output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stdout).contains("is finished"));
 }

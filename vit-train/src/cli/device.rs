@@ -2,13 +2,13 @@
 
 use super::{
     check_run,
+    data::DataArguments,
     eval::{preset_of, read_preamble},
     file_or_in,
     output::one_line,
     pictures::{Picture, PictureArguments},
     positive, print_json,
     progress::counter,
-    DataArguments,
 };
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -160,16 +160,20 @@ impl Board<'_> {
     }
 }
 
-/// The images that the board's network is for.
-fn load(arguments: &DataArguments, device: &Device) -> Result<Splits, Error> {
+/// What the board's network expects of images.
+fn format(device: &Device) -> Format {
     let (side, classes) = (device.description().side.into(), device.description().classes.into());
-    arguments.load_format(Format { side, classes })
+    Format { side, classes }
 }
 
 impl Eval {
     fn run(self, board: Board<'_>) -> Result<ExitCode, Error> {
         match self.model.clone() {
-            None => self.evaluate(board, &mut board.open()?, |_, _| None),
+            None => {
+                let mut device = board.open()?;
+                let data = self.data.load(format(&device))?;
+                self.evaluate(board, &mut device, &data, |_| None)
+            }
             Some(model) => {
                 let path = file_or_in(&model, "model.int8.vit")?;
                 let file = ModelBytes::read(&path)?;
@@ -188,17 +192,21 @@ impl Eval {
         let model = int8::Model::<S>::from_bytes(file).map_err(refused)?;
         let mut device = board.open()?;
         same_model::<S>(&device, path, file).map_err(|error| board.error(error))?;
-        self.evaluate(board, &mut device, |data, images| Some(int8_raw_logits(&model, &data.test, images)))
+        let data = self.data.load_for(format(&device), path, model.metadata().provenance.dataset)?;
+        data.warn(path);
+        let test = &data.splits.test;
+        self.evaluate(board, &mut device, &data.splits, |images| Some(int8_raw_logits(&model, test, images)))
     }
 
-    /// `expected` gives the logits of the first images, if there is something to compare with.
+    /// Lets the board classify the test images of `data`; `expected` gives the logits of the first ones, if there is
+    /// something to compare with.
     fn evaluate(
         &self,
         board: Board<'_>,
         device: &mut Device,
-        expected: impl FnOnce(&Splits, usize) -> Option<Vec<i32>>,
+        data: &Splits,
+        expected: impl FnOnce(usize) -> Option<Vec<i32>>,
     ) -> Result<ExitCode, Error> {
-        let data = load(&self.data, device)?;
         let images = self.limit.unwrap_or(usize::MAX).min(data.test.len());
         let bar = counter(images);
         let start = Instant::now();
@@ -213,7 +221,7 @@ impl Eval {
         let labels = data.test.labels().iter().copied();
         let right =
             answers.iter().zip(labels).filter(|(answer, label)| answer.class == u16::from(*label)).count();
-        let expected = expected(&data, images);
+        let expected = expected(images);
         let mismatches = expected.map(|logits| {
             let logits = logits.chunks_exact(usize::from(device.description().classes));
             answers.iter().zip(logits).filter(|(answer, logits)| answer.logits != *logits).count()

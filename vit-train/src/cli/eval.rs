@@ -3,9 +3,10 @@
 use super::{
     check_run,
     checkpoint::{is_checkpoint, CheckpointArguments},
+    data::{claim_run_of, DataArguments, Loaded},
     file_or_in,
     outputs::check_outputs,
-    print_json, CudaArguments, DataArguments,
+    print_json, CudaArguments,
 };
 use clap::Args;
 use dfdx::prelude::Cpu;
@@ -20,7 +21,7 @@ use vit_nostd::{
 };
 use vit_train::{
     checkpoint::{Checkpoint, Description},
-    data::{Dataset, Disturbance, Splits},
+    data::{Dataset, Disturbance, Format},
     engine::Processor,
     export::read_float_model,
     files::ModelBytes,
@@ -33,11 +34,11 @@ use vit_train::{
 
 pub const EXAMPLES: &str = "\
 Examples:
-  vit-train eval runs/nano                           its float model, run by vit-nostd, on MNIST
+  vit-train eval runs/nano                           its float model, run by vit-nostd, on the run's own images
   vit-train eval runs/nano/model.int8.vit            the integer model
   vit-train eval runs/nano/checkpoint.safetensors    the checkpoint, run by dfdx
   vit-train eval runs/nano --cuda                    its checkpoint, on an NVIDIA GPU
-  vit-train eval runs/x --data photos                on pictures in folders
+  vit-train eval runs/x --data photos                on other images
   vit-train eval runs/nano --robustness              on shifted, rotated and noisy images, too
   vit-train eval runs/nano --json | jq .acc          for a script";
 
@@ -74,6 +75,8 @@ struct Evaluation {
     engine: &'static str,
     dataset: String,
     synthetic: bool,
+    /// Whether these are the images of the run; none where no run is known.
+    data_of_run: Option<bool>,
     images: usize,
     #[serde(flatten)]
     score: Score,
@@ -121,11 +124,12 @@ impl ClassAccuracy {
 impl Arguments {
     pub fn run(self) -> Result<ExitCode, Error> {
         self.cuda.processor().check()?;
+        let _claim = self.logits.as_deref().map(claim_run_of).transpose()?;
         // vit-nostd does not run on a GPU.
         let name = if self.cuda.cuda { "checkpoint.safetensors" } else { "model.f32.vit" };
         let path = file_or_in(&self.file, name)?;
         let logits = self.logits.as_deref().map(|path| ("--logits", path));
-        check_outputs(logits, &[&path], Some(&self.data.data))?;
+        check_outputs(logits, &[&path], self.data.data.as_ref())?;
         if is_checkpoint(&path)? {
             if self.micromath {
                 return Err(not_of_floats(&path));
@@ -133,7 +137,7 @@ impl Arguments {
             let (preset, checkpoint) = self.checkpoint.load(&path)?;
             with_preset!(preset, S => {
                 check_run::<S>(&self.file)?;
-                self.checkpoint::<S>(&checkpoint)
+                self.checkpoint::<S>(&checkpoint, &path)
             })
         } else if self.cuda.cuda {
             let path = path.display();
@@ -151,9 +155,15 @@ impl Arguments {
         }
     }
 
-    fn checkpoint<S: Network>(&self, checkpoint: &Checkpoint) -> Result<ExitCode, Error> {
-        let data = self.data.load::<S>()?;
-        let Description { normalization, labels, .. } = checkpoint.describe::<S>();
+    fn load<S: Network>(&self, path: &Path, dataset: &str) -> Result<Loaded, Error> {
+        let data = self.data.load_for(Format::of::<S>(), path, dataset)?;
+        data.warn(path);
+        Ok(data)
+    }
+
+    fn checkpoint<S: Network>(&self, checkpoint: &Checkpoint, path: &Path) -> Result<ExitCode, Error> {
+        let Description { normalization, labels, dataset, .. } = checkpoint.describe::<S>();
+        let data = self.load::<S>(path, &dataset)?;
         let values = &checkpoint.parameters.values;
         if let Processor::Cuda { index, precision } = self.cuda.processor() {
             let logits = |test: &Dataset| cuda::logits::<S>(index, precision, values, normalization, test);
@@ -161,7 +171,7 @@ impl Arguments {
         }
         let mut model = S::Model::zeros(&Cpu::default());
         parameters::load(&mut model, values);
-        let indices: Vec<usize> = (0..data.test.len()).collect();
+        let indices: Vec<usize> = (0..data.splits.test.len()).collect();
         self.score::<S>("dfdx", labels, &data, |test| Ok(dfdx_logits(&model, normalization, test, &indices)))
     }
 
@@ -171,7 +181,7 @@ impl Arguments {
         match read_preamble(file, path)?.kind {
             Kind::F32 if self.micromath => {
                 let model = float::Model::<S, float::Micromath>::from_bytes(file).map_err(refused)?;
-                let data = self.data.load::<S>()?;
+                let data = self.load::<S>(path, model.metadata().provenance.dataset)?;
                 let engine = "vit-nostd f32 with micromath";
                 self.score::<S>(engine, labels(model.metadata()), &data, |test| {
                     Ok(nostd_logits(&model, test, test.len()))
@@ -179,7 +189,7 @@ impl Arguments {
             }
             Kind::F32 => {
                 let model = read_float_model::<S>(file, path)?;
-                let data = self.data.load::<S>()?;
+                let data = self.load::<S>(path, model.metadata().provenance.dataset)?;
                 self.score::<S>("vit-nostd f32", labels(model.metadata()), &data, |test| {
                     Ok(nostd_logits(&model, test, test.len()))
                 })
@@ -187,7 +197,7 @@ impl Arguments {
             Kind::Int8 if self.micromath => Err(not_of_floats(path)),
             Kind::Int8 => {
                 let model = int8::Model::<S>::from_bytes(file).map_err(refused)?;
-                let data = self.data.load::<S>()?;
+                let data = self.load::<S>(path, model.metadata().provenance.dataset)?;
                 self.score::<S>("vit-nostd int8", labels(model.metadata()), &data, |test| {
                     Ok(int8_logits(&model, test, test.len()))
                 })
@@ -200,9 +210,10 @@ impl Arguments {
         &self,
         engine: &'static str,
         names: Vec<String>,
-        data: &Splits,
+        loaded: &Loaded,
         infer: impl Fn(&Dataset) -> Result<Vec<f32>, Error>,
     ) -> Result<ExitCode, Error> {
+        let data = &loaded.splits;
         let infer = |test: &Dataset| {
             let logits = infer(test)?;
             check_logits(&logits, &self.file)?;
@@ -235,6 +246,7 @@ impl Arguments {
             engine,
             dataset: data.name.clone(),
             synthetic: data.synthetic,
+            data_of_run: loaded.own,
             images: data.test.len(),
             score,
             classes: ClassAccuracy::all(names, &logits, labels),
@@ -244,7 +256,8 @@ impl Arguments {
             print_json(&evaluation)?;
         } else {
             let Evaluation { preset, engine, dataset, images, .. } = &evaluation;
-            println!("{preset} by {engine} on {images} test images of {dataset}:");
+            let whose = if loaded.own == Some(false) { " (not the data of the run)" } else { "" };
+            println!("{preset} by {engine} on {images} test images of {dataset}{whose}:");
             println!("accuracy {:.2} %, top-5 {:.2} %, loss {:.4}", score.acc, score.top5, score.loss);
             let width = evaluation.classes.iter().map(|class| class.name.chars().count()).max();
             for ClassAccuracy { name, images, acc } in &evaluation.classes {

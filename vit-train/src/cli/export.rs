@@ -3,6 +3,7 @@
 use super::{
     check_run,
     checkpoint::{is_checkpoint, CheckpointArguments, LabelArguments},
+    data::claim_run_of,
     eval::{preset_of, read_preamble},
     file_or_in,
     outputs::check_outputs,
@@ -100,6 +101,7 @@ impl Formats {
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let _claim = claim_run_of(path)?;
     write_atomically(path, bytes)?;
     println!("{}: {} bytes", path.display(), bytes.len());
     Ok(())

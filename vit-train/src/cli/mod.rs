@@ -6,6 +6,7 @@ pub mod output;
 mod bench;
 mod checkpoint;
 mod compare;
+mod data;
 mod device;
 mod eval;
 mod export;
@@ -25,17 +26,8 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
 };
-use vit_nostd::{model_file::Kind, Shape};
-use vit_train::{
-    data::{load_and_tell, Format, Source, Splits},
-    engine::Processor,
-    fused::cuda::Precision,
-    model::Network,
-    run::check_origins,
-    Error,
-};
-
-pub use interrupt::EXIT_CODE as INTERRUPTED;
+use vit_nostd::model_file::Kind;
+use vit_train::{engine::Processor, fused::cuda::Precision, model::Network, run::check_origins, Error};
 
 /// Train a Vision Transformer on this computer, and run the very same network on a microcontroller.
 ///
@@ -53,7 +45,7 @@ const EXAMPLES: &str = "\
 Examples:
   vit-train --preset nano --epochs 5      train the smallest network on MNIST; results go to runs/nano
   vit-train --data photos --out runs/x    train on pictures in folders, one a class
-  vit-train --resume                      go on with a run that was interrupted
+  vit-train --resume --out runs/x         go on with a run that was interrupted
   vit-train predict --model runs/nano *.png    what is written in pictures
   vit-train eval runs/nano                the accuracy of its model file
   vit-train verify runs/nano              compare the library for the chip with dfdx on the test images
@@ -61,7 +53,8 @@ Examples:
   vit-train device --port /dev/ttyACM0 eval    the accuracy of the network on a board
   vit-train COMMAND --help                the options of a command, and more examples
 
-Exit codes: 0 done, 1 a comparison found a difference or some pictures cannot be used, 2 bad usage or input, 130 interrupted by Ctrl-C.
+Exit codes: 0 done, 1 a comparison found a difference or some pictures cannot be used, 2 bad usage or input,
+130 interrupted by Ctrl-C, SIGTERM or SIGHUP (a training is saved then).
 Colours are left out where NO_COLOR is set, and bars where the output is not a terminal.";
 
 #[derive(Debug, Subcommand)]
@@ -109,7 +102,8 @@ impl Cli {
         Self::from_arg_matches_mut(&mut matches).unwrap_or_else(|error| error.format(&mut command).exit())
     }
 
-    /// Does what was asked for. Exit code 0, or 1 where a comparison failed; errors are exit code 2, or [`INTERRUPTED`].
+    /// Does what was asked for. Exit code 0, or 1 where a comparison failed; an interrupted training is
+    /// exit code 130, and errors are exit code 2.
     pub fn run(self) -> Result<ExitCode, Error> {
         match self.command {
             None => self.train.run(),
@@ -141,49 +135,6 @@ fn with_negative_numbers(command: clap::Command) -> clap::Command {
 /// The heading of options about images.
 const DATA: &str = "Data";
 
-/// Where images come from, how many threads work on them, and what is told meanwhile.
-#[derive(Args, Debug)]
-struct DataArguments {
-    /// Images: `mnist`, `synthetic` (built-in digits), `auto` (MNIST, or else the built-in digits), or a folder: with
-    /// four files in MNIST's format (and perhaps `labels.txt`, one class name a line), with a folder of PNG and JPEG
-    /// files for each class, or with two of those in `train` and `test` (or `val`)
-    #[arg(long, help_heading = DATA, value_name = "auto|mnist|synthetic|DIR", default_value = "auto")]
-    data: Source,
-    /// Print results and errors only
-    #[arg(long, short)]
-    quiet: bool,
-    /// Threads to use [default: all processors]
-    #[arg(long, value_name = "N", value_parser = thread_count)]
-    threads: Option<usize>,
-}
-
-impl DataArguments {
-    /// Loads the images for network `S`; says loudly where they are not the real ones.
-    fn load<S: Shape>(&self) -> Result<Splits, Error> {
-        self.load_format(Format::of::<S>())
-    }
-
-    /// [`load`](Self::load), for a network of which only this is known.
-    fn load_format(&self, format: Format) -> Result<Splits, Error> {
-        use_threads(self.threads)?;
-        let data = load_and_tell(&self.data, format, &progress::reading(self.quiet))?;
-        for path in &data.passed_over {
-            let path = path.display();
-            eprintln!(
-                "NOTE: {path}: not read: images to train on are taken from `train`, and those to test on from \
-                 `test`, or else from `val`."
-            );
-        }
-        if let Some(reason) = &data.fallback {
-            eprintln!("NOTE: MNIST is not to be had ({reason}).");
-            eprintln!(
-                "NOTE: Using the built-in, machine-made digits instead. Accuracies on them are not MNIST's."
-            );
-        }
-        Ok(data)
-    }
-}
-
 /// Whether a GPU is used.
 #[derive(Args, Debug)]
 struct CudaArguments {
@@ -193,18 +144,26 @@ struct CudaArguments {
     /// Which GPU, counted from 0
     #[arg(long, value_name = "N", default_value_t = 0, requires = "cuda")]
     cuda_device: usize,
-    /// How exactly the GPU multiplies matrices
-    #[arg(long, value_enum, default_value_t = Precision::default(), requires = "cuda")]
-    precision: Precision,
+    /// How exactly the GPU multiplies matrices [default: tf32]
+    #[arg(long, value_enum, requires = "cuda")]
+    precision: Option<Precision>,
 }
 
 impl CudaArguments {
     fn processor(&self) -> Processor {
-        if self.cuda {
-            Processor::Cuda { index: self.cuda_device, precision: self.precision }
-        } else {
-            Processor::Cpu
+        self.processor_or(Processor::Cpu)
+    }
+
+    /// The processor that is given, completed by what `run` ran on.
+    fn processor_or(&self, run: Processor) -> Processor {
+        if !self.cuda {
+            return run;
         }
+        let before = match run {
+            Processor::Cuda { precision, .. } => precision,
+            Processor::Cpu => Precision::default(),
+        };
+        Processor::Cuda { index: self.cuda_device, precision: self.precision.unwrap_or(before) }
     }
 }
 

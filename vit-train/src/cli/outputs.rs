@@ -8,6 +8,7 @@ use vit_train::{
     files::{check_writable, resolve},
     report::Report,
     resume::Snapshot,
+    run_data::RunData,
     train::Outputs,
     Error,
 };
@@ -46,17 +47,17 @@ pub fn check_outputs<'a>(
 }
 
 /// Checks that the results of a run in `directory` neither replace the file that it begins with nor lie among its images.
-pub fn check_run(directory: &Path, init: Option<&Path>, data: &Source) -> Result<(), Error> {
+pub fn check_run(directory: &Path, init: Option<&Path>, data: Option<&Source>) -> Result<(), Error> {
     let out = directory.display();
-    let models = [Outputs::checkpoint, Outputs::float_model, Outputs::int8_model, Snapshot::path];
-    let mut results = models.map(|path| path(directory)).into_iter().chain(Report::files(directory));
+    let own = [Outputs::checkpoint, Outputs::float_model, Outputs::int8_model, Snapshot::path, RunData::path];
+    let mut results = own.map(|path| path(directory)).into_iter().chain(Report::files(directory));
     if let Some(init) = init.filter(|init| results.any(|result| is_same(init, &result))) {
         return Err(Error::Setting(format!(
             "--out {out}: the results would replace {}, which --init names: give another folder",
             init.display()
         )));
     }
-    if data.is_within(directory) {
+    if let Some(data) = data.filter(|data| data.is_within(directory)) {
         return Err(Error::Setting(format!(
             "--out {out}: the results would lie among the images in {data}: give another folder"
         )));

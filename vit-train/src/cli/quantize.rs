@@ -2,9 +2,10 @@
 
 use super::{
     checkpoint::{CheckpointArguments, LabelArguments},
+    data::{claim_run_of, run_of, DataArguments, UNKNOWN},
     file_or_in,
     outputs::check_outputs,
-    print_json, DataArguments,
+    print_json,
 };
 use clap::Args;
 use serde::Serialize;
@@ -12,14 +13,16 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
 };
-use vit_nostd::model_file::Kind;
+use vit_nostd::{int8, model_file::Kind};
 use vit_train::{
-    checkpoint::Checkpoint,
+    checkpoint::{Checkpoint, Description},
+    data::Format,
+    export::write_model,
     files::write_atomically,
-    inference::Score,
+    inference::{int8_logits, Score},
     layer_errors::{layer_errors, LayerErrors},
     model::Network,
-    quantize::{quantize_and_score, CALIBRATION_IMAGES},
+    quantize::{quantize, quantize_and_score, CALIBRATION_IMAGES},
     run::check_origins,
     train::Outputs,
     with_preset, Error,
@@ -60,6 +63,10 @@ pub struct Arguments {
 struct Quantization {
     file: String,
     bytes: usize,
+    /// What the images are called that it was calibrated with and tested on.
+    dataset: String,
+    /// Whether they are those of the run; none where no run is known.
+    data_of_run: Option<bool>,
     test: Score,
     report: Option<LayerErrors>,
 }
@@ -67,33 +74,65 @@ struct Quantization {
 impl Arguments {
     pub fn run(self) -> Result<ExitCode, Error> {
         let path = file_or_in(&self.checkpoint, "checkpoint.safetensors")?;
-        let beside = || Outputs::int8_model(path.parent().unwrap_or(Path::new("")));
-        let out = self.out.clone().unwrap_or_else(beside);
-        check_outputs([("--out", out.as_path())], &[&path], Some(&self.data.data))?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let out = self.out.clone().unwrap_or_else(|| Outputs::int8_model(folder));
+        check_outputs([("--out", out.as_path())], &[&path], self.data.data.as_ref())?;
+        let _claim = claim_run_of(&out)?;
         let (preset, checkpoint) = self.description.load(&path)?;
         let checkpoint = self.labels.apply(preset, checkpoint)?;
-        with_preset!(preset, S => self.run_as::<S>(&checkpoint, &out))
+        with_preset!(preset, S => self.run_as::<S>(&checkpoint, &path, &out))
     }
 
-    fn run_as<S: Network>(self, checkpoint: &Checkpoint, out: &Path) -> Result<ExitCode, Error> {
+    fn run_as<S: Network>(self, checkpoint: &Checkpoint, path: &Path, out: &Path) -> Result<ExitCode, Error> {
         if self.checkpoint.is_dir() {
             // The integer model may be of another checkpoint: it is about to be replaced.
             check_origins::<S>(&self.checkpoint, &[Kind::F32])?;
         }
-        let data = self.data.load::<S>()?;
+        let description = checkpoint.describe::<S>();
+        let Description { dataset, seed, .. } = &description;
+        let loaded = self.data.load_for(Format::of::<S>(), path, dataset)?;
+        if let Some(doubt) = &loaded.doubt {
+            let path = path.display();
+            if loaded.own == Some(false) && run_of(out).is_some() {
+                return Err(Error::Setting(format!(
+                    "{path}: {doubt}: leave --data out, or write the model to another place with --out"
+                )));
+            }
+            if loaded.own.is_none() && dataset != UNKNOWN && self.data.data.is_none() {
+                return Err(Error::Setting(format!(
+                    "{path}: {doubt}: name what it was trained on with --data"
+                )));
+            }
+            loaded.warn(&self.checkpoint);
+        }
+        let data = &loaded.splits;
         // With the run's own seed, the images that its validation set aside stay aside.
-        let (train, validation) = data.train.split(checkpoint.describe::<S>().seed);
-        let (file, logits) = quantize_and_score::<S>(checkpoint, (&data.train, &train), &data.test, out)?;
+        let (train, validation) = data.train.split(*seed);
+        let calibration = &train[..train.len().min(CALIBRATION_IMAGES)];
+        let (file, logits) = if loaded.doubt.is_none() {
+            quantize_and_score::<S>(checkpoint, (&data.train, &train), &data.test, out)?
+        } else {
+            // The accuracy on other images is not what the model file is to state.
+            let weights = quantize::<S>(checkpoint, &data.train, calibration, out)?;
+            let description = Some(Description { test_accuracy: None, ..description });
+            let checkpoint = Checkpoint { description, parameters: checkpoint.parameters.clone() };
+            let file = write_model::<S>(Kind::Int8, &checkpoint, &weights, out)?;
+            let model = int8::Model::<S>::from_bytes(&file);
+            let model = model.map_err(|error| Error::Model { path: out.to_owned(), error })?;
+            let logits = int8_logits(&model, &data.test, data.test.len());
+            (file, logits)
+        };
         let test = Score::new(&logits, data.test.labels().iter().copied());
         write_atomically(out, &file)?;
         let report = self.report.then(|| {
-            let calibration = &train[..train.len().min(CALIBRATION_IMAGES)];
             let validation = &validation[..validation.len().min(REPORT_IMAGES)];
             layer_errors::<S>(checkpoint, &file, &data.train, (calibration, validation), out)
         });
         let quantization = Quantization {
             file: out.display().to_string(),
             bytes: file.len(),
+            dataset: data.name.clone(),
+            data_of_run: loaded.own,
             test,
             report: report.transpose()?,
         };

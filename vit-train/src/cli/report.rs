@@ -2,8 +2,9 @@
 
 use super::{
     check_run,
+    data::{DataArguments, Loaded},
     eval::{preset_of, read_preamble},
-    thread_count, DataArguments,
+    thread_count,
 };
 use clap::Args;
 use std::{
@@ -12,11 +13,12 @@ use std::{
 };
 use vit_nostd::{float, int8};
 use vit_train::{
-    data::Source,
+    data::{Format, Source},
     files::{claim_directory, ModelBytes},
     inference::{int8_logits, nostd_logits},
     model::Network,
     report::{Report, TestScores},
+    run_data::RunData,
     train::Outputs,
     with_preset, Error,
 };
@@ -24,14 +26,14 @@ use vit_train::{
 pub const EXAMPLES: &str = "\
 Examples:
   vit-train report --run runs/nano               its pictures and tables once more
-  vit-train report --run runs/x --data photos    where it was trained on pictures in folders";
+  vit-train report --run runs/x --data photos    where its images were moved";
 
 #[derive(Args, Debug)]
 pub struct Arguments {
     /// Folder of a training run
     #[arg(long, value_name = "DIR")]
     run: PathBuf,
-    /// The images of the run, where these are neither MNIST nor the built-in digits
+    /// The images of the run, where they are no longer in the place that it knows
     #[arg(long, value_name = "mnist|synthetic|DIR")]
     data: Option<Source>,
     /// Threads to use [default: all processors]
@@ -69,25 +71,45 @@ impl Arguments {
         let float = float::Model::<S>::from_bytes(file).map_err(refused(Outputs::float_model(directory)))?;
         let int8 = int8::Model::<S>::from_bytes(&int8_file).map_err(refused(int8_path))?;
 
-        let data = match (&self.data, report.dataset.as_str()) {
-            (Some(source), _) => source.clone(),
-            (None, "mnist") => Source::Mnist,
-            (None, "synthetic") => Source::Synthetic,
-            (None, name) => {
-                let run = self.run.display();
+        let loaded = self.load(Format::of::<S>(), report, &Outputs::float_model(directory))?;
+        let data = &loaded.splits;
+        let images = data.test.len();
+        let logits = nostd_logits(&float, &data.test, images);
+        let test = TestScores::new(data, &logits, &int8_logits(&int8, &data.test, images));
+        // Where no digest tells the images, the result does.
+        if let (None, Some(recorded)) = (loaded.own, &report.test) {
+            let (recorded, found) = (recorded.f32.acc, test.f32.acc);
+            if recorded != found {
+                let (run, source) = (self.run.display(), &data.source);
+                return Err(Error::Setting(format!(
+                    "{run}: the report says {recorded:.2} % of the test images, and of those of {source} it is \
+                     {found:.2} %: name the images of the run with --data"
+                )));
+            }
+        }
+        report.test = Some(test);
+        report.write_grids(directory, data, &logits)
+    }
+
+    /// Loads the images of the run, and no others.
+    fn load(&self, format: Format, report: &Report, model: &Path) -> Result<Loaded, Error> {
+        let run = self.run.display();
+        let data = match (&self.data, RunData::load(&self.run)?) {
+            (None, Some(_)) => None,
+            (Some(source), _) => Some(source.clone()),
+            // A run of an earlier version knows only the name.
+            (None, None) if report.synthetic => Some(Source::Synthetic),
+            (None, None) if report.dataset == "mnist" => Some(Source::Mnist),
+            (None, None) => {
+                let name = &report.dataset;
                 return Err(Error::Setting(format!("{run}: trained on {name}: name its folder with --data")));
             }
         };
-        let data = DataArguments { data, threads: self.threads, quiet: false }.load::<S>()?;
-        if data.name != report.dataset {
-            let (run, theirs, ours) = (self.run.display(), &report.dataset, &data.name);
-            return Err(Error::Setting(format!(
-                "{run}: trained on {theirs}, and not on {ours}: correct --data"
-            )));
+        let data = DataArguments { data, threads: self.threads, quiet: false };
+        let loaded = data.load_for(format, model, &report.dataset)?;
+        match &loaded.doubt {
+            Some(doubt) => Err(Error::Setting(format!("{run}: {doubt}: leave --data out, or correct it"))),
+            None => Ok(loaded),
         }
-        let images = data.test.len();
-        let logits = nostd_logits(&float, &data.test, images);
-        report.test = Some(TestScores::new(&data, &logits, &int8_logits(&int8, &data.test, images)));
-        report.write_grids(directory, &data, &logits)
     }
 }

@@ -1,31 +1,38 @@
 //! `vit-train [train]`.
 
 use super::{
+    data::DataArguments,
     file_or_in,
-    interrupt::Interrupt,
+    interrupt::{Interrupt, EXIT_CODE},
     outputs::check_run,
     positive, print_json,
     progress::{Console, Lines},
-    CudaArguments, DataArguments, DATA,
+    CudaArguments, DATA,
 };
 use clap::{Args, ValueEnum};
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::Arc,
     time::Duration,
 };
 use vit_train::{
     checkpoint::Checkpoint,
-    data::Augmentation,
+    data::{Augmentation, Format, Splits},
+    digest::Digest,
     model::Network,
+    parameters::Parameters,
+    preset::shape_name,
     recipe::{Allowed, Recipe},
     report::Report,
-    resume::{Position, Snapshot},
+    resume::{Position, Run, Snapshot},
     train::{train, Outputs, Start},
     with_preset, Error, Preset,
 };
 
 const RECIPE: &str = "Recipe";
+/// The network that is trained where none is named.
+const DEFAULT_PRESET: Preset = Preset::Base;
 const RESULTS: &str = "Results";
 
 pub const EXAMPLES: &str = "\
@@ -33,11 +40,12 @@ Examples:
   vit-train --preset nano --epochs 5 --lr 3e-3 --dropout 0    the smallest network, on MNIST
   vit-train --preset nano --data synthetic --limit 1000       a quick look, on built-in digits
   vit-train --data photos --out runs/x                        pictures in folders, one a class
-  vit-train --out runs/x --data photos --resume               go on where it was interrupted
+  vit-train --out runs/x --resume                             go on where it was interrupted
   vit-train --init runs/base --out runs/more                  begin with what was learned before
   vit-train --quiet --json > report.json                      for a script
 
-Ctrl-C ends a training after the step it is in, with everything saved (exit code 130); a second one ends it at once.";
+Ctrl-C, SIGTERM and SIGHUP end a training after the step it is in, with everything saved (exit code 130); a second one
+ends it at once. A run that was begun over another one in its folder replaces it when its first epoch is done.";
 
 /// A recipe to start from.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -128,27 +136,28 @@ impl Settings {
 
 #[derive(Args, Debug)]
 pub struct Arguments {
-    /// The network's shape
-    #[arg(long, help_heading = RECIPE, value_enum, default_value = "base")]
-    preset: Preset,
+    /// The network's shape [default: base]
+    #[arg(long, help_heading = RECIPE, value_enum)]
+    preset: Option<Preset>,
     /// Where the settings come from that are not given: the best known for the preset, or those of the seed, the
-    /// article this project began with
-    #[arg(long, help_heading = RECIPE, value_enum, default_value = "best")]
-    recipe: RecipeName,
+    /// article this project began with [default: best]
+    #[arg(long, help_heading = RECIPE, value_enum)]
+    recipe: Option<RecipeName>,
     #[command(flatten)]
     settings: Settings,
-    /// Of every random choice
-    #[arg(long, help_heading = RECIPE, value_name = "N", default_value_t = 42)]
-    seed: u64,
+    /// Seed of all random choices: the same seed gives the same model [default: 42]
+    #[arg(long, help_heading = RECIPE, value_name = "N")]
+    seed: Option<u64>,
     /// Use only the first N training images, for a quick look
     #[arg(long, help_heading = DATA, value_name = "N", value_parser = at_least_ten)]
     limit: Option<usize>,
-    /// Where the results go, in the place of those that are there [default: runs/<preset>]
+    /// Where the results go; those of an earlier run there are replaced when the first epoch is done [default:
+    /// runs/<preset>]
     #[arg(long, help_heading = RESULTS, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Go on with the run in --out that was interrupted, with the settings that it was started with; it ends in the
-    /// same bytes as if it had not been
-    #[arg(long, help_heading = RESULTS, conflicts_with = "init")]
+    /// Go on with the run in --out that was interrupted; it ends in the same bytes as if it had not been. It knows its
+    /// settings and its images: they need not be given again, and others are refused
+    #[arg(long, help_heading = RESULTS)]
     resume: bool,
     /// Save what --resume goes on from at such intervals, besides after every epoch
     #[arg(long, help_heading = RESULTS, value_name = "SECONDS", default_value_t = 60)]
@@ -167,69 +176,179 @@ pub struct Arguments {
 
 impl Arguments {
     pub fn run(self) -> Result<ExitCode, Error> {
-        with_preset!(self.preset, S => self.run_as::<S>())
+        let directory = self
+            .out
+            .clone()
+            .unwrap_or_else(|| Path::new("runs").join(self.preset.unwrap_or(DEFAULT_PRESET).to_string()));
+        if !self.resume {
+            let preset = self.preset.unwrap_or(DEFAULT_PRESET);
+            return with_preset!(preset, S => self.begin::<S>(preset, &directory));
+        }
+        if !directory.is_dir() {
+            return Err(Error::NothingToResume { directory });
+        }
+        let outputs = self.outputs(&directory)?;
+        let snapshot = Snapshot::load(&directory)?;
+        let preset = Preset::from_str(&snapshot.run.network, false).map_err(|_| {
+            let (run, network) = (directory.display(), &snapshot.run.network);
+            Error::Setting(format!("{run}: a run of a network of none of the presets ({network}): go on with it in the program that began it"))
+        })?;
+        with_preset!(preset, S => self.resume::<S>(preset, &directory, &outputs, snapshot))
     }
 
-    fn run_as<S: Network>(self) -> Result<ExitCode, Error> {
-        let base = match self.recipe {
-            RecipeName::Best => Recipe::best(self.preset),
-            RecipeName::Seed => Recipe::default(),
-        };
-        let given = Recipe { seed: self.seed, processor: self.cuda.processor(), ..base };
-        let recipe = self.settings.applied_to(given);
+    /// Begins a run.
+    fn begin<S: Network>(self, preset: Preset, directory: &Path) -> Result<ExitCode, Error> {
+        let best = Recipe::best(preset);
+        let recipe = self.applied_to(
+            Recipe { processor: self.cuda.processor(), seed: Recipe::default().seed, ..best },
+            preset,
+        );
         recipe.check()?;
         recipe.processor.check()?;
-        let directory = self.out.unwrap_or_else(|| Path::new("runs").join(self.preset.to_string()));
-        let init = self.init.as_ref().map(|init| file_or_in(init, "checkpoint.safetensors")).transpose()?;
-        let mut start = match &init {
-            Some(path) => Start::Parameters(Checkpoint::load(path)?.into_order_of::<S>(path)?.parameters),
-            None if self.resume => Start::Snapshot(Snapshot::load(&directory)?),
-            None => Start::Random,
-        };
-        check_run(&directory, init.as_deref(), &self.data.data)?;
-        let lines = match (self.data.quiet, self.json) {
-            (true, _) => Lines::Off,
-            (_, true) => Lines::Error,
-            _ => Lines::Output,
-        };
-        let mut data = self.data.load::<S>()?;
+        check_run(directory, self.init_path()?.as_deref(), self.data.data.as_ref())?;
+        let start = self.init::<S>()?.map_or(Start::Random, Start::Parameters);
+        let mut data = self.data.load(Format::of::<S>())?;
         if let Some(limit) = self.limit {
             data.train.truncate(limit);
         }
-        if let Start::Snapshot(snapshot) = start {
-            let snapshot = snapshot.of_run::<S>(&directory, &recipe, &data)?;
-            if snapshot.position.finished {
-                lines.say(&format!(
-                    "The run in {} is finished: there is nothing left to do",
-                    directory.display()
-                ));
-                if self.json {
-                    print_json(&Report::load(&directory)?)?;
-                }
-                return Ok(ExitCode::SUCCESS);
-            }
-            lines.say(&describe(&snapshot.position, &recipe));
-            start = Start::Snapshot(snapshot);
-        }
-        let outputs = Outputs::create(&directory, Duration::from_secs(self.save_every))?;
-        let mut console = Console::new(lines, Interrupt::listen()?);
+        let outputs = self.outputs(directory)?;
+        self.train::<S>(&recipe, &data, start, directory, &outputs)
+    }
 
+    /// Goes on with the run of `snapshot`, if all settings that are given are its own.
+    fn resume<S: Network>(
+        self,
+        preset: Preset,
+        directory: &Path,
+        outputs: &Outputs,
+        snapshot: Snapshot<'static>,
+    ) -> Result<ExitCode, Error> {
+        let theirs = snapshot.run.clone().into_owned();
+        let asked = self.preset.unwrap_or(preset);
+        let processor = self.cuda.processor_or(theirs.recipe.processor);
+        let recipe = self.applied_to(Recipe { processor, ..theirs.recipe.clone() }, asked);
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        let mut ours = Run { version, network: asked.to_string(), recipe, ..theirs.clone() };
+        if asked == preset {
+            ours.init = self.init::<S>()?.map(|first| Digest::of(&first).to_string()).or(ours.init);
+        }
+        let format = Format::of::<S>();
+        let mut data = match self.data.data {
+            Some(_) => self.data.load(format)?,
+            None => self.data.load_own(format, directory, &theirs.data)?,
+        };
+        ours.normalization = data.normalization;
+        ours.data.training_images = self.limit.unwrap_or(theirs.data.training_images).min(data.train.len());
+        if !theirs.data.matches(&data) {
+            ours.data.sha256 = data.sha256(theirs.data.training_images);
+            ours.data.name.clone_from(&data.name);
+            ours.data.class_names.clone_from(&data.class_names);
+        }
+        let snapshot = snapshot.of_run::<S>(directory, &ours)?;
+        theirs.data.restrict(&mut data);
+
+        let lines = self.lines();
+        if snapshot.position.finished {
+            lines
+                .say(&format!("The run in {} is finished: there is nothing left to do", directory.display()));
+            if self.json {
+                print_json(&Report::load(directory)?)?;
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
+        ours.recipe.processor.check()?;
+        lines.say(&describe(&snapshot.position, &ours.recipe));
+        let new = Snapshot::path_of_new(directory);
+        if new.exists() && Outputs::checkpoint(directory).exists() {
+            let new = new.display();
+            lines.say(&format!(
+                "It replaces the earlier run when its first epoch is done (to keep that one, delete {new})"
+            ));
+        }
+        self.train::<S>(&ours.recipe, &data, Start::Snapshot(snapshot), directory, outputs)
+    }
+
+    /// `recipe`, with all that is given; `preset` has the best one.
+    fn applied_to(&self, recipe: Recipe, preset: Preset) -> Recipe {
+        let named = match self.recipe {
+            None => recipe.clone(),
+            Some(RecipeName::Best) => Recipe::best(preset),
+            Some(RecipeName::Seed) => Recipe::default(),
+        };
+        let Recipe { seed, processor, .. } = recipe;
+        self.settings.applied_to(Recipe { seed: self.seed.unwrap_or(seed), processor, ..named })
+    }
+
+    /// The checkpoint that `--init` names.
+    fn init_path(&self) -> Result<Option<PathBuf>, Error> {
+        self.init.as_ref().map(|init| file_or_in(init, "checkpoint.safetensors")).transpose()
+    }
+
+    /// The parameters to begin with, in the order of network `S`.
+    fn init<S: Network>(&self) -> Result<Option<Parameters>, Error> {
+        let Some(path) = self.init_path()? else { return Ok(None) };
+        Ok(Some(Checkpoint::load(&path)?.into_order_of::<S>(&path)?.parameters))
+    }
+
+    fn outputs(&self, directory: &Path) -> Result<Outputs, Error> {
+        Outputs::create(directory, Duration::from_secs(self.save_every))
+    }
+
+    fn lines(&self) -> Lines {
+        match (self.data.quiet, self.json) {
+            (true, _) => Lines::Off,
+            (_, true) => Lines::Error,
+            _ => Lines::Output,
+        }
+    }
+
+    fn train<S: Network>(
+        &self,
+        recipe: &Recipe,
+        data: &Splits,
+        start: Start,
+        directory: &Path,
+        outputs: &Outputs,
+    ) -> Result<ExitCode, Error> {
+        let lines = self.lines();
+        let interrupt =
+            Interrupt::listen(format!("go on with: vit-train --resume --out {}", quoted(directory)))?;
+        let mut console = Console::new(lines, Arc::clone(&interrupt));
         lines.say(&format!(
             "Training {} ({} parameters) on {} of {} for {} {}",
-            self.preset,
+            shape_name::<S>(),
             S::DIMS.parameters(),
             data.train.len(),
             data.name,
             recipe.epochs,
             if recipe.epochs == 1 { "epoch" } else { "epochs" }
         ));
-        let report = train::<S>(&recipe, &data, start, &outputs, &mut console)?;
+        let result = train::<S>(recipe, data, start, outputs, &mut console);
+        drop(console); // no bar stays in the way of what follows
+        let report = match result {
+            Err(interrupted @ Error::Interrupted { .. }) => {
+                eprintln!("{interrupted}; {}", interrupt.advice);
+                return Ok(ExitCode::from(EXIT_CODE));
+            }
+            result => result?,
+        };
         if self.json {
             print_json(&report)?;
         } else {
-            summarize(&report, &directory);
+            summarize(&report, directory);
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// A path as a shell takes it for one word.
+fn quoted(path: &Path) -> String {
+    let path = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+:@%,".contains(c);
+    if cfg!(windows) || (!path.is_empty() && path.chars().all(plain)) {
+        path
+    } else {
+        format!("'{}'", path.replace('\'', r"'\''"))
     }
 }
 

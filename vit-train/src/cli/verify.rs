@@ -2,8 +2,9 @@
 
 use super::{
     checkpoint::{is_checkpoint, CheckpointArguments},
+    data::{DataArguments, Loaded},
     eval::{preset_of, read_preamble},
-    file_or_in, print_json, DataArguments,
+    file_or_in, print_json,
 };
 use clap::Args;
 use serde::Serialize;
@@ -14,7 +15,7 @@ use std::{
 use vit_nostd::model_file::Kind;
 use vit_train::{
     checkpoint::Checkpoint,
-    data::Splits,
+    data::Format,
     export::float_model,
     files::ModelBytes,
     model::Network,
@@ -27,8 +28,8 @@ use vit_train::{
 
 pub const EXAMPLES: &str = "\
 Examples:
-  vit-train verify runs/nano                         on the test images of MNIST
-  vit-train verify runs/x --data photos              on those of pictures in folders
+  vit-train verify runs/nano                         on the test images of the run
+  vit-train verify runs/x --data photos              on other images
   vit-train verify runs/nano --json && flash ...     in a script: exit code 1 if anything differs";
 
 #[derive(Args, Debug)]
@@ -55,6 +56,8 @@ struct Verified {
     /// Whether the model files of a run were made from its checkpoint, as far as they say it.
     same_checkpoint: bool,
     origins: Vec<Origin>,
+    /// Whether the images are those of the run; none where no run is known.
+    data_of_run: Option<bool>,
     #[serde(flatten)]
     verification: Verification,
 }
@@ -84,11 +87,12 @@ impl Arguments {
     }
 
     fn checkpoint<S: Network>(&self, checkpoint: &Checkpoint) -> Result<ExitCode, Error> {
-        let data = self.data.load::<S>()?;
+        let data = self.load::<S>(&self.run, checkpoint)?;
+        let splits = &data.splits;
         let file = float_model::<S>(checkpoint, &self.run)?;
-        let (train, _) = data.train.split(checkpoint.describe::<S>().seed);
+        let (train, _) = splits.train.split(checkpoint.describe::<S>().seed);
         let (int8_file, _) =
-            quantize_and_score::<S>(checkpoint, (&data.train, &train), &data.test, &self.run)?;
+            quantize_and_score::<S>(checkpoint, (&splits.train, &train), &splits.test, &self.run)?;
         let files = Files { f32: (&self.run, &file), int8: (&self.run, &int8_file) };
         self.verify::<S>(checkpoint, files, &data, Vec::new())
     }
@@ -106,14 +110,20 @@ impl Arguments {
         let int8_file = ModelBytes::read(&int8_path)?;
         let files = Files { f32: (path, file), int8: (&int8_path, &int8_file) };
         let origins = origins::<S>(&self.run, &[Kind::F32, Kind::Int8])?;
-        self.verify::<S>(&checkpoint, files, &self.data.load::<S>()?, origins)
+        self.verify::<S>(&checkpoint, files, &self.load::<S>(path, &checkpoint)?, origins)
+    }
+
+    fn load<S: Network>(&self, path: &Path, checkpoint: &Checkpoint) -> Result<Loaded, Error> {
+        let data = self.data.load_for(Format::of::<S>(), path, &checkpoint.describe::<S>().dataset)?;
+        data.warn(path);
+        Ok(data)
     }
 
     fn verify<S: Network>(
         &self,
         checkpoint: &Checkpoint,
         files: Files<'_>,
-        data: &Splits,
+        data: &Loaded,
         origins: Vec<Origin>,
     ) -> Result<ExitCode, Error> {
         let mut same_checkpoint = true;
@@ -129,9 +139,9 @@ impl Arguments {
             }
             same_checkpoint &= other.is_none();
         }
-        let verification = verify::<S>(&checkpoint.parameters, files, &data.test, self.exact_images)?;
+        let verification = verify::<S>(&checkpoint.parameters, files, &data.splits.test, self.exact_images)?;
         if self.json {
-            print_json(&Verified { same_checkpoint, origins, verification })?;
+            print_json(&Verified { same_checkpoint, origins, data_of_run: data.own, verification })?;
         } else {
             println!("{verification}");
         }

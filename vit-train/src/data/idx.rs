@@ -13,6 +13,7 @@ use flate2::bufread::MultiGzDecoder;
 use sha2::{Digest, Sha256};
 
 use super::{picture, DataError, Dataset, Format};
+use crate::files::hex;
 
 const IMAGES_MAGIC: u32 = 0x0000_0803;
 const LABELS_MAGIC: u32 = 0x0000_0801;
@@ -49,7 +50,7 @@ impl File {
     /// Checks the uncompressed bytes of the file at `path`.
     pub fn check(&self, bytes: &[u8], path: &Path) -> Result<(), DataError> {
         let Some(expected) = self.sha256 else { return Ok(()) };
-        let found: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let found = hex(Sha256::digest(bytes));
         if found == expected {
             Ok(())
         } else {

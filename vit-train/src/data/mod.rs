@@ -38,11 +38,13 @@ use std::str::FromStr;
 use std::{env, fmt, fs};
 
 use rand::seq::SliceRandom;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use unicode_normalization::UnicodeNormalization;
 use vit_nostd::model_file::{check_label, Normalization};
 use vit_nostd::Shape;
 
-use crate::files::resolve;
+use crate::files::{hex, resolve};
 use crate::random::{stream, Purpose};
 
 pub use augment::Augmentation;
@@ -206,6 +208,8 @@ impl Dataset {
 pub struct Splits {
     /// `mnist`, `synthetic`, or the folder's name.
     pub name: String,
+    /// Where they were found: never [`Source::Auto`], and a folder by its absolute path.
+    pub source: Source,
     /// Whether these are the built-in digits. Accuracies on them say nothing about real handwriting.
     pub synthetic: bool,
     /// Why [`Source::Auto`] fell back to the built-in digits; to be shown loudly.
@@ -248,10 +252,24 @@ impl Splits {
         }
         Ok(())
     }
+
+    /// The SHA-256 in hexadecimal digits of all images and labels: of the first `training_images` to train on, and of
+    /// those to test on.
+    pub fn sha256(&self, training_images: usize) -> String {
+        let mut hash = Sha256::new();
+        for (part, images) in
+            [(&self.train, training_images.min(self.train.len())), (&self.test, self.test.len())]
+        {
+            hash.update(&part.images()[..images * part.format().pixels()]);
+            hash.update(&part.labels()[..images]);
+        }
+        hex(hash.finalize())
+    }
 }
 
 /// Where the images come from: the argument of `--data`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Source {
     /// `auto`: MNIST, and where it cannot be had, the built-in digits.
     #[default]
@@ -350,18 +368,19 @@ fn load_from(
 }
 
 fn load_mnist(directory: &Path, format: Format) -> Result<Splits, DataError> {
-    load_idx(directory, format, "mnist".into(), &idx::FILES)
+    load_idx(directory, format, "mnist".into(), Source::Mnist, &idx::FILES)
 }
 
 /// Whatever kind of data is in `directory`.
 fn load_directory(directory: &Path, format: Format, reading: Reading) -> Result<Splits, DataError> {
     // Its own name only: where it lies is nobody's business who reads the model file. (`..` has one by another path.)
-    let canonical = directory.canonicalize().unwrap_or_default();
+    let canonical = directory.canonicalize().unwrap_or_else(|_| directory.into());
     let name = directory.file_name().or(canonical.file_name()).unwrap_or(directory.as_os_str());
     let name = name.to_string_lossy().into_owned();
+    let source = Source::Directory(canonical);
     let files = idx::FILES.map(idx::File::unchecked);
     if !directory.is_dir() || files.iter().any(|file| file.find(directory).is_some()) {
-        let splits = load_idx(directory, format, name, &files)?;
+        let splits = load_idx(directory, format, name, source, &files)?;
         let path = directory.join(CLASS_NAMES);
         let class_names = if path.exists() { read_class_names(path, format)? } else { splits.class_names };
         return Ok(Splits { class_names, ..splits });
@@ -370,23 +389,25 @@ fn load_directory(directory: &Path, format: Format, reading: Reading) -> Result<
         return Err(DataError::NoImages { path: directory.into() });
     }
     let folder::Folder { class_names, train, test, passed_over } = folder::read(directory, format, reading)?;
-    Ok(Splits { passed_over, ..splits(directory, name, class_names, train, test)? })
+    Ok(Splits { passed_over, ..splits(directory, name, source, class_names, train, test)? })
 }
 
 fn load_idx(
     directory: &Path,
     format: Format,
     name: String,
+    source: Source,
     [train_images, train_labels, test_images, test_labels]: &[idx::File; 4],
 ) -> Result<Splits, DataError> {
     let train = idx::read(directory, train_images, train_labels, format)?;
     let test = idx::read(directory, test_images, test_labels, format)?;
-    splits(directory, name, numbers(format), train, test)
+    splits(directory, name, source, numbers(format), train, test)
 }
 
 fn splits(
     directory: &Path,
     name: String,
+    source: Source,
     class_names: Vec<String>,
     train: Dataset,
     test: Dataset,
@@ -395,6 +416,7 @@ fn splits(
     let normalization = train.normalization().ok_or_else(blank)?;
     Ok(Splits {
         name,
+        source,
         synthetic: false,
         fallback: None,
         passed_over: Vec::new(),
@@ -444,6 +466,7 @@ fn load_synthetic(format: Format, fallback: Option<DataError>) -> Result<Splits,
     }
     Ok(Splits {
         name: "synthetic".into(),
+        source: Source::Synthetic,
         synthetic: true,
         fallback,
         passed_over: Vec::new(),

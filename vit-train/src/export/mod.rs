@@ -4,5 +4,4 @@ mod onnx;
 mod vit;
 
 pub use onnx::onnx_model;
-pub(crate) use vit::write_model;
-pub use vit::{checkpoint_of, float_model, read_float_model};
+pub use vit::{checkpoint_of, float_model, read_float_model, write_model};

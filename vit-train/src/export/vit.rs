@@ -68,8 +68,11 @@ fn refused(path: &Path, error: ModelError) -> Error {
     Error::Model { path: path.to_owned(), error }
 }
 
-/// A model file with these weights, which were made from `checkpoint`; `path` is named in errors.
-pub(crate) fn write_model<S: Network>(
+/// Makes a model file of these weights, which were made from `checkpoint`; `path` is named in errors.
+///
+/// # Errors
+/// [`Error::Model`] if the description does not fit into a model file.
+pub fn write_model<S: Network>(
     kind: Kind,
     checkpoint: &Checkpoint,
     weights: &[u8],

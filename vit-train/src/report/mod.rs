@@ -263,7 +263,7 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::{Dataset, Format};
+    use crate::data::{Dataset, Format, Source};
 
     /// Four images of two classes, of which the last one is seen wrong in floating point, and the last two in integers.
     pub(super) fn two_classes() -> (Splits, [Vec<f32>; 2]) {
@@ -272,6 +272,7 @@ mod tests {
         let data = Splits {
             normalization: crate::data::MNIST_NORMALIZATION,
             name: "two".to_owned(),
+            source: Source::Directory("two".into()),
             synthetic: false,
             fallback: None,
             passed_over: Vec::new(),

@@ -1,0 +1,248 @@
+//! A run knows its images: what is done with it is done with them, and others are refused or marked.
+
+use crate::{entries, file, json, program, refuse, run, succeed, text, Digits};
+use serde_json::Value;
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+use tempfile::TempDir;
+use vit_train::files::claim_directory;
+
+/// Names and contents of the files in a run's folder.
+fn content(folder: &TempDir) -> BTreeMap<String, Vec<u8>> {
+    let read = |name: String| (name.clone(), fs::read(folder.path().join(name)).unwrap());
+    entries(folder.path()).into_iter().map(read).collect()
+}
+
+/// [`refuse`], and the run must stay as it is.
+fn refuse_and_keep(folder: &TempDir, arguments: &[&str], words: &[&str]) {
+    let before = content(folder);
+    refuse(arguments, words);
+    assert!(content(folder) == before, "{arguments:?} changed something");
+}
+
+/// A run on the first 60 of 80 digits, in a folder of their own below the returned one.
+fn run_on_own_digits() -> (Digits, TempDir) {
+    let digits = Digits::new(80, 24);
+    let out = tempfile::tempdir().unwrap();
+    let settings = ["--preset", "nano", "--epochs", "1", "--batch-size", "32", "--limit", "60"];
+    succeed(&[&settings[..], &["--data", digits.path(), "--out", out.path().to_str().unwrap()]].concat());
+    (digits, out)
+}
+
+fn path(folder: &TempDir) -> &str {
+    folder.path().to_str().unwrap()
+}
+
+#[test]
+fn its_own_images_are_the_default() {
+    let (digits, run) = run_on_own_digits();
+    let before = content(&run);
+    let own = |arguments: &[&str]| {
+        // Where MNIST would be found, it must not be used.
+        let other = Digits::new(40, 10);
+        let output = program().args(arguments).env("MNIST_DIR", other.path()).output().unwrap();
+        let error = text(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {error}");
+        assert!(error.contains("Using the run's own images: ") && error.contains(digits.path()), "{error}");
+        text(&output.stdout)
+    };
+    let json = |arguments: &[&str]| serde_json::from_str::<Value>(&own(arguments)).unwrap();
+
+    // From the same training images come the same bytes.
+    let quantization = json(&["quantize", path(&run), "--json"]);
+    assert_eq!(quantization["data_of_run"], true);
+    assert!(content(&run) == before);
+    own(&["report", "--run", path(&run)]);
+    assert!(content(&run) == before, "the report");
+    for name in ["", "model.f32.vit", "model.int8.vit", "checkpoint.safetensors"] {
+        let evaluation = json(&["eval", &file(&run, name), "--json"]);
+        assert_eq!((&evaluation["images"], &evaluation["data_of_run"]), (&24.into(), &true.into()));
+    }
+    for name in ["", "checkpoint.safetensors"] {
+        let verification = json(&["verify", &file(&run, name), "--json", "--exact-images", "1"]);
+        assert_eq!((&verification["images"], &verification["data_of_run"]), (&24.into(), &true.into()));
+    }
+
+    let quiet = self::run(&["eval", path(&run), "--quiet"]);
+    assert!(quiet.status.success() && quiet.stderr.is_empty(), "{}", text(&quiet.stderr));
+    // What is published does not say where the images were.
+    for name in ["report.json", "report.md", "model.f32.vit", "model.int8.vit", "checkpoint.safetensors"] {
+        let bytes = fs::read(file(&run, name)).unwrap();
+        let place = digits.path().as_bytes();
+        assert!(!bytes.windows(place.len()).any(|bytes| bytes == place), "{name}");
+    }
+}
+
+#[test]
+fn other_images_are_refused_or_marked() {
+    let (_digits, run) = run_on_own_digits();
+    let other = Digits::new(80, 20);
+    let theirs = ["--data", other.path()];
+    refuse_and_keep(
+        &run,
+        &[&["quantize", path(&run)][..], &theirs].concat(),
+        &["checkpoint.safetensors", "it was trained on ", "leave --data out", "--out"],
+    );
+    refuse_and_keep(
+        &run,
+        &["quantize", path(&run), theirs[0], theirs[1], "--out", &file(&run, "more.int8.vit")],
+        &["leave --data out"],
+    );
+    let report = ["report", "--run", path(&run), theirs[0], theirs[1]];
+    refuse_and_keep(&run, &report, &["it was trained on ", "leave --data out"]);
+
+    let output = self::run(&["eval", path(&run), theirs[0], theirs[1]]);
+    assert!(output.status.success());
+    assert!(text(&output.stdout).contains("(not the data of the run):"), "{}", text(&output.stdout));
+    assert!(text(&output.stderr).contains("the images used are others"), "{}", text(&output.stderr));
+    let evaluation = json(&["eval", path(&run), theirs[0], theirs[1], "--json"]);
+    assert_eq!((&evaluation["images"], &evaluation["data_of_run"]), (&20.into(), &false.into()));
+    let output = self::run(&["verify", path(&run), theirs[0], theirs[1], "--exact-images", "1"]);
+    assert!(output.status.success() && text(&output.stderr).contains("the images used are others"));
+
+    // Elsewhere, a model that is calibrated with other images does no harm; it states no accuracy that is not the run's.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let out = file(&elsewhere, "x.int8.vit");
+    let before = content(&run);
+    let quantization = json(&["quantize", path(&run), theirs[0], theirs[1], "--out", &out, "--json"]);
+    assert_eq!(quantization["data_of_run"], false);
+    assert!(content(&run) == before);
+    assert_eq!(json(&["inspect", &out, "--json"])["test_accuracy"], Value::Null);
+}
+
+#[test]
+fn images_that_moved_are_found_by_their_content() {
+    let (digits, run) = run_on_own_digits();
+    let before = content(&run);
+    let moved = TempDir::new().unwrap();
+    let place = moved.path().join("moved");
+    fs::rename(digits.folder.path(), &place).unwrap();
+    let place = place.to_str().unwrap();
+    for command in [
+        &["quantize", path(&run)][..],
+        &["eval", path(&run)],
+        &["verify", path(&run)],
+        &["report", "--run", path(&run)],
+        &["--resume", "--out", path(&run)],
+    ] {
+        refuse_and_keep(&run, command, &["are no longer in ", digits.path(), "--data"]);
+        succeed(&[command, &["--data", place]].concat());
+        assert!(content(&run) == before, "{command:?}");
+    }
+    // Other training images behind those that the run was limited to are no others.
+    let edit = |name: &str, at: usize| {
+        let path = Path::new(place).join(name);
+        let mut bytes = fs::read(&path).unwrap();
+        let at = if at < bytes.len() { at } else { bytes.len() - 1 };
+        bytes[at] ^= 1;
+        fs::write(path, bytes).unwrap();
+    };
+    edit("train-labels-idx1-ubyte", 8 + 70);
+    succeed(&["eval", path(&run), "--data", place]);
+    assert_eq!(json(&["eval", path(&run), "--data", place, "--json"])["data_of_run"], true);
+    edit("t10k-images-idx3-ubyte", usize::MAX);
+    assert_eq!(json(&["eval", path(&run), "--data", place, "--json"])["data_of_run"], false);
+    fs::rename(place, digits.folder.path()).unwrap();
+    refuse_and_keep(&run, &["eval", path(&run)], &[digits.path(), "no longer those", "--data"]);
+}
+
+#[test]
+fn a_name_makes_no_images_the_run_s() {
+    let named_mnist = |digits: &Digits| -> PathBuf {
+        let folder = digits.folder.path().join("mnist");
+        fs::create_dir(&folder).unwrap();
+        for name in entries(digits.folder.path()).into_iter().filter(|name| name.ends_with("ubyte")) {
+            fs::rename(digits.folder.path().join(&name), folder.join(name)).unwrap();
+        }
+        folder
+    };
+    let (digits, other) = (Digits::new(60, 20), Digits::new(60, 40));
+    let [own, theirs] = [&digits, &other].map(named_mnist);
+    let run = tempfile::tempdir().unwrap();
+    let settings = ["--preset", "nano", "--epochs", "1", "--out", path(&run), "--data"];
+    succeed(&[&settings[..], &[own.to_str().unwrap()]].concat());
+    let report = ["report", "--run", path(&run)];
+    let named = [&report[..], &["--data", theirs.to_str().unwrap()]].concat();
+    refuse_and_keep(&run, &named, &["it was trained on mnist", theirs.to_str().unwrap()]);
+
+    // In a run of an earlier version, the recorded result tells.
+    fs::remove_file(file(&run, "data.json")).unwrap();
+    refuse_and_keep(&run, &named, &["the report says", theirs.to_str().unwrap()]);
+    let before = content(&run);
+    let output = program().args(report).env("MNIST_DIR", &theirs).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
+    assert!(content(&run) == before);
+    succeed(&[&report[..], &["--data", own.to_str().unwrap()]].concat());
+    assert!(content(&run) == before);
+}
+
+/// A checkpoint says what it was trained on, if not where that is.
+#[test]
+fn a_checkpoint_alone_is_not_calibrated_with_whatever_is_there() {
+    let (digits, run) = run_on_own_digits();
+    let alone = tempfile::tempdir().unwrap();
+    let checkpoint = file(&alone, "checkpoint.safetensors");
+    fs::copy(file(&run, "checkpoint.safetensors"), &checkpoint).unwrap();
+    fs::write(file(&alone, "data.json"), "the data of somebody else").unwrap();
+    let quantize = ["quantize", &checkpoint];
+    let before = content(&alone);
+    // Neither MNIST nor its stand-in is what it was trained on.
+    let mut command = program();
+    command.args(quantize).current_dir(&alone).env("HTTPS_PROXY", "http://127.0.0.1:9");
+    let output = command.output().unwrap();
+    let error = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    assert!(error.contains("it was trained on ") && error.contains("with --data"), "{error}");
+    assert!(content(&alone) == before);
+    // Whoever names images may mean them.
+    let output = self::run(&[&quantize[..], &["--data", "synthetic"]].concat());
+    assert!(output.status.success() && text(&output.stderr).contains("NOTE: "), "{}", text(&output.stderr));
+    succeed(&[&quantize[..], &["--data", digits.path()]].concat());
+}
+
+#[cfg(unix)]
+#[test]
+fn nothing_is_written_into_a_run_that_is_trained() {
+    let (_digits, run) = run_on_own_digits();
+    let more = [file(&run, "more.vit"), file(&run, "more.safetensors")];
+    let training = claim_directory(run.path()).unwrap();
+    for arguments in [
+        &["quantize", path(&run)][..],
+        &["export", path(&run), "--vit", &more[0]],
+        &["eval", path(&run), "--logits", &more[1]],
+        &["report", "--run", path(&run)],
+        &["--resume", "--out", path(&run)],
+    ] {
+        refuse_and_keep(&run, arguments, &[path(&run), "another run is writing to it"]);
+    }
+    // It is read, and written of elsewhere.
+    let elsewhere = tempfile::tempdir().unwrap();
+    succeed(&["quantize", path(&run), "--out", &file(&elsewhere, "x.vit")]);
+    drop(training);
+    succeed(&["quantize", path(&run)]);
+}
+
+#[test]
+fn a_run_is_resumed_without_its_settings() {
+    let (digits, run) = run_on_own_digits();
+    let resume = ["--resume", "--out", path(&run)];
+    assert!(succeed(&resume).contains("is finished"));
+    // All that differs is named in one line.
+    let others = ["--epochs", "3", "--lr", "0.5", "--seed", "7", "--preset", "tiny", "--limit", "50"];
+    refuse_and_keep(
+        &run,
+        &[&resume[..], &others, &["--data", digits.path()]].concat(),
+        &[
+            "--preset nano, and not tiny; --epochs 1, and not 3; --lr 0.003, and not 0.5; --seed 42, and not 7; \
+             a number of training images (--limit) of 60, and not 50: leave out",
+        ],
+    );
+    refuse_and_keep(&run, &[&resume[..], &["--init", path(&run)]].concat(), &["--init"]);
+    refuse_and_keep(&run, &[&resume[..], &["--recipe", "seed"]].concat(), &["--batch-size 32, and not 128"]);
+    // What changes no result is free.
+    let free = ["--threads", "1", "--save-every", "1", "--quiet", "--epochs", "1", "--limit", "60"];
+    succeed(&[&resume[..], &free].concat());
+}

@@ -1,0 +1,134 @@
+//! The images that a command works on: the run's own, unless others are named.
+
+use super::{progress, thread_count, use_threads, DATA};
+use clap::Args;
+use std::path::Path;
+use vit_train::{
+    data::{load_and_tell, Format, Source, Splits},
+    files::{claim_directory, Claim},
+    report::Report,
+    resume::Snapshot,
+    run_data::RunData,
+    Error,
+};
+
+/// Where images come from, how many threads work on them, and what is told meanwhile.
+#[derive(Args, Debug)]
+pub struct DataArguments {
+    /// Images: `mnist`, `synthetic` (built-in digits), `auto` (MNIST, or else the built-in digits), or a folder: with
+    /// four files in MNIST's format (and perhaps `labels.txt`, one class name a line), with a folder of PNG and JPEG
+    /// files for each class, or with two of those in `train` and `test` (or `val`) [default: the images of the run that is given;
+    /// else auto]
+    #[arg(long, help_heading = DATA, value_name = "auto|mnist|synthetic|DIR")]
+    pub data: Option<Source>,
+    /// Print results and errors only
+    #[arg(long, short)]
+    pub quiet: bool,
+    /// Threads to use [default: all processors]
+    #[arg(long, value_name = "N", value_parser = thread_count)]
+    pub threads: Option<usize>,
+}
+
+/// Images for a network that was trained before.
+pub struct Loaded {
+    pub splits: Splits,
+    /// Whether they are those of the run that the network is from; None if no run is known.
+    pub own: Option<bool>,
+    /// Why they may not be what the network was trained on.
+    pub doubt: Option<String>,
+}
+
+impl Loaded {
+    /// Says that they may not be what the network in `file` was trained on.
+    pub fn warn(&self, file: &Path) {
+        if let Some(doubt) = &self.doubt {
+            eprintln!("NOTE: {}: {doubt}.", file.display());
+        }
+    }
+}
+
+impl DataArguments {
+    /// Loads the images that are named; says loudly if they are not the real ones.
+    pub fn load(&self, format: Format) -> Result<Splits, Error> {
+        use_threads(self.threads)?;
+        let source = self.data.clone().unwrap_or_default();
+        let data = load_and_tell(&source, format, &progress::reading(self.quiet))?;
+        for path in &data.passed_over {
+            let path = path.display();
+            eprintln!(
+                "NOTE: {path}: not read: images to train on are taken from `train`, and those to test on from \
+                 `test`, or else from `val`."
+            );
+        }
+        if let Some(reason) = &data.fallback {
+            eprintln!("NOTE: MNIST can be neither found nor downloaded ({reason}).");
+            eprintln!(
+                "NOTE: Using the built-in, machine-made digits instead. Accuracies on them are not MNIST's."
+            );
+        }
+        Ok(data)
+    }
+
+    /// Loads the images of the run in `directory`, which are `own`, including those that a limit left out.
+    pub fn load_own(&self, format: Format, directory: &Path, own: &RunData) -> Result<Splits, Error> {
+        use_threads(self.threads)?;
+        if !self.quiet {
+            let place = match &own.source {
+                Source::Directory(place) => format!(" in {}", place.display()),
+                _ => String::new(),
+            };
+            eprintln!("Using the run's own images: {}{place}", own.name);
+        }
+        own.open(directory, format, &progress::reading(self.quiet))
+    }
+
+    /// Loads images for the network in `file`, which says that it was trained on `dataset`: those that are named, or
+    /// else those of the run that the file is from.
+    pub fn load_for(&self, format: Format, file: &Path, dataset: &str) -> Result<Loaded, Error> {
+        let others = |dataset: &str, splits: &Splits| {
+            format!("it was trained on {dataset}, and the images used are others, those of {}", splits.source)
+        };
+        let directory = run_of(file);
+        let own = directory.map(RunData::load).transpose()?.flatten();
+        let (Some(directory), Some(own)) = (directory, own) else {
+            let splits = self.load(format)?;
+            let doubt = match dataset {
+                UNKNOWN if self.data.is_some() => None,
+                UNKNOWN => {
+                    let name = &splits.name;
+                    Some(format!(
+                        "it does not say what it was trained on; the images used are those of {name}"
+                    ))
+                }
+                dataset => (dataset != splits.name).then(|| others(dataset, &splits)),
+            };
+            return Ok(Loaded { splits, own: None, doubt });
+        };
+        let mut splits = match self.data {
+            Some(_) => self.load(format)?,
+            None => self.load_own(format, directory, &own)?,
+        };
+        let matches = self.data.is_none() || own.matches(&splits);
+        let doubt = (!matches).then(|| others(&own.name, &splits));
+        if matches {
+            own.restrict(&mut splits);
+        }
+        Ok(Loaded { splits, own: Some(matches), doubt })
+    }
+}
+
+/// What a checkpoint says of its data that says nothing.
+pub const UNKNOWN: &str = "unknown";
+
+/// The folder of the run that `file` is in, if it is in one.
+pub fn run_of(file: &Path) -> Option<&Path> {
+    let directory = file.parent()?;
+    let marks = [Report::json, Snapshot::path, Snapshot::path_of_new].map(|path| path(directory));
+    marks.iter().any(|path| path.is_file()).then_some(directory)
+}
+
+/// Makes sure that nobody else writes to the run that `file` is to be written into, as long as the result lives.
+pub fn claim_run_of(file: &Path) -> Result<Option<Claim>, Error> {
+    let here = |directory: &Path| if directory == Path::new("") { ".".into() } else { directory.to_owned() };
+    run_of(file).map(|directory| claim_directory(&here(directory))).transpose()
+}

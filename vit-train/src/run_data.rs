@@ -1,0 +1,152 @@
+//! Which images a run is about: `data.json` in its folder.
+//!
+//! Whatever is done with a run later is done with its own images, which are found by this file and recognised by their
+//! SHA-256. Their place is in no model file and in no report, because those are published.
+
+use crate::{
+    data::{load_and_tell, Format, Reading, Source, Splits},
+    error::{Error, IoContext},
+    files::write_atomically,
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    fs,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
+
+/// The images of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunData {
+    /// `mnist`, `synthetic`, or the folder's name.
+    pub name: String,
+    /// Where they were, a folder by its absolute path. MNIST is looked for again.
+    pub source: Source,
+    /// The number of images to train (and validate) on: the first ones of those that are there.
+    pub training_images: usize,
+    /// The names of the classes.
+    pub class_names: Vec<String>,
+    /// See [`Splits::sha256`].
+    pub sha256: String,
+}
+
+impl RunData {
+    /// Describes `data`, of which all training images are used.
+    pub fn of(data: &Splits) -> Self {
+        let source = match &data.source {
+            // Only text fits into JSON.
+            Source::Directory(place) => Source::Directory(place.to_string_lossy().into_owned().into()),
+            source => source.clone(),
+        };
+        let training_images = data.train.len();
+        Self {
+            name: data.name.clone(),
+            source,
+            training_images,
+            class_names: data.class_names.clone(),
+            sha256: data.sha256(training_images),
+        }
+    }
+
+    /// Where the run in `directory` keeps it.
+    pub fn path(directory: &Path) -> PathBuf {
+        directory.join("data.json")
+    }
+
+    /// Reads that of the run in `directory`; None where there is none, as in runs of earlier versions.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::RunData`] where the file is damaged.
+    pub fn load(directory: &Path) -> Result<Option<Self>, Error> {
+        let path = Self::path(directory);
+        let bytes = match fs::read(&path) {
+            Err(error) if [ErrorKind::NotFound, ErrorKind::NotADirectory].contains(&error.kind()) => {
+                return Ok(None)
+            }
+            bytes => bytes.at(&path)?,
+        };
+        let message = |error: serde_json::Error| Error::RunData { path, message: error.to_string() };
+        serde_json::from_slice(&bytes).map(Some).map_err(message)
+    }
+
+    /// Writes it to the run in `directory`.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn write(&self, directory: &Path) -> Result<(), Error> {
+        let path = Self::path(directory);
+        let json = serde_json::to_string_pretty(self).map_err(Into::into).at(&path)?;
+        write_atomically(&path, (json + "\n").as_bytes())
+    }
+
+    /// Whether `data` begin with the same training images, and have the same test images and classes.
+    pub fn matches(&self, data: &Splits) -> bool {
+        self.class_names == data.class_names && self.sha256 == data.sha256(self.training_images)
+    }
+
+    /// Reduces `data` that [match](Self::matches) to what the run used, under the name that it knows: the folder may
+    /// have been moved since.
+    pub fn restrict(&self, data: &mut Splits) {
+        data.train.truncate(self.training_images);
+        data.name.clone_from(&self.name);
+    }
+
+    /// Loads the images from where they were, including those that a limit left out; `directory` is the run's, for
+    /// errors.
+    ///
+    /// # Errors
+    /// [`Error::DataGone`] and [`Error::DataChanged`]; [`Error::Data`].
+    pub fn open(&self, directory: &Path, format: Format, reading: Reading) -> Result<Splits, Error> {
+        let run = || directory.to_owned();
+        match &self.source {
+            Source::Directory(place) if !place.exists() => {
+                Err(Error::DataGone { run: run(), name: self.name.clone(), place: place.clone() })
+            }
+            source => {
+                let data = load_and_tell(source, format, reading)?;
+                let changed = || Error::DataChanged { run: run(), images: source.to_string() };
+                self.matches(&data).then_some(data).ok_or_else(changed)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{data::synthetic, resume::tests::data as digits};
+
+    #[test]
+    fn the_same_images_are_recognised_wherever_they_are() {
+        let mut data = digits(30);
+        data.train.truncate(20);
+        let own = RunData::of(&data);
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(RunData::load(folder.path()).unwrap(), None);
+        own.write(folder.path()).unwrap();
+        assert_eq!(RunData::load(folder.path()).unwrap().as_ref(), Some(&own));
+
+        let mut moved = Splits { name: "moved".to_owned(), ..digits(30) };
+        assert!(own.matches(&moved));
+        own.restrict(&mut moved);
+        assert_eq!((moved.name.as_str(), moved.train.len()), ("synthetic", 20));
+
+        let other = |change: &dyn Fn(&mut Splits)| {
+            let mut data = digits(30);
+            change(&mut data);
+            assert!(!own.matches(&data));
+        };
+        other(&|data| data.train = synthetic::dataset(30, 3));
+        other(&|data| data.test = synthetic::dataset(10, 3));
+        other(&|data| data.train.truncate(19));
+        other(&|data| data.class_names[0] = "nought".to_owned());
+    }
+
+    #[test]
+    fn what_is_damaged_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(RunData::path(folder.path()), "{}").unwrap();
+        let error = RunData::load(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("data.json") && error.contains("--data"), "{error}");
+    }
+}
