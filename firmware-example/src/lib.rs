@@ -14,6 +14,7 @@ use core::panic::PanicInfo;
 use cortex_m_rt::{exception, ExceptionFrame};
 
 pub mod bench;
+pub mod bits;
 pub mod board;
 pub mod ram;
 pub mod registers;

@@ -21,7 +21,7 @@ use vit_nostd::{
     image,
     int8::{self, weights::Weights},
     model_file::{self, Kind, Metadata, Normalization, Provenance},
-    Base, Nano, Shape, Tiny,
+    Base, Nano, Shape, Tiny, Vit,
 };
 use vit_tests::chip_bench::{measure, Cost};
 use vit_train::{
@@ -233,6 +233,12 @@ fn hostile_networks_have_the_portable_bits() {
 }
 
 fn assert_portable_bits<S: Shape>(chip: Chip, mood: Mood, seed: u64) {
+    let (file, images, on_host) = random_int8::<S>(mood, seed);
+    assert_eq!(chip.logits(&file, &images).unwrap(), on_host, "{}, {}, {mood:?}", chip.name, S::DIMS);
+}
+
+/// A model file of random integers, two images, and the bits of their logits by the kernels in plain Rust.
+fn random_int8<S: Shape>(mood: Mood, seed: u64) -> (Vec<u8>, Vec<u8>, Vec<u32>) {
     let mut random = Random(seed);
     let mut weights = vec![0; Weights::<S>::BYTES];
     with_weights(weights.len(), |bytes| {
@@ -247,10 +253,53 @@ fn assert_portable_bits<S: Shape>(chip: Chip, mood: Mood, seed: u64) {
             let logits = model.infer_with(Portable, image::<S>(pixels).unwrap(), &mut scratch, &mut ());
             logits.as_ref().iter().map(|&logit| logit as u32).collect::<Vec<_>>()
         });
-        let on_host: Vec<u32> = on_host.collect();
-        let on_chip = chip.logits(file, &images.concat()).unwrap();
-        assert_eq!(on_chip, on_host, "{}, {}, {mood:?}", chip.name, S::DIMS);
-    });
+        (file.to_vec(), images.concat(), on_host.collect())
+    })
+}
+
+// The networks of the firmware `limits`.
+type LargePatch = Vit<64, 64, 2, 8, 2, 4, 4092, 1, 10>;
+type WideMlp = Vit<8, 8, 2, 8, 2, 4, 8192, 1, 10>;
+type Classes<const N: usize> = Vit<8, 8, 2, 8, 2, 4, 16, 1, N>;
+
+/// Of 4092 weights, of which an offset in an instruction reaches the next one, of 4096 and of 8192, which it does not.
+#[test]
+fn rows_of_any_length_have_the_portable_bits() {
+    for chip in [Chip::M3, Chip::M4F, Chip::M33] {
+        for mood in [Mood::Calm, Mood::Wild] {
+            assert_limits(chip, random_int8::<LargePatch>(mood, 40));
+            assert_limits(chip, random_int8::<WideMlp>(mood, 41));
+        }
+    }
+}
+
+/// The stack that the documentation of `Scratch` promises: 4 bytes for each class.
+#[test]
+fn a_class_takes_four_bytes_of_stack() {
+    let float = [float_stack::<Classes<10>>(), float_stack::<Classes<100>>(), float_stack::<Classes<1000>>()];
+    let int8 = [int8_stack::<Classes<10>>(), int8_stack::<Classes<100>>(), int8_stack::<Classes<1000>>()];
+    println!("bytes of stack with 10, 100 and 1000 classes: float {float:?}, int8 {int8:?}");
+    for [ten, hundred, thousand] in [float, int8] {
+        assert!(ten < 1024 && hundred <= ten + 4 * 90 + 64 && thousand <= ten + 4 * 990 + 64);
+    }
+}
+
+fn int8_stack<S: Shape>() -> usize {
+    assert_limits(Chip::M4F, random_int8::<S>(Mood::Calm, 50))
+}
+
+fn float_stack<S: Shape>() -> usize {
+    let model = random_model::<S>(51);
+    let images = random_image::<S>(&mut Random(52), 2);
+    let logits = on_host::<S, Polynomial>(&model, &images);
+    assert_limits(Chip::M4F, (model, images, logits))
+}
+
+/// The bytes of stack that an inference takes.
+fn assert_limits(chip: Chip, (model, images, on_host): (Vec<u8>, Vec<u8>, Vec<u32>)) -> usize {
+    let (logits, stack) = chip.logits_and_stack("limits", &model, &images).unwrap();
+    assert!(logits == on_host, "{}: other logits for a model of {} bytes", chip.name, model.len());
+    stack
 }
 
 #[test]
@@ -359,7 +408,8 @@ fn model_file<S: Shape>(kind: Kind, weights: &[u8]) -> Vec<u8> {
     let provenance =
         Provenance { dataset: "none", seed: 0, test_accuracy: None, tool: "test", checkpoint: None };
     let normalization = Normalization { mean: 0.1307, std: 0.3081 };
-    let metadata = Metadata::new(normalization, "0\n1\n2\n3\n4\n5\n6\n7\n8\n9", provenance);
+    let labels = vec!["x"; S::CLASSES].join("\n");
+    let metadata = Metadata::new(normalization, &labels, provenance);
     let mut file = vec![0; weights.len() + model_file::overhead(&metadata)];
     let len = model_file::write::<S>(kind, &metadata, weights, &mut file).unwrap();
     file.truncate(len);

@@ -131,7 +131,12 @@ impl Chip {
     /// Classifies `images` (the pixels of one after the other) with the model file `model` on this chip, and returns
     /// the bits of all logits: the work of the firmware `bits`.
     pub fn logits(&self, model: &[u8], images: &[u8]) -> Result<Vec<u32>> {
-        let elf = self.build("bits")?;
+        Ok(self.logits_and_stack("bits", model, images)?.0)
+    }
+
+    /// The same by the firmware `bin`, which is `bits` or `limits`, and the bytes of stack that an inference took.
+    pub fn logits_and_stack(&self, bin: &str, model: &[u8], images: &[u8]) -> Result<(Vec<u32>, usize)> {
+        let elf = self.build(bin)?;
         let dir = tempfile::tempdir()?;
         let file = dir.path().join("model.vit");
         fs::write(&file, model)?;
@@ -144,7 +149,8 @@ impl Chip {
         ensure!(run.exit_code == 0, "the {} refused: {:#?}", self.name, run.log);
         let answer = fs::read(dir.path().join("logits.bin"))?;
         let words = answer.chunks_exact(4).map(|word| u32::from_le_bytes(word.try_into().expect("4 bytes")));
-        Ok(words.collect())
+        let stack = run.log.last().and_then(|line| line.rsplit_once("stack ")?.1.parse().ok());
+        Ok((words.collect(), stack.with_context(|| format!("no stack in {:#?}", run.log))?))
     }
 
     /// Runs a firmware with a model file in the chip's memory, and counts instructions.

@@ -13,7 +13,7 @@
 //! r10 r11 weights of the first channel      r12 r14 weights of the second channel
 //! ```
 
-use super::{portable::Portable, Kernels, Rows, Scores, Tile, TILE};
+use super::{offset_of_row, portable::Portable, Kernels, Rows, Scores, Tile, MAX_ROW, TILE};
 use crate::{
     int8::linear::{Linear, Output, Row},
     shape::Shape,
@@ -29,9 +29,6 @@ pub struct Dsp;
 
 /// Channels side by side.
 const PAIR: usize = 2;
-
-/// A row further on is an offset in an instruction.
-const MAX_STRIDE: usize = 4095;
 
 impl Kernels for Dsp {
     fn name(self) -> &'static str {
@@ -56,7 +53,7 @@ impl Kernels for Dsp {
 
     #[inline(always)]
     fn linear<R: Row, O: Output>(self, x: &Tile<'_>, tokens: usize, layer: Linear<'_, R>, out: &mut [O]) {
-        if R::LEN <= MAX_STRIDE {
+        if const { R::LEN <= MAX_ROW } {
             linear(x, tokens, layer, out);
         } else {
             Portable.linear(x, tokens, layer, out);
@@ -72,7 +69,8 @@ impl Kernels for Dsp {
         keys: &Rows<S>,
         out: &mut Scores<S>,
     ) {
-        if S::EMBED <= MAX_STRIDE && S::HEAD_DIM.is_multiple_of(4) && S::TOKENS >= PAIR {
+        // A row of keys has EMBED bytes, at most 128: the offset always reaches.
+        if const { S::HEAD_DIM.is_multiple_of(4) && S::TOKENS >= PAIR } {
             scores::<S>(query, tokens, head, keys, out);
         } else {
             Portable.scores::<S>(query, tokens, head, keys, out);
@@ -241,7 +239,7 @@ macro_rules! with_group {
             $($code)*
             ".purgem group",
             ".purgem token",
-            stride = const $stride,
+            stride = const offset_of_row($stride),
         )
     };
 }

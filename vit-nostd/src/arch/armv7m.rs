@@ -2,12 +2,13 @@
 //! multiplications for 4 products. In Rust, the compiler takes the four sums one after the other, and lays all that it has
 //! fetched for the first one on the stack for the next.
 
+use super::{offset_of_row, MAX_ROW};
 use crate::int8::linear::Row;
 use core::arch::naked_asm;
 
 /// Whether the offsets reach: a row further on is one in an instruction, and four products are one round.
 pub const fn fits<R: Row>() -> bool {
-    R::LEN <= 4095 && R::LEN.is_multiple_of(4) && R::LEN > 0
+    R::LEN <= MAX_ROW && R::LEN.is_multiple_of(4) && R::LEN > 0
 }
 
 /// The sums of products of two rows of weights with those of two tokens; nothing, if there are less than two, or
@@ -48,6 +49,6 @@ unsafe extern "C" fn multiply<R: Row>(x: *const i8, weights: *const i8, sums: &m
         "bne 1b",
         "stm r2, {{r4-r7}}",
         "pop {{r4-r9, pc}}",
-        row = const R::LEN,
+        row = const offset_of_row(R::LEN),
     )
 }

@@ -36,6 +36,21 @@ pub use portable::Portable;
 #[cfg(target_arch = "x86_64")]
 pub use x86_64::{Avx2, Results};
 
+/// The longest row of weights, in bytes, for kernels in which the next row is an offset in an instruction.
+#[cfg(any(kernels = "dsp", kernels = "armv7m"))]
+const MAX_ROW: usize = 4092;
+
+/// The offset of the next row of `len` weights as it stands in an instruction. Of a longer row than [`MAX_ROW`] it is any
+/// that the assembler takes: such a kernel is never called, but the compiler may still translate it.
+#[cfg(any(kernels = "dsp", kernels = "armv7m"))]
+const fn offset_of_row(len: usize) -> usize {
+    if len <= MAX_ROW {
+        len
+    } else {
+        MAX_ROW
+    }
+}
+
 /// Tokens that go through a layer together: a weight is fetched once for all of them.
 pub const TILE: usize = if cfg!(any(kernels = "dsp", target_arch = "x86_64")) {
     3

@@ -27,7 +27,10 @@ pub fn linear<I: Array<f32>, O: Array<f32>, W: Array<O>>(
     bias: &O,
     out: &mut [O; TILE],
 ) {
-    *out = [*bias; TILE];
+    // Row by row: an array of rows would lie on the stack first, where the compiler does not optimise.
+    for row in &mut *out {
+        *row = *bias;
+    }
     add_products(
         x.each_ref().map(I::as_ref),
         weight.as_ref().iter().map(O::as_ref),
@@ -53,7 +56,7 @@ pub fn add_products<'a>(
     for index in wide * WIDE / NARROW..wide * WIDE / NARROW + narrow {
         add_part::<NARROW>(x, rows.clone(), stride, &mut out, index);
     }
-    // What is left, such as the classes.
+    // What is left, such as the scores of a last token.
     for index in wide * WIDE + narrow * NARROW..len {
         add_part::<1>(x, rows.clone(), stride, &mut out, index);
     }

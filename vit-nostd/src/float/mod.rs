@@ -54,6 +54,9 @@ pub struct Model<'a, S: Shape, M: Math = Polynomial> {
 }
 
 /// The memory an inference works in. Its content between inferences does not matter.
+///
+/// What is not in here is on the stack: the logits, 4 bytes for each class, and less than 1 KB besides, on a Cortex-M and
+/// in an optimised build. A build that is not optimised copies arrays over the stack and takes many times as much.
 #[derive(Clone, Copy, Debug)]
 pub struct Scratch<S: Shape> {
     /// The residual stream.
@@ -188,10 +191,13 @@ impl<'a, S: Shape, M: Math> Model<'a, S, M> {
         let head = &self.weights.head;
         let Scratch { tokens, normed, .. } = scratch;
         let cls = tokens.as_ref().get(..1).unwrap_or_default();
-        let mut logits = [S::Classes::<f32>::ZERO; TILE];
         layer_norm::<S>(cls, head.norm_weight, head.norm_bias, normed);
-        linear(normed, head.head_weight, head.head_bias, &mut logits);
-        let ([normed, ..], [logits, ..]) = (normed, logits);
+        let [normed, ..] = normed;
+        // Of one token alone: the logits are on the stack, where a tile of them would take six times as much.
+        let mut logits = *head.head_bias;
+        for (x, row) in normed.as_ref().iter().zip(head.head_weight.as_ref()) {
+            logits.as_mut().iter_mut().zip(row.as_ref()).for_each(|(logit, w)| *logit += x * w);
+        }
         observe(Stage::Norm, S::DEPTH, 0, normed.as_ref());
         observe(Stage::Head, S::DEPTH, 0, logits.as_ref());
         logits

@@ -31,6 +31,10 @@ pub struct Model<'a, S: Shape> {
 }
 
 /// The memory an inference works in. Its content between inferences does not matter.
+///
+/// What is not in here is on the stack: the logits, 4 bytes for each class, and less than 1 KB besides, on a Cortex-M and
+/// in an optimised build. A build that is not optimised copies arrays over the stack and takes many times as much, up to
+/// the size of this memory.
 #[derive(Clone, Copy, Debug)]
 pub struct Scratch<S: Shape> {
     /// The residual stream.

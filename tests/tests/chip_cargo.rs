@@ -1,0 +1,128 @@
+//! `tests/chip-cargo` asks rustup first, and takes Debian's compiler only where it is new enough. All programs that it
+//! calls are stand-ins, which write down how they are called.
+
+#![cfg(unix)]
+
+use std::{fs, os::unix::fs::PermissionsExt, process::Command};
+
+/// The machine that `chip-cargo` finds.
+#[derive(Clone, Copy)]
+struct Machine {
+    /// rustup: the target is there, can be added, or cannot.
+    rustup: &'static str,
+    /// Of Debian's compiler, as apt tells it, before its lists are fetched and afterwards.
+    installed: &'static str,
+    candidate: &'static str,
+    fetched: &'static str,
+}
+
+impl Machine {
+    /// The calls that `chip-cargo build` makes of what changes the machine or builds, what it says, and whether it
+    /// succeeds.
+    fn build(self) -> (Vec<String>, String, bool) {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        let script = |path: &str, text: &str| {
+            let path = root.join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        };
+        let at = root.display();
+        // Debian's compiler is called by its path.
+        let chip_cargo =
+            include_str!("../chip-cargo").replace("exec /usr/bin/", &format!("exec {at}/debian/"));
+        script("tests/chip-cargo", &chip_cargo);
+        script("firmware-example/.cargo/config.toml", "");
+        script("Cargo.toml", include_str!("../../Cargo.toml"));
+
+        let call = format!("#!/bin/bash\necho \"${{0#{at}/}} $*\" >>{at}/calls\n");
+        let Self { rustup, installed, candidate, fetched } = self;
+        script("bin/cargo", &call);
+        script("debian/cargo", &call);
+        script("bin/rustc", &format!("#!/bin/bash\necho {at}/libdir\n"));
+        let adds = if rustup == "adds" { "exit 0" } else { "exit 1" };
+        script("bin/rustup", &format!("{call}{adds}"));
+        if rustup == "has" {
+            fs::create_dir(root.join("libdir")).unwrap();
+        }
+        // As `dpkg-query` and `apt-cache` print it for four packages, and for the first of them.
+        let status = if installed == "(none)" { "not-installed" } else { "installed" };
+        script("bin/dpkg-query", &format!("#!/bin/bash\nprintf '{}'", format!("{status}\\n").repeat(4)));
+        let policy = format!(
+            "#!/bin/bash\ncandidate={candidate}\n[ ! -e {at}/updated ] || candidate={fetched}\n\
+             printf 'rustc-web:\\n  Installed: {installed}\\n  Candidate: %s\\n' $candidate\n"
+        );
+        script("bin/apt-cache", &policy);
+        script("tests/apt-install", &format!("{call}[ \"$1\" != --update ] || touch {at}/updated\n"));
+
+        let output = Command::new(root.join("tests/chip-cargo"))
+            .arg("build")
+            .env("PATH", format!("{at}/bin:/usr/bin:/bin"))
+            .output()
+            .unwrap();
+        let calls = fs::read_to_string(root.join("calls")).unwrap_or_default();
+        let calls = calls.lines().map(str::to_owned).collect();
+        (calls, String::from_utf8(output.stderr).unwrap(), output.status.success())
+    }
+}
+
+const BARE: Machine =
+    Machine { rustup: "cannot", installed: "(none)", candidate: "(none)", fetched: "(none)" };
+const OLD: &str = "1.85.0+dfsg3-1~deb12u3";
+const NEW: &str = "1.100.0+dfsg1-1~deb13u1"; // "1.100" is above "1.89", although its text is not
+
+const ADD: &str = "bin/rustup target add thumbv7em-none-eabihf";
+const UPDATE: &str = "tests/apt-install --update";
+const INSTALL: &str = "tests/apt-install rustc-web cargo-web rust-web-src rust-web-clippy";
+
+#[test]
+fn chip_cargo_asks_rustup_first_and_debian_only_where_it_is_new_enough() {
+    for (name, machine, expected) in [
+        ("rustup has the target", Machine { rustup: "has", ..BARE }, &["bin/cargo build"][..]),
+        ("rustup adds it", Machine { rustup: "adds", ..BARE }, &[ADD, "bin/cargo build"]),
+        (
+            "rustup adds it, and Debian's is installed",
+            Machine { rustup: "adds", installed: NEW, candidate: NEW, fetched: NEW },
+            &[ADD, "bin/cargo build"],
+        ),
+        (
+            "Debian's is installed",
+            Machine { installed: NEW, candidate: NEW, ..BARE },
+            &[ADD, "debian/cargo build"],
+        ),
+        (
+            "Debian's can be installed",
+            Machine { candidate: NEW, ..BARE },
+            &[ADD, INSTALL, "debian/cargo build"],
+        ),
+        (
+            "Debian's old one can be replaced",
+            Machine { installed: OLD, candidate: NEW, ..BARE },
+            &[ADD, INSTALL, "debian/cargo build"],
+        ),
+        (
+            "apt's lists are old",
+            Machine { candidate: OLD, fetched: NEW, ..BARE },
+            &[ADD, UPDATE, INSTALL, "debian/cargo build"],
+        ),
+    ] {
+        let (calls, said, success) = machine.build();
+        assert_eq!(calls, expected, "{name}: {said}");
+        assert!(success, "{name}: {said}");
+    }
+}
+
+#[test]
+fn chip_cargo_says_in_one_line_what_to_do() {
+    for (machine, version) in
+        [(BARE, "none found"), (Machine { installed: OLD, candidate: OLD, fetched: OLD, ..BARE }, "1.85.0")]
+    {
+        let (calls, said, success) = machine.build();
+        assert_eq!(calls, [ADD, UPDATE], "{said}");
+        assert!(!success && said.lines().count() == 1, "{said}");
+        for word in [version, "1.89", "rustup target add thumbv7em-none-eabihf"] {
+            assert!(said.contains(word), "no {word:?} in {said}");
+        }
+    }
+}
