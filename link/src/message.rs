@@ -56,7 +56,7 @@ pub enum Outcome<'a, L> {
 /// What a board is, and which network it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Description<'a> {
-    /// The board's name, at most [`BOARD_NAME_LEN`] bytes.
+    /// The board's name, at most [`BOARD_NAME_LEN`] bytes without control characters.
     pub board: &'a str,
     /// Pixels along one side of an image.
     pub side: u16,
@@ -64,7 +64,7 @@ pub struct Description<'a> {
     pub classes: u16,
     /// Which model file the board runs: its [`checksum`].
     pub model: u32,
-    /// What [`Classification::ticks`] counts in: the processor's clock on a board, some clock's in an emulator.
+    /// What [`Classification::ticks`] counts in, never 0: the processor's clock on a board, some clock's in an emulator.
     pub ticks_per_second: u32,
 }
 

@@ -10,7 +10,7 @@ use std::{
     process::{Command, Output},
     sync::LazyLock,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use vit_emulator::{Chip, Emulator};
 use vit_link::{
@@ -171,6 +171,15 @@ fn board(description: Description<'static>, tamper: impl FnMut(&mut Vec<u8>) + S
     listener(move |line| serve(line, description, tamper))
 }
 
+/// Changes what is in the frame of an answer.
+fn change(frame: &mut Vec<u8>, change: impl FnOnce(&mut Outcome<'_, Vec<i32>>)) {
+    let Some((_, content)) = frame.split_last_mut() else { return };
+    let mut reply: Reply<'_, Vec<i32>> = decode(content).unwrap();
+    change(&mut reply.outcome);
+    let mut buffer = [0; 1000];
+    *frame = encode(&reply, &mut buffer).unwrap().to_vec();
+}
+
 const EVAL: [&str; 5] = ["eval", "--data", "synthetic", "--limit", "20"];
 const COMPARE: [&str; 7] = ["eval", "--data", "synthetic", "--limit", "20", "--model", MODEL];
 
@@ -186,6 +195,9 @@ fn serial_port() -> (TTYPort, String, File) {
 fn a_board_on_a_serial_port() {
     let (board, name, _open) = serial_port();
     thread::spawn(move || serve(board, honest(), |_| ()));
+    // A pseudo terminal has no DTR: that it cannot be raised is no error.
+    let output = device(["--port", &name], &[&["--no-dtr"], &COMPARE[..]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let output = device(["--port", &name], &COMPARE);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let said = text(&output.stdout);
@@ -236,15 +248,12 @@ fn predictions() {
 fn other_logits_are_a_mismatch() {
     let mut count = 0;
     let address = board(honest(), move |frame| {
-        let Some((_, content)) = frame.split_last_mut() else { return };
-        let reply: Reply<'_, Vec<i32>> = decode(content).unwrap();
-        let mut outcome = reply.outcome.clone();
-        if let Outcome::Classification(answer) = &mut outcome {
-            count += 1;
-            answer.logits[4] += i32::from(count == 3);
-        }
-        let mut buffer = [0; 1000];
-        *frame = encode(&Reply { id: reply.id, outcome }, &mut buffer).unwrap().to_vec();
+        change(frame, |outcome| {
+            if let Outcome::Classification(answer) = outcome {
+                count += 1;
+                answer.logits[4] += i32::from(count == 3);
+            }
+        });
     });
     let output = device(["--tcp", &address], &COMPARE);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
@@ -282,6 +291,217 @@ fn answers_to_earlier_requests_are_passed_over() {
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&report["mismatches"], &report["repeated"]), (&0.into(), &0.into()));
+}
+
+/// Whatever a board says of itself, the host has looked at it before it relies on it.
+#[test]
+fn descriptions_that_cannot_be_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let picture = folder.path().join("three.png");
+    GrayImage::from_raw(28, 28, synthetic::digit(3, 7).to_vec()).unwrap().save(&picture).unwrap();
+    let predict = ["predict", picture.to_str().unwrap()];
+    for (description, word) in [
+        (Description { side: 0, ..honest() }, "0 x 0 pixels"),
+        (Description { side: 1025, ..honest() }, "1025 x 1025 pixels"),
+        (Description { side: 65535, ..honest() }, "65535 x 65535 pixels"),
+        (Description { classes: 0, ..honest() }, "0 classes"),
+        (Description { classes: 65535, ..honest() }, "65535 classes"),
+        (Description { ticks_per_second: 0, ..honest() }, "0 ticks per second"),
+        (Description { board: "a\u{1b}[2Jb\n", ..honest() }, "control characters"),
+        (Description { board: "a name of more than 32 bytes, alas", ..honest() }, "34 bytes"),
+    ] {
+        for arguments in [&EVAL[..], &COMPARE, &predict] {
+            refuse(["--tcp", &board(description, |_| ())], arguments, &["the board describes itself", word]);
+        }
+    }
+    // Of what can be, each is asked for what it has.
+    for description in [Description { side: 1, ..honest() }, Description { classes: 4096, ..honest() }] {
+        refuse(["--tcp", &board(description, |_| ())], &EVAL, &["synthetic"]);
+    }
+}
+
+#[test]
+fn answers_that_cannot_be_are_refused() {
+    type Change = fn(&mut Classification<Vec<i32>>);
+    let changes: [(Change, &str); 5] = [
+        (|answer| answer.class = 60_000, "class 60000"),
+        (|answer| answer.class = (answer.class + 1) % 10, "the largest logit is that of class"),
+        (|answer| answer.logits.clear(), "0 logits of a network of 10 classes"),
+        (|answer| answer.logits.truncate(9), "9 logits of a network of 10 classes"),
+        (|answer| answer.logits.push(i32::MAX), "11 logits of a network of 10 classes"),
+    ];
+    for (how, word) in changes {
+        let address = board(honest(), move |frame| {
+            change(frame, |outcome| {
+                if let Outcome::Classification(answer) = outcome {
+                    how(answer);
+                }
+            });
+        });
+        refuse(["--tcp", &address], &EVAL, &["the board's answer cannot be right", word]);
+    }
+    let address = board(honest(), |frame| change(frame, |outcome| *outcome = Outcome::Description(honest())));
+    refuse(["--tcp", &address], &EVAL, &["the board's answer cannot be right", "asked for a class"]);
+    let class = Classification { class: 0, ticks: None, logits: vec![0; 10] };
+    let address = board(honest(), move |frame| {
+        change(frame, |outcome| *outcome = Outcome::Classification(class.clone()));
+    });
+    refuse(["--tcp", &address], &EVAL, &["the board's answer cannot be right", "asked what it is"]);
+}
+
+/// Who did not understand whom?
+#[test]
+fn a_refusal_is_the_boards_and_damage_is_not() {
+    let short = [&["--timeout", "0.3"], &EVAL[..]].concat();
+    let is_class = |outcome: &Outcome<'_, Vec<i32>>| matches!(outcome, Outcome::Classification(_));
+    let refusal = |id, error| {
+        let mut buffer = [0; 100];
+        let outcome = Outcome::Refused(Refusal::Frame(error));
+        encode(&Reply::<'_, Vec<i32>> { id, outcome }, &mut buffer).unwrap().to_vec()
+    };
+    let address = board(honest(), move |frame| {
+        let mut copy = frame.clone();
+        change(&mut copy, |outcome| {
+            if is_class(outcome) {
+                *frame = refusal(None, FrameError::Crc);
+            }
+        });
+    });
+    refuse(["--tcp", &address], &short, &["the board refuses the request: the frame is damaged"]);
+
+    // Refused once, and then answered, but damaged on the way.
+    let mut count = 0;
+    let address = board(honest(), move |frame| {
+        let mut copy = frame.clone();
+        change(&mut copy, |outcome| count += usize::from(is_class(outcome)));
+        match count {
+            0 => (),
+            1 => *frame = refusal(None, FrameError::Crc),
+            2 => (),
+            _ => frame[5] ^= if frame[5] == 1 { 2 } else { 1 },
+        }
+    });
+    let words = ["arrived damaged, 3 times in a row", "the line is unreliable"];
+    refuse(["--tcp", &address], &short, &words);
+}
+
+/// Sends the same again and again, until nobody listens.
+fn babbler(what: Vec<u8>) -> String {
+    listener(move |mut line| while line.write_all(&what).is_ok() {})
+}
+
+#[test]
+fn boards_that_never_come_to_an_end_are_given_up() {
+    let short = [&["--timeout", "0.5"], &EVAL[..]].concat();
+    let mut buffer = [0; 100];
+    let stale = Reply::<'_, Vec<i32>> { id: Some(7), outcome: Outcome::Description(honest()) };
+    let stale = encode(&stale, &mut buffer).unwrap().to_vec();
+    for (what, word) in [
+        (vec![0], "no answer among them"),
+        (b"abc\0".to_vec(), "no answer among them"),
+        (vec![b'x'; 1000], "no answer among them"),
+        (stale, "no answer among them"),
+    ] {
+        let start = Instant::now();
+        refuse(["--tcp", &babbler(what)], &short, &[word]);
+        assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+    }
+    // One byte now and then.
+    let address = listener(|mut line| {
+        while line.write_all(b"x").is_ok() {
+            thread::sleep(Duration::from_millis(30));
+        }
+    });
+    refuse(["--tcp", &address], &short, &["no answer among them"]);
+    // Silent from the third image on: asked three times.
+    let mut count = 0;
+    let address = board(honest(), move |frame| {
+        count += 1;
+        if count > 3 {
+            frame.clear();
+        }
+    });
+    refuse(["--tcp", &address], &short, &["no answer within 1.5 s"]);
+}
+
+/// A board that is unplugged after so many bytes.
+struct Unplugged(TcpStream, usize);
+
+impl Read for Unplugged {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl Write for Unplugged {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let count = self.0.write(&bytes[..bytes.len().min(self.1)])?;
+        self.1 -= count;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
+}
+
+#[test]
+fn a_board_that_is_unplugged_in_between_is_gone() {
+    for bytes in [0, 5, 30, 100] {
+        let address = listener(move |line| serve(Unplugged(line, bytes), honest(), |_| ()));
+        refuse(["--tcp", &address], &EVAL, &["closed at the other end, or the board was unplugged"]);
+    }
+}
+
+/// A picture for a board whose images have more bytes than the buffer of a serial port.
+const LARGE: usize = 256;
+
+/// The board's end of a serial port: answers that images are large, and then reads with pauses, or not at all.
+fn large_images(mut line: TTYPort, pause: Option<Duration>) {
+    let description = Description { side: LARGE as u16, ..honest() };
+    let mut server = Box::new(Server::<{ request_len(LARGE * LARGE) }>::new(description));
+    let mut answer = [0; reply_len(10)];
+    let mut buffer = [0; 4096];
+    let mut described = false;
+    loop {
+        if let (true, Some(pause)) = (described, pause) {
+            thread::sleep(pause);
+        } else if described {
+            thread::sleep(PATIENCE);
+        }
+        let count = match line.read(&mut buffer) {
+            Ok(count) if count > 0 => count,
+            Err(error) if error.kind() == ErrorKind::TimedOut => continue,
+            _ => return,
+        };
+        for &byte in &buffer[..count] {
+            let infer =
+                |_: &[u8]| Classification { class: 2, ticks: None, logits: [0, 1, 2, 0, 0, 0, 0, 0, 0, 0] };
+            if let Some(frame) = server.push(byte, infer, &mut answer) {
+                described = true;
+                line.write_all(frame).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn a_board_that_reads_slowly_is_waited_for_and_one_that_does_not_is_given_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let picture = folder.path().join("three.png");
+    GrayImage::from_raw(28, 28, synthetic::digit(3, 7).to_vec()).unwrap().save(&picture).unwrap();
+    let picture = picture.to_str().unwrap();
+
+    let (board, name, _open) = serial_port();
+    thread::spawn(move || large_images(board, Some(Duration::from_millis(50))));
+    let output = device(["--port", &name], &["predict", "--raw", picture]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("class 2"), "{}", text(&output.stdout));
+
+    let (board, name, _open) = serial_port();
+    thread::spawn(move || large_images(board, None));
+    let arguments = ["--baud", "4000000", "--timeout", "0.5", "predict", "--raw", picture];
+    refuse(["--port", &name], &arguments, &["did not take a request of 65", "within 0.5 s"]);
 }
 
 /// What a board has heard before a request, it must not take for a part of it.

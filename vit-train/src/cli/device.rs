@@ -38,8 +38,12 @@ pub struct Arguments {
     #[command(flatten)]
     place: Place,
     /// Bits per second of the serial port
-    #[arg(long, value_name = "N", default_value_t = vit_link::BAUD)]
+    #[arg(long, value_name = "N", default_value_t = vit_link::BAUD, value_parser = clap::value_parser!(u32).range(1..))]
     baud: u32,
+    /// Leave the serial port's DTR line as the system sets it when it opens the port. Without this option the program
+    /// raises it, because boards with USB of their own send nothing before; boards of the Arduino kind are reset by it
+    #[arg(long, requires = "port")]
+    no_dtr: bool,
     /// How long the board may take for an answer
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     timeout: Duration,
@@ -107,7 +111,7 @@ struct Evaluation {
     ticks_per_second: u32,
     /// Requests that were repeated, because they or their answers were damaged.
     repeated: usize,
-    /// Images that have other logits, or another class, than the model file on this computer.
+    /// Images that have other logits than by the model file on this computer.
     mismatches: Option<usize>,
 }
 
@@ -123,7 +127,7 @@ struct Prediction {
 impl Arguments {
     pub fn run(self) -> Result<ExitCode, Error> {
         let address = match (self.place.port, self.place.tcp) {
-            (Some(port), _) => Address::Serial { port, baud: self.baud },
+            (Some(port), _) => Address::Serial { port, baud: self.baud, dtr: !self.no_dtr },
             (None, tcp) => Address::Tcp(tcp.unwrap_or_default()),
         };
         let board = Board { address: &address, timeout: self.timeout };
@@ -211,7 +215,7 @@ impl Eval {
         let expected = expected(&data, images);
         let mismatches = expected.map(|logits| {
             let logits = logits.chunks_exact(usize::from(device.description().classes));
-            answers.iter().zip(logits).filter(|(answer, logits)| !agrees(answer, logits)).count()
+            answers.iter().zip(logits).filter(|(answer, logits)| answer.logits != *logits).count()
         });
         let mut ticks: Vec<u32> = answers.iter().filter_map(|answer| answer.ticks).collect();
         ticks.sort_unstable();
@@ -297,15 +301,10 @@ fn same_model<S: Shape>(device: &Device, path: &Path, file: &[u8]) -> Result<(),
     Ok(())
 }
 
-/// Whether an answer is what this computer makes of the image.
-fn agrees(answer: &Classification<Vec<i32>>, logits: &[i32]) -> bool {
-    answer.logits == logits && usize::from(answer.class) == vit_nostd::argmax(logits)
-}
-
 /// The time of an inference as a person reads it.
 fn time(ticks: Option<u32>, ticks_per_second: u32) -> String {
     ticks.map_or("time unknown".to_owned(), |ticks| {
-        let milliseconds = 1e3 * f64::from(ticks) / f64::from(ticks_per_second.max(1));
+        let milliseconds = 1e3 * f64::from(ticks) / f64::from(ticks_per_second);
         format!("{milliseconds:.2} ms an inference ({ticks} ticks)")
     })
 }
