@@ -25,7 +25,8 @@
 //! of the host's choice, which comes back in the reply. What the board hears and does not understand, it answers with
 //! [`Outcome::Refused`], without a number where none could be read, and listens for the next frame: after a damaged or
 //! oversized frame, the link is in order again at the next delimiter. The host repeats what was refused as damaged, and
-//! ignores replies with other numbers than that of its request.
+//! ignores replies with other numbers than that of its request. It refuses to work with a board whose [`Description`] or
+//! [`Classification`] cannot be true: with images of no pixels, say, or with another class than that of the largest logit.
 //!
 //! # Versioning rule
 //!

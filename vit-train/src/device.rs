@@ -21,6 +21,9 @@ const GREETINGS: u32 = 10;
 const ATTEMPTS: u32 = 3;
 /// The most bytes of a reply.
 const REPLY_LEN: usize = reply_len(Description::MAX_CLASSES as usize);
+/// The most bytes that a serial port is given at once. When it is ready to write, there is room for as many in every
+/// driver; for what there is no room, a write would wait as long as the board does not read.
+const CHUNK: usize = 64;
 /// How long one read or write waits, so that a deadline is noticed in time.
 const PATIENCE: Duration = Duration::from_millis(20);
 
@@ -369,9 +372,10 @@ impl Device {
     /// Sends bytes, whose way takes as long as `transfer`. A serial port takes them little by little.
     fn send(&mut self, bytes: &[u8], transfer: Duration) -> Result<(), DeviceError> {
         let deadline = Instant::now() + self.timeout + transfer;
+        let chunk = self.baud.map_or(bytes.len(), |_| CHUNK);
         let mut rest = bytes;
         while !rest.is_empty() {
-            match self.line.write(rest) {
+            match self.line.write(&rest[..rest.len().min(chunk)]) {
                 Ok(0) => return Err(DeviceError::Closed),
                 Ok(count) => rest = &rest[count..],
                 Err(error) => passing(error)?,

@@ -38,7 +38,7 @@ pub struct Arguments {
     #[command(flatten)]
     place: Place,
     /// Bits per second of the serial port
-    #[arg(long, value_name = "N", default_value_t = vit_link::BAUD, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = vit_link::BAUD, value_parser = clap::value_parser!(u32).range(300..))]
     baud: u32,
     /// Leave the serial port's DTR line as the system sets it when it opens the port. Without this option the program
     /// raises it, because boards with USB of their own send nothing before; boards of the Arduino kind are reset by it
