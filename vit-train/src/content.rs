@@ -111,7 +111,7 @@ impl Foreign {
                 "an ONNX model",
                 format!(
                     "import onnx, safetensors.numpy as s; s.save_file({{t.name: onnx.numpy_helper.to_array(t) for t in \
-                     onnx.load('{from}').graph.initializer}}, '{to}')"
+                     onnx.load('{from}').graph.initializer if t.data_type == 1 and t.dims}}, '{to}')"
                 ),
             ),
         };
