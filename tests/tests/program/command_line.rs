@@ -5,6 +5,7 @@ mod exchange;
 mod origins;
 mod pictures;
 mod pictures_in_folders;
+mod quantization;
 
 use serde_json::Value;
 use std::{

@@ -80,7 +80,7 @@ impl Arguments {
         let out = self.out.unwrap_or_else(|| Outputs::int8_model(folder));
         // With the run's own seed, the images that its validation set aside stay aside.
         let (train, validation) = data.train.split(checkpoint.describe::<S>().seed);
-        let (file, logits) = quantize_and_score::<S>(checkpoint, (&data.train, &train), &data.test, &out)?;
+        let (file, logits) = quantize_and_score::<S>(checkpoint, (&data.train, &train), &data.test, path)?;
         let test = Score::new(&logits, data.test.labels().iter().copied());
         write_atomically(&out, &file)?;
         let report = self.report.then(|| {
