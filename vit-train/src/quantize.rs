@@ -876,6 +876,14 @@ mod tests {
                 &[("attn.in_proj_bias", |i, b| if i == 100 { 1e3 } else { b })],
                 100,
             ),
+            (
+                "positions that the patches' bias cancels",
+                &[
+                    ("pos_embed", |i, x| if i < 48 { x } else { x + 100.0 }),
+                    ("patch_embed.proj.bias", |_, b| b - 100.0),
+                ],
+                170,
+            ),
             ("all zeros", &[("", |_, _| 0.0)], 200),
             ("all denormal", &[("", |_, _| 1e-44)], 200),
         ];
