@@ -6,9 +6,9 @@
 //! and offset are then folded into the weights, biases, multipliers and tables that the engine works with.
 //!
 //! The engine bounds all of these numbers. Where a scale would lead past a bound, a coarser one is chosen, which ends
-//! exactly at it: [`Scales`] for what two layers share, [`Layer::quantize`] for what one row needs. So every network
-//! whose values are finite can be quantized, except where a bias is more than a million times as large as the results
-//! it leads to; [`Unquantizable`] names the layer then.
+//! exactly at it: `Scales` for what two layers share, `Layer::quantize` for what one row needs. So every network whose
+//! values are finite can be quantized, except where a bias is more than a million times as large as the results it
+//! leads to; [`Unquantizable`] names the layer then.
 
 use crate::{
     checkpoint::{Checkpoint, Description},
@@ -368,7 +368,7 @@ impl Layer {
     /// [`finest_output`](Self::finest_output), into the tensors of the file, whose rows may be longer than the layer's.
     ///
     /// A row's weights have the smallest scale that holds them and keeps the ratio of scales at [`MIN_RATIO`]. Where the
-    /// bias would not fit, it is doubled until it does.
+    /// bias would not fit, that scale is doubled until it does.
     fn quantize(
         &self,
         input: Quantizer,
@@ -385,7 +385,8 @@ impl Layer {
                 let sum: i32 = out.iter().map(|&w| i32::from(w)).sum();
                 let Some(scale) = scale(step * input.scale / output.scale) else {
                     let what = "has a bias that is too large for its results";
-                    return Err(Unquantizable::new(&self.name, what, self.bias[j]));
+                    let bias = self.bias[j] + input.value(0) * step * f64::from(sum);
+                    return Err(Unquantizable::new(&self.name, what, bias));
                 };
                 // What the integers really are multiplied with.
                 let real = f64::from(scale.multiplier) / 2f64.powi(scale.shift.into());
@@ -421,7 +422,7 @@ fn scale_tensor(layer: Tensor, block: usize, real: f64) -> Result<[u32; 2], Unqu
 
 /// The constants of a LayerNorm whose result is like `output`. They are within their bounds: the residual stream's scale
 /// is at least [`finest_residual`], and the result's at least [`MIN_NORM_SCALE`] and at most 1/2, because a row of 128
-/// values has none that is 12 times as large as the mean of their squares.
+/// values has none that is 12 times as large as their root mean square.
 fn norm(width: usize, residual: Quantizer, output: Quantizer) -> [u32; 5] {
     let epsilon = epsilon(width, residual.scale).round() as u64;
     let shift = (47.0 + output.scale.log2()).ceil() as i32; // numerator within [2^39, 2^40]
@@ -438,7 +439,8 @@ fn epsilon(width: usize, residual: f64) -> f64 {
     (width as f64 / residual).powi(2) * f64::from(LAYER_NORM_EPSILON)
 }
 
-/// The smallest scale of the residual stream, by the largest epsilon that LayerNorm may have, less one for roundings.
+/// The smallest scale of the residual stream: LayerNorm's epsilon is two below its bound there, so that no rounding
+/// exceeds it.
 fn finest_residual(width: usize) -> f64 {
     width as f64 * (f64::from(LAYER_NORM_EPSILON) / (Norm::MAX_EPSILON - 2) as f64).sqrt()
 }
@@ -913,7 +915,7 @@ mod tests {
         let data = synthetic::dataset(10, 1);
         let error = |name: &str, value: f32| {
             let mut checkpoint = published();
-            change(&mut checkpoint, name, |i, x| if i == 7 { value } else { x });
+            change(&mut checkpoint, name, |i, x| if i < 20 { value } else { x });
             agreeing::<Nano>(&checkpoint, &data, &[0, 1, 2]).unwrap_err()
         };
         let cases = [
@@ -922,16 +924,11 @@ mod tests {
                 -1e9,
                 "blocks.2.mlp.0 has a bias that is too large for its results (-1.000e9)",
             ),
-            (
-                "blocks.1.attn.out_proj.bias",
-                f32::MAX,
-                "blocks.1.norm2 computes a value that is not a finite number",
-            ),
             ("blocks.1.attn.in_proj_weight", f32::MAX, "blocks.1.attn"),
             (
-                "blocks.3.mlp.0.weight",
+                "blocks.2.mlp.0.weight",
                 f32::MAX,
-                "blocks.3.mlp.0 computes a value that is not a finite number (inf)",
+                "blocks.2.mlp.0 computes a value that is not a finite number",
             ),
             ("head.weight", f32::MAX, "head computes a value that is not a finite number"),
             ("patch_embed.proj.weight", f32::MAX, "patch_embed.proj computes"),
@@ -943,11 +940,11 @@ mod tests {
         }
     }
 
-    /// Random numbers of any size, and networks that consist of one kind of them or of several.
+    /// A network of random numbers of one kind or another: of any size, all alike, mostly zeros.
     fn hostile(seed: u64) -> Checkpoint {
         let mut random = random(seed);
         let mut parameters = Parameters::init::<Small>(seed);
-        // How many powers of ten around the usual size. Above 2, the network may be absurd.
+        // How many powers of ten around the usual size. With the last one, the float network overflows, too.
         let spread = [0.5, 2.0, 6.0, 37.0][seed as usize % 4];
         for entry in parameters.layout.0.clone() {
             let values = &mut parameters.values[entry.range];
@@ -986,21 +983,18 @@ mod tests {
     fn hostile_networks_are_quantized_or_named() {
         let digits = synthetic::dataset(6, 1);
         let blank = Dataset::new(synthetic::FORMAT, vec![0; 784], vec![0], Path::new("x")).unwrap();
-        let named = (0..4000).into_par_iter().filter_map(|seed| {
+        let named = (0..2000).into_par_iter().filter_map(|seed| {
             let checkpoint = hostile(seed);
             let (data, indices) = if seed % 3 == 0 { (&blank, &[0][..]) } else { (&digits, &[0, 1, 2][..]) };
             let error = agreeing::<Small>(&checkpoint, data, indices).err()?;
-            assert!(seed % 4 > 1, "{seed}: {error}");
+            assert_eq!(seed % 4, 3, "{error}");
             let layout = &checkpoint.parameters.layout.0;
             let name = error.layer.trim_end_matches(".attn");
             assert!(layout.iter().any(|entry| entry.name.starts_with(name)), "{error}");
-            Some((seed % 4, error))
+            Some(error)
         });
         let named: Vec<_> = named.collect();
-        for (spread, error) in named.iter().take(40) {
-            println!("{spread}: {error}");
-        }
-        println!("{} of 4000 cannot be quantized", named.len());
-        assert!((1..2000).contains(&named.len()));
+        println!("{} of 2000 cannot be quantized", named.len());
+        assert!((100..500).contains(&named.len()));
     }
 }

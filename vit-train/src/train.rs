@@ -136,7 +136,8 @@ impl Outputs {
     }
 }
 
-/// Trains network `S` on `data` and writes everything to `outputs`.
+/// Trains network `S` on `data` and writes everything to `outputs`. Where the network cannot be quantized, there is all
+/// but an integer model, and the report says why ([`TestScores::int8_error`]).
 ///
 /// # Errors
 /// [`Error::Description`] where the data's class names or normalisation cannot be those of the network, before anything
