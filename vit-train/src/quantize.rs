@@ -713,11 +713,11 @@ mod tests {
         checkpoint: &Checkpoint,
         calibration: &Calibration,
     ) -> Result<ModelBytes, Unquantizable> {
-        let (parameters, description) = (&checkpoint.parameters, checkpoint.describe::<S>());
-        let scales = Scales::choose::<S>(parameters, calibration, description.normalization)?;
+        let (parameters, normalization) = (&checkpoint.parameters, checkpoint.describe::<S>().normalization);
+        let scales = Scales::choose::<S>(parameters, calibration, normalization)?;
         let mut weights = ModelBytes::zeros(Weights::<S>::BYTES);
         fill::<S>(parameters, &scales, weights.bytes_mut())?;
-        let file = write_model::<S>(Kind::Int8, &description, &weights, Path::new(NOWHERE)).unwrap();
+        let file = write_model::<S>(Kind::Int8, checkpoint, &weights, Path::new(NOWHERE)).unwrap();
         int8::Model::<S>::from_bytes(&file).unwrap();
         Ok(file)
     }
