@@ -107,12 +107,12 @@ pub enum Error {
         /// What is wrong.
         error: DeviceError,
     },
-    /// Weights that integers cannot stand for.
-    #[error("{}: {error}", path.display())]
+    /// A network that cannot be put into integers.
+    #[error("{}: cannot be quantized because {error}", path.display())]
     Unquantizable {
         /// The checkpoint.
         path: PathBuf,
-        /// What is out of range.
+        /// Which layer, and why.
         error: Unquantizable,
     },
     /// The record of a run's images cannot be read.

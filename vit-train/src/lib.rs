@@ -32,7 +32,7 @@
 //!     // Everything at once: the best epoch, both model files, the comparison of the engines, the report.
 //!     let outputs = Outputs::create(run, Duration::from_secs(60))?;
 //!     let report = train::<Mine>(&recipe, &data, Start::Random, &outputs, &mut ())?; // (): nobody looks on
-//!     println!("{:.2} % of the test images", report.test.map_or(0.0, |test| test.int8.acc));
+//!     println!("{:.2} % of the test images", report.test.map_or(0.0, |test| test.f32.acc));
 //!
 //!     // Or one by one, from a checkpoint: to integers, and to a model file for each engine.
 //!     let path = Outputs::checkpoint(run);

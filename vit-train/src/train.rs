@@ -145,7 +145,8 @@ impl Outputs {
     }
 }
 
-/// Trains network `S` on `data` and writes everything to `outputs`.
+/// Trains network `S` on `data` and writes everything to `outputs`. Where the network cannot be quantized, there is all
+/// but an integer model, and the report says why ([`TestScores::int8_error`]).
 ///
 /// # Errors
 /// At once, before anything is trained: [`Error::Recipe`] and [`Error::Data`] if `recipe` or the images make no sense for
@@ -286,14 +287,22 @@ pub fn train<S: Network>(
 
     progress.stage("quantizing");
     let int8_path = Outputs::int8_model(directory);
-    let (int8_file, int8_logits) =
-        quantize_and_score::<S>(&best, (&data.train, &train_indices), &data.test, &int8_path)?;
-    report.test = Some(TestScores::new(data, &logits, &int8_logits));
-    write_atomically(&int8_path, &int8_file)?;
+    let quantized =
+        match quantize_and_score::<S>(&best, (&data.train, &train_indices), &data.test, &int8_path) {
+            // The training succeeded all the same, and the float model can be used.
+            Err(Error::Unquantizable { error, .. }) => Err(error.to_string()),
+            quantized => Ok(quantized?),
+        };
+    let int8_logits = quantized.as_ref().map(|(_, logits)| logits.as_slice()).map_err(Clone::clone);
+    report.test = Some(TestScores::new(data, &logits, int8_logits));
+    let int8_file = quantized.as_ref().ok().map(|(file, _)| &**file);
+    if let Some(file) = int8_file {
+        write_atomically(&int8_path, file)?;
+    }
     report.write_grids(directory, data, &logits)?;
 
     progress.stage("comparing dfdx with vit-nostd");
-    let files = Files { f32: (&path, &file), int8: (&int8_path, &int8_file) };
+    let files = Files { f32: (&path, &file), int8: int8_file.map(|file| (int8_path.as_path(), file)) };
     report.verify = Some(verify::<S>(&best.parameters, files, &data.test, EXACT_IMAGES)?);
     report.write(directory)?;
     position.finished = true;

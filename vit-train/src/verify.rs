@@ -35,6 +35,15 @@ pub struct Verification {
     pub exact_images: usize,
     /// Logits of them whose bits differ.
     pub exact_mismatches: usize,
+    /// Of the integer model, where there is one.
+    #[serde(flatten)]
+    pub int8: Option<IntegerVerification>,
+}
+
+/// What [`verify`] found of the integer model. The names of the fields are those in JSON, where they stand among those
+/// of [`Verification`].
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct IntegerVerification {
     /// Images that the integer engine is compared on with its reference in dfdx.
     pub int8_images: usize,
     /// Logits of them that differ.
@@ -46,8 +55,8 @@ pub struct Verification {
 pub struct Files<'a> {
     /// Of the float engine.
     pub f32: (&'a Path, &'a [u8]),
-    /// Of the integer engine.
-    pub int8: (&'a Path, &'a [u8]),
+    /// Of the integer engine; none where the network could not be quantized.
+    pub int8: Option<(&'a Path, &'a [u8])>,
 }
 
 impl Verification {
@@ -56,7 +65,7 @@ impl Verification {
         self.relative_difference() <= TOLERANCE
             && self.argmax_disagreements == 0
             && self.exact_mismatches == 0
-            && self.int8_mismatches == 0
+            && self.int8.is_none_or(|int8| int8.int8_mismatches == 0)
     }
 
     /// Of a report of an earlier version, the absolute difference, which is not smaller.
@@ -118,7 +127,7 @@ pub fn verify<S: Network>(
     let exact = exact.iter().flat_map(AsRef::<[f32]>::as_ref);
     let exact_mismatches = exact.zip(&nostd).filter(|(a, b)| a.to_bits() != b.to_bits()).count();
 
-    let int8_mismatches = int8_mismatches::<S>(files.int8, data)?;
+    let int8 = files.int8.map(|file| verify_integers::<S>(file, data)).transpose()?;
     Ok(Verification {
         images,
         dfdx_vs_nostd_f32_max_abs: max_abs,
@@ -126,20 +135,23 @@ pub fn verify<S: Network>(
         argmax_disagreements,
         exact_images,
         exact_mismatches,
-        int8_images: images,
-        int8_mismatches,
+        int8,
     })
 }
 
-/// How many logits of `data` the integer engine and its reference do not agree on.
-fn int8_mismatches<S: Network>((path, file): (&Path, &[u8]), data: &Dataset) -> Result<usize, Error> {
+/// Counts the logits of `data` that the integer engine and its reference do not agree on.
+fn verify_integers<S: Network>(
+    (path, file): (&Path, &[u8]),
+    data: &Dataset,
+) -> Result<IntegerVerification, Error> {
     let refused = |error| Error::Model { path: path.to_owned(), error };
     let model = int8::Model::<S>::from_bytes(file).map_err(refused)?;
     let views: Vec<_> = (0..data.len()).map(|index| view::<S>(data, index)).collect();
     let reference = reference::int8::logits::<S>(file, &views).map_err(refused)?;
     let reference = reference.iter().flat_map(AsRef::<[i32]>::as_ref);
     let engine = int8_raw_logits(&model, data, data.len());
-    Ok(reference.zip(&engine).filter(|(a, b)| a != b).count())
+    let int8_mismatches = reference.zip(&engine).filter(|(a, b)| a != b).count();
+    Ok(IntegerVerification { int8_images: data.len(), int8_mismatches })
 }
 
 impl fmt::Display for Verification {
@@ -161,19 +173,18 @@ impl fmt::Display for Verification {
             self.images,
             self.argmax_disagreements
         )?;
-        writeln!(
+        write!(
             f,
             "{} f32: dfdx in canonical order, bits       {:>7}  {} logits differ",
             mark(self.exact_mismatches == 0),
             self.exact_images,
             self.exact_mismatches
         )?;
+        let Some(IntegerVerification { int8_images, int8_mismatches }) = self.int8 else { return Ok(()) };
         write!(
             f,
-            "{} int8: dfdx in integers                   {:>7}  {} logits differ",
-            mark(self.int8_mismatches == 0),
-            self.int8_images,
-            self.int8_mismatches
+            "\n{} int8: dfdx in integers                   {int8_images:>7}  {int8_mismatches} logits differ",
+            mark(int8_mismatches == 0)
         )
     }
 }
@@ -193,8 +204,7 @@ mod tests {
             argmax_disagreements: 0,
             exact_images: 5,
             exact_mismatches: 0,
-            int8_images: 10,
-            int8_mismatches: 0,
+            int8: Some(IntegerVerification { int8_images: 10, int8_mismatches: 0 }),
         };
         assert!(right.passed() && !right.to_string().contains("FAIL"));
         for wrong in [
@@ -203,11 +213,22 @@ mod tests {
             Verification { dfdx_vs_nostd_f32_max_relative: None, ..right },
             Verification { argmax_disagreements: 1, ..right },
             Verification { exact_mismatches: 1, ..right },
-            Verification { int8_mismatches: 1, ..right },
+            Verification { int8: Some(IntegerVerification { int8_images: 10, int8_mismatches: 1 }), ..right },
         ] {
             assert!(!wrong.passed());
             assert_eq!(wrong.to_string().matches("FAIL").count(), 1, "{wrong}");
         }
+
+        // In JSON, as in reports of earlier versions, all numbers stand side by side.
+        let json = serde_json::to_value(right).unwrap();
+        assert_eq!((&json["int8_images"], json.as_object().unwrap().len()), (&10.into(), 7));
+        assert_eq!(serde_json::from_value::<Verification>(json).unwrap(), right);
+
+        let without = Verification { int8: None, ..right };
+        assert!(without.passed() && !without.to_string().contains("int8"), "{without}");
+        let json = serde_json::to_value(without).unwrap();
+        assert_eq!(json.as_object().unwrap().len(), 5);
+        assert_eq!(serde_json::from_value::<Verification>(json).unwrap(), without);
     }
 
     /// Finite weights, with which both sides overflow.
@@ -218,7 +239,7 @@ mod tests {
         let checkpoint = Checkpoint { parameters, description: None };
         let path = Path::new("model.f32.vit");
         let file = float_model::<Nano>(&checkpoint, path).unwrap();
-        let files = Files { f32: (path, &file), int8: (path, &[]) };
+        let files = Files { f32: (path, &file), int8: Some((path, &[])) };
         let error = verify::<Nano>(&checkpoint.parameters, files, &synthetic::dataset(2, 1), 1).unwrap_err();
         assert!(matches!(error, Error::Output { .. }), "{error}");
     }

@@ -7,6 +7,7 @@ mod origins;
 mod outputs;
 mod pictures;
 mod pictures_in_folders;
+mod quantization;
 mod runs;
 
 use serde_json::Value;

@@ -69,7 +69,7 @@ impl Row {
             val_acc: best.map(|epoch| epoch.val_acc),
             test_acc: test.map(|test| test.f32.acc),
             test_top5: test.map(|test| test.f32.top5),
-            test_int8_acc: test.map(|test| test.int8.acc),
+            test_int8_acc: test.and_then(|test| Some(test.int8?.acc)),
         }
     }
 

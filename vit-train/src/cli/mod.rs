@@ -27,7 +27,9 @@ use std::{
     process::ExitCode,
 };
 use vit_nostd::model_file::Kind;
-use vit_train::{engine::Processor, fused::cuda::Precision, model::Network, run::check_origins, Error};
+use vit_train::{
+    engine::Processor, fused::cuda::Precision, model::Network, report::Report, run::check_origins, Error,
+};
 
 /// Train a Vision Transformer on this computer, and run the very same network on a microcontroller.
 ///
@@ -184,6 +186,9 @@ fn file_or_in(path: &Path, name: &str) -> Result<PathBuf, Error> {
         return Ok(file);
     }
     let folder = path.display();
+    if let Some(no_integers) = no_integers(path).filter(|_| name == "model.int8.vit") {
+        return Err(Error::Setting(format!("{folder}: no {name} in it; {no_integers}")));
+    }
     Err(Error::Setting(format!("{folder}: no {name} in it: give a file, or the folder of a finished run")))
 }
 
@@ -193,6 +198,11 @@ fn check_run<S: Network>(path: &Path) -> Result<(), Error> {
         check_origins::<S>(path, &[Kind::F32, Kind::Int8])?;
     }
     Ok(())
+}
+
+/// Where the network of a run could not be quantized, the sentence of its report that says why.
+fn no_integers(run: &Path) -> Option<String> {
+    Report::load(run).ok()?.test?.no_integers()
 }
 
 /// Prints a result for programs.

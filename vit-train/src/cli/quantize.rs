@@ -110,10 +110,10 @@ impl Arguments {
         let (train, validation) = data.train.split(*seed);
         let calibration = &train[..train.len().min(CALIBRATION_IMAGES)];
         let (file, logits) = if loaded.doubt.is_none() {
-            quantize_and_score::<S>(checkpoint, (&data.train, &train), &data.test, out)?
+            quantize_and_score::<S>(checkpoint, (&data.train, &train), &data.test, path)?
         } else {
             // The accuracy on other images is not what the model file is to state.
-            let weights = quantize::<S>(checkpoint, &data.train, calibration, out)?;
+            let weights = quantize::<S>(checkpoint, &data.train, calibration, path)?;
             let description = Some(Description { test_accuracy: None, ..description });
             let checkpoint = Checkpoint { description, parameters: checkpoint.parameters.clone() };
             let file = write_model::<S>(Kind::Int8, &checkpoint, &weights, out)?;

@@ -4,7 +4,7 @@ use super::{
     check_run,
     data::{DataArguments, Loaded},
     eval::{preset_of, read_preamble},
-    thread_count,
+    no_integers, thread_count,
 };
 use clap::Args;
 use std::{
@@ -46,7 +46,7 @@ impl Arguments {
         let mut report = Report::load(&self.run)?;
         let directory = claim_directory(&self.run)?;
         let [float, int8] = [Outputs::float_model(&directory), Outputs::int8_model(&directory)];
-        let tested = float.exists() && int8.exists();
+        let tested = float.exists() && (int8.exists() || no_integers(&directory).is_some());
         if tested {
             let file = ModelBytes::read(&float)?;
             let preset = preset_of(&read_preamble(&file, &float)?, &float)?;
@@ -66,16 +66,19 @@ impl Arguments {
     fn test<S: Network>(&self, report: &mut Report, directory: &Path, file: &[u8]) -> Result<(), Error> {
         check_run::<S>(directory)?;
         let refused = |path: PathBuf| move |error| Error::Model { path, error };
-        let int8_path = Outputs::int8_model(directory);
-        let int8_file = ModelBytes::read(&int8_path)?;
         let float = float::Model::<S>::from_bytes(file).map_err(refused(Outputs::float_model(directory)))?;
-        let int8 = int8::Model::<S>::from_bytes(&int8_file).map_err(refused(int8_path))?;
+        let int8_path = Outputs::int8_model(directory);
+        let int8_file = if int8_path.exists() { Some(ModelBytes::read(&int8_path)?) } else { None };
+        let int8 = int8_file.as_deref().map(int8::Model::<S>::from_bytes).transpose();
+        let int8 = int8.map_err(refused(int8_path))?;
 
         let loaded = self.load(Format::of::<S>(), report, &Outputs::float_model(directory))?;
         let data = &loaded.splits;
         let images = data.test.len();
         let logits = nostd_logits(&float, &data.test, images);
-        let test = TestScores::new(data, &logits, &int8_logits(&int8, &data.test, images));
+        let recorded = report.test.as_ref().and_then(|test| test.int8_error.clone()).unwrap_or_default();
+        let int8_logits = int8.map(|int8| int8_logits(&int8, &data.test, images)).ok_or(recorded);
+        let test = TestScores::new(data, &logits, int8_logits.as_deref().map_err(Clone::clone));
         // Where no digest tells the images, the result does.
         if let (None, Some(recorded)) = (loaded.own, &report.test) {
             let (recorded, found) = (recorded.f32.acc, test.f32.acc);

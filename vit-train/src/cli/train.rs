@@ -24,7 +24,7 @@ use vit_train::{
     parameters::Parameters,
     preset::shape_name,
     recipe::{Allowed, Recipe},
-    report::Report,
+    report::{Report, TestScores},
     resume::{Position, Run, Snapshot},
     train::{train, Outputs, Start},
     with_preset, Error, Preset,
@@ -337,6 +337,10 @@ impl Arguments {
         } else {
             summarize(&report, directory);
         }
+        if let Some(no_integers) = report.test.as_ref().and_then(TestScores::no_integers) {
+            eprintln!("WARNING: {no_integers}");
+            eprintln!("WARNING: The run has no model.int8.vit. Everything else is there.");
+        }
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -366,9 +370,10 @@ fn summarize(report: &Report, directory: &Path) {
         println!("The following is about the built-in, machine-made digits, not about MNIST:");
     }
     if let Some(test) = &report.test {
+        let int8 = test.int8.map_or("not possible".to_owned(), |int8| format!("{:.2} %", int8.acc));
         println!(
-            "Test accuracy {:.2} %, top-5 {:.2} % (best epoch {}); in integers {:.2} %",
-            test.f32.acc, test.f32.top5, report.best_epoch, test.int8.acc
+            "Test accuracy {:.2} %, top-5 {:.2} % (best epoch {}); in integers {int8}",
+            test.f32.acc, test.f32.top5, report.best_epoch
         );
     }
     if let Some(verification) = report.verify {

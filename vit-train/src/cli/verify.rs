@@ -4,7 +4,7 @@ use super::{
     checkpoint::{is_checkpoint, CheckpointArguments},
     data::{DataArguments, Loaded},
     eval::{preset_of, read_preamble},
-    file_or_in, print_json,
+    file_or_in, no_integers, print_json,
 };
 use clap::Args;
 use serde::Serialize;
@@ -93,7 +93,7 @@ impl Arguments {
         let (train, _) = splits.train.split(checkpoint.describe::<S>().seed);
         let (int8_file, _) =
             quantize_and_score::<S>(checkpoint, (&splits.train, &train), &splits.test, &self.run)?;
-        let files = Files { f32: (&self.run, &file), int8: (&self.run, &int8_file) };
+        let files = Files { f32: (&self.run, &file), int8: Some((&self.run, &int8_file)) };
         self.verify::<S>(checkpoint, files, &data, Vec::new())
     }
 
@@ -101,14 +101,18 @@ impl Arguments {
         let checkpoint_path = Outputs::checkpoint(&self.run);
         let checkpoint = Checkpoint::load(&checkpoint_path)?.into_order_of::<S>(&checkpoint_path)?;
         let int8_path = Outputs::int8_model(&self.run);
-        if !int8_path.exists() {
-            let (file, run) = (int8_path.display(), self.run.display());
-            return Err(Error::Setting(format!(
-                "{file} is missing; this makes it: vit-train quantize {run}"
-            )));
+        let int8_file = if int8_path.exists() { Some(ModelBytes::read(&int8_path)?) } else { None };
+        if int8_file.is_none() {
+            let Some(no_integers) = no_integers(&self.run) else {
+                let (file, run) = (int8_path.display(), self.run.display());
+                return Err(Error::Setting(format!(
+                    "{file} is missing; this makes it: vit-train quantize {run}"
+                )));
+            };
+            eprintln!("NOTE: {no_integers}");
         }
-        let int8_file = ModelBytes::read(&int8_path)?;
-        let files = Files { f32: (path, file), int8: (&int8_path, &int8_file) };
+        let int8 = int8_file.as_ref().map(|file| (int8_path.as_path(), &**file));
+        let files = Files { f32: (path, file), int8 };
         let origins = origins::<S>(&self.run, &[Kind::F32, Kind::Int8])?;
         self.verify::<S>(&checkpoint, files, &self.load::<S>(path, &checkpoint)?, origins)
     }

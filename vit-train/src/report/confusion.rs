@@ -140,7 +140,7 @@ mod tests {
         let (data, [f32_logits, int8_logits]) = tests::two_classes();
         let mut report = tests::report(2);
         assert_eq!(svg(&report).unwrap(), None);
-        report.test = Some(TestScores::new(&data, &f32_logits, &int8_logits));
+        report.test = Some(TestScores::new(&data, &f32_logits, Ok(&int8_logits)));
         let svg = svg(&report).unwrap().unwrap();
         for text in
             ["\n2\n", "\n1\n", "50.00 %", "100.00 %", "75.00 % of 4 test images", "&lt;dog &amp; co&gt;"]
@@ -153,7 +153,7 @@ mod tests {
     fn rows_are_what_images_show_and_columns_what_they_are_taken_for() {
         let (data, [f32_logits, int8_logits]) = tests::two_classes();
         let mut report = tests::report(1);
-        report.test = Some(TestScores::new(&data, &f32_logits, &int8_logits));
+        report.test = Some(TestScores::new(&data, &f32_logits, Ok(&int8_logits)));
         let svg = svg(&report).unwrap().unwrap();
         let texts: Vec<(i32, i32, &str)> = svg
             .split("<text ")
@@ -182,7 +182,7 @@ mod tests {
     fn many_classes_are_small() {
         let mut report = tests::report(1);
         let (data, [f32_logits, int8_logits]) = tests::two_classes();
-        let mut test = TestScores::new(&data, &f32_logits, &int8_logits);
+        let mut test = TestScores::new(&data, &f32_logits, Ok(&int8_logits));
         let mut class = test.classes[0].clone();
         class.f32.predicted = vec![0; 200];
         test.classes = vec![class; 200];

@@ -84,32 +84,40 @@ fn timing(text: &mut String, report: &Report) {
 }
 
 fn engines(text: &mut String, test: &TestScores) {
-    let (float, int8) = (test.f32, test.int8);
-    let _ = writeln!(
+    let float = test.f32;
+    let _ = write!(
         text,
-        "\n## Test\n\nTest set: accuracy **{:.2} %**, top-5 {:.2} %, loss {:.4}. In integers: accuracy **{:.2} %**.\n",
-        float.acc, float.top5, float.loss, int8.acc
+        "\n## Test\n\nTest set: accuracy **{:.2} %**, top-5 {:.2} %, loss {:.4}.",
+        float.acc, float.top5, float.loss
     );
-    *text += "| test images | float | integers | difference |\n|---|---|---|---|\n";
-    let _ = writeln!(
-        text,
-        "| accuracy | {:.2} % | {:.2} % | {:+.2} |\n| top-5 | {:.2} % | {:.2} % | {:+.2} |\n| loss | {:.4} | {:.4} | {:+.4} |",
-        float.acc,
-        int8.acc,
-        int8.acc - float.acc,
-        float.top5,
-        int8.top5,
-        int8.top5 - float.top5,
-        float.loss,
-        int8.loss,
-        int8.loss - float.loss
-    );
+    if let Some(int8) = test.int8 {
+        let _ = writeln!(text, " In integers: accuracy **{:.2} %**.\n", int8.acc);
+        *text += "| test images | float | integers | difference |\n|---|---|---|---|\n";
+        let _ = writeln!(
+            text,
+            "| accuracy | {:.2} % | {:.2} % | {:+.2} |\n| top-5 | {:.2} % | {:.2} % | {:+.2} |\n| loss | {:.4} | {:.4} | {:+.4} |",
+            float.acc,
+            int8.acc,
+            int8.acc - float.acc,
+            float.top5,
+            int8.top5,
+            int8.top5 - float.top5,
+            float.loss,
+            int8.loss,
+            int8.loss - float.loss
+        );
+    }
+    if let Some(no_integers) = test.no_integers() {
+        let _ = writeln!(text, "\n\n**{}**\n", cell(no_integers));
+    }
     if let Some(disagreements) = test.disagreements {
         let _ = writeln!(
             text,
             "\nThe integers classify {disagreements} of the {} test images differently.\n",
             test.images()
         );
+    }
+    if !test.classes.is_empty() {
         let directory = Path::new("");
         picture(text, "Some test images and their predictions", &Report::predictions(directory));
         picture(text, "The worst mistakes", &Report::mistakes(directory));
@@ -134,11 +142,11 @@ fn classes(text: &mut String, test: &TestScores) {
         });
         let _ = writeln!(
             text,
-            "| {} | {} | {:.2} % | {:.2} % | {} |",
+            "| {} | {} | {:.2} % | {} | {} |",
             cell(&score.label),
             score.images,
             score.f32.acc,
-            score.int8.acc,
+            score.int8.as_ref().map_or("-".to_owned(), |int8| format!("{:.2} %", int8.acc)),
             rival.unwrap_or_default()
         );
     }
@@ -151,17 +159,21 @@ fn verified(text: &mut String, v: &Verification) {
     let _ = writeln!(
         text,
         "## The chip's library against dfdx\n\ndfdx against vit-nostd on {} images: largest difference of a logit {:.2e}{}, \
-         {} classified differently; {} of the logits of {} images differ in a bit from the canonical order. In integers, \
-         {} of the logits of {} images differ.",
+         {} classified differently; {} of the logits of {} images differ in a bit from the canonical order.",
         v.images,
         v.dfdx_vs_nostd_f32_max_abs,
         relative.map_or(String::new(), |relative| format!(", or {relative:.2e} of the image's largest logit")),
         v.argmax_disagreements,
         v.exact_mismatches,
-        v.exact_images,
-        v.int8_mismatches,
-        v.int8_images
+        v.exact_images
     );
+    if let Some(int8) = v.int8 {
+        let _ = writeln!(
+            text,
+            "In integers, {} of the logits of {} images differ.",
+            int8.int8_mismatches, int8.int8_images
+        );
+    }
 }
 
 fn picture(text: &mut String, what: &str, path: &Path) {
@@ -182,11 +194,23 @@ mod tests {
         let (data, [f32_logits, int8_logits]) = tests::two_classes();
         let mut report = tests::report(2);
         assert!(!text(&report).contains("By class"));
-        report.test = Some(TestScores::new(&data, &f32_logits, &int8_logits));
+        report.test = Some(TestScores::new(&data, &f32_logits, Ok(&int8_logits)));
         let text = text(&report);
         assert!(text.contains("| cat | 2 | 100.00 % | 100.00 % |  |"), "{text}");
         assert!(text.contains("| &lt;dog & co> | 2 | 50.00 % | 0.00 % | cat (1 image) |"), "{text}");
         assert!(text.contains("| accuracy | 75.00 % | 50.00 % | -25.00 |"), "{text}");
         assert!(text.contains("classify 1 of the 4 test images differently"), "{text}");
+    }
+
+    #[test]
+    fn without_integers_the_reason_is_told() {
+        let (data, [f32_logits, _]) = tests::two_classes();
+        let mut report = tests::report(2);
+        report.test = Some(TestScores::new(&data, &f32_logits, Err("the head is too large".to_owned())));
+        let text = text(&report);
+        assert!(text.contains("accuracy **75.00 %**"), "{text}");
+        assert!(text.contains("**integers: not possible because the head is too large**"), "{text}");
+        assert!(text.contains("| &lt;dog & co> | 2 | 50.00 % | - | cat (1 image) |"), "{text}");
+        assert!(text.contains("predictions.png") && !text.contains("differently"), "{text}");
     }
 }

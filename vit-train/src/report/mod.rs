@@ -86,8 +86,11 @@ pub struct Epoch {
 pub struct TestScores {
     /// Of the float engine.
     pub f32: Score,
-    /// Of the integer engine.
-    pub int8: Score,
+    /// Of the integer engine; none where the network could not be quantized.
+    pub int8: Option<Score>,
+    /// Why it could not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub int8_error: Option<String>,
     /// Images that the two classify differently.
     pub disagreements: Option<usize>,
     /// One entry per class.
@@ -104,8 +107,8 @@ pub struct ClassScore {
     pub images: usize,
     /// By the float engine.
     pub f32: Classified,
-    /// By the integer engine.
-    pub int8: Classified,
+    /// By the integer engine, where there is a score of it.
+    pub int8: Option<Classified>,
 }
 
 /// What an engine made of the images of a class.
@@ -131,12 +134,14 @@ pub struct Timing {
 }
 
 impl TestScores {
-    /// Of the logits (`images x classes`) that the two engines give for the test images of `data`.
-    pub fn new(data: &Splits, f32_logits: &[f32], int8_logits: &[f32]) -> Self {
+    /// Of the logits (`images x classes`) that the two engines give for the test images of `data`; of the integer engine
+    /// instead, why there are none.
+    pub fn new(data: &Splits, f32_logits: &[f32], int8_logits: Result<&[f32], String>) -> Self {
         let labels = data.test.labels();
         let classes = data.class_names.len();
         let predicted = |logits: &[f32]| logits.chunks_exact(classes).map(argmax).collect::<Vec<_>>();
-        let (float, int8) = (predicted(f32_logits), predicted(int8_logits));
+        let (int8_logits, int8_error) = (int8_logits.as_ref().ok(), int8_logits.as_ref().err().cloned());
+        let (float, int8) = (predicted(f32_logits), int8_logits.map(|logits| predicted(logits)));
         let classified = |predictions: &[usize], class: usize| {
             let mut predicted = vec![0; classes];
             for (&prediction, &label) in predictions.iter().zip(labels) {
@@ -149,14 +154,21 @@ impl TestScores {
             label: label.clone(),
             images: labels.iter().filter(|&&label| usize::from(label) == class).count(),
             f32: classified(&float, class),
-            int8: classified(&int8, class),
+            int8: int8.as_ref().map(|int8| classified(int8, class)),
         });
         Self {
             f32: Score::new(f32_logits, labels.iter().copied()),
-            int8: Score::new(int8_logits, labels.iter().copied()),
-            disagreements: Some(float.iter().zip(&int8).filter(|(a, b)| a != b).count()),
+            int8: int8_logits.map(|logits| Score::new(logits, labels.iter().copied())),
+            int8_error,
+            disagreements: int8.as_ref().map(|int8| float.iter().zip(int8).filter(|(a, b)| a != b).count()),
             classes: scores.collect(),
         }
+    }
+
+    /// Where the network could not be quantized, a sentence that says why.
+    pub fn no_integers(&self) -> Option<String> {
+        let reason = self.int8_error.as_ref()?;
+        Some(format!("integers: not possible because {reason}"))
     }
 
     /// The number of test images, where the report has them by class.
@@ -317,13 +329,14 @@ mod tests {
     #[test]
     fn classes_are_counted() {
         let (data, [f32_logits, int8_logits]) = two_classes();
-        let scores = TestScores::new(&data, &f32_logits, &int8_logits);
-        assert_eq!((scores.f32.acc, scores.int8.acc), (75.0, 50.0));
+        let scores = TestScores::new(&data, &f32_logits, Ok(&int8_logits));
+        assert_eq!((scores.f32.acc, scores.int8.unwrap().acc), (75.0, 50.0));
         assert_eq!((scores.disagreements, scores.images()), (Some(1), 4));
         let [cat, dog] = &scores.classes[..] else { panic!("{scores:?}") };
         assert_eq!((cat.images, cat.f32.acc, &cat.f32.predicted[..]), (2, 100.0, &[2, 0][..]));
         assert_eq!((dog.images, dog.f32.acc, &dog.f32.predicted[..]), (2, 50.0, &[1, 1][..]));
-        assert_eq!((dog.int8.acc, &dog.int8.predicted[..]), (0.0, &[2, 0][..]));
+        let int8 = dog.int8.as_ref().unwrap();
+        assert_eq!((int8.acc, &int8.predicted[..]), (0.0, &[2, 0][..]));
     }
 
     #[test]
@@ -333,7 +346,7 @@ mod tests {
         let mut written = report(3);
         written.write(folder.path()).unwrap();
         assert!(!Report::confusion(folder.path()).exists());
-        written.test = Some(TestScores::new(&data, &f32_logits, &int8_logits));
+        written.test = Some(TestScores::new(&data, &f32_logits, Ok(&int8_logits)));
         written.write(folder.path()).unwrap();
         written.write_grids(folder.path(), &data, &f32_logits).unwrap();
         assert_eq!(Report::load(folder.path()).unwrap(), written);
@@ -348,6 +361,15 @@ mod tests {
         assert!(matches!(unreadable.write(folder.path()), Err(Error::Report { .. })));
         assert_eq!(content(), before);
         assert_eq!(Report::load(folder.path()).unwrap(), written);
+        assert!(!String::from_utf8_lossy(&before[0]).contains("int8_error"));
+
+        written.test = Some(TestScores::new(&data, &f32_logits, Err("too large".to_owned())));
+        written.write(folder.path()).unwrap();
+        let read = Report::load(folder.path()).unwrap();
+        assert_eq!(read, written);
+        let test = read.test.unwrap();
+        assert_eq!((test.f32.acc, test.int8, test.disagreements), (75.0, None, None));
+        assert_eq!(test.int8_error.as_deref(), Some("too large"));
 
         fs::write(Report::json(folder.path()), "{}").unwrap();
         let error = Report::load(folder.path()).unwrap_err().to_string();

@@ -1,0 +1,109 @@
+//! Networks that are hard to put into integers, and one that cannot be.
+
+use super::{entries, file, json, refuse, run, succeed, text, Digits};
+use safetensors::SafeTensors;
+use std::{collections::HashMap, fs, path::Path};
+use tempfile::TempDir;
+use vit_nostd::Nano;
+use vit_train::{checkpoint::Checkpoint, parameters::Parameters};
+
+const PUBLISHED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../firmware-example/models/nano.f32.vit");
+
+#[test]
+fn the_published_network_is_quantized_on_other_images() {
+    let folder = tempfile::tempdir().unwrap();
+    let (exported, bare) = (file(&folder, "exported.safetensors"), file(&folder, "bare.safetensors"));
+    succeed(&["export", PUBLISHED, "--safetensors", &exported]);
+    // As PyTorch writes it: without metadata, and so without the seed that says which images calibrate.
+    let bytes = fs::read(&exported).unwrap();
+    let tensors = SafeTensors::deserialize(&bytes).unwrap().tensors();
+    fs::write(&bare, safetensors::serialize(tensors, None::<HashMap<_, _>>).unwrap()).unwrap();
+    for images in [20, 30, 40, 60] {
+        succeed(&["quantize", &bare, "--data", Digits::new(images, 10).path()]);
+    }
+    assert!(file_exists(&folder, "model.int8.vit"));
+}
+
+fn file_exists(folder: &TempDir, name: &str) -> bool {
+    Path::new(&file(folder, name)).exists()
+}
+
+/// A neuron that is never on, by far: floats do not mind.
+fn unquantizable(folder: &TempDir) -> String {
+    let mut parameters = Parameters::init::<Nano>(1);
+    parameters.get_mut("blocks.2.mlp.0.bias").unwrap()[7] = -1e9;
+    let path = file(folder, "start.safetensors");
+    Checkpoint { parameters, description: None }.save(Path::new(&path)).unwrap();
+    path
+}
+
+const REASON: &str =
+    "integers: not possible because blocks.2.mlp.0 has a bias that is too large for its results (-1.000e9)";
+
+#[test]
+fn a_run_without_integers_ends_with_all_else() {
+    let (digits, folder) = (Digits::new(60, 20), tempfile::tempdir().unwrap());
+    let (data, init, out) = (digits.path(), unquantizable(&folder), file(&folder, "run"));
+    let settings = ["--preset", "nano", "--epochs", "1", "--lr", "1e-30", "--data", data, "--out", &out];
+    let output = run(&[&settings[..], &["--init", &init]].concat());
+    let (printed, warned) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "the training succeeded: {warned}");
+    assert!(warned.contains(&format!("WARNING: {REASON}")), "{warned}");
+    assert!(printed.contains("; in integers not possible"), "{printed}");
+    assert!(printed.contains("ok   f32") && !printed.contains("int8"), "{printed}");
+    let names = [
+        "checkpoint.safetensors",
+        "confusion.svg",
+        "curves.svg",
+        "last.run",
+        "mistakes.png",
+        "model.f32.vit",
+        "predictions.png",
+        "report.json",
+        "report.md",
+    ];
+    let content = || names.map(|name| fs::read(Path::new(&out).join(name)).unwrap());
+    let before = content();
+    assert_eq!(entries(Path::new(&out)), names);
+
+    let report: serde_json::Value = serde_json::from_slice(&before[7]).unwrap();
+    let (test, verify) = (&report["test"], &report["verify"]);
+    assert!(test["f32"]["acc"].is_number() && test["int8"].is_null() && test["disagreements"].is_null());
+    assert!(test["int8_error"].as_str().unwrap().starts_with("blocks.2.mlp.0 has a bias"));
+    assert_eq!((&verify["images"], &verify["exact_mismatches"]), (&20.into(), &0.into()));
+    assert!(verify.get("int8_images").is_none());
+    assert!(text(&before[8]).contains(REASON));
+
+    // It is finished, and what reads runs reads it.
+    assert!(succeed(&[&settings[..], &["--resume"]].concat()).contains("is finished"));
+    let verification = run(&["verify", &out, "--data", data]);
+    let warned = text(&verification.stderr);
+    assert!(verification.status.success() && warned.contains(&format!("NOTE: {REASON}")), "{warned}");
+    assert_eq!(text(&verification.stdout).matches("ok").count(), 3);
+    let verification = json(&["verify", &out, "--data", data, "--json"]);
+    assert!(verification["exact_images"] == 20 && verification.get("int8_images").is_none());
+    assert_eq!(json(&["eval", &out, "--data", data, "--json"])["acc"], test["f32"]["acc"]);
+    assert!(json(&["compare", &out, "--json"])[0]["test_int8_acc"].is_null());
+    let table = succeed(&["compare", &out]);
+    assert!(table.lines().any(|line| line.starts_with("test accuracy, integers") && line.ends_with('-')));
+
+    // What needs integers says why there are none, and changes nothing.
+    let name = "checkpoint.safetensors: cannot be quantized because blocks.2.mlp.0";
+    refuse(&["quantize", &out, "--data", data], &[name, "(-1.000e9)", "--lr"]);
+    refuse(&["predict", "--model", &out, "--engine", "int8", &init], &["no model.int8.vit", REASON]);
+    assert_eq!(entries(Path::new(&out)), names);
+    succeed(&["report", "--run", &out, "--data", data]);
+    assert_eq!(entries(Path::new(&out)), names);
+    assert!(content() == before, "a command changed the run");
+}
+
+#[test]
+fn the_reason_is_told_to_scripts_too() {
+    let (digits, folder) = (Digits::new(40, 10), tempfile::tempdir().unwrap());
+    let (init, out) = (unquantizable(&folder), file(&folder, "run"));
+    let settings = ["--preset", "nano", "--epochs", "1", "--lr", "1e-30", "--data", digits.path()];
+    let output = run(&[&settings[..], &["--out", &out, "--init", &init, "--quiet", "--json"]].concat());
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(report["test"]["int8_error"].as_str().unwrap().starts_with("blocks.2.mlp.0 has a bias"));
+    assert!(text(&output.stderr).contains(REASON), "{}", text(&output.stderr));
+}
