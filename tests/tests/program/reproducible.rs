@@ -149,7 +149,18 @@ fn being_killed_changes_no_bit() {
         let threads = (1 + random(3)).to_string();
         let arguments = ["--threads", &threads, "--save-every", "0", "--resume"];
         let arguments = if sitting == 0 { &arguments[..4] } else { &arguments };
-        let (lines, _) = end_after(program(out.path(), arguments), out.path(), line, delay, kill);
+        let (lines, _) = end_after(program(out.path(), arguments), out.path(), line, delay, |child| {
+            if line == "Training" {
+                // At least one step, however slow the machine is.
+                let saved =
+                    || fs::metadata(Snapshot::path_of_new(out.path())).and_then(|file| file.modified()).ok();
+                let before = saved();
+                while saved() == before && child.try_wait().unwrap().is_none() {
+                    sleep(Duration::from_millis(1));
+                }
+            }
+            kill(child);
+        });
         println!("{threads} threads, killed {delay:?} behind {line:?}: {lines:#?}");
         within_an_epoch +=
             usize::from(lines[0].starts_with("Resuming in epoch") && !lines[0].ends_with(" 0 steps"));
