@@ -63,7 +63,8 @@
 //! A training step is augmentation ([`data::Augmentation`]) and normalisation, then [`fused::Step`], which computes
 //! loss and gradients as [`model::Model::loss_and_gradients`] does with dfdx's built-in operations, only faster, with
 //! [`dropout`] masks that are a function of seed and step; then clipping and AdamW ([`optimizer`]). After each epoch
-//! the validation images decide whether it is the best one. [`resume`] says what an interrupted run goes on from.
+//! the validation images decide whether it is the best one. [`resume`] says what an interrupted run goes on from,
+//! [`run_data`] which images a run is about.
 //!
 //! No result depends on the number of threads, on the time, or on how often a run was interrupted: every random choice
 //! is a function of the numbers that name it, such as (seed, epoch, image), and every sum has one order.
