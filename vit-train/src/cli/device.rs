@@ -4,7 +4,7 @@ use super::{
     check_run,
     eval::{preset_of, read_preamble},
     file_or_in,
-    pictures::{Picture, PictureArguments},
+    pictures::{unsure_note, Picture, PictureArguments},
     positive, print_json,
     progress::counter,
     DataArguments,
@@ -116,6 +116,8 @@ struct Prediction {
     file: String,
     /// Whether dark on light was turned into light on dark.
     inverted: bool,
+    /// Why the picture does not look like one digit.
+    unsure: Option<String>,
     #[serde(flatten)]
     answer: Classification<Vec<i32>>,
 }
@@ -262,18 +264,19 @@ impl Predict {
         let mut device = board.open()?;
         let side = device.description().side.into();
         let mut predictions = Vec::new();
-        for Picture { path, pixels, inverted } in self.pictures.read(side)? {
+        for Picture { path, pixels, inverted, unsure } in self.pictures.read(side)? {
             let answer = board.classify(&mut device, &pixels)?;
             if !self.json {
                 println!(
-                    "{}: class {}, {}, logits {:?}",
+                    "{}: class {}, {}, logits {:?}{}",
                     path.display(),
                     answer.class,
                     time(answer.ticks, device.description().ticks_per_second),
                     answer.logits,
+                    unsure_note(unsure.as_deref()),
                 );
             }
-            predictions.push(Prediction { file: path.display().to_string(), inverted, answer });
+            predictions.push(Prediction { file: path.display().to_string(), inverted, unsure, answer });
         }
         if self.json {
             print_json(&predictions)?;

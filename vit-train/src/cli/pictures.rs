@@ -28,6 +28,13 @@ pub struct Picture {
     pub pixels: Vec<u8>,
     /// Whether dark on light was turned into light on dark.
     pub inverted: bool,
+    /// Why it does not look like one digit.
+    pub unsure: Option<String>,
+}
+
+/// What follows a prediction on a line for a person: why it is doubtful.
+pub fn unsure_note(unsure: Option<&str>) -> String {
+    unsure.map(|reason| format!("; unsure: {reason}")).unwrap_or_default()
 }
 
 impl PictureArguments {
@@ -42,13 +49,13 @@ impl PictureArguments {
             }
         }
         let read = |path: PathBuf| {
-            let (pixels, inverted) = if self.raw {
-                (handwriting::read_raw(&path, side)?, false)
+            let (pixels, inverted, unsure) = if self.raw {
+                (handwriting::read_raw(&path, side)?, false, None)
             } else {
                 let found = handwriting::read(&path, side)?;
-                (found.pixels, found.inverted)
+                (found.pixels, found.inverted, found.doubt.map(|doubt| doubt.to_string()))
             };
-            Ok(Picture { path, pixels, inverted })
+            Ok(Picture { path, pixels, inverted, unsure })
         };
         // The first error of a list is told, whichever is found first.
         let results: Vec<Result<_, Error>> = paths.into_par_iter().map(read).collect();

@@ -5,7 +5,7 @@ use super::{
     checkpoint::{is_checkpoint, CheckpointArguments},
     eval::{preset_of, read_preamble},
     file_or_in,
-    pictures::{Picture, PictureArguments},
+    pictures::{unsure_note, Picture, PictureArguments},
     print_json,
 };
 use clap::{Args, ValueEnum};
@@ -80,6 +80,8 @@ struct Prediction {
     best: Candidate,
     /// Whether dark on light was turned into light on dark.
     inverted: bool,
+    /// Why the picture does not look like one digit.
+    unsure: Option<String>,
     top5: Vec<Candidate>,
 }
 
@@ -171,7 +173,7 @@ impl Arguments {
         }
         let labels: Vec<&str> = metadata.labels().collect();
         let pictures = self.pictures.read(S::IMAGE)?.into_iter();
-        let predictions = pictures.filter_map(|Picture { path, pixels, inverted }| {
+        let predictions = pictures.filter_map(|Picture { path, pixels, inverted, unsure }| {
             let best: [_; TOP] = top_k(logits(image::<S>(&pixels)?).as_ref());
             let top5 = best.iter().take(S::CLASSES).map(|best| Candidate {
                 class: best.class,
@@ -184,6 +186,7 @@ impl Arguments {
                 engine,
                 best: top5[0].clone(),
                 inverted,
+                unsure,
                 top5,
             })
         });
@@ -204,9 +207,10 @@ fn print_table(predictions: &[Prediction]) {
     let (file, class) =
         (width(|row| &row.file, "picture".len()), width(|row| &row.best.label, "class".len()));
     println!("{:<file$}  {:<class$}  probability  next", "picture", "class");
-    for Prediction { file: name, best, top5, .. } in predictions {
+    for Prediction { file: name, best, unsure, top5, .. } in predictions {
         let percent = |candidate: &Candidate| format!("{:.2} %", 100.0 * candidate.probability);
         let next: Vec<_> = top5[1..].iter().map(|next| format!("{} {}", next.label, percent(next))).collect();
-        println!("{name:<file$}  {:<class$}  {:>11}  {}", best.label, percent(best), next.join(", "));
+        let unsure = unsure_note(unsure.as_deref());
+        println!("{name:<file$}  {:<class$}  {:>11}  {}{unsure}", best.label, percent(best), next.join(", "));
     }
 }
