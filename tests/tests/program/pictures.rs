@@ -147,6 +147,27 @@ fn predict_prints_classes_and_probabilities() {
 }
 
 #[test]
+fn predict_says_where_it_is_unsure() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, two) = (file(&folder, "one.png"), file(&folder, "two.png"));
+    drawing(&synthetic::digit(3, 1)).save(&one).unwrap();
+    let (left, right) = (synthetic::digit(3, 1), synthetic::digit(5, 1));
+    let (left, right) = (ink(&left, 180, (640, 480), (30, 100)), ink(&right, 180, (640, 480), (350, 100)));
+    GrayImage::from_fn(640, 480, |x, y| Luma([(255.0 * (1.0 - left(x, y).max(right(x, y)))) as u8]))
+        .save(&two)
+        .unwrap();
+    let model = format!("{MODELS}/nano.f32.vit");
+    let predictions = json(&["predict", "--model", &model, &one, &two, "--json"]);
+    let reason = "there are several things of similar size";
+    assert_eq!((&predictions[0]["unsure"], &predictions[1]["unsure"]), (&Value::Null, &reason.into()));
+    let table = succeed(&["predict", "--model", &model, &one, &two]);
+    let lines: Vec<&str> = table.lines().collect();
+    assert!(!lines[1].contains("unsure") && lines[2].ends_with(&format!("; unsure: {reason}")), "{table}");
+    // A picture that is taken as it is may show anything.
+    assert!(json(&["predict", "--model", &model, "--raw", &two, "--json"])[0]["unsure"].is_null());
+}
+
+#[test]
 fn predict_refuses_what_it_cannot_use() {
     let folder = tempfile::tempdir().unwrap();
     let model = format!("{MODELS}/nano.f32.vit");

@@ -6,7 +6,7 @@ use super::{
     eval::{preset_of, read_preamble},
     file_or_in,
     output::one_line,
-    pictures::{Picture, PictureArguments},
+    pictures::{unsure_note, Picture, PictureArguments},
     positive, print_json,
     progress::counter,
 };
@@ -121,6 +121,8 @@ struct Prediction {
     file: String,
     /// Whether dark on light was turned into light on dark.
     inverted: bool,
+    /// Why the picture does not look like one digit.
+    unsure: Option<String>,
     #[serde(flatten)]
     answer: Classification<Vec<i32>>,
 }
@@ -278,19 +280,20 @@ impl Predict {
             side,
             self.json,
             |picture| picture,
-            |Picture { path, pixels, inverted }| {
+            |Picture { path, pixels, inverted, unsure }| {
                 let answer = board.classify(&mut device, &pixels)?;
                 let file = path.display().to_string();
                 if !self.json {
                     println!(
-                        "{}: class {}, {}, logits {:?}",
+                        "{}: class {}, {}, logits {:?}{}",
                         one_line(&file),
                         answer.class,
                         time(answer.ticks, device.description().ticks_per_second),
                         answer.logits,
+                        unsure_note(unsure.as_deref()),
                     );
                 }
-                Ok(Prediction { file, inverted, answer })
+                Ok(Prediction { file, inverted, unsure, answer })
             },
         )
     }

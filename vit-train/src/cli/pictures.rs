@@ -36,6 +36,13 @@ pub struct Picture {
     pub pixels: Vec<u8>,
     /// Whether dark on light was turned into light on dark.
     pub inverted: bool,
+    /// Why it does not look like one digit.
+    pub unsure: Option<String>,
+}
+
+/// What follows a prediction on a line for a person: why it is doubtful.
+pub fn unsure_note(unsure: Option<&str>) -> String {
+    unsure.map(|reason| format!("; unsure: {reason}")).unwrap_or_default()
 }
 
 /// An entry of the list that is printed for programs.
@@ -131,11 +138,11 @@ impl Pictures {
 }
 
 fn read(path: &Path, side: usize, raw: bool) -> Result<Picture, DataError> {
-    let (pixels, inverted) = if raw {
-        (handwriting::read_raw(path, side)?, false)
+    let (pixels, inverted, unsure) = if raw {
+        (handwriting::read_raw(path, side)?, false, None)
     } else {
         let found = handwriting::read(path, side)?;
-        (found.pixels, found.inverted)
+        (found.pixels, found.inverted, found.doubt.map(|doubt| doubt.to_string()))
     };
-    Ok(Picture { path: path.to_owned(), pixels, inverted })
+    Ok(Picture { path: path.to_owned(), pixels, inverted, unsure })
 }

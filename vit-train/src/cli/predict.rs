@@ -6,7 +6,7 @@ use super::{
     eval::{preset_of, read_preamble},
     file_or_in,
     output::one_line,
-    pictures::{Picture, PictureArguments},
+    pictures::{unsure_note, Picture, PictureArguments},
 };
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -84,6 +84,8 @@ struct Prediction {
     best: Candidate,
     /// Whether dark on light was turned into light on dark.
     inverted: bool,
+    /// Why the picture does not look like one digit.
+    unsure: Option<String>,
     top5: Vec<Candidate>,
 }
 
@@ -174,7 +176,7 @@ impl Arguments {
             );
         }
         let labels: Vec<&str> = metadata.labels().collect();
-        let predict = |Picture { path, pixels, inverted }| {
+        let predict = |Picture { path, pixels, inverted, unsure }| {
             let logits = logits(image::<S>(&pixels)?);
             if let Err(error) = check_logits(logits.as_ref(), &self.model) {
                 return Some(Err(error));
@@ -191,6 +193,7 @@ impl Arguments {
                 engine,
                 best: top5[0].clone(),
                 inverted,
+                unsure,
                 top5,
             }))
         };
@@ -220,7 +223,7 @@ impl Table {
         Self { file: longest_path.max("picture".len()), class: class.max("class".len()), has_head: false }
     }
 
-    fn print(&mut self, Prediction { file: path, best, top5, .. }: &Prediction) {
+    fn print(&mut self, Prediction { file: path, best, unsure, top5, .. }: &Prediction) {
         let &mut Self { file, class, has_head } = self;
         if !has_head {
             println!("{:<file$}  {:<class$}  probability  next", "picture", "class");
@@ -228,7 +231,7 @@ impl Table {
         }
         let percent = |candidate: &Candidate| format!("{:.2} %", 100.0 * candidate.probability);
         let next: Vec<_> = top5[1..].iter().map(|next| format!("{} {}", next.label, percent(next))).collect();
-        let path = one_line(path);
-        println!("{path:<file$}  {:<class$}  {:>11}  {}", best.label, percent(best), next.join(", "));
+        let (path, unsure) = (one_line(path), unsure_note(unsure.as_deref()));
+        println!("{path:<file$}  {:<class$}  {:>11}  {}{unsure}", best.label, percent(best), next.join(", "));
     }
 }

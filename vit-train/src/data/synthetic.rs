@@ -185,11 +185,7 @@ struct Point {
 
 fn draw(class: u8, seed: u64, index: u64) -> [u8; SIDE * SIDE] {
     let mut hand = Hand(stream(Purpose::Digit, [seed, u64::from(class), index]));
-    let skeletons = SKELETONS[usize::from(class)];
-    let skeleton = skeletons[hand.index(skeletons.len())];
-    let distortion = Distortion::new(&mut hand);
-    let mut strokes: Vec<Vec<Point>> =
-        skeleton.iter().map(|stroke| write(stroke, &distortion, &mut hand)).collect();
+    let mut strokes = written(class, &mut hand);
 
     // 1.2 to 4.2 pixels wide, thin more often than thick.
     let thickness = hand.uniform(0.0, 1.0);
@@ -203,6 +199,21 @@ fn draw(class: u8, seed: u64, index: u64) -> [u8; SIDE * SIDE] {
         }
     }
     develop(&centred(&canvas), &mut hand)
+}
+
+fn written(class: u8, hand: &mut Hand) -> Vec<Vec<Point>> {
+    let skeletons = SKELETONS[usize::from(class)];
+    let skeleton = skeletons[hand.index(skeletons.len())];
+    let distortion = Distortion::new(hand);
+    skeleton.iter().map(|stroke| write(stroke, &distortion, hand)).collect()
+}
+
+/// The path of the pen that writes a digit, stroke by stroke: points (x, y) in a box of about 1 by 1.
+#[cfg(test)]
+pub(super) fn strokes(class: u8, seed: u64) -> Vec<Vec<(f32, f32)>> {
+    let mut hand = Hand(stream(Purpose::Digit, [seed, u64::from(class), 0]));
+    let strokes = written(class, &mut hand);
+    strokes.iter().map(|stroke| stroke.iter().map(|point| (point.x, point.y)).collect()).collect()
 }
 
 /// How this hand bends the whole digit.

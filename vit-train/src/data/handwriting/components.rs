@@ -1,0 +1,171 @@
+//! Connected components: which of them are the digit, and what makes that doubtful.
+
+use super::{Doubt, Plane};
+
+/// A component with a smaller part of the largest one's area is a speck.
+const SPECK: f32 = 0.02;
+/// A component whose strokes are wider, as a part of its size, is a blot or a hole.
+const SOLID: f32 = 0.4;
+/// A smaller blot may be the dot that a pen leaves.
+const LEAST_BLOT: f32 = 0.12;
+/// A component that is at least as large, as a part of the digit, is something of its own.
+const COMPARABLE: f32 = 0.45;
+/// Of the digit's ink, another component has at least as much contrast, or it is the print of the paper, or a stain.
+const PALE: f32 = 0.5;
+/// The longest path of a pen in a digit, in sizes of the digit.
+const LONGEST_PATH: f32 = 5.5;
+/// The most loops of a digit.
+const MOST_LOOPS: usize = 2;
+
+/// Pixels that touch each other.
+pub struct Component {
+    /// The number of pixels that are surely ink.
+    pub area: usize,
+    /// Leftmost and rightmost column, uppermost and lowest row.
+    pub bounds: [usize; 4],
+    pub pixels: Vec<usize>,
+    /// The mean of the surely inked pixels.
+    contrast: f32,
+    /// The sides of the surely inked pixels where others are not.
+    outline: usize,
+}
+
+impl Component {
+    pub fn width(&self) -> usize {
+        self.bounds[1] - self.bounds[0] + 1
+    }
+
+    pub fn height(&self) -> usize {
+        self.bounds[3] - self.bounds[2] + 1
+    }
+
+    /// Whether it does not touch the edge of the picture.
+    pub fn is_inside(&self, picture: &Plane) -> bool {
+        let [left, right, top, bottom] = self.bounds;
+        left > 0 && top > 0 && right + 1 < picture.width() as usize && bottom + 1 < picture.height() as usize
+    }
+
+    fn size(&self) -> f32 {
+        self.width().max(self.height()) as f32
+    }
+
+    /// The width of its strokes. A line has two sides; sides that slant have 4 / pi times their length in pixels, on
+    /// average.
+    pub fn stroke(&self) -> f32 {
+        2.0 * self.area as f32 / (0.785 * self.outline as f32).max(1.0)
+    }
+
+    fn is_solid(&self) -> bool {
+        self.stroke() > SOLID * self.size()
+    }
+
+    /// How far two of them lie apart in one direction, whose ends are `low` and `high` of the bounds; less than 0, where
+    /// they overlap.
+    fn gap(&self, other: &Self, low: usize, high: usize) -> f32 {
+        let (start, end) =
+            (self.bounds[low].max(other.bounds[low]), self.bounds[high].min(other.bounds[high]));
+        start as f32 - end as f32
+    }
+}
+
+/// The components of the pixels above `low` that have some above `high`.
+pub fn components(ink: &Plane, low: f32, high: f32) -> Vec<Component> {
+    let (width, height) = (ink.width() as usize, ink.height() as usize);
+    let ink = ink.as_raw();
+    let mut seen: Vec<bool> = ink.iter().map(|&x| x <= low).collect();
+    let mut found = Vec::new();
+    for start in 0..ink.len() {
+        if seen[start] {
+            continue;
+        }
+        let (mut pixels, mut outline, mut next) = (vec![start], 0, 0);
+        let mut bounds = [usize::MAX, 0, usize::MAX, 0];
+        seen[start] = true;
+        while let Some(&index) = pixels.get(next) {
+            next += 1;
+            let (x, y) = (index % width, index / width);
+            let surely = ink[index] > high;
+            let [left, right, top, bottom] = bounds;
+            bounds = [left.min(x), right.max(x), top.min(y), bottom.max(y)];
+            for b in y.saturating_sub(1)..(y + 2).min(height) {
+                for a in x.saturating_sub(1)..(x + 2).min(width) {
+                    let neighbour = b * width + a;
+                    outline += usize::from(surely && ink[neighbour] <= high && (a == x || b == y));
+                    if !seen[neighbour] {
+                        seen[neighbour] = true;
+                        pixels.push(neighbour);
+                    }
+                }
+            }
+        }
+        let (mut area, mut sum) = (0, 0.0);
+        for value in pixels.iter().map(|&index| ink[index]).filter(|&value| value > high) {
+            area += 1;
+            sum += value;
+        }
+        if area > 0 {
+            found.push(Component { area, bounds, pixels, contrast: sum / area as f32, outline });
+        }
+    }
+    found
+}
+
+/// Those that make up the digit, and what makes that doubtful. In a picture as small as MNIST's, all of them do that are
+/// not as large as a digit of their own, and the edge of the picture may be near.
+pub fn digit<'a>(
+    found: &'a [Component],
+    ink: &Plane,
+    is_photograph: bool,
+) -> Option<(Vec<&'a Component>, Option<Doubt>)> {
+    let largest = |of: &dyn Fn(&Component) -> bool| {
+        let candidates = found.iter().filter(|component| of(component));
+        candidates.max_by(|a, b| {
+            (a.size() * a.contrast * a.contrast).total_cmp(&(b.size() * b.contrast * b.contrast))
+        })
+    };
+    let large = |of: &Component| 10.0 * of.size() >= ink.width().max(ink.height()) as f32;
+    let main = largest(&|of| of.is_inside(ink) && large(of) && !of.is_solid())
+        .or_else(|| largest(&|of| of.is_inside(ink) && large(of)))
+        .or_else(|| largest(&|_| true))?;
+
+    let mut parts = vec![main];
+    let mut doubt = (is_photograph && !main.is_inside(ink)).then_some(Doubt::AtEdge);
+    for other in found.iter().filter(|other| !std::ptr::eq(*other, main)) {
+        let (across, down) = (main.gap(other, 0, 1), main.gap(other, 2, 3));
+        let size = other.size() / main.size();
+        let next_to = !is_photograph || across.max(down) <= 0.15 * main.size();
+        let over = across <= -0.3 * main.width().min(other.width()) as f32;
+        let pale = is_photograph && other.contrast < PALE * main.contrast;
+        let blot = is_photograph && other.is_solid();
+        let speck = (other.area as f32) < SPECK * main.area as f32;
+        if pale || speck || (main.is_inside(ink) && !other.is_inside(ink)) {
+            continue;
+        }
+        if next_to && !(blot && size > LEAST_BLOT) && (size < COMPARABLE || over) {
+            parts.push(other);
+        } else if size >= COMPARABLE && !blot {
+            doubt = doubt.or(Some(Doubt::Several));
+        }
+    }
+    let outline: usize = parts.iter().map(|part| part.outline).sum();
+    let path = 0.785 * outline as f32 / 2.0;
+    let not_a_stroke = main.is_solid().then_some(Doubt::NoStroke);
+    let tangle = (path > LONGEST_PATH * main.size() || loops(main, ink.width() as usize) > MOST_LOOPS)
+        .then_some(Doubt::Tangle);
+    Some((parts, doubt.or(not_a_stroke).or(tangle)))
+}
+
+/// The number of regions that a component encloses, but for specks.
+fn loops(of: &Component, width: usize) -> usize {
+    let (across, down) = (of.width() + 2, of.height() + 2);
+    let mut free = Plane::from_pixel(across as u32, down as u32, [1.0].into());
+    for &index in &of.pixels {
+        let (x, y) = (index % width - of.bounds[0] + 1, index / width - of.bounds[2] + 1);
+        free.put_pixel(x as u32, y as u32, [0.0].into());
+    }
+    let regions = components(&free, 0.5, 0.5);
+    regions
+        .iter()
+        .filter(|region| region.bounds[0] > 0 && region.area as f32 > SPECK * of.area as f32)
+        .count()
+}

@@ -1,0 +1,246 @@
+//! What somebody drew, scanned or photographed, brought to the form of MNIST's images.
+//!
+//! MNIST's digits are light ink on a dark ground; they fill a box of 20x20 pixels, with their proportions, and their
+//! centre of mass is in the middle of 28x28. A user's picture is of any size, mostly dark on light, and a photograph has
+//! shadows, noise, lines on the paper, and the table around it. So, one after the other:
+//!
+//! 1. A large picture is shrunk, which averages noise out.
+//! 2. A bright sheet that ends within the picture is found, and the table around it is painted over ([`sheet`]).
+//! 3. The ground is taken away ([`ground`]): a smooth surface, of second degree in x and y, is fitted to what most pixels
+//!    show. Where that does not do, because of the edge of a shadow or a fold, whatever is wider than a stroke is ground.
+//! 4. What differs from the ground more than its noise does is ink, darker or lighter: whichever there is more of.
+//! 5. Straight lines across the picture and frames are removed, but for what crosses them ([`lines`]).
+//! 6. The digit is the largest of the connected components, and what is near to it ([`components`]). Specks, blots, pale
+//!    stains and what touches the edge of the picture are left out.
+//! 7. Lines that would be thinner than a pixel of the result are thickened.
+//! 8. The box around the digit is scaled and moved.
+//!
+//! Where the result does not look like one digit, a [`Doubt`] says why.
+
+mod components;
+#[cfg(test)]
+mod drawn;
+mod ground;
+mod lines;
+mod sheet;
+#[cfg(test)]
+mod tests;
+
+use super::{picture, DataError, PictureError};
+use ground::{Ink, SURELY_INK};
+use image::{imageops, GrayImage, ImageBuffer, Luma};
+use std::path::Path;
+
+/// The longest side, in pixels, of a picture that is not shrunk.
+const WORKING_SIDE: u32 = 512;
+/// Times the noise: what differs more is ink, where it touches ink.
+const PERHAPS_INK: f32 = 2.5;
+/// In a smaller picture, lines and stains cannot be told from strokes, or a sheet from what is written.
+const LEAST_PHOTOGRAPH: u32 = 100;
+/// The least part of full ink that belongs to a stroke: in a photograph, and in a small picture, where edges are soft.
+const PALE_INK: (f32, f32) = (0.35, 0.04);
+/// Of MNIST's 28 pixels, the digit fills 20.
+const BOX: f32 = 20.0 / 28.0;
+/// The least width of a line, as a part of the box.
+const LEAST_LINE: f32 = 0.11;
+
+type Plane = ImageBuffer<Luma<f32>, Vec<f32>>;
+
+/// An image as MNIST has them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Handwriting {
+    /// Grey values, row by row: 0 is the background, 255 full ink.
+    pub pixels: Vec<u8>,
+    /// Whether the picture was dark on light.
+    pub inverted: bool,
+    /// Why this may not be the digit that was meant.
+    pub doubt: Option<Doubt>,
+}
+
+/// Why a picture does not look like one digit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Doubt {
+    /// A part of the digit may be missing.
+    #[error("what is written touches the edge of the picture")]
+    AtEdge,
+    /// Another digit, or print.
+    #[error("there are several things of similar size")]
+    Several,
+    /// A blot, a hole, a shadow.
+    #[error("there is nothing that looks like the stroke of a pen")]
+    NoStroke,
+    /// A scribble, letters, a pattern.
+    #[error("there are more strokes than a digit has")]
+    Tangle,
+}
+
+/// What is written in a PNG or JPEG file, as an image of `side` rows and columns.
+///
+/// # Errors
+/// [`DataError::Picture`]; [`DataError::BlankPicture`].
+pub fn read(path: &Path, side: usize) -> Result<Handwriting, DataError> {
+    let picture = picture::read_grey(path).map_err(|error| not_a_picture(path, error))?;
+    find(&picture, side).ok_or_else(|| DataError::BlankPicture { path: path.to_owned() })
+}
+
+/// A PNG or JPEG file as it is, grey and stretched to `side` rows and columns.
+///
+/// # Errors
+/// [`DataError::Picture`].
+pub fn read_raw(path: &Path, side: usize) -> Result<Vec<u8>, DataError> {
+    picture::read_square(path, side).map_err(|error| not_a_picture(path, error))
+}
+
+fn not_a_picture(path: &Path, error: PictureError) -> DataError {
+    DataError::Picture { path: path.to_owned(), error, others: Vec::new() }
+}
+
+/// What is written in a picture, as an image of `side` rows and columns; nothing, where the picture is blank.
+pub fn find(picture: &GrayImage, side: usize) -> Option<Handwriting> {
+    let plane = shrink(picture);
+    let is_photograph = plane.width().min(plane.height()) >= LEAST_PHOTOGRAPH;
+    // What looks like a sheet, but has no ink on it, is something else.
+    let sheet = if is_photograph { sheet::without_table(&plane) } else { None };
+    let on_sheet = sheet.and_then(|sheet| find_on(&sheet, is_photograph, side));
+    let on_sheet = on_sheet.filter(|found| found.inverted && found.doubt != Some(Doubt::AtEdge));
+    on_sheet.or_else(|| find_on(&plane, is_photograph, side))
+}
+
+fn find_on(plane: &Plane, is_photograph: bool, side: usize) -> Option<Handwriting> {
+    let (width, height) = plane.dimensions();
+    let Ink { plane: mut ink, noise, dark } = ground::remove(plane, is_photograph);
+    let pale = if is_photograph { PALE_INK.0 } else { PALE_INK.1 };
+    let levels = |ink: &Plane| {
+        let high = threshold(ink, SURELY_INK * noise)?;
+        let mut strong: Vec<f32> = ink.iter().copied().filter(|&x| x > high).collect();
+        strong.sort_by(f32::total_cmp);
+        let full = strong[strong.len() * 9 / 10];
+        Some(((PERHAPS_INK * noise).max(pale * full), high, full))
+    };
+    let (mut low, mut high, mut full) = levels(&ink)?;
+    if is_photograph {
+        lines::remove(&mut ink, low, high);
+        (low, high, full) = levels(&ink)?;
+    }
+    let found = components::components(&ink, low, high);
+    let (digit, doubt) = components::digit(&found, &ink, is_photograph)?;
+    let mut kept = Plane::new(width, height);
+    for &index in digit.iter().flat_map(|component| &component.pixels) {
+        kept.as_mut()[index] = (ink.as_raw()[index] / full).min(1.0);
+    }
+    Some(Handwriting { pixels: place(&thicken(&crop(&kept)), side), inverted: dark, doubt })
+}
+
+fn shrink(picture: &GrayImage) -> Plane {
+    let (width, height) = picture.dimensions();
+    let longest = width.max(height);
+    let shrunk = (longest > WORKING_SIDE).then(|| {
+        let scaled =
+            |side: u32| (u64::from(side) * u64::from(WORKING_SIDE)).div_ceil(u64::from(longest)) as u32;
+        imageops::resize(picture, scaled(width), scaled(height), imageops::FilterType::Triangle)
+    });
+    let picture = shrunk.as_ref().unwrap_or(picture);
+    Plane::from_fn(picture.width(), picture.height(), |x, y| Luma([f32::from(picture.get_pixel(x, y).0[0])]))
+}
+
+/// Half of the mean of what is above it, and at least `least`; nothing, where nothing is.
+fn threshold(ink: &[f32], least: f32) -> Option<f32> {
+    let mut threshold = least;
+    for _ in 0..20 {
+        let above = || ink.iter().filter(|&&x| x > threshold).map(|&x| f64::from(x));
+        match above().count() {
+            0 => return None,
+            count => threshold = (above().sum::<f64>() / count as f64 / 2.0).max(least.into()) as f32,
+        }
+    }
+    Some(threshold)
+}
+
+/// A filter of `image`, which cuts off values that are not from 0 to 1, on grey levels from -255 to 255.
+fn filtered(plane: &Plane, filter: impl FnOnce(&Plane) -> Plane) -> Plane {
+    let mut plane = plane.clone();
+    plane.iter_mut().for_each(|x| *x = (*x + 255.0) / 510.0);
+    plane = filter(&plane);
+    plane.iter_mut().for_each(|x| *x = 510.0 * *x - 255.0);
+    plane
+}
+
+/// The box around what is not 0; there is something.
+fn crop(ink: &Plane) -> Plane {
+    let mut bounds = [u32::MAX, 0, u32::MAX, 0];
+    for (x, y, _) in ink.enumerate_pixels().filter(|(_, _, pixel)| pixel.0[0] > 0.0) {
+        let [left, right, top, bottom] = bounds;
+        bounds = [left.min(x), right.max(x), top.min(y), bottom.max(y)];
+    }
+    let [left, right, top, bottom] = bounds;
+    imageops::crop_imm(ink, left, top, right + 1 - left, bottom + 1 - top).to_image()
+}
+
+/// Makes lines that are too thin for the size of what is written thicker, all by as much.
+fn thicken(ink: &Plane) -> Plane {
+    let full = |x: i64, y: i64| {
+        let (Ok(x), Ok(y)) = (u32::try_from(x), u32::try_from(y)) else { return false };
+        ink.get_pixel_checked(x, y).is_some_and(|pixel| pixel.0[0] > 0.5)
+    };
+    let (width, height) = ink.dimensions();
+    let (mut area, mut outline) = (0.0_f32, 0.0_f32);
+    for (x, y) in (0..i64::from(height)).flat_map(|y| (0..i64::from(width)).map(move |x| (x, y))) {
+        if full(x, y) {
+            area += 1.0;
+            let open =
+                [(x - 1, y), (x + 1, y), (x, y - 1), (x, y + 1)].into_iter().filter(|&(x, y)| !full(x, y));
+            outline += open.count() as f32;
+        }
+    }
+    // A line has two sides; sides that slant have 4 / pi times their length in pixels, on average.
+    let line = 2.0 * area / (outline * 0.785).max(1.0);
+    let radius = (LEAST_LINE * width.max(height) as f32 - line) / 2.0;
+    if radius < 0.5 {
+        return ink.clone();
+    }
+    let margin = radius.ceil() as u32;
+    let mut thick = Plane::new(width + 2 * margin, height + 2 * margin);
+    for (x, y, pixel) in ink.enumerate_pixels().filter(|(_, _, pixel)| pixel.0[0] > 0.0) {
+        for dy in 0..=2 * margin {
+            for dx in 0..=2 * margin {
+                let (a, b) = (dx as f32 - margin as f32, dy as f32 - margin as f32);
+                // Round, with a soft edge.
+                let share = (radius + 0.5 - (a * a + b * b).sqrt()).clamp(0.0, 1.0);
+                let value = &mut thick.get_pixel_mut(x + dx, y + dy).0[0];
+                *value = value.max(share * pixel.0[0]);
+            }
+        }
+    }
+    crop(&thick)
+}
+
+/// Scales to the box and moves the centre of mass to the middle.
+fn place(ink: &Plane, side: usize) -> Vec<u8> {
+    let (width, height) = ink.dimensions();
+    let length = (BOX * side as f32).round().max(1.0);
+    let scale = length / width.max(height) as f32;
+    let scaled = |side: u32| ((side as f32 * scale).round() as u32).max(1);
+    let (width, height) = (scaled(width), scaled(height));
+    // Lines of a small picture would be blurred by a filter that only interpolates.
+    let filter = if scale > 1.0 { imageops::FilterType::CatmullRom } else { imageops::FilterType::Triangle };
+    let ink = imageops::resize(ink, width, height, filter);
+
+    let mut sums = [1e-9_f64; 3];
+    for (x, y, pixel) in ink.enumerate_pixels() {
+        let mass = f64::from(pixel.0[0]);
+        let terms = [mass, mass * f64::from(x), mass * f64::from(y)];
+        sums.iter_mut().zip(terms).for_each(|(sum, term)| *sum += term);
+    }
+    let offset = |moment: f64, len: u32| {
+        let middle = side as f64 / 2.0 - 0.5;
+        ((middle - moment / sums[0]).round().max(0.0) as usize).min(side - len as usize)
+    };
+    let (left, top) = (offset(sums[1], width), offset(sums[2], height));
+    let mut pixels = vec![0; side * side];
+    for (x, y, pixel) in ink.enumerate_pixels() {
+        let value = (255.0 * pixel.0[0]).round().clamp(0.0, 255.0) as u8;
+        pixels[(top + y as usize) * side + left + x as usize] = value;
+    }
+    pixels
+}

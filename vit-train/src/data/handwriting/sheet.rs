@@ -1,0 +1,132 @@
+//! A sheet of paper on a table.
+
+use super::{components::components, filtered, Plane};
+use image::imageops;
+use std::ops::RangeInclusive;
+
+/// The longer side of the picture in which the sheet is looked for.
+const COARSE_SIDE: u32 = 128;
+/// How much brighter than the table it is at least, in grey levels.
+const LEAST_CONTRAST: f32 = 25.0;
+/// The part of the picture that it takes.
+const AREA: RangeInclusive<f32> = 0.06..=0.85;
+/// The least side, as a part of the picture's shorter one: a stroke is narrower.
+const LEAST_SIDE: f32 = 0.3;
+/// The least part of the sheet that is not covered by what is written.
+const LEAST_PAPER: f32 = 0.75;
+/// The least part of its convex hull that a sheet fills.
+const CONVEX: f32 = 0.85;
+/// The pixels at its edge, of the coarse picture, that do not count.
+const EDGE: u32 = 2;
+
+/// The picture, with a table around a bright sheet painted over with the sheet's edge; nothing, where no sheet is seen.
+/// A sheet touches at most one side of the picture: a region that is lit, with shadow around, touches more.
+pub fn without_table(plane: &Plane) -> Option<Plane> {
+    let (width, height) = plane.dimensions();
+    let scaled = |side: u32| (side * COARSE_SIDE / width.max(height)).clamp(1, side);
+    let (across, down) = (scaled(width), scaled(height));
+    let mut coarse =
+        filtered(plane, |plane| imageops::resize(plane, across, down, imageops::FilterType::Triangle));
+    let threshold = otsu(coarse.as_raw())?;
+    coarse.iter_mut().for_each(|x| *x -= threshold);
+    let sheet = components(&coarse, 0.0, 0.0).into_iter().max_by_key(|component| component.area)?;
+    let [left, right, top, bottom] = sheet.bounds.map(|at| at as u32);
+    let at_edge = [left == 0, top == 0, right + 1 == across, bottom + 1 == down];
+    let share = sheet.area as f32 / (across * down) as f32;
+    let sides = sheet.width().min(sheet.height()) as f32 / across.min(down) as f32;
+    if at_edge.iter().filter(|&&touches| touches).count() > 1 || !AREA.contains(&share) || sides < LEAST_SIDE
+    {
+        return None;
+    }
+    // Its outline is convex: what lies between its pixels in a row and in a column is the sheet as well.
+    let mut rows = vec![(u32::MAX, 0); down as usize];
+    let mut columns = vec![(u32::MAX, 0); across as usize];
+    for index in sheet.pixels.iter().map(|&index| index as u32) {
+        let (x, y) = (index % across, index / across);
+        let (row, column) = (&mut rows[y as usize], &mut columns[x as usize]);
+        (*row, *column) = ((row.0.min(x), row.1.max(x)), (column.0.min(y), column.1.max(y)));
+    }
+    let within = |x: u32, y: u32, edge: u32| {
+        let ((left, right), (top, bottom)) = (rows[y as usize], columns[x as usize]);
+        // Where the sheet goes on beyond the picture, it has no edge.
+        let clear = |at: u32, low: u32, high: u32, len: u32| {
+            (at >= low.saturating_add(edge) || low == 0)
+                && (at + edge <= high || high + 1 == len)
+                && low <= high
+        };
+        clear(x, left, right, across) && clear(y, top, bottom, down)
+    };
+    let filled =
+        (0..down).flat_map(|y| (0..across).map(move |x| (x, y))).filter(|&(x, y)| within(x, y, 0)).count();
+    // A thick 7 has a row and a column without gaps as well, but it is not convex.
+    if (sheet.area as f32) < LEAST_PAPER * filled as f32 || (filled as f32) < CONVEX * hull(&rows) {
+        return None;
+    }
+    // The table shows what the nearest pixel of the sheet in its row shows: the sheet's grey, its shadow and its noise.
+    let (left, right, top, bottom) = (left + EDGE, right - EDGE, top + EDGE, bottom - EDGE);
+    let spans: Vec<(u32, u32)> = (top..=bottom)
+        .map(|y| {
+            let on_sheet = |&x: &u32| within(x, y, EDGE);
+            let first = (left..=right).find(on_sheet).unwrap_or((left + right) / 2);
+            (first, (first..=right).rev().find(on_sheet).unwrap_or(first))
+        })
+        .collect();
+    let fine = |at: u32, coarse: u32, len: u32| (at * len + len / 2) / coarse;
+    Some(Plane::from_fn(width, height, |x, y| {
+        let row = (y * down / height).clamp(top, bottom);
+        let (first, last) = spans[(row - top) as usize];
+        let y = y.clamp(fine(top, down, height), fine(bottom, down, height));
+        *plane.get_pixel(x.clamp(fine(first, across, width), fine(last, across, width)), y)
+    }))
+}
+
+/// The area of the convex hull of rows from a first to a last column.
+fn hull(rows: &[(u32, u32)]) -> f32 {
+    let rows = (0..).zip(rows).filter(|(_, (first, last))| first <= last);
+    let corners =
+        rows.flat_map(|(y, &(first, last))| [(first, y), (last + 1, y), (first, y + 1), (last + 1, y + 1)]);
+    let mut corners: Vec<(i64, i64)> = corners.map(|(x, y): (u32, u32)| (x.into(), y.into())).collect();
+    corners.sort_unstable();
+    let turn =
+        |a: (i64, i64), b: (i64, i64), c: (i64, i64)| (b.0 - a.0) * (c.1 - a.1) - (b.1 - a.1) * (c.0 - a.0);
+    // Andrew's algorithm: the lower half from left to right, and the upper one back.
+    let mut outline: Vec<(i64, i64)> = Vec::new();
+    let back = corners.iter().rev().copied().collect();
+    for half in [corners, back] {
+        let start = outline.len();
+        for point in half {
+            while outline.len() >= start + 2
+                && turn(outline[outline.len() - 2], outline[outline.len() - 1], point) <= 0
+            {
+                outline.pop();
+            }
+            outline.push(point);
+        }
+        outline.pop();
+    }
+    let next = outline.iter().cycle().skip(1);
+    let doubled: i64 = outline.iter().zip(next).map(|(a, b)| a.0 * b.1 - a.1 * b.0).sum();
+    doubled.abs() as f32 / 2.0
+}
+
+/// The threshold that parts grey values best, by Otsu's method, if both parts differ clearly.
+fn otsu(values: &[f32]) -> Option<f32> {
+    let mut histogram = [0.0_f64; 256];
+    values.iter().for_each(|&value| histogram[value.clamp(0.0, 255.0) as usize] += 1.0);
+    let count = values.len() as f64;
+    let total: f64 = (0..).zip(histogram).map(|(grey, pixels)| f64::from(grey) * pixels).sum();
+    let (mut below, mut sum, mut best) = (0.0, 0.0, (0.0, None));
+    for (grey, pixels) in (0..).zip(histogram) {
+        below += pixels;
+        sum += f64::from(grey) * pixels;
+        let above = count - below;
+        if below > 0.0 && above > 0.0 {
+            let contrast = (total - sum) / above - sum / below;
+            let between = below * above * contrast * contrast;
+            if between > best.0 {
+                best = (between, (contrast > LEAST_CONTRAST.into()).then_some(grey as f32 + 1.0));
+            }
+        }
+    }
+    best.1
+}
