@@ -64,7 +64,7 @@ pub enum Error {
     },
     /// Two files of a run that do not belong together.
     #[error(transparent)]
-    OtherCheckpoint(#[from] OtherCheckpoint),
+    OtherCheckpoint(Box<OtherCheckpoint>),
     /// A report of a run that cannot be read.
     #[error("{}: not a report of a training run: {message}", path.display())]
     Report {

@@ -86,7 +86,7 @@ pub fn origins<S: Network>(run: &Path, kinds: &[Kind]) -> Result<Vec<Origin>, Er
 /// [`Error::OtherCheckpoint`] for the first that was not; an error of reading one of the files.
 pub fn check_origins<S: Network>(run: &Path, kinds: &[Kind]) -> Result<(), Error> {
     match origins::<S>(run, kinds)?.into_iter().find_map(|origin| origin.other) {
-        Some(other) => Err(other.into()),
+        Some(other) => Err(Error::OtherCheckpoint(Box::new(other))),
         None => Ok(()),
     }
 }

@@ -1,6 +1,9 @@
 //! Ink apart from the paper that it is on.
 
-use super::{components::components, filtered, Plane};
+use super::{
+    components::{components, Component},
+    filtered, Plane,
+};
 use image::imageops;
 
 /// Fits of the surface.
@@ -13,6 +16,8 @@ pub const SURELY_INK: f32 = 5.0;
 const WIDEST_STROKE: f32 = 0.25;
 /// The ground is not smooth where more of the picture's edge differs from the surface.
 const ROUGH_EDGE: f32 = 0.02;
+/// A smaller part of the largest difference from the surface is too pale to be taken for ink.
+const HARMLESS: f32 = 0.2;
 /// The side of the picture in which what most pixels around show is looked up.
 const COARSE_SIDE: u32 = 48;
 /// The grey value of paper in the darkest shadow.
@@ -63,10 +68,12 @@ fn is_smooth(differences: &Plane, noise: f32) -> bool {
     let edge = differences
         .enumerate_pixels()
         .filter(|&(x, y, _)| x == 0 || y == 0 || x + 1 == width || y + 1 == height);
+    let largest = differences.iter().fold(0.0, |largest: f32, x| largest.max(x.abs()));
+    let limit = (SURELY_INK * noise).max(HARMLESS * largest);
     let (mut beyond, mut all) = (0, 0);
     for (_, _, pixel) in edge {
         all += 1;
-        beyond += usize::from(pixel.0[0].abs() > SURELY_INK * noise);
+        beyond += usize::from(pixel.0[0].abs() > limit);
     }
     let steps =
         differences.rows().flat_map(|row| row.clone().zip(row.skip(1)).map(|(a, b)| (a.0[0] - b.0[0]).abs()));
@@ -99,19 +106,25 @@ fn narrow(plane: &Plane, picture: &Plane) -> Ink {
         let noise = (1.5 * median(hat.iter().map(|x| x.abs()).collect())).max(LEAST_NOISE);
         Ink { plane: hat, noise, dark }
     });
-    // A loop of a digit is narrow as well, but what most pixels around it show: it is no ink. Neither is a corner of
-    // light or shadow, at the edge of the picture.
-    let energies = hats.each_ref().map(|ink| {
+    // A loop of a digit is narrow as well, but what most pixels around it show: it is no ink.
+    let sure = hats.each_ref().map(|ink| {
         let sign = if ink.dark { 1.0 } else { -1.0 };
         let mut sure = ink.plane.clone();
         for ((sure, &own), &usual) in sure.iter_mut().zip(plane.iter()).zip(usual.iter()) {
             *sure = sure.min(sign * (usual - own));
         }
         let least = SURELY_INK * ink.noise;
-        let inside = components(&sure, least, least).into_iter().filter(|found| found.is_inside(&sure));
-        let pixels = inside.flat_map(|found| found.pixels);
-        pixels.map(|index| f64::from(sure.as_raw()[index]).powi(2)).sum::<f64>()
+        (components(&sure, least, least), sure)
     });
+    let energy = |counts: fn(&Component, &Plane) -> bool| {
+        sure.each_ref().map(|(found, sure)| {
+            let pixels = found.iter().filter(|found| counts(found, sure)).flat_map(|found| &found.pixels);
+            pixels.map(|&index| f64::from(sure.as_raw()[index]).powi(2)).sum::<f64>()
+        })
+    };
+    // A corner of light or shadow, at the edge of the picture, counts only where there is nothing else.
+    let inside = energy(Component::is_inside);
+    let energies = if inside == [0.0; 2] { energy(|_, _| true) } else { inside };
     let [dark, bright] = hats;
     if energies[0] >= energies[1] {
         dark
