@@ -39,8 +39,8 @@
 //!
 //! **Bounds of the description.** A mean lies within -10^6 and 10^6, a standard deviation within 10^-6 and 10^6. A label
 //! has 1 to [`MAX_LABEL`] characters, not only spaces; two classes may have the same label. The names of the
-//! data set and of the tool have at most [`MAX_NAME`] characters. None of these texts contains control characters or line
-//! breaks (U+0000 to U+001F, U+007F to U+009F, U+2028, U+2029). An accuracy lies within 0 and 100.
+//! data set and of the tool have at most [`MAX_NAME`] characters. None of these texts contains control characters, line
+//! breaks or noncharacters (U+0000 to U+001F, U+007F to U+009F, U+2028, U+2029, U+FFFE, U+FFFF). An accuracy lies within 0 and 100.
 //! [`Metadata::check`] checks all of this, for the reader, for the writer, and for `vit-train`.
 //!
 //! **Digest.** It says which checkpoint the weights were made from, so that a program can tell whether two files belong
@@ -355,9 +355,12 @@ pub fn check_label(label: &str) -> Result<(), LabelFault> {
     }
 }
 
-/// Control characters and line breaks.
+/// Control characters, line breaks, and what XML cannot hold.
 fn is_control(character: char) -> bool {
-    matches!(character, '\0'..='\x1F' | '\x7F'..='\u{9F}' | '\u{2028}' | '\u{2029}')
+    matches!(
+        character,
+        '\0'..='\x1F' | '\x7F'..='\u{9F}' | '\u{2028}' | '\u{2029}' | '\u{FFFE}' | '\u{FFFF}'
+    )
 }
 
 /// The whole file, as postcard sees it.

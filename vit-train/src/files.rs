@@ -70,6 +70,19 @@ fn folder_of(file: &Path) -> &Path {
     file.parent().filter(|&parent| parent != Path::new("")).unwrap_or(Path::new("."))
 }
 
+/// Reads a file of a run. A pipe in its place would be waited for.
+///
+/// # Errors
+/// Those of the operating system, also where the path is of something else than a file.
+pub(crate) fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
+    let metadata = fs::metadata(path)?;
+    if metadata.is_file() || metadata.is_dir() {
+        fs::read(path)
+    } else {
+        Err(io::Error::new(ErrorKind::InvalidInput, "this is not a file"))
+    }
+}
+
 /// The absolute path without links, of what need not be there yet.
 pub fn resolve(path: &Path) -> PathBuf {
     match (fs::canonicalize(path), path.file_name()) {

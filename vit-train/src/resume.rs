@@ -19,7 +19,7 @@
 use crate::{
     data::Splits,
     error::{Error, IoContext},
-    files::{remove, write_atomically},
+    files::{read_regular, remove, write_atomically},
     model::Network,
     optimizer::AdamW,
     parameters::Parameters,
@@ -33,7 +33,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::{
     borrow::Cow,
-    fmt, fs, io,
+    fmt, io,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -220,7 +220,7 @@ impl Snapshot<'_> {
     /// [`Error::NothingToResume`], [`Error::Io`], and [`Error::Snapshot`] where the file is damaged or of another format.
     pub fn load(directory: &Path) -> Result<Snapshot<'static>, Error> {
         let path = Self::current_path(directory);
-        match fs::read(&path) {
+        match read_regular(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Err(Error::NothingToResume { directory: directory.to_owned() })
             }
@@ -314,6 +314,7 @@ impl Keeper {
 pub(crate) mod tests {
     use super::*;
     use crate::data::{synthetic, Augmentation, Source, MNIST_NORMALIZATION};
+    use std::fs;
     use vit_nostd::{Nano, Tiny};
 
     /// So many digits to train on, and ten to test on.

@@ -6,11 +6,10 @@
 use crate::{
     data::{load_and_tell, Format, Reading, Source, Splits},
     error::{Error, IoContext},
-    files::write_atomically,
+    files::{read_regular, write_atomically},
 };
 use serde::{Deserialize, Serialize};
 use std::{
-    fs,
     io::ErrorKind,
     path::{Path, PathBuf},
 };
@@ -59,14 +58,19 @@ impl RunData {
     /// [`Error::Io`]; [`Error::RunData`] where the file is damaged.
     pub fn load(directory: &Path) -> Result<Option<Self>, Error> {
         let path = Self::path(directory);
-        let bytes = match fs::read(&path) {
+        let bytes = match read_regular(&path) {
             Err(error) if [ErrorKind::NotFound, ErrorKind::NotADirectory].contains(&error.kind()) => {
                 return Ok(None)
             }
             bytes => bytes.at(&path)?,
         };
         let message = |error: serde_json::Error| Error::RunData { path, message: error.to_string() };
-        serde_json::from_slice(&bytes).map(Some).map_err(message)
+        let data: Self = serde_json::from_slice(&bytes).map_err(message)?;
+        if data.class_names.iter().chain([&data.name]).any(|name| name.contains(char::is_control)) {
+            let message = "a name in it has control characters".to_owned();
+            return Err(Error::RunData { path: Self::path(directory), message });
+        }
+        Ok(Some(data))
     }
 
     /// Writes it to the run in `directory`.
@@ -115,6 +119,7 @@ impl RunData {
 mod tests {
     use super::*;
     use crate::{data::synthetic, resume::tests::data as digits};
+    use std::fs;
 
     #[test]
     fn the_same_images_are_recognised_wherever_they_are() {

@@ -70,7 +70,7 @@ pub enum Start {
     /// These parameters, in the order of the network.
     Parameters(Parameters),
     /// What an interrupted run of the same settings left: see [`Snapshot::of_run`].
-    Snapshot(Snapshot<'static>),
+    Snapshot(Box<Snapshot<'static>>),
 }
 
 impl Start {
@@ -91,7 +91,8 @@ impl Start {
                 let state = State::new(parameters.clone(), recipe.weight_decay);
                 (state, Position::default(), parameters)
             }
-            Self::Snapshot(Snapshot { position, parameters, optimizer, best, .. }) => {
+            Self::Snapshot(snapshot) => {
+                let Snapshot { position, parameters, optimizer, best, .. } = *snapshot;
                 let layout = Layout::of::<S>();
                 let best = Parameters { layout: layout.clone(), values: best.into_owned() };
                 let parameters = Parameters { layout, values: parameters.into_owned() };

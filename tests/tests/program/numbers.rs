@@ -59,6 +59,8 @@ fn networks_that_compute_no_numbers() {
     ] {
         refuse(arguments, &words);
     }
+    let output = crate::run(&["predict", "--model", &model, "--json", &picture]);
+    assert_eq!(serde_json::from_slice::<Value>(&output.stdout).unwrap(), Value::Array(Vec::new()));
 }
 
 /// As many times larger logits, and differences: they are compared in proportion.

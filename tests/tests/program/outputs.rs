@@ -37,7 +37,7 @@ fn inputs_are_not_replaced() {
     refuse(&["export", &model, "--vit", &model], &["--vit", replaced]);
     refuse(&[&["eval", path(&run), "--logits", &model], &data[..]].concat(), &["--logits", replaced]);
     for arguments in [["quantize", &checkpoint, "--out", &images], ["eval", &model, "--logits", &images]] {
-        refuse(&[&arguments[..], &data].concat(), &["this would replace a file of --data"]);
+        refuse(&[&arguments[..], &data].concat(), &["this would replace a file of the images"]);
     }
     // Two outputs with one name, also where it is not there yet.
     let (new, twice) = (file(&run, "new"), format!("{}/./new", path(&run)));
@@ -124,4 +124,32 @@ fn files_are_what_they_contain() {
             refuse(&[command, &theirs], &["theirs.bin", "python3 -c", package, "theirs.safetensors"]);
         }
     }
+}
+
+/// Nor are files that no option names: the images of the run that is read, MNIST, and what else a run has left.
+#[test]
+fn files_of_runs_and_their_images_are_not_replaced() {
+    let digits = Digits::new(40, 10);
+    let run = train(&digits, "nano", "1");
+    let before = [content(run.path()), content(digits.folder.path())];
+    let images = file(&digits.folder, "train-images-idx3-ubyte");
+    let commands = [("quantize", "--out"), ("eval", "--logits"), ("export", "--onnx"), ("export", "--vit")];
+    for (command, option) in commands {
+        refuse(&[command, path(&run), option, &images], &[option, "this would replace a file of the images"]);
+        for name in before[0].keys() {
+            let made = [("--out", "model.int8.vit"), ("--vit", "model.f32.vit")].contains(&(option, name));
+            if !made {
+                refuse(&[command, path(&run), option, &file(&run, name)], &[option, "this would replace"]);
+            }
+        }
+    }
+    let model = file(&run, "model.f32.vit");
+    let alone = tempfile::tempdir().unwrap();
+    let copy = file(&alone, "nano.vit");
+    fs::copy(&model, &copy).unwrap();
+    let arguments = ["eval", &copy, "--data", "mnist", "--logits", &images];
+    let output = program().args(arguments).env("MNIST_DIR", digits.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("a file of the images"), "{output:?}");
+    assert!([content(run.path()), content(digits.folder.path())] == before);
 }

@@ -334,6 +334,34 @@ fn pictures_that_do_not_fit_into_memory() {
     }
 }
 
+/// A small picture with a colour profile of a gigabyte.
+#[cfg(target_os = "linux")]
+#[test]
+fn colour_profiles_that_do_not_fit_into_memory() {
+    use std::{io::Write, process::Command};
+    let folder = tempfile::tempdir().unwrap();
+    let picture = file(&folder, "three.png");
+    drawing(&synthetic::digit(3, 1)).save(&picture).unwrap();
+    let mut profile = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+    (0..1024).for_each(|_| profile.write_all(&[0; 1 << 20]).unwrap());
+    let content = [b"iCCPp\0\0".as_slice(), &profile.finish().unwrap()].concat();
+    let mut crc = flate2::Crc::new();
+    crc.update(&content);
+    let length = (content.len() as u32 - 4).to_be_bytes();
+    let chunk = [&length[..], &content, &crc.sum().to_be_bytes()].concat();
+    let mut bytes = fs::read(&picture).unwrap();
+    bytes.splice(33..33, chunk); // after the header
+    fs::write(&picture, bytes).unwrap();
+    let model = format!("{MODELS}/nano.f32.vit");
+    let output = Command::new("sh")
+        .args(["-c", r#"ulimit -v 600000; exec "$0" "$@""#, env!("CARGO_BIN_EXE_vit-train")])
+        .args(["predict", "--model", &model, &picture])
+        .env("RAYON_NUM_THREADS", "2")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+}
+
 #[test]
 fn a_run_leaves_pictures_that_report_draws_again() {
     let digits = Digits::new(200, 60);

@@ -110,7 +110,7 @@ fn other_images_are_refused_or_marked() {
     let quantization = json(&["quantize", path(&run), theirs[0], theirs[1], "--out", &out, "--json"]);
     assert_eq!(quantization["data_of_run"], false);
     assert!(content(&run) == before);
-    assert_eq!(json(&["inspect", &out, "--json"])["test_accuracy"], Value::Null);
+    assert!(succeed(&["inspect", &out]).contains("accuracy    not measured"));
 }
 
 #[test]
@@ -245,4 +245,53 @@ fn a_run_is_resumed_without_its_settings() {
     // What changes no result is free.
     let free = ["--threads", "1", "--save-every", "1", "--quiet", "--epochs", "1", "--limit", "60"];
     succeed(&[&resume[..], &free].concat());
+}
+
+/// What is called like MNIST is not MNIST.
+#[test]
+fn the_name_of_a_folder_is_not_its_content() {
+    let digits = Digits::new(40, 10);
+    let folder = tempfile::tempdir().unwrap();
+    let mnist = file(&folder, "mnist");
+    fs::create_dir(&mnist).unwrap();
+    for name in entries(digits.folder.path()) {
+        fs::copy(digits.folder.path().join(&name), Path::new(&mnist).join(&name)).unwrap();
+    }
+    let published = concat!(env!("CARGO_MANIFEST_DIR"), "/../firmware-example/models/nano.f32.vit");
+    let checkpoint = file(&folder, "nano.safetensors");
+    succeed(&["export", published, "--safetensors", &checkpoint]);
+    let output = run(&["eval", &checkpoint, "--data", &mnist]);
+    let error = text(&output.stderr);
+    assert!(output.status.success() && error.contains("the images used are others"), "{error}");
+    let out = file(&folder, "out.vit");
+    succeed(&["quantize", &checkpoint, "--data", &mnist, "--out", &out]);
+    assert!(succeed(&["inspect", &out]).contains("accuracy    not measured"));
+}
+
+#[test]
+fn files_of_two_runs_are_not_mixed() {
+    let digits = Digits::new(40, 10);
+    let [run, other] = ["1", "2"].map(|seed| crate::train(&digits, "nano", seed));
+    fs::copy(file(&other, "report.json"), file(&run, "report.json")).unwrap();
+    refuse_and_keep(&run, &["report", "--run", path(&run)], &["seed 2", "files of two runs"]);
+}
+
+/// A pipe would be waited for.
+#[cfg(unix)]
+#[test]
+fn pipes_in_the_place_of_a_runs_files_are_refused() {
+    let digits = Digits::new(40, 10);
+    let run = crate::train(&digits, "nano", "1");
+    for (name, arguments) in [
+        ("data.json", ["eval", path(&run)].as_slice()),
+        ("last.run", &["--resume", "--out", path(&run)]),
+        ("report.json", &["report", "--run", path(&run)]),
+    ] {
+        let (place, aside) = (file(&run, name), file(&run, "aside"));
+        fs::rename(&place, &aside).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&place).status().unwrap().success());
+        refuse(arguments, &[name, "this is not a file"]);
+        fs::remove_file(&place).unwrap();
+        fs::rename(&aside, &place).unwrap();
+    }
 }

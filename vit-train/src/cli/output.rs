@@ -71,10 +71,16 @@ pub fn error_line(text: fmt::Arguments) {
     let _ = writeln!(io::stderr(), "{}", one_line(&text.to_string()));
 }
 
+/// The most characters of a line: a damaged file may have a name in it that fills the screen.
+const LONGEST: usize = 4000;
+
 /// The text in one line: line breaks and other control characters are written as in a string in Rust.
 pub fn one_line(text: &str) -> String {
     let mut line = String::new();
-    for c in text.trim_end().chars() {
+    for (at, c) in text.trim_end().chars().enumerate() {
+        if at == LONGEST {
+            return line + "...";
+        }
         match c.is_control() {
             true => line.extend(c.escape_default()),
             false => line.push(c),

@@ -1,7 +1,10 @@
 //! What a command writes, and where: looked at before it works for minutes.
 
-use super::output::results_to_standard_error;
-use std::{fs, path::Path};
+use super::{data::run_of, output::results_to_standard_error};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 use vit_train::{
     content::Content,
     data::Source,
@@ -14,7 +17,8 @@ use vit_train::{
 };
 
 /// Checks that files can be written to `outputs`, each with the option that names it; and that none of them replaces
-/// another one, one of `inputs`, or a picture of `data`. (A result of an earlier command is replaced.)
+/// another one, one of `inputs`, a picture of `data`, of MNIST or of the run that an input is from, or a file of a run that
+/// the command does not make. (A result of an earlier command is replaced.)
 ///
 /// If one of them is the standard output, or a pipe, what is printed goes to the standard error.
 pub fn check_outputs<'a>(
@@ -22,6 +26,8 @@ pub fn check_outputs<'a>(
     inputs: &[&Path],
     data: Option<&Source>,
 ) -> Result<(), Error> {
+    let own = inputs.iter().filter_map(|input| RunData::load(run_of(input)?).ok().flatten());
+    let images: Vec<Source> = own.map(|own| own.source).chain(data.cloned()).chain([Source::Mnist]).collect();
     let mut others: Vec<(&str, &Path)> = Vec::new();
     for (option, path) in outputs {
         check_writable(path)?;
@@ -29,10 +35,21 @@ pub fn check_outputs<'a>(
         if inputs.iter().any(|input| is_same(input, path)) {
             return refuse("this would replace the file that is read: give another name");
         }
-        if data.is_some_and(|data| data.is_within(path))
+        if images.iter().any(|images| images.is_within(path))
             && Content::of_file(path).is_ok_and(Content::is_not_ours)
         {
-            return refuse("this would replace a file of --data: give another name");
+            return refuse("this would replace a file of the images: give another name");
+        }
+        if let Some(run) = run_of(path) {
+            let made = match option {
+                "--out" => Some(Outputs::int8_model(run)),
+                "--vit" => Some(Outputs::float_model(run)),
+                _ => None,
+            };
+            let is_made = made.is_some_and(|made| is_same(&made, path));
+            if !is_made && files_of_run(run).iter().any(|file| is_same(file, path)) {
+                return refuse("this would replace another file of a run: give another name");
+            }
         }
         if let Some((other, _)) = others.iter().find(|(_, other)| is_same(other, path)) {
             return refuse(&format!("{other} names the same file: give another name"));
@@ -46,18 +63,30 @@ pub fn check_outputs<'a>(
     Ok(())
 }
 
+/// The files that a run leaves in its folder.
+fn files_of_run(directory: &Path) -> Vec<PathBuf> {
+    let own = [
+        Outputs::checkpoint,
+        Outputs::float_model,
+        Outputs::int8_model,
+        Snapshot::path,
+        Snapshot::path_of_new,
+        RunData::path,
+    ];
+    own.map(|path| path(directory)).into_iter().chain(Report::files(directory)).collect()
+}
+
 /// Checks that the results of a run in `directory` neither replace the file that it begins with nor lie among its images.
 pub fn check_run(directory: &Path, init: Option<&Path>, data: Option<&Source>) -> Result<(), Error> {
     let out = directory.display();
-    let own = [Outputs::checkpoint, Outputs::float_model, Outputs::int8_model, Snapshot::path, RunData::path];
-    let mut results = own.map(|path| path(directory)).into_iter().chain(Report::files(directory));
-    if let Some(init) = init.filter(|init| results.any(|result| is_same(init, &result))) {
+    let results = files_of_run(directory);
+    if let Some(init) = init.filter(|init| results.iter().any(|result| is_same(init, result))) {
         return Err(Error::Setting(format!(
             "--out {out}: the results would replace {}, which --init names: give another folder",
             init.display()
         )));
     }
-    if let Some(data) = data.filter(|data| data.is_within(directory)) {
+    if let Some(data) = data.into_iter().chain([&Source::Mnist]).find(|data| data.is_within(directory)) {
         return Err(Error::Setting(format!(
             "--out {out}: the results would lie among the images in {data}: give another folder"
         )));

@@ -97,7 +97,7 @@ impl Pictures {
         let list = json.then(|| serializer.serialize_seq(None)).transpose();
         let mut list = list.map_err(not_json)?;
 
-        let (mut used, mut failed) = (0, 0);
+        let (mut used, mut failed, mut outcome) = (0, 0, Ok(()));
         let mut files = files.into_iter();
         while files.len() > 0 {
             let some: Vec<_> = files.by_ref().take(at_a_time).collect();
@@ -107,7 +107,7 @@ impl Pictures {
             });
             let read: Vec<_> = read.collect();
             bar.inc(read.len() as u64);
-            bar.suspend(|| {
+            let printed = bar.suspend(|| {
                 read.into_iter().try_for_each(|(path, result)| {
                     let entry = match result {
                         Ok(result) => {
@@ -122,13 +122,18 @@ impl Pictures {
                     };
                     list.as_mut().map_or(Ok(()), |list| list.serialize_element(&entry)).map_err(not_json)
                 })
-            })?;
+            });
+            if printed.is_err() {
+                outcome = printed;
+                break;
+            }
         }
         bar.finish_and_clear();
         if let Some(list) = list {
             list.end().map_err(not_json)?;
             println!("");
         }
+        outcome?;
         Ok(match (used, failed) {
             (_, 0) => ExitCode::SUCCESS,
             (0, _) => ExitCode::from(2),

@@ -56,8 +56,10 @@ impl Arguments {
         for path in Report::files(&directory).into_iter().filter(|path| path.exists()) {
             println!("{}", path.display());
         }
-        if !tested {
+        if !tested && report.test.is_none() {
             println!("The run is not finished: there is nothing of the test images yet");
+        } else if !tested {
+            println!("The run has no model files any more: the results of its test are those recorded");
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -72,6 +74,15 @@ impl Arguments {
         let int8 = int8_file.as_deref().map(int8::Model::<S>::from_bytes).transpose();
         let int8 = int8.map_err(refused(int8_path))?;
 
+        let seed = float.metadata().provenance.seed;
+        if seed != report.seed {
+            return Err(Error::Setting(format!(
+                "{}: the report is of a run with seed {}, and the models are of one with seed {seed}: files of two runs \
+                 are mixed in this folder",
+                self.run.display(),
+                report.seed
+            )));
+        }
         let loaded = self.load(Format::of::<S>(), report, &Outputs::float_model(directory))?;
         let data = &loaded.splits;
         let images = data.test.len();

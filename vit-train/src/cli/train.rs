@@ -259,13 +259,13 @@ impl Arguments {
         ours.recipe.processor.check()?;
         lines.say(&describe(&snapshot.position, &ours.recipe));
         let new = Snapshot::path_of_new(directory);
-        if new.exists() && Outputs::checkpoint(directory).exists() {
+        if new.exists() && Snapshot::path(directory).exists() {
             let new = new.display();
             lines.say(&format!(
                 "It replaces the earlier run when its first epoch is done (to keep that one, delete {new})"
             ));
         }
-        self.train::<S>(&ours.recipe, &data, Start::Snapshot(snapshot), directory, outputs)
+        self.train::<S>(&ours.recipe, &data, Start::Snapshot(Box::new(snapshot)), directory, outputs)
     }
 
     /// `recipe`, with all that is given; `preset` has the best one.

@@ -59,12 +59,15 @@ pub(super) fn has_folders(directory: &Path) -> bool {
     entries(directory).is_ok_and(|entries| entries.iter().any(|path| path.is_dir()))
 }
 
+/// A file of a folder, or why what is called like a picture cannot be one.
+pub type Listed = (PathBuf, Result<(), DataError>);
+
 /// The pictures in a folder, by name: files that are called so, and those whose content is one. What is called so but is
 /// not a file (a pipe, for example) comes with its error.
 ///
 /// # Errors
 /// [`DataError::Io`]; [`DataError::NoPictures`].
-pub fn pictures_in(directory: &Path) -> Result<Vec<(PathBuf, Result<(), DataError>)>, DataError> {
+pub fn pictures_in(directory: &Path) -> Result<Vec<Listed>, DataError> {
     let is_called_so = |path: &Path| {
         let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
         EXTENSIONS.iter().any(|known| extension == *known)

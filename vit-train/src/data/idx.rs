@@ -40,11 +40,12 @@ impl File {
     /// The path of this file in `directory`, in whichever spelling is there.
     pub fn find(&self, directory: &Path) -> Option<PathBuf> {
         let dotted = self.name.replacen("-idx", ".idx", 1);
-        [self.name, &dotted]
-            .iter()
-            .flat_map(|name| [(*name).to_owned(), format!("{name}.gz")])
-            .map(|name| directory.join(name))
-            .find(|path| path.exists())
+        let spellings =
+            [self.name, &dotted].into_iter().flat_map(|name| [name.to_owned(), format!("{name}.gz")]);
+        let mut paths = spellings.map(|name| directory.join(name)).filter(|path| path.exists());
+        let first = paths.next()?;
+        // Where a folder has the name of a file, another spelling may be the file.
+        Some(if first.is_file() { first } else { paths.find(|path| path.is_file()).unwrap_or(first) })
     }
 
     /// Checks the uncompressed bytes of the file at `path`.

@@ -78,11 +78,8 @@ fn end_of_picture(bytes: &[u8]) -> Result<Option<usize>, Fault> {
                     return Ok(Some(at));
                 }
             }
-            _ if FRAMES.contains(&marker) => {
-                if frame.replace(Frame::read(segment, marker == PROGRESSIVE)?).is_some() {
-                    return Err(Fault::Damaged);
-                }
-            }
+            _ if FRAMES.contains(&marker) && frame.is_some() => return Err(Fault::Damaged),
+            _ if FRAMES.contains(&marker) => frame = Some(Frame::read(segment, marker == PROGRESSIVE)?),
             _ => {}
         }
     }

@@ -33,6 +33,7 @@ mod picture;
 pub mod synthetic;
 
 use std::convert::Infallible;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::{env, fmt, fs};
@@ -56,6 +57,9 @@ pub use picture::{read_grey, PictureError};
 
 /// The environment variable that names a folder with MNIST's four files.
 pub const MNIST_DIR: &str = "MNIST_DIR";
+
+/// The [`Splits::sha256`] of all of MNIST.
+const MNIST_SHA256: &str = "06b0d1f124c4e5fa796686ade41a9b778edacc8622f2195a352ef479ad44fc16";
 
 /// Where MNIST is looked for without [`MNIST_DIR`], and downloaded to; relative to the working directory.
 pub const MNIST_CACHE: &str = "data/mnist";
@@ -253,6 +257,18 @@ impl Splits {
         Ok(())
     }
 
+    /// Whether these may be the images that go by the name `dataset`. Of a folder of one's own, only the name is known; but
+    /// one that is called like MNIST or the built-in digits must have their content.
+    pub fn may_be(&self, dataset: &str) -> bool {
+        let is_folder = matches!(self.source, Source::Directory(_));
+        self.name == dataset
+            && match dataset {
+                "mnist" if is_folder => self.sha256(self.train.len()) == MNIST_SHA256,
+                "synthetic" => !is_folder,
+                _ => true,
+            }
+    }
+
     /// The SHA-256 in hexadecimal digits of all images and labels: of the first `training_images` to train on, and of
     /// those to test on.
     pub fn sha256(&self, training_images: usize) -> String {
@@ -287,8 +303,12 @@ impl Source {
     /// Whether `path` is the folder, or lies in it. A folder in a folder with files in MNIST's format does not count: it is
     /// not read.
     pub fn is_within(&self, path: &Path) -> bool {
-        let Self::Directory(directory) = self else { return false };
-        let (directory, path) = (resolve(directory), resolve(path));
+        let directory = match self {
+            Self::Directory(directory) => directory.clone(),
+            Self::Auto | Self::Mnist => chosen_directory().unwrap_or_else(|| MNIST_CACHE.into()),
+            Self::Synthetic => return false,
+        };
+        let (directory, path) = (resolve(&directory), resolve(path));
         let is_idx = || idx::FILES.iter().any(|file| file.find(&directory).is_some());
         path == directory || path.starts_with(&directory) && (path.is_file() || !is_idx())
     }
@@ -336,8 +356,12 @@ pub fn load(source: &Source, format: Format) -> Result<Splits, DataError> {
 ///
 /// Those of [`load`].
 pub fn load_and_tell(source: &Source, format: Format, reading: Reading) -> Result<Splits, DataError> {
-    let chosen = env::var_os(MNIST_DIR).filter(|value| !value.is_empty()).map(PathBuf::from);
-    load_from(source, format, reading, chosen, Path::new(MNIST_CACHE), download::MIRRORS)
+    load_from(source, format, reading, chosen_directory(), Path::new(MNIST_CACHE), download::MIRRORS)
+}
+
+/// The folder that [`MNIST_DIR`] names.
+fn chosen_directory() -> Option<PathBuf> {
+    env::var_os(MNIST_DIR).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
 /// [`load_and_tell`], with the surroundings as arguments.
@@ -384,6 +408,9 @@ fn load_directory(directory: &Path, format: Format, reading: Reading) -> Result<
         let path = directory.join(CLASS_NAMES);
         let class_names = if path.exists() { read_class_names(path, format)? } else { splits.class_names };
         return Ok(Splits { class_names, ..splits });
+    }
+    if let Err(error) = fs::read_dir(directory) {
+        return Err(DataError::Io { path: directory.into(), error });
     }
     if !folder::has_folders(directory) {
         return Err(DataError::NoImages { path: directory.into() });
@@ -432,6 +459,9 @@ fn numbers(format: Format) -> Vec<String> {
     (0..format.classes).map(|class| class.to_string()).collect()
 }
 
+/// The most bytes of a list of classes' names.
+const LONGEST_LIST: u64 = 1 << 20;
+
 fn read_class_names(path: PathBuf, format: Format) -> Result<Vec<String>, DataError> {
     let read = |path: &Path| {
         let error = |error| DataError::Io { path: path.to_owned(), error };
@@ -439,9 +469,15 @@ fn read_class_names(path: PathBuf, format: Format) -> Result<Vec<String>, DataEr
         if let Some(kind) = picture::kind(&fs::metadata(path).map_err(error)?) {
             return Err(DataError::NotAFile { path: path.to_owned(), kind });
         }
-        fs::read(path).map_err(error)
+        let mut bytes = Vec::new();
+        let file = fs::File::open(path).map_err(error)?;
+        file.take(LONGEST_LIST + 1).read_to_end(&mut bytes).map_err(error)?;
+        Ok(bytes)
     };
     let bytes = read(&path)?;
+    if bytes.len() as u64 > LONGEST_LIST {
+        return Err(DataError::ClassEncoding { path, encoding: "larger than 1 MiB, and no list of names" });
+    }
     let Ok(text) = str::from_utf8(&bytes) else {
         let utf16 = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
         let encoding = if utf16 { "text in UTF-16" } else { "not text in UTF-8" };
@@ -682,6 +718,11 @@ mod tests {
         assert_eq!(data.test.labels()[..5], [7, 2, 1, 0, 4]);
         assert_eq!(data.normalization, MNIST_NORMALIZATION);
         assert_eq!(data.train.split(42).1.len(), 6_000);
+        let folder = Source::Directory(env::var_os(MNIST_DIR).unwrap().into());
+        let mut same = Splits { name: "mnist".to_owned(), ..load(&folder, FORMAT).unwrap() };
+        assert!(data.may_be("mnist") && same.may_be("mnist") && !same.may_be("synthetic"));
+        same.train.truncate(59_999);
+        assert!(!same.may_be("mnist"));
     }
 
     #[test]

@@ -208,8 +208,17 @@ fn foreign(head: &[u8]) -> Option<Foreign> {
     Some(Foreign { name, is_picture: true })
 }
 
+/// The most bytes that a PNG's metadata are unpacked to: a colour profile that is larger is left out.
+const PNG_METADATA: u64 = 16 << 20;
+
 fn decoder(bytes: &[u8], format: ImageFormat) -> Result<impl ImageDecoder + '_, PictureError> {
-    let decoder = ImageReader::with_format(Cursor::new(bytes), format).into_decoder()?;
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    if format == ImageFormat::Png {
+        let mut limits = Limits::default();
+        limits.max_alloc = Some(PNG_METADATA);
+        reader.limits(limits);
+    }
+    let decoder = reader.into_decoder()?;
     let mut limits = Limits::default();
     limits.reserve(decoder.total_bytes())?; // which `from_decoder` leaves to us
     Ok(decoder)

@@ -1,6 +1,6 @@
 //! `report.md`.
 
-use super::{Report, TestScores};
+use super::{Classified, Report, TestScores};
 use crate::{recipe::Recipe, verify::Verification};
 use std::{
     fmt::{Display, Write},
@@ -140,13 +140,17 @@ fn classes(text: &mut String, test: &TestScores) {
                 if *images == 1 { "image" } else { "images" }
             )
         });
+        let percent = |classified: Option<&Classified>| {
+            let classified = classified.filter(|_| score.images > 0);
+            classified.map_or("-".to_owned(), |classified| format!("{:.2} %", classified.acc))
+        };
         let _ = writeln!(
             text,
-            "| {} | {} | {:.2} % | {} | {} |",
+            "| {} | {} | {} | {} | {} |",
             cell(&score.label),
             score.images,
-            score.f32.acc,
-            score.int8.as_ref().map_or("-".to_owned(), |int8| format!("{:.2} %", int8.acc)),
+            percent(Some(&score.f32)),
+            percent(score.int8.as_ref()),
             rival.unwrap_or_default()
         );
     }

@@ -13,14 +13,14 @@ mod markdown;
 use crate::{
     data::Splits,
     error::{Error, IoContext},
-    files::write_atomically,
+    files::{read_regular, write_atomically},
     inference::Score,
     recipe::Recipe,
     verify::Verification,
 };
 use serde::{Deserialize, Serialize};
 use std::{
-    fs,
+    io,
     path::{Path, PathBuf},
 };
 use vit_nostd::argmax;
@@ -226,8 +226,15 @@ impl Report {
     /// [`Error::Io`]; [`Error::Report`] where the file is not a report.
     pub fn load(directory: &Path) -> Result<Self, Error> {
         let path = Self::json(directory);
-        let bytes = fs::read(&path).at(&path)?;
-        Self::parse(&bytes, &path)
+        match read_regular(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && directory.is_dir() => {
+                Err(Error::Report {
+                    path,
+                    message: "there is none before the first epoch of a run is done".to_owned(),
+                })
+            }
+            bytes => Self::parse(&bytes.at(&path)?, &path),
+        }
     }
 
     fn parse(bytes: &[u8], path: &Path) -> Result<Self, Error> {
@@ -276,6 +283,7 @@ impl Report {
 mod tests {
     use super::*;
     use crate::data::{Dataset, Format, Source};
+    use std::fs;
 
     /// Four images of two classes, of which the last one is seen wrong in floating point, and the last two in integers.
     pub(super) fn two_classes() -> (Splits, [Vec<f32>; 2]) {

@@ -10,6 +10,9 @@ const SOLID: f32 = 0.4;
 const LEAST_BLOT: f32 = 0.12;
 /// A component that is at least as large, as a part of the digit, is something of its own.
 const COMPARABLE: f32 = 0.45;
+/// A component within the digit's box that is at least as large, as a part of the digit, is not a part of it: a circle was
+/// drawn around something, or a face.
+const ENCLOSED: f32 = 0.1;
 /// Of the digit's ink, another component has at least as much contrast, or it is the print of the paper, or a stain.
 const PALE: f32 = 0.5;
 /// The longest path of a pen in a digit, in sizes of the digit.
@@ -140,6 +143,14 @@ pub fn digit<'a>(
         let speck = (other.area as f32) < SPECK * main.area as f32;
         if pale || speck || (main.is_inside(ink) && !other.is_inside(ink)) {
             continue;
+        }
+        let within = is_photograph
+            && main.bounds[0] < other.bounds[0]
+            && other.bounds[1] < main.bounds[1]
+            && main.bounds[2] < other.bounds[2]
+            && other.bounds[3] < main.bounds[3];
+        if within && size >= ENCLOSED {
+            doubt = doubt.or(Some(Doubt::Several));
         }
         if next_to && !(blot && size > LEAST_BLOT) && (size < COMPARABLE || over) {
             parts.push(other);

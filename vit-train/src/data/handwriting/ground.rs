@@ -16,6 +16,8 @@ pub const SURELY_INK: f32 = 5.0;
 const WIDEST_STROKE: f32 = 0.25;
 /// The ground is not smooth where more of the picture's edge differs from the surface.
 const ROUGH_EDGE: f32 = 0.02;
+/// The picture has one grey value at its edge where less of the edge differs from it.
+const UNEVEN_EDGE: f32 = 0.05;
 /// A smaller part of the largest difference from the surface is too pale to be taken for ink.
 const HARMLESS: f32 = 0.2;
 /// The side of the picture in which what most pixels around show is looked up.
@@ -38,7 +40,7 @@ pub fn remove(plane: &Plane, is_photograph: bool) -> Ink {
     let (width, height) = plane.dimensions();
     let (differences, noise) = surface(plane);
     let differences = Plane::from_raw(width, height, differences).expect("as many as the plane's");
-    if !is_photograph || is_smooth(&differences, noise) {
+    if !is_photograph || is_smooth(plane, &differences, noise) {
         // The sum of squares counts contrast more than width.
         let energy = |sign: f32| {
             let beyond = differences
@@ -62,25 +64,40 @@ fn signed(differences: &Plane, dark: bool) -> Plane {
     plane
 }
 
-/// Whether the edge of the picture shows nothing but ground, and neighbours differ as much as the ground does.
-fn is_smooth(differences: &Plane, noise: f32) -> bool {
-    let (width, height) = differences.dimensions();
-    let edge = differences
-        .enumerate_pixels()
-        .filter(|&(x, y, _)| x == 0 || y == 0 || x + 1 == width || y + 1 == height);
+/// The pixels at the edge of the picture.
+fn edge(plane: &Plane) -> Vec<f32> {
+    let (width, height) = plane.dimensions();
+    let at_edge = |x: u32, y: u32| x == 0 || y == 0 || x + 1 == width || y + 1 == height;
+    plane.enumerate_pixels().filter(|&(x, y, _)| at_edge(x, y)).map(|(_, _, pixel)| pixel.0[0]).collect()
+}
+
+/// The share of the edge of the picture that differs by more than `limit` from what most of it shows.
+fn uneven(picture: &Plane, limit: f32) -> f32 {
+    let greys = edge(picture);
+    let usual = median(greys.clone());
+    greys.iter().filter(|&grey| (grey - usual).abs() > limit).count() as f32 / greys.len() as f32
+}
+
+/// Whether the edge of the picture has one grey value, without the noise that a photograph has.
+pub fn is_flat(picture: &Plane) -> bool {
+    uneven(picture, LEAST_NOISE) <= UNEVEN_EDGE
+}
+
+/// Whether the edge of the picture shows nothing but ground, and either the picture has one grey value there or neighbours
+/// differ as much as the ground does.
+fn is_smooth(picture: &Plane, differences: &Plane, noise: f32) -> bool {
     let largest = differences.iter().fold(0.0, |largest: f32, x| largest.max(x.abs()));
     let limit = (SURELY_INK * noise).max(HARMLESS * largest);
-    let (mut beyond, mut all) = (0, 0);
-    for (_, _, pixel) in edge {
-        all += 1;
-        beyond += usize::from(pixel.0[0].abs() > limit);
-    }
+    let ground = edge(differences);
+    let beyond = ground.iter().filter(|x| x.abs() > limit).count() as f32 / ground.len() as f32;
+    let is_even = uneven(picture, HARMLESS * largest) <= UNEVEN_EDGE;
+
     let steps =
         differences.rows().flat_map(|row| row.clone().zip(row.skip(1)).map(|(a, b)| (a.0[0] - b.0[0]).abs()));
     let steps: Vec<f32> = steps.collect();
     // A difference of two has 1.4 times the deviation of one.
     let own_noise = if steps.is_empty() { noise } else { 1.06 * median(steps) };
-    beyond as f32 <= ROUGH_EDGE * all as f32 && noise <= 2.0 * own_noise + 2.0 * LEAST_NOISE
+    beyond <= ROUGH_EDGE && (is_even || noise <= 2.0 * own_noise + 2.0 * LEAST_NOISE)
 }
 
 /// What is darker or brighter than the ground and narrower than the widest stroke: a morphological closing or opening
@@ -174,11 +191,11 @@ fn extreme_of_line(line: &mut [f32], reach: usize, better: fn(f32, f32) -> f32) 
     let mut from_start: Vec<f32> = ends(first).chain(line.iter().copied()).chain(ends(last)).collect();
     let mut to_end = from_start.clone();
     for at in 1..from_start.len() {
-        if at % window != 0 {
+        if !at.is_multiple_of(window) {
             from_start[at] = better(from_start[at], from_start[at - 1]);
         }
         let back = from_start.len() - 1 - at;
-        if (back + 1) % window != 0 {
+        if !(back + 1).is_multiple_of(window) {
             to_end[back] = better(to_end[back], to_end[back + 1]);
         }
     }

@@ -51,7 +51,7 @@ fn is_ink(ink: &Plane, (x, y): Point, low: f32) -> bool {
 /// The points of a straight piece, half a pixel apart, and the direction across it.
 fn walk((x0, y0): Point, (x1, y1): Point) -> (impl Iterator<Item = Point> + Clone, Point) {
     let (dx, dy) = (x1 - x0, y1 - y0);
-    let length = dx.hypot(dy).max(1.0);
+    let length = (dx * dx + dy * dy).sqrt().max(1.0);
     let steps = (2.0 * length) as usize;
     let points = (0..=steps).map(move |step| {
         let t = step as f32 / steps as f32;
@@ -94,7 +94,7 @@ fn erase(ink: &mut Plane, from: Point, to: Point, low: f32) {
 fn crossing(ink: &Plane, low: f32) -> Vec<(Point, Point)> {
     let (width, height) = (ink.width() as f32, ink.height() as f32);
     let (x0, y0) = ((width - 1.0) / 2.0, (height - 1.0) / 2.0);
-    let reach = x0.hypot(y0).ceil() + 1.0;
+    let reach = (x0 * x0 + y0 * y0).sqrt().ceil() + 1.0;
     let bins = 2 * reach as usize + 1;
     let directions: Vec<Point> =
         (0..DIRECTIONS).map(|at| (at as f32 * PI / DIRECTIONS as f32).sin_cos()).collect();
@@ -162,7 +162,7 @@ fn chord((x, y): Point, (dx, dy): Point, width: f32, height: f32) -> Option<(Poi
             return None;
         }
     }
-    (first < last).then(|| ((x + first * dx, y + first * dy), (x + last * dx, y + last * dy)))
+    (first < last).then_some(((x + first * dx, y + first * dy), (x + last * dx, y + last * dy)))
 }
 
 /// The corners of a component that is the frame of a rectangle, with what touches it from within.

@@ -100,11 +100,20 @@ fn not_a_picture(path: &Path, error: PictureError) -> DataError {
 pub fn find(picture: &GrayImage, side: usize) -> Option<Handwriting> {
     let plane = shrink(picture);
     let is_photograph = plane.width().min(plane.height()) >= LEAST_PHOTOGRAPH;
-    // What looks like a sheet, but has no ink on it, is something else.
     let sheet = if is_photograph { sheet::without_table(&plane) } else { None };
     let on_sheet = sheet.and_then(|sheet| find_on(&sheet, is_photograph, side));
     let on_sheet = on_sheet.filter(|found| found.inverted && found.doubt != Some(Doubt::AtEdge));
-    on_sheet.or_else(|| find_on(&plane, is_photograph, side))
+    let is_sure = |found: &Option<Handwriting>| found.as_ref().is_some_and(|found| found.doubt.is_none());
+    if is_sure(&on_sheet) && !ground::is_flat(&plane) {
+        return on_sheet;
+    }
+    // What looks like a sheet may be the digit: a thick, bright 8 has spots in it. Around it, nothing shows that this is a
+    // table.
+    let found = find_on(&plane, is_photograph, side);
+    if on_sheet.is_none() || is_sure(&found) {
+        return found;
+    }
+    on_sheet
 }
 
 fn find_on(plane: &Plane, is_photograph: bool, side: usize) -> Option<Handwriting> {

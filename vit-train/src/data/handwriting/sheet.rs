@@ -13,9 +13,9 @@ const AREA: RangeInclusive<f32> = 0.06..=0.85;
 /// The least side, as a part of the picture's shorter one: a stroke is narrower.
 const LEAST_SIDE: f32 = 0.3;
 /// The least part of the sheet that is not covered by what is written.
-const LEAST_PAPER: f32 = 0.75;
+const LEAST_PAPER: f32 = 0.85;
 /// The least part of its convex hull that a sheet fills.
-const CONVEX: f32 = 0.85;
+const CONVEX: f32 = 0.9;
 /// The pixels at its edge, of the coarse picture, that do not count.
 const EDGE: u32 = 2;
 
