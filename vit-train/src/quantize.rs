@@ -683,6 +683,7 @@ fn fill_block<S: Network>(
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "networks of tests may differ in a bit between platforms")]
 mod tests {
     use super::*;
     use crate::{
