@@ -5,12 +5,12 @@
 //! shadows, noise, lines on the paper, and the table around it. So, one after the other:
 //!
 //! 1. A large picture is shrunk, which averages noise out.
-//! 2. A bright sheet that ends within the picture is found, and the table around it is painted over ([`sheet`]).
-//! 3. The ground is taken away ([`ground`]): a smooth surface, of second degree in x and y, is fitted to what most pixels
+//! 2. A bright sheet that ends within the picture is found, and the table around it is painted over (`sheet`).
+//! 3. The ground is taken away (`ground`): a smooth surface, of second degree in x and y, is fitted to what most pixels
 //!    show. Where that does not do, because of the edge of a shadow or a fold, whatever is wider than a stroke is ground.
 //! 4. What differs from the ground more than its noise does is ink, darker or lighter: whichever there is more of.
-//! 5. Straight lines across the picture and frames are removed, but for what crosses them ([`lines`]).
-//! 6. The digit is the largest of the connected components, and what is near to it ([`components`]). Specks, blots, pale
+//! 5. Straight lines across the picture and frames are removed, but for what crosses them (`lines`).
+//! 6. The digit is the largest of the connected components, and what is near to it (`components`). Specks, blots, pale
 //!    stains and what touches the edge of the picture are left out.
 //! 7. Lines that would be thinner than a pixel of the result are thickened.
 //! 8. The box around the digit is scaled and moved.
