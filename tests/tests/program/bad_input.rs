@@ -31,9 +31,10 @@ fn weights_that_are_no_numbers() {
     let mut content = Checkpoint::load(Path::new(&checkpoint)).unwrap();
     *content.parameters.values.last_mut().unwrap() = f32::NAN;
     content.save(Path::new(&checkpoint)).unwrap();
+    let out = file(&run, "another");
     let words = ["checkpoint.safetensors", "not a finite number"];
     for arguments in [
-        &["--preset", "nano", "--init", &checkpoint, "--out", path(&run)][..],
+        &["--preset", "nano", "--init", &checkpoint, "--out", &out][..],
         &["eval", &checkpoint],
         &["quantize", &checkpoint],
         &["verify", path(&run)],
@@ -82,6 +83,7 @@ fn damaged_checkpoints() {
     ];
     let f32s = good.windows(5).position(|bytes| bytes == b"\"F32\"").unwrap();
     damaged.push(with(f32s, b"\"F16\""));
+    let out = file(&run, "another");
     for (index, bytes) in damaged.into_iter().enumerate() {
         fs::write(&checkpoint, bytes).unwrap();
         println!("damage {index}");
@@ -89,7 +91,7 @@ fn damaged_checkpoints() {
             &["inspect", &checkpoint][..],
             &["eval", &checkpoint, "--data", digits.path()],
             &["quantize", path(&run), "--data", digits.path()],
-            &["--preset", "nano", "--init", &checkpoint, "--data", digits.path(), "--out", path(&run)],
+            &["--preset", "nano", "--init", &checkpoint, "--data", digits.path(), "--out", &out],
         ] {
             refuse_and_keep(run.path(), arguments, &["checkpoint.safetensors: not a usable checkpoint"]);
         }

@@ -409,12 +409,12 @@ fn a_run_leaves_pictures_that_report_draws_again() {
         assert!(picture.width() > 700 && picture.height() > 200, "{name}");
     }
 
-    // Of a run that was interrupted there are the curves, and no test.
+    // Of a run without its models there are the curves, and the recorded test.
     for name in ["model.int8.vit", "confusion.svg", "mistakes.png", "predictions.png"] {
         fs::remove_file(file(&run, name)).unwrap();
     }
     let printed = succeed(&["report", "--run", directory]);
-    assert!(printed.contains("not finished") && printed.contains("curves.svg"), "{printed}");
+    assert!(printed.contains("no model files any more") && printed.contains("curves.svg"), "{printed}");
     assert!(!entries(run.path()).contains(&"mistakes.png".to_owned()));
     refuse(&["report", "--run", digits.path()], &["report.json"]);
     refuse(&["report", "--run", "/no/such/run"], &["/no/such/run"]);

@@ -55,6 +55,7 @@ fn a_run_without_integers_ends_with_all_else() {
         "checkpoint.safetensors",
         "confusion.svg",
         "curves.svg",
+        "data.json",
         "last.run",
         "mistakes.png",
         "model.f32.vit",
@@ -66,13 +67,13 @@ fn a_run_without_integers_ends_with_all_else() {
     let before = content();
     assert_eq!(entries(Path::new(&out)), names);
 
-    let report: serde_json::Value = serde_json::from_slice(&before[7]).unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&before[8]).unwrap();
     let (test, verify) = (&report["test"], &report["verify"]);
     assert!(test["f32"]["acc"].is_number() && test["int8"].is_null() && test["disagreements"].is_null());
     assert!(test["int8_error"].as_str().unwrap().starts_with("blocks.2.mlp.0 has a bias"));
     assert_eq!((&verify["images"], &verify["exact_mismatches"]), (&20.into(), &0.into()));
     assert!(verify.get("int8_images").is_none());
-    assert!(text(&before[8]).contains(REASON));
+    assert!(text(&before[9]).contains(REASON));
 
     // It is finished, and what reads runs reads it.
     assert!(succeed(&[&settings[..], &["--resume"]].concat()).contains("is finished"));

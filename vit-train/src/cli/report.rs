@@ -92,12 +92,16 @@ impl Arguments {
         let test = TestScores::new(data, &logits, int8_logits.as_deref().map_err(Clone::clone));
         // Where no digest tells the images, the result does.
         if let (None, Some(recorded)) = (loaded.own, &report.test) {
-            let (recorded, found) = (recorded.f32.acc, test.f32.acc);
-            if recorded != found {
+            // Of each class, in a report of this version, how many images there are and what they are taken for.
+            let counts =
+                |test: &TestScores| test.classes.iter().map(|class| class.f32.clone()).collect::<Vec<_>>();
+            let is_same = recorded.classes.is_empty() || counts(recorded) == counts(&test);
+            if recorded.f32.acc != test.f32.acc || !is_same {
                 let (run, source) = (self.run.display(), &data.source);
                 return Err(Error::Setting(format!(
-                    "{run}: the report says {recorded:.2} % of the test images, and of those of {source} it is \
-                     {found:.2} %: name the images of the run with --data"
+                    "{run}: the report says {:.2} % of its test images, and of the {images} of {source} it is {:.2} %, \
+                     with other mistakes: name the images of the run with --data",
+                    recorded.f32.acc, test.f32.acc
                 )));
             }
         }
@@ -122,8 +126,11 @@ impl Arguments {
         let data = DataArguments { data, threads: self.threads, quiet: false };
         let loaded = data.load_for(format, model, &report.dataset)?;
         match &loaded.doubt {
-            Some(doubt) => Err(Error::Setting(format!("{run}: {doubt}: leave --data out, or correct it"))),
-            None => Ok(loaded),
+            // Of a run that does not know its images, the recorded result tells: see `test`.
+            Some(doubt) if loaded.own.is_some() || loaded.splits.name != report.dataset => {
+                Err(Error::Setting(format!("{run}: {doubt}: leave --data out, or correct it")))
+            }
+            _ => Ok(loaded),
         }
     }
 }
