@@ -12,7 +12,7 @@ use core::fmt;
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum ModelError {
-    /// The bytes do not begin at a multiple of [`ALIGNMENT`](crate::model_file::ALIGNMENT). Embed the file with
+    /// The bytes do not begin at a multiple of [`ALIGNMENT`]. Embed the file with
     /// [`include_model!`](crate::include_model), or copy it into an [`Aligned`](crate::model_file::Aligned).
     Misaligned,
     /// Shorter than the fixed-width preamble that every model file begins with.
@@ -101,7 +101,7 @@ pub enum Feature {
         /// How many it has.
         found: u8,
     },
-    /// Another epsilon of LayerNorm than [`LAYER_NORM_EPSILON`](crate::float::LAYER_NORM_EPSILON).
+    /// Another epsilon of LayerNorm than [`LAYER_NORM_EPSILON`].
     Epsilon,
     /// An image or a patch that is not square.
     Rectangle,
@@ -157,7 +157,7 @@ pub enum LabelFault {
     Control,
     /// It has no characters, or only spaces.
     Empty,
-    /// It has more than [`MAX_LABEL`](crate::model_file::MAX_LABEL) characters.
+    /// It has more than [`MAX_LABEL`] characters.
     TooLong,
 }
 

@@ -315,8 +315,11 @@ fn descriptions_that_cannot_be_are_refused() {
         }
     }
     // Of what can be, each is asked for what it has.
-    for description in [Description { side: 1, ..honest() }, Description { classes: 4096, ..honest() }] {
-        refuse(["--tcp", &board(description, |_| ())], &EVAL, &["synthetic"]);
+    for (description, word) in [
+        (Description { side: 1, ..honest() }, "synthetic"),
+        (Description { classes: 4096, ..honest() }, "256"),
+    ] {
+        refuse(["--tcp", &board(description, |_| ())], &EVAL, &[word]);
     }
 }
 
