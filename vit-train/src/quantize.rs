@@ -21,7 +21,10 @@ use crate::{
     parameters::Parameters,
 };
 use rayon::prelude::*;
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, HashSet},
+    path::Path,
+};
 use vit_nostd::{
     float::{self, math::gelu, LAYER_NORM_EPSILON},
     int8::{
@@ -232,8 +235,9 @@ fn calibrate<S: Network>(
     let scratch = || Box::new(float::Scratch::<S>::new());
     let images = indices.par_iter().map_init(scratch, |scratch, &index| {
         let mut calibration = Calibration::default();
-        let mut keys = true;
-        let mut observe = |Station { stage, block, .. }: Station, values: Values<'_>| {
+        // Of a tile of tokens, the keys come first, and then the values: a token's second one is its value.
+        let mut keys = HashSet::new();
+        let mut observe = |Station { stage, block, token }: Station, values: Values<'_>| {
             let Values::F32(values) = values else { return };
             let mut add = |block, tensor, values: &[f32]| calibration.add((block, tensor), values);
             match stage {
@@ -249,10 +253,8 @@ fn calibrate<S: Network>(
                     add(norm.0, norm.1, &normed);
                 }
                 Stage::Query => add(block, Tensor::Query, values),
-                Stage::KeyValue => {
-                    add(block, if keys { Tensor::Key } else { Tensor::Value }, values);
-                    keys = !keys;
-                }
+                Stage::KeyValue if keys.insert((block, token)) => add(block, Tensor::Key, values),
+                Stage::KeyValue => add(block, Tensor::Value, values),
                 Stage::Attention => add(block, Tensor::Context, values),
                 Stage::NormMlp => {
                     let mut hidden = linear(parameters, &format!("blocks.{block}.mlp.0"), values);
@@ -693,7 +695,7 @@ mod tests {
         random::{stream, Purpose},
     };
     use rand::{seq::SliceRandom, Rng, RngExt};
-    use vit_nostd::{argmax, Nano, Vit};
+    use vit_nostd::{argmax, Nano, Shape as _, Vit};
 
     type Small = Vit<28, 7, 17, 8, 2, 4, 12, 2, 10>;
     const NOWHERE: &str = "network.safetensors";
@@ -897,6 +899,31 @@ mod tests {
             let agreeing = agreeing.unwrap_or_else(|error| panic!("{what}: {error}"));
             println!("{what}: {agreeing} of {} classified alike", data.len());
             assert!(agreeing >= *least, "{what}: {agreeing}");
+        }
+    }
+
+    /// Values that are 256 times as large, and weights after them that are that much smaller: the same function, and the same
+    /// ranges but for that factor, which no rounding touches.
+    #[test]
+    fn keys_and_values_have_ranges_of_their_own() {
+        let (plain, digits) = (published(), synthetic::dataset(20, 1));
+        let mut scaled = plain.clone();
+        let embed = Nano::EMBED;
+        for block in 0..Nano::DEPTH {
+            let name = |part: &str| format!("blocks.{block}.attn.{part}");
+            let values = |index: usize, first: usize, x: f32| if index < first { x } else { 256.0 * x };
+            change(&mut scaled, &name("in_proj_weight"), |index, x| values(index, 2 * embed * embed, x));
+            change(&mut scaled, &name("in_proj_bias"), |index, x| values(index, 2 * embed, x));
+            change(&mut scaled, &name("out_proj.weight"), |_, x| x / 256.0);
+        }
+        let indices: Vec<usize> = (0..digits.len()).collect();
+        let [plain, scaled] =
+            [&plain, &scaled].map(|checkpoint| calibration::<Nano>(checkpoint, &digits, &indices));
+        for block in 0..Nano::DEPTH {
+            let largest = |of: &Calibration, tensor| of.range(block, tensor).largest();
+            assert_eq!(largest(&scaled, Tensor::Key), largest(&plain, Tensor::Key), "keys of block {block}");
+            let value = largest(&plain, Tensor::Value);
+            assert_eq!(largest(&scaled, Tensor::Value), 256.0 * value, "values of block {block}");
         }
     }
 

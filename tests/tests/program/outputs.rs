@@ -143,6 +143,16 @@ fn files_of_runs_and_their_images_are_not_replaced() {
             }
         }
     }
+    // A link is not what it is called, and the models of another run are not made here.
+    let other = train(&digits, "nano", "2");
+    #[cfg(unix)]
+    {
+        let link = file(&other, "link");
+        std::os::unix::fs::symlink(file(&run, "last.run"), &link).unwrap();
+        refuse(&["export", path(&other), "--onnx", &link], &["this would replace another file of a run"]);
+    }
+    let int8 = file(&run, "model.int8.vit");
+    refuse(&["quantize", path(&other), "--out", &int8], &["this would replace another file of a run"]);
     let model = file(&run, "model.f32.vit");
     let alone = tempfile::tempdir().unwrap();
     let copy = file(&alone, "nano.vit");

@@ -274,6 +274,13 @@ fn files_of_two_runs_are_not_mixed() {
     let [run, other] = ["1", "2"].map(|seed| crate::train(&digits, "nano", seed));
     fs::copy(file(&other, "report.json"), file(&run, "report.json")).unwrap();
     refuse_and_keep(&run, &["report", "--run", path(&run)], &["seed 2", "files of two runs"]);
+    // Also with the same seed.
+    let more = tempfile::tempdir().unwrap();
+    let settings =
+        ["--preset", "nano", "--epochs", "1", "--seed", "1", "--lr", "1e-9", "--data", digits.path()];
+    succeed(&[&settings[..], &["--out", path(&more)]].concat());
+    fs::copy(file(&more, "report.json"), file(&run, "report.json")).unwrap();
+    refuse_and_keep(&run, &["report", "--run", path(&run)], &["the report says"]);
 }
 
 /// A pipe would be waited for.

@@ -5,7 +5,7 @@ use clap::Args;
 use std::path::Path;
 use vit_train::{
     data::{load_and_tell, Format, Source, Splits},
-    files::{claim_directory, Claim},
+    files::{claim_directory, resolve, Claim},
     report::Report,
     resume::Snapshot,
     run_data::RunData,
@@ -130,5 +130,5 @@ pub fn run_of(file: &Path) -> Option<&Path> {
 /// Makes sure that nobody else writes to the run that `file` is to be written into, as long as the result lives.
 pub fn claim_run_of(file: &Path) -> Result<Option<Claim>, Error> {
     let here = |directory: &Path| if directory == Path::new("") { ".".into() } else { directory.to_owned() };
-    run_of(file).map(|directory| claim_directory(&here(directory))).transpose()
+    run_of(&resolve(file)).map(|directory| claim_directory(&here(directory))).transpose()
 }

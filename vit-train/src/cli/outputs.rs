@@ -40,13 +40,15 @@ pub fn check_outputs<'a>(
         {
             return refuse("this would replace a file of the images: give another name");
         }
-        if let Some(run) = run_of(path) {
+        let written = resolve(path); // the target of a link
+        if let Some(run) = run_of(&written) {
+            let is_read = inputs.iter().any(|input| run_of(&resolve(input)) == Some(run));
             let made = match option {
                 "--out" => Some(Outputs::int8_model(run)),
                 "--vit" => Some(Outputs::float_model(run)),
                 _ => None,
             };
-            let is_made = made.is_some_and(|made| is_same(&made, path));
+            let is_made = is_read && made.is_some_and(|made| is_same(&made, path));
             if !is_made && files_of_run(run).iter().any(|file| is_same(file, path)) {
                 return refuse("this would replace another file of a run: give another name");
             }

@@ -90,8 +90,8 @@ impl Arguments {
         let recorded = report.test.as_ref().and_then(|test| test.int8_error.clone()).unwrap_or_default();
         let int8_logits = int8.map(|int8| int8_logits(&int8, &data.test, images)).ok_or(recorded);
         let test = TestScores::new(data, &logits, int8_logits.as_deref().map_err(Clone::clone));
-        // Where no digest tells the images, the result does.
-        if let (None, Some(recorded)) = (loaded.own, &report.test) {
+        // The report of another run, or other images, show in the result.
+        if let Some(recorded) = &report.test {
             // Of each class, in a report of this version, how many images there are and what they are taken for.
             let counts =
                 |test: &TestScores| test.classes.iter().map(|class| class.f32.clone()).collect::<Vec<_>>();
