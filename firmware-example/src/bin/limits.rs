@@ -26,24 +26,25 @@ type Classes<const N: usize> = Vit<8, 8, 2, 8, 2, 4, 16, 1, N>;
 fn main() -> ! {
     static mut LARGE_PATCH: int8::Scratch<LargePatch> = int8::Scratch::new();
     static mut WIDE_MLP: int8::Scratch<WideMlp> = int8::Scratch::new();
-    static mut INT8_10: int8::Scratch<Classes<10>> = int8::Scratch::new();
-    static mut INT8_100: int8::Scratch<Classes<100>> = int8::Scratch::new();
-    static mut INT8_1000: int8::Scratch<Classes<1000>> = int8::Scratch::new();
-    static mut FLOAT_10: float::Scratch<Classes<10>> = float::Scratch::new();
-    static mut FLOAT_100: float::Scratch<Classes<100>> = float::Scratch::new();
-    static mut FLOAT_1000: float::Scratch<Classes<1000>> = float::Scratch::new();
+    static mut INT8: (int8::Scratch<Classes<10>>, int8::Scratch<Classes<100>>, int8::Scratch<Classes<1000>>) =
+        (int8::Scratch::new(), int8::Scratch::new(), int8::Scratch::new());
+    static mut FLOAT: (
+        float::Scratch<Classes<10>>,
+        float::Scratch<Classes<100>>,
+        float::Scratch<Classes<1000>>,
+    ) = (float::Scratch::new(), float::Scratch::new(), float::Scratch::new());
 
     let model = flashed_model();
     let Preamble { kind, dims, .. } = accept(Preamble::read(model));
     match (kind, dims) {
         (Kind::Int8, LargePatch::DIMS) => integers(model, LARGE_PATCH),
         (Kind::Int8, WideMlp::DIMS) => integers(model, WIDE_MLP),
-        (Kind::Int8, Classes::<10>::DIMS) => integers(model, INT8_10),
-        (Kind::Int8, Classes::<100>::DIMS) => integers(model, INT8_100),
-        (Kind::Int8, Classes::<1000>::DIMS) => integers(model, INT8_1000),
-        (Kind::F32, Classes::<10>::DIMS) => floats(model, FLOAT_10),
-        (Kind::F32, Classes::<100>::DIMS) => floats(model, FLOAT_100),
-        (Kind::F32, Classes::<1000>::DIMS) => floats(model, FLOAT_1000),
+        (Kind::Int8, Classes::<10>::DIMS) => integers(model, &mut INT8.0),
+        (Kind::Int8, Classes::<100>::DIMS) => integers(model, &mut INT8.1),
+        (Kind::Int8, Classes::<1000>::DIMS) => integers(model, &mut INT8.2),
+        (Kind::F32, Classes::<10>::DIMS) => floats(model, &mut FLOAT.0),
+        (Kind::F32, Classes::<100>::DIMS) => floats(model, &mut FLOAT.1),
+        (Kind::F32, Classes::<1000>::DIMS) => floats(model, &mut FLOAT.2),
         (_, dims) => defmt::panic!("not served here: this kind of model, or its shape {}", dims),
     }
     exit(0)
