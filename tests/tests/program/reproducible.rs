@@ -152,8 +152,9 @@ fn being_killed_changes_no_bit() {
         let (lines, _) = end_after(program(out.path(), arguments), out.path(), line, delay, |child| {
             if line == "Training" {
                 // At least one step, however slow the machine is.
+                let paths = [Snapshot::path_of_new, Snapshot::path].map(|path| path(out.path()));
                 let saved =
-                    || fs::metadata(Snapshot::path_of_new(out.path())).and_then(|file| file.modified()).ok();
+                    || paths.each_ref().map(|path| fs::metadata(path).and_then(|file| file.modified()).ok());
                 let before = saved();
                 while saved() == before && child.try_wait().unwrap().is_none() {
                     sleep(Duration::from_millis(1));
