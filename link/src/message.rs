@@ -64,7 +64,8 @@ pub struct Description<'a> {
     pub classes: u16,
     /// Which model file the board runs: its [`checksum`].
     pub model: u32,
-    /// What [`Classification::ticks`] counts in, never 0: the processor's clock on a board, some clock's in an emulator.
+    /// The unit of [`Classification::ticks`], never 0: ticks of the processor's clock on a board, of some clock in an
+    /// emulator.
     pub ticks_per_second: u32,
 }
 

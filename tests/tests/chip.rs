@@ -262,7 +262,7 @@ type LargePatch = Vit<64, 64, 2, 8, 2, 4, 4092, 1, 10>;
 type WideMlp = Vit<8, 8, 2, 8, 2, 4, 8192, 1, 10>;
 type Classes<const N: usize> = Vit<8, 8, 2, 8, 2, 4, 16, 1, N>;
 
-/// Of 4092 weights, of which an offset in an instruction reaches the next one, of 4096 and of 8192, which it does not.
+/// The rows have 4092 weights, which the offset in an instruction reaches, and 4096 and 8192, which it does not reach.
 #[test]
 fn rows_of_any_length_have_the_portable_bits() {
     for chip in [Chip::M3, Chip::M4F, Chip::M33] {

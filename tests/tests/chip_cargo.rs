@@ -10,7 +10,7 @@ use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 struct Machine {
     /// rustup: the target is there, can be added, or cannot.
     rustup: &'static str,
-    /// Of Debian's compiler, as apt tells it, before its lists are fetched and afterwards.
+    /// The version of Debian's compiler that apt tells, before its lists are fetched and afterwards.
     installed: &'static str,
     candidate: &'static str,
     fetched: &'static str,

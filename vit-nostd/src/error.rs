@@ -76,7 +76,7 @@ pub enum ModelError {
     BadField(Field),
 }
 
-/// What a model file can say, but this library does not implement yet: see [`ModelError::Unsupported`].
+/// A property that a model file can state and this library does not implement yet: see [`ModelError::Unsupported`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -98,7 +98,7 @@ pub enum Feature {
     },
     /// A tokenizer of convolutions.
     Convolutions {
-        /// How many it has.
+        /// The number of channels in the file.
         found: u8,
     },
     /// Another epsilon of LayerNorm than [`LAYER_NORM_EPSILON`].
@@ -126,9 +126,9 @@ pub enum Field {
     Normalization,
     /// Not one label per class.
     Labels {
-        /// How many labels there are.
+        /// The number of labels.
         found: usize,
-        /// How many classes the network has.
+        /// The number of classes of the network.
         classes: usize,
     },
     /// A label that cannot be used.

@@ -247,7 +247,7 @@ fn a_run_is_resumed_without_its_settings() {
     succeed(&[&resume[..], &free].concat());
 }
 
-/// What is called like MNIST is not MNIST.
+/// A folder that is called `mnist` is not taken for MNIST: its content decides.
 #[test]
 fn the_name_of_a_folder_is_not_its_content() {
     let digits = Digits::new(40, 10);
