@@ -6,7 +6,7 @@ use crate::{
     data::MNIST_NORMALIZATION,
     digest::Digest,
     error::{Error, IoContext},
-    files::write_atomically,
+    files::{self, write_atomically},
     model::Network,
     parameters::{Layout, Parameters},
     preset::shape_name,
@@ -14,7 +14,7 @@ use crate::{
 use half::{bf16, f16};
 use safetensors::{tensor::TensorView, Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
-use std::{collections::HashMap, fs, path::Path};
+use std::{collections::HashMap, path::Path};
 use vit_nostd::{
     model_file::{check_labels, Metadata, Normalization, Provenance},
     Field,
@@ -175,7 +175,7 @@ impl Checkpoint {
     /// # Errors
     /// [`Error::Io`]; [`Error::Checkpoint`] where it is not a safetensors file of floating-point tensors.
     pub fn load(path: &Path) -> Result<Self, Error> {
-        let bytes = fs::read(path).at(path)?;
+        let bytes = files::read(path).at(path)?;
         match Content::of(&bytes) {
             Content::Foreign(foreign) => return Err(Error::checkpoint(path, foreign.advice(path))),
             Content::Model => {

@@ -70,16 +70,60 @@ fn folder_of(file: &Path) -> &Path {
     file.parent().filter(|&parent| parent != Path::new("")).unwrap_or(Path::new("."))
 }
 
-/// Reads a file of a run. A pipe in its place would be waited for.
+const NAMED_PIPE: &str = "a named pipe";
+
+/// Names what lies at a path in the place of a file; None for a file.
+pub(crate) fn no_file(metadata: &fs::Metadata) -> Option<&'static str> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::FileTypeExt;
+        if metadata.file_type().is_fifo() {
+            return Some(NAMED_PIPE);
+        }
+        if metadata.file_type().is_socket() {
+            return Some("a socket");
+        }
+    }
+    match (metadata.is_file(), metadata.is_dir()) {
+        (true, _) => None,
+        (_, true) => Some("a folder"),
+        _ => Some("a device"),
+    }
+}
+
+/// Checks that a file is at `path`, and nothing that a reader or a writer would wait for without end.
 ///
 /// # Errors
-/// Those of the operating system, also where the path is of something else than a file.
+/// [`Error::Io`].
+pub fn require_file(path: &Path) -> Result<(), Error> {
+    check_file(path).at(path)
+}
+
+fn check_file(path: &Path) -> io::Result<()> {
+    no_file(&fs::metadata(path)?).map_or(Ok(()), |kind| Err(in_place_of_a_file(kind)))
+}
+
+fn in_place_of_a_file(kind: &str) -> io::Error {
+    io::Error::new(ErrorKind::InvalidInput, format!("this is {kind}, and no file"))
+}
+
+/// Reads a file of a run, which the user has not named: a pipe in its place is refused.
+///
+/// # Errors
+/// Those of the operating system; [`ErrorKind::InvalidInput`] where something else than a file is there.
 pub(crate) fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
-    let metadata = fs::metadata(path)?;
-    if metadata.is_file() || metadata.is_dir() {
-        fs::read(path)
-    } else {
-        Err(io::Error::new(ErrorKind::InvalidInput, "this is not a file"))
+    check_file(path)?;
+    fs::read(path)
+}
+
+/// Reads a file that the user has named, which may be a pipe. A device is refused, because it may have no end.
+///
+/// # Errors
+/// Those of the operating system; [`ErrorKind::InvalidInput`] for a folder, a device or a socket.
+pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    match no_file(&fs::metadata(path)?) {
+        None | Some(NAMED_PIPE) => fs::read(path),
+        Some(kind) => Err(in_place_of_a_file(kind)),
     }
 }
 
@@ -201,7 +245,7 @@ impl ModelBytes {
     /// # Errors
     /// [`Error::Io`].
     pub fn read(path: &Path) -> Result<Self, Error> {
-        Ok(Self::from(fs::read(path).at(path)?.as_slice()))
+        Ok(Self::from(read(path).at(path)?.as_slice()))
     }
 
     /// The bytes, to be written.

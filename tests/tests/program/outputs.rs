@@ -163,3 +163,60 @@ fn files_of_runs_and_their_images_are_not_replaced() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("a file of the images"), "{output:?}");
     assert!([content(run.path()), content(digits.folder.path())] == before);
 }
+
+/// The user's own report is no result of a run.
+#[test]
+fn what_no_run_has_left_is_not_replaced() {
+    let digits = Digits::new(40, 10);
+    let begin = ["--preset", "nano", "--epochs", "1", "--data", digits.path(), "--out"];
+    for name in ["report.md", "report.json", "checkpoint.safetensors", "curves.svg"] {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(name), "mine").unwrap();
+        refuse(&[&begin[..], &[path(&folder)]].concat(), &["--out", name, "which no run has left there"]);
+        assert_eq!(
+            (entries(folder.path()), fs::read(folder.path().join(name)).unwrap()),
+            (vec![name.to_owned()], b"mine".to_vec())
+        );
+    }
+    let run = train(&digits, "nano", "1");
+    fs::write(run.path().join("notes.md"), "mine").unwrap();
+    succeed(&[&begin[..], &[path(&run)]].concat());
+    assert!(entries(run.path()).contains(&"notes.md".to_owned()));
+}
+
+/// A reader would wait at a named pipe, and a device has no end.
+#[cfg(unix)]
+#[test]
+fn what_takes_the_place_of_a_file_is_not_waited_for() {
+    let digits = Digits::new(40, 10);
+    let run = train(&digits, "nano", "1");
+    let begin = ["--preset", "nano", "--epochs", "1", "--data", digits.path(), "--out", path(&run)];
+    let resume = ["--resume", "--out", path(&run)];
+    let command = |command| [command, path(&run)];
+    let report = ["report", "--run", path(&run)];
+    let cases: [(&str, &[&[&str]]); 6] = [
+        ("new.run", &[&begin, &resume]),
+        ("last.run", &[&begin, &resume]),
+        ("data.json", &[&command("eval")]),
+        ("report.json", &[&report, &begin]),
+        ("model.f32.vit", &[&command("eval"), &command("verify"), &command("inspect"), &report]),
+        ("checkpoint.safetensors", &[&command("verify"), &command("quantize")]),
+    ];
+    for (name, commands) in cases {
+        let (place, aside) = (run.path().join(name), run.path().join("aside"));
+        let kept = fs::rename(&place, &aside).is_ok();
+        assert!(std::process::Command::new("mkfifo").arg(&place).status().unwrap().success());
+        for command in commands {
+            refuse(command, &[name, "a named pipe"]);
+        }
+        fs::remove_file(&place).unwrap();
+        if kept {
+            fs::rename(&aside, &place).unwrap();
+        }
+    }
+    for command in ["inspect", "eval", "verify"] {
+        refuse(&[command, "/dev/zero"], &["/dev/zero", "a device"]);
+    }
+    refuse(&["predict", "--model", "/dev/zero", "-"], &["/dev/zero", "a device"]);
+    refuse(&["--preset", "nano", "--init", "/dev/zero"], &["/dev/zero", "a device"]);
+}

@@ -6,6 +6,7 @@ use vit_nostd::model_file::Normalization;
 use vit_train::{
     checkpoint::{Checkpoint, Description},
     content::Content,
+    data::repeated,
     with_preset, Error, Preset,
 };
 
@@ -56,6 +57,11 @@ impl LabelArguments {
     pub fn apply(&self, preset: Preset, checkpoint: Checkpoint) -> Result<Checkpoint, Error> {
         if self.labels.is_empty() {
             return Ok(checkpoint);
+        }
+        if let Some(name) = repeated(&self.labels) {
+            return Err(Error::Setting(format!(
+                "--labels: {name} is there twice: give each class a name of its own"
+            )));
         }
         let checkpoint =
             change(preset, checkpoint, |description| description.labels.clone_from(&self.labels));

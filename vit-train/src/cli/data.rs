@@ -100,7 +100,7 @@ impl DataArguments {
                         "it does not say what it was trained on; the images used are those of {name}"
                     ))
                 }
-                dataset => (!splits.may_be(dataset)).then(|| others(dataset, &splits)),
+                dataset => (splits.name != dataset).then(|| others(dataset, &splits)),
             };
             return Ok(Loaded { splits, own: None, doubt });
         };

@@ -22,6 +22,7 @@ mod train;
 mod verify;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use outputs::check_files_of_run;
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
@@ -181,6 +182,7 @@ fn file_or_in(path: &Path, name: &str) -> Result<PathBuf, Error> {
     if !path.is_dir() {
         return Ok(path.to_owned());
     }
+    check_files_of_run(path)?;
     let file = path.join(name);
     if file.exists() {
         return Ok(file);

@@ -8,7 +8,7 @@ use std::{
 use vit_train::{
     content::Content,
     data::Source,
-    files::{check_writable, resolve},
+    files::{check_writable, require_file, resolve},
     report::Report,
     resume::Snapshot,
     run_data::RunData,
@@ -78,7 +78,14 @@ fn files_of_run(directory: &Path) -> Vec<PathBuf> {
     own.map(|path| path(directory)).into_iter().chain(Report::files(directory)).collect()
 }
 
-/// Checks that the results of a run in `directory` neither replace the file that it begins with nor lie among its images.
+/// Checks that what is called like a file of a run in `directory` is a file: a pipe would be waited for without end.
+pub fn check_files_of_run(directory: &Path) -> Result<(), Error> {
+    let files = files_of_run(directory);
+    files.iter().filter(|file| file.exists()).try_for_each(|file| require_file(file))
+}
+
+/// Checks that the results of a new run in `directory` neither replace the file that it begins with nor files of somebody
+/// else, and do not lie among its images.
 pub fn check_run(directory: &Path, init: Option<&Path>, data: Option<&Source>) -> Result<(), Error> {
     let out = directory.display();
     let results = files_of_run(directory);
@@ -87,6 +94,16 @@ pub fn check_run(directory: &Path, init: Option<&Path>, data: Option<&Source>) -
             "--out {out}: the results would replace {}, which --init names: give another folder",
             init.display()
         )));
+    }
+    check_files_of_run(directory)?;
+    let is_run = [Snapshot::path, Snapshot::path_of_new].iter().any(|path| path(directory).exists());
+    if !is_run && Report::load(directory).is_err() {
+        if let Some(file) = results.iter().find(|result| result.symlink_metadata().is_ok()) {
+            return Err(Error::Setting(format!(
+                "--out {out}: the results would replace {}, which no run has left there: give another folder",
+                file.display()
+            )));
+        }
     }
     if let Some(data) = data.into_iter().chain([&Source::Mnist]).find(|data| data.is_within(directory)) {
         return Err(Error::Setting(format!(

@@ -4,7 +4,9 @@ use super::{
     check_run,
     data::{DataArguments, Loaded},
     eval::{preset_of, read_preamble},
-    no_integers, thread_count,
+    no_integers,
+    outputs::check_files_of_run,
+    thread_count,
 };
 use clap::Args;
 use std::{
@@ -43,6 +45,7 @@ pub struct Arguments {
 
 impl Arguments {
     pub fn run(self) -> Result<ExitCode, Error> {
+        check_files_of_run(&self.run)?;
         let mut report = Report::load(&self.run)?;
         let directory = claim_directory(&self.run)?;
         let [float, int8] = [Outputs::float_model(&directory), Outputs::int8_model(&directory)];

@@ -4,7 +4,7 @@ use super::{
     data::DataArguments,
     file_or_in,
     interrupt::{Interrupt, EXIT_CODE},
-    outputs::check_run,
+    outputs::{check_files_of_run, check_run},
     positive, print_json,
     progress::{Console, Lines},
     CudaArguments, DATA,
@@ -187,6 +187,7 @@ impl Arguments {
         if !directory.is_dir() {
             return Err(Error::NothingToResume { directory });
         }
+        check_files_of_run(&directory)?;
         let outputs = self.outputs(&directory)?;
         let snapshot = Snapshot::load(&directory)?;
         let preset = Preset::from_str(&snapshot.run.network, false).map_err(|_| {

@@ -285,6 +285,14 @@ pub enum DataError {
         /// What is wrong with it.
         fault: LabelFault,
     },
+    /// Two lines of the list of the classes' names are the same.
+    #[error("{}: {name} is there twice: give each class a name of its own", path.display())]
+    ClassTwice {
+        /// The list.
+        path: PathBuf,
+        /// The name.
+        name: String,
+    },
     /// The list of the classes' names is not text as expected.
     #[error("{}: {encoding}: save {CLASS_NAMES} as UTF-8", path.display())]
     ClassEncoding {

@@ -54,9 +54,9 @@ pub(super) struct Folder {
     pub passed_over: Vec<PathBuf>,
 }
 
-/// Whether there is a folder in `directory`, which may not exist.
-pub(super) fn has_folders(directory: &Path) -> bool {
-    entries(directory).is_ok_and(|entries| entries.iter().any(|path| path.is_dir()))
+/// Whether there is a folder in `directory`.
+pub(super) fn has_folders(directory: &Path) -> Result<bool, DataError> {
+    Ok(entries(directory)?.iter().any(|path| path.is_dir()))
 }
 
 /// A file of a folder, or why what is called like a picture cannot be one.
@@ -107,7 +107,11 @@ impl Parts {
         };
         let (train, test) = (called(TRAIN), TEST.map(called).into_iter().find(|test| !test.is_empty()));
         let test = test.unwrap_or_default();
-        if ![&train[..], &test].concat().into_iter().any(|part| has_folders(part)) {
+        let mut has_classes = false;
+        for part in [&train[..], &test].concat() {
+            has_classes |= has_folders(part)?;
+        }
+        if !has_classes {
             return Ok(Self { train: directory.to_owned(), test: None, passed_over: Vec::new() });
         }
 
@@ -124,7 +128,7 @@ impl Parts {
         };
         if let Some(test) = &test {
             for (part, other) in [(&train, test), (test, &train)] {
-                if !has_folders(part) {
+                if !has_folders(part)? {
                     return Err(DataError::NoClasses { path: part.clone(), other: other.clone() });
                 }
             }

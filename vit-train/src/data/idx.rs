@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use flate2::bufread::MultiGzDecoder;
 use sha2::{Digest, Sha256};
 
-use super::{picture, DataError, Dataset, Format};
-use crate::files::hex;
+use super::{DataError, Dataset, Format};
+use crate::files::{hex, no_file};
 
 const IMAGES_MAGIC: u32 = 0x0000_0803;
 const LABELS_MAGIC: u32 = 0x0000_0801;
@@ -116,7 +116,7 @@ fn load<const N: usize>(
     };
     let io = |error| DataError::Io { path: path.clone(), error };
     // A pipe would be waited for without end.
-    if let Some(kind) = picture::kind(&fs::metadata(&path).map_err(io)?) {
+    if let Some(kind) = no_file(&fs::metadata(&path).map_err(io)?) {
         return Err(DataError::NotAFile { path, kind });
     }
     let mut raw = BufReader::new(fs::File::open(&path).map_err(io)?);

@@ -32,6 +32,7 @@ mod jpeg;
 mod picture;
 pub mod synthetic;
 
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -45,7 +46,7 @@ use unicode_normalization::UnicodeNormalization;
 use vit_nostd::model_file::{check_label, Normalization};
 use vit_nostd::Shape;
 
-use crate::files::{hex, resolve};
+use crate::files::{hex, no_file, resolve};
 use crate::random::{stream, Purpose};
 
 pub use augment::Augmentation;
@@ -210,7 +211,8 @@ impl Dataset {
 /// A data set in its two parts, and where it came from.
 #[derive(Debug)]
 pub struct Splits {
-    /// `mnist`, `synthetic`, or the folder's name.
+    /// `mnist`, `synthetic`, or the folder's name. A folder that is called like one of the variants of [`Source`] has the
+    /// name `./mnist`, unless its content is MNIST.
     pub name: String,
     /// Where they were found: never [`Source::Auto`], and a folder by its absolute path.
     pub source: Source,
@@ -255,18 +257,6 @@ impl Splits {
             return unfit("a single image to train on, so that none is left to validate with".to_owned());
         }
         Ok(())
-    }
-
-    /// Whether these may be the images that go by the name `dataset`. Of a folder of one's own, only the name is known; but
-    /// one that is called like MNIST or the built-in digits must have their content.
-    pub fn may_be(&self, dataset: &str) -> bool {
-        let is_folder = matches!(self.source, Source::Directory(_));
-        self.name == dataset
-            && match dataset {
-                "mnist" if is_folder => self.sha256(self.train.len()) == MNIST_SHA256,
-                "synthetic" => !is_folder,
-                _ => true,
-            }
     }
 
     /// The SHA-256 in hexadecimal digits of all images and labels: of the first `training_images` to train on, and of
@@ -400,19 +390,27 @@ fn load_directory(directory: &Path, format: Format, reading: Reading) -> Result<
     // Its own name only: where it lies is nobody's business who reads the model file. (`..` has one by another path.)
     let canonical = directory.canonicalize().unwrap_or_else(|_| directory.into());
     let name = directory.file_name().or(canonical.file_name()).unwrap_or(directory.as_os_str());
-    let name = name.to_string_lossy().into_owned();
+    let mut name = name.to_string_lossy().into_owned();
+    if !matches!(name.parse(), Ok(Source::Directory(_))) {
+        name.insert_str(0, "./"); // as it has to be written after --data, too
+    }
     let source = Source::Directory(canonical);
     let files = idx::FILES.map(idx::File::unchecked);
     if !directory.is_dir() || files.iter().any(|file| file.find(directory).is_some()) {
-        let splits = load_idx(directory, format, name, source, &files)?;
+        let mut splits = load_idx(directory, format, name, source, &files)?;
         let path = directory.join(CLASS_NAMES);
-        let class_names = if path.exists() { read_class_names(path, format)? } else { splits.class_names };
-        return Ok(Splits { class_names, ..splits });
+        if path.symlink_metadata().is_ok() {
+            splits.class_names = read_class_names(path, format)?;
+        }
+        if splits.sha256(splits.train.len()) == MNIST_SHA256 {
+            splits.name = Source::Mnist.to_string();
+        }
+        return Ok(splits);
     }
     if let Err(error) = fs::read_dir(directory) {
         return Err(DataError::Io { path: directory.into(), error });
     }
-    if !folder::has_folders(directory) {
+    if !folder::has_folders(directory)? {
         return Err(DataError::NoImages { path: directory.into() });
     }
     let folder::Folder { class_names, train, test, passed_over } = folder::read(directory, format, reading)?;
@@ -459,6 +457,12 @@ fn numbers(format: Format) -> Vec<String> {
     (0..format.classes).map(|class| class.to_string()).collect()
 }
 
+/// The first name that is in the list a second time.
+pub fn repeated(names: &[String]) -> Option<&String> {
+    let mut seen = HashSet::new();
+    names.iter().find(|&name| !seen.insert(name))
+}
+
 /// The most bytes of a list of classes' names.
 const LONGEST_LIST: u64 = 1 << 20;
 
@@ -466,7 +470,7 @@ fn read_class_names(path: PathBuf, format: Format) -> Result<Vec<String>, DataEr
     let read = |path: &Path| {
         let error = |error| DataError::Io { path: path.to_owned(), error };
         // A pipe would be waited for without end.
-        if let Some(kind) = picture::kind(&fs::metadata(path).map_err(error)?) {
+        if let Some(kind) = no_file(&fs::metadata(path).map_err(error)?) {
             return Err(DataError::NotAFile { path: path.to_owned(), kind });
         }
         let mut bytes = Vec::new();
@@ -489,6 +493,9 @@ fn read_class_names(path: PathBuf, format: Format) -> Result<Vec<String>, DataEr
         if let Err(fault) = check_label(name) {
             return Err(DataError::ClassLine { path, line, fault });
         }
+    }
+    if let Some(name) = repeated(&names) {
+        return Err(DataError::ClassTwice { path, name: name.clone() });
     }
     if names.len() != format.classes {
         return Err(DataError::ClassNames { path, found: names.len(), classes: format.classes });
@@ -662,6 +669,7 @@ mod tests {
             (names.replace('c', "c\u{7}"), "the name in line 3 contains a control character"),
             (names.replace("d\n", " \n"), "the name in line 4 is empty"),
             (names.replace('b', &"b".repeat(101)), "the name in line 2 has more than 100 characters"),
+            (names.replace('b', "a"), "a is there twice"),
         ] {
             let error = load(bad.as_bytes()).unwrap_err().to_string();
             assert!(error.contains(words), "{error}");
@@ -674,6 +682,30 @@ mod tests {
             let error = load(&bad).unwrap_err().to_string();
             assert!(error.contains(words), "{error}");
         }
+    }
+
+    #[test]
+    fn folders_do_not_take_the_names_of_built_in_data() {
+        let parent = tempfile::tempdir().unwrap();
+        for (called, name) in
+            [("mnist", "./mnist"), ("synthetic", "./synthetic"), ("auto", "./auto"), ("mine", "mine")]
+        {
+            let folder = Folder::new(called);
+            folder.write_set("", 28, &[0, 1, 2]);
+            let path = parent.path().join(called);
+            fs::rename(folder.path(), &path).unwrap();
+            assert_eq!(load(&Source::Directory(path), FORMAT).unwrap().name, name);
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_list_of_names_that_cannot_be_read_is_no_missing_one() {
+        let folder = Folder::new("link");
+        folder.write_set("", 28, &[0, 1, 2]);
+        std::os::unix::fs::symlink("/no/such/file", folder.path().join(CLASS_NAMES)).unwrap();
+        let error = load(&Source::Directory(folder.path().into()), FORMAT).unwrap_err().to_string();
+        assert!(error.contains("labels.txt"), "{error}");
     }
 
     #[test]
@@ -719,10 +751,7 @@ mod tests {
         assert_eq!(data.normalization, MNIST_NORMALIZATION);
         assert_eq!(data.train.split(42).1.len(), 6_000);
         let folder = Source::Directory(env::var_os(MNIST_DIR).unwrap().into());
-        let mut same = Splits { name: "mnist".to_owned(), ..load(&folder, FORMAT).unwrap() };
-        assert!(data.may_be("mnist") && same.may_be("mnist") && !same.may_be("synthetic"));
-        same.train.truncate(59_999);
-        assert!(!same.may_be("mnist"));
+        assert_eq!(load(&folder, FORMAT).unwrap().name, "mnist");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Picture files: PNG and JPEG, as grey images.
 
 use super::jpeg;
+use crate::files::no_file;
 use image::{imageops, DynamicImage, GrayImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 use std::{
     fs,
@@ -121,26 +122,7 @@ pub(super) fn require_file(path: &Path) -> Result<(), PictureError> {
         true if error.kind() == io::ErrorKind::NotFound => PictureError::NotAFile("a link to nothing"),
         _ => PictureError::Io(error),
     })?;
-    kind(&metadata).map_or(Ok(()), |kind| Err(PictureError::NotAFile(kind)))
-}
-
-/// What this is, unless it is a file.
-pub(super) fn kind(metadata: &fs::Metadata) -> Option<&'static str> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::FileTypeExt;
-        if metadata.file_type().is_fifo() {
-            return Some("a named pipe");
-        }
-        if metadata.file_type().is_socket() {
-            return Some("a socket");
-        }
-    }
-    match (metadata.is_file(), metadata.is_dir()) {
-        (true, _) => None,
-        (_, true) => Some("a folder"),
-        _ => Some("a device"),
-    }
+    no_file(&metadata).map_or(Ok(()), |kind| Err(PictureError::NotAFile(kind)))
 }
 
 /// Whether the content of a file is a PNG or JPEG image, or an image in another format that people have.
