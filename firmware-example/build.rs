@@ -10,7 +10,10 @@ use std::{
     fs,
     path::{Path, PathBuf},
 };
-use vit_nostd::model_file::{Kind, Preamble};
+use vit_nostd::{
+    model_file::{Kind, Preamble},
+    Dims,
+};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
@@ -77,22 +80,17 @@ fn model_source(path: &Path) -> Result<String, Box<dyn Error>> {
     let path = path.canonicalize().map_err(|error| refused(&error))?;
     let file = fs::read(&path)?;
     let Preamble { kind, dims, .. } = Preamble::read(&file).map_err(|error| refused(&error))?;
+    let Dims { image, patch, embed, heads, hidden, depth, classes, .. } = dims;
     if kind != Kind::Int8 {
         return Err(refused(&"a float model: this firmware computes in integers").into());
     }
     Ok(format!(
-        "/// The network's shape, as the model file has it.\n\
-         pub type Shape = vit_nostd::Vit<{}, {}, {}, {}, {}, {}, {}, {}, {}>;\n\
+        "vit_nostd::network! {{\n    \
+             /// The network of the model file.\n    \
+             pub Flashed {{ image: {image}, patch: {patch}, embed: {embed}, heads: {heads}, hidden: {hidden}, \
+             depth: {depth}, classes: {classes} }}\n\
+         }}\n\
          /// The model file, in flash and used where it lies.\n\
-         pub static MODEL: &[u8] = vit_nostd::include_model!({path:?}, Shape, Int8);\n",
-        dims.image,
-        dims.patch,
-        dims.tokens,
-        dims.embed,
-        dims.heads,
-        dims.head_dim,
-        dims.hidden,
-        dims.depth,
-        dims.classes,
+         pub static MODEL: &[u8] = vit_nostd::include_model!({path:?}, Flashed, Int8);\n",
     ))
 }

@@ -5,7 +5,7 @@ use vit_nostd::{
     arch,
     int8::{requantize::Scale, softmax::ExpTable, Model, Scratch},
     model_file::Preamble,
-    Element, Image, Shape, Stage, Station, Values,
+    Element, Image, Network, Stage, Station, Values, Vector,
 };
 
 use crate::{exit, ram};
@@ -33,18 +33,18 @@ fn index(stage: Stage) -> usize {
 }
 
 /// Times inferences with the model in the chip's memory, and ends the firmware.
-pub fn bench<S: Shape>(scratch: &mut Scratch<S>) -> ! {
+pub fn bench<N: Network>(scratch: &mut Scratch<N>) -> ! {
     if let Some(mut peripherals) = Peripherals::take() {
         peripherals.SYST.set_clock_source(SystClkSource::Core);
         peripherals.SYST.set_reload(SYSTICK);
         peripherals.SYST.enable_counter();
     }
     let bytes = crate::flashed_model();
-    let (Ok(model), Ok(Preamble { .. })) = (Model::<S>::from_bytes(bytes), Preamble::read(bytes)) else {
+    let (Ok(model), Ok(Preamble { .. })) = (Model::<N>::from_bytes(bytes), Preamble::read(bytes)) else {
         defmt::panic!("the model is none of this shape");
     };
     // Grey levels of no meaning: what an inference takes does not depend on them.
-    let mut image = Image::<S>::ZERO;
+    let mut image = Image::<N>::ZERO;
     let mut level = 0u8;
     for pixel in image.as_mut().iter_mut().flat_map(|row| row.as_mut()) {
         level = level.wrapping_mul(29).wrapping_add(71);
@@ -60,7 +60,7 @@ pub fn bench<S: Shape>(scratch: &mut Scratch<S>) -> ! {
     defmt::info!(
         "inference {=u32} ticks, scratch {=usize}, stack {=usize}",
         ticks,
-        Scratch::<S>::BYTES,
+        Scratch::<N>::BYTES,
         stack
     );
 
@@ -73,20 +73,20 @@ pub fn bench<S: Shape>(scratch: &mut Scratch<S>) -> ! {
         last = now;
         let stage = index(station.stage);
         all[stage] += ticks;
-        if station.block == S::DEPTH / 2 && !matches!(station.stage, Stage::Embedding) {
+        if station.block == N::DEPTH / 2 && !matches!(station.stage, Stage::Embedding) {
             middle[stage] += ticks;
         }
     });
     for (stage, (all, middle)) in all.into_iter().zip(middle).enumerate() {
         defmt::info!("stage {=usize}: {=u32} ticks, {=u32} of them in a block", stage, all, middle);
     }
-    defmt::info!("softmax {=u32} ticks for {=u32} elements", softmax::<S>(), ROUNDS * S::TOKENS as u32);
+    defmt::info!("softmax {=u32} ticks for {=u32} elements", softmax::<N>(), ROUNDS * N::TOKENS as u32);
     exit(0)
 }
 
 /// A function of its own, so that its code can be found.
 #[inline(never)]
-fn infer<S: Shape>(model: &Model<S>, image: &Image<S>, scratch: &mut Scratch<S>) {
+fn infer<N: Network>(model: &Model<N>, image: &Image<N>, scratch: &mut Scratch<N>) {
     core::hint::black_box(model.infer(image, scratch));
 }
 
@@ -94,14 +94,14 @@ fn infer<S: Shape>(model: &Model<S>, image: &Image<S>, scratch: &mut Scratch<S>)
 const ROUNDS: u32 = 1000;
 
 /// Ticks of the softmax, from scores to probabilities.
-fn softmax<S: Shape>() -> u32 {
+fn softmax<N: Network>() -> u32 {
     let table: ExpTable = core::array::from_fn(|i| 32767 >> (i / 16));
     let scores = core::array::from_fn::<_, 64, _>(|i| (i * i) as i32 * 211 % 9973);
     let scale = Scale { multiplier: 20000, shift: 22 };
     let rounds = |work: &dyn Fn(&mut [i32])| {
         let start = SYST::get_current();
         for _ in 0..ROUNDS {
-            let mut row = S::Tokens::<i32>::ZERO;
+            let mut row = Vector::<N::Tokens, i32>::ZERO;
             row.as_mut().iter_mut().zip(&scores).for_each(|(row, &score)| *row = score);
             work(row.as_mut());
             core::hint::black_box(&row);

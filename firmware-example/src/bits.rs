@@ -14,36 +14,36 @@ use vit_nostd::{
         self,
         math::{Math, Polynomial},
     },
-    int8, Element, Image, ModelError, Shape,
+    int8, Element, Image, ModelError, Network,
 };
 
 /// Classifies with an integer model.
-pub fn integers<S: Shape>(model: &[u8], scratch: &mut int8::Scratch<S>) {
-    let model = accept(int8::Model::<S>::from_bytes(model));
-    classify::<S, i32, _>(|image| model.infer(image, scratch), i32::to_le_bytes);
+pub fn integers<N: Network>(model: &[u8], scratch: &mut int8::Scratch<N>) {
+    let model = accept(int8::Model::<N>::from_bytes(model));
+    classify::<N, i32, _>(|image| model.infer(image, scratch), i32::to_le_bytes);
 }
 
 /// Classifies with a float model.
-pub fn floats<S: Shape>(model: &[u8], scratch: &mut float::Scratch<S>) {
+pub fn floats<N: Network>(model: &[u8], scratch: &mut float::Scratch<N>) {
     match File::open(c"micromath") {
-        Ok(_) => floats_by::<S, float::Micromath>(model, scratch),
-        Err(_) => floats_by::<S, Polynomial>(model, scratch),
+        Ok(_) => floats_by::<N, float::Micromath>(model, scratch),
+        Err(_) => floats_by::<N, Polynomial>(model, scratch),
     }
 }
 
-fn floats_by<S: Shape, M: Math>(model: &[u8], scratch: &mut float::Scratch<S>) {
-    let model = accept(float::Model::<S, M>::from_bytes(model));
-    classify::<S, f32, _>(|image| model.infer(image, scratch), f32::to_le_bytes);
+fn floats_by<N: Network, M: Math>(model: &[u8], scratch: &mut float::Scratch<N>) {
+    let model = accept(float::Model::<N, M>::from_bytes(model));
+    classify::<N, f32, _>(|image| model.infer(image, scratch), f32::to_le_bytes);
 }
 
-fn classify<S: Shape, T: Copy, L: AsRef<[T]>>(
-    mut infer: impl FnMut(&Image<S>) -> L,
+fn classify<N: Network, T: Copy, L: AsRef<[T]>>(
+    mut infer: impl FnMut(&Image<N>) -> L,
     bytes: fn(T) -> [u8; 4],
 ) {
     let mut images = expect(File::open(c"images.bin"), "opening images.bin");
     let mut answer = expect(File::create(c"logits.bin"), "creating logits.bin");
 
-    let mut pixels = Image::<S>::ZERO;
+    let mut pixels = Image::<N>::ZERO;
     let count = expect(images.metadata(), "sizing images.bin").len() as usize / size_of_val(&pixels);
     let mut most = 0;
     for _ in 0..count {

@@ -11,7 +11,7 @@ use core::array;
 use cortex_m_rt::entry;
 use firmware_example::{
     board, exit,
-    model::{Shape, MODEL},
+    model::{Flashed, MODEL},
     ram,
     timer::Timer,
 };
@@ -23,10 +23,10 @@ use vit_nostd::{
 
 #[entry]
 fn main() -> ! {
-    static mut SCRATCH: Scratch<Shape> = Scratch::new();
+    static mut SCRATCH: Scratch<Flashed> = Scratch::new();
 
     let mut timer = board::Timer::new(defmt::unwrap!(cortex_m::Peripherals::take()));
-    let model = match Model::<Shape>::from_bytes(MODEL) {
+    let model = match Model::<Flashed>::from_bytes(MODEL) {
         Ok(model) => model,
         Err(error) => defmt::panic!("the model file: {}", error),
     };
@@ -64,8 +64,8 @@ fn main() -> ! {
     );
     defmt::info!(
         "RAM: {=usize} bytes of scratch memory, {=usize} of other statics, {=usize} of stack",
-        Scratch::<Shape>::BYTES,
-        ram::statics() - Scratch::<Shape>::BYTES,
+        Scratch::<Flashed>::BYTES,
+        ram::statics() - Scratch::<Flashed>::BYTES,
         stack,
     );
     exit(wrong)

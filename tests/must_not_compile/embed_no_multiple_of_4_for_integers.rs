@@ -1,7 +1,8 @@
-// `cargo build` says: the integer engine needs EMBED to be a multiple of 4
-use vit_nostd::{int8::Model, Vit};
+use vit_nostd::int8::Model;
 
-type Wrong = Vit<28, 7, 17, 42, 2, 21, 96, 4, 10>;
+vit_nostd::network! {
+    Wrong { image: 28, patch: 7, embed: 42, heads: 2, hidden: 96, depth: 4, classes: 10 }
+}
 
 fn main() {
     let _ = Model::<Wrong>::from_bytes(&[]);

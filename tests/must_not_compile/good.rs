@@ -1,4 +1,3 @@
-// `cargo run` says: seven (94 %)
 //! A whole program. The test lays a model file beside it.
 
 use std::sync::Mutex;

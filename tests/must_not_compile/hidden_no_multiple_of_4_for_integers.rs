@@ -1,7 +1,8 @@
-// `cargo build` says: the integer engine needs HIDDEN to be a multiple of 4
-use vit_nostd::{int8::Model, Vit};
+use vit_nostd::int8::Model;
 
-type Wrong = Vit<28, 7, 17, 48, 4, 12, 98, 4, 10>;
+vit_nostd::network! {
+    Wrong { image: 28, patch: 7, embed: 48, heads: 4, hidden: 98, depth: 4, classes: 10 }
+}
 
 fn main() {
     let _ = Model::<Wrong>::from_bytes(&[]);

@@ -1,4 +1,3 @@
-// `cargo check` says: this model file is of another shape than the firmware's type
 use vit_nostd::{include_model, Nano};
 
 static MODEL: &[u8] = include_model!("tiny.f32.vit", Nano, F32);

@@ -1,4 +1,3 @@
-// `cargo check` says: this model file is of another format version
 use vit_nostd::{include_model, Nano};
 
 static MODEL: &[u8] = include_model!("version_1.f32.vit", Nano, F32);

@@ -1,4 +1,3 @@
-// `cargo check` says: this model file is truncated, or too long
 use vit_nostd::{include_model, Nano};
 
 fn main() {

@@ -1,7 +1,8 @@
-// `cargo build` says: the integer engine's LayerNorm takes at most 128 channels
-use vit_nostd::{int8::Model, Vit};
+use vit_nostd::int8::Model;
 
-type Wrong = Vit<28, 7, 17, 132, 4, 33, 96, 4, 10>;
+vit_nostd::network! {
+    Wrong { image: 28, patch: 7, embed: 132, heads: 4, hidden: 96, depth: 4, classes: 10 }
+}
 
 fn main() {
     let _ = Model::<Wrong>::from_bytes(&[]);

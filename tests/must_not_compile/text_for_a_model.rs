@@ -1,4 +1,3 @@
-// `cargo check` says: this is not a model file
 use vit_nostd::{include_model, Nano};
 
 static MODEL: &[u8] = include_model!("text.txt", Nano, F32);

@@ -10,14 +10,14 @@ use vit_nostd::{
         math::{Math, Polynomial},
         Micromath,
     },
-    int8, Base, Image, Nano, Shape, Tiny,
+    int8, Base, Image, Nano, Network, Tiny, Vector,
 };
 
-type Float<'a, S, M> =
-    (&'a float::Model<'a, S, M>, &'a Image<S>, &'a mut float::Scratch<S>, &'a mut <S as Shape>::Classes<f32>);
-type Int8<'a, S> =
-    (&'a int8::Model<'a, S>, &'a Image<S>, &'a mut int8::Scratch<S>, &'a mut <S as Shape>::Classes<i32>);
-type Task<'a, S> = (Float<'a, S, Polynomial>, Float<'a, S, Micromath>, Int8<'a, S>);
+type Float<'a, N, M> =
+    (&'a float::Model<'a, N, M>, &'a Image<N>, &'a mut float::Scratch<N>, &'a mut Vector<<N as Network>::Classes, f32>);
+type Int8<'a, N> =
+    (&'a int8::Model<'a, N>, &'a Image<N>, &'a mut int8::Scratch<N>, &'a mut Vector<<N as Network>::Classes, i32>);
+type Task<'a, N> = (Float<'a, N, Polynomial>, Float<'a, N, Micromath>, Int8<'a, N>);
 
 /// The models come from outside, so that nothing about them is known when this is compiled.
 #[no_mangle]
@@ -27,7 +27,7 @@ pub fn _start(base: Task<Base>, tiny: Task<Tiny>, nano: Task<Nano>) {
     run(nano);
 }
 
-fn run<S: Shape>((for_polynomial, for_micromath, for_int8): Task<S>) {
+fn run<N: Network>((for_polynomial, for_micromath, for_int8): Task<N>) {
     infer_float(for_polynomial);
     infer_float(for_micromath);
     infer_int8(for_int8);
@@ -35,7 +35,7 @@ fn run<S: Shape>((for_polynomial, for_micromath, for_int8): Task<S>) {
 
 // Functions with names that the test looks for, because the compiler may inline all of the library's.
 #[inline(never)]
-fn infer_float<S: Shape, M: Math>((model, image, scratch, logits): Float<S, M>) {
+fn infer_float<N: Network, M: Math>((model, image, scratch, logits): Float<N, M>) {
     *logits = model.infer(image, scratch);
     // What the test must notice.
     #[cfg(feature = "can_fail")]
@@ -46,7 +46,7 @@ fn infer_float<S: Shape, M: Math>((model, image, scratch, logits): Float<S, M>) 
 }
 
 #[inline(never)]
-fn infer_int8<S: Shape>((model, image, scratch, logits): Int8<S>) {
+fn infer_int8<N: Network>((model, image, scratch, logits): Int8<N>) {
     *logits = model.infer(image, scratch);
 }
 

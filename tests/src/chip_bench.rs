@@ -11,7 +11,7 @@ use vit_nostd::{
         Model,
     },
     model_file::{self, Kind, Metadata, Normalization, Provenance},
-    Base, Nano, Shape, Tiny,
+    Base, Nano, Network, Tiny,
 };
 
 /// The stages in the order in which the firmware logs them. Those of a LayerNorm belong together, and so do the queries and
@@ -90,9 +90,9 @@ pub fn measure(mut each: impl FnMut(&Cost)) -> Result<Vec<Cost>> {
     Ok(costs)
 }
 
-fn measure_one<S: Shape>(chip: Chip, preset: &str) -> Result<Cost> {
+fn measure_one<N: Network>(chip: Chip, preset: &str) -> Result<Cost> {
     let elf = chip.build(&format!("bench_{preset}"))?;
-    let model = model::<S>()?;
+    let model = model::<N>()?;
     let run = chip.run_with_model(&elf, &model)?;
     ensure!(run.exit_code == 0, "the {} refused: {:#?}", chip.name, run.log);
 
@@ -124,8 +124,8 @@ fn measure_one<S: Shape>(chip: Chip, preset: &str) -> Result<Cost> {
     ensure!(all.abs_diff(ticks) * 100 <= ticks, "the stages take {all} ticks, and the inference {ticks}");
 
     // In the last block, the class token has the only query.
-    let rows = (S::DEPTH - 1) * S::TOKENS * S::HEADS + S::HEADS;
-    let softmax_share = (rows * S::TOKENS) as f64 * softmax / chip.tick;
+    let rows = (N::DEPTH - 1) * N::TOKENS * N::HEADS + N::HEADS;
+    let softmax_share = (rows * N::TOKENS) as f64 * softmax / chip.tick;
     for (name, ticks) in &mut stages {
         if name == "attention" {
             *ticks -= softmax_share;
@@ -140,7 +140,7 @@ fn measure_one<S: Shape>(chip: Chip, preset: &str) -> Result<Cost> {
         engine,
         instructions: instructions(ticks),
         instructions_per_block,
-        instructions_per_mac: (1e3 * instructions_per_block as f64 / macs::<S>() as f64).round() / 1e3,
+        instructions_per_mac: (1e3 * instructions_per_block as f64 / macs::<N>() as f64).round() / 1e3,
         softmax_instructions_per_element: (10.0 * softmax).round() / 10.0,
         stages: stages.into_iter().map(|(name, ticks)| (name, percent(ticks))).collect(),
         scratch_bytes: scratch as usize,
@@ -151,8 +151,8 @@ fn measure_one<S: Shape>(chip: Chip, preset: &str) -> Result<Cost> {
 }
 
 /// Products of an encoder block: four projections, scores and weighted values, the MLP.
-fn macs<S: Shape>() -> usize {
-    S::TOKENS * S::EMBED * (4 * S::EMBED + 2 * S::TOKENS + 2 * S::HIDDEN)
+fn macs<N: Network>() -> usize {
+    N::TOKENS * N::EMBED * (4 * N::EMBED + 2 * N::TOKENS + 2 * N::HIDDEN)
 }
 
 /// What the integer engine adds to a firmware: its functions, and those of the compiler that only it calls.
@@ -184,15 +184,15 @@ fn code_bytes(elf: &Path) -> Result<u64> {
 }
 
 /// A model file of weights of no meaning: what an inference takes does not depend on them.
-fn model<S: Shape>() -> Result<Vec<u8>> {
-    let mut words = vec![0u32; Weights::<S>::BYTES.div_ceil(4)];
-    let bytes: &mut [u8] = &mut bytemuck::cast_slice_mut(&mut words)[..Weights::<S>::BYTES];
+fn model<N: Network>() -> Result<Vec<u8>> {
+    let mut words = vec![0u32; Weights::<N>::BYTES.div_ceil(4)];
+    let bytes: &mut [u8] = &mut bytemuck::cast_slice_mut(&mut words)[..Weights::<N>::BYTES];
     let mut state = 1u32;
     for byte in bytes.iter_mut() {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         *byte = (state >> 24) as u8;
     }
-    let mut weights = WeightsMut::<S>::from_bytes(bytes).context("the weights do not fit")?;
+    let mut weights = WeightsMut::<N>::from_bytes(bytes).context("the weights do not fit")?;
     let norm = [1 << 13, 0, 0, 192, 43];
     let embedding = &mut weights.embedding;
     *embedding.exp_table = std::array::from_fn(|i| (32767.0 * (-(i as f64) / 24.0).exp()).round() as u16);
@@ -218,12 +218,12 @@ fn model<S: Shape>() -> Result<Vec<u8>> {
 
     let provenance =
         Provenance { dataset: "none", seed: 0, test_accuracy: None, tool: "chip-bench", checkpoint: None };
-    let labels = vec!["x"; S::CLASSES].join("\n");
+    let labels = vec!["x"; N::CLASSES].join("\n");
     let metadata = Metadata::new(Normalization { mean: 0.1307, std: 0.3081 }, &labels, provenance);
     let mut file = vec![0u32; (bytes.len() + model_file::overhead(&metadata)).div_ceil(4)];
     let file: &mut [u8] = bytemuck::cast_slice_mut(&mut file);
-    let len = model_file::write::<S>(Kind::Int8, &metadata, bytes, file)
+    let len = model_file::write::<N>(Kind::Int8, &metadata, bytes, file)
         .map_err(|error| anyhow::anyhow!("{error}"))?;
-    Model::<S>::from_bytes(&file[..len]).map_err(|error| anyhow::anyhow!("{error}"))?;
+    Model::<N>::from_bytes(&file[..len]).map_err(|error| anyhow::anyhow!("{error}"))?;
     Ok(file[..len].to_vec())
 }

@@ -5,14 +5,14 @@ pub mod chip_bench;
 use vit_nostd::model_file::Normalization;
 use vit_train::{
     checkpoint::{Checkpoint, Description},
-    model::Network,
-    parameters::Parameters,
+    network::parameters::Parameters,
+    network::Trainable,
 };
 
 /// A network with random weights that are as large as those of a trained one; none of them could be left out.
-pub fn random_checkpoint<S: Network>(seed: u64) -> Checkpoint {
-    let mut parameters = Parameters::init::<S>(seed);
-    let noise = Parameters::init::<S>(seed + 1).values;
+pub fn random_checkpoint<N: Trainable>(seed: u64) -> Checkpoint {
+    let mut parameters = Parameters::init::<N>(seed);
+    let noise = Parameters::init::<N>(seed + 1).values;
     parameters
         .values
         .iter_mut()
@@ -22,7 +22,7 @@ pub fn random_checkpoint<S: Network>(seed: u64) -> Checkpoint {
         dataset: "none".to_owned(),
         seed,
         normalization: Normalization { mean: 0.125, std: 0.375 }, // not those of MNIST
-        labels: (0..S::CLASSES).map(|class| format!("class {class}")).collect(),
+        labels: (0..N::CLASSES).map(|class| format!("class {class}")).collect(),
         test_accuracy: None,
     };
     Checkpoint { parameters, description: Some(description) }

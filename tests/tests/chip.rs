@@ -21,15 +21,15 @@ use vit_nostd::{
     image,
     int8::{self, weights::Weights},
     model_file::{self, Kind, Metadata, Normalization, Provenance},
-    Base, Nano, Shape, Tiny, Vit,
+    Base, Nano, Network, Tiny,
 };
 use vit_tests::chip_bench::{measure, Cost};
 use vit_train::{
     checkpoint::Checkpoint,
     data::{self, synthetic},
     files::ModelBytes,
-    model::Network,
-    parameters::Parameters,
+    network::parameters::Parameters,
+    network::Trainable,
     quantize::quantize,
 };
 
@@ -206,15 +206,15 @@ fn integers_have_the_hosts_bits() {
     trained_has_the_hosts_bits::<Base>("models/base.int8.vit", some, Chip::M7);
 }
 
-fn trained_has_the_hosts_bits<S: Shape>(model: &str, images: &[u8], chip: Chip) {
+fn trained_has_the_hosts_bits<N: Network>(model: &str, images: &[u8], chip: Chip) {
     let model = ModelBytes::read(&in_firmware_folder(model)).unwrap();
-    let host = int8::Model::<S>::from_bytes(&model).unwrap();
-    let mut scratch = Box::new(int8::Scratch::<S>::new());
-    let mut on_host = |pixels| host.infer(image::<S>(pixels).unwrap(), &mut scratch);
+    let host = int8::Model::<N>::from_bytes(&model).unwrap();
+    let mut scratch = Box::new(int8::Scratch::<N>::new());
+    let mut on_host = |pixels| host.infer(image::<N>(pixels).unwrap(), &mut scratch);
     let on_host =
         images.chunks_exact(784).map(|pixels| on_host(pixels).as_ref().to_vec()).collect::<Vec<_>>();
     let on_host: Vec<u32> = on_host.concat().into_iter().map(|logit| logit as u32).collect();
-    assert_eq!(chip.logits(&model, images).unwrap(), on_host, "{}, {}", chip.name, S::DIMS);
+    assert_eq!(chip.logits(&model, images).unwrap(), on_host, "{}, {}", chip.name, N::DIMS);
 }
 
 /// Weights at their bounds, sums that saturate, rows without variance: the kernels of each chip against those in plain
@@ -232,25 +232,25 @@ fn hostile_networks_have_the_portable_bits() {
     }
 }
 
-fn assert_portable_bits<S: Shape>(chip: Chip, mood: Mood, seed: u64) {
-    let (file, images, on_host) = random_int8::<S>(mood, seed);
-    assert_eq!(chip.logits(&file, &images).unwrap(), on_host, "{}, {}, {mood:?}", chip.name, S::DIMS);
+fn assert_portable_bits<N: Network>(chip: Chip, mood: Mood, seed: u64) {
+    let (file, images, on_host) = random_int8::<N>(mood, seed);
+    assert_eq!(chip.logits(&file, &images).unwrap(), on_host, "{}, {}, {mood:?}", chip.name, N::DIMS);
 }
 
 /// A model file of random integers, two images, and the bits of their logits by the kernels in plain Rust.
-fn random_int8<S: Shape>(mood: Mood, seed: u64) -> (Vec<u8>, Vec<u8>, Vec<u32>) {
+fn random_int8<N: Network>(mood: Mood, seed: u64) -> (Vec<u8>, Vec<u8>, Vec<u32>) {
     let mut random = Random(seed);
-    let mut weights = vec![0; Weights::<S>::BYTES];
+    let mut weights = vec![0; Weights::<N>::BYTES];
     with_weights(weights.len(), |bytes| {
-        random_weights::<S>(&mut random, mood, bytes);
+        random_weights::<N>(&mut random, mood, bytes);
         weights.copy_from_slice(bytes);
     });
-    let images = [random_image::<S>(&mut random, 1), random_image::<S>(&mut random, 2)];
-    with_file::<S, _>(&weights, |file| {
-        let model = int8::Model::<S>::from_bytes(file).unwrap();
-        let mut scratch = Box::new(int8::Scratch::<S>::new());
+    let images = [random_image::<N>(&mut random, 1), random_image::<N>(&mut random, 2)];
+    with_file::<N, _>(&weights, |file| {
+        let model = int8::Model::<N>::from_bytes(file).unwrap();
+        let mut scratch = Box::new(int8::Scratch::<N>::new());
         let on_host = images.iter().flat_map(|pixels| {
-            let logits = model.infer_with(Portable, image::<S>(pixels).unwrap(), &mut scratch, &mut ());
+            let logits = model.infer_with(Portable, image::<N>(pixels).unwrap(), &mut scratch, &mut ());
             logits.as_ref().iter().map(|&logit| logit as u32).collect::<Vec<_>>()
         });
         (file.to_vec(), images.concat(), on_host.collect())
@@ -258,9 +258,13 @@ fn random_int8<S: Shape>(mood: Mood, seed: u64) -> (Vec<u8>, Vec<u8>, Vec<u32>) 
 }
 
 // The networks of the firmware `limits`.
-type LargePatch = Vit<64, 64, 2, 8, 2, 4, 4092, 1, 10>;
-type WideMlp = Vit<8, 8, 2, 8, 2, 4, 8192, 1, 10>;
-type Classes<const N: usize> = Vit<8, 8, 2, 8, 2, 4, 16, 1, N>;
+vit_nostd::network! {
+    LargePatch { image: 64, patch: 64, embed: 8, heads: 2, hidden: 4092, depth: 1, classes: 10 }
+    WideMlp { image: 8, patch: 8, embed: 8, heads: 2, hidden: 8192, depth: 1, classes: 10 }
+    Classes10 { image: 8, patch: 8, embed: 8, heads: 2, hidden: 16, depth: 1, classes: 10 }
+    Classes100 { image: 8, patch: 8, embed: 8, heads: 2, hidden: 16, depth: 1, classes: 100 }
+    Classes1000 { image: 8, patch: 8, embed: 8, heads: 2, hidden: 16, depth: 1, classes: 1000 }
+}
 
 /// The rows have 4092 weights, which the offset in an instruction reaches, and 4096 and 8192, which it does not reach.
 #[test]
@@ -276,22 +280,22 @@ fn rows_of_any_length_have_the_portable_bits() {
 /// The stack that the documentation of `Scratch` promises: 4 bytes for each class.
 #[test]
 fn a_class_takes_four_bytes_of_stack() {
-    let float = [float_stack::<Classes<10>>(), float_stack::<Classes<100>>(), float_stack::<Classes<1000>>()];
-    let int8 = [int8_stack::<Classes<10>>(), int8_stack::<Classes<100>>(), int8_stack::<Classes<1000>>()];
+    let float = [float_stack::<Classes10>(), float_stack::<Classes100>(), float_stack::<Classes1000>()];
+    let int8 = [int8_stack::<Classes10>(), int8_stack::<Classes100>(), int8_stack::<Classes1000>()];
     println!("bytes of stack with 10, 100 and 1000 classes: float {float:?}, int8 {int8:?}");
     for [ten, hundred, thousand] in [float, int8] {
         assert!(ten < 1024 && hundred <= ten + 4 * 90 + 64 && thousand <= ten + 4 * 990 + 64);
     }
 }
 
-fn int8_stack<S: Shape>() -> usize {
-    assert_limits(Chip::M4F, random_int8::<S>(Mood::Calm, 50))
+fn int8_stack<N: Network>() -> usize {
+    assert_limits(Chip::M4F, random_int8::<N>(Mood::Calm, 50))
 }
 
-fn float_stack<S: Shape>() -> usize {
-    let model = random_model::<S>(51);
-    let images = random_image::<S>(&mut Random(52), 2);
-    let logits = on_host::<S, Polynomial>(&model, &images);
+fn float_stack<N: Trainable>() -> usize {
+    let model = random_model::<N>(51);
+    let images = random_image::<N>(&mut Random(52), 2);
+    let logits = on_host::<N, Polynomial>(&model, &images);
     assert_limits(Chip::M4F, (model, images, logits))
 }
 
@@ -325,20 +329,20 @@ fn micromath_has_the_hosts_bits() {
     }
 }
 
-fn assert_equal_bits<S: Shape>(chip: Chip, model: &[u8], images: &[u8]) {
+fn assert_equal_bits<N: Network>(chip: Chip, model: &[u8], images: &[u8]) {
     let on_chip = chip.logits(model, images).unwrap();
-    assert_eq!(on_chip, on_host::<S, Polynomial>(model, images), "{}, {}", chip.name, S::DIMS);
+    assert_eq!(on_chip, on_host::<N, Polynomial>(model, images), "{}, {}", chip.name, N::DIMS);
 }
 
 /// The bits of the float engine's logits, which are numbers.
-fn on_host<S: Shape, M: Math>(model: &[u8], images: &[u8]) -> Vec<u32> {
+fn on_host<N: Network, M: Math>(model: &[u8], images: &[u8]) -> Vec<u32> {
     let model = ModelBytes::from(model);
-    let model = Model::<S, M>::from_bytes(&model).unwrap();
-    let mut scratch = Box::new(Scratch::<S>::new());
+    let model = Model::<N, M>::from_bytes(&model).unwrap();
+    let mut scratch = Box::new(Scratch::<N>::new());
     let logits: Vec<u32> = images
-        .chunks_exact(S::IMAGE * S::IMAGE)
+        .chunks_exact(N::IMAGE * N::IMAGE)
         .flat_map(|pixels| {
-            let logits = model.infer(image::<S>(pixels).unwrap(), &mut scratch);
+            let logits = model.infer(image::<N>(pixels).unwrap(), &mut scratch);
             logits.as_ref().iter().map(|logit| logit.to_bits()).collect::<Vec<_>>()
         })
         .collect();
@@ -383,17 +387,17 @@ fn costs_are_within_their_bounds() {
 }
 
 /// A network as training begins with it, in integers.
-fn random_int8_model<S: Network>(seed: u64) -> Vec<u8> {
-    let checkpoint = Checkpoint { parameters: Parameters::init::<S>(seed), description: None };
+fn random_int8_model<N: Trainable>(seed: u64) -> Vec<u8> {
+    let checkpoint = Checkpoint { parameters: Parameters::init::<N>(seed), description: None };
     let images = synthetic::dataset(4, seed);
-    let weights = quantize::<S>(&checkpoint, &images, &[0, 1, 2, 3], Path::new("random.vit")).unwrap();
-    model_file::<S>(Kind::Int8, &weights)
+    let weights = quantize::<N>(&checkpoint, &images, &[0, 1, 2, 3], Path::new("random.vit")).unwrap();
+    model_file::<N>(Kind::Int8, &weights)
 }
 
 /// A model file of weights between -1/4 and 1/4: far livelier activations than a trained network's.
-fn random_model<S: Shape>(seed: u32) -> Vec<u8> {
+fn random_model<N: Trainable>(seed: u32) -> Vec<u8> {
     let mut state = seed;
-    let weights: Vec<u8> = (0..Model::<S>::WEIGHT_BYTES / size_of::<f32>())
+    let weights: Vec<u8> = (0..Model::<N>::WEIGHT_BYTES / size_of::<f32>())
         .flat_map(|_| {
             state ^= state << 13;
             state ^= state >> 17;
@@ -401,17 +405,17 @@ fn random_model<S: Shape>(seed: u32) -> Vec<u8> {
             ((state as f32 / u32::MAX as f32 - 0.5) / 2.0).to_le_bytes()
         })
         .collect();
-    model_file::<S>(Kind::F32, &weights)
+    model_file::<N>(Kind::F32, &weights)
 }
 
-fn model_file<S: Shape>(kind: Kind, weights: &[u8]) -> Vec<u8> {
+fn model_file<N: Network>(kind: Kind, weights: &[u8]) -> Vec<u8> {
     let provenance =
         Provenance { dataset: "none", seed: 0, test_accuracy: None, tool: "test", checkpoint: None };
     let normalization = Normalization { mean: 0.1307, std: 0.3081 };
-    let labels = vec!["x"; S::CLASSES].join("\n");
+    let labels = vec!["x"; N::CLASSES].join("\n");
     let metadata = Metadata::new(normalization, &labels, provenance);
     let mut file = vec![0; weights.len() + model_file::overhead(&metadata)];
-    let len = model_file::write::<S>(kind, &metadata, weights, &mut file).unwrap();
+    let len = model_file::write::<N>(kind, &metadata, weights, &mut file).unwrap();
     file.truncate(len);
     file
 }

@@ -2,7 +2,7 @@
 //! the environment variable `MNIST_DIR` names its folder.
 
 use std::{path::Path, time::Duration};
-use vit_nostd::{Base, Nano, Tiny, Vit};
+use vit_nostd::{Base, Nano, Tiny};
 use vit_tests::random_checkpoint;
 use vit_train::{
     checkpoint::Checkpoint,
@@ -10,8 +10,8 @@ use vit_train::{
     export::float_model,
     files::ModelBytes,
     inference::{nostd_logits, Score},
-    model::Network,
-    parameters::Parameters,
+    network::parameters::Parameters,
+    network::Trainable,
     quantize::quantize_and_score,
     recipe::Recipe,
     train::{train, Outputs, Progress, Start},
@@ -22,12 +22,12 @@ use vit_train::{
 const NOWHERE: &str = "random.vit";
 
 /// A random network, and its float and its integer model.
-fn random<S: Network>(seed: u64) -> (Parameters, [ModelBytes; 2]) {
-    let checkpoint = random_checkpoint::<S>(seed);
-    let float = float_model::<S>(&checkpoint, Path::new(NOWHERE)).unwrap();
+fn random<N: Trainable>(seed: u64) -> (Parameters, [ModelBytes; 2]) {
+    let checkpoint = random_checkpoint::<N>(seed);
+    let float = float_model::<N>(&checkpoint, Path::new(NOWHERE)).unwrap();
     let data = synthetic::dataset(20, seed);
     let indices: Vec<usize> = (0..data.len()).collect();
-    let integer = quantize_and_score::<S>(&checkpoint, (&data, &indices), &data, Path::new(NOWHERE));
+    let integer = quantize_and_score::<N>(&checkpoint, (&data, &indices), &data, Path::new(NOWHERE));
     (checkpoint.parameters, [float, integer.unwrap().0])
 }
 
@@ -36,9 +36,9 @@ fn files([float, integer]: &[ModelBytes; 2]) -> Files<'_> {
     Files { f32: (path, float), int8: Some((path, integer)) }
 }
 
-fn compare<S: Network>(seed: u64, images: usize, exact: usize) -> Verification {
-    let (parameters, models) = random::<S>(seed);
-    verify::<S>(&parameters, files(&models), &synthetic::dataset(images, seed), exact).unwrap()
+fn compare<N: Trainable>(seed: u64, images: usize, exact: usize) -> Verification {
+    let (parameters, models) = random::<N>(seed);
+    verify::<N>(&parameters, files(&models), &synthetic::dataset(images, seed), exact).unwrap()
 }
 
 #[test]
@@ -54,8 +54,12 @@ fn every_preset_agrees() {
 
 #[test]
 fn odd_shapes_agree() {
-    type OneHead = Vit<28, 14, 5, 40, 1, 40, 8, 1, 10>;
-    type ManyHeads = Vit<28, 4, 50, 24, 8, 3, 20, 3, 10>;
+    vit_nostd::network! {
+        OneHead { image: 28, patch: 14, embed: 40, heads: 1, hidden: 8, depth: 1, classes: 10 }
+    }
+    vit_nostd::network! {
+        ManyHeads { image: 28, patch: 4, embed: 24, heads: 8, hidden: 20, depth: 3, classes: 10 }
+    }
     for verification in [compare::<OneHead>(4, 50, 50), compare::<ManyHeads>(5, 30, 10)] {
         assert!(verification.passed(), "{verification:?}");
     }

@@ -11,7 +11,7 @@ use std::{collections::HashSet, env, path::Path};
 use vit_nostd::{
     image,
     int8::{weights::Weights, Model, Scratch},
-    Image, Nano, Shape, Tiny, Vit,
+    Image, Nano, Network, Tiny,
 };
 use vit_train::{
     data::{self, synthetic, Dataset, Format, Source},
@@ -20,31 +20,39 @@ use vit_train::{
     reference,
 };
 
+vit_nostd::network! {
+    Small { image: 4, patch: 2, embed: 4, heads: 2, hidden: 4, depth: 1, classes: 2 }
+    OneHead { image: 6, patch: 3, embed: 8, heads: 1, hidden: 20, depth: 3, classes: 3 }
+    ManyTokens { image: 12, patch: 2, embed: 12, heads: 4, hidden: 8, depth: 2, classes: 10 }
+    HeadsOf1 { image: 5, patch: 5, embed: 16, heads: 16, hidden: 4, depth: 4, classes: 7 }
+    Widest { image: 8, patch: 4, embed: 128, heads: 2, hidden: 384, depth: 2, classes: 10 }
+}
+
 /// Compares the logits of `images` by the model in `file`, and gives how many images have logits of their own.
-fn assert_equal<S: Shape>(file: &[u8], images: &[&Image<S>], what: &str) -> usize {
-    let model = Model::<S>::from_bytes(file).unwrap();
+fn assert_equal<N: Network>(file: &[u8], images: &[&Image<N>], what: &str) -> usize {
+    let model = Model::<N>::from_bytes(file).unwrap();
     let mut scratch = Box::new(Scratch::new());
-    let reference = reference::int8::logits::<S>(file, images).unwrap();
+    let reference = reference::int8::logits::<N>(file, images).unwrap();
     assert_eq!(reference.len(), images.len());
     let mut distinct = HashSet::new();
     for (index, (image, reference)) in images.iter().zip(&reference).enumerate() {
         let engine = model.infer(image, &mut scratch);
-        assert_eq!(reference.as_ref(), engine.as_ref(), "{what}, {:?}, image {index}", S::DIMS);
+        assert_eq!(reference.as_ref(), engine.as_ref(), "{what}, {:?}, image {index}", N::DIMS);
         distinct.insert(engine.as_ref().to_vec());
     }
     distinct.len()
 }
 
 /// Random models of all kinds, `count` images each.
-fn random_models<S: Shape>(seed: u64, count: usize) {
+fn random_models<N: Network>(seed: u64, count: usize) {
     for mood in Mood::ALL {
         let mut random = Random(seed);
-        with_weights(Weights::<S>::BYTES, |weights| {
-            random_weights::<S>(&mut random, mood, weights);
-            let pixels: Vec<_> = (0..count).map(|index| random_image::<S>(&mut random, index)).collect();
-            let images: Vec<_> = pixels.iter().filter_map(|pixels| image::<S>(pixels)).collect();
-            with_file::<S, _>(weights, |file| {
-                let distinct = assert_equal::<S>(file, &images, &format!("{mood:?}, seed {seed}"));
+        with_weights(Weights::<N>::BYTES, |weights| {
+            random_weights::<N>(&mut random, mood, weights);
+            let pixels: Vec<_> = (0..count).map(|index| random_image::<N>(&mut random, index)).collect();
+            let images: Vec<_> = pixels.iter().filter_map(|pixels| image::<N>(pixels)).collect();
+            with_file::<N, _>(weights, |file| {
+                let distinct = assert_equal::<N>(file, &images, &format!("{mood:?}, seed {seed}"));
                 assert!(distinct > count / 2 || mood != Mood::Calm, "the images make no difference");
             });
         });
@@ -54,10 +62,10 @@ fn random_models<S: Shape>(seed: u64, count: usize) {
 #[test]
 fn random_small_networks() {
     for seed in 0..20 {
-        random_models::<Vit<4, 2, 5, 4, 2, 2, 4, 1, 2>>(seed, 10);
-        random_models::<Vit<6, 3, 5, 8, 1, 8, 20, 3, 3>>(seed, 10);
-        random_models::<Vit<12, 2, 37, 12, 4, 3, 8, 2, 10>>(seed, 5);
-        random_models::<Vit<5, 5, 2, 16, 16, 1, 4, 4, 7>>(seed, 10);
+        random_models::<Small>(seed, 10);
+        random_models::<OneHead>(seed, 10);
+        random_models::<ManyTokens>(seed, 5);
+        random_models::<HeadsOf1>(seed, 10);
     }
 }
 
@@ -65,7 +73,7 @@ fn random_small_networks() {
 fn random_presets_and_widest_network() {
     random_models::<Nano>(100, 50); // more than a batch
     random_models::<Tiny>(101, 3);
-    random_models::<Vit<8, 4, 5, 128, 2, 64, 384, 2, 10>>(102, 5);
+    random_models::<Widest>(102, 5);
 }
 
 #[test]

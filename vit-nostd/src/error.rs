@@ -3,7 +3,7 @@
 use crate::{
     float::LAYER_NORM_EPSILON,
     model_file::{Kind, ALIGNMENT, MAX_LABEL, MAX_NAME, VERSION},
-    shape::Dims,
+    network::Dims,
 };
 use core::fmt;
 

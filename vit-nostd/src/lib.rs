@@ -12,7 +12,7 @@
 //! }
 //! ```
 //!
-//! - The dimensions are a type ([`Vit`], [`Nano`]), and so are all sizes: the memory an inference works in is
+//! - The dimensions are a type ([`network!`], [`Nano`]), and so are all sizes: the memory an inference works in is
 //!   [`Scratch::BYTES`](float::Scratch::BYTES) and the stack, nothing else.
 //! - [`include_model!`] embeds a file into a firmware, aligned; one of another shape does not compile.
 //! - After [`Model::from_bytes`](float::Model::from_bytes) nothing can fail: `infer` returns logits, not a `Result`,
@@ -21,7 +21,7 @@
 //!
 //! | type | what it is |
 //! |---|---|
-//! | [`Vit`], [`Base`], [`Tiny`], [`Nano`] | the shape of a network |
+//! | [`network!`], [`Network`], [`Base`], [`Tiny`], [`Nano`] | networks, by their dimensions |
 //! | [`float::Model`], [`float::Scratch`] | the float engine |
 //! | [`int8::Model`], [`int8::Scratch`] | the integer engine |
 //! | [`arch`] | its kernels for each kind of processor |
@@ -45,12 +45,14 @@ pub mod error;
 pub mod float;
 pub mod int8;
 pub mod model_file;
+mod network;
 mod observer;
 mod prediction;
 mod shape;
 mod tensors;
 
 pub use error::{Feature, Field, LabelFault, ModelError};
+pub use network::{image, Base, Declaration, Dims, Image, Nano, Network, Tiny};
 pub use observer::{Observer, Stage, Station, Values};
 pub use prediction::{argmax, top_k, Prediction};
-pub use shape::{image, Array, Base, Dims, Element, Image, Nano, Shape, Tiny, Vit};
+pub use shape::{Array, Element, Len, Length, Matrix, Vector};

@@ -57,7 +57,7 @@
 use crate::{
     error::{Feature, Field, LabelFault, ModelError},
     float::LAYER_NORM_EPSILON,
-    shape::{Dims, Shape},
+    network::{Dims, Network},
 };
 use core::fmt;
 use crc::{Crc, CRC_32_ISO_HDLC};
@@ -387,16 +387,16 @@ pub struct ModelFile<'a> {
 }
 
 impl<'a> ModelFile<'a> {
-    /// Validates `bytes` as a model of shape `S` and kind `kind` with `weights_len` bytes of weights.
+    /// Validates `bytes` as a model of shape `N` and kind `kind` with `weights_len` bytes of weights.
     ///
     /// # Errors
     /// The first of the checks that fails, in the order of [`ModelError`]'s variants.
-    pub fn parse<S: Shape>(bytes: &'a [u8], kind: Kind, weights_len: usize) -> Result<Self, ModelError> {
+    pub fn parse<N: Network>(bytes: &'a [u8], kind: Kind, weights_len: usize) -> Result<Self, ModelError> {
         if !is_aligned(bytes) {
             return Err(ModelError::Misaligned);
         }
         let preamble = Preamble::read(bytes)?;
-        check_fits::<S>(preamble, kind)?;
+        check_fits::<N>(preamble, kind)?;
         let (expected, actual) = (preamble.file_len as usize, bytes.len());
         if actual < expected {
             return Err(ModelError::Truncated { expected, actual });
@@ -424,7 +424,7 @@ impl<'a> ModelFile<'a> {
             return Err(ModelError::BadField(Field::Normalization));
         }
         let metadata = Metadata { normalization, labels: file.labels, provenance: file.provenance };
-        metadata.check(S::CLASSES).map_err(ModelError::BadField)?;
+        metadata.check(N::CLASSES).map_err(ModelError::BadField)?;
         if file.padding.len() >= ALIGNMENT
             || file.padding.iter().any(|&byte| byte != 0)
             || !is_aligned(file.weights)
@@ -442,8 +442,8 @@ fn is_aligned(bytes: &[u8]) -> bool {
     bytes.as_ptr().addr().is_multiple_of(ALIGNMENT)
 }
 
-const fn check_fits<S: Shape>(preamble: Preamble, expected: Kind) -> Result<(), ModelError> {
-    let (a, b) = (preamble.dims, S::DIMS);
+const fn check_fits<N: Network>(preamble: Preamble, expected: Kind) -> Result<(), ModelError> {
+    let (a, b) = (preamble.dims, N::DIMS);
     if preamble.kind as u8 != expected as u8 {
         return Err(ModelError::WrongKind { found: preamble.kind, expected });
     }
@@ -473,7 +473,7 @@ pub const fn overhead(metadata: &Metadata<'_>) -> usize {
     PREAMBLE_LEN + NUMBERS + LENGTHS + strings + ALIGNMENT + CRC_LEN
 }
 
-/// Writes a model of shape `S` to the front of `out` and returns how many bytes it has; `out` needs room for
+/// Writes a model of shape `N` to the front of `out` and returns how many bytes it has; `out` needs room for
 /// [`overhead`] bytes besides the weights.
 ///
 /// The same input gives the same bytes. Neither the number nor the content of the weights is looked at.
@@ -481,14 +481,14 @@ pub const fn overhead(metadata: &Metadata<'_>) -> usize {
 /// # Errors
 /// [`ModelError::BadField`] with what [`ModelFile::parse`] would refuse in `metadata`, or [`Field::Encoding`] if `out`
 /// is too small.
-pub fn write<S: Shape>(
+pub fn write<N: Network>(
     kind: Kind,
     metadata: &Metadata<'_>,
     weights: &[u8],
     out: &mut [u8],
 ) -> Result<usize, ModelError> {
     const ZEROS: [u8; ALIGNMENT] = [0; ALIGNMENT];
-    metadata.check(S::CLASSES).map_err(ModelError::BadField)?;
+    metadata.check(N::CLASSES).map_err(ModelError::BadField)?;
     let encoding = |_| ModelError::BadField(Field::Encoding);
     let mut file = Wire {
         preamble: [[0; PREAMBLE_LEN / 2]; 2],
@@ -506,7 +506,7 @@ pub fn write<S: Shape>(
     let padding = before.next_multiple_of(ALIGNMENT) - before;
     let total = before + padding + weights.len() + CRC_LEN;
     let file_len = u32::try_from(total).map_err(|_| ModelError::BadField(Field::Weights))?;
-    file.preamble = Preamble { kind, dims: S::DIMS, file_len }.to_bytes();
+    file.preamble = Preamble { kind, dims: N::DIMS, file_len }.to_bytes();
     file.padding = ZEROS.get(..padding).unwrap_or_default();
     file.weights = weights;
 
@@ -535,13 +535,13 @@ pub struct Aligned<T: ?Sized>(pub T);
 
 const _: () = assert!(align_of::<Aligned<u8>>() == ALIGNMENT);
 
-/// Panics, at compile time, unless `bytes` is a whole model file of shape `S` and kind `kind`. Behind
+/// Panics, at compile time, unless `bytes` is a whole model file of shape `N` and kind `kind`. Behind
 /// [`include_model!`](crate::include_model).
 #[doc(hidden)]
-pub const fn assert_fits<S: Shape>(bytes: &[u8], kind: Kind) {
+pub const fn assert_fits<N: Network>(bytes: &[u8], kind: Kind) {
     match Preamble::read(bytes) {
         Ok(preamble) => {
-            match check_fits::<S>(preamble, kind) {
+            match check_fits::<N>(preamble, kind) {
                 Ok(()) => {}
                 Err(ModelError::WrongKind { .. }) => {
                     panic!("this model file is of another kind than the firmware's engine")

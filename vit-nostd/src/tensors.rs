@@ -15,17 +15,17 @@ macro_rules! tensors {
     ) => {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug)]
-        pub struct $name<'a, S: Shape> {
+        pub struct $name<'a, N: Network> {
             $($(#[$doc])* pub $field: &'a $type,)*
         }
 
         $(#[$meta_mut])*
         #[derive(Debug)]
-        pub struct $name_mut<'a, S: Shape> {
+        pub struct $name_mut<'a, N: Network> {
             $($(#[$doc])* pub $field: &'a mut $type,)*
         }
 
-        impl<'a, S: Shape> $name<'a, S> {
+        impl<'a, N: Network> $name<'a, N> {
             /// Bytes of all the tensors together.
             pub const BYTES: usize = 0 $(+ size_of::<$type>())*;
 
@@ -36,7 +36,7 @@ macro_rules! tensors {
             }
         }
 
-        impl<'a, S: Shape> $name_mut<'a, S> {
+        impl<'a, N: Network> $name_mut<'a, N> {
             /// Views the front of `bytes` and returns what is left; nothing if there are too few, or misaligned.
             pub(crate) fn split_from(bytes: &'a mut [u8]) -> Option<(Self, &'a mut [u8])> {
                 $(let ($field, bytes) = crate::tensors::split_mut(bytes)?;)*

@@ -6,7 +6,18 @@ mod common;
 use common::{aligned, metadata};
 use vit_nostd::float::{Model, Scratch};
 use vit_nostd::model_file::{overhead, write, Kind};
-use vit_nostd::{image, Base, Dims, Image, Nano, Shape, Stage, Station, Tiny, Values, Vit};
+use vit_nostd::{image, Base, Dims, Image, Nano, Network, Stage, Station, Tiny, Values};
+
+vit_nostd::network! {
+    OneBlock { image: 4, patch: 2, embed: 6, heads: 3, hidden: 7, depth: 1, classes: 3 }
+    Odd { image: 9, patch: 3, embed: 10, heads: 2, hidden: 13, depth: 3, classes: 11 }
+    OneHead { image: 6, patch: 3, embed: 4, heads: 1, hidden: 5, depth: 1, classes: 3 }
+    OneHeadOf7 { image: 6, patch: 2, embed: 7, heads: 1, hidden: 1, depth: 2, classes: 3 }
+    ThreeHeads { image: 4, patch: 2, embed: 6, heads: 3, hidden: 7, depth: 2, classes: 3 }
+    ManyTokens { image: 6, patch: 1, embed: 9, heads: 3, hidden: 5, depth: 4, classes: 2 }
+    OnePatch { image: 5, patch: 5, embed: 3, heads: 3, hidden: 1, depth: 1, classes: 1 }
+    OnePixel { image: 1, patch: 1, embed: 6, heads: 6, hidden: 1, depth: 5, classes: 2 }
+}
 
 type Trace<T> = Vec<(Station, Vec<T>)>;
 
@@ -132,20 +143,20 @@ impl Random {
     }
 
     /// Parameters between -0.5 and 0.5.
-    fn parameters<S: Shape>(&mut self) -> Vec<f32> {
-        (0..S::DIMS.parameters()).map(|_| (self.next() >> 40) as f32 / (1 << 24) as f32 - 0.5).collect()
+    fn parameters<N: Network>(&mut self) -> Vec<f32> {
+        (0..N::DIMS.parameters()).map(|_| (self.next() >> 40) as f32 / (1 << 24) as f32 - 0.5).collect()
     }
 
-    fn pixels<S: Shape>(&mut self) -> Vec<u8> {
-        (0..S::IMAGE * S::IMAGE).map(|_| (self.next() >> 32) as u8).collect()
+    fn pixels<N: Network>(&mut self) -> Vec<u8> {
+        (0..N::IMAGE * N::IMAGE).map(|_| (self.next() >> 32) as u8).collect()
     }
 }
 
-fn with_model<S: Shape, R>(parameters: &[f32], f: impl FnOnce(&Model<'_, S>) -> R) -> R {
-    let labels = vec!["label"; S::CLASSES].join("\n");
+fn with_model<N: Network, R>(parameters: &[f32], f: impl FnOnce(&Model<'_, N>) -> R) -> R {
+    let labels = vec!["label"; N::CLASSES].join("\n");
     let weights: Vec<u8> = parameters.iter().flat_map(|p| p.to_le_bytes()).collect();
     let mut file = vec![0; weights.len() + overhead(&metadata(&labels))];
-    let len = write::<S>(Kind::F32, &metadata(&labels), &weights, &mut file).unwrap();
+    let len = write::<N>(Kind::F32, &metadata(&labels), &weights, &mut file).unwrap();
     aligned(&file[..len], |bytes| f(&Model::from_bytes(bytes).unwrap()))
 }
 
@@ -154,16 +165,16 @@ fn bits<'a>(values: impl IntoIterator<Item = &'a f32>) -> Vec<u32> {
 }
 
 /// Compares every value of every station for a few random networks and images, and `infer` with `infer_observed`.
-fn agrees_with_the_textbook<S: Shape>(networks: u64) {
+fn agrees_with_the_textbook<N: Network>(networks: u64) {
     for seed in 1..=networks {
         let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        agrees_for::<S>(random.parameters::<S>(), random.pixels::<S>());
+        agrees_for::<N>(random.parameters::<N>(), random.pixels::<N>());
     }
 }
 
-fn agrees_for<S: Shape>(parameters: Vec<f32>, pixels: Vec<u8>) {
-    let image: &Image<S> = image::<S>(&pixels).unwrap();
-    let mut trace: Trace<f32> = with_model::<S, _>(&parameters, |model| {
+fn agrees_for<N: Network>(parameters: Vec<f32>, pixels: Vec<u8>) {
+    let image: &Image<N> = image::<N>(&pixels).unwrap();
+    let mut trace: Trace<f32> = with_model::<N, _>(&parameters, |model| {
         let mut trace = vec![];
         let mut note = |station, values: Values<'_>| match values {
             Values::F32(values) => trace.push((station, values.to_vec())),
@@ -177,7 +188,7 @@ fn agrees_for<S: Shape>(parameters: Vec<f32>, pixels: Vec<u8>) {
     });
 
     let parameters: Vec<f64> = parameters.into_iter().map(f64::from).collect();
-    let mut expected = reference(S::DIMS, &parameters, &pixels);
+    let mut expected = reference(N::DIMS, &parameters, &pixels);
     // Tokens may be worked on in any order, and some at a time, but a token's key comes before its value.
     trace.sort_by_key(|(station, _)| (station.block, station.stage, station.token));
     expected.sort_by_key(|(station, _)| (station.block, station.stage, station.token));
@@ -188,28 +199,28 @@ fn agrees_for<S: Shape>(parameters: Vec<f32>, pixels: Vec<u8>) {
         let largest = expected.iter().fold(1.0, |largest: f64, x| largest.max(x.abs()));
         for (value, expected) in values.iter().zip(expected) {
             let error = (f64::from(*value) - expected).abs() / largest;
-            assert!(error < 2e-6, "{station:?} of {}: {value} is not {expected}", S::DIMS);
+            assert!(error < 2e-6, "{station:?} of {}: {value} is not {expected}", N::DIMS);
         }
     }
 }
 
 #[test]
 fn one_head() {
-    agrees_with_the_textbook::<Vit<6, 3, 5, 4, 1, 4, 5, 1, 3>>(50);
-    agrees_with_the_textbook::<Vit<6, 2, 10, 7, 1, 7, 1, 2, 3>>(50);
+    agrees_with_the_textbook::<OneHead>(50);
+    agrees_with_the_textbook::<OneHeadOf7>(50);
 }
 
 #[test]
 fn odd_sizes() {
-    agrees_with_the_textbook::<Vit<4, 2, 5, 6, 3, 2, 7, 2, 3>>(50);
-    agrees_with_the_textbook::<Vit<9, 3, 10, 10, 2, 5, 13, 3, 11>>(20);
-    agrees_with_the_textbook::<Vit<6, 1, 37, 9, 3, 3, 5, 4, 2>>(20);
+    agrees_with_the_textbook::<ThreeHeads>(50);
+    agrees_with_the_textbook::<Odd>(20);
+    agrees_with_the_textbook::<ManyTokens>(20);
 }
 
 #[test]
 fn smallest_sizes() {
-    agrees_with_the_textbook::<Vit<5, 5, 2, 3, 3, 1, 1, 1, 1>>(50);
-    agrees_with_the_textbook::<Vit<1, 1, 2, 6, 6, 1, 1, 5, 2>>(50);
+    agrees_with_the_textbook::<OnePatch>(50);
+    agrees_with_the_textbook::<OnePixel>(50);
 }
 
 #[test]
@@ -222,30 +233,30 @@ fn presets() {
 #[test]
 fn softmax_of_large_scores() {
     // Keys that are the same large numbers for every token make large scores, all equal.
-    type S = Vit<4, 2, 5, 6, 3, 2, 7, 1, 3>;
+    type N = OneBlock;
     let mut random = Random(7);
-    let mut parameters = random.parameters::<S>();
+    let mut parameters = random.parameters::<N>();
     let key = (4 + 1 + 1 + 5) * 6 + 2 * 6 + 7 * 6;
     parameters[key..key + 36].fill(0.0);
     for large in [1e3, -1e3, 1e6] {
         parameters[key + 36..key + 42].fill(large);
-        agrees_for::<S>(parameters.clone(), random.pixels::<S>());
+        agrees_for::<N>(parameters.clone(), random.pixels::<N>());
     }
 }
 
 #[test]
 fn what_was_in_the_scratch_does_not_matter() {
-    type S = Vit<9, 3, 10, 10, 2, 5, 13, 3, 11>;
+    type N = Odd;
     let mut random = Random(7);
-    let (parameters, pixels) = (random.parameters::<S>(), random.pixels::<S>());
-    let image = image::<S>(&pixels).unwrap();
-    let fresh = with_model::<S, _>(&parameters, |model| model.infer(image, &mut Scratch::new()));
+    let (parameters, pixels) = (random.parameters::<N>(), random.pixels::<N>());
+    let image = image::<N>(&pixels).unwrap();
+    let fresh = with_model::<N, _>(&parameters, |model| model.infer(image, &mut Scratch::new()));
     for garbage in [1.0, f32::MAX] {
         let mut scratch = Scratch::new();
-        let other: Vec<f32> = random.parameters::<S>().iter().map(|parameter| parameter * garbage).collect();
-        let logits = with_model::<S, _>(&other, |other| other.infer(image, &mut scratch));
+        let other: Vec<f32> = random.parameters::<N>().iter().map(|parameter| parameter * garbage).collect();
+        let logits = with_model::<N, _>(&other, |other| other.infer(image, &mut scratch));
         assert_eq!(logits.iter().all(|logit| logit.is_nan()), garbage == f32::MAX, "its sums are infinite");
-        let again = with_model::<S, _>(&parameters, |model| model.infer(image, &mut scratch));
+        let again = with_model::<N, _>(&parameters, |model| model.infer(image, &mut scratch));
         assert_eq!(bits(&fresh), bits(&again), "after {garbage}");
     }
 }

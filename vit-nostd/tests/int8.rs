@@ -14,8 +14,17 @@ use vit_nostd::{
         weights::{Weights, WeightsMut},
         Model, Scratch,
     },
-    Field, ModelError, Nano, Shape, Station, Tiny, Values, Vit,
+    Field, ModelError, Nano, Network, Station, Tiny, Values,
 };
+
+vit_nostd::network! {
+    Small { image: 4, patch: 2, embed: 4, heads: 2, hidden: 4, depth: 1, classes: 2 }
+    OneHead { image: 6, patch: 3, embed: 8, heads: 1, hidden: 20, depth: 3, classes: 3 }
+    ManyTokens { image: 12, patch: 2, embed: 12, heads: 4, hidden: 8, depth: 2, classes: 10 }
+    HeadsOf20 { image: 6, patch: 2, embed: 40, heads: 2, hidden: 52, depth: 2, classes: 5 }
+    HeadOf24 { image: 4, patch: 4, embed: 24, heads: 1, hidden: 36, depth: 2, classes: 5 }
+    HeadsOf24 { image: 6, patch: 2, embed: 96, heads: 4, hidden: 100, depth: 1, classes: 5 }
+}
 
 // ---- NUMERICS.md ----
 
@@ -85,18 +94,18 @@ impl Layer {
     }
 }
 
-fn plain<S: Shape>(weights: &Weights<'_, S>, image: &[u8]) -> Vec<i32> {
+fn plain<N: Network>(weights: &Weights<'_, N>, image: &[u8]) -> Vec<i32> {
     let embedding = &weights.embedding;
-    let patch_rows: Vec<&[i8]> = weights.patch_weight.chunks(Weights::<S>::PATCH_ROW).collect();
+    let patch_rows: Vec<&[i8]> = weights.patch_weight.chunks(Weights::<N>::PATCH_ROW).collect();
     let patch =
         Layer::new(&patch_rows, embedding.patch_bias, embedding.patch_multiplier, embedding.patch_shift);
     let mut x: Vec<Vec<i128>> = Vec::new();
     for (t, position) in embedding.positions.as_ref().iter().enumerate() {
         let mut row: Vec<i128> = position.as_ref().iter().map(|&p| p.into()).collect();
         if t > 0 {
-            let (top, left) = ((t - 1) / S::GRID * S::PATCH, (t - 1) % S::GRID * S::PATCH);
-            let pixels = (0..S::PATCH * S::PATCH)
-                .map(|k| i128::from(image[(top + k / S::PATCH) * S::IMAGE + left + k % S::PATCH]) - 128);
+            let (top, left) = ((t - 1) / N::GRID * N::PATCH, (t - 1) % N::GRID * N::PATCH);
+            let pixels = (0..N::PATCH * N::PATCH)
+                .map(|k| i128::from(image[(top + k / N::PATCH) * N::IMAGE + left + k % N::PATCH]) - 128);
             let embedded = patch.run(&pixels.collect::<Vec<_>>());
             row.iter_mut().zip(embedded).for_each(|(x, a)| *x = sat(16, a + *x));
         }
@@ -118,10 +127,10 @@ fn plain<S: Shape>(weights: &Weights<'_, S>, image: &[u8]) -> Vec<i32> {
         let q: Vec<_> = n.iter().map(|n| query.run8(n)).collect();
         let k: Vec<_> = n.iter().map(|n| key.run8(n)).collect();
         let v: Vec<_> = n.iter().map(|n| value.run8(n)).collect();
-        for t in 0..S::TOKENS {
+        for t in 0..N::TOKENS {
             let mut o = Vec::new();
-            for h in 0..S::HEADS {
-                let c = h * S::HEAD_DIM..(h + 1) * S::HEAD_DIM;
+            for h in 0..N::HEADS {
+                let c = h * N::HEAD_DIM..(h + 1) * N::HEAD_DIM;
                 let s: Vec<i128> = k.iter().map(|k| c.clone().map(|c| q[t][c] * k[c]).sum()).collect();
                 let max = s.iter().max().unwrap();
                 let (m, shift) = scale(block.score_scale);
@@ -157,21 +166,21 @@ fn plain<S: Shape>(weights: &Weights<'_, S>, image: &[u8]) -> Vec<i32> {
 
 // ---- the comparison ----
 
-fn compare<S: Shape>(seed: u64, images: usize) {
+fn compare<N: Network>(seed: u64, images: usize) {
     for mood in Mood::ALL {
         let mut random = Random(seed);
-        with_weights(Weights::<S>::BYTES, |bytes| {
-            random_weights::<S>(&mut random, mood, bytes);
-            with_file::<S, _>(bytes, |file| {
-                let model = Model::<S>::from_bytes(file).unwrap();
-                let weights = Weights::<S>::from_bytes(bytes).unwrap();
-                let mut scratch = Box::new(Scratch::<S>::new());
+        with_weights(Weights::<N>::BYTES, |bytes| {
+            random_weights::<N>(&mut random, mood, bytes);
+            with_file::<N, _>(bytes, |file| {
+                let model = Model::<N>::from_bytes(file).unwrap();
+                let weights = Weights::<N>::from_bytes(bytes).unwrap();
+                let mut scratch = Box::new(Scratch::<N>::new());
                 let mut distinct = std::collections::BTreeSet::new();
                 for n in 0..images {
-                    let pixels = random_image::<S>(&mut random, n);
-                    let logits = model.infer(image::<S>(&pixels).unwrap(), &mut scratch);
-                    let plain = plain::<S>(&weights, &pixels);
-                    assert_eq!(logits.as_ref(), plain, "{:?}, {mood:?}, seed {seed}, image {n}", S::DIMS);
+                    let pixels = random_image::<N>(&mut random, n);
+                    let logits = model.infer(image::<N>(&pixels).unwrap(), &mut scratch);
+                    let plain = plain::<N>(&weights, &pixels);
+                    assert_eq!(logits.as_ref(), plain, "{:?}, {mood:?}, seed {seed}, image {n}", N::DIMS);
                     assert_other_kernels(&model, &pixels, &mut scratch, &plain);
                     distinct.insert(plain);
                 }
@@ -182,33 +191,33 @@ fn compare<S: Shape>(seed: u64, images: usize) {
 }
 
 /// By the kernels that `infer` has better ones than, on this processor.
-fn assert_other_kernels<S: Shape>(
-    model: &Model<'_, S>,
+fn assert_other_kernels<N: Network>(
+    model: &Model<'_, N>,
     pixels: &[u8],
-    scratch: &mut Scratch<S>,
+    scratch: &mut Scratch<N>,
     expected: &[i32],
 ) {
-    let image = image::<S>(pixels).unwrap();
+    let image = image::<N>(pixels).unwrap();
     let portable = model.infer_with(Portable, image, scratch, &mut ());
-    assert_eq!(portable.as_ref(), expected, "portable: {:?}", S::DIMS);
+    assert_eq!(portable.as_ref(), expected, "portable: {:?}", N::DIMS);
     #[cfg(target_arch = "x86_64")]
     if let Some(avx2) = vit_nostd::arch::Avx2::detect() {
         let avx2 = model.infer_with(avx2.without_vnni(), image, scratch, &mut ());
-        assert_eq!(avx2.as_ref(), expected, "AVX2: {:?}", S::DIMS);
+        assert_eq!(avx2.as_ref(), expected, "AVX2: {:?}", N::DIMS);
     }
 }
 
 #[test]
 fn engine_is_the_specification() {
     for seed in 0..20 {
-        compare::<Vit<4, 2, 5, 4, 2, 2, 4, 1, 2>>(seed, 10);
-        compare::<Vit<6, 3, 5, 8, 1, 8, 20, 3, 3>>(seed, 10);
-        compare::<Vit<12, 2, 37, 12, 4, 3, 8, 2, 10>>(seed, 5);
+        compare::<Small>(seed, 10);
+        compare::<OneHead>(seed, 10);
+        compare::<ManyTokens>(seed, 5);
     }
     // Heads of a vector and a part of one, and an even number of tokens.
-    compare::<Vit<6, 2, 10, 40, 2, 20, 52, 2, 5>>(21, 10);
-    compare::<Vit<4, 4, 2, 24, 1, 24, 36, 2, 5>>(22, 10);
-    compare::<Vit<6, 2, 10, 96, 4, 24, 100, 1, 5>>(23, 10);
+    compare::<HeadsOf20>(21, 10);
+    compare::<HeadOf24>(22, 10);
+    compare::<HeadsOf24>(23, 10);
     compare::<Nano>(100, 5);
     compare::<Tiny>(101, 3);
 }
@@ -229,12 +238,12 @@ fn roots_are_rounded_down() {
 
 #[test]
 fn values_out_of_bounds_are_refused() {
-    type S = Vit<4, 2, 5, 4, 2, 2, 4, 1, 2>;
-    let refused = |spoil: &dyn Fn(&mut WeightsMut<'_, S>)| {
-        with_weights(Weights::<S>::BYTES, |bytes| {
-            random_weights::<S>(&mut Random(1), Mood::Calm, bytes);
-            spoil(&mut WeightsMut::<S>::from_bytes(bytes).unwrap());
-            with_file::<S, _>(bytes, |file| Model::<S>::from_bytes(file).err())
+    type N = Small;
+    let refused = |spoil: &dyn Fn(&mut WeightsMut<'_, N>)| {
+        with_weights(Weights::<N>::BYTES, |bytes| {
+            random_weights::<N>(&mut Random(1), Mood::Calm, bytes);
+            spoil(&mut WeightsMut::<N>::from_bytes(bytes).unwrap());
+            with_file::<N, _>(bytes, |file| Model::<N>::from_bytes(file).err())
         })
     };
     let bad = Some(ModelError::BadField(Field::Weights));
@@ -265,12 +274,12 @@ const _: () = assert!(Model::<Nano>::WEIGHT_BYTES <= 103_000);
 
 #[test]
 fn observer_sees_what_infer_computes() {
-    type S = Vit<6, 3, 5, 8, 1, 8, 20, 3, 3>;
-    with_weights(Weights::<S>::BYTES, |bytes| {
-        random_weights::<S>(&mut Random(1), Mood::Calm, bytes);
-        with_file::<S, _>(bytes, |file| {
-            let model = Model::<S>::from_bytes(file).unwrap();
-            let mut scratch = Scratch::<S>::new();
+    type N = OneHead;
+    with_weights(Weights::<N>::BYTES, |bytes| {
+        random_weights::<N>(&mut Random(1), Mood::Calm, bytes);
+        with_file::<N, _>(bytes, |file| {
+            let model = Model::<N>::from_bytes(file).unwrap();
+            let mut scratch = Scratch::<N>::new();
             let (mut stations, mut last) = (0, Vec::new());
             let logits =
                 model.infer_observed(&[[7; 6]; 6], &mut scratch, &mut |_: Station, values: Values<'_>| {

@@ -14,10 +14,12 @@ use vit_nostd::model_file::{
     overhead, write, Kind, Metadata, ModelFile, Normalization, Preamble, Provenance, ALIGNMENT, MAX_LABEL,
     MAX_NAME, PREAMBLE_LEN,
 };
-use vit_nostd::{Base, Dims, Feature, Field, Image, LabelFault, ModelError, Nano, Shape, Tiny, Vit};
+use vit_nostd::{Base, Dims, Feature, Field, Image, LabelFault, ModelError, Nano, Network, Tiny};
 
-/// 216 parameters, for a file of about 1 KB.
-type Mini = Vit<4, 2, 5, 4, 2, 2, 6, 1, 2>;
+vit_nostd::network! {
+    /// 216 parameters, for a file of about 1 KB.
+    Mini { image: 4, patch: 2, embed: 4, heads: 2, hidden: 6, depth: 1, classes: 2 }
+}
 const DIMS: [u16; 10] = [4, 4, 1, 2, 2, 4, 2, 6, 1, 2];
 const WEIGHTS: usize = 216;
 
@@ -620,24 +622,24 @@ fn too_small_a_buffer_is_an_error() {
 }
 
 /// Writes and reads a model whose parameters are all different, and compares every bit.
-fn round_trip<S: Shape>() {
-    let labels = (0..S::CLASSES).map(|class| format!("class {class}")).collect::<Vec<_>>().join("\n");
-    let count = S::DIMS.parameters();
+fn round_trip<N: Network>() {
+    let labels = (0..N::CLASSES).map(|class| format!("class {class}")).collect::<Vec<_>>().join("\n");
+    let count = N::DIMS.parameters();
     let weights: Vec<u8> = (0..count as u32).flat_map(|i| (i | 0x3F80_0000).to_le_bytes()).collect();
     let mut out = vec![0; weights.len() + overhead(&metadata(&labels))];
-    let len = write::<S>(Kind::F32, &metadata(&labels), &weights, &mut out).unwrap();
+    let len = write::<N>(Kind::F32, &metadata(&labels), &weights, &mut out).unwrap();
     aligned(&out[..len], |bytes| {
-        let file = ModelFile::parse::<S>(bytes, Kind::F32, Model::<S>::WEIGHT_BYTES).unwrap();
+        let file = ModelFile::parse::<N>(bytes, Kind::F32, Model::<N>::WEIGHT_BYTES).unwrap();
         assert_eq!(file.metadata, metadata(&labels));
         assert!(file.weights == weights);
         assert!(file.weights.as_ptr().addr().is_multiple_of(ALIGNMENT));
-        let views = Weights::<S>::from_bytes(file.weights).unwrap();
-        assert_eq!(views.blocks().count(), S::DEPTH);
+        let views = Weights::<N>::from_bytes(file.weights).unwrap();
+        assert_eq!(views.blocks().count(), N::DEPTH);
         assert_eq!(
             views.head.head_bias.as_ref().last(),
             Some(&f32::from_bits((count - 1) as u32 | 0x3F80_0000))
         );
-        assert!(Model::<S>::from_bytes(bytes).is_ok());
+        assert!(Model::<N>::from_bytes(bytes).is_ok());
     });
 }
 

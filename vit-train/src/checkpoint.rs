@@ -7,9 +7,9 @@ use crate::{
     digest::Digest,
     error::{Error, IoContext},
     files::{self, write_atomically},
-    model::Network,
-    parameters::{Layout, Parameters},
-    preset::shape_name,
+    network::name,
+    network::parameters::{Layout, Parameters},
+    network::Trainable,
 };
 use half::{bf16, f16};
 use safetensors::{tensor::TensorView, Dtype, SafeTensors};
@@ -89,12 +89,12 @@ pub struct Checkpoint {
 
 impl Checkpoint {
     /// What the file says of itself; where it says nothing, MNIST's normalisation and the classes' numbers.
-    pub fn describe<S: Network>(&self) -> Description {
+    pub fn describe<N: Trainable>(&self) -> Description {
         self.description.clone().unwrap_or_else(|| Description {
             dataset: "unknown".to_owned(),
             seed: 0,
             normalization: MNIST_NORMALIZATION,
-            labels: (0..S::CLASSES).map(|class| class.to_string()).collect(),
+            labels: (0..N::CLASSES).map(|class| class.to_string()).collect(),
             test_accuracy: None,
         })
     }
@@ -104,16 +104,16 @@ impl Checkpoint {
         Digest::of(&self.parameters)
     }
 
-    /// Checks that these are the parameters of network `S`, in whatever order, and that the description fits it; `path`
+    /// Checks that these are the parameters of network `N`, in whatever order, and that the description fits it; `path`
     /// is named in errors.
     ///
     /// # Errors
     /// [`Error::Misfit`]; [`Error::Description`]; [`Error::NotFinite`].
-    pub fn check<S: Network>(&self, path: &Path) -> Result<(), Error> {
-        if let Err(mismatches) = Layout::of::<S>().check(&self.parameters.layout) {
-            return Err(Error::Misfit { path: path.to_owned(), network: shape_name::<S>(), mismatches });
+    pub fn check<N: Trainable>(&self, path: &Path) -> Result<(), Error> {
+        if let Err(mismatches) = Layout::of::<N>().check(&self.parameters.layout) {
+            return Err(Error::Misfit { path: path.to_owned(), network: name::<N>(), mismatches });
         }
-        self.check_description(S::CLASSES, path)?;
+        self.check_description(N::CLASSES, path)?;
         let path = path.to_owned();
         match self.parameters.not_finite() {
             Some(name) => Err(Error::NotFinite { path, name: name.to_owned() }),
@@ -130,14 +130,14 @@ impl Checkpoint {
         check.map_err(|field| Error::Description { from: path.display().to_string(), field })
     }
 
-    /// Checks that these are the parameters of network `S` and puts them into its order; `path` is named in errors.
+    /// Checks that these are the parameters of network `N` and puts them into its order; `path` is named in errors.
     ///
     /// # Errors
     /// Those of [`check`](Self::check).
-    pub fn into_order_of<S: Network>(self, path: &Path) -> Result<Self, Error> {
-        self.check::<S>(path)?;
+    pub fn into_order_of<N: Trainable>(self, path: &Path) -> Result<Self, Error> {
+        self.check::<N>(path)?;
         let Self { parameters, description } = self;
-        let layout = Layout::of::<S>();
+        let layout = Layout::of::<N>();
         let values = layout.0.iter().flat_map(|entry| parameters.get(&entry.name).unwrap_or_default());
         let parameters = Parameters { values: values.copied().collect(), layout };
         Ok(Self { parameters, description })

@@ -14,7 +14,7 @@
 //! Names and shapes are those of PyTorch's `state_dict`. Values of other types are converted to f32 first, as
 //! [`Checkpoint::load`](crate::checkpoint::Checkpoint::load) does.
 
-use crate::{files::hex, parameters::Parameters};
+use crate::{files::hex, network::parameters::Parameters};
 use serde::{Serialize, Serializer};
 use sha2::Sha256;
 use std::fmt;
@@ -50,7 +50,7 @@ impl fmt::Display for Digest {
 }
 
 impl Serialize for Digest {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+    fn serialize<N: Serializer>(&self, serializer: N) -> Result<N::Ok, N::Error> {
         serializer.collect_str(self)
     }
 }
@@ -58,7 +58,7 @@ impl Serialize for Digest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::parameters::Layout;
+    use crate::network::parameters::Layout;
 
     fn parameters(tensors: &[(&str, &[usize], &[f32])]) -> Parameters {
         let mut parameters = Parameters { layout: Layout(Vec::new()), values: Vec::new() };

@@ -2,14 +2,14 @@
 
 use crate::{
     data::Splits,
-    dropout::Dropout,
     error::{Divergence, Error},
     fused::{
         cuda::{self, Precision},
         Step,
     },
     inference::{dfdx_logits, Score},
-    model::Network,
+    network::dropout::Dropout,
+    network::Trainable,
     recipe::Recipe,
     resume::Current,
     train::{Prepared, State},
@@ -69,7 +69,7 @@ pub struct EpochPlan {
 }
 
 /// Something that carries out the steps of a run.
-pub trait Engine<S: Network> {
+pub trait Engine<N: Trainable> {
     /// Its name.
     fn device(&self) -> String;
 
@@ -77,72 +77,72 @@ pub trait Engine<S: Network> {
     ///
     /// # Errors
     /// [`Error::Cuda`].
-    fn begin_epoch(&mut self, state: &mut State<S>, epoch: EpochPlan, done: &Current) -> Result<(), Error>;
+    fn begin_epoch(&mut self, state: &mut State<N>, epoch: EpochPlan, done: &Current) -> Result<(), Error>;
 
     /// Carries out the next step of the epoch, or some steps, and adds them to what is `done`. `state` need not be up
     /// to date afterwards.
     ///
     /// # Errors
     /// [`Error::Diverged`], [`Error::Cuda`].
-    fn advance(&mut self, state: &mut State<S>, done: &mut Current) -> Result<(), Error>;
+    fn advance(&mut self, state: &mut State<N>, done: &mut Current) -> Result<(), Error>;
 
     /// Brings `state` up to date.
     ///
     /// # Errors
     /// [`Error::Cuda`].
-    fn sync(&mut self, state: &mut State<S>) -> Result<(), Error>;
+    fn sync(&mut self, state: &mut State<N>) -> Result<(), Error>;
 
     /// The score of the network as it is on the images `indices` of the data that it is trained with; `state` is up to
     /// date.
     ///
     /// # Errors
     /// [`Error::Cuda`].
-    fn score(&mut self, state: &State<S>, indices: &[usize]) -> Result<Score, Error>;
+    fn score(&mut self, state: &State<N>, indices: &[usize]) -> Result<Score, Error>;
 }
 
 /// The engine that `recipe` asks for.
 ///
 /// # Errors
 /// [`Error::Cuda`].
-pub fn engine<'a, S: Network>(
+pub fn engine<'a, N: Trainable>(
     recipe: &'a Recipe,
     data: &'a Splits,
-) -> Result<Box<dyn Engine<S> + 'a>, Error> {
+) -> Result<Box<dyn Engine<N> + 'a>, Error> {
     Ok(match recipe.processor {
-        Processor::Cpu => Box::new(CpuEngine::<S>::new(recipe, data)),
+        Processor::Cpu => Box::new(CpuEngine::<N>::new(recipe, data)),
         Processor::Cuda { index, precision } => {
-            Box::new(cuda::Trainer::<S>::new(index, precision, recipe, data)?)
+            Box::new(cuda::Trainer::<N>::new(index, precision, recipe, data)?)
         }
     })
 }
 
 /// The CPU.
-struct CpuEngine<'a, S: Network> {
+struct CpuEngine<'a, N: Trainable> {
     recipe: &'a Recipe,
     data: &'a Splits,
     epoch: EpochPlan,
-    fused: Step<S>,
+    fused: Step<N>,
     /// The next batch, if any.
     prepared: Prepared,
     /// Memory for the one after it.
     next: Prepared,
 }
 
-impl<'a, S: Network> CpuEngine<'a, S> {
+impl<'a, N: Trainable> CpuEngine<'a, N> {
     fn new(recipe: &'a Recipe, data: &'a Splits) -> Self {
         let (prepared, next) = (Prepared::default(), Prepared::default());
         Self { recipe, data, epoch: EpochPlan::default(), fused: Step::default(), prepared, next }
     }
 }
 
-impl<S: Network> Engine<S> for CpuEngine<'_, S> {
+impl<N: Trainable> Engine<N> for CpuEngine<'_, N> {
     fn device(&self) -> String {
         "CPU".to_owned()
     }
 
-    fn begin_epoch(&mut self, _: &mut State<S>, epoch: EpochPlan, done: &Current) -> Result<(), Error> {
+    fn begin_epoch(&mut self, _: &mut State<N>, epoch: EpochPlan, done: &Current) -> Result<(), Error> {
         if let Some(batch) = epoch.order[done.images..].chunks(self.recipe.batch_size).next() {
-            self.prepared.fill::<S>(
+            self.prepared.fill::<N>(
                 self.recipe,
                 &self.data.train,
                 self.data.normalization,
@@ -154,7 +154,7 @@ impl<S: Network> Engine<S> for CpuEngine<'_, S> {
         Ok(())
     }
 
-    fn advance(&mut self, state: &mut State<S>, done: &mut Current) -> Result<(), Error> {
+    fn advance(&mut self, state: &mut State<N>, done: &mut Current) -> Result<(), Error> {
         let Self { recipe, data, epoch: EpochPlan { number, order, lr }, fused, prepared, next } = self;
         let mut batches = order[done.images..].chunks(recipe.batch_size);
         let Some(batch) = batches.next() else { return Ok(()) };
@@ -164,7 +164,7 @@ impl<S: Network> Engine<S> for CpuEngine<'_, S> {
         // The next batch is prepared while this one is worked on.
         let mut pass = rayon::in_place_scope(|scope| {
             if let Some(batch) = batches.next() {
-                scope.spawn(|_| next.fill::<S>(recipe, &data.train, data.normalization, batch, *number));
+                scope.spawn(|_| next.fill::<N>(recipe, &data.train, data.normalization, batch, *number));
             }
             fused.loss_and_gradients(&mut state.model, &prepared.pixels, &prepared.targets, &dropout)
         });
@@ -175,7 +175,7 @@ impl<S: Network> Engine<S> for CpuEngine<'_, S> {
         state.update(&mut pass, recipe.grad_clip, *lr);
         std::mem::swap(prepared, next);
 
-        let logits = pass.logits.chunks_exact(S::CLASSES);
+        let logits = pass.logits.chunks_exact(N::CLASSES);
         let right = logits.zip(batch).filter(|(l, &i)| argmax(l) == usize::from(data.train.label(i)));
         done.steps = step;
         done.images += batch.len();
@@ -184,11 +184,11 @@ impl<S: Network> Engine<S> for CpuEngine<'_, S> {
         Ok(())
     }
 
-    fn sync(&mut self, _: &mut State<S>) -> Result<(), Error> {
+    fn sync(&mut self, _: &mut State<N>) -> Result<(), Error> {
         Ok(())
     }
 
-    fn score(&mut self, state: &State<S>, indices: &[usize]) -> Result<Score, Error> {
+    fn score(&mut self, state: &State<N>, indices: &[usize]) -> Result<Score, Error> {
         let logits = dfdx_logits(&state.model, self.data.normalization, &self.data.train, indices);
         Ok(Score::new(&logits, indices.iter().map(|&index| self.data.train.label(index))))
     }

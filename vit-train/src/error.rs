@@ -1,8 +1,8 @@
 //! Everything that can go wrong, each in one line that says what, where, and what to do.
 
 use crate::{
-    data::DataError, device::DeviceError, digest::Digest, fused::cuda::CudaError, parameters::Mismatches,
-    quantize::Unquantizable, resume::Difference, run::OtherCheckpoint,
+    data::DataError, device::DeviceError, digest::Digest, fused::cuda::CudaError,
+    network::parameters::Mismatches, quantize::Unquantizable, resume::Difference, run::OtherCheckpoint,
 };
 use std::{
     fmt, io,

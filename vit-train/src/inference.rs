@@ -1,13 +1,18 @@
 //! Running networks over whole data sets.
 
-use crate::{data::Dataset, error::Error, model::Model};
+use crate::{
+    data::Dataset,
+    error::Error,
+    network::{model::Model, Trainable},
+};
 use dfdx::prelude::Cpu;
 use pulp::{Arch, NullaryFnOnce};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use vit_nostd::{
-    float, float::math::Math, image, int8, model_file::Normalization, Element, Image, Shape, Station, Values,
+    float, float::math::Math, image, int8, model_file::Normalization, Element, Image, Network, Station,
+    Values, Vector,
 };
 
 /// Images in a batch of evaluation.
@@ -75,7 +80,7 @@ pub fn normalize(pixels: &[u8], normalization: Normalization) -> impl Iterator<I
 
 /// The logits of the images `indices` of `data` by the dfdx model, `images x classes`, on all threads.
 pub fn dfdx_logits(
-    model: &impl Model<Cpu>,
+    model: &Model<impl Trainable, Cpu>,
     normalization: Normalization,
     data: &Dataset,
     indices: &[usize],
@@ -90,26 +95,30 @@ pub fn dfdx_logits(
 }
 
 /// The logits of the first `images` images of `data` by the float engine, `images x classes`, on all threads.
-pub fn nostd_logits<S: Shape, M: Math>(
-    model: &float::Model<'_, S, M>,
+pub fn nostd_logits<N: Network, M: Math>(
+    model: &float::Model<'_, N, M>,
     data: &Dataset,
     images: usize,
 ) -> Vec<f32> {
-    each_image::<S, _, _>(data, images, float::Scratch::new, |image, scratch| infer(model, image, scratch))
+    each_image::<N, _, _>(data, images, float::Scratch::new, |image, scratch| infer(model, image, scratch))
 }
 
 /// [`float::Model::infer`], compiled for vectors that this processor has. The same bits: there is one order of
 /// operations, and Rust does not fuse a multiplication and an addition.
 // Inlined, it has been left without vectors by the compiler for one of its callers.
 #[inline(never)]
-pub fn infer<S: Shape, M: Math>(
-    model: &float::Model<'_, S, M>,
-    image: &Image<S>,
-    scratch: &mut float::Scratch<S>,
-) -> S::Classes<f32> {
-    struct Infer<'a, S: Shape, M: Math>(&'a float::Model<'a, S, M>, &'a Image<S>, &'a mut float::Scratch<S>);
-    impl<S: Shape, M: Math> NullaryFnOnce for Infer<'_, S, M> {
-        type Output = S::Classes<f32>;
+pub fn infer<N: Network, M: Math>(
+    model: &float::Model<'_, N, M>,
+    image: &Image<N>,
+    scratch: &mut float::Scratch<N>,
+) -> Vector<N::Classes, f32> {
+    struct Infer<'a, N: Network, M: Math>(
+        &'a float::Model<'a, N, M>,
+        &'a Image<N>,
+        &'a mut float::Scratch<N>,
+    );
+    impl<N: Network, M: Math> NullaryFnOnce for Infer<'_, N, M> {
+        type Output = Vector<N::Classes, f32>;
         // Into the function that has these vectors: a closure as large as this would not be.
         #[inline(always)]
         fn call(self) -> Self::Output {
@@ -130,41 +139,41 @@ fn arch() -> Arch {
 }
 
 /// [`float::Model::infer_observed`], compiled once for a shape, whoever observes.
-pub fn infer_observed<S: Shape, M: Math>(
-    model: &float::Model<'_, S, M>,
-    image: &Image<S>,
-    scratch: &mut float::Scratch<S>,
+pub fn infer_observed<N: Network, M: Math>(
+    model: &float::Model<'_, N, M>,
+    image: &Image<N>,
+    scratch: &mut float::Scratch<N>,
     mut observer: &mut dyn FnMut(Station, Values<'_>),
-) -> S::Classes<f32> {
+) -> Vector<N::Classes, f32> {
     model.infer_observed(image, scratch, &mut observer)
 }
 
 /// The logits of the first `images` images of `data` by the integer engine, in real numbers, `images x classes`, on
 /// all threads.
-pub fn int8_logits<S: Shape>(model: &int8::Model<'_, S>, data: &Dataset, images: usize) -> Vec<f32> {
-    each_image::<S, _, _>(data, images, int8::Scratch::new, |image, scratch| {
+pub fn int8_logits<N: Network>(model: &int8::Model<'_, N>, data: &Dataset, images: usize) -> Vec<f32> {
+    each_image::<N, _, _>(data, images, int8::Scratch::new, |image, scratch| {
         model.to_real(&model.infer(image, scratch))
     })
 }
 
 /// The logits of the first `images` images of `data` by the integer engine, as they are, `images x classes`, on all
 /// threads.
-pub fn int8_raw_logits<S: Shape>(model: &int8::Model<'_, S>, data: &Dataset, images: usize) -> Vec<i32> {
-    each_image::<S, _, _>(data, images, int8::Scratch::new, |image, scratch| model.infer(image, scratch))
+pub fn int8_raw_logits<N: Network>(model: &int8::Model<'_, N>, data: &Dataset, images: usize) -> Vec<i32> {
+    each_image::<N, _, _>(data, images, int8::Scratch::new, |image, scratch| model.infer(image, scratch))
 }
 
-fn each_image<S: Shape, T: Element, Scratch>(
+fn each_image<N: Network, T: Element, Scratch>(
     data: &Dataset,
     images: usize,
     scratch: impl Fn() -> Scratch + Sync,
-    infer: impl Fn(&Image<S>, &mut Scratch) -> S::Classes<T> + Sync,
+    infer: impl Fn(&Image<N>, &mut Scratch) -> Vector<N::Classes, T> + Sync,
 ) -> Vec<T> {
-    let mut logits = vec![T::ZERO; images * S::CLASSES];
-    let jobs = logits.par_chunks_exact_mut(S::CLASSES).enumerate();
+    let mut logits = vec![T::ZERO; images * N::CLASSES];
+    let jobs = logits.par_chunks_exact_mut(N::CLASSES).enumerate();
     jobs.for_each_init(
         || Box::new(scratch()),
         |scratch, (index, out)| {
-            out.copy_from_slice(infer(view::<S>(data, index), scratch).as_ref());
+            out.copy_from_slice(infer(view::<N>(data, index), scratch).as_ref());
         },
     );
     logits
@@ -173,9 +182,9 @@ fn each_image<S: Shape, T: Element, Scratch>(
 /// Image `index` of `data` as the engine takes it.
 ///
 /// # Panics
-/// If the data set has images of another size than `S`; [`data::load`](crate::data::load) was told the size.
-pub fn view<S: Shape>(data: &Dataset, index: usize) -> &Image<S> {
-    image::<S>(data.image(index)).expect("the data set was loaded for this shape")
+/// If the data set has images of another size than `N`; [`data::load`](crate::data::load) was told the size.
+pub fn view<N: Network>(data: &Dataset, index: usize) -> &Image<N> {
+    image::<N>(data.image(index)).expect("the data set was loaded for this shape")
 }
 
 #[cfg(test)]

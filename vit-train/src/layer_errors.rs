@@ -7,8 +7,8 @@ use crate::{
     error::Error,
     export::float_model,
     inference::{infer_observed, view},
-    model::Network,
-    parameters::Parameters,
+    network::parameters::Parameters,
+    network::Trainable,
     quantize::Scales,
 };
 use serde::Serialize;
@@ -108,8 +108,8 @@ pub struct LayerErrors {
 /// errors.
 ///
 /// # Errors
-/// [`Error::Misfit`] and [`Error::Model`] if checkpoint or file are not those of `S`.
-pub fn layer_errors<S: Network>(
+/// [`Error::Misfit`] and [`Error::Model`] if checkpoint or file are not those of `N`.
+pub fn layer_errors<N: Trainable>(
     checkpoint: &Checkpoint,
     file: &[u8],
     data: &Dataset,
@@ -117,16 +117,16 @@ pub fn layer_errors<S: Network>(
     path: &Path,
 ) -> Result<LayerErrors, Error> {
     let refused = |error| Error::Model { path: path.to_owned(), error };
-    let scales = Scales::measure::<S>(checkpoint, data, calibration, path)?;
-    let float_file = float_model::<S>(checkpoint, path)?;
-    let float = float::Model::<S>::from_bytes(&float_file).map_err(refused)?;
-    let integer = int8::Model::<S>::from_bytes(file).map_err(refused)?;
+    let scales = Scales::measure::<N>(checkpoint, data, calibration, path)?;
+    let float_file = float_model::<N>(checkpoint, path)?;
+    let float = float::Model::<N>::from_bytes(&float_file).map_err(refused)?;
+    let integer = int8::Model::<N>::from_bytes(file).map_err(refused)?;
     let mut float_scratch = Box::new(float::Scratch::new());
     let mut integer_scratch = Box::new(int8::Scratch::new());
 
     let mut energies = BTreeMap::<Place, Energies>::new();
     for &index in indices {
-        let image = view::<S>(data, index);
+        let image = view::<N>(data, index);
         let (mut exact, mut places) = (Vec::new(), Places::default());
         let mut observe = |station: Station, values: Values<'_>| {
             if let (Some(place), Values::F32(values)) = (places.of(station), values) {
@@ -134,7 +134,7 @@ pub fn layer_errors<S: Network>(
             }
         };
         let logits = infer_observed(&float, image, &mut float_scratch, &mut observe);
-        exact.push(((S::DEPTH, Layer::Head), 0, logits.as_ref().to_vec()));
+        exact.push(((N::DEPTH, Layer::Head), 0, logits.as_ref().to_vec()));
 
         let (mut rounded, mut places) = (Vec::new(), Places::default());
         let mut observe = |station: Station, values: Values<'_>| {
@@ -148,7 +148,7 @@ pub fn layer_errors<S: Network>(
         };
         let logits = integer.infer_observed(image, &mut integer_scratch, &mut observe);
         let real = integer.to_real(&logits).as_ref().iter().map(|&x| x.into()).collect();
-        rounded.push(((S::DEPTH, Layer::Head), 0, real));
+        rounded.push(((N::DEPTH, Layer::Head), 0, real));
 
         // Both engines pass the same stations, but may take tokens in another order.
         exact.sort_by_key(|&(place, token, _)| (place, token));
@@ -288,9 +288,10 @@ impl fmt::Display for LayerErrors {
 mod tests {
     use super::*;
     use crate::{data::synthetic, quantize::quantize_and_score};
-    use vit_nostd::Vit;
 
-    type Small = Vit<28, 7, 17, 8, 2, 4, 12, 2, 10>;
+    vit_nostd::network! {
+        Small { image: 28, patch: 7, embed: 8, heads: 2, hidden: 12, depth: 2, classes: 10 }
+    }
 
     fn errors(spoil: impl Fn(&mut Checkpoint)) -> LayerErrors {
         let mut checkpoint = Checkpoint { parameters: Parameters::init::<Small>(1), description: None };

@@ -6,7 +6,6 @@
 //! ```
 //! // Run it with `cargo run --release`: without optimisation, training takes many times as long.
 //! use std::{path::Path, time::Duration};
-//! use vit_nostd::Vit;
 //! use vit_train::{
 //!     checkpoint::Checkpoint,
 //!     data::{load, Format, Source},
@@ -18,8 +17,10 @@
 //!     Error,
 //! };
 //!
-//! /// Image, patch, tokens, embed, heads, head dim, hidden, blocks, classes.
-//! type Mine = Vit<28, 7, 17, 48, 4, 12, 96, 2, 10>;
+//! vit_nostd::network! {
+//!     /// A small network for ten classes.
+//!     pub Mine { image: 28, patch: 7, embed: 48, heads: 4, hidden: 96, depth: 2, classes: 10 }
+//! }
 //!
 //! fn main() -> Result<(), Error> {
 //! #   let folder = tempfile::tempdir().unwrap();
@@ -48,21 +49,21 @@
 //!
 //! # How it is built
 //!
-//! Data flow one way, and the modules are the stations. Whatever depends on the shape of a network is generic over it
-//! (`S:` [`Network`](model::Network), which every [`vit_nostd::Vit`] is); [`Preset`] and [`with_preset!`] choose one at
-//! run time.
+//! Data flow one way, and the modules are the stations. Whatever depends on the dimensions of a network is generic over it
+//! (`N:` [`Trainable`](network::Trainable), which every network is that [`vit_nostd::network!`] declares). The program
+//! ([`cli`]) has a list of networks, one of which is chosen by a name or by what a file contains.
 //!
 //! | station | module | in | out |
 //! |---|---|---|---|
 //! | images | [`data`] | files, or a random seed | [`data::Splits`]: grey images to train on, and to test on |
-//! | network | [`model`], [`parameters`] | | dfdx tensors; their values as one slice, with PyTorch's names |
+//! | network | [`network::model`], [`network::parameters`] | | dfdx tensors; their values as one slice, with PyTorch's names |
 //! | training | [`train`](mod@train) | [`recipe::Recipe`], images | [`checkpoint::Checkpoint`], [`report::Report`] |
 //! | export | [`export`], [`quantize`] | checkpoint, images to calibrate with | model files, float and integer |
 //! | proof | [`verify`](mod@verify) | checkpoint, model files, images | where [`vit_nostd`] and dfdx differ: nowhere |
 //!
 //! A training step is augmentation ([`data::Augmentation`]) and normalisation, then [`fused::Step`], which computes
-//! loss and gradients as [`model::Model::loss_and_gradients`] does with dfdx's built-in operations, only faster, with
-//! [`dropout`] masks that are a function of seed and step; then clipping and AdamW ([`optimizer`]). After each epoch
+//! loss and gradients as [`network::model::Model::loss_and_gradients`] does with dfdx's built-in operations, only faster, with
+//! [`dropout`](network::dropout) masks that are a function of seed and step; then clipping and AdamW ([`optimizer`]). After each epoch
 //! the validation images decide whether it is the best one. [`resume`] says what an interrupted run goes on from,
 //! [`run_data`] which images a run is about.
 //!
@@ -87,11 +88,11 @@
 //! Everything that fails is an [`Error`], whose message is one line for a person. [`files`] writes whole files or none.
 
 pub mod checkpoint;
+pub mod cli;
 pub mod content;
 pub mod data;
 pub mod device;
 pub mod digest;
-pub mod dropout;
 pub mod engine;
 pub mod error;
 pub mod export;
@@ -99,10 +100,8 @@ pub mod files;
 pub mod fused;
 pub mod inference;
 pub mod layer_errors;
-pub mod model;
+pub mod network;
 pub mod optimizer;
-pub mod parameters;
-pub mod preset;
 pub mod quantize;
 mod random;
 pub mod recipe;
@@ -115,4 +114,3 @@ pub mod train;
 pub mod verify;
 
 pub use error::Error;
-pub use preset::Preset;

@@ -17,8 +17,8 @@ use crate::{
     export::{float_model, write_model},
     files::ModelBytes,
     inference::{infer_observed, int8_logits, view, Score},
-    model::Network,
-    parameters::Parameters,
+    network::parameters::Parameters,
+    network::Trainable,
 };
 use rayon::prelude::*;
 use std::{
@@ -184,21 +184,21 @@ fn gelu64(x: f64) -> f64 {
     f64::from(gelu(x as f32))
 }
 
-/// The weights of the integer model of a checkpoint of network `S`, with scales measured on the images `indices` of
+/// The weights of the integer model of a checkpoint of network `N`, with scales measured on the images `indices` of
 /// `data`, which must not be test images; `path` is named in errors. The same input gives the same bytes.
 ///
 /// # Errors
-/// [`Error::Misfit`] if the parameters are not those of `S`; [`Error::Unquantizable`] where a layer cannot be put into
+/// [`Error::Misfit`] if the parameters are not those of `N`; [`Error::Unquantizable`] where a layer cannot be put into
 /// integers.
-pub fn quantize<S: Network>(
+pub fn quantize<N: Trainable>(
     checkpoint: &Checkpoint,
     data: &Dataset,
     indices: &[usize],
     path: &Path,
 ) -> Result<ModelBytes, Error> {
-    let scales = Scales::measure::<S>(checkpoint, data, indices, path)?;
-    let mut bytes = ModelBytes::zeros(Weights::<S>::BYTES);
-    fill::<S>(&checkpoint.parameters, &scales, bytes.bytes_mut())
+    let scales = Scales::measure::<N>(checkpoint, data, indices, path)?;
+    let mut bytes = ModelBytes::zeros(Weights::<N>::BYTES);
+    fill::<N>(&checkpoint.parameters, &scales, bytes.bytes_mut())
         .map_err(|error| Error::Unquantizable { path: path.to_owned(), error })?;
     Ok(bytes)
 }
@@ -208,31 +208,31 @@ pub fn quantize<S: Network>(
 ///
 /// # Errors
 /// As those of [`quantize`].
-pub fn quantize_and_score<S: Network>(
+pub fn quantize_and_score<N: Trainable>(
     checkpoint: &Checkpoint,
     (train, indices): (&Dataset, &[usize]),
     test: &Dataset,
     path: &Path,
 ) -> Result<(ModelBytes, Vec<f32>), Error> {
-    let weights = quantize::<S>(checkpoint, train, &indices[..indices.len().min(CALIBRATION_IMAGES)], path)?;
-    let file = write_model::<S>(Kind::Int8, checkpoint, &weights, path)?;
-    let model = int8::Model::<S>::from_bytes(&file);
+    let weights = quantize::<N>(checkpoint, train, &indices[..indices.len().min(CALIBRATION_IMAGES)], path)?;
+    let file = write_model::<N>(Kind::Int8, checkpoint, &weights, path)?;
+    let model = int8::Model::<N>::from_bytes(&file);
     let model = model.map_err(|error| Error::Model { path: path.to_owned(), error })?;
     let logits = int8_logits(&model, test, test.len());
     let score = Score::new(&logits, test.labels().iter().copied());
-    let description = Description { test_accuracy: Some(score.acc as f32), ..checkpoint.describe::<S>() };
+    let description = Description { test_accuracy: Some(score.acc as f32), ..checkpoint.describe::<N>() };
     let checkpoint = Checkpoint { description: Some(description), ..checkpoint.clone() };
-    Ok((write_model::<S>(Kind::Int8, &checkpoint, &weights, path)?, logits))
+    Ok((write_model::<N>(Kind::Int8, &checkpoint, &weights, path)?, logits))
 }
 
 /// Runs the float engine and measures all its intermediate values.
-fn calibrate<S: Network>(
-    model: &float::Model<'_, S>,
+fn calibrate<N: Trainable>(
+    model: &float::Model<'_, N>,
     parameters: &Parameters,
     data: &Dataset,
     indices: &[usize],
 ) -> Calibration {
-    let scratch = || Box::new(float::Scratch::<S>::new());
+    let scratch = || Box::new(float::Scratch::<N>::new());
     let images = indices.par_iter().map_init(scratch, |scratch, &index| {
         let mut calibration = Calibration::default();
         // Of a tile of tokens, the keys come first, and then the values: a token's second one is its value.
@@ -245,7 +245,7 @@ fn calibrate<S: Network>(
                     let (residual, norm) = match stage {
                         Stage::Embedding => (Tensor::Embedding, (0, Tensor::Norm1)),
                         Stage::Projection => (Tensor::Projection, (block, Tensor::Norm2)),
-                        _ if block + 1 == S::DEPTH => (Tensor::Mlp, (S::DEPTH, Tensor::Norm)),
+                        _ if block + 1 == N::DEPTH => (Tensor::Mlp, (N::DEPTH, Tensor::Norm)),
                         _ => (Tensor::Mlp, (block + 1, Tensor::Norm1)),
                     };
                     add(block, residual, values);
@@ -265,8 +265,8 @@ fn calibrate<S: Network>(
                 _ => {}
             }
         };
-        let logits = infer_observed(model, view::<S>(data, index), scratch, &mut observe);
-        calibration.add((S::DEPTH, Tensor::Logits), logits.as_ref());
+        let logits = infer_observed(model, view::<N>(data, index), scratch, &mut observe);
+        calibration.add((N::DEPTH, Tensor::Logits), logits.as_ref());
         calibration
     });
     images.reduce(Calibration::default, Calibration::merged)
@@ -520,23 +520,23 @@ impl Scales {
     /// Chooses them as [`quantize`] does.
     ///
     /// # Errors
-    /// [`Error::Misfit`] if the parameters are not those of `S`; [`Error::Unquantizable`] where a value is not finite.
-    pub(crate) fn measure<S: Network>(
+    /// [`Error::Misfit`] if the parameters are not those of `N`; [`Error::Unquantizable`] where a value is not finite.
+    pub(crate) fn measure<N: Trainable>(
         checkpoint: &Checkpoint,
         data: &Dataset,
         indices: &[usize],
         path: &Path,
     ) -> Result<Self, Error> {
-        let float_file = float_model::<S>(checkpoint, path)?;
-        let model = float::Model::<S>::from_bytes(&float_file);
+        let float_file = float_model::<N>(checkpoint, path)?;
+        let model = float::Model::<N>::from_bytes(&float_file);
         let model = model.map_err(|error| Error::Model { path: path.to_owned(), error })?;
         let parameters = &checkpoint.parameters;
-        let calibration = calibrate::<S>(&model, parameters, data, indices);
-        Self::choose::<S>(parameters, &calibration, model.metadata().normalization)
+        let calibration = calibrate::<N>(&model, parameters, data, indices);
+        Self::choose::<N>(parameters, &calibration, model.metadata().normalization)
             .map_err(|error| Error::Unquantizable { path: path.to_owned(), error })
     }
 
-    fn choose<S: Network>(
+    fn choose<N: Trainable>(
         parameters: &Parameters,
         calibration: &Calibration,
         Normalization { mean, std }: Normalization,
@@ -547,26 +547,26 @@ impl Scales {
         // A pixel p enters as p - 128; the network takes (p / 255 - mean) / std.
         let pixel =
             Quantizer { scale: 1.0 / (255.0 * f64::from(std)), zero_point: 255.0 * f64::from(mean) - 128.0 };
-        let layers: Vec<_> = (0..S::DEPTH).map(|block| BlockLayers::new(parameters, block)).collect();
+        let layers: Vec<_> = (0..N::DEPTH).map(|block| BlockLayers::new(parameters, block)).collect();
         let blocks = layers.iter().enumerate();
         let blocks: Vec<_> =
             blocks.map(|(block, layers)| BlockScales::new(calibration, block, layers)).collect();
 
         // A quarter more than ever seen has its place in the residual stream.
-        let mut scale = (1.25 * calibration.residual() / 32767.0).max(finest_residual(S::EMBED));
+        let mut scale = (1.25 * calibration.residual() / 32767.0).max(finest_residual(N::EMBED));
         scale = positions(parameters).fold(scale, |scale, position| scale.max(position.abs() / 32767.0));
         scale = scale.max(patch_layer(parameters).finest_output(pixel));
         let mut exp_steps = EXP_STEPS;
         for (layers, scales) in layers.iter().zip(&blocks) {
             scale = scale.max(layers.proj.finest_output(scales.context));
             scale = scale.max(layers.mlp.finest_output(scales.activation));
-            exp_steps = exp_steps.min(MAX_RATIO / scales.score::<S>());
+            exp_steps = exp_steps.min(MAX_RATIO / scales.score::<N>());
         }
         Ok(Self {
             pixel,
             residual: Quantizer { scale, zero_point: 0.0 },
             blocks,
-            norm: calibration.symmetric(S::DEPTH, Tensor::Norm, MIN_NORM_SCALE),
+            norm: calibration.symmetric(N::DEPTH, Tensor::Norm, MIN_NORM_SCALE),
             exp_steps,
         })
     }
@@ -597,8 +597,8 @@ impl BlockScales {
     }
 
     /// What a difference of 1 between two scores is for the softmax.
-    fn score<S: Network>(&self) -> f64 {
-        self.query.scale * self.key.scale / (S::HEAD_DIM as f64).sqrt()
+    fn score<N: Trainable>(&self) -> f64 {
+        self.query.scale * self.key.scale / (N::HEAD_DIM as f64).sqrt()
     }
 }
 
@@ -611,9 +611,13 @@ fn flat<T: Element>(tensor: &mut T) -> &mut [i8] {
     bytemuck::cast_slice_mut(bytemuck::bytes_of_mut(tensor))
 }
 
-fn fill<S: Network>(parameters: &Parameters, scales: &Scales, bytes: &mut [u8]) -> Result<(), Unquantizable> {
+fn fill<N: Trainable>(
+    parameters: &Parameters,
+    scales: &Scales,
+    bytes: &mut [u8],
+) -> Result<(), Unquantizable> {
     // The layout was checked, and `bytes` has the size and alignment of the weights.
-    let Some(mut weights) = WeightsMut::<S>::from_bytes(bytes) else { return Ok(()) };
+    let Some(mut weights) = WeightsMut::<N>::from_bytes(bytes) else { return Ok(()) };
     let get = |name: &str| parameters.get(name).unwrap_or_default();
     let &Scales { pixel, residual, ref blocks, norm: normed, exp_steps } = scales;
 
@@ -628,13 +632,13 @@ fn fill<S: Network>(parameters: &Parameters, scales: &Scales, bytes: &mut [u8]) 
     patch_layer(parameters).quantize(pixel, residual, weights.patch_weight, outputs)?;
 
     for (index, (block, scales)) in weights.blocks().zip(blocks).enumerate() {
-        fill_block::<S>(index, block, &BlockLayers::new(parameters, index), (scales, residual, exp_steps))?;
+        fill_block::<N>(index, block, &BlockLayers::new(parameters, index), (scales, residual, exp_steps))?;
     }
 
-    *weights.head.norm = norm(S::EMBED, residual, normed);
+    *weights.head.norm = norm(N::EMBED, residual, normed);
     let norm = (get("norm.weight"), get("norm.bias"));
     let Layer { name, weight, bias } =
-        Layer::new(Tensor::Logits.layer(S::DEPTH), get("head.weight"), get("head.bias"), Some(norm));
+        Layer::new(Tensor::Logits.layer(N::DEPTH), get("head.weight"), get("head.bias"), Some(norm));
     // One scale for all classes, so that logits compare. Biases fit, and what a logit of 1 stands for is not 0.
     let step = (largest(&weight) / 127.0)
         .max(largest(&bias) / MAX_BIAS / normed.scale)
@@ -654,16 +658,16 @@ fn fill<S: Network>(parameters: &Parameters, scales: &Scales, bytes: &mut [u8]) 
     Ok(())
 }
 
-fn fill_block<S: Network>(
+fn fill_block<N: Trainable>(
     index: usize,
-    block: BlockMut<'_, S>,
+    block: BlockMut<'_, N>,
     layers: &BlockLayers,
     (scales, residual, exp_steps): (&BlockScales, Quantizer, f64),
 ) -> Result<(), Unquantizable> {
     let &BlockScales { norm1, query, key, value, context, norm2, hidden, activation } = scales;
-    *block.norm1 = norm(S::EMBED, residual, norm1);
-    *block.norm2 = norm(S::EMBED, residual, norm2);
-    *block.score_scale = scale_tensor(Tensor::Query, index, scales.score::<S>() * exp_steps)?;
+    *block.norm1 = norm(N::EMBED, residual, norm1);
+    *block.norm2 = norm(N::EMBED, residual, norm2);
+    *block.score_scale = scale_tensor(Tensor::Query, index, scales.score::<N>() * exp_steps)?;
     *block.context_scale = scale_tensor(Tensor::Context, index, value.scale / (256.0 * context.scale))?;
     for (input, out) in (i8::MIN..=i8::MAX).zip(block.gelu_table) {
         *out = activation.quantize(gelu64(hidden.value(input)));
@@ -695,9 +699,11 @@ mod tests {
         random::{stream, Purpose},
     };
     use rand::{seq::SliceRandom, Rng, RngExt};
-    use vit_nostd::{argmax, Nano, Shape as _, Vit};
+    use vit_nostd::{argmax, Nano, Network as _};
 
-    type Small = Vit<28, 7, 17, 8, 2, 4, 12, 2, 10>;
+    vit_nostd::network! {
+        Small { image: 28, patch: 7, embed: 8, heads: 2, hidden: 12, depth: 2, classes: 10 }
+    }
     const NOWHERE: &str = "network.safetensors";
 
     fn published() -> Checkpoint {
@@ -705,37 +711,37 @@ mod tests {
         checkpoint_of::<Nano>(&std::fs::read(path).unwrap(), path).unwrap()
     }
 
-    fn calibration<S: Network>(checkpoint: &Checkpoint, data: &Dataset, indices: &[usize]) -> Calibration {
-        let file = float_model::<S>(checkpoint, Path::new(NOWHERE)).unwrap();
-        let model = float::Model::<S>::from_bytes(&file).unwrap();
-        calibrate::<S>(&model, &checkpoint.parameters, data, indices)
+    fn calibration<N: Trainable>(checkpoint: &Checkpoint, data: &Dataset, indices: &[usize]) -> Calibration {
+        let file = float_model::<N>(checkpoint, Path::new(NOWHERE)).unwrap();
+        let model = float::Model::<N>::from_bytes(&file).unwrap();
+        calibrate::<N>(&model, &checkpoint.parameters, data, indices)
     }
 
     /// The integer model for a calibration, which the engine takes.
-    fn model<S: Network>(
+    fn model<N: Trainable>(
         checkpoint: &Checkpoint,
         calibration: &Calibration,
     ) -> Result<ModelBytes, Unquantizable> {
-        let (parameters, normalization) = (&checkpoint.parameters, checkpoint.describe::<S>().normalization);
-        let scales = Scales::choose::<S>(parameters, calibration, normalization)?;
-        let mut weights = ModelBytes::zeros(Weights::<S>::BYTES);
-        fill::<S>(parameters, &scales, weights.bytes_mut())?;
-        let file = write_model::<S>(Kind::Int8, checkpoint, &weights, Path::new(NOWHERE)).unwrap();
-        int8::Model::<S>::from_bytes(&file).unwrap();
+        let (parameters, normalization) = (&checkpoint.parameters, checkpoint.describe::<N>().normalization);
+        let scales = Scales::choose::<N>(parameters, calibration, normalization)?;
+        let mut weights = ModelBytes::zeros(Weights::<N>::BYTES);
+        fill::<N>(parameters, &scales, weights.bytes_mut())?;
+        let file = write_model::<N>(Kind::Int8, checkpoint, &weights, Path::new(NOWHERE)).unwrap();
+        int8::Model::<N>::from_bytes(&file).unwrap();
         Ok(file)
     }
 
     /// How many of `data` the integer model, calibrated on the images `indices`, and the float model classify alike.
-    fn agreeing<S: Network>(
+    fn agreeing<N: Trainable>(
         checkpoint: &Checkpoint,
         data: &Dataset,
         indices: &[usize],
     ) -> Result<usize, Unquantizable> {
-        let file = model::<S>(checkpoint, &calibration::<S>(checkpoint, data, indices))?;
-        let integers = int8_logits(&int8::Model::<S>::from_bytes(&file).unwrap(), data, data.len());
-        let file = float_model::<S>(checkpoint, Path::new(NOWHERE)).unwrap();
-        let floats = nostd_logits(&float::Model::<S>::from_bytes(&file).unwrap(), data, data.len());
-        let pairs = integers.chunks(S::CLASSES).zip(floats.chunks(S::CLASSES));
+        let file = model::<N>(checkpoint, &calibration::<N>(checkpoint, data, indices))?;
+        let integers = int8_logits(&int8::Model::<N>::from_bytes(&file).unwrap(), data, data.len());
+        let file = float_model::<N>(checkpoint, Path::new(NOWHERE)).unwrap();
+        let floats = nostd_logits(&float::Model::<N>::from_bytes(&file).unwrap(), data, data.len());
+        let pairs = integers.chunks(N::CLASSES).zip(floats.chunks(N::CLASSES));
         Ok(pairs.filter(|(a, b)| argmax(a) == argmax(b)).count())
     }
 

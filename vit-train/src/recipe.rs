@@ -1,6 +1,6 @@
 //! What a training run does.
 
-use crate::{data::Augmentation, engine::Processor, error::Error, preset::Preset};
+use crate::{data::Augmentation, engine::Processor, error::Error};
 use serde::{Deserialize, Serialize};
 use std::{
     f64::consts::PI,
@@ -37,6 +37,10 @@ pub struct Recipe {
     pub processor: Processor,
 }
 
+/// Parameters halfway, as a ratio, from `nano` (79,690) to `tiny`, and from there to `base` (1,802,000).
+const NANO_TO_TINY: usize = 130_000;
+const TINY_TO_BASE: usize = 600_000;
+
 impl Default for Recipe {
     fn default() -> Self {
         Self {
@@ -56,8 +60,9 @@ impl Default for Recipe {
 }
 
 impl Recipe {
-    /// The best that is known for a preset: see `RECIPES.md` in the folder of this crate.
-    pub fn best(preset: Preset) -> Self {
+    /// The best that is known for a network with so many parameters: that of the one of `base`, `tiny` and `nano` that is
+    /// nearest in size. `RECIPES.md` in the folder of this crate says how they were found.
+    pub fn for_size(parameters: usize) -> Self {
         let augmentation = Augmentation {
             rotation_degrees: 10.0,
             translation: 0.07,
@@ -66,10 +71,10 @@ impl Recipe {
             elastic: 0.03,
         };
         let shared = Self { warmup: 1, weight_decay: 0.05, dropout: 0.0, augmentation, ..Self::default() };
-        match preset {
-            Preset::Base => Self { epochs: 30, ..shared },
-            Preset::Tiny => Self { epochs: 30, lr: 2e-3, warmup: 2, ..shared },
-            Preset::Nano => Self { epochs: 60, lr: 3e-3, ..shared },
+        match parameters {
+            ..NANO_TO_TINY => Self { epochs: 60, lr: 3e-3, ..shared },
+            NANO_TO_TINY..TINY_TO_BASE => Self { epochs: 30, lr: 2e-3, warmup: 2, ..shared },
+            TINY_TO_BASE.. => Self { epochs: 30, ..shared },
         }
     }
 
@@ -200,8 +205,8 @@ mod tests {
 
     #[test]
     fn every_run_reaches_its_learning_rate() {
-        for preset in [Preset::Base, Preset::Tiny, Preset::Nano] {
-            let best = Recipe::best(preset);
+        for parameters in [1_802_000, 210_000, 79_690] {
+            let best = Recipe::for_size(parameters);
             for epochs in 1..5 {
                 let recipe = best.clone().with_epochs(epochs);
                 recipe.check().unwrap();

@@ -20,10 +20,10 @@ use crate::{
     data::Splits,
     error::{Error, IoContext},
     files::{read_regular, remove, write_atomically},
-    model::Network,
+    network::name,
+    network::parameters::Parameters,
+    network::Trainable,
     optimizer::AdamW,
-    parameters::Parameters,
-    preset::shape_name,
     recipe::Recipe,
     report::Epoch,
     run_data::RunData,
@@ -40,15 +40,17 @@ use std::{
 use vit_nostd::model_file::Normalization;
 
 /// The first bytes of the file; the last one is the version of the format.
-const MAGIC: &[u8] = b"vit-train run \x04";
+const MAGIC: &[u8] = b"vit-train run \x05";
 
 /// What run it is: everything that its results depend on. Two runs in which all of it is equal end in the same bytes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Run {
     /// The version of this crate.
     pub version: String,
-    /// The network's name, or its dimensions.
+    /// The network's name.
     pub network: String,
+    /// The network's dimensions: a declaration may be changed while a run is interrupted.
+    pub dimensions: String,
     /// The settings.
     pub recipe: Recipe,
     /// The [`Digest`](crate::digest::Digest) of the parameters that it began with; None where these were random.
@@ -60,12 +62,13 @@ pub struct Run {
 }
 
 impl Run {
-    /// A run of network `S` that begins with the parameters that have the
+    /// A run of network `N` that begins with the parameters that have the
     /// [`Digest`](crate::digest::Digest) `init`, or with random ones.
-    pub fn new<S: Network>(recipe: &Recipe, data: &Splits, init: Option<String>) -> Self {
+    pub fn new<N: Trainable>(recipe: &Recipe, data: &Splits, init: Option<String>) -> Self {
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            network: shape_name::<S>(),
+            network: name::<N>(),
+            dimensions: N::DIMS.to_string(),
             recipe: recipe.clone(),
             init,
             data: RunData::of(data),
@@ -95,6 +98,7 @@ impl Run {
         vec![
             ("vit-train", self.version.clone()),
             ("--preset", self.network.clone()),
+            ("a network of", self.dimensions.clone()),
             ("--epochs", epochs.to_string()),
             ("--batch-size", batch_size.to_string()),
             ("--lr", lr.to_string()),
@@ -117,9 +121,12 @@ impl Run {
 
     /// All settings in which this run differs from `other`.
     fn differences(&self, other: &Self) -> Vec<Difference> {
-        let same_images = self.data.sha256 == other.data.sha256;
+        let implied = [
+            ("--data", self.data.sha256 == other.data.sha256),
+            ("a network of", self.network != other.network),
+        ];
         let pairs = self.settings().into_iter().zip(other.settings());
-        let different = pairs.filter(|(a, b)| a != b && !(a.0 == "--data" && same_images));
+        let different = pairs.filter(|(a, b)| a != b && !implied.contains(&(a.0, true)));
         different.map(|((name, theirs), (_, ours))| Difference { name, theirs, ours }).collect()
     }
 }
@@ -228,17 +235,17 @@ impl Snapshot<'_> {
         }
     }
 
-    /// Checks that this is `run`, of network `S`; `directory` is named in errors.
+    /// Checks that this is `run`, of network `N`; `directory` is named in errors.
     ///
     /// # Errors
     /// [`Error::OtherRun`].
-    pub fn of_run<S: Network>(self, directory: &Path, run: &Run) -> Result<Self, Error> {
+    pub fn of_run<N: Trainable>(self, directory: &Path, run: &Run) -> Result<Self, Error> {
         let path = Self::current_path(directory);
         let differences = self.run.differences(run);
         if !differences.is_empty() {
             return Err(Error::OtherRun { path, differences });
         }
-        let len = S::DIMS.parameters();
+        let len = N::DIMS.parameters();
         if [self.parameters.len(), self.best.len(), self.optimizer.len()] != [len; 3] {
             return Err(Error::Snapshot { path });
         }
@@ -285,10 +292,10 @@ impl Keeper {
     ///
     /// # Errors
     /// [`Error::Io`]; the one before is still there then.
-    pub fn save<S: Network>(
+    pub fn save<N: Trainable>(
         &mut self,
         position: &Position,
-        state: &State<S>,
+        state: &State<N>,
         best: &Parameters,
     ) -> Result<(), Error> {
         let snapshot = Snapshot {
@@ -381,6 +388,12 @@ pub(crate) mod tests {
             error.contains("has --preset nano, and not tiny; first parameters (--init) random, and not"),
             "{error}"
         );
+
+        // A network that was declared anew under its old name is another one.
+        let mut changed = Run::new::<Nano>(&recipe, &data(20), None);
+        changed.dimensions = changed.dimensions.replace("4 heads", "2 heads");
+        let error = Snapshot::load(directory).unwrap().of_run::<Nano>(directory, &changed);
+        assert!(error.unwrap_err().to_string().contains("4 heads of 12"));
 
         // The same images in another place are the same.
         let moved =

@@ -2,7 +2,7 @@
 
 use crate::{
     checkpoint::Checkpoint, digest::Digest, error::Error, export::checkpoint_of, files::ModelBytes,
-    model::Network, train::Outputs,
+    network::Trainable, train::Outputs,
 };
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -35,16 +35,16 @@ pub struct Origin {
     pub other: Option<OtherCheckpoint>,
 }
 
-/// Reads which checkpoint the model files of the run of network `S` in `run` were made from, as far as they exist, and
+/// Reads which checkpoint the model files of the run of network `N` in `run` were made from, as far as they exist, and
 /// compares it with the run's checkpoint, or if that is gone, with its float model.
 ///
 /// # Errors
 /// An error of reading one of the files.
-pub fn origins<S: Network>(run: &Path, kinds: &[Kind]) -> Result<Vec<Origin>, Error> {
+pub fn origins<N: Trainable>(run: &Path, kinds: &[Kind]) -> Result<Vec<Origin>, Error> {
     let checkpoint = Outputs::checkpoint(run);
     let mut reference = None;
     if checkpoint.exists() {
-        let digest = Checkpoint::load(&checkpoint)?.into_order_of::<S>(&checkpoint)?.digest();
+        let digest = Checkpoint::load(&checkpoint)?.into_order_of::<N>(&checkpoint)?.digest();
         reference = Some((checkpoint.clone(), digest));
     }
     let mut origins = Vec::new();
@@ -63,7 +63,7 @@ pub fn origins<S: Network>(run: &Path, kinds: &[Kind]) -> Result<Vec<Origin>, Er
         if !file.exists() {
             continue;
         }
-        let digest = digest_of::<S>(kind, &file)?;
+        let digest = digest_of::<N>(kind, &file)?;
         let other = match (&reference, digest) {
             (Some((checkpoint, ours)), Some(theirs)) if *ours != theirs => Some(OtherCheckpoint {
                 model: file.clone(),
@@ -84,20 +84,20 @@ pub fn origins<S: Network>(run: &Path, kinds: &[Kind]) -> Result<Vec<Origin>, Er
 ///
 /// # Errors
 /// [`Error::OtherCheckpoint`] for the first that was not; an error of reading one of the files.
-pub fn check_origins<S: Network>(run: &Path, kinds: &[Kind]) -> Result<(), Error> {
-    match origins::<S>(run, kinds)?.into_iter().find_map(|origin| origin.other) {
+pub fn check_origins<N: Trainable>(run: &Path, kinds: &[Kind]) -> Result<(), Error> {
+    match origins::<N>(run, kinds)?.into_iter().find_map(|origin| origin.other) {
         Some(other) => Err(Error::OtherCheckpoint(Box::new(other))),
         None => Ok(()),
     }
 }
 
 /// The digest of the checkpoint that a model file was made from. A float model contains all of its parameters.
-fn digest_of<S: Network>(kind: Kind, path: &Path) -> Result<Option<Digest>, Error> {
+fn digest_of<N: Trainable>(kind: Kind, path: &Path) -> Result<Option<Digest>, Error> {
     let file = ModelBytes::read(path)?;
     match kind {
-        Kind::F32 => Ok(Some(checkpoint_of::<S>(&file, path)?.digest())),
+        Kind::F32 => Ok(Some(checkpoint_of::<N>(&file, path)?.digest())),
         Kind::Int8 => {
-            let model = int8::Model::<S>::from_bytes(&file);
+            let model = int8::Model::<N>::from_bytes(&file);
             let model = model.map_err(|error| Error::Model { path: path.to_owned(), error })?;
             Ok(model.metadata().provenance.checkpoint.map(Digest))
         }

@@ -9,10 +9,13 @@ use crate::{
     export::float_model,
     files::{claim_directory, remove, write_atomically, Claim, ModelBytes},
     inference::{check_logits, normalize, nostd_logits, Score},
-    model::{Model, Network, Pass},
+    network::name,
+    network::parameters::{self, Layout, Parameters},
+    network::{
+        model::{Model, Pass},
+        Trainable,
+    },
     optimizer::{clip, AdamW},
-    parameters::{self, Layout, Parameters},
-    preset::shape_name,
     quantize::quantize_and_score,
     random::{stream, Purpose},
     recipe::Recipe,
@@ -84,16 +87,16 @@ impl Start {
     }
 
     /// What training changes, where it begins, and the best parameters so far.
-    fn into_parts<S: Network>(self, recipe: &Recipe) -> (State<S>, Position, Parameters) {
+    fn into_parts<N: Trainable>(self, recipe: &Recipe) -> (State<N>, Position, Parameters) {
         match self {
-            Self::Random => Self::Parameters(Parameters::init::<S>(recipe.seed)).into_parts(recipe),
+            Self::Random => Self::Parameters(Parameters::init::<N>(recipe.seed)).into_parts(recipe),
             Self::Parameters(parameters) => {
                 let state = State::new(parameters.clone(), recipe.weight_decay);
                 (state, Position::default(), parameters)
             }
             Self::Snapshot(snapshot) => {
                 let Snapshot { position, parameters, optimizer, best, .. } = *snapshot;
-                let layout = Layout::of::<S>();
+                let layout = Layout::of::<N>();
                 let best = Parameters { layout: layout.clone(), values: best.into_owned() };
                 let parameters = Parameters { layout, values: parameters.into_owned() };
                 let mut state = State::new(parameters, recipe.weight_decay);
@@ -146,17 +149,17 @@ impl Outputs {
     }
 }
 
-/// Trains network `S` on `data` and writes everything to `outputs`. Where the network cannot be quantized, there is all
+/// Trains network `N` on `data` and writes everything to `outputs`. Where the network cannot be quantized, there is all
 /// but an integer model, and the report says why ([`TestScores::int8_error`]).
 ///
 /// # Errors
 /// At once, before anything is trained: [`Error::Recipe`] and [`Error::Data`] if `recipe` or the images make no sense for
-/// `S`; [`Error::Description`] if the data's class names or normalisation cannot be those of the network;
+/// `N`; [`Error::Description`] if the data's class names or normalisation cannot be those of the network;
 /// [`Error::Setting`] if the network has more classes than labels can tell apart.
 ///
 /// Later: [`Error::Io`]; [`Error::Diverged`] if a loss or a parameter is no longer a finite number, and `outputs` has the
 /// checkpoint and the report of the epochs before then; [`Error::Interrupted`] where `progress` wants to end.
-pub fn train<S: Network>(
+pub fn train<N: Trainable>(
     recipe: &Recipe,
     data: &Splits,
     start: Start,
@@ -165,14 +168,14 @@ pub fn train<S: Network>(
 ) -> Result<Report, Error> {
     recipe.check()?;
     let description = describe(recipe, data);
-    description.check(S::CLASSES).map_err(|field| Error::Description { from: data.name.clone(), field })?;
-    if S::CLASSES > MAX_CLASSES {
+    description.check(N::CLASSES).map_err(|field| Error::Description { from: data.name.clone(), field })?;
+    if N::CLASSES > MAX_CLASSES {
         return Err(Error::Setting(format!(
             "a network of {} classes: labels have 8 bits, so that at most {MAX_CLASSES} classes can be trained",
-            S::CLASSES
+            N::CLASSES
         )));
     }
-    data.check(Format::of::<S>())?;
+    data.check(Format::of::<N>())?;
     if cfg!(debug_assertions) {
         progress.note(
             "this program was compiled without optimisation and trains very slowly: run it with --release",
@@ -181,11 +184,11 @@ pub fn train<S: Network>(
     let directory = &outputs.directory;
     let (train_indices, validation_indices) = data.train.split(recipe.seed);
     let steps = train_indices.len().div_ceil(recipe.batch_size);
-    let mut engine = engine::<S>(recipe, data)?;
+    let mut engine = engine::<N>(recipe, data)?;
     let device = engine.device();
-    let run = Run::new::<S>(recipe, data, start.init());
+    let run = Run::new::<N>(recipe, data, start.init());
     let run_data = run.data.clone();
-    let (mut state, mut position, best) = start.into_parts::<S>(recipe);
+    let (mut state, mut position, best) = start.into_parts::<N>(recipe);
     let mut best = Checkpoint { parameters: best, description: Some(description) };
     // From now on, what there is to resume is this run.
     let mut keeper = Keeper::new(directory, run, outputs.save_every);
@@ -195,8 +198,8 @@ pub fn train<S: Network>(
     }
 
     let report = |position: &Position| Report {
-        preset: shape_name::<S>(),
-        params: S::DIMS.parameters(),
+        preset: name::<N>(),
+        params: N::DIMS.parameters(),
         dataset: data.name.clone(),
         synthetic: data.synthetic,
         device: device.clone(),
@@ -282,14 +285,14 @@ pub fn train<S: Network>(
     let mut report = report(&position);
     progress.stage("testing");
     let path = Outputs::float_model(directory);
-    let (file, logits) = export_and_score::<S>(&mut best, &data.test, &path)?;
+    let (file, logits) = export_and_score::<N>(&mut best, &data.test, &path)?;
     best.save(&Outputs::checkpoint(directory))?;
     write_atomically(&path, &file)?;
 
     progress.stage("quantizing");
     let int8_path = Outputs::int8_model(directory);
     let quantized =
-        match quantize_and_score::<S>(&best, (&data.train, &train_indices), &data.test, &int8_path) {
+        match quantize_and_score::<N>(&best, (&data.train, &train_indices), &data.test, &int8_path) {
             // The training succeeded all the same, and the float model can be used.
             Err(Error::Unquantizable { error, .. }) => Err(error.to_string()),
             quantized => Ok(quantized?),
@@ -304,7 +307,7 @@ pub fn train<S: Network>(
 
     progress.stage("comparing dfdx with vit-nostd");
     let files = Files { f32: (&path, &file), int8: int8_file.map(|file| (int8_path.as_path(), file)) };
-    report.verify = Some(verify::<S>(&best.parameters, files, &data.test, EXACT_IMAGES)?);
+    report.verify = Some(verify::<N>(&best.parameters, files, &data.test, EXACT_IMAGES)?);
     report.write(directory)?;
     position.finished = true;
     keeper.save(&position, &state, &best.parameters)?;
@@ -313,13 +316,13 @@ pub fn train<S: Network>(
 
 /// The float model of a checkpoint, and the logits (`images x classes`) that it gives for the images `test`, whose
 /// accuracy the file and the checkpoint state.
-fn export_and_score<S: Network>(
+fn export_and_score<N: Trainable>(
     checkpoint: &mut Checkpoint,
     test: &Dataset,
     path: &Path,
 ) -> Result<(ModelBytes, Vec<f32>), Error> {
-    let file = float_model::<S>(checkpoint, path)?;
-    let model = float::Model::<S>::from_bytes(&file);
+    let file = float_model::<N>(checkpoint, path)?;
+    let model = float::Model::<N>::from_bytes(&file);
     let model = model.map_err(|error| Error::Model { path: path.to_owned(), error })?;
     let logits = nostd_logits(&model, test, test.len());
     check_logits(&logits, path)?;
@@ -327,7 +330,7 @@ fn export_and_score<S: Network>(
         let score = Score::new(&logits, test.labels().iter().copied());
         description.test_accuracy = Some(score.acc as f32);
     }
-    Ok((float_model::<S>(checkpoint, path)?, logits))
+    Ok((float_model::<N>(checkpoint, path)?, logits))
 }
 
 fn describe(recipe: &Recipe, data: &Splits) -> Description {
@@ -351,7 +354,7 @@ pub struct Prepared {
 
 impl Prepared {
     /// Prepares the images `batch` of `data` as epoch `epoch` sees them.
-    pub fn fill<S: Network>(
+    pub fn fill<N: Trainable>(
         &mut self,
         recipe: &Recipe,
         data: &Dataset,
@@ -359,30 +362,30 @@ impl Prepared {
         batch: &[usize],
         epoch: usize,
     ) {
-        let area = S::IMAGE * S::IMAGE;
+        let area = N::IMAGE * N::IMAGE;
         self.pixels.resize(batch.len() * area, 0.0);
         let images = self.pixels.par_chunks_exact_mut(area).zip(batch);
         images.for_each_init(
             || vec![0; area],
             |image, (pixels, &index)| {
                 let key = (recipe.seed, epoch as u64, index as u64);
-                recipe.augmentation.apply(data.image(index), S::IMAGE, key, image);
+                recipe.augmentation.apply(data.image(index), N::IMAGE, key, image);
                 pixels.iter_mut().zip(normalize(image, normalization)).for_each(|(pixel, x)| *pixel = x);
             },
         );
 
         self.targets.clear();
-        self.targets.resize(batch.len() * S::CLASSES, recipe.label_smoothing / S::CLASSES as f32);
-        for (target, &index) in self.targets.chunks_exact_mut(S::CLASSES).zip(batch) {
+        self.targets.resize(batch.len() * N::CLASSES, recipe.label_smoothing / N::CLASSES as f32);
+        for (target, &index) in self.targets.chunks_exact_mut(N::CLASSES).zip(batch) {
             target[usize::from(data.label(index))] += 1.0 - recipe.label_smoothing;
         }
     }
 }
 
 /// What training changes, step by step.
-pub struct State<S: Network> {
+pub struct State<N: Trainable> {
     /// The network with these parameters.
-    pub model: S::Model<Cpu>,
+    pub model: Model<N, Cpu>,
     /// Their values.
     pub parameters: Parameters,
     /// Its moments and steps.
@@ -391,10 +394,10 @@ pub struct State<S: Network> {
     gradients: Vec<f32>,
 }
 
-impl<S: Network> State<S> {
-    /// Begins with `parameters`, in the order of `S`.
+impl<N: Trainable> State<N> {
+    /// Begins with `parameters`, in the order of `N`.
     pub fn new(parameters: Parameters, weight_decay: f32) -> Self {
-        let mut model = S::Model::zeros(&Cpu::default());
+        let mut model = Model::<N, _>::zeros(&Cpu::default());
         parameters::load(&mut model, &parameters.values);
         let len = parameters.values.len();
         Self { model, parameters, optimizer: AdamW::new(len, weight_decay), gradients: vec![0.0; len] }
@@ -439,7 +442,7 @@ mod tests {
         resume::tests::data,
     };
     use std::fs;
-    use vit_nostd::{argmax, Nano, Vit};
+    use vit_nostd::{argmax, Nano};
 
     /// No dropout, no augmentation, and targets that are sure.
     fn plain(epochs: usize, batch_size: usize, lr: f32) -> Recipe {
@@ -481,7 +484,7 @@ mod tests {
     }
 
     fn logits(parameters: &[f32], data: &Splits, indices: &[usize]) -> Vec<f32> {
-        let mut model = <Nano as Network>::Model::zeros(&Cpu::default());
+        let mut model = Model::<Nano, _>::zeros(&Cpu::default());
         parameters::load(&mut model, parameters);
         dfdx_logits(&model, data.normalization, &data.train, indices)
     }
@@ -546,10 +549,10 @@ mod tests {
     }
 
     /// What `train` says to `data`, before it has written anything.
-    fn refuse<S: Network>(data: &Splits) -> String {
+    fn refuse<N: Trainable>(data: &Splits) -> String {
         let folder = tempfile::tempdir().unwrap();
         let outputs = Outputs::create(folder.path(), Duration::from_secs(3600)).unwrap();
-        let error = train::<S>(&plain(1, 16, 1e-3), data, Start::Random, &outputs, &mut ()).unwrap_err();
+        let error = train::<N>(&plain(1, 16, 1e-3), data, Start::Random, &outputs, &mut ()).unwrap_err();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "{error}");
         error.to_string()
     }
@@ -570,7 +573,9 @@ mod tests {
         check(&|data| data.normalization.std = 0.0, "normalisation");
         check(&|data| data.normalization.mean = f32::NAN, "normalisation");
 
-        type Many = Vit<28, 7, 17, 8, 2, 4, 8, 1, 300>;
+        vit_nostd::network! {
+            Many { image: 28, patch: 7, embed: 8, heads: 2, hidden: 8, depth: 1, classes: 300 }
+        }
         let mut data = data(40);
         data.class_names = (0..300).map(|class| class.to_string()).collect();
         let error = refuse::<Many>(&data);

@@ -5,8 +5,8 @@ use crate::{
     error::Error,
     export::read_float_model,
     inference::{check_logits, dfdx_logits, int8_raw_logits, nostd_logits, view},
-    model::{Model, Network},
-    parameters::{self, Parameters},
+    network::parameters::{self, Parameters},
+    network::{model::Model, Trainable},
     reference,
 };
 use dfdx::prelude::Cpu;
@@ -92,12 +92,12 @@ fn difference(dfdx: &[f32], nostd: &[f32]) -> (f32, f32, bool) {
 /// operations, and the first `exact_images` bit by bit with its tensors in the canonical order. Compares the integer
 /// model with its reference on dfdx's tensors: all logits of all images.
 ///
-/// `parameters` must be in the order of `S`'s layout.
+/// `parameters` must be in the order of `N`'s layout.
 ///
 /// # Errors
-/// [`Error::Model`] if the files are not models of shape `S`; [`Error::NotFinite`]; [`Error::Output`] if both sides compute
+/// [`Error::Model`] if the files are not models of shape `N`; [`Error::NotFinite`]; [`Error::Output`] if both sides compute
 /// logits that are not finite.
-pub fn verify<S: Network>(
+pub fn verify<N: Trainable>(
     parameters: &Parameters,
     files: Files<'_>,
     data: &Dataset,
@@ -105,10 +105,10 @@ pub fn verify<S: Network>(
 ) -> Result<Verification, Error> {
     let (path, file) = files.f32;
     let refused = |error| Error::Model { path: path.to_owned(), error };
-    let model = read_float_model::<S>(file, path)?;
+    let model = read_float_model::<N>(file, path)?;
     let images = data.len();
     let exact_images = exact_images.min(images);
-    let mut network = S::Model::zeros(&Cpu::default());
+    let mut network = Model::<N, _>::zeros(&Cpu::default());
     parameters::load(&mut network, &parameters.values);
     let indices: Vec<usize> = (0..images).collect();
     let built_in = dfdx_logits(&network, model.metadata().normalization, data, &indices);
@@ -116,18 +116,18 @@ pub fn verify<S: Network>(
 
     // If only one side has none, that is a difference.
     check_logits(&built_in, path).or_else(|_| check_logits(&nostd, path))?;
-    let pairs = built_in.chunks_exact(S::CLASSES).zip(nostd.chunks_exact(S::CLASSES));
+    let pairs = built_in.chunks_exact(N::CLASSES).zip(nostd.chunks_exact(N::CLASSES));
     let differences: Vec<_> = pairs.map(|(dfdx, nostd)| difference(dfdx, nostd)).collect();
     let max_abs = differences.iter().map(|&(absolute, ..)| absolute).fold(0.0, f32::max);
     let max_relative = differences.iter().map(|&(_, relative, _)| relative).fold(0.0, f32::max);
     let argmax_disagreements = differences.iter().filter(|&&(.., other_class)| other_class).count();
 
-    let views: Vec<_> = (0..exact_images).map(|index| view::<S>(data, index)).collect();
-    let exact = reference::float::logits::<S>(file, &views).map_err(refused)?;
+    let views: Vec<_> = (0..exact_images).map(|index| view::<N>(data, index)).collect();
+    let exact = reference::float::logits::<N>(file, &views).map_err(refused)?;
     let exact = exact.iter().flat_map(AsRef::<[f32]>::as_ref);
     let exact_mismatches = exact.zip(&nostd).filter(|(a, b)| a.to_bits() != b.to_bits()).count();
 
-    let int8 = files.int8.map(|file| verify_integers::<S>(file, data)).transpose()?;
+    let int8 = files.int8.map(|file| verify_integers::<N>(file, data)).transpose()?;
     Ok(Verification {
         images,
         dfdx_vs_nostd_f32_max_abs: max_abs,
@@ -140,14 +140,14 @@ pub fn verify<S: Network>(
 }
 
 /// Counts the logits of `data` that the integer engine and its reference do not agree on.
-fn verify_integers<S: Network>(
+fn verify_integers<N: Trainable>(
     (path, file): (&Path, &[u8]),
     data: &Dataset,
 ) -> Result<IntegerVerification, Error> {
     let refused = |error| Error::Model { path: path.to_owned(), error };
-    let model = int8::Model::<S>::from_bytes(file).map_err(refused)?;
-    let views: Vec<_> = (0..data.len()).map(|index| view::<S>(data, index)).collect();
-    let reference = reference::int8::logits::<S>(file, &views).map_err(refused)?;
+    let model = int8::Model::<N>::from_bytes(file).map_err(refused)?;
+    let views: Vec<_> = (0..data.len()).map(|index| view::<N>(data, index)).collect();
+    let reference = reference::int8::logits::<N>(file, &views).map_err(refused)?;
     let reference = reference.iter().flat_map(AsRef::<[i32]>::as_ref);
     let engine = int8_raw_logits(&model, data, data.len());
     let int8_mismatches = reference.zip(&engine).filter(|(a, b)| a != b).count();

@@ -15,7 +15,7 @@ use vit_nostd::{float, Base, Tiny};
 use vit_nostd::{
     int8,
     model_file::{Kind, Preamble},
-    Nano, Shape,
+    Nano, Network,
 };
 
 #[entry]

@@ -7,7 +7,7 @@
 use cortex_m_rt::entry;
 use firmware_example::{
     board,
-    model::{Shape, MODEL},
+    model::{Flashed, MODEL},
     timer::Timer,
     uart::Uart,
 };
@@ -15,33 +15,33 @@ use vit_link::{checksum, reply_len, request_len, Classification, Description, Se
 use vit_nostd::{
     argmax, image,
     int8::{Model, Scratch},
-    Element, Image, Shape as _,
+    Element, Image, Network as _,
 };
 
-const PIXELS: usize = Shape::IMAGE * Shape::IMAGE;
+const PIXELS: usize = Flashed::IMAGE * Flashed::IMAGE;
 
 #[entry]
 fn main() -> ! {
-    static mut SCRATCH: Scratch<Shape> = Scratch::new();
+    static mut SCRATCH: Scratch<Flashed> = Scratch::new();
     static mut SERVER: Server<'static, { request_len(PIXELS) }> = Server::new(Description {
         board: board::NAME,
-        side: Shape::IMAGE as u16,
-        classes: Shape::CLASSES as u16,
+        side: Flashed::IMAGE as u16,
+        classes: Flashed::CLASSES as u16,
         model: checksum(MODEL),
         ticks_per_second: board::Timer::HZ,
     });
-    static mut ANSWER: [u8; reply_len(Shape::CLASSES)] = [0; reply_len(Shape::CLASSES)];
+    static mut ANSWER: [u8; reply_len(Flashed::CLASSES)] = [0; reply_len(Flashed::CLASSES)];
 
     let mut timer = board::Timer::new(defmt::unwrap!(cortex_m::Peripherals::take()));
     let mut uart = board::uart();
-    let model = match Model::<Shape>::from_bytes(MODEL) {
+    let model = match Model::<Flashed>::from_bytes(MODEL) {
         Ok(model) => model,
         Err(error) => defmt::panic!("the model file: {}", error),
     };
     defmt::info!("{=str}: waiting for images of {=usize} pixels", board::NAME, PIXELS);
 
     let mut classify = |pixels: &[u8]| {
-        let image = image::<Shape>(pixels).unwrap_or(&Image::<Shape>::ZERO); // the server has counted them
+        let image = image::<Flashed>(pixels).unwrap_or(&Image::<Flashed>::ZERO); // the server has counted them
         timer.start();
         let logits = model.infer(image, SCRATCH);
         let ticks = timer.ticks();

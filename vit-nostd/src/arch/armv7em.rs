@@ -16,7 +16,8 @@
 use super::{offset_of_row, portable::Portable, Kernels, Rows, Scores, Tile, MAX_ROW, TILE};
 use crate::{
     int8::linear::{Linear, Output, Row},
-    shape::Shape,
+    network::Network,
+    shape::Vector,
 };
 use core::{
     arch::{asm, naked_asm},
@@ -61,19 +62,19 @@ impl Kernels for Dsp {
     }
 
     #[inline(always)]
-    fn scores<S: Shape>(
+    fn scores<N: Network>(
         self,
         query: &Tile<'_>,
         tokens: Range<usize>,
         head: usize,
-        keys: &Rows<S>,
-        out: &mut Scores<S>,
+        keys: &Rows<N>,
+        out: &mut Scores<N>,
     ) {
         // A row of keys has EMBED bytes, at most 128: the offset always reaches.
-        if const { S::HEAD_DIM.is_multiple_of(4) && S::TOKENS >= PAIR } {
-            scores::<S>(query, tokens, head, keys, out);
+        if const { N::HEAD_DIM.is_multiple_of(4) && N::TOKENS >= PAIR } {
+            scores::<N>(query, tokens, head, keys, out);
         } else {
-            Portable.scores::<S>(query, tokens, head, keys, out);
+            Portable.scores::<N>(query, tokens, head, keys, out);
         }
     }
 }
@@ -162,34 +163,34 @@ fn linear<R: Row, O: Output>(x: &Tile<'_>, tokens: usize, layer: Linear<'_, R>, 
 }
 
 #[inline(never)]
-fn scores<S: Shape>(
+fn scores<N: Network>(
     query: &Tile<'_>,
     tokens: Range<usize>,
     head: usize,
-    keys: &Rows<S>,
-    out: &mut Scores<S>,
+    keys: &Rows<N>,
+    out: &mut Scores<N>,
 ) {
     // All tokens of the tile.
     let tokens = tokens.end.min(TILE);
     let keys = bytemuck::cast_slice::<_, i8>(keys.as_ref());
     let multiply = match tokens {
-        1 => multiply_1::<S::Embed<i8>>,
-        2 => multiply_2::<S::Embed<i8>>,
-        _ => multiply_3::<S::Embed<i8>>,
+        1 => multiply_1::<Vector<N::Embed, i8>>,
+        2 => multiply_2::<Vector<N::Embed, i8>>,
+        _ => multiply_3::<Vector<N::Embed, i8>>,
     };
-    let Some(query) = query.wide.get(head * S::HEAD_DIM * tokens..(head + 1) * S::HEAD_DIM * tokens) else {
+    let Some(query) = query.wide.get(head * N::HEAD_DIM * tokens..(head + 1) * N::HEAD_DIM * tokens) else {
         return;
     };
     let mut key = 0;
-    while key < S::TOKENS {
+    while key < N::TOKENS {
         // The last two, where one would be left over.
-        key = key.min(S::TOKENS - PAIR);
-        let begin = key * S::EMBED + head * S::HEAD_DIM;
-        let Some(rows) = keys.get(begin..begin + S::EMBED + S::HEAD_DIM) else { return };
+        key = key.min(N::TOKENS - PAIR);
+        let begin = key * N::EMBED + head * N::HEAD_DIM;
+        let Some(rows) = keys.get(begin..begin + N::EMBED + N::HEAD_DIM) else { return };
         let mut sums = [[0; TILE]; PAIR];
         // SAFETY: two rows of keys and the widened query of each token are as long as a head. The query is aligned to 4
         // bytes like its tile, because a head is a multiple of 4 wide.
-        unsafe { multiply(query.as_ptr(), rows.as_ptr(), S::HEAD_DIM / 4, &mut sums) };
+        unsafe { multiply(query.as_ptr(), rows.as_ptr(), N::HEAD_DIM / 4, &mut sums) };
         for (offset, sums) in sums.iter().enumerate() {
             for (scores, &sum) in out.iter_mut().zip(sums) {
                 if let Some(score) = scores.as_mut().get_mut(key + offset) {

@@ -18,7 +18,8 @@ use crate::{
         requantize::Scale,
         softmax::ExpTable,
     },
-    shape::{Element, Shape},
+    network::Network,
+    shape::{Element, Matrix, Vector},
 };
 use core::ops::Range;
 
@@ -171,10 +172,10 @@ pub fn softmax(scores: &mut [i32], scale: Scale, table: &ExpTable) {
 pub const SCORED: usize = if cfg!(any(kernels = "dsp", target_arch = "x86_64")) { TILE } else { 1 };
 
 /// The scores or probabilities of one head for each of [`SCORED`] tokens.
-pub type Scores<S> = [<S as Shape>::Tokens<i32>; SCORED];
+pub type Scores<N> = [Vector<<N as Network>::Tokens, i32>; SCORED];
 
 /// Keys or values: a row of channels for each token.
-pub type Rows<S> = <S as Shape>::Tokens<<S as Shape>::Embed<i8>>;
+pub type Rows<N> = Matrix<<N as Network>::Tokens, <N as Network>::Embed, i8>;
 
 /// The inner loops. NUMERICS.md says what they compute; `tokens` is how many rows of a tile count, at least one. What a
 /// processor has nothing special for is done by [`Portable`].
@@ -195,13 +196,13 @@ pub trait Kernels: Copy {
     fn linear<R: Row, O: Output>(self, x: &Tile<'_>, tokens: usize, layer: Linear<'_, R>, out: &mut [O]);
 
     /// The scores of one head for every key, of at most [`SCORED`] tokens, the first of which is a multiple of that.
-    fn scores<S: Shape>(
+    fn scores<N: Network>(
         self,
         query: &Tile<'_>,
         tokens: Range<usize>,
         head: usize,
-        keys: &Rows<S>,
-        out: &mut Scores<S>,
+        keys: &Rows<N>,
+        out: &mut Scores<N>,
     );
 
     /// Scores of one token and head into probabilities.
@@ -212,15 +213,15 @@ pub trait Kernels: Copy {
 
     /// The weighted sums of one head's values, for the same tokens as in [`scores`](Self::scores).
     #[inline(always)]
-    fn context<S: Shape>(
+    fn context<N: Network>(
         self,
-        probabilities: &Scores<S>,
+        probabilities: &Scores<N>,
         tokens: Range<usize>,
         head: usize,
-        values: &Rows<S>,
+        values: &Rows<N>,
         scale: Scale,
         out: &mut Tile<'_>,
     ) {
-        Portable.context::<S>(probabilities, tokens, head, values, scale, out);
+        Portable.context::<N>(probabilities, tokens, head, values, scale, out);
     }
 }

@@ -8,7 +8,7 @@ use crate::{
         requantize::{requantize, sat8, Scale},
         softmax::{softmax, ExpTable},
     },
-    shape::Shape,
+    network::Network,
 };
 use core::ops::Range;
 
@@ -62,15 +62,15 @@ impl Kernels for Portable {
     }
 
     #[inline(never)]
-    fn scores<S: Shape>(
+    fn scores<N: Network>(
         self,
         query: &Tile<'_>,
         tokens: Range<usize>,
         head: usize,
-        keys: &Rows<S>,
-        out: &mut Scores<S>,
+        keys: &Rows<N>,
+        out: &mut Scores<N>,
     ) {
-        scores::<S>(query, tokens, head, keys, out);
+        scores::<N>(query, tokens, head, keys, out);
     }
 
     #[inline(never)]
@@ -79,29 +79,29 @@ impl Kernels for Portable {
     }
 
     #[inline(never)]
-    fn context<S: Shape>(
+    fn context<N: Network>(
         self,
-        probabilities: &Scores<S>,
+        probabilities: &Scores<N>,
         tokens: Range<usize>,
         head: usize,
-        values: &Rows<S>,
+        values: &Rows<N>,
         scale: Scale,
         out: &mut Tile<'_>,
     ) {
-        context::<S>(probabilities, tokens, head, values, scale, out);
+        context::<N>(probabilities, tokens, head, values, scale, out);
     }
 }
 
 /// See [`Kernels::scores`].
 #[inline(always)]
-pub fn scores<S: Shape>(
+pub fn scores<N: Network>(
     query: &Tile<'_>,
     tokens: Range<usize>,
     head: usize,
-    keys: &Rows<S>,
-    out: &mut Scores<S>,
+    keys: &Rows<N>,
+    out: &mut Scores<N>,
 ) {
-    let channels = head * S::HEAD_DIM..(head + 1) * S::HEAD_DIM;
+    let channels = head * N::HEAD_DIM..(head + 1) * N::HEAD_DIM;
     for (token, scores) in tokens.zip(out) {
         let query = query.row(token).get(channels.clone()).unwrap_or_default();
         for (score, key) in scores.as_mut().iter_mut().zip(keys.as_ref()) {
@@ -112,17 +112,17 @@ pub fn scores<S: Shape>(
 
 /// See [`Kernels::context`].
 #[inline(always)]
-pub fn context<S: Shape>(
-    probabilities: &Scores<S>,
+pub fn context<N: Network>(
+    probabilities: &Scores<N>,
     tokens: Range<usize>,
     head: usize,
-    values: &Rows<S>,
+    values: &Rows<N>,
     scale: Scale,
     out: &mut Tile<'_>,
 ) {
     for (token, probabilities) in tokens.zip(probabilities) {
-        let mut channel = head * S::HEAD_DIM;
-        let context = out.row_mut(token).get_mut(channel..channel + S::HEAD_DIM).unwrap_or_default();
+        let mut channel = head * N::HEAD_DIM;
+        let context = out.row_mut(token).get_mut(channel..channel + N::HEAD_DIM).unwrap_or_default();
         for context in context.chunks_mut(GROUP) {
             let mut sums = [0; GROUP];
             for (&p, value) in probabilities.as_ref().iter().zip(values.as_ref()) {

@@ -11,7 +11,7 @@ use core::{f32::consts::LOG2_E, fmt::Debug};
 
 /// The functions that a [`Model`](super::Model) may compute one way or another. The square root is always [`sqrt`].
 ///
-/// An implementation is a type to name, `Model<S, M>`, and never a value. It must give the same bits on every machine
+/// An implementation is a type to name, `Model<N, M>`, and never a value. It must give the same bits on every machine
 /// and never panic, whatever the number.
 pub trait Math: Copy + Debug + Send + Sync + 'static {
     /// `e^x` for `x <= 0`, where the softmax needs it.

@@ -31,8 +31,9 @@ pub mod weights;
 use crate::{
     error::{Field, ModelError},
     model_file::{Kind, Metadata, ModelFile, Normalization},
+    network::{Image, Network},
     observer::{Observer, Stage, Station, Values},
-    shape::{Array, Element, Image, Shape},
+    shape::{Array, Element, Matrix, Vector},
 };
 use core::{array, marker::PhantomData, ops::Range};
 use linear::{add_products, linear, TILE};
@@ -47,9 +48,9 @@ pub const LAYER_NORM_EPSILON: f32 = 1e-6;
 
 /// A float model, borrowed from its file: a few pointers. It computes with the functions of `M`.
 #[derive(Clone, Copy, Debug)]
-pub struct Model<'a, S: Shape, M: Math = Polynomial> {
+pub struct Model<'a, N: Network, M: Math = Polynomial> {
     metadata: Metadata<'a>,
-    weights: Weights<'a, S>,
+    weights: Weights<'a, N>,
     math: PhantomData<M>,
 }
 
@@ -58,25 +59,25 @@ pub struct Model<'a, S: Shape, M: Math = Polynomial> {
 /// What is not in here is on the stack: the logits, 4 bytes for each class, and less than 1 KB besides, on a Cortex-M and
 /// in an optimised build. A build that is not optimised copies arrays over the stack and takes many times as much.
 #[derive(Clone, Copy, Debug)]
-pub struct Scratch<S: Shape> {
+pub struct Scratch<N: Network> {
     /// The residual stream.
-    tokens: S::Tokens<S::Embed<f32>>,
+    tokens: Matrix<N::Tokens, N::Embed, f32>,
     /// Transposed, so that a query meets all tokens' keys side by side.
-    keys: S::Embed<S::Tokens<f32>>,
-    values: S::Tokens<S::Embed<f32>>,
+    keys: Matrix<N::Embed, N::Tokens, f32>,
+    values: Matrix<N::Tokens, N::Embed, f32>,
     /// A tile of tokens, normalised.
-    normed: [S::Embed<f32>; TILE],
+    normed: [Vector<N::Embed, f32>; TILE],
     /// The tile's keys or queries, and then its results of a layer that go into the residual stream.
-    projected: [S::Embed<f32>; TILE],
+    projected: [Vector<N::Embed, f32>; TILE],
     /// The tile's attention, all heads.
-    context: [S::Embed<f32>; TILE],
+    context: [Vector<N::Embed, f32>; TILE],
     /// One head's attention.
-    scores: [S::Tokens<f32>; TILE],
+    scores: [Vector<N::Tokens, f32>; TILE],
     /// The tile in the MLP.
-    hidden: [S::Hidden<f32>; TILE],
+    hidden: [Vector<N::Hidden, f32>; TILE],
 }
 
-impl<S: Shape> Scratch<S> {
+impl<N: Network> Scratch<N> {
     /// Bytes of the scratch memory.
     pub const BYTES: usize = size_of::<Self>();
 
@@ -95,22 +96,22 @@ impl<S: Shape> Scratch<S> {
     }
 }
 
-impl<S: Shape> Default for Scratch<S> {
+impl<N: Network> Default for Scratch<N> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<'a, S: Shape, M: Math> Model<'a, S, M> {
+impl<'a, N: Network, M: Math> Model<'a, N, M> {
     /// Bytes of the weights in the model file.
-    pub const WEIGHT_BYTES: usize = Weights::<S>::BYTES;
+    pub const WEIGHT_BYTES: usize = Weights::<N>::BYTES;
 
-    /// Validates `bytes` as a float model of shape `S`. The weights stay where they are.
+    /// Validates `bytes` as a float model of shape `N`. The weights stay where they are.
     ///
     /// # Errors
     /// See [`ModelError`]; `bytes` must be aligned to [`ALIGNMENT`](crate::model_file::ALIGNMENT).
     pub fn from_bytes(bytes: &'a [u8]) -> Result<Self, ModelError> {
-        let file = ModelFile::parse::<S>(bytes, Kind::F32, Self::WEIGHT_BYTES)?;
+        let file = ModelFile::parse::<N>(bytes, Kind::F32, Self::WEIGHT_BYTES)?;
         let weights = Weights::from_bytes(file.weights).filter(|_| weights::are_finite(file.weights));
         let weights = weights.ok_or(ModelError::BadField(Field::Weights))?;
         Ok(Self { metadata: file.metadata, weights, math: PhantomData })
@@ -126,7 +127,7 @@ impl<'a, S: Shape, M: Math> Model<'a, S, M> {
     /// Weights that are finite but huge can overflow single precision: logits are NaN or infinite then, which
     /// [`top_k`](crate::top_k) shows as probabilities that are NaN.
     #[inline(always)]
-    pub fn infer(&self, image: &Image<S>, scratch: &mut Scratch<S>) -> S::Classes<f32> {
+    pub fn infer(&self, image: &Image<N>, scratch: &mut Scratch<N>) -> Vector<N::Classes, f32> {
         self.infer_observed(image, scratch, &mut ())
     }
 
@@ -134,19 +135,19 @@ impl<'a, S: Shape, M: Math> Model<'a, S, M> {
     #[inline(always)]
     pub fn infer_observed<O: Observer>(
         &self,
-        image: &Image<S>,
-        scratch: &mut Scratch<S>,
+        image: &Image<N>,
+        scratch: &mut Scratch<N>,
         observer: &mut O,
-    ) -> S::Classes<f32> {
+    ) -> Vector<N::Classes, f32> {
         let mut observe = |stage, block, token, values: &[f32]| {
             observer.observe(Station { stage, block, token }, Values::F32(values));
         };
         self.embed(image, scratch, &mut observe);
         for (index, block) in self.weights.blocks().enumerate() {
-            let block = &Layer::<S, M> { index, block, math: PhantomData };
+            let block = &Layer::<N, M> { index, block, math: PhantomData };
             block.keys_and_values(scratch, &mut observe);
             // After the last block only the class token counts.
-            let queries = if index + 1 == S::DEPTH { 1 } else { S::TOKENS };
+            let queries = if index + 1 == N::DEPTH { 1 } else { N::TOKENS };
             block.attend(queries, scratch, &mut observe);
             block.mlp(queries, scratch, &mut observe);
         }
@@ -156,8 +157,8 @@ impl<'a, S: Shape, M: Math> Model<'a, S, M> {
     #[inline(always)]
     fn embed(
         &self,
-        image: &Image<S>,
-        scratch: &mut Scratch<S>,
+        image: &Image<N>,
+        scratch: &mut Scratch<N>,
         observe: &mut impl FnMut(Stage, usize, usize, &[f32]),
     ) {
         let weights = &self.weights.embedding;
@@ -168,7 +169,7 @@ impl<'a, S: Shape, M: Math> Model<'a, S, M> {
                 None => *token = *weights.cls_token,
                 Some(patch) => {
                     *token = *weights.patch_bias;
-                    let (top, left) = (patch / S::GRID * S::PATCH, patch % S::GRID * S::PATCH);
+                    let (top, left) = (patch / N::GRID * N::PATCH, patch % N::GRID * N::PATCH);
                     let rows = image.as_ref().iter().skip(top).zip(weights.patch_weight.as_ref());
                     for (pixels, row) in rows {
                         for (&pixel, weight) in pixels.as_ref().iter().skip(left).zip(row.as_ref()) {
@@ -180,7 +181,7 @@ impl<'a, S: Shape, M: Math> Model<'a, S, M> {
                     }
                 }
             }
-            add::<S>(token, position);
+            add::<N>(token, position);
             observe(Stage::Embedding, 0, index, token.as_ref());
         }
     }
@@ -188,38 +189,38 @@ impl<'a, S: Shape, M: Math> Model<'a, S, M> {
     #[inline(always)]
     fn classify(
         &self,
-        scratch: &mut Scratch<S>,
+        scratch: &mut Scratch<N>,
         observe: &mut impl FnMut(Stage, usize, usize, &[f32]),
-    ) -> S::Classes<f32> {
+    ) -> Vector<N::Classes, f32> {
         let head = &self.weights.head;
         let Scratch { tokens, normed, .. } = scratch;
         let cls = tokens.as_ref().get(..1).unwrap_or_default();
-        layer_norm::<S>(cls, head.norm_weight, head.norm_bias, normed);
+        layer_norm::<N>(cls, head.norm_weight, head.norm_bias, normed);
         let [normed, ..] = normed;
         // Of one token alone: the logits are on the stack, where a tile of them would take six times as much.
         let mut logits = *head.head_bias;
         for (x, row) in normed.as_ref().iter().zip(head.head_weight.as_ref()) {
             logits.as_mut().iter_mut().zip(row.as_ref()).for_each(|(logit, w)| *logit += x * w);
         }
-        observe(Stage::Norm, S::DEPTH, 0, normed.as_ref());
-        observe(Stage::Head, S::DEPTH, 0, logits.as_ref());
+        observe(Stage::Norm, N::DEPTH, 0, normed.as_ref());
+        observe(Stage::Head, N::DEPTH, 0, logits.as_ref());
         logits
     }
 }
 
 /// An encoder block and its number.
-struct Layer<'a, S: Shape, M: Math> {
+struct Layer<'a, N: Network, M: Math> {
     index: usize,
-    block: Block<'a, S>,
+    block: Block<'a, N>,
     math: PhantomData<M>,
 }
 
-impl<S: Shape, M: Math> Layer<'_, S, M> {
+impl<N: Network, M: Math> Layer<'_, N, M> {
     /// The keys and values of all tokens.
     #[inline(always)]
     fn keys_and_values(
         &self,
-        scratch: &mut Scratch<S>,
+        scratch: &mut Scratch<N>,
         observe: &mut impl FnMut(Stage, usize, usize, &[f32]),
     ) {
         let &Self { index, ref block, .. } = self;
@@ -227,7 +228,7 @@ impl<S: Shape, M: Math> Layer<'_, S, M> {
         let mut values = values.as_mut().chunks_mut(TILE);
         for (tile, tokens) in tokens.as_ref().chunks(TILE).enumerate() {
             let Some(values) = values.next() else { break };
-            layer_norm::<S>(tokens, block.norm1_weight, block.norm1_bias, normed);
+            layer_norm::<N>(tokens, block.norm1_weight, block.norm1_bias, normed);
             observe_tile(tile, tokens.len(), normed, |t, x| observe(Stage::NormKeyValue, index, t, x));
             linear(normed, block.key_weight, block.key_bias, projected);
             observe_tile(tile, tokens.len(), projected, |t, x| observe(Stage::KeyValue, index, t, x));
@@ -247,26 +248,26 @@ impl<S: Shape, M: Math> Layer<'_, S, M> {
     fn attend(
         &self,
         queries: usize,
-        scratch: &mut Scratch<S>,
+        scratch: &mut Scratch<N>,
         observe: &mut impl FnMut(Stage, usize, usize, &[f32]),
     ) {
         let &Self { index, ref block, .. } = self;
         let Scratch { tokens, keys, values, normed, projected, context, scores, .. } = scratch;
-        let scale = 1.0 / sqrt(S::HEAD_DIM as f32);
+        let scale = 1.0 / sqrt(N::HEAD_DIM as f32);
         let tokens = tokens.as_mut().get_mut(..queries).unwrap_or_default();
         for (tile, tokens) in tokens.chunks_mut(TILE).enumerate() {
-            layer_norm::<S>(tokens, block.norm1_weight, block.norm1_bias, normed);
+            layer_norm::<N>(tokens, block.norm1_weight, block.norm1_bias, normed);
             linear(normed, block.query_weight, block.query_bias, projected);
             observe_tile(tile, tokens.len(), projected, |t, x| observe(Stage::Query, index, t, x));
 
             *context = Element::ZERO;
-            for head in 0..S::HEADS {
-                let channels = head * S::HEAD_DIM..(head + 1) * S::HEAD_DIM;
+            for head in 0..N::HEADS {
+                let channels = head * N::HEAD_DIM..(head + 1) * N::HEAD_DIM;
                 *scores = Element::ZERO;
                 let keys = part(keys.as_ref(), &channels);
                 let queries = projected.each_ref().map(|row| part(row.as_ref(), &channels));
                 let rows = keys.iter().map(AsRef::as_ref);
-                add_products(queries, rows, S::TOKENS, scores.each_mut().map(AsMut::as_mut));
+                add_products(queries, rows, N::TOKENS, scores.each_mut().map(AsMut::as_mut));
                 for scores in scores.iter_mut().take(tokens.len()) {
                     scores.as_mut().iter_mut().for_each(|score| *score *= scale);
                     softmax::<M>(scores.as_mut());
@@ -276,14 +277,14 @@ impl<S: Shape, M: Math> Layer<'_, S, M> {
                 add_products(
                     scores.each_ref().map(AsRef::as_ref),
                     values.as_ref().iter().map(|row| part(row.as_ref(), &channels)),
-                    S::EMBED,
+                    N::EMBED,
                     context,
                 );
             }
             observe_tile(tile, tokens.len(), context, |t, x| observe(Stage::Attention, index, t, x));
 
             linear(context, block.proj_weight, block.proj_bias, projected);
-            tokens.iter_mut().zip(&*projected).for_each(|(token, out)| add::<S>(token, out));
+            tokens.iter_mut().zip(&*projected).for_each(|(token, out)| add::<N>(token, out));
             observe_tile(tile, tokens.len(), tokens, |t, x| observe(Stage::Projection, index, t, x));
         }
     }
@@ -293,14 +294,14 @@ impl<S: Shape, M: Math> Layer<'_, S, M> {
     fn mlp(
         &self,
         queries: usize,
-        scratch: &mut Scratch<S>,
+        scratch: &mut Scratch<N>,
         observe: &mut impl FnMut(Stage, usize, usize, &[f32]),
     ) {
         let &Self { index, ref block, .. } = self;
         let Scratch { tokens, normed, projected, hidden, .. } = scratch;
         let tokens = tokens.as_mut().get_mut(..queries).unwrap_or_default();
         for (tile, tokens) in tokens.chunks_mut(TILE).enumerate() {
-            layer_norm::<S>(tokens, block.norm2_weight, block.norm2_bias, normed);
+            layer_norm::<N>(tokens, block.norm2_weight, block.norm2_bias, normed);
             observe_tile(tile, tokens.len(), normed, |t, x| observe(Stage::NormMlp, index, t, x));
             linear(normed, block.hidden_weight, block.hidden_bias, hidden);
             for hidden in hidden.iter_mut().take(tokens.len()) {
@@ -308,7 +309,7 @@ impl<S: Shape, M: Math> Layer<'_, S, M> {
             }
             observe_tile(tile, tokens.len(), hidden, |t, x| observe(Stage::Hidden, index, t, x));
             linear(hidden, block.mlp_weight, block.mlp_bias, projected);
-            tokens.iter_mut().zip(&*projected).for_each(|(token, out)| add::<S>(token, out));
+            tokens.iter_mut().zip(&*projected).for_each(|(token, out)| add::<N>(token, out));
             observe_tile(tile, tokens.len(), tokens, |t, x| observe(Stage::Mlp, index, t, x));
         }
     }
@@ -327,17 +328,17 @@ fn observe_tile<A: Array<f32>>(
 
 /// LayerNorm of the tokens of a tile.
 #[inline(always)]
-fn layer_norm<S: Shape>(
-    tokens: &[S::Embed<f32>],
-    weight: &S::Embed<f32>,
-    bias: &S::Embed<f32>,
-    out: &mut [S::Embed<f32>; TILE],
+fn layer_norm<N: Network>(
+    tokens: &[Vector<N::Embed, f32>],
+    weight: &Vector<N::Embed, f32>,
+    bias: &Vector<N::Embed, f32>,
+    out: &mut [Vector<N::Embed, f32>; TILE],
 ) {
     let Some(first) = tokens.first() else { return };
-    let tile: [&S::Embed<f32>; TILE] = array::from_fn(|t| tokens.get(t).unwrap_or(first));
-    let width = S::EMBED as f32;
-    let means = sums::<S>(&tile, |_, x| x).map(|sum| sum / width);
-    let variances = sums::<S>(&tile, |t, x| (x - means[t]) * (x - means[t])).map(|sum| sum / width);
+    let tile: [&Vector<N::Embed, f32>; TILE] = array::from_fn(|t| tokens.get(t).unwrap_or(first));
+    let width = N::EMBED as f32;
+    let means = sums::<N>(&tile, |_, x| x).map(|sum| sum / width);
+    let variances = sums::<N>(&tile, |t, x| (x - means[t]) * (x - means[t])).map(|sum| sum / width);
     for (t, (x, out)) in tile.iter().zip(out).enumerate() {
         let (mean, inverse) = (means[t], 1.0 / sqrt(variances[t] + LAYER_NORM_EPSILON));
         let affine = weight.as_ref().iter().zip(bias.as_ref());
@@ -350,9 +351,9 @@ fn layer_norm<S: Shape>(
 /// `0 + f(t, x[t][0]) + f(t, x[t][1]) + ...` for each token t. Side by side, because the additions of one sum wait for
 /// each other.
 #[inline(always)]
-fn sums<S: Shape>(x: &[&S::Embed<f32>; TILE], f: impl Fn(usize, f32) -> f32) -> [f32; TILE] {
+fn sums<N: Network>(x: &[&Vector<N::Embed, f32>; TILE], f: impl Fn(usize, f32) -> f32) -> [f32; TILE] {
     let mut sums = [0.0; TILE];
-    for k in 0..S::EMBED {
+    for k in 0..N::EMBED {
         for t in 0..TILE {
             sums[t] += f(t, x[t].as_ref().get(k).copied().unwrap_or_default());
         }
@@ -375,6 +376,6 @@ fn softmax<M: Math>(scores: &mut [f32]) {
 }
 
 #[inline(always)]
-fn add<S: Shape>(x: &mut S::Embed<f32>, y: &S::Embed<f32>) {
+fn add<N: Network>(x: &mut Vector<N::Embed, f32>, y: &Vector<N::Embed, f32>) {
     x.as_mut().iter_mut().zip(y.as_ref()).for_each(|(x, y)| *x += y);
 }

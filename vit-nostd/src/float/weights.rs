@@ -4,7 +4,11 @@
 //! engine, which gives every output its own running sum, reads neighbouring outputs from neighbouring addresses. The
 //! blocks follow one another, each whole.
 
-use crate::{shape::Shape, tensors::tensors};
+use crate::{
+    network::Network,
+    shape::{Matrix, Vector},
+    tensors::tensors,
+};
 
 tensors! {
     /// From pixels to tokens.
@@ -12,13 +16,13 @@ tensors! {
     /// [`Embedding`], to be written.
     EmbeddingMut {
         /// Patch projection, `patch row x patch column x embed`.
-        patch_weight: S::Patch<S::Patch<S::Embed<f32>>>,
+        patch_weight: Vector<N::Patch, Matrix<N::Patch, N::Embed, f32>>,
         /// Its bias.
-        patch_bias: S::Embed<f32>,
+        patch_bias: Vector<N::Embed, f32>,
         /// The class token, before its position is added.
-        cls_token: S::Embed<f32>,
+        cls_token: Vector<N::Embed, f32>,
         /// Learned positions.
-        pos_embed: S::Tokens<S::Embed<f32>>,
+        pos_embed: Matrix<N::Tokens, N::Embed, f32>,
     }
 }
 
@@ -28,37 +32,37 @@ tensors! {
     /// [`Block`], to be written.
     BlockMut {
         /// Scale of the LayerNorm before the attention.
-        norm1_weight: S::Embed<f32>,
+        norm1_weight: Vector<N::Embed, f32>,
         /// Its offset.
-        norm1_bias: S::Embed<f32>,
+        norm1_bias: Vector<N::Embed, f32>,
         /// Query projection, `input x output`; head `h` owns the outputs `h * HEAD_DIM ..`.
-        query_weight: S::Embed<S::Embed<f32>>,
+        query_weight: Matrix<N::Embed, N::Embed, f32>,
         /// Its bias.
-        query_bias: S::Embed<f32>,
+        query_bias: Vector<N::Embed, f32>,
         /// Key projection, `input x output`.
-        key_weight: S::Embed<S::Embed<f32>>,
+        key_weight: Matrix<N::Embed, N::Embed, f32>,
         /// Its bias.
-        key_bias: S::Embed<f32>,
+        key_bias: Vector<N::Embed, f32>,
         /// Value projection, `input x output`.
-        value_weight: S::Embed<S::Embed<f32>>,
+        value_weight: Matrix<N::Embed, N::Embed, f32>,
         /// Its bias.
-        value_bias: S::Embed<f32>,
+        value_bias: Vector<N::Embed, f32>,
         /// Projection of the joined heads, `input x output`.
-        proj_weight: S::Embed<S::Embed<f32>>,
+        proj_weight: Matrix<N::Embed, N::Embed, f32>,
         /// Its bias.
-        proj_bias: S::Embed<f32>,
+        proj_bias: Vector<N::Embed, f32>,
         /// Scale of the LayerNorm before the MLP.
-        norm2_weight: S::Embed<f32>,
+        norm2_weight: Vector<N::Embed, f32>,
         /// Its offset.
-        norm2_bias: S::Embed<f32>,
+        norm2_bias: Vector<N::Embed, f32>,
         /// First layer of the MLP, `embed x hidden`.
-        hidden_weight: S::Embed<S::Hidden<f32>>,
+        hidden_weight: Matrix<N::Embed, N::Hidden, f32>,
         /// Its bias.
-        hidden_bias: S::Hidden<f32>,
+        hidden_bias: Vector<N::Hidden, f32>,
         /// Second layer of the MLP, `hidden x embed`.
-        mlp_weight: S::Hidden<S::Embed<f32>>,
+        mlp_weight: Matrix<N::Hidden, N::Embed, f32>,
         /// Its bias.
-        mlp_bias: S::Embed<f32>,
+        mlp_bias: Vector<N::Embed, f32>,
     }
 }
 
@@ -68,30 +72,30 @@ tensors! {
     /// [`Head`], to be written.
     HeadMut {
         /// Scale of the last LayerNorm.
-        norm_weight: S::Embed<f32>,
+        norm_weight: Vector<N::Embed, f32>,
         /// Its offset.
-        norm_bias: S::Embed<f32>,
+        norm_bias: Vector<N::Embed, f32>,
         /// Classifier, `embed x classes`.
-        head_weight: S::Embed<S::Classes<f32>>,
+        head_weight: Matrix<N::Embed, N::Classes, f32>,
         /// Its bias.
-        head_bias: S::Classes<f32>,
+        head_bias: Vector<N::Classes, f32>,
     }
 }
 
 /// All weights of a float model, borrowed from the file.
 #[derive(Clone, Copy, Debug)]
-pub struct Weights<'a, S: Shape> {
+pub struct Weights<'a, N: Network> {
     /// From pixels to tokens.
-    pub embedding: Embedding<'a, S>,
+    pub embedding: Embedding<'a, N>,
     blocks: &'a [u8],
     /// From the class token to the logits.
-    pub head: Head<'a, S>,
+    pub head: Head<'a, N>,
 }
 
-impl<'a, S: Shape> Weights<'a, S> {
-    const BLOCKS: usize = S::DEPTH * Block::<S>::BYTES;
+impl<'a, N: Network> Weights<'a, N> {
+    const BLOCKS: usize = N::DEPTH * Block::<N>::BYTES;
     /// Bytes of all weights.
-    pub const BYTES: usize = Embedding::<S>::BYTES + Self::BLOCKS + Head::<S>::BYTES;
+    pub const BYTES: usize = Embedding::<N>::BYTES + Self::BLOCKS + Head::<N>::BYTES;
 
     /// Views `bytes` as weights; nothing if they are not [`Self::BYTES`] many, or not aligned to 4 bytes.
     pub fn from_bytes(bytes: &'a [u8]) -> Option<Self> {
@@ -101,10 +105,10 @@ impl<'a, S: Shape> Weights<'a, S> {
         rest.is_empty().then_some(Self { embedding, blocks, head })
     }
 
-    /// The encoder blocks, `S::DEPTH` of them.
-    pub fn blocks(&self) -> impl Iterator<Item = Block<'a, S>> {
+    /// The encoder blocks, `N::DEPTH` of them.
+    pub fn blocks(&self) -> impl Iterator<Item = Block<'a, N>> {
         // Every chunk has the size of a block and its alignment, so that no block is left out.
-        self.blocks.chunks_exact(Block::<S>::BYTES).filter_map(|chunk| Some(Block::split_from(chunk)?.0))
+        self.blocks.chunks_exact(Block::<N>::BYTES).filter_map(|chunk| Some(Block::split_from(chunk)?.0))
     }
 }
 
@@ -115,27 +119,27 @@ pub(super) fn are_finite(bytes: &[u8]) -> bool {
 
 /// All weights of a float model, to be written.
 #[derive(Debug)]
-pub struct WeightsMut<'a, S: Shape> {
+pub struct WeightsMut<'a, N: Network> {
     /// From pixels to tokens.
-    pub embedding: EmbeddingMut<'a, S>,
+    pub embedding: EmbeddingMut<'a, N>,
     blocks: &'a mut [u8],
     /// From the class token to the logits.
-    pub head: HeadMut<'a, S>,
+    pub head: HeadMut<'a, N>,
 }
 
-impl<'a, S: Shape> WeightsMut<'a, S> {
+impl<'a, N: Network> WeightsMut<'a, N> {
     /// Views `bytes` as weights; nothing if they are not [`Weights::BYTES`] many, or not aligned to 4 bytes.
     pub fn from_bytes(bytes: &'a mut [u8]) -> Option<Self> {
         let (embedding, bytes) = EmbeddingMut::split_from(bytes)?;
-        let (blocks, bytes) = bytes.split_at_mut_checked(Weights::<S>::BLOCKS)?;
+        let (blocks, bytes) = bytes.split_at_mut_checked(Weights::<N>::BLOCKS)?;
         let (head, rest) = HeadMut::split_from(bytes)?;
         rest.is_empty().then_some(Self { embedding, blocks, head })
     }
 
-    /// The encoder blocks, `S::DEPTH` of them.
-    pub fn blocks(&mut self) -> impl Iterator<Item = BlockMut<'_, S>> {
+    /// The encoder blocks, `N::DEPTH` of them.
+    pub fn blocks(&mut self) -> impl Iterator<Item = BlockMut<'_, N>> {
         self.blocks
-            .chunks_exact_mut(Block::<S>::BYTES)
+            .chunks_exact_mut(Block::<N>::BYTES)
             .filter_map(|chunk| Some(BlockMut::split_from(chunk)?.0))
     }
 }

@@ -1,10 +1,7 @@
 //! Linear layers: rows of 8-bit weights, 32-bit sums, one rounding.
 
 use super::requantize::{sat16, sat8};
-use crate::{
-    arch::Results,
-    shape::{Array, Shape},
-};
+use crate::{arch::Results, network::Network, shape::Array};
 use core::marker::PhantomData;
 
 /// A row of weights: an array of `i8`, or a [`PatchRow`].
@@ -19,10 +16,10 @@ impl<A: Array<i8>> Row for A {
 
 /// A row of the patch projection: one weight per pixel, and zeros up to a multiple of 4.
 #[derive(Clone, Copy, Debug)]
-pub struct PatchRow<S>(PhantomData<S>);
+pub struct PatchRow<N>(PhantomData<N>);
 
-impl<S: Shape> Row for PatchRow<S> {
-    const LEN: usize = (S::PATCH * S::PATCH).next_multiple_of(4);
+impl<N: Network> Row for PatchRow<N> {
+    const LEN: usize = (N::PATCH * N::PATCH).next_multiple_of(4);
 }
 
 /// A linear layer, borrowed from the file: `y[j] = requantize(bias[j] + sum over k of x[k] * weight[j][k], scale[j])`.

@@ -15,8 +15,9 @@ use crate::{
     arch::{Kernels, Rows, Scores, TileMemory, Wide, SCORED, TILE},
     error::{Field, ModelError},
     model_file::{Kind, Metadata, ModelFile},
+    network::{Image, Network},
     observer::{Observer, Stage, Station, Values},
-    shape::{Element, Image, Shape},
+    shape::{Element, Matrix, Vector},
 };
 use layer_norm::Norm;
 use linear::{dot, PatchRow, Row};
@@ -25,9 +26,9 @@ use weights::{scale_from, Block, Weights};
 
 /// An integer model, borrowed from its file: a few pointers.
 #[derive(Clone, Copy, Debug)]
-pub struct Model<'a, S: Shape> {
+pub struct Model<'a, N: Network> {
     metadata: Metadata<'a>,
-    weights: Weights<'a, S>,
+    weights: Weights<'a, N>,
 }
 
 /// The memory an inference works in. Its content between inferences does not matter.
@@ -36,45 +37,45 @@ pub struct Model<'a, S: Shape> {
 /// in an optimised build. A build that is not optimised copies arrays over the stack and takes many times as much, up to
 /// the size of this memory.
 #[derive(Clone, Copy, Debug)]
-pub struct Scratch<S: Shape> {
+pub struct Scratch<N: Network> {
     /// The residual stream.
-    tokens: S::Tokens<S::Embed<i16>>,
-    shared: Shared<S>,
+    tokens: Matrix<N::Tokens, N::Embed, i16>,
+    shared: Shared<N>,
     /// A tile of tokens, normalised.
-    normed: TileMemory<S::Embed<i8>, S::Embed<Wide>>,
+    normed: TileMemory<Vector<N::Embed, i8>, Vector<N::Embed, Wide>>,
     /// The tile's queries, and head by head the attention in their place.
-    mixed: TileMemory<S::Embed<i8>, S::Embed<Wide>>,
+    mixed: TileMemory<Vector<N::Embed, i8>, Vector<N::Embed, Wide>>,
     /// One head's attention.
-    scores: Scores<S>,
+    scores: Scores<N>,
 }
 
 /// Something for each pixel of a patch.
-type Pixels<S, T> = <S as Shape>::Patch<<S as Shape>::Patch<T>>;
+type Pixels<N, T> = Matrix<<N as Network>::Patch, <N as Network>::Patch, T>;
 
 /// What is never needed at the same time.
 #[derive(Clone, Copy, Debug)]
-enum Shared<S: Shape> {
+enum Shared<N: Network> {
     /// Of all tokens. The first variant: a scratch memory of zeros begins with it, and takes no flash.
-    Attention(KeysValues<S>),
+    Attention(KeysValues<N>),
     /// A tile of patches. Four times the pixels, because their number is rounded up to a multiple of 4.
-    Patches(TileMemory<Pixels<S, [i8; 4]>, Pixels<S, [Wide; 4]>>),
+    Patches(TileMemory<Pixels<N, [i8; 4]>, Pixels<N, [Wide; 4]>>),
     /// A tile of tokens.
-    Mlp(TileMemory<S::Hidden<i8>, S::Hidden<Wide>>),
+    Mlp(TileMemory<Vector<N::Hidden, i8>, Vector<N::Hidden, Wide>>),
 }
 
 /// Aligned, because kernels fetch four at once.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(4))]
-struct KeysValues<S: Shape> {
-    keys: Rows<S>,
-    values: Rows<S>,
+struct KeysValues<N: Network> {
+    keys: Rows<N>,
+    values: Rows<N>,
 }
 
-impl<S: Shape> KeysValues<S> {
+impl<N: Network> KeysValues<N> {
     const ZERO: Self = Self { keys: Element::ZERO, values: Element::ZERO };
 }
 
-impl<S: Shape> Scratch<S> {
+impl<N: Network> Scratch<N> {
     /// Bytes of the scratch memory.
     pub const BYTES: usize = size_of::<Self>();
 
@@ -90,7 +91,7 @@ impl<S: Shape> Scratch<S> {
     }
 }
 
-impl<S: Shape> Default for Scratch<S> {
+impl<N: Network> Default for Scratch<N> {
     fn default() -> Self {
         Self::new()
     }
@@ -100,16 +101,16 @@ impl<S: Shape> Default for Scratch<S> {
 trait Watch: FnMut(Stage, usize, usize, Values<'_>) {}
 impl<F: FnMut(Stage, usize, usize, Values<'_>)> Watch for F {}
 
-impl<'a, S: Shape> Model<'a, S> {
+impl<'a, N: Network> Model<'a, N> {
     /// Bytes of the weights in the model file.
-    pub const WEIGHT_BYTES: usize = Weights::<S>::BYTES;
+    pub const WEIGHT_BYTES: usize = Weights::<N>::BYTES;
 
-    /// Validates `bytes` as an integer model of shape `S`. The weights stay where they are.
+    /// Validates `bytes` as an integer model of shape `N`. The weights stay where they are.
     ///
     /// # Errors
     /// See [`ModelError`]; `bytes` must be aligned to [`ALIGNMENT`](crate::model_file::ALIGNMENT).
     pub fn from_bytes(bytes: &'a [u8]) -> Result<Self, ModelError> {
-        let file = ModelFile::parse::<S>(bytes, Kind::Int8, Self::WEIGHT_BYTES)?;
+        let file = ModelFile::parse::<N>(bytes, Kind::Int8, Self::WEIGHT_BYTES)?;
         let weights = Weights::from_bytes(file.weights).filter(Weights::is_valid);
         let weights = weights.ok_or(ModelError::BadField(Field::Weights))?;
         Ok(Self { metadata: file.metadata, weights })
@@ -121,8 +122,8 @@ impl<'a, S: Shape> Model<'a, S> {
     }
 
     /// The logits as real numbers, for people: what [`top_k`](crate::top_k) takes.
-    pub fn to_real(&self, logits: &S::Classes<i32>) -> S::Classes<f32> {
-        let mut real = S::Classes::<f32>::ZERO;
+    pub fn to_real(&self, logits: &Vector<N::Classes, i32>) -> Vector<N::Classes, f32> {
+        let mut real = Vector::<N::Classes, f32>::ZERO;
         for (real, &logit) in real.as_mut().iter_mut().zip(logits.as_ref()) {
             *real = logit as f32 * self.weights.head.logit_scale;
         }
@@ -130,17 +131,17 @@ impl<'a, S: Shape> Model<'a, S> {
     }
 
     /// Classifies `image`: returns one logit per class. Cannot fail and cannot panic.
-    pub fn infer(&self, image: &Image<S>, scratch: &mut Scratch<S>) -> S::Classes<i32> {
+    pub fn infer(&self, image: &Image<N>, scratch: &mut Scratch<N>) -> Vector<N::Classes, i32> {
         self.infer_observed(image, scratch, &mut ())
     }
 
     /// [`infer`](Self::infer), with `observer` called after each stage for each token.
     pub fn infer_observed<O: Observer>(
         &self,
-        image: &Image<S>,
-        scratch: &mut Scratch<S>,
+        image: &Image<N>,
+        scratch: &mut Scratch<N>,
         observer: &mut O,
-    ) -> S::Classes<i32> {
+    ) -> Vector<N::Classes, i32> {
         crate::arch::with_best_kernels!(kernels => self.infer_with(kernels, image, scratch, observer))
     }
 
@@ -148,10 +149,10 @@ impl<'a, S: Shape> Model<'a, S> {
     pub fn infer_with<K: Kernels, O: Observer>(
         &self,
         kernels: K,
-        image: &Image<S>,
-        scratch: &mut Scratch<S>,
+        image: &Image<N>,
+        scratch: &mut Scratch<N>,
         observer: &mut O,
-    ) -> S::Classes<i32> {
+    ) -> Vector<N::Classes, i32> {
         let mut observe = |stage, block, token, values: Values<'_>| {
             observer.observe(Station { stage, block, token }, values);
         };
@@ -160,7 +161,7 @@ impl<'a, S: Shape> Model<'a, S> {
             let layer = Layer { kernels, index, block };
             layer.keys_and_values(scratch, &mut observe);
             // After the last block only the class token counts.
-            let queries = if index + 1 == S::DEPTH { 1 } else { S::TOKENS };
+            let queries = if index + 1 == N::DEPTH { 1 } else { N::TOKENS };
             layer.attend(self.weights.embedding.exp_table, queries, scratch, &mut observe);
             layer.mlp(queries, scratch, &mut observe);
         }
@@ -170,8 +171,8 @@ impl<'a, S: Shape> Model<'a, S> {
     fn embed(
         &self,
         kernels: impl Kernels,
-        image: &Image<S>,
-        scratch: &mut Scratch<S>,
+        image: &Image<N>,
+        scratch: &mut Scratch<N>,
         observe: &mut impl Watch,
     ) {
         let Scratch { tokens, shared, .. } = scratch;
@@ -181,13 +182,13 @@ impl<'a, S: Shape> Model<'a, S> {
 
         *shared = Shared::Patches(TileMemory::ZERO);
         let Shared::Patches(patches) = shared else { return };
-        let mut patches = patches.tile(PatchRow::<S>::LEN);
+        let mut patches = patches.tile(PatchRow::<N>::LEN);
         for (tile, tokens) in tokens.chunks_mut(TILE).enumerate() {
             for token in 0..tokens.len() {
                 let n = tile * TILE + token;
-                let (top, left) = (n / S::GRID * S::PATCH, n % S::GRID * S::PATCH);
-                let rows = image.as_ref().iter().skip(top).take(S::PATCH);
-                let pixels = rows.flat_map(|row| row.as_ref().iter().skip(left).take(S::PATCH));
+                let (top, left) = (n / N::GRID * N::PATCH, n % N::GRID * N::PATCH);
+                let rows = image.as_ref().iter().skip(top).take(N::PATCH);
+                let pixels = rows.flat_map(|row| row.as_ref().iter().skip(left).take(N::PATCH));
                 for (x, &pixel) in patches.row_mut(token).iter_mut().zip(pixels) {
                     *x = (i16::from(pixel) - 128) as i8;
                 }
@@ -208,40 +209,40 @@ impl<'a, S: Shape> Model<'a, S> {
     fn classify(
         &self,
         kernels: impl Kernels,
-        scratch: &mut Scratch<S>,
+        scratch: &mut Scratch<N>,
         observe: &mut impl Watch,
-    ) -> S::Classes<i32> {
+    ) -> Vector<N::Classes, i32> {
         let head = &self.weights.head;
-        let mut logits = S::Classes::<i32>::ZERO;
+        let mut logits = Vector::<N::Classes, i32>::ZERO;
         let Scratch { tokens, normed, .. } = scratch;
         if let Some(cls) = tokens.as_ref().first() {
-            let mut normed = normed.tile(S::EMBED);
+            let mut normed = normed.tile(N::EMBED);
             kernels.layer_norm(cls.as_ref(), Norm::from_tensor(head.norm), normed.row_mut(0));
-            observe(Stage::Norm, S::DEPTH, 0, Values::I8(normed.row(0)));
+            observe(Stage::Norm, N::DEPTH, 0, Values::I8(normed.row(0)));
             let rows = head.head_weight.as_ref().iter().zip(head.head_bias.as_ref());
             for (logit, (row, bias)) in logits.as_mut().iter_mut().zip(rows) {
                 *logit = bias + dot(normed.row(0), row.as_ref());
             }
-            observe(Stage::Head, S::DEPTH, 0, Values::I32(logits.as_ref()));
+            observe(Stage::Head, N::DEPTH, 0, Values::I32(logits.as_ref()));
         }
         logits
     }
 }
 
 /// An encoder block, its number, and what it is computed by.
-struct Layer<'a, S: Shape, K> {
+struct Layer<'a, N: Network, K> {
     kernels: K,
     index: usize,
-    block: Block<'a, S>,
+    block: Block<'a, N>,
 }
 
-impl<S: Shape, K: Kernels> Layer<'_, S, K> {
+impl<N: Network, K: Kernels> Layer<'_, N, K> {
     /// The keys and values of all tokens.
-    fn keys_and_values(&self, scratch: &mut Scratch<S>, observe: &mut impl Watch) {
+    fn keys_and_values(&self, scratch: &mut Scratch<N>, observe: &mut impl Watch) {
         let &Self { kernels, index, ref block } = self;
         let Scratch { tokens, shared, normed, .. } = scratch;
         let norm = Norm::from_tensor(block.norm1);
-        let mut normed = normed.tile(S::EMBED);
+        let mut normed = normed.tile(N::EMBED);
         *shared = Shared::Attention(KeysValues::ZERO);
         let Shared::Attention(KeysValues { keys, values }) = shared else { return };
 
@@ -268,13 +269,13 @@ impl<S: Shape, K: Kernels> Layer<'_, S, K> {
         &self,
         exp_table: &ExpTable,
         queries: usize,
-        scratch: &mut Scratch<S>,
+        scratch: &mut Scratch<N>,
         observe: &mut impl Watch,
     ) {
         let &Self { kernels, index, ref block } = self;
         let Scratch { tokens, shared, normed, mixed, scores } = scratch;
         let norm = Norm::from_tensor(block.norm1);
-        let (mut normed, mut mixed) = (normed.tile(S::EMBED), mixed.tile(S::EMBED));
+        let (mut normed, mut mixed) = (normed.tile(N::EMBED), mixed.tile(N::EMBED));
         let Shared::Attention(KeysValues { keys, values }) = shared else { return };
         // Loading made sure that both are valid.
         let (Some(score_scale), Some(context_scale)) =
@@ -296,14 +297,14 @@ impl<S: Shape, K: Kernels> Layer<'_, S, K> {
             }
 
             kernels.widen(&mut mixed, count);
-            for head in 0..S::HEADS {
+            for head in 0..N::HEADS {
                 for first in (0..count).step_by(SCORED) {
                     let tokens = first..count.min(first + SCORED);
-                    kernels.scores::<S>(&mixed, tokens.clone(), head, keys, scores);
+                    kernels.scores::<N>(&mixed, tokens.clone(), head, keys, scores);
                     for scores in scores.iter_mut().take(tokens.len()) {
                         kernels.softmax(scores.as_mut(), score_scale, exp_table);
                     }
-                    kernels.context::<S>(scores, tokens, head, values, context_scale, &mut mixed);
+                    kernels.context::<N>(scores, tokens, head, values, context_scale, &mut mixed);
                 }
             }
             for token in 0..count {
@@ -319,14 +320,14 @@ impl<S: Shape, K: Kernels> Layer<'_, S, K> {
     }
 
     /// The MLP of the first `queries` tokens, which are updated.
-    fn mlp(&self, queries: usize, scratch: &mut Scratch<S>, observe: &mut impl Watch) {
+    fn mlp(&self, queries: usize, scratch: &mut Scratch<N>, observe: &mut impl Watch) {
         let &Self { kernels, index, ref block } = self;
         let Scratch { tokens, shared, normed, .. } = scratch;
         let norm = Norm::from_tensor(block.norm2);
-        let mut normed = normed.tile(S::EMBED);
+        let mut normed = normed.tile(N::EMBED);
         *shared = Shared::Mlp(TileMemory::ZERO);
         let Shared::Mlp(hidden) = shared else { return };
-        let mut hidden = hidden.tile(S::HIDDEN);
+        let mut hidden = hidden.tile(N::HIDDEN);
 
         let tokens = tokens.as_mut().get_mut(..queries).unwrap_or_default();
         for (tile, tokens) in tokens.chunks_mut(TILE).enumerate() {

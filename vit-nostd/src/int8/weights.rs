@@ -1,7 +1,7 @@
 //! The tensors of an integer model, in the order of the file.
 //!
 //! [`Embedding`], the weights of the patch projection, [`Block`] as often as there are blocks, [`Head`]: each with its
-//! tensors as they are declared below, without gaps. `S::Tokens<S::Embed<i16>>` is a matrix of `i16`, a row per token and
+//! tensors as they are declared below, without gaps. `Matrix<N::Tokens, N::Embed, i16>` is a matrix of `i16`, a row per token and
 //! a column per channel. The weights of the patch projection are `i8`, a row per channel: one per pixel of a patch, and
 //! zeros up to a multiple of 4.
 //!
@@ -15,7 +15,8 @@ use super::{
     softmax::{ExpTable, EXP_ONE},
 };
 use crate::{
-    shape::{Array, Shape},
+    network::Network,
+    shape::{Array, Matrix, Vector},
     tensors::tensors,
 };
 use core::marker::PhantomData;
@@ -31,13 +32,13 @@ tensors! {
         /// Exponentials of the softmax.
         exp_table: ExpTable,
         /// Bias of the patch projection.
-        patch_bias: S::Embed<i32>,
+        patch_bias: Vector<N::Embed, i32>,
         /// Positions, and for token 0 also the class token, in the scale of the residual stream.
-        positions: S::Tokens<S::Embed<i16>>,
+        positions: Matrix<N::Tokens, N::Embed, i16>,
         /// Multipliers of the patch projection.
-        patch_multiplier: S::Embed<u16>,
+        patch_multiplier: Vector<N::Embed, u16>,
         /// Shifts of the patch projection.
-        patch_shift: S::Embed<u8>,
+        patch_shift: Vector<N::Embed, u8>,
     }
 }
 
@@ -55,55 +56,55 @@ tensors! {
         /// From the weighted sum of values to the context.
         context_scale: ScaleTensor,
         /// Bias of the query projection.
-        query_bias: S::Embed<i32>,
+        query_bias: Vector<N::Embed, i32>,
         /// Bias of the key projection.
-        key_bias: S::Embed<i32>,
+        key_bias: Vector<N::Embed, i32>,
         /// Bias of the value projection.
-        value_bias: S::Embed<i32>,
+        value_bias: Vector<N::Embed, i32>,
         /// Bias of the projection of the joined heads.
-        proj_bias: S::Embed<i32>,
+        proj_bias: Vector<N::Embed, i32>,
         /// Bias of the MLP's first layer.
-        hidden_bias: S::Hidden<i32>,
+        hidden_bias: Vector<N::Hidden, i32>,
         /// Bias of the MLP's second layer.
-        mlp_bias: S::Embed<i32>,
+        mlp_bias: Vector<N::Embed, i32>,
         /// Multipliers of the query projection.
-        query_multiplier: S::Embed<u16>,
+        query_multiplier: Vector<N::Embed, u16>,
         /// Multipliers of the key projection.
-        key_multiplier: S::Embed<u16>,
+        key_multiplier: Vector<N::Embed, u16>,
         /// Multipliers of the value projection.
-        value_multiplier: S::Embed<u16>,
+        value_multiplier: Vector<N::Embed, u16>,
         /// Multipliers of the projection of the joined heads.
-        proj_multiplier: S::Embed<u16>,
+        proj_multiplier: Vector<N::Embed, u16>,
         /// Multipliers of the MLP's first layer.
-        hidden_multiplier: S::Hidden<u16>,
+        hidden_multiplier: Vector<N::Hidden, u16>,
         /// Multipliers of the MLP's second layer.
-        mlp_multiplier: S::Embed<u16>,
+        mlp_multiplier: Vector<N::Embed, u16>,
         /// Shifts of the query projection.
-        query_shift: S::Embed<u8>,
+        query_shift: Vector<N::Embed, u8>,
         /// Shifts of the key projection.
-        key_shift: S::Embed<u8>,
+        key_shift: Vector<N::Embed, u8>,
         /// Shifts of the value projection.
-        value_shift: S::Embed<u8>,
+        value_shift: Vector<N::Embed, u8>,
         /// Shifts of the projection of the joined heads.
-        proj_shift: S::Embed<u8>,
+        proj_shift: Vector<N::Embed, u8>,
         /// Shifts of the MLP's first layer.
-        hidden_shift: S::Hidden<u8>,
+        hidden_shift: Vector<N::Hidden, u8>,
         /// Shifts of the MLP's second layer.
-        mlp_shift: S::Embed<u8>,
+        mlp_shift: Vector<N::Embed, u8>,
         /// GELU, from the MLP's first layer (plus 128) to what the second one takes.
         gelu_table: [i8; 256],
         /// Query projection.
-        query_weight: S::Embed<S::Embed<i8>>,
+        query_weight: Matrix<N::Embed, N::Embed, i8>,
         /// Key projection.
-        key_weight: S::Embed<S::Embed<i8>>,
+        key_weight: Matrix<N::Embed, N::Embed, i8>,
         /// Value projection.
-        value_weight: S::Embed<S::Embed<i8>>,
+        value_weight: Matrix<N::Embed, N::Embed, i8>,
         /// Projection of the joined heads.
-        proj_weight: S::Embed<S::Embed<i8>>,
+        proj_weight: Matrix<N::Embed, N::Embed, i8>,
         /// The MLP's first layer.
-        hidden_weight: S::Hidden<S::Embed<i8>>,
+        hidden_weight: Matrix<N::Hidden, N::Embed, i8>,
         /// The MLP's second layer.
-        mlp_weight: S::Embed<S::Hidden<i8>>,
+        mlp_weight: Matrix<N::Embed, N::Hidden, i8>,
     }
 }
 
@@ -117,36 +118,36 @@ tensors! {
         /// What a logit of 1 stands for, finite and above 0; only for people.
         logit_scale: f32,
         /// Bias of the classifier.
-        head_bias: S::Classes<i32>,
+        head_bias: Vector<N::Classes, i32>,
         /// Classifier.
-        head_weight: S::Classes<S::Embed<i8>>,
+        head_weight: Matrix<N::Classes, N::Embed, i8>,
     }
 }
 
 /// All weights of an integer model, borrowed from the file.
 #[derive(Clone, Copy, Debug)]
-pub struct Weights<'a, S: Shape> {
+pub struct Weights<'a, N: Network> {
     /// From pixels to tokens.
-    pub embedding: Embedding<'a, S>,
+    pub embedding: Embedding<'a, N>,
     /// Patch projection: a row of [`Self::PATCH_ROW`] weights for each channel, one per pixel and then zeros.
     pub patch_weight: &'a [i8],
     blocks: &'a [u8],
     /// From the class token to the logits.
-    pub head: Head<'a, S>,
+    pub head: Head<'a, N>,
 }
 
-impl<'a, S: Shape> Weights<'a, S> {
+impl<'a, N: Network> Weights<'a, N> {
     /// Weights of a row of the patch projection: the pixels of a patch, rounded up to a multiple of 4.
-    pub const PATCH_ROW: usize = PatchRow::<S>::LEN;
-    const PATCH_WEIGHT: usize = S::EMBED * Self::PATCH_ROW;
-    const BLOCKS: usize = S::DEPTH * Block::<S>::BYTES;
+    pub const PATCH_ROW: usize = PatchRow::<N>::LEN;
+    const PATCH_WEIGHT: usize = N::EMBED * Self::PATCH_ROW;
+    const BLOCKS: usize = N::DEPTH * Block::<N>::BYTES;
     /// Bytes of all weights.
     pub const BYTES: usize = {
-        assert!(S::EMBED <= MAX_WIDTH, "the integer engine's LayerNorm takes at most 128 channels");
-        assert!(S::EMBED.is_multiple_of(4), "the integer engine needs EMBED to be a multiple of 4");
-        assert!(S::HIDDEN.is_multiple_of(4), "the integer engine needs HIDDEN to be a multiple of 4");
-        bounds::<S>();
-        Embedding::<S>::BYTES + Self::PATCH_WEIGHT + Self::BLOCKS + Head::<S>::BYTES
+        assert!(N::EMBED <= MAX_WIDTH, "the integer engine's LayerNorm takes at most 128 channels");
+        assert!(N::EMBED.is_multiple_of(4), "the integer engine needs EMBED to be a multiple of 4");
+        assert!(N::HIDDEN.is_multiple_of(4), "the integer engine needs HIDDEN to be a multiple of 4");
+        bounds::<N>();
+        Embedding::<N>::BYTES + Self::PATCH_WEIGHT + Self::BLOCKS + Head::<N>::BYTES
     };
 
     /// Views `bytes` as weights; nothing if they are not [`Self::BYTES`] many, or not aligned to 4 bytes.
@@ -159,14 +160,14 @@ impl<'a, S: Shape> Weights<'a, S> {
         rest.is_empty().then_some(Self { embedding, patch_weight, blocks, head })
     }
 
-    /// The encoder blocks, `S::DEPTH` of them.
-    pub fn blocks(&self) -> impl Iterator<Item = Block<'a, S>> {
+    /// The encoder blocks, `N::DEPTH` of them.
+    pub fn blocks(&self) -> impl Iterator<Item = Block<'a, N>> {
         // Every chunk has the size of a block and its alignment, so that no block is left out.
-        self.blocks.chunks_exact(Block::<S>::BYTES).filter_map(|chunk| Some(Block::split_from(chunk)?.0))
+        self.blocks.chunks_exact(Block::<N>::BYTES).filter_map(|chunk| Some(Block::split_from(chunk)?.0))
     }
 
     /// From the pixels of a patch, minus 128, to its token.
-    pub(crate) fn patch(&self) -> Linear<'a, PatchRow<S>> {
+    pub(crate) fn patch(&self) -> Linear<'a, PatchRow<N>> {
         let Embedding { patch_bias, patch_multiplier, patch_shift, .. } = self.embedding;
         layer(self.patch_weight, patch_bias, patch_multiplier, patch_shift)
     }
@@ -188,7 +189,7 @@ impl<'a, S: Shape> Weights<'a, S> {
 
 macro_rules! layers {
     ($($(#[$doc:meta])* $name:ident: $row:ty = $weight:ident, $bias:ident, $multiplier:ident, $shift:ident;)*) => {
-        impl<'a, S: Shape> Block<'a, S> {
+        impl<'a, N: Network> Block<'a, N> {
             $($(#[$doc])* pub(crate) fn $name(&self) -> Linear<'a, $row> {
                 let weight = bytemuck::cast_slice(self.$weight.as_ref());
                 layer(weight, self.$bias, self.$multiplier, self.$shift)
@@ -206,17 +207,17 @@ macro_rules! layers {
 }
 layers! {
     /// Query projection.
-    query: S::Embed<i8> = query_weight, query_bias, query_multiplier, query_shift;
+    query: Vector<N::Embed, i8> = query_weight, query_bias, query_multiplier, query_shift;
     /// Key projection.
-    key: S::Embed<i8> = key_weight, key_bias, key_multiplier, key_shift;
+    key: Vector<N::Embed, i8> = key_weight, key_bias, key_multiplier, key_shift;
     /// Value projection.
-    value: S::Embed<i8> = value_weight, value_bias, value_multiplier, value_shift;
+    value: Vector<N::Embed, i8> = value_weight, value_bias, value_multiplier, value_shift;
     /// Projection of the joined heads.
-    proj: S::Embed<i8> = proj_weight, proj_bias, proj_multiplier, proj_shift;
+    proj: Vector<N::Embed, i8> = proj_weight, proj_bias, proj_multiplier, proj_shift;
     /// The MLP's first layer.
-    hidden: S::Embed<i8> = hidden_weight, hidden_bias, hidden_multiplier, hidden_shift;
+    hidden: Vector<N::Embed, i8> = hidden_weight, hidden_bias, hidden_multiplier, hidden_shift;
     /// The MLP's second layer.
-    mlp: S::Hidden<i8> = mlp_weight, mlp_bias, mlp_multiplier, mlp_shift;
+    mlp: Vector<N::Hidden, i8> = mlp_weight, mlp_bias, mlp_multiplier, mlp_shift;
 }
 
 fn layer<'a, R>(
@@ -248,17 +249,17 @@ fn is_valid_bias(bias: i32) -> bool {
 /// The largest amount of a bias.
 const MAX_BIAS: u32 = (1 << 30) - 1;
 
-/// Proves that no sum of a network of shape `S` overflows, whatever the weights and the pixels are.
-const fn bounds<S: Shape>() {
+/// Proves that no sum of a network of shape `N` overflows, whatever the weights and the pixels are.
+const fn bounds<N: Network>() {
     const I8: u64 = 1 << 7; // the largest amounts
     const I16: u64 = 1 << 15;
     const I32: u64 = i32::MAX as u64;
-    let (embed, hidden, tokens) = (S::EMBED as u64, S::HIDDEN as u64, S::TOKENS as u64);
-    let mut terms = PatchRow::<S>::LEN as u64;
+    let (embed, hidden, tokens) = (N::EMBED as u64, N::HIDDEN as u64, N::TOKENS as u64);
+    let mut terms = PatchRow::<N>::LEN as u64;
     terms = if terms < embed { embed } else { terms };
     terms = if terms < hidden { hidden } else { terms };
     assert!(terms <= I32 && MAX_BIAS as u64 + terms * I8 * I8 <= I32, "too many terms for 32 bits");
-    assert!(2 * S::HEAD_DIM as u64 * I8 * I8 <= I32, "differences of scores must fit 32 bits");
+    assert!(2 * N::HEAD_DIM as u64 * I8 * I8 <= I32, "differences of scores must fit 32 bits");
     assert!(tokens * EXP_ONE as u64 <= I32, "the sum of exponentials must fit 32 bits");
     assert!(tokens * 255 * I8 <= I32, "a weighted sum of values must fit 32 bits");
     // LayerNorm: D x - sum is D - 1 differences of two values; the variance is at most a quarter of their square.
@@ -276,31 +277,31 @@ const fn bounds<S: Shape>() {
 
 /// All weights of an integer model, to be written.
 #[derive(Debug)]
-pub struct WeightsMut<'a, S: Shape> {
+pub struct WeightsMut<'a, N: Network> {
     /// From pixels to tokens.
-    pub embedding: EmbeddingMut<'a, S>,
+    pub embedding: EmbeddingMut<'a, N>,
     /// Patch projection, see [`Weights::patch_weight`].
     pub patch_weight: &'a mut [i8],
     blocks: &'a mut [u8],
     /// From the class token to the logits.
-    pub head: HeadMut<'a, S>,
+    pub head: HeadMut<'a, N>,
 }
 
-impl<'a, S: Shape> WeightsMut<'a, S> {
+impl<'a, N: Network> WeightsMut<'a, N> {
     /// Views `bytes` as weights; nothing if they are not [`Weights::BYTES`] many, or not aligned to 4 bytes.
     pub fn from_bytes(bytes: &'a mut [u8]) -> Option<Self> {
         let (embedding, bytes) = EmbeddingMut::split_from(bytes)?;
-        let (patch_weight, bytes) = bytes.split_at_mut_checked(Weights::<S>::PATCH_WEIGHT)?;
-        let (blocks, bytes) = bytes.split_at_mut_checked(Weights::<S>::BLOCKS)?;
+        let (patch_weight, bytes) = bytes.split_at_mut_checked(Weights::<N>::PATCH_WEIGHT)?;
+        let (blocks, bytes) = bytes.split_at_mut_checked(Weights::<N>::BLOCKS)?;
         let (head, rest) = HeadMut::split_from(bytes)?;
         let patch_weight = bytemuck::cast_slice_mut(patch_weight);
         rest.is_empty().then_some(Self { embedding, patch_weight, blocks, head })
     }
 
-    /// The encoder blocks, `S::DEPTH` of them.
-    pub fn blocks(&mut self) -> impl Iterator<Item = BlockMut<'_, S>> {
+    /// The encoder blocks, `N::DEPTH` of them.
+    pub fn blocks(&mut self) -> impl Iterator<Item = BlockMut<'_, N>> {
         self.blocks
-            .chunks_exact_mut(Block::<S>::BYTES)
+            .chunks_exact_mut(Block::<N>::BYTES)
             .filter_map(|chunk| Some(BlockMut::split_from(chunk)?.0))
     }
 }

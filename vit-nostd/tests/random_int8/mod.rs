@@ -8,7 +8,7 @@ use common::{aligned, metadata};
 use vit_nostd::{
     int8::weights::{Weights, WeightsMut},
     model_file::{self, Kind},
-    Shape, Vit,
+    Network,
 };
 
 /// Numbers that look random (a multiplicative congruential generator of 64 bits).
@@ -54,10 +54,10 @@ impl Mood {
     pub const ALL: [Self; 4] = [Self::Calm, Self::Wild, Self::Extreme, Self::Flat];
 }
 
-/// Fills the weights of a model of shape `S`.
-pub fn random_weights<S: Shape>(random: &mut Random, mood: Mood, bytes: &mut [u8]) {
+/// Fills the weights of a model of shape `N`.
+pub fn random_weights<N: Network>(random: &mut Random, mood: Mood, bytes: &mut [u8]) {
     const MAX_BIAS: i64 = (1 << 30) - 1;
-    let mut weights = WeightsMut::<S>::from_bytes(bytes).unwrap();
+    let mut weights = WeightsMut::<N>::from_bytes(bytes).unwrap();
     fn bias(random: &mut Random, mood: Mood) -> i32 {
         match mood {
             Mood::Extreme => random.of(&[-MAX_BIAS, 0, MAX_BIAS]) as i32,
@@ -126,7 +126,7 @@ pub fn random_weights<S: Shape>(random: &mut Random, mood: Mood, bytes: &mut [u8
             _ => (32767.0 * (-(i as f64) / 24.0).exp()).round() as u16,
         };
     }
-    layer!(embedding, S::PATCH * S::PATCH, true, patch_bias, patch_multiplier, patch_shift);
+    layer!(embedding, N::PATCH * N::PATCH, true, patch_bias, patch_multiplier, patch_shift);
     let positions = embedding.positions.as_mut().iter_mut().flat_map(|row| row.as_mut());
     positions.for_each(|p| {
         *p = match mood {
@@ -135,8 +135,8 @@ pub fn random_weights<S: Shape>(random: &mut Random, mood: Mood, bytes: &mut [u8
             Mood::Extreme => random.of(&[i16::MIN, i16::MAX]),
         }
     });
-    for row in weights.patch_weight.chunks_exact_mut(Weights::<S>::PATCH_ROW) {
-        row[..S::PATCH * S::PATCH].iter_mut().for_each(|w| *w = signed(random, mood));
+    for row in weights.patch_weight.chunks_exact_mut(Weights::<N>::PATCH_ROW) {
+        row[..N::PATCH * N::PATCH].iter_mut().for_each(|w| *w = signed(random, mood));
     }
     if mood == Mood::Flat {
         embedding.patch_multiplier.as_mut().fill(0);
@@ -153,12 +153,12 @@ pub fn random_weights<S: Shape>(random: &mut Random, mood: Mood, bytes: &mut [u8
             Mood::Wild => scale(random, mood, &[17, 18, 19, 20, 21, 22, 23, 24]),
             _ => scale(random, mood, &[22]),
         };
-        layer!(block, S::EMBED, false, query_bias, query_multiplier, query_shift);
-        layer!(block, S::EMBED, false, key_bias, key_multiplier, key_shift);
-        layer!(block, S::EMBED, false, value_bias, value_multiplier, value_shift);
-        layer!(block, S::EMBED, true, proj_bias, proj_multiplier, proj_shift);
-        layer!(block, S::EMBED, false, hidden_bias, hidden_multiplier, hidden_shift);
-        layer!(block, S::HIDDEN, true, mlp_bias, mlp_multiplier, mlp_shift);
+        layer!(block, N::EMBED, false, query_bias, query_multiplier, query_shift);
+        layer!(block, N::EMBED, false, key_bias, key_multiplier, key_shift);
+        layer!(block, N::EMBED, false, value_bias, value_multiplier, value_shift);
+        layer!(block, N::EMBED, true, proj_bias, proj_multiplier, proj_shift);
+        layer!(block, N::EMBED, false, hidden_bias, hidden_multiplier, hidden_shift);
+        layer!(block, N::HIDDEN, true, mlp_bias, mlp_multiplier, mlp_shift);
         if mood == Mood::Flat {
             block.proj_multiplier.as_mut().fill(0);
         }
@@ -177,8 +177,10 @@ pub fn random_weights<S: Shape>(random: &mut Random, mood: Mood, bytes: &mut [u8
     weight!(head.head_weight);
 }
 
-/// The shape of [`normalizing_weights`].
-pub type Normalizer = Vit<4, 2, 5, 4, 1, 4, 4, 1, 4>;
+vit_nostd::network! {
+    /// The shape of [`normalizing_weights`].
+    pub Normalizer { image: 4, patch: 2, embed: 4, heads: 1, hidden: 4, depth: 1, classes: 4 }
+}
 
 /// A LayerNorm by hand.
 pub struct NormCase {
@@ -237,20 +239,20 @@ pub fn with_weights<R>(len: usize, then: impl FnOnce(&mut [u8]) -> R) -> R {
 }
 
 /// Calls `then` with a model file of these weights.
-pub fn with_file<S: Shape, R>(weights: &[u8], then: impl FnOnce(&[u8]) -> R) -> R {
-    let labels = vec!["x"; S::CLASSES].join("\n");
+pub fn with_file<N: Network, R>(weights: &[u8], then: impl FnOnce(&[u8]) -> R) -> R {
+    let labels = vec!["x"; N::CLASSES].join("\n");
     let metadata = metadata(&labels);
     let mut bytes = vec![0; weights.len() + model_file::overhead(&metadata)];
-    let len = model_file::write::<S>(Kind::Int8, &metadata, weights, &mut bytes).unwrap();
+    let len = model_file::write::<N>(Kind::Int8, &metadata, weights, &mut bytes).unwrap();
     aligned(&bytes[..len], then)
 }
 
 /// Pixels of a black image, a white one, and noise.
-pub fn random_image<S: Shape>(random: &mut Random, index: usize) -> Vec<u8> {
+pub fn random_image<N: Network>(random: &mut Random, index: usize) -> Vec<u8> {
     let pixel = |_| match index {
         0 => 0,
         1 => 255,
         _ => random.below(256) as u8,
     };
-    (0..S::IMAGE * S::IMAGE).map(pixel).collect()
+    (0..N::IMAGE * N::IMAGE).map(pixel).collect()
 }

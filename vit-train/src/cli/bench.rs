@@ -1,6 +1,22 @@
 //! `vit-train bench`.
 
-use super::{positive, print_json, thread_count, use_threads, CudaArguments};
+use super::{networks::List, positive, print_json, thread_count, use_threads, CudaArguments};
+use crate::{
+    checkpoint::Checkpoint,
+    data::{load, synthetic, Format, Source, MNIST_NORMALIZATION},
+    engine::{engine, EpochPlan},
+    export::float_model,
+    fused::{cpu::multiply_adds, network::Sizes, timed::Times, Step},
+    inference::{infer, int8_logits, nostd_logits, view},
+    network::dropout::Dropout,
+    network::parameters::Parameters,
+    network::{model::Pass, Trainable},
+    quantize::quantize_and_score,
+    recipe::Recipe,
+    resume::Current,
+    train::{Prepared, State},
+    Error,
+};
 use clap::Args;
 use serde::Serialize;
 use std::{
@@ -11,22 +27,6 @@ use std::{
     time::{Duration, Instant},
 };
 use vit_nostd::{float, int8};
-use vit_train::{
-    checkpoint::Checkpoint,
-    data::{load, synthetic, Format, Source, MNIST_NORMALIZATION},
-    dropout::Dropout,
-    engine::{engine, EpochPlan},
-    export::float_model,
-    fused::{cpu::multiply_adds, network::Sizes, timed::Times, Step},
-    inference::{infer, int8_logits, nostd_logits, view},
-    model::{Model, Network, Pass},
-    parameters::Parameters,
-    quantize::quantize_and_score,
-    recipe::Recipe,
-    resume::Current,
-    train::{Prepared, State},
-    with_preset, Error, Preset,
-};
 
 pub const EXAMPLES: &str = "\
 Examples:
@@ -36,9 +36,9 @@ Examples:
 
 #[derive(Args, Debug)]
 pub struct Arguments {
-    /// Only this shape [default: all]
-    #[arg(long, value_enum)]
-    preset: Option<Preset>,
+    /// Only this network [default: all]
+    #[arg(long, value_name = "NAME")]
+    preset: Option<String>,
     /// Timed repetitions; the median counts
     #[arg(long, value_name = "N", default_value_t = 15, value_parser = positive)]
     steps: usize,
@@ -67,7 +67,7 @@ struct Timings {
 
 /// Of a whole training step of 128 images: loss, gradients, clipping, AdamW.
 #[derive(Debug, Serialize)]
-struct StepTimes {
+pub struct StepTimes {
     fused: f64,
     builtin: Option<f64>,
     /// Of the fused step: loss and gradients.
@@ -99,7 +99,7 @@ struct CudaTimes {
 
 /// Of one image.
 #[derive(Debug, Serialize)]
-struct InferenceTimes {
+pub struct InferenceTimes {
     /// Alone, on one thread.
     f32_single: f64,
     /// As one of many, on all threads.
@@ -111,25 +111,25 @@ struct InferenceTimes {
 }
 
 impl Arguments {
-    pub fn run(self) -> Result<ExitCode, Error> {
+    pub fn run(self, networks: &List) -> Result<ExitCode, Error> {
         use_threads(self.threads)?;
         self.cuda.processor().check()?;
         let (threads, peak_gflops) = (rayon::current_num_threads(), peak_gflops(self.steps));
         if !self.json {
-            println!("{threads} threads, with multiply-adds alone {peak_gflops:.0} GFLOP/s");
+            out!("{threads} threads, with multiply-adds alone {peak_gflops:.0} GFLOP/s");
         }
         let mut timings = Timings { threads, peak_gflops, ..Timings::default() };
-        for preset in [Preset::Base, Preset::Tiny, Preset::Nano] {
-            if self.preset.is_some_and(|only| only != preset) {
+        for network in networks.all() {
+            let name = network.name();
+            if self.preset.as_ref().is_some_and(|only| *only != name) {
                 continue;
             }
-            let (step, inference) =
-                with_preset!(preset, S => (self.step::<S>()?, inference::<S>(self.steps)?));
+            let (step, inference) = network.bench(&self)?;
             if !self.json {
-                print(preset, &step, &inference);
+                print(&name, &step, &inference);
             }
-            timings.step_ms.insert(preset.to_string(), step);
-            timings.infer_ms.insert(preset.to_string(), inference);
+            timings.step_ms.insert(name.clone(), step);
+            timings.infer_ms.insert(name, inference);
         }
         if self.json {
             print_json(&timings)?;
@@ -137,20 +137,24 @@ impl Arguments {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn step<S: Network>(&self) -> Result<StepTimes, Error> {
+    pub(super) fn network<N: Trainable>(&self) -> Result<(StepTimes, InferenceTimes), Error> {
+        Ok((self.step::<N>()?, inference::<N>(self.steps)?))
+    }
+
+    fn step<N: Trainable>(&self) -> Result<StepTimes, Error> {
         let recipe = Recipe::default();
         let data = synthetic::dataset(recipe.batch_size, 0);
         let batch: Vec<usize> = (0..data.len()).collect();
         let mut prepared = Prepared::default();
         let prepare =
-            median_of(self.steps, || prepared.fill::<S>(&recipe, &data, MNIST_NORMALIZATION, &batch, 1));
+            median_of(self.steps, || prepared.fill::<N>(&recipe, &data, MNIST_NORMALIZATION, &batch, 1));
 
         let dropout = Dropout::new(recipe.dropout, recipe.seed, 1);
-        let mut state = State::<S>::new(Parameters::init::<S>(recipe.seed), recipe.weight_decay);
-        let mut fused = Step::<S>::default();
+        let mut state = State::<N>::new(Parameters::init::<N>(recipe.seed), recipe.weight_decay);
+        let mut fused = Step::<N>::default();
         let Prepared { pixels, targets } = &prepared;
         let update =
-            |state: &mut State<S>, pass: &mut Pass<_>| state.update(pass, recipe.grad_clip, recipe.lr);
+            |state: &mut State<N>, pass: &mut Pass<_>| state.update(pass, recipe.grad_clip, recipe.lr);
         let (mut passes, mut updates, mut both) = (Vec::new(), Vec::new(), Vec::new());
         let mut times = Times::default();
         for repetition in 0..WARM_UP + self.steps {
@@ -175,7 +179,7 @@ impl Arguments {
                 update(&mut state, &mut pass);
             })
         });
-        let flops = (Sizes::of::<S>().flops() * recipe.batch_size) as f64;
+        let flops = (Sizes::of::<N>().flops() * recipe.batch_size) as f64;
         Ok(StepTimes {
             fused: median(both),
             builtin,
@@ -185,16 +189,16 @@ impl Arguments {
             gflops: flops / pass / 1e6,
             operations,
             around,
-            cuda: if self.cuda.cuda { Some(self.cuda_step::<S>()?) } else { None },
+            cuda: if self.cuda.cuda { Some(self.cuda_step::<N>()?) } else { None },
         })
     }
 
     /// Steps on the GPU, after as many to warm up.
-    fn cuda_step<S: Network>(&self) -> Result<CudaTimes, Error> {
+    fn cuda_step<N: Trainable>(&self) -> Result<CudaTimes, Error> {
         let recipe = Recipe { processor: self.cuda.processor(), ..Recipe::default() };
-        let data = load(&Source::Synthetic, Format { side: S::IMAGE, classes: S::CLASSES })?;
-        let mut state = State::<S>::new(Parameters::init::<S>(recipe.seed), recipe.weight_decay);
-        let mut engine = engine::<S>(&recipe, &data)?;
+        let data = load(&Source::Synthetic, Format { side: N::IMAGE, classes: N::CLASSES })?;
+        let mut state = State::<N>::new(Parameters::init::<N>(recipe.seed), recipe.weight_decay);
+        let mut engine = engine::<N>(&recipe, &data)?;
         // Whole batches only.
         let images = data.train.len() / recipe.batch_size * recipe.batch_size;
         let mut times = Vec::new();
@@ -210,7 +214,7 @@ impl Arguments {
             engine.sync(&mut state)?;
         }
         let step = median(times);
-        let flops = (Sizes::of::<S>().flops() * recipe.batch_size) as f64;
+        let flops = (Sizes::of::<N>().flops() * recipe.batch_size) as f64;
         Ok(CudaTimes { device: engine.device(), step, gflops: flops / step / 1e6 })
     }
 }
@@ -224,23 +228,23 @@ fn peak_gflops(repetitions: usize) -> f64 {
     flops as f64 / time / 1e6
 }
 
-fn inference<S: Network>(repetitions: usize) -> Result<InferenceTimes, Error> {
-    let checkpoint = Checkpoint { parameters: Parameters::init::<S>(0), description: None };
+fn inference<N: Trainable>(repetitions: usize) -> Result<InferenceTimes, Error> {
+    let checkpoint = Checkpoint { parameters: Parameters::init::<N>(0), description: None };
     let path = Path::new("a model in memory");
-    let file = float_model::<S>(&checkpoint, path)?;
-    let model = float::Model::<S>::from_bytes(&file);
+    let file = float_model::<N>(&checkpoint, path)?;
+    let model = float::Model::<N>::from_bytes(&file);
     let model = model.map_err(|error| Error::Model { path: path.to_owned(), error })?;
     let data = synthetic::dataset(128, 1);
-    let (images, image) = (data.len() as f64, view::<S>(&data, 0));
-    let mut scratch = Box::new(float::Scratch::<S>::new());
+    let (images, image) = (data.len() as f64, view::<N>(&data, 0));
+    let mut scratch = Box::new(float::Scratch::<N>::new());
     let f32_single = median_of(repetitions, || black_box(infer(&model, image, &mut scratch)));
     let f32_batch = median_of(repetitions, || black_box(nostd_logits(&model, &data, data.len()))) / images;
 
     let indices: Vec<usize> = (0..data.len()).collect();
-    let (file, _) = quantize_and_score::<S>(&checkpoint, (&data, &indices), &data, path)?;
-    let model = int8::Model::<S>::from_bytes(&file);
+    let (file, _) = quantize_and_score::<N>(&checkpoint, (&data, &indices), &data, path)?;
+    let model = int8::Model::<N>::from_bytes(&file);
     let model = model.map_err(|error| Error::Model { path: path.to_owned(), error })?;
-    let mut scratch = Box::new(int8::Scratch::<S>::new());
+    let mut scratch = Box::new(int8::Scratch::<N>::new());
     let int8_single = median_of(repetitions, || black_box(model.infer(image, &mut scratch)));
     let int8_batch = median_of(repetitions, || black_box(int8_logits(&model, &data, data.len()))) / images;
     Ok(InferenceTimes { f32_single, f32_batch, int8_single, int8_batch })
@@ -274,24 +278,24 @@ fn milliseconds(time: Duration) -> f64 {
     1e3 * time.as_secs_f64()
 }
 
-fn print(preset: Preset, step: &StepTimes, inference: &InferenceTimes) {
+fn print(preset: &str, step: &StepTimes, inference: &InferenceTimes) {
     let builtin =
         step.builtin.map_or(String::new(), |ms| format!(", with dfdx's built-in operations {ms:.1} ms"));
-    println!("{preset}: a step of 128 images {:.1} ms{builtin}", step.fused);
-    println!(
+    out!("{preset}: a step of 128 images {:.1} ms{builtin}", step.fused);
+    out!(
         "    loss and gradients {:.1} ms ({:.0} GFLOP/s), clipping and AdamW {:.2} ms; beside them augmentation {:.2} ms",
         step.pass, step.gflops, step.update, step.prepare
     );
     if let Some(CudaTimes { device, step, gflops }) = &step.cuda {
-        println!("    on {device}: {step:.3} ms ({gflops:.0} GFLOP/s), augmentation and AdamW included");
+        out!("    on {device}: {step:.3} ms ({gflops:.0} GFLOP/s), augmentation and AdamW included");
     }
     let mut operations: Vec<_> = step.operations.iter().collect();
     operations.sort_by(|(_, a), (_, b)| b.total_cmp(a));
     for (name, time) in operations.into_iter().chain([(&"around them", &step.around)]) {
-        println!("    {:5.1} %  {time:8.3} ms  {name}", 100.0 * time / step.pass);
+        out!("    {:5.1} %  {time:8.3} ms  {name}", 100.0 * time / step.pass);
     }
     let InferenceTimes { f32_single, f32_batch, int8_single, int8_batch } = inference;
     for (engine, single, batch) in [("f32", f32_single, f32_batch), ("int8", int8_single, int8_batch)] {
-        println!("    {engine} inference {single:.3} ms for one image on one thread, {batch:.3} ms each of many on all");
+        out!("    {engine} inference {single:.3} ms for one image on one thread, {batch:.3} ms each of many on all");
     }
 }

@@ -1,14 +1,15 @@
 //! Reading a checkpoint, ours or PyTorch's, whose preset only its tensors tell.
 
-use clap::Args;
-use std::path::Path;
-use vit_nostd::model_file::Normalization;
-use vit_train::{
+use super::networks::{Known, List};
+use crate::{
     checkpoint::{Checkpoint, Description},
     content::Content,
     data::repeated,
-    with_preset, Error, Preset,
+    Error,
 };
+use clap::Args;
+use std::path::Path;
+use vit_nostd::model_file::Normalization;
 
 #[derive(Args, Debug)]
 pub struct CheckpointArguments {
@@ -27,11 +28,11 @@ pub struct LabelArguments {
 
 impl CheckpointArguments {
     /// Reads the file and puts the parameters into the order of the preset that they are of.
-    pub fn load(&self, path: &Path) -> Result<(Preset, Checkpoint), Error> {
+    pub fn load(&self, networks: &List, path: &Path) -> Result<(Known, Checkpoint), Error> {
         let checkpoint = Checkpoint::load(path)?;
-        let preset = preset_of(&checkpoint, path)?;
-        let checkpoint = with_preset!(preset, S => checkpoint.into_order_of::<S>(path))?;
-        Ok((preset, self.apply(preset, checkpoint)))
+        let network = networks.of_checkpoint(&checkpoint, path)?;
+        let checkpoint = network.into_order(checkpoint, path)?;
+        Ok((network, self.apply(network, checkpoint)))
     }
 
     /// Refuses the option where the network is that of a model file, `path`, which says itself how it takes pixels.
@@ -46,15 +47,15 @@ impl CheckpointArguments {
     }
 
     /// The same network, with what was said of it.
-    pub fn apply(&self, preset: Preset, checkpoint: Checkpoint) -> Checkpoint {
+    pub fn apply(&self, network: Known, checkpoint: Checkpoint) -> Checkpoint {
         let Some(normalization) = self.normalization else { return checkpoint };
-        change(preset, checkpoint, |description| description.normalization = normalization)
+        change(network, checkpoint, |description| description.normalization = normalization)
     }
 }
 
 impl LabelArguments {
     /// The same network, with what was said of it.
-    pub fn apply(&self, preset: Preset, checkpoint: Checkpoint) -> Result<Checkpoint, Error> {
+    pub fn apply(&self, network: Known, checkpoint: Checkpoint) -> Result<Checkpoint, Error> {
         if self.labels.is_empty() {
             return Ok(checkpoint);
         }
@@ -64,14 +65,14 @@ impl LabelArguments {
             )));
         }
         let checkpoint =
-            change(preset, checkpoint, |description| description.labels.clone_from(&self.labels));
-        checkpoint.check_description(preset.dims().classes.into(), Path::new("--labels"))?;
+            change(network, checkpoint, |description| description.labels.clone_from(&self.labels));
+        checkpoint.check_description(network.dims().classes.into(), Path::new("--labels"))?;
         Ok(checkpoint)
     }
 }
 
-fn change(preset: Preset, checkpoint: Checkpoint, change: impl FnOnce(&mut Description)) -> Checkpoint {
-    let mut description = with_preset!(preset, S => checkpoint.describe::<S>());
+fn change(network: Known, checkpoint: Checkpoint, change: impl FnOnce(&mut Description)) -> Checkpoint {
+    let mut description = network.describe(&checkpoint);
     change(&mut description);
     Checkpoint { description: Some(description), ..checkpoint }
 }
@@ -83,17 +84,6 @@ pub fn is_checkpoint(path: &Path) -> Result<bool, Error> {
         Content::Checkpoint | Content::Foreign(_) => true,
         Content::Model => false,
         Content::Unknown => path.extension().is_some_and(|extension| extension == "safetensors"),
-    })
-}
-
-/// The preset whose parameters a checkpoint has.
-pub fn preset_of(checkpoint: &Checkpoint, path: &Path) -> Result<Preset, Error> {
-    let layout = &checkpoint.parameters.layout;
-    let preset = Preset::nearest(layout);
-    preset.layout().check(layout).map(|()| preset).map_err(|mismatches| Error::Misfit {
-        path: path.to_owned(),
-        network: format!("any preset, {preset} being the nearest"),
-        mismatches,
     })
 }
 

@@ -1,10 +1,10 @@
 //! `vit-train compare`.
 
 use super::print_json;
+use crate::{report::Report, Error};
 use clap::Args;
 use serde::Serialize;
 use std::{path::PathBuf, process::ExitCode};
-use vit_train::{report::Report, Error};
 
 pub const EXAMPLES: &str = "\
 Examples:
@@ -121,6 +121,6 @@ fn print_table(rows: &[Row]) {
         for (cells, &width) in columns.iter().zip(&widths) {
             text += &format!("  {:>width$}", cells[line].1);
         }
-        println!("{}", text.trim_end());
+        out!("{}", text.trim_end());
     }
 }

@@ -1,9 +1,7 @@
 //! The images that a command works on: the run's own, unless others are named.
 
 use super::{progress, thread_count, use_threads, DATA};
-use clap::Args;
-use std::path::Path;
-use vit_train::{
+use crate::{
     data::{load_and_tell, Format, Source, Splits},
     files::{claim_directory, resolve, Claim},
     report::Report,
@@ -11,6 +9,8 @@ use vit_train::{
     run_data::RunData,
     Error,
 };
+use clap::Args;
+use std::path::Path;
 
 /// Where images come from, how many threads work on them, and what is told meanwhile.
 #[derive(Args, Debug)]
@@ -42,7 +42,7 @@ impl Loaded {
     /// Says that they may not be what the network in `file` was trained on.
     pub fn warn(&self, file: &Path) {
         if let Some(doubt) = &self.doubt {
-            eprintln!("NOTE: {}: {doubt}.", file.display());
+            err!("NOTE: {}: {doubt}.", file.display());
         }
     }
 }
@@ -55,14 +55,14 @@ impl DataArguments {
         let data = load_and_tell(&source, format, &progress::reading(self.quiet))?;
         for path in &data.passed_over {
             let path = path.display();
-            eprintln!(
+            err!(
                 "NOTE: {path}: not read: images to train on are taken from `train`, and those to test on from \
                  `test`, or else from `val`."
             );
         }
         if let Some(reason) = &data.fallback {
-            eprintln!("NOTE: MNIST can be neither found nor downloaded ({reason}).");
-            eprintln!(
+            err!("NOTE: MNIST can be neither found nor downloaded ({reason}).");
+            err!(
                 "NOTE: Using the built-in, machine-made digits instead. Accuracies on them are not MNIST's."
             );
         }
@@ -77,7 +77,7 @@ impl DataArguments {
                 Source::Directory(place) => format!(" in {}", place.display()),
                 _ => String::new(),
             };
-            eprintln!("Using the run's own images: {}{place}", own.name);
+            err!("Using the run's own images: {}{place}", own.name);
         }
         own.open(directory, format, &progress::reading(self.quiet))
     }

@@ -1,14 +1,22 @@
 //! `vit-train device`.
 
 use super::{
-    check_run,
     data::DataArguments,
-    eval::{preset_of, read_preamble},
+    eval::read_preamble,
     file_or_in,
+    networks::List,
     output::one_line,
     pictures::{unsure_note, Picture, PictureArguments},
     positive, print_json,
     progress::counter,
+};
+use crate::{
+    data::{Format, Splits},
+    device::{Address, Device, DeviceError},
+    files::ModelBytes,
+    inference::int8_raw_logits,
+    network::Trainable,
+    Error,
 };
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -18,15 +26,7 @@ use std::{
     time::{Duration, Instant},
 };
 use vit_link::Classification;
-use vit_nostd::{int8, Shape};
-use vit_train::{
-    data::{Format, Splits},
-    device::{Address, Device, DeviceError},
-    files::ModelBytes,
-    inference::int8_raw_logits,
-    model::Network,
-    with_preset, Error,
-};
+use vit_nostd::{int8, Network};
 
 pub const EXAMPLES: &str = "\
 Examples:
@@ -72,7 +72,7 @@ enum Action {
 }
 
 #[derive(Args, Debug)]
-struct Eval {
+pub struct Eval {
     /// The model file that the board runs, or the run that it is of: all logits are compared with what this computer
     /// makes of it
     #[arg(long, value_name = "FILE.vit|RUN")]
@@ -128,14 +128,14 @@ struct Prediction {
 }
 
 impl Arguments {
-    pub fn run(self) -> Result<ExitCode, Error> {
+    pub fn run(self, networks: &List) -> Result<ExitCode, Error> {
         let address = match (self.place.port, self.place.tcp) {
             (Some(port), _) => Address::Serial { port, baud: self.baud, dtr: !self.no_dtr },
             (None, tcp) => Address::Tcp(tcp.unwrap_or_default()),
         };
         let board = Board { address: &address, timeout: self.timeout };
         match self.action {
-            Action::Eval(eval) => eval.run(board),
+            Action::Eval(eval) => eval.run(networks, board),
             Action::Predict(predict) => predict.run(board),
         }
     }
@@ -143,7 +143,7 @@ impl Arguments {
 
 /// Where a board is, and how patient to be with it.
 #[derive(Clone, Copy)]
-struct Board<'a> {
+pub struct Board<'a> {
     address: &'a Address,
     timeout: Duration,
 }
@@ -169,7 +169,7 @@ fn format(device: &Device) -> Format {
 }
 
 impl Eval {
-    fn run(self, board: Board<'_>) -> Result<ExitCode, Error> {
+    fn run(&self, networks: &List, board: Board<'_>) -> Result<ExitCode, Error> {
         match self.model.clone() {
             None => {
                 let mut device = board.open()?;
@@ -180,20 +180,24 @@ impl Eval {
                 let path = file_or_in(&model, "model.int8.vit")?;
                 let file = ModelBytes::read(&path)?;
                 let preamble = read_preamble(&file, &path)?;
-                with_preset!(preset_of(&preamble, &path)?, S => {
-                    check_run::<S>(&model)?;
-                    self.against::<S>(board, &path, &file)
-                })
+                let network = networks.of_model(&preamble, &path)?;
+                network.check_run(&model)?;
+                network.eval_on_device(self, board, &path, &file)
             }
         }
     }
 
     /// Compares the board with a model file on this computer.
-    fn against<S: Network>(&self, board: Board<'_>, path: &Path, file: &[u8]) -> Result<ExitCode, Error> {
+    pub(super) fn against<N: Trainable>(
+        &self,
+        board: Board<'_>,
+        path: &Path,
+        file: &[u8],
+    ) -> Result<ExitCode, Error> {
         let refused = |error| Error::Model { path: path.to_owned(), error };
-        let model = int8::Model::<S>::from_bytes(file).map_err(refused)?;
+        let model = int8::Model::<N>::from_bytes(file).map_err(refused)?;
         let mut device = board.open()?;
-        same_model::<S>(&device, path, file).map_err(|error| board.error(error))?;
+        same_model::<N>(&device, path, file).map_err(|error| board.error(error))?;
         let data = self.data.load_for(format(&device), path, model.metadata().provenance.dataset)?;
         data.warn(path);
         let test = &data.splits.test;
@@ -256,18 +260,18 @@ impl Eval {
 impl Evaluation {
     fn print(&self) {
         let Self { board, address, images, dataset, acc, images_per_second, repeated, .. } = self;
-        println!("{board} at {address} on {images} test images of {dataset}:");
-        println!(
+        out!("{board} at {address} on {images} test images of {dataset}:");
+        out!(
             "accuracy {acc:.2} %, {images_per_second:.1} images/s, {}",
             time(self.ticks, self.ticks_per_second)
         );
         if *repeated > 0 {
-            println!("{repeated} requests were repeated: the line is unreliable");
+            out!("{repeated} requests were repeated: the line is unreliable");
         }
         match self.mismatches {
             None => (),
-            Some(0) => println!("all logits equal this computer's"),
-            Some(mismatches) => println!("MISMATCH: {mismatches} images have other logits on this computer"),
+            Some(0) => out!("all logits equal this computer's"),
+            Some(mismatches) => out!("MISMATCH: {mismatches} images have other logits on this computer"),
         }
     }
 }
@@ -284,7 +288,7 @@ impl Predict {
                 let answer = board.classify(&mut device, &pixels)?;
                 let file = path.display().to_string();
                 if !self.json {
-                    println!(
+                    out!(
                         "{}: class {}, {}, logits {:?}{}",
                         one_line(&file),
                         answer.class,
@@ -300,11 +304,11 @@ impl Predict {
 }
 
 /// Whether the board runs this very file.
-fn same_model<S: Shape>(device: &Device, path: &Path, file: &[u8]) -> Result<(), DeviceError> {
+fn same_model<N: Network>(device: &Device, path: &Path, file: &[u8]) -> Result<(), DeviceError> {
     let description = device.description();
     let (side, classes) = (description.side, description.classes);
-    if (usize::from(side), usize::from(classes)) != (S::IMAGE, S::CLASSES) {
-        let expected = format!("{} x {} in {}, as {} has it", S::IMAGE, S::IMAGE, S::CLASSES, path.display());
+    if (usize::from(side), usize::from(classes)) != (N::IMAGE, N::CLASSES) {
+        let expected = format!("{} x {} in {}, as {} has it", N::IMAGE, N::IMAGE, N::CLASSES, path.display());
         return Err(DeviceError::OtherNetwork { side, classes, expected });
     }
     let (theirs, ours) = (description.model, vit_link::checksum(file));

@@ -1,12 +1,24 @@
 //! `vit-train eval`.
 
 use super::{
-    check_run,
     checkpoint::{is_checkpoint, CheckpointArguments},
     data::{claim_run_of, DataArguments, Loaded},
     file_or_in,
+    networks::List,
     outputs::check_outputs,
     print_json, CudaArguments,
+};
+use crate::{
+    checkpoint::{Checkpoint, Description},
+    data::{Dataset, Disturbance, Format},
+    engine::Processor,
+    export::read_float_model,
+    files::ModelBytes,
+    fused::cuda,
+    inference::{check_logits, dfdx_logits, int8_logits, nostd_logits, Score},
+    network::parameters::{self, Layout, Parameters},
+    network::{model::Model, Trainable},
+    Error,
 };
 use clap::Args;
 use dfdx::prelude::Cpu;
@@ -18,18 +30,6 @@ use std::{
 use vit_nostd::{
     argmax, float, int8,
     model_file::{Kind, Metadata, Preamble},
-};
-use vit_train::{
-    checkpoint::{Checkpoint, Description},
-    data::{Dataset, Disturbance, Format},
-    engine::Processor,
-    export::read_float_model,
-    files::ModelBytes,
-    fused::cuda,
-    inference::{check_logits, dfdx_logits, int8_logits, nostd_logits, Score},
-    model::{Model, Network},
-    parameters::{self, Layout, Parameters},
-    with_preset, Error, Preset,
 };
 
 pub const EXAMPLES: &str = "\
@@ -122,7 +122,7 @@ impl ClassAccuracy {
 }
 
 impl Arguments {
-    pub fn run(self) -> Result<ExitCode, Error> {
+    pub fn run(self, networks: &List) -> Result<ExitCode, Error> {
         self.cuda.processor().check()?;
         let _claim = self.logits.as_deref().map(claim_run_of).transpose()?;
         // vit-nostd does not run on a GPU.
@@ -134,11 +134,9 @@ impl Arguments {
             if self.micromath {
                 return Err(not_of_floats(&path));
             }
-            let (preset, checkpoint) = self.checkpoint.load(&path)?;
-            with_preset!(preset, S => {
-                check_run::<S>(&self.file)?;
-                self.checkpoint::<S>(&checkpoint, &path)
-            })
+            let (network, checkpoint) = self.checkpoint.load(networks, &path)?;
+            network.check_run(&self.file)?;
+            network.eval_checkpoint(&self, &checkpoint, &path)
         } else if self.cuda.cuda {
             let path = path.display();
             Err(Error::Setting(format!(
@@ -148,57 +146,60 @@ impl Arguments {
             self.checkpoint.refuse_for_model(&path)?;
             let file = ModelBytes::read(&path)?;
             let preamble = read_preamble(&file, &path)?;
-            with_preset!(preset_of(&preamble, &path)?, S => {
-                check_run::<S>(&self.file)?;
-                self.model::<S>(&path, &file)
-            })
+            let network = networks.of_model(&preamble, &path)?;
+            network.check_run(&self.file)?;
+            network.eval_model(&self, &path, &file)
         }
     }
 
-    fn load<S: Network>(&self, path: &Path, dataset: &str) -> Result<Loaded, Error> {
-        let data = self.data.load_for(Format::of::<S>(), path, dataset)?;
+    fn load<N: Trainable>(&self, path: &Path, dataset: &str) -> Result<Loaded, Error> {
+        let data = self.data.load_for(Format::of::<N>(), path, dataset)?;
         data.warn(path);
         Ok(data)
     }
 
-    fn checkpoint<S: Network>(&self, checkpoint: &Checkpoint, path: &Path) -> Result<ExitCode, Error> {
-        let Description { normalization, labels, dataset, .. } = checkpoint.describe::<S>();
-        let data = self.load::<S>(path, &dataset)?;
+    pub(super) fn checkpoint<N: Trainable>(
+        &self,
+        checkpoint: &Checkpoint,
+        path: &Path,
+    ) -> Result<ExitCode, Error> {
+        let Description { normalization, labels, dataset, .. } = checkpoint.describe::<N>();
+        let data = self.load::<N>(path, &dataset)?;
         let values = &checkpoint.parameters.values;
         if let Processor::Cuda { index, precision } = self.cuda.processor() {
-            let logits = |test: &Dataset| cuda::logits::<S>(index, precision, values, normalization, test);
-            return self.score::<S>("CUDA", labels, &data, |test| Ok(logits(test)?));
+            let logits = |test: &Dataset| cuda::logits::<N>(index, precision, values, normalization, test);
+            return self.score::<N>("CUDA", labels, &data, |test| Ok(logits(test)?));
         }
-        let mut model = S::Model::zeros(&Cpu::default());
+        let mut model = Model::<N, _>::zeros(&Cpu::default());
         parameters::load(&mut model, values);
         let indices: Vec<usize> = (0..data.splits.test.len()).collect();
-        self.score::<S>("dfdx", labels, &data, |test| Ok(dfdx_logits(&model, normalization, test, &indices)))
+        self.score::<N>("dfdx", labels, &data, |test| Ok(dfdx_logits(&model, normalization, test, &indices)))
     }
 
-    fn model<S: Network>(&self, path: &Path, file: &[u8]) -> Result<ExitCode, Error> {
+    pub(super) fn model<N: Trainable>(&self, path: &Path, file: &[u8]) -> Result<ExitCode, Error> {
         let refused = |error| Error::Model { path: path.to_owned(), error };
         let labels = |metadata: &Metadata| metadata.labels().map(str::to_owned).collect();
         match read_preamble(file, path)?.kind {
             Kind::F32 if self.micromath => {
-                let model = float::Model::<S, float::Micromath>::from_bytes(file).map_err(refused)?;
-                let data = self.load::<S>(path, model.metadata().provenance.dataset)?;
+                let model = float::Model::<N, float::Micromath>::from_bytes(file).map_err(refused)?;
+                let data = self.load::<N>(path, model.metadata().provenance.dataset)?;
                 let engine = "vit-nostd f32 with micromath";
-                self.score::<S>(engine, labels(model.metadata()), &data, |test| {
+                self.score::<N>(engine, labels(model.metadata()), &data, |test| {
                     Ok(nostd_logits(&model, test, test.len()))
                 })
             }
             Kind::F32 => {
-                let model = read_float_model::<S>(file, path)?;
-                let data = self.load::<S>(path, model.metadata().provenance.dataset)?;
-                self.score::<S>("vit-nostd f32", labels(model.metadata()), &data, |test| {
+                let model = read_float_model::<N>(file, path)?;
+                let data = self.load::<N>(path, model.metadata().provenance.dataset)?;
+                self.score::<N>("vit-nostd f32", labels(model.metadata()), &data, |test| {
                     Ok(nostd_logits(&model, test, test.len()))
                 })
             }
             Kind::Int8 if self.micromath => Err(not_of_floats(path)),
             Kind::Int8 => {
-                let model = int8::Model::<S>::from_bytes(file).map_err(refused)?;
-                let data = self.load::<S>(path, model.metadata().provenance.dataset)?;
-                self.score::<S>("vit-nostd int8", labels(model.metadata()), &data, |test| {
+                let model = int8::Model::<N>::from_bytes(file).map_err(refused)?;
+                let data = self.load::<N>(path, model.metadata().provenance.dataset)?;
+                self.score::<N>("vit-nostd int8", labels(model.metadata()), &data, |test| {
                     Ok(int8_logits(&model, test, test.len()))
                 })
             }
@@ -206,7 +207,7 @@ impl Arguments {
     }
 
     /// Prints how well the network does that `infer` gives the logits (`images x classes`) of.
-    fn score<S: Network>(
+    fn score<N: Trainable>(
         &self,
         engine: &'static str,
         names: Vec<String>,
@@ -222,13 +223,13 @@ impl Arguments {
         let logits = infer(&data.test)?;
         if names != data.class_names {
             let (model, data) = (names.join(", "), data.class_names.join(", "));
-            eprintln!(
+            err!(
                 "NOTE: the model's classes are {model}, and the data's {data}: they are compared by number."
             );
         }
         if let Some(path) = &self.logits {
             let mut layout = Layout(Vec::new());
-            layout.push("logits", &[data.test.len(), S::CLASSES]);
+            layout.push("logits", &[data.test.len(), N::CLASSES]);
             let parameters = Parameters { layout, values: logits.clone() };
             Checkpoint { parameters, description: None }.save(path)?;
         }
@@ -242,7 +243,7 @@ impl Arguments {
         }
         let evaluation = Evaluation {
             file: self.file.display().to_string(),
-            preset: vit_train::preset::shape_name::<S>(),
+            preset: crate::network::name::<N>(),
             engine,
             dataset: data.name.clone(),
             synthetic: data.synthetic,
@@ -257,15 +258,15 @@ impl Arguments {
         } else {
             let Evaluation { preset, engine, dataset, images, .. } = &evaluation;
             let whose = if loaded.own == Some(false) { " (not the data of the run)" } else { "" };
-            println!("{preset} by {engine} on {images} test images of {dataset}{whose}:");
-            println!("accuracy {:.2} %, top-5 {:.2} %, loss {:.4}", score.acc, score.top5, score.loss);
+            out!("{preset} by {engine} on {images} test images of {dataset}{whose}:");
+            out!("accuracy {:.2} %, top-5 {:.2} %, loss {:.4}", score.acc, score.top5, score.loss);
             let width = evaluation.classes.iter().map(|class| class.name.chars().count()).max();
             for ClassAccuracy { name, images, acc } in &evaluation.classes {
                 let acc = acc.map_or("-".to_owned(), |acc| format!("{acc:.2} %"));
-                println!("  {name:<width$}  {acc:>8} of {images}", width = width.unwrap_or(0));
+                out!("  {name:<width$}  {acc:>8} of {images}", width = width.unwrap_or(0));
             }
             for Disturbed { images, score } in &evaluation.robustness {
-                println!("{:>8}  {images}", format!("{:.2} %", score.acc));
+                out!("{:>8}  {images}", format!("{:.2} %", score.acc));
             }
         }
         Ok(ExitCode::SUCCESS)
@@ -280,10 +281,4 @@ fn not_of_floats(path: &Path) -> Error {
 /// The beginning of a model file.
 pub fn read_preamble(file: &[u8], path: &Path) -> Result<Preamble, Error> {
     Preamble::read(file).map_err(|error| Error::Model { path: path.to_owned(), error })
-}
-
-/// The preset whose shape a model file has.
-pub fn preset_of(preamble: &Preamble, path: &Path) -> Result<Preset, Error> {
-    let unknown = || Error::UnknownShape { path: path.to_owned(), found: preamble.dims.to_string() };
-    Preset::with_dims(preamble.dims).ok_or_else(unknown)
 }

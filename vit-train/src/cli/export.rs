@@ -1,24 +1,24 @@
 //! `vit-train export`.
 
 use super::{
-    check_run,
     checkpoint::{is_checkpoint, CheckpointArguments, LabelArguments},
     data::claim_run_of,
-    eval::{preset_of, read_preamble},
+    eval::read_preamble,
     file_or_in,
+    networks::{Known, List},
     outputs::check_outputs,
+};
+use crate::{
+    checkpoint::Checkpoint,
+    export::{float_model, onnx_model},
+    files::{write_atomically, ModelBytes},
+    network::Trainable,
+    Error,
 };
 use clap::Args;
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
-};
-use vit_train::{
-    checkpoint::Checkpoint,
-    export::{checkpoint_of, float_model, onnx_model},
-    files::{write_atomically, ModelBytes},
-    model::Network,
-    with_preset, Error, Preset,
 };
 
 pub const EXAMPLES: &str = "\
@@ -43,7 +43,7 @@ pub struct Arguments {
 
 #[derive(Args, Debug)]
 #[group(required = true, multiple = true)]
-struct Formats {
+pub struct Formats {
     /// ONNX: input `pixels`, uint8 grey levels from 0 to 255, batch x 1 x side x side (the model normalises them);
     /// output `logits`, float, batch x classes
     #[arg(long, value_name = "FILE.onnx")]
@@ -57,26 +57,24 @@ struct Formats {
 }
 
 impl Arguments {
-    pub fn run(self) -> Result<ExitCode, Error> {
+    pub fn run(self, networks: &List) -> Result<ExitCode, Error> {
         let path = file_or_in(&self.source, "checkpoint.safetensors")?;
         check_outputs(self.formats.outputs(), &[&path], None)?;
-        let (preset, checkpoint) = self.load(&path)?;
-        let checkpoint = self.labels.apply(preset, checkpoint)?;
-        with_preset!(preset, S => {
-            check_run::<S>(&self.source)?;
-            self.formats.write::<S>(&checkpoint, &path)
-        })?;
+        let (network, checkpoint) = self.load(networks, &path)?;
+        let checkpoint = self.labels.apply(network, checkpoint)?;
+        network.check_run(&self.source)?;
+        network.export(&self.formats, &checkpoint, &path)?;
         Ok(ExitCode::SUCCESS)
     }
 
-    fn load(&self, path: &Path) -> Result<(Preset, Checkpoint), Error> {
+    fn load(&self, networks: &List, path: &Path) -> Result<(Known, Checkpoint), Error> {
         if is_checkpoint(path)? {
-            return self.checkpoint.load(path);
+            return self.checkpoint.load(networks, path);
         }
         let file = ModelBytes::read(path)?;
-        let preset = preset_of(&read_preamble(&file, path)?, path)?;
-        let checkpoint = with_preset!(preset, S => checkpoint_of::<S>(&file, path))?;
-        Ok((preset, self.checkpoint.apply(preset, checkpoint)))
+        let network = networks.of_model(&read_preamble(&file, path)?, path)?;
+        let checkpoint = network.checkpoint_of(&file, path)?;
+        Ok((network, self.checkpoint.apply(network, checkpoint)))
     }
 }
 
@@ -86,15 +84,15 @@ impl Formats {
         outputs.into_iter().filter_map(|(option, path)| Some((option, path.as_deref()?)))
     }
 
-    fn write<S: Network>(&self, checkpoint: &Checkpoint, source: &Path) -> Result<(), Error> {
+    pub(super) fn write<N: Trainable>(&self, checkpoint: &Checkpoint, source: &Path) -> Result<(), Error> {
         if let Some(path) = &self.onnx {
-            write(path, &onnx_model::<S>(checkpoint, source)?)?;
+            write(path, &onnx_model::<N>(checkpoint, source)?)?;
         }
         if let Some(path) = &self.safetensors {
             write(path, &checkpoint.serialize(source)?)?;
         }
         if let Some(path) = &self.vit {
-            write(path, &float_model::<S>(checkpoint, source)?)?;
+            write(path, &float_model::<N>(checkpoint, source)?)?;
         }
         Ok(())
     }
@@ -103,6 +101,6 @@ impl Formats {
 fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let _claim = claim_run_of(path)?;
     write_atomically(path, bytes)?;
-    println!("{}: {} bytes", path.display(), bytes.len());
+    out!("{}: {} bytes", path.display(), bytes.len());
     Ok(())
 }

@@ -1,9 +1,13 @@
 //! `vit-train inspect`.
 
-use super::{
-    checkpoint::is_checkpoint,
-    eval::{preset_of, read_preamble},
-    file_or_in, print_json,
+use super::{checkpoint::is_checkpoint, eval::read_preamble, file_or_in, networks::List, print_json};
+use crate::{
+    checkpoint::{Checkpoint, Description},
+    digest::Digest,
+    export::read_float_model,
+    files::ModelBytes,
+    network::Trainable,
+    Error,
 };
 use clap::Args;
 use serde::Serialize;
@@ -14,14 +18,6 @@ use std::{
 use vit_nostd::{
     float, int8,
     model_file::{Kind, VERSION},
-};
-use vit_train::{
-    checkpoint::{Checkpoint, Description},
-    digest::Digest,
-    export::read_float_model,
-    files::ModelBytes,
-    model::Network,
-    with_preset, Error, Preset,
 };
 
 pub const EXAMPLES: &str = "\
@@ -73,37 +69,37 @@ struct Tensor {
 }
 
 impl Arguments {
-    pub fn run(self) -> Result<ExitCode, Error> {
+    pub fn run(self, networks: &List) -> Result<ExitCode, Error> {
         let path = file_or_in(&self.file, "model.f32.vit")?;
         if is_checkpoint(&path)? {
-            self.checkpoint(&Checkpoint::load(&path)?, &path)?;
+            self.checkpoint(networks, &Checkpoint::load(&path)?, &path)?;
         } else {
             let file = ModelBytes::read(&path)?;
             let preamble = read_preamble(&file, &path)?;
-            with_preset!(preset_of(&preamble, &path)?, S => self.model::<S>(&path, &file))?;
+            networks.of_model(&preamble, &path)?.inspect(&self, &path, &file)?;
         }
         Ok(ExitCode::SUCCESS)
     }
 
-    fn model<S: Network>(&self, path: &Path, file: &[u8]) -> Result<(), Error> {
+    pub(super) fn model<N: Trainable>(&self, path: &Path, file: &[u8]) -> Result<(), Error> {
         let refused = |error| Error::Model { path: path.to_owned(), error };
         let kind = read_preamble(file, path)?.kind;
         let (metadata, weight_bytes, scratch_bytes) = match kind {
             Kind::F32 => {
-                let model = read_float_model::<S>(file, path)?;
-                (*model.metadata(), float::Model::<S>::WEIGHT_BYTES, float::Scratch::<S>::BYTES)
+                let model = read_float_model::<N>(file, path)?;
+                (*model.metadata(), float::Model::<N>::WEIGHT_BYTES, float::Scratch::<N>::BYTES)
             }
             Kind::Int8 => {
-                let model = int8::Model::<S>::from_bytes(file).map_err(refused)?;
-                (*model.metadata(), int8::Model::<S>::WEIGHT_BYTES, int8::Scratch::<S>::BYTES)
+                let model = int8::Model::<N>::from_bytes(file).map_err(refused)?;
+                (*model.metadata(), int8::Model::<N>::WEIGHT_BYTES, int8::Scratch::<N>::BYTES)
             }
         };
         let content = ModelContent {
             format_version: VERSION,
             kind: kind.to_string(),
-            preset: vit_train::preset::shape_name::<S>(),
-            shape: S::DIMS.to_string(),
-            parameters: S::DIMS.parameters(),
+            preset: crate::network::name::<N>(),
+            shape: N::DIMS.to_string(),
+            parameters: N::DIMS.parameters(),
             file_bytes: file.len(),
             weight_bytes,
             scratch_bytes,
@@ -114,40 +110,37 @@ impl Arguments {
         if self.json {
             return print_json(&content);
         }
-        println!(
-            "{} model file, format version {}, {}",
-            content.kind, content.format_version, content.preset
-        );
-        println!("shape       {}", content.shape);
-        println!("parameters  {} in {} bytes of weights", content.parameters, content.weight_bytes);
-        println!("file        {} bytes of flash", content.file_bytes);
-        println!("scratch     {} bytes of RAM", content.scratch_bytes);
+        out!("{} model file, format version {}, {}", content.kind, content.format_version, content.preset);
+        out!("shape       {}", content.shape);
+        out!("parameters  {} in {} bytes of weights", content.parameters, content.weight_bytes);
+        out!("file        {} bytes of flash", content.file_bytes);
+        out!("scratch     {} bytes of RAM", content.scratch_bytes);
         let (normalization, labels) = (content.description.normalization, &content.description.labels);
-        println!("input       (pixel / 255 - {}) / {}", normalization.mean, normalization.std);
-        println!("classes     {}", labels.join(", "));
+        out!("input       (pixel / 255 - {}) / {}", normalization.mean, normalization.std);
+        out!("classes     {}", labels.join(", "));
         match content.digest {
-            Some(digest) => println!("digest      {digest:.12} of the checkpoint"),
-            None => println!("digest      of the checkpoint unknown"),
+            Some(digest) => out!("digest      {digest:.12} of the checkpoint"),
+            None => out!("digest      of the checkpoint unknown"),
         }
         let provenance = metadata.provenance;
-        println!("trained on  {} with seed {} by {}", provenance.dataset, provenance.seed, provenance.tool);
+        out!("trained on  {} with seed {} by {}", provenance.dataset, provenance.seed, provenance.tool);
         match provenance.test_accuracy {
-            Some(accuracy) => println!("accuracy    {accuracy:.2} % of the test images"),
-            None => println!("accuracy    not measured"),
+            Some(accuracy) => out!("accuracy    {accuracy:.2} % of the test images"),
+            None => out!("accuracy    not measured"),
         }
         Ok(())
     }
 
-    fn checkpoint(&self, checkpoint: &Checkpoint, path: &Path) -> Result<(), Error> {
+    fn checkpoint(&self, networks: &List, checkpoint: &Checkpoint, path: &Path) -> Result<(), Error> {
         let parameters = &checkpoint.parameters;
-        let nearest = Preset::nearest(&parameters.layout);
+        let nearest = networks.nearest(&parameters.layout);
         let fits = nearest.layout().check(&parameters.layout);
         if fits.is_ok() {
             checkpoint.check_description(nearest.dims().classes.into(), path)?;
         }
         let entries = parameters.layout.0.iter();
         let content = CheckpointContent {
-            preset: fits.is_ok().then(|| nearest.to_string()),
+            preset: fits.is_ok().then(|| nearest.name()),
             parameters: parameters.values.len(),
             digest: checkpoint.digest(),
             tensors: entries
@@ -158,28 +151,30 @@ impl Arguments {
         if self.json {
             return print_json(&content);
         }
-        println!("checkpoint of {} parameters", content.parameters);
+        out!("checkpoint of {} parameters", content.parameters);
         match fits {
-            Ok(()) => println!("network     {nearest}"),
-            Err(mismatches) => println!("network     none of the presets; for {nearest}, {mismatches}"),
+            Ok(()) => out!("network     {}", nearest.name()),
+            Err(mismatches) => {
+                out!("network     none of this program; for {}, {mismatches}", nearest.name());
+            }
         }
-        println!("digest      {:.12}", content.digest);
+        out!("digest      {:.12}", content.digest);
         if let Some(name) = parameters.not_finite() {
-            println!("damage      tensor {name} has a value that is not a finite number");
+            out!("damage      tensor {name} has a value that is not a finite number");
         }
         match &content.description {
             Some(Description { dataset, seed, normalization, labels, test_accuracy }) => {
-                println!("input       (pixel / 255 - {}) / {}", normalization.mean, normalization.std);
-                println!("classes     {}", labels.join(", "));
-                println!("trained on  {dataset} with seed {seed}");
+                out!("input       (pixel / 255 - {}) / {}", normalization.mean, normalization.std);
+                out!("classes     {}", labels.join(", "));
+                out!("trained on  {dataset} with seed {seed}");
                 if let Some(accuracy) = test_accuracy {
-                    println!("accuracy    {accuracy:.2} % of the test images");
+                    out!("accuracy    {accuracy:.2} % of the test images");
                 }
             }
-            None => println!("            says nothing of its input and classes: another program wrote it"),
+            None => out!("            says nothing of its input and classes: another program wrote it"),
         }
         for Tensor { name, shape } in &content.tensors {
-            println!("  {name:<32} {shape:?}");
+            out!("  {name:<32} {shape:?}");
         }
         Ok(())
     }

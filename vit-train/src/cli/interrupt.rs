@@ -1,5 +1,6 @@
 //! Ctrl-C, and the signals by which a system ends a program.
 
+use crate::Error;
 use std::{
     process::exit,
     sync::{
@@ -8,7 +9,6 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use vit_train::Error;
 
 /// The exit code of a run that was interrupted, whatever the signal: 128 and the number of SIGINT.
 pub const EXIT_CODE: u8 = 130;
@@ -38,11 +38,11 @@ impl Interrupt {
 
     fn signal(&self) {
         if self.saved.load(SeqCst) {
-            eprintln!("interrupted after the last epoch, which is saved; {}", self.advice);
+            err!("interrupted after the last epoch, which is saved; {}", self.advice);
             exit(EXIT_CODE.into());
         }
         if self.first.set(Instant::now()).is_ok() {
-            eprintln!("Interrupted: ends after this step (once more: at once, and the step is lost)");
+            err!("Interrupted: ends after this step (once more: at once, and the step is lost)");
         } else if self.first.get().is_some_and(|first| first.elapsed() > TOGETHER) {
             exit(EXIT_CODE.into());
         }

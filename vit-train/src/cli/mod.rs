@@ -1,7 +1,7 @@
 //! The command line: what can be said, and which part of the library does it.
 
 #[macro_use]
-pub mod output;
+mod output;
 
 mod bench;
 mod checkpoint;
@@ -12,6 +12,7 @@ mod eval;
 mod export;
 mod inspect;
 mod interrupt;
+mod networks;
 mod outputs;
 mod pictures;
 mod predict;
@@ -21,15 +22,14 @@ mod report;
 mod train;
 mod verify;
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use crate::{engine::Processor, fused::cuda::Precision, recipe::Recipe, report::Report, Error};
+use clap::{builder::PossibleValuesParser, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use networks::List;
+pub use networks::Networks;
 use outputs::check_files_of_run;
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
-};
-use vit_nostd::model_file::Kind;
-use vit_train::{
-    engine::Processor, fused::cuda::Precision, model::Network, report::Report, run::check_origins, Error,
 };
 
 /// Train a Vision Transformer on this computer, and run the very same network on a microcontroller.
@@ -37,7 +37,7 @@ use vit_train::{
 /// Without a command, it trains.
 #[derive(Debug, Parser)]
 #[command(version, args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
-pub struct Cli {
+struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
@@ -97,32 +97,74 @@ enum Command {
     Bench(bench::Arguments),
 }
 
-impl Cli {
-    /// Reads the command line, or ends the program where it makes no sense.
-    pub fn from_arguments() -> Self {
-        let mut command = with_negative_numbers(Self::command());
-        let mut matches = command.clone().get_matches();
-        Self::from_arg_matches_mut(&mut matches).unwrap_or_else(|error| error.format(&mut command).exit())
-    }
+/// The program `vit-train` for the networks of `L`, such as `(Base, Tiny, Nano)`; the first one is trained where none is
+/// named. This is all that the `main` of a program for networks of one's own has to call:
+///
+/// ```no_run
+/// vit_nostd::network! {
+///     /// Which letter a hand has written.
+///     pub Letters { image: 28, patch: 7, embed: 48, heads: 4, hidden: 96, depth: 4, classes: 26 }
+/// }
+///
+/// fn main() -> std::process::ExitCode {
+///     vit_train::cli::main::<(Letters,)>()
+/// }
+/// ```
+///
+/// Exit code 0, or 1 where a comparison failed; an interrupted training is exit code 130, and errors are exit code 2.
+pub fn main<L: Networks>() -> ExitCode {
+    main_with::<L>(|_| None)
+}
 
-    /// Does what was asked for. Exit code 0, or 1 where a comparison failed; an interrupted training is
-    /// exit code 130, and errors are exit code 2.
-    pub fn run(self) -> Result<ExitCode, Error> {
-        match self.command {
-            None => self.train.run(),
-            Some(Command::Train(arguments)) => arguments.run(),
-            Some(Command::Eval(arguments)) => arguments.run(),
-            Some(Command::Predict(arguments)) => arguments.run(),
-            Some(Command::Quantize(arguments)) => arguments.run(),
-            Some(Command::Verify(arguments)) => arguments.run(),
-            Some(Command::Export(arguments)) => arguments.run(),
-            Some(Command::Inspect(arguments)) => arguments.run(),
-            Some(Command::Report(arguments)) => arguments.run(),
-            Some(Command::Compare(arguments)) => arguments.run(),
-            Some(Command::Bench(arguments)) => arguments.run(),
-            Some(Command::Device(arguments)) => arguments.run(),
+/// [`main`], with recipes of one's own: `recipe` gives that of the network with this name, or None where the one that
+/// follows from the network's size will do.
+pub fn main_with<L: Networks>(recipe: fn(&str) -> Option<Recipe>) -> ExitCode {
+    match List::of::<L>(recipe).and_then(run) {
+        Ok(code) => code,
+        Err(error) => {
+            err!("error: {error}{}", advice(&error));
+            ExitCode::from(2)
         }
     }
+}
+
+/// Does what the command line says, or ends the program where it makes no sense.
+fn run(networks: List) -> Result<ExitCode, Error> {
+    let mut command = with_negative_numbers(with_networks(Cli::command(), &networks));
+    let mut matches = command.clone().get_matches();
+    let cli =
+        Cli::from_arg_matches_mut(&mut matches).unwrap_or_else(|error| error.format(&mut command).exit());
+    match cli.command {
+        None => cli.train.run(&networks),
+        Some(Command::Train(arguments)) => arguments.run(&networks),
+        Some(Command::Eval(arguments)) => arguments.run(&networks),
+        Some(Command::Predict(arguments)) => arguments.run(&networks),
+        Some(Command::Quantize(arguments)) => arguments.run(&networks),
+        Some(Command::Verify(arguments)) => arguments.run(&networks),
+        Some(Command::Export(arguments)) => arguments.run(&networks),
+        Some(Command::Inspect(arguments)) => arguments.run(&networks),
+        Some(Command::Report(arguments)) => arguments.run(&networks),
+        Some(Command::Compare(arguments)) => arguments.run(),
+        Some(Command::Bench(arguments)) => arguments.run(&networks),
+        Some(Command::Device(arguments)) => arguments.run(&networks),
+    }
+}
+
+/// What to do about an error of which the library cannot know how the program was called.
+fn advice(error: &Error) -> &'static str {
+    match error {
+        Error::Diverged { .. } | Error::Output { .. } => ". Train again with a lower --lr.",
+        _ => "",
+    }
+}
+
+/// Lets `--preset` have the names of the networks as values.
+fn with_networks(command: clap::Command, networks: &List) -> clap::Command {
+    let command = command.mut_args(|argument| match argument.get_id() == "preset" {
+        true => argument.value_parser(PossibleValuesParser::new(networks.values())),
+        false => argument,
+    });
+    command.mut_subcommands(|command| with_networks(command, networks))
 }
 
 /// Lets options have values that begin with a minus sign: `--lr -1` is then refused because of its value, and not as an
@@ -194,14 +236,6 @@ fn file_or_in(path: &Path, name: &str) -> Result<PathBuf, Error> {
     Err(Error::Setting(format!("{folder}: no {name} in it: give a file, or the folder of a finished run")))
 }
 
-/// Makes sure that the files of a run belong together, where `path` is a run.
-fn check_run<S: Network>(path: &Path) -> Result<(), Error> {
-    if path.is_dir() {
-        check_origins::<S>(path, &[Kind::F32, Kind::Int8])?;
-    }
-    Ok(())
-}
-
 /// Where the network of a run could not be quantized, the sentence of its report that says why.
 fn no_integers(run: &Path) -> Option<String> {
     Report::load(run).ok()?.test?.no_integers()
@@ -210,7 +244,7 @@ fn no_integers(run: &Path) -> Option<String> {
 /// Prints a result for programs.
 fn print_json(value: &impl serde::Serialize) -> Result<(), Error> {
     let json = serde_json::to_string_pretty(value).map_err(|error| Error::Setting(error.to_string()))?;
-    println!("{json}");
+    out!("{json}");
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! What the program prints, where nobody may read on and the disk may be full.
 //!
-//! In the whole program, `println!` and `eprintln!` are these: std's panic when that happens.
+//! std's `println!` and `eprintln!` panic when that happens.
 
 use std::{
     fmt,
@@ -13,12 +13,12 @@ use std::{
 const NOBODY_READS: i32 = 141;
 
 /// Prints a line of results.
-macro_rules! println {
+macro_rules! out {
     ($($argument:tt)*) => { $crate::cli::output::line(format_args!($($argument)*)) };
 }
 
 /// Prints a line of what is no result.
-macro_rules! eprintln {
+macro_rules! err {
     ($($argument:tt)*) => { $crate::cli::output::error_line(format_args!($($argument)*)) };
 }
 
@@ -50,7 +50,7 @@ fn end<T>(error: io::Error) -> io::Result<T> {
         io::ErrorKind::Interrupted => Err(error), // tried again by its caller
         io::ErrorKind::BrokenPipe => exit(NOBODY_READS),
         _ => {
-            eprintln!("error: standard output: {error}");
+            err!("error: standard output: {error}");
             exit(2);
         }
     }

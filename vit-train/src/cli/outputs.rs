@@ -1,11 +1,7 @@
 //! What a command writes, and where: looked at before it works for minutes.
 
 use super::{data::run_of, output::results_to_standard_error};
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
-use vit_train::{
+use crate::{
     content::Content,
     data::Source,
     files::{check_writable, require_file, resolve},
@@ -14,6 +10,10 @@ use vit_train::{
     run_data::RunData,
     train::Outputs,
     Error,
+};
+use std::{
+    fs,
+    path::{Path, PathBuf},
 };
 
 /// Checks that files can be written to `outputs`, each with the option that names it; and that none of them replaces

@@ -1,6 +1,10 @@
 //! Pictures that are named on the command line.
 
 use super::{output::Output, progress};
+use crate::{
+    data::{handwriting, pictures_in, DataError},
+    Error,
+};
 use clap::Args;
 use rayon::prelude::*;
 use serde::{
@@ -10,10 +14,6 @@ use serde::{
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
-};
-use vit_train::{
-    data::{handwriting, pictures_in, DataError},
-    Error,
 };
 
 /// Pictures that each thread reads before results are printed.
@@ -116,7 +116,7 @@ impl Pictures {
                         }
                         Err(error) => {
                             failed += 1;
-                            eprintln!("error: {error}");
+                            err!("error: {error}");
                             Entry::Failure { file: path.display().to_string(), error: error.to_string() }
                         }
                     };
@@ -131,7 +131,7 @@ impl Pictures {
         bar.finish_and_clear();
         if let Some(list) = list {
             list.end().map_err(not_json)?;
-            println!("");
+            out!("");
         }
         outcome?;
         Ok(match (used, failed) {

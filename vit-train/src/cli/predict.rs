@@ -1,12 +1,21 @@
 //! `vit-train predict`.
 
 use super::{
-    check_run,
     checkpoint::{is_checkpoint, CheckpointArguments},
-    eval::{preset_of, read_preamble},
+    eval::read_preamble,
     file_or_in,
+    networks::List,
     output::one_line,
     pictures::{unsure_note, Picture, PictureArguments},
+};
+use crate::{
+    checkpoint::Checkpoint,
+    export::{float_model, read_float_model},
+    files::ModelBytes,
+    inference::{check_logits, infer},
+    network::Trainable,
+    train::Outputs,
+    Error,
 };
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -17,15 +26,7 @@ use std::{
 use vit_nostd::{
     float, image, int8,
     model_file::{Kind, Metadata},
-    top_k, Image, Shape,
-};
-use vit_train::{
-    export::{float_model, read_float_model},
-    files::ModelBytes,
-    inference::{check_logits, infer},
-    model::Network,
-    train::Outputs,
-    with_preset, Error,
+    top_k, Image, Network, Vector,
 };
 
 /// Likeliest classes that are shown.
@@ -59,7 +60,7 @@ pub struct Arguments {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
-enum Engine {
+pub enum Engine {
     /// In floating point
     F32,
     /// In integers
@@ -98,7 +99,7 @@ struct Candidate {
 }
 
 impl Arguments {
-    pub fn run(self) -> Result<ExitCode, Error> {
+    pub fn run(self, networks: &List) -> Result<ExitCode, Error> {
         let path = self.model_path()?;
         if is_checkpoint(&path)? {
             if self.engine == Some(Engine::Int8) {
@@ -108,12 +109,9 @@ impl Arguments {
                      run vit-train quantize {path}, and give the model.int8.vit that it writes"
                 )));
             }
-            let (preset, checkpoint) = self.checkpoint.load(&path)?;
-            with_preset!(preset, S => {
-                check_run::<S>(&self.model)?;
-                let file = float_model::<S>(&checkpoint, &path)?;
-                self.predict::<S>(Engine::F32, &file, &path)
-            })
+            let (network, checkpoint) = self.checkpoint.load(networks, &path)?;
+            network.check_run(&self.model)?;
+            network.predict_checkpoint(&self, &checkpoint, &path)
         } else {
             self.checkpoint.refuse_for_model(&path)?;
             let file = ModelBytes::read(&path)?;
@@ -125,10 +123,9 @@ impl Arguments {
                     "{path}: a model for --engine {kind}: leave --engine out, or give the other model of its run"
                 )));
             }
-            with_preset!(preset_of(&preamble, &path)?, S => {
-                check_run::<S>(&self.model)?;
-                self.predict::<S>(engine, &file, &path)
-            })
+            let network = networks.of_model(&preamble, &path)?;
+            network.check_run(&self.model)?;
+            network.predict_model(&self, engine, &file, &path)
         }
     }
 
@@ -144,45 +141,58 @@ impl Arguments {
         file_or_in(run, name)
     }
 
-    fn predict<S: Network>(&self, engine: Engine, file: &[u8], path: &Path) -> Result<ExitCode, Error> {
+    pub(super) fn checkpoint<N: Trainable>(
+        &self,
+        checkpoint: &Checkpoint,
+        path: &Path,
+    ) -> Result<ExitCode, Error> {
+        self.predict::<N>(Engine::F32, &float_model::<N>(checkpoint, path)?, path)
+    }
+
+    pub(super) fn predict<N: Trainable>(
+        &self,
+        engine: Engine,
+        file: &[u8],
+        path: &Path,
+    ) -> Result<ExitCode, Error> {
         let refused = |error| Error::Model { path: path.to_owned(), error };
         match engine {
             Engine::F32 => {
-                let model = read_float_model::<S>(file, path)?;
-                self.print::<S>("f32", model.metadata(), |image| {
+                let model = read_float_model::<N>(file, path)?;
+                self.print::<N>("f32", model.metadata(), |image| {
                     infer(&model, image, &mut Box::new(float::Scratch::new()))
                 })
             }
             Engine::Int8 => {
-                let model = int8::Model::<S>::from_bytes(file).map_err(refused)?;
-                self.print::<S>("int8", model.metadata(), |image| {
+                let model = int8::Model::<N>::from_bytes(file).map_err(refused)?;
+                self.print::<N>("int8", model.metadata(), |image| {
                     model.to_real(&model.infer(image, &mut Box::new(int8::Scratch::new())))
                 })
             }
         }
     }
 
-    fn print<S: Shape>(
+    fn print<N: Network>(
         &self,
         engine: &'static str,
         metadata: &Metadata<'_>,
-        logits: impl Fn(&Image<S>) -> S::Classes<f32> + Sync,
+        logits: impl Fn(&Image<N>) -> Vector<N::Classes, f32> + Sync,
     ) -> Result<ExitCode, Error> {
         let dataset = metadata.provenance.dataset;
         if !self.pictures.raw && !["mnist", "synthetic"].contains(&dataset) {
-            eprintln!(
+            err!(
                 "NOTE: The network was trained on {dataset}, and the pictures are prepared as MNIST's digits are; \
                  with --raw they are only scaled."
             );
         }
         let labels: Vec<&str> = metadata.labels().collect();
         let predict = |Picture { path, pixels, inverted, unsure }| {
-            let logits = logits(image::<S>(&pixels)?);
+            let logits = logits(image::<N>(&pixels)?);
             if let Err(error) = check_logits(logits.as_ref(), &self.model) {
                 return Some(Err(error));
             }
             let best: [_; TOP] = top_k(logits.as_ref());
-            let top5 = best.iter().take(S::CLASSES).map(|best| Candidate {
+            let top5 = best.iter().take(N::CLASSES).map(|best| Candidate {
                 class: best.class,
                 label: labels.get(best.class).copied().unwrap_or_default().to_owned(),
                 probability: best.probability,
@@ -199,7 +209,7 @@ impl Arguments {
         };
         let pictures = self.pictures.list();
         let mut table = (!self.json).then(|| Table::new(pictures.longest_path(), &labels));
-        pictures.each(S::IMAGE, self.json, predict, |prediction| {
+        pictures.each(N::IMAGE, self.json, predict, |prediction| {
             let prediction = prediction.transpose()?;
             if let (Some(table), Some(prediction)) = (&mut table, &prediction) {
                 table.print(prediction);
@@ -226,12 +236,12 @@ impl Table {
     fn print(&mut self, Prediction { file: path, best, unsure, top5, .. }: &Prediction) {
         let &mut Self { file, class, has_head } = self;
         if !has_head {
-            println!("{:<file$}  {:<class$}  probability  next", "picture", "class");
+            out!("{:<file$}  {:<class$}  probability  next", "picture", "class");
             self.has_head = true;
         }
         let percent = |candidate: &Candidate| format!("{:.2} %", 100.0 * candidate.probability);
         let next: Vec<_> = top5[1..].iter().map(|next| format!("{} {}", next.label, percent(next))).collect();
         let (path, unsure) = (one_line(path), unsure_note(unsure.as_deref()));
-        println!("{path:<file$}  {:<class$}  {:>11}  {}{unsure}", best.label, percent(best), next.join(", "));
+        out!("{path:<file$}  {:<class$}  {:>11}  {}{unsure}", best.label, percent(best), next.join(", "));
     }
 }

@@ -1,12 +1,12 @@
 //! How long work shows itself: a bar on a terminal, plain lines elsewhere.
 
 use super::interrupt::Interrupt;
+use crate::{report::Epoch, train::Progress};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::{
     io::{stdout, IsTerminal},
     sync::{Arc, OnceLock},
 };
-use vit_train::{report::Epoch, train::Progress};
 
 /// Where the lines go that are no results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,8 +22,8 @@ pub enum Lines {
 impl Lines {
     pub fn say(self, text: &str) {
         match self {
-            Self::Output => println!("{text}"),
-            Self::Error => eprintln!("{text}"),
+            Self::Output => out!("{text}"),
+            Self::Error => err!("{text}"),
             Self::Off => {}
         }
     }
@@ -122,7 +122,7 @@ pub fn reading(quiet: bool) -> impl Fn(usize, usize) + Sync {
         }
         if !terminal {
             if done == 0 {
-                eprintln!("Reading {total} pictures");
+                err!("Reading {total} pictures");
             }
             return;
         }

@@ -4,8 +4,22 @@ use super::{
     checkpoint::{CheckpointArguments, LabelArguments},
     data::{claim_run_of, run_of, DataArguments, UNKNOWN},
     file_or_in,
+    networks::List,
     outputs::check_outputs,
     print_json,
+};
+use crate::{
+    checkpoint::{Checkpoint, Description},
+    data::Format,
+    export::write_model,
+    files::write_atomically,
+    inference::{int8_logits, Score},
+    layer_errors::{layer_errors, LayerErrors},
+    network::Trainable,
+    quantize::{quantize, quantize_and_score, CALIBRATION_IMAGES},
+    run::check_origins,
+    train::Outputs,
+    Error,
 };
 use clap::Args;
 use serde::Serialize;
@@ -14,19 +28,6 @@ use std::{
     process::ExitCode,
 };
 use vit_nostd::{int8, model_file::Kind};
-use vit_train::{
-    checkpoint::{Checkpoint, Description},
-    data::Format,
-    export::write_model,
-    files::write_atomically,
-    inference::{int8_logits, Score},
-    layer_errors::{layer_errors, LayerErrors},
-    model::Network,
-    quantize::{quantize, quantize_and_score, CALIBRATION_IMAGES},
-    run::check_origins,
-    train::Outputs,
-    with_preset, Error,
-};
 
 /// Images of the validation part that the errors of layers are measured on.
 const REPORT_IMAGES: usize = 256;
@@ -72,25 +73,30 @@ struct Quantization {
 }
 
 impl Arguments {
-    pub fn run(self) -> Result<ExitCode, Error> {
+    pub fn run(self, networks: &List) -> Result<ExitCode, Error> {
         let path = file_or_in(&self.checkpoint, "checkpoint.safetensors")?;
         let folder = path.parent().unwrap_or(Path::new(""));
         let out = self.out.clone().unwrap_or_else(|| Outputs::int8_model(folder));
         check_outputs([("--out", out.as_path())], &[&path], self.data.data.as_ref())?;
         let _claim = claim_run_of(&out)?;
-        let (preset, checkpoint) = self.description.load(&path)?;
-        let checkpoint = self.labels.apply(preset, checkpoint)?;
-        with_preset!(preset, S => self.run_as::<S>(&checkpoint, &path, &out))
+        let (network, checkpoint) = self.description.load(networks, &path)?;
+        let checkpoint = self.labels.apply(network, checkpoint)?;
+        network.quantize(self, &checkpoint, &path, &out)
     }
 
-    fn run_as<S: Network>(self, checkpoint: &Checkpoint, path: &Path, out: &Path) -> Result<ExitCode, Error> {
+    pub(super) fn run_as<N: Trainable>(
+        self,
+        checkpoint: &Checkpoint,
+        path: &Path,
+        out: &Path,
+    ) -> Result<ExitCode, Error> {
         if self.checkpoint.is_dir() {
             // The integer model may be of another checkpoint: it is about to be replaced.
-            check_origins::<S>(&self.checkpoint, &[Kind::F32])?;
+            check_origins::<N>(&self.checkpoint, &[Kind::F32])?;
         }
-        let description = checkpoint.describe::<S>();
+        let description = checkpoint.describe::<N>();
         let Description { dataset, seed, .. } = &description;
-        let loaded = self.data.load_for(Format::of::<S>(), path, dataset)?;
+        let loaded = self.data.load_for(Format::of::<N>(), path, dataset)?;
         if let Some(doubt) = &loaded.doubt {
             let path = path.display();
             if loaded.own == Some(false) && run_of(out).is_some() {
@@ -110,14 +116,14 @@ impl Arguments {
         let (train, validation) = data.train.split(*seed);
         let calibration = &train[..train.len().min(CALIBRATION_IMAGES)];
         let (file, logits) = if loaded.doubt.is_none() {
-            quantize_and_score::<S>(checkpoint, (&data.train, &train), &data.test, path)?
+            quantize_and_score::<N>(checkpoint, (&data.train, &train), &data.test, path)?
         } else {
             // The accuracy on other images is not what the model file is to state.
-            let weights = quantize::<S>(checkpoint, &data.train, calibration, path)?;
+            let weights = quantize::<N>(checkpoint, &data.train, calibration, path)?;
             let description = Some(Description { test_accuracy: None, ..description });
             let checkpoint = Checkpoint { description, parameters: checkpoint.parameters.clone() };
-            let file = write_model::<S>(Kind::Int8, &checkpoint, &weights, out)?;
-            let model = int8::Model::<S>::from_bytes(&file);
+            let file = write_model::<N>(Kind::Int8, &checkpoint, &weights, out)?;
+            let model = int8::Model::<N>::from_bytes(&file);
             let model = model.map_err(|error| Error::Model { path: out.to_owned(), error })?;
             let logits = int8_logits(&model, &data.test, data.test.len());
             (file, logits)
@@ -126,7 +132,7 @@ impl Arguments {
         write_atomically(out, &file)?;
         let report = self.report.then(|| {
             let validation = &validation[..validation.len().min(REPORT_IMAGES)];
-            layer_errors::<S>(checkpoint, &file, &data.train, (calibration, validation), out)
+            layer_errors::<N>(checkpoint, &file, &data.train, (calibration, validation), out)
         });
         let quantization = Quantization {
             file: out.display().to_string(),
@@ -140,9 +146,9 @@ impl Arguments {
             print_json(&quantization)?;
         } else {
             let Quantization { file, bytes, report, .. } = &quantization;
-            println!("{file}: {bytes} bytes, test accuracy {:.2} % in integers", test.acc);
+            out!("{file}: {bytes} bytes, test accuracy {:.2} % in integers", test.acc);
             if let Some(report) = report {
-                println!("{report}");
+                out!("{report}");
             }
         }
         Ok(ExitCode::SUCCESS)

@@ -1,12 +1,22 @@
 //! `vit-train report`.
 
 use super::{
-    check_run,
     data::{DataArguments, Loaded},
-    eval::{preset_of, read_preamble},
+    eval::read_preamble,
+    networks::List,
     no_integers,
     outputs::check_files_of_run,
     thread_count,
+};
+use crate::{
+    data::{Format, Source},
+    files::{claim_directory, ModelBytes},
+    inference::{int8_logits, nostd_logits},
+    network::Trainable,
+    report::{Report, TestScores},
+    run_data::RunData,
+    train::Outputs,
+    Error,
 };
 use clap::Args;
 use std::{
@@ -14,16 +24,6 @@ use std::{
     process::ExitCode,
 };
 use vit_nostd::{float, int8};
-use vit_train::{
-    data::{Format, Source},
-    files::{claim_directory, ModelBytes},
-    inference::{int8_logits, nostd_logits},
-    model::Network,
-    report::{Report, TestScores},
-    run_data::RunData,
-    train::Outputs,
-    with_preset, Error,
-};
 
 pub const EXAMPLES: &str = "\
 Examples:
@@ -44,7 +44,7 @@ pub struct Arguments {
 }
 
 impl Arguments {
-    pub fn run(self) -> Result<ExitCode, Error> {
+    pub fn run(self, networks: &List) -> Result<ExitCode, Error> {
         check_files_of_run(&self.run)?;
         let mut report = Report::load(&self.run)?;
         let directory = claim_directory(&self.run)?;
@@ -52,29 +52,34 @@ impl Arguments {
         let tested = float.exists() && (int8.exists() || no_integers(&directory).is_some());
         if tested {
             let file = ModelBytes::read(&float)?;
-            let preset = preset_of(&read_preamble(&file, &float)?, &float)?;
-            with_preset!(preset, S => self.test::<S>(&mut report, &directory, &file))?;
+            let network = networks.of_model(&read_preamble(&file, &float)?, &float)?;
+            network.check_run(&directory)?;
+            network.report(&self, &mut report, &directory, &file)?;
         }
         report.write(&directory)?;
         for path in Report::files(&directory).into_iter().filter(|path| path.exists()) {
-            println!("{}", path.display());
+            out!("{}", path.display());
         }
         if !tested && report.test.is_none() {
-            println!("The run is not finished: there is nothing of the test images yet");
+            out!("The run is not finished: there is nothing of the test images yet");
         } else if !tested {
-            println!("The run has no model files any more: the results of its test are those recorded");
+            out!("The run has no model files any more: the results of its test are those recorded");
         }
         Ok(ExitCode::SUCCESS)
     }
 
     /// Runs both models over the test images again, and draws what they show.
-    fn test<S: Network>(&self, report: &mut Report, directory: &Path, file: &[u8]) -> Result<(), Error> {
-        check_run::<S>(directory)?;
+    pub(super) fn test<N: Trainable>(
+        &self,
+        report: &mut Report,
+        directory: &Path,
+        file: &[u8],
+    ) -> Result<(), Error> {
         let refused = |path: PathBuf| move |error| Error::Model { path, error };
-        let float = float::Model::<S>::from_bytes(file).map_err(refused(Outputs::float_model(directory)))?;
+        let float = float::Model::<N>::from_bytes(file).map_err(refused(Outputs::float_model(directory)))?;
         let int8_path = Outputs::int8_model(directory);
         let int8_file = if int8_path.exists() { Some(ModelBytes::read(&int8_path)?) } else { None };
-        let int8 = int8_file.as_deref().map(int8::Model::<S>::from_bytes).transpose();
+        let int8 = int8_file.as_deref().map(int8::Model::<N>::from_bytes).transpose();
         let int8 = int8.map_err(refused(int8_path))?;
 
         let seed = float.metadata().provenance.seed;
@@ -86,7 +91,7 @@ impl Arguments {
                 report.seed
             )));
         }
-        let loaded = self.load(Format::of::<S>(), report, &Outputs::float_model(directory))?;
+        let loaded = self.load(Format::of::<N>(), report, &Outputs::float_model(directory))?;
         let data = &loaded.splits;
         let images = data.test.len();
         let logits = nostd_logits(&float, &data.test, images);

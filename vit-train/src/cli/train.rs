@@ -4,10 +4,24 @@ use super::{
     data::DataArguments,
     file_or_in,
     interrupt::{Interrupt, EXIT_CODE},
+    networks::List,
     outputs::{check_files_of_run, check_run},
     positive, print_json,
     progress::{Console, Lines},
     CudaArguments, DATA,
+};
+use crate::{
+    checkpoint::Checkpoint,
+    data::{Augmentation, Format, Splits},
+    digest::Digest,
+    network::name,
+    network::parameters::Parameters,
+    network::Trainable,
+    recipe::{Allowed, Recipe},
+    report::{Report, TestScores},
+    resume::{Position, Run, Snapshot},
+    train::{train, Outputs, Start},
+    Error,
 };
 use clap::{Args, ValueEnum};
 use std::{
@@ -16,23 +30,8 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use vit_train::{
-    checkpoint::Checkpoint,
-    data::{Augmentation, Format, Splits},
-    digest::Digest,
-    model::Network,
-    parameters::Parameters,
-    preset::shape_name,
-    recipe::{Allowed, Recipe},
-    report::{Report, TestScores},
-    resume::{Position, Run, Snapshot},
-    train::{train, Outputs, Start},
-    with_preset, Error, Preset,
-};
 
 const RECIPE: &str = "Recipe";
-/// The network that is trained where none is named.
-const DEFAULT_PRESET: Preset = Preset::Base;
 const RESULTS: &str = "Results";
 
 pub const EXAMPLES: &str = "\
@@ -136,9 +135,9 @@ impl Settings {
 
 #[derive(Args, Debug)]
 pub struct Arguments {
-    /// The network's shape [default: base]
-    #[arg(long, help_heading = RECIPE, value_enum)]
-    preset: Option<Preset>,
+    /// The network [default: the first one]
+    #[arg(long, help_heading = RECIPE, value_name = "NAME")]
+    preset: Option<String>,
     /// Where the settings come from that are not given: the best known for the preset, or those of the seed, the
     /// article this project began with [default: best]
     #[arg(long, help_heading = RECIPE, value_enum)]
@@ -175,14 +174,11 @@ pub struct Arguments {
 }
 
 impl Arguments {
-    pub fn run(self) -> Result<ExitCode, Error> {
-        let directory = self
-            .out
-            .clone()
-            .unwrap_or_else(|| Path::new("runs").join(self.preset.unwrap_or(DEFAULT_PRESET).to_string()));
+    pub fn run(self, networks: &List) -> Result<ExitCode, Error> {
+        let chosen = networks.chosen(self.preset.as_deref());
+        let directory = self.out.clone().unwrap_or_else(|| Path::new("runs").join(chosen.name()));
         if !self.resume {
-            let preset = self.preset.unwrap_or(DEFAULT_PRESET);
-            return with_preset!(preset, S => self.begin::<S>(preset, &directory));
+            return chosen.begin(self, networks.recipe(chosen), &directory);
         }
         if !directory.is_dir() {
             return Err(Error::NothingToResume { directory });
@@ -190,50 +186,51 @@ impl Arguments {
         check_files_of_run(&directory)?;
         let outputs = self.outputs(&directory)?;
         let snapshot = Snapshot::load(&directory)?;
-        let preset = Preset::from_str(&snapshot.run.network, false).map_err(|_| {
+        let Some(network) = networks.named(&snapshot.run.network) else {
             let (run, network) = (directory.display(), &snapshot.run.network);
-            Error::Setting(format!("{run}: a run of a network of none of the presets ({network}): go on with it in the program that began it"))
-        })?;
-        with_preset!(preset, S => self.resume::<S>(preset, &directory, &outputs, snapshot))
+            return Err(Error::Setting(format!(
+                "{run}: a run of {network}, a network that this program does not have: go on with it in the program that began it"
+            )));
+        };
+        let best = networks.recipe(networks.chosen(self.preset.as_deref().or(Some(&network.name()))));
+        network.resume(self, best, &directory, &outputs, snapshot)
     }
 
     /// Begins a run.
-    fn begin<S: Network>(self, preset: Preset, directory: &Path) -> Result<ExitCode, Error> {
-        let best = Recipe::best(preset);
-        let recipe = self.applied_to(
-            Recipe { processor: self.cuda.processor(), seed: Recipe::default().seed, ..best },
-            preset,
-        );
+    pub(super) fn begin<N: Trainable>(self, best: Recipe, directory: &Path) -> Result<ExitCode, Error> {
+        let (processor, seed) = (self.cuda.processor(), Recipe::default().seed);
+        let recipe = self.applied_to(Recipe { processor, seed, ..best.clone() }, best);
         recipe.check()?;
         recipe.processor.check()?;
         check_run(directory, self.init_path()?.as_deref(), self.data.data.as_ref())?;
-        let start = self.init::<S>()?.map_or(Start::Random, Start::Parameters);
-        let mut data = self.data.load(Format::of::<S>())?;
+        let start = self.init::<N>()?.map_or(Start::Random, Start::Parameters);
+        let mut data = self.data.load(Format::of::<N>())?;
         if let Some(limit) = self.limit {
             data.train.truncate(limit);
         }
         let outputs = self.outputs(directory)?;
-        self.train::<S>(&recipe, &data, start, directory, &outputs)
+        self.train::<N>(&recipe, &data, start, directory, &outputs)
     }
 
     /// Goes on with the run of `snapshot`, if all settings that are given are its own.
-    fn resume<S: Network>(
+    pub(super) fn resume<N: Trainable>(
         self,
-        preset: Preset,
+        best: Recipe,
         directory: &Path,
         outputs: &Outputs,
         snapshot: Snapshot<'static>,
     ) -> Result<ExitCode, Error> {
         let theirs = snapshot.run.clone().into_owned();
-        let asked = self.preset.unwrap_or(preset);
+        let asked = self.preset.clone().unwrap_or_else(|| theirs.network.clone());
         let processor = self.cuda.processor_or(theirs.recipe.processor);
-        let recipe = self.applied_to(Recipe { processor, ..theirs.recipe.clone() }, asked);
+        let recipe = self.applied_to(Recipe { processor, ..theirs.recipe.clone() }, best);
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        let mut ours = Run { version, network: asked.to_string(), recipe, ..theirs.clone() };
-        if asked == preset {
-            ours.init = self.init::<S>()?.map(|first| Digest::of(&first).to_string()).or(ours.init);
+        let mut ours =
+            Run { version, network: asked, dimensions: N::DIMS.to_string(), recipe, ..theirs.clone() };
+        if ours.network == theirs.network {
+            ours.init = self.init::<N>()?.map(|first| Digest::of(&first).to_string()).or(ours.init);
         }
-        let format = Format::of::<S>();
+        let format = Format::of::<N>();
         let mut data = match self.data.data {
             Some(_) => self.data.load(format)?,
             None => self.data.load_own(format, directory, &theirs.data)?,
@@ -245,7 +242,7 @@ impl Arguments {
             ours.data.name.clone_from(&data.name);
             ours.data.class_names.clone_from(&data.class_names);
         }
-        let snapshot = snapshot.of_run::<S>(directory, &ours)?;
+        let snapshot = snapshot.of_run::<N>(directory, &ours)?;
         theirs.data.restrict(&mut data);
 
         let lines = self.lines();
@@ -266,14 +263,14 @@ impl Arguments {
                 "It replaces the earlier run when its first epoch is done (to keep that one, delete {new})"
             ));
         }
-        self.train::<S>(&ours.recipe, &data, Start::Snapshot(Box::new(snapshot)), directory, outputs)
+        self.train::<N>(&ours.recipe, &data, Start::Snapshot(Box::new(snapshot)), directory, outputs)
     }
 
-    /// `recipe`, with all that is given; `preset` has the best one.
-    fn applied_to(&self, recipe: Recipe, preset: Preset) -> Recipe {
+    /// `recipe`, with all that is given; `best` is the network's.
+    fn applied_to(&self, recipe: Recipe, best: Recipe) -> Recipe {
         let named = match self.recipe {
             None => recipe.clone(),
-            Some(RecipeName::Best) => Recipe::best(preset),
+            Some(RecipeName::Best) => best,
             Some(RecipeName::Seed) => Recipe::default(),
         };
         let Recipe { seed, processor, .. } = recipe;
@@ -285,10 +282,10 @@ impl Arguments {
         self.init.as_ref().map(|init| file_or_in(init, "checkpoint.safetensors")).transpose()
     }
 
-    /// The parameters to begin with, in the order of network `S`.
-    fn init<S: Network>(&self) -> Result<Option<Parameters>, Error> {
+    /// The parameters to begin with, in the order of network `N`.
+    fn init<N: Trainable>(&self) -> Result<Option<Parameters>, Error> {
         let Some(path) = self.init_path()? else { return Ok(None) };
-        Ok(Some(Checkpoint::load(&path)?.into_order_of::<S>(&path)?.parameters))
+        Ok(Some(Checkpoint::load(&path)?.into_order_of::<N>(&path)?.parameters))
     }
 
     fn outputs(&self, directory: &Path) -> Result<Outputs, Error> {
@@ -303,7 +300,7 @@ impl Arguments {
         }
     }
 
-    fn train<S: Network>(
+    fn train<N: Trainable>(
         &self,
         recipe: &Recipe,
         data: &Splits,
@@ -317,18 +314,18 @@ impl Arguments {
         let mut console = Console::new(lines, Arc::clone(&interrupt));
         lines.say(&format!(
             "Training {} ({} parameters) on {} of {} for {} {}",
-            shape_name::<S>(),
-            S::DIMS.parameters(),
+            name::<N>(),
+            N::DIMS.parameters(),
             data.train.len(),
             data.name,
             recipe.epochs,
             if recipe.epochs == 1 { "epoch" } else { "epochs" }
         ));
-        let result = train::<S>(recipe, data, start, outputs, &mut console);
+        let result = train::<N>(recipe, data, start, outputs, &mut console);
         drop(console); // no bar stays in the way of what follows
         let report = match result {
             Err(interrupted @ Error::Interrupted { .. }) => {
-                eprintln!("{interrupted}; {}", interrupt.advice);
+                err!("{interrupted}; {}", interrupt.advice);
                 return Ok(ExitCode::from(EXIT_CODE));
             }
             result => result?,
@@ -339,8 +336,8 @@ impl Arguments {
             summarize(&report, directory);
         }
         if let Some(no_integers) = report.test.as_ref().and_then(TestScores::no_integers) {
-            eprintln!("WARNING: {no_integers}");
-            eprintln!("WARNING: The run has no model.int8.vit. Everything else is there.");
+            err!("WARNING: {no_integers}");
+            err!("WARNING: The run has no model.int8.vit. Everything else is there.");
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -368,19 +365,21 @@ fn describe(position: &Position, recipe: &Recipe) -> String {
 
 fn summarize(report: &Report, directory: &Path) {
     if report.synthetic {
-        println!("The following is about the built-in, machine-made digits, not about MNIST:");
+        out!("The following is about the built-in, machine-made digits, not about MNIST:");
     }
     if let Some(test) = &report.test {
         let int8 = test.int8.map_or("not possible".to_owned(), |int8| format!("{:.2} %", int8.acc));
-        println!(
+        out!(
             "Test accuracy {:.2} %, top-5 {:.2} % (best epoch {}); in integers {int8}",
-            test.f32.acc, test.f32.top5, report.best_epoch
+            test.f32.acc,
+            test.f32.top5,
+            report.best_epoch
         );
     }
     if let Some(verification) = report.verify {
-        println!("{verification}");
+        out!("{verification}");
     }
-    println!("Results are in {}", directory.display());
+    out!("Results are in {}", directory.display());
 }
 
 fn allowed(text: &str, allowed: Allowed) -> Result<f32, String> {

@@ -3,8 +3,22 @@
 use super::{
     checkpoint::{is_checkpoint, CheckpointArguments},
     data::{DataArguments, Loaded},
-    eval::{preset_of, read_preamble},
-    file_or_in, no_integers, print_json,
+    eval::read_preamble,
+    file_or_in,
+    networks::List,
+    no_integers, print_json,
+};
+use crate::{
+    checkpoint::Checkpoint,
+    data::Format,
+    export::float_model,
+    files::ModelBytes,
+    network::Trainable,
+    quantize::quantize_and_score,
+    run::{origins, Origin},
+    train::Outputs,
+    verify::{verify, Files, Verification},
+    Error,
 };
 use clap::Args;
 use serde::Serialize;
@@ -13,18 +27,6 @@ use std::{
     process::ExitCode,
 };
 use vit_nostd::model_file::Kind;
-use vit_train::{
-    checkpoint::Checkpoint,
-    data::Format,
-    export::float_model,
-    files::ModelBytes,
-    model::Network,
-    quantize::quantize_and_score,
-    run::{origins, Origin},
-    train::Outputs,
-    verify::{verify, Files, Verification},
-    with_preset, Error,
-};
 
 pub const EXAMPLES: &str = "\
 Examples:
@@ -63,10 +65,10 @@ struct Verified {
 }
 
 impl Arguments {
-    pub fn run(self) -> Result<ExitCode, Error> {
+    pub fn run(self, networks: &List) -> Result<ExitCode, Error> {
         if !self.run.is_dir() && is_checkpoint(&self.run)? {
-            let (preset, checkpoint) = self.checkpoint.load(&self.run)?;
-            return with_preset!(preset, S => self.checkpoint::<S>(&checkpoint));
+            let (network, checkpoint) = self.checkpoint.load(networks, &self.run)?;
+            return network.verify_checkpoint(&self, &checkpoint);
         }
         if self.checkpoint.normalization.is_some() {
             let run = self.run.display();
@@ -83,23 +85,23 @@ impl Arguments {
         let path = file_or_in(&self.run, "model.f32.vit")?;
         let file = ModelBytes::read(&path)?;
         let preamble = read_preamble(&file, &path)?;
-        with_preset!(preset_of(&preamble, &path)?, S => self.files::<S>(&path, &file))
+        networks.of_model(&preamble, &path)?.verify_run(&self, &path, &file)
     }
 
-    fn checkpoint<S: Network>(&self, checkpoint: &Checkpoint) -> Result<ExitCode, Error> {
-        let data = self.load::<S>(&self.run, checkpoint)?;
+    pub(super) fn checkpoint<N: Trainable>(&self, checkpoint: &Checkpoint) -> Result<ExitCode, Error> {
+        let data = self.load::<N>(&self.run, checkpoint)?;
         let splits = &data.splits;
-        let file = float_model::<S>(checkpoint, &self.run)?;
-        let (train, _) = splits.train.split(checkpoint.describe::<S>().seed);
+        let file = float_model::<N>(checkpoint, &self.run)?;
+        let (train, _) = splits.train.split(checkpoint.describe::<N>().seed);
         let (int8_file, _) =
-            quantize_and_score::<S>(checkpoint, (&splits.train, &train), &splits.test, &self.run)?;
+            quantize_and_score::<N>(checkpoint, (&splits.train, &train), &splits.test, &self.run)?;
         let files = Files { f32: (&self.run, &file), int8: Some((&self.run, &int8_file)) };
-        self.verify::<S>(checkpoint, files, &data, Vec::new())
+        self.verify::<N>(checkpoint, files, &data, Vec::new())
     }
 
-    fn files<S: Network>(&self, path: &Path, file: &[u8]) -> Result<ExitCode, Error> {
+    pub(super) fn files<N: Trainable>(&self, path: &Path, file: &[u8]) -> Result<ExitCode, Error> {
         let checkpoint_path = Outputs::checkpoint(&self.run);
-        let checkpoint = Checkpoint::load(&checkpoint_path)?.into_order_of::<S>(&checkpoint_path)?;
+        let checkpoint = Checkpoint::load(&checkpoint_path)?.into_order_of::<N>(&checkpoint_path)?;
         let int8_path = Outputs::int8_model(&self.run);
         let int8_file = if int8_path.exists() { Some(ModelBytes::read(&int8_path)?) } else { None };
         if int8_file.is_none() {
@@ -109,21 +111,21 @@ impl Arguments {
                     "{file} is missing; this makes it: vit-train quantize {run}"
                 )));
             };
-            eprintln!("NOTE: {no_integers}");
+            err!("NOTE: {no_integers}");
         }
         let int8 = int8_file.as_ref().map(|file| (int8_path.as_path(), &**file));
         let files = Files { f32: (path, file), int8 };
-        let origins = origins::<S>(&self.run, &[Kind::F32, Kind::Int8])?;
-        self.verify::<S>(&checkpoint, files, &self.load::<S>(path, &checkpoint)?, origins)
+        let origins = origins::<N>(&self.run, &[Kind::F32, Kind::Int8])?;
+        self.verify::<N>(&checkpoint, files, &self.load::<N>(path, &checkpoint)?, origins)
     }
 
-    fn load<S: Network>(&self, path: &Path, checkpoint: &Checkpoint) -> Result<Loaded, Error> {
-        let data = self.data.load_for(Format::of::<S>(), path, &checkpoint.describe::<S>().dataset)?;
+    fn load<N: Trainable>(&self, path: &Path, checkpoint: &Checkpoint) -> Result<Loaded, Error> {
+        let data = self.data.load_for(Format::of::<N>(), path, &checkpoint.describe::<N>().dataset)?;
         data.warn(path);
         Ok(data)
     }
 
-    fn verify<S: Network>(
+    fn verify<N: Trainable>(
         &self,
         checkpoint: &Checkpoint,
         files: Files<'_>,
@@ -133,9 +135,9 @@ impl Arguments {
         let mut same_checkpoint = true;
         for Origin { file, digest, other } in &origins {
             match other {
-                Some(other) if self.json => eprintln!("FAIL {other}"),
-                Some(other) => println!("FAIL {other}"),
-                None if digest.is_none() => eprintln!(
+                Some(other) if self.json => err!("FAIL {other}"),
+                Some(other) => out!("FAIL {other}"),
+                None if digest.is_none() => err!(
                     "NOTE: {} does not say which checkpoint it was made from: it may be that of another network.",
                     file.display()
                 ),
@@ -143,11 +145,11 @@ impl Arguments {
             }
             same_checkpoint &= other.is_none();
         }
-        let verification = verify::<S>(&checkpoint.parameters, files, &data.splits.test, self.exact_images)?;
+        let verification = verify::<N>(&checkpoint.parameters, files, &data.splits.test, self.exact_images)?;
         if self.json {
             print_json(&Verified { same_checkpoint, origins, data_of_run: data.own, verification })?;
         } else {
-            println!("{verification}");
+            out!("{verification}");
         }
         Ok(if same_checkpoint && verification.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }

@@ -44,7 +44,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use unicode_normalization::UnicodeNormalization;
 use vit_nostd::model_file::{check_label, Normalization};
-use vit_nostd::Shape;
+use vit_nostd::Network;
 
 use crate::files::{hex, no_file, resolve};
 use crate::random::{stream, Purpose};
@@ -92,9 +92,9 @@ pub struct Format {
 }
 
 impl Format {
-    /// What a network of shape `S` expects.
-    pub const fn of<S: Shape>() -> Self {
-        Self { side: S::IMAGE, classes: S::CLASSES }
+    /// What a network of shape `N` expects.
+    pub const fn of<N: Network>() -> Self {
+        Self { side: N::IMAGE, classes: N::CLASSES }
     }
 
     /// The number of pixels of one image.

@@ -5,8 +5,8 @@ use crate::{
     digest::Digest,
     error::Error,
     files::ModelBytes,
-    model::Network,
-    parameters::{Layout, Parameters},
+    network::parameters::{Layout, Parameters},
+    network::Trainable,
 };
 use std::path::Path;
 use vit_nostd::{
@@ -18,36 +18,36 @@ use vit_nostd::{
     Element, ModelError,
 };
 
-/// The float model file of a checkpoint of network `S`; `path` is named in errors.
+/// The float model file of a checkpoint of network `N`; `path` is named in errors.
 ///
 /// # Errors
 /// Those of [`Checkpoint::check`].
-pub fn float_model<S: Network>(checkpoint: &Checkpoint, path: &Path) -> Result<ModelBytes, Error> {
-    checkpoint.check::<S>(path)?;
-    let mut weights = ModelBytes::zeros(Weights::<S>::BYTES);
-    for_each_tensor::<S>(weights.bytes_mut(), |Tensor { parameter, start, outputs, values }| {
+pub fn float_model<N: Trainable>(checkpoint: &Checkpoint, path: &Path) -> Result<ModelBytes, Error> {
+    checkpoint.check::<N>(path)?;
+    let mut weights = ModelBytes::zeros(Weights::<N>::BYTES);
+    for_each_tensor::<N>(weights.bytes_mut(), |Tensor { parameter, start, outputs, values }| {
         let parameter = checkpoint.parameters.get(parameter).unwrap_or_default(); // it was checked
         transpose(&parameter[start..][..values.len()], outputs, values);
     });
-    write_model::<S>(Kind::F32, checkpoint, &weights, path)
+    write_model::<N>(Kind::F32, checkpoint, &weights, path)
 }
 
 /// What [`float_model`] was made of; `path` is named in errors.
 ///
 /// # Errors
-/// [`Error::Model`] if `file` is not a float model of shape `S`; [`Error::NotFinite`]; [`Error::WrongDigest`].
-pub fn checkpoint_of<S: Network>(file: &[u8], path: &Path) -> Result<Checkpoint, Error> {
-    let file = ModelFile::parse::<S>(file, Kind::F32, Weights::<S>::BYTES);
+/// [`Error::Model`] if `file` is not a float model of shape `N`; [`Error::NotFinite`]; [`Error::WrongDigest`].
+pub fn checkpoint_of<N: Trainable>(file: &[u8], path: &Path) -> Result<Checkpoint, Error> {
+    let file = ModelFile::parse::<N>(file, Kind::F32, Weights::<N>::BYTES);
     let ModelFile { metadata, weights } = file.map_err(|error| refused(path, error))?;
-    let layout = Layout::of::<S>();
+    let layout = Layout::of::<N>();
     let mut parameters = Parameters { values: vec![0.0; layout.len()], layout };
-    for_each_tensor::<S>(ModelBytes::from(weights).bytes_mut(), |tensor| {
+    for_each_tensor::<N>(ModelBytes::from(weights).bytes_mut(), |tensor| {
         let Tensor { parameter, start, outputs, values } = tensor;
         let parameter = parameters.get_mut(parameter).unwrap_or_default(); // of the same network
         transpose(values, values.len() / outputs, &mut parameter[start..][..values.len()]);
     });
     let checkpoint = Checkpoint { parameters, description: Some(Description::of(&metadata)) };
-    checkpoint.check::<S>(path)?;
+    checkpoint.check::<N>(path)?;
     let (stated, own) = (metadata.provenance.checkpoint.map(Digest), checkpoint.digest());
     match stated.filter(|stated| *stated != own) {
         Some(stated) => Err(Error::WrongDigest { path: path.to_owned(), stated, own }),
@@ -59,8 +59,8 @@ pub fn checkpoint_of<S: Network>(file: &[u8], path: &Path) -> Result<Checkpoint,
 ///
 /// # Errors
 /// Those of [`checkpoint_of`].
-pub fn read_float_model<'a, S: Network>(file: &'a [u8], path: &Path) -> Result<float::Model<'a, S>, Error> {
-    checkpoint_of::<S>(file, path)?;
+pub fn read_float_model<'a, N: Trainable>(file: &'a [u8], path: &Path) -> Result<float::Model<'a, N>, Error> {
+    checkpoint_of::<N>(file, path)?;
     float::Model::from_bytes(file).map_err(|error| refused(path, error))
 }
 
@@ -72,17 +72,17 @@ fn refused(path: &Path, error: ModelError) -> Error {
 ///
 /// # Errors
 /// [`Error::Model`] if the description does not fit into a model file.
-pub fn write_model<S: Network>(
+pub fn write_model<N: Trainable>(
     kind: Kind,
     checkpoint: &Checkpoint,
     weights: &[u8],
     path: &Path,
 ) -> Result<ModelBytes, Error> {
-    let description = checkpoint.describe::<S>();
+    let description = checkpoint.describe::<N>();
     let labels = description.labels.join("\n");
     let metadata = description.metadata(&labels, Some(checkpoint.digest()));
     let mut file = ModelBytes::zeros(weights.len() + model_file::overhead(&metadata));
-    let len = model_file::write::<S>(kind, &metadata, weights, file.bytes_mut());
+    let len = model_file::write::<N>(kind, &metadata, weights, file.bytes_mut());
     Ok(ModelBytes::from(&file[..len.map_err(|error| refused(path, error))?]))
 }
 
@@ -99,14 +99,14 @@ struct Tensor<'a> {
 }
 
 /// Shows all tensors of a float model's `weights`, which have their size and alignment, to `f`.
-fn for_each_tensor<S: Network>(weights: &mut [u8], mut f: impl FnMut(Tensor<'_>)) {
-    let Some(mut weights) = WeightsMut::<S>::from_bytes(weights) else { return };
+fn for_each_tensor<N: Trainable>(weights: &mut [u8], mut f: impl FnMut(Tensor<'_>)) {
+    let Some(mut weights) = WeightsMut::<N>::from_bytes(weights) else { return };
     let mut tensor = |parameter: &str, start: usize, outputs: usize, values: &mut [f32]| {
         f(Tensor { parameter, start, outputs, values });
     };
 
     let embedding = &mut weights.embedding;
-    tensor("patch_embed.proj.weight", 0, S::EMBED, numbers(embedding.patch_weight));
+    tensor("patch_embed.proj.weight", 0, N::EMBED, numbers(embedding.patch_weight));
     tensor("patch_embed.proj.bias", 0, 1, numbers(embedding.patch_bias));
     tensor("cls_token", 0, 1, numbers(embedding.cls_token));
     tensor("pos_embed", 0, 1, numbers(embedding.pos_embed));
@@ -123,23 +123,23 @@ fn for_each_tensor<S: Network>(weights: &mut [u8], mut f: impl FnMut(Tensor<'_>)
             (numbers(block.value_weight), numbers(block.value_bias)),
         ];
         for (part, (weight, bias)) in packed.into_iter().enumerate() {
-            tensor("attn.in_proj_weight", part * S::EMBED * S::EMBED, S::EMBED, weight);
-            tensor("attn.in_proj_bias", part * S::EMBED, 1, bias);
+            tensor("attn.in_proj_weight", part * N::EMBED * N::EMBED, N::EMBED, weight);
+            tensor("attn.in_proj_bias", part * N::EMBED, 1, bias);
         }
-        tensor("attn.out_proj.weight", 0, S::EMBED, numbers(block.proj_weight));
+        tensor("attn.out_proj.weight", 0, N::EMBED, numbers(block.proj_weight));
         tensor("attn.out_proj.bias", 0, 1, numbers(block.proj_bias));
         tensor("norm2.weight", 0, 1, numbers(block.norm2_weight));
         tensor("norm2.bias", 0, 1, numbers(block.norm2_bias));
-        tensor("mlp.0.weight", 0, S::HIDDEN, numbers(block.hidden_weight));
+        tensor("mlp.0.weight", 0, N::HIDDEN, numbers(block.hidden_weight));
         tensor("mlp.0.bias", 0, 1, numbers(block.hidden_bias));
-        tensor("mlp.3.weight", 0, S::EMBED, numbers(block.mlp_weight));
+        tensor("mlp.3.weight", 0, N::EMBED, numbers(block.mlp_weight));
         tensor("mlp.3.bias", 0, 1, numbers(block.mlp_bias));
     }
 
     let head = &mut weights.head;
     tensor("norm.weight", 0, 1, numbers(head.norm_weight));
     tensor("norm.bias", 0, 1, numbers(head.norm_bias));
-    tensor("head.weight", 0, S::CLASSES, numbers(head.head_weight));
+    tensor("head.weight", 0, N::CLASSES, numbers(head.head_weight));
     tensor("head.bias", 0, 1, numbers(head.head_bias));
 }
 

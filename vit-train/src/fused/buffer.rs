@@ -1,46 +1,8 @@
 //! Shapes as types, for what the fused operations work on: dfdx's, of one image. How many images there are is a number.
 
+use crate::network::dimensions::Dimensions;
 use dfdx::shapes::{Const, ConstDim, ConstShape, Dim};
-use std::{fmt, marker::PhantomData};
-
-/// A network's dimensions as dfdx's types, which generic code can use where it cannot use constants.
-pub trait Dimensions: Copy + fmt::Debug + Send + Sync + 'static {
-    /// Side of the image, in pixels.
-    type Image: ConstDim;
-    /// Side of a patch, in pixels.
-    type Patch: ConstDim;
-    /// Patches and the class token.
-    type Tokens: ConstDim;
-    /// Width of the residual stream.
-    type Embed: ConstDim;
-    /// Attention heads.
-    type Heads: ConstDim;
-    /// Width of the MLP's hidden layer.
-    type Hidden: ConstDim;
-    /// Classes.
-    type Classes: ConstDim;
-}
-
-impl<
-        const IMAGE: usize,
-        const PATCH: usize,
-        const TOKENS: usize,
-        const EMBED: usize,
-        const HEADS: usize,
-        const HEAD_DIM: usize,
-        const HIDDEN: usize,
-        const DEPTH: usize,
-        const CLASSES: usize,
-    > Dimensions for vit_nostd::Vit<IMAGE, PATCH, TOKENS, EMBED, HEADS, HEAD_DIM, HIDDEN, DEPTH, CLASSES>
-{
-    type Image = Const<IMAGE>;
-    type Patch = Const<PATCH>;
-    type Tokens = Const<TOKENS>;
-    type Embed = Const<EMBED>;
-    type Heads = Const<HEADS>;
-    type Hidden = Const<HIDDEN>;
-    type Classes = Const<CLASSES>;
-}
+use std::marker::PhantomData;
 
 /// One row: that of the class token.
 pub type One = Const<1>;

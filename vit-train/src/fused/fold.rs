@@ -14,11 +14,12 @@
 //! the embedding's biases lies in the place of the positions.
 
 use super::{
-    buffer::{Dimensions, Layer},
+    buffer::Layer,
     cpu::rows,
-    network::{Block, Network, Sizes},
+    network::{Block, Layers, Sizes},
 };
-use crate::parameters::Layout;
+use crate::network::dimensions::Dimensions;
+use crate::network::parameters::Layout;
 use dfdx::shapes::ConstDim;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -92,7 +93,7 @@ impl Fold {
     }
 
     /// The linear layers of the network, which has the dimensions `D`, as they are after folding.
-    pub fn places<D: Dimensions>(&self) -> Network<D, Place> {
+    pub fn places<D: Dimensions>(&self) -> Layers<D, Place> {
         let (embed, depth) = (self.sizes.embed, self.sizes.depth);
         let block = |index| {
             let weight = range(&self.layout, &format!("blocks.{index}.attn.in_proj_weight"));
@@ -107,7 +108,7 @@ impl Fold {
             }
         };
         let [_, _, positions] = self.embedding();
-        Network {
+        Layers {
             embedding: layer(range(&self.layout, "patch_embed.proj.weight"), positions),
             blocks: (0..depth).map(block).collect(),
             head: self.layer("head"),

@@ -1,4 +1,4 @@
-//! The fast training pass: the network of [`model`](crate::model) out of a few fused operations.
+//! The fast training pass: the network of [`model`](crate::network::model) out of a few fused operations.
 //!
 //! dfdx's built-in operations are the reference: correct, slow, and in memory from end to end. Here the whole pass,
 //! pixels to loss to gradients, is ONE operation on dfdx's tape ([`Step`]):

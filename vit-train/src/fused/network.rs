@@ -1,12 +1,12 @@
 //! The network's layers, what a pass keeps of each, and the order of its operations.
 
 use super::{
-    buffer::{Area, AttentionWeights, Buffer, Dimensions, KeyValue, Layer, One},
+    buffer::{Area, AttentionWeights, Buffer, KeyValue, Layer, One},
     ops::{Ops, Store},
 };
-use crate::dropout::Site;
+use crate::network::{dimensions::Dimensions, dropout::Site};
 use dfdx::shapes::ConstDim;
-use vit_nostd::Shape;
+use vit_nostd::Network;
 
 /// A network's dimensions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,17 +30,17 @@ pub struct Sizes {
 }
 
 impl Sizes {
-    /// Those of shape `S`.
-    pub const fn of<S: Shape>() -> Self {
+    /// Those of shape `N`.
+    pub const fn of<N: Network>() -> Self {
         Self {
-            image: S::IMAGE,
-            patch: S::PATCH,
-            tokens: S::TOKENS,
-            embed: S::EMBED,
-            heads: S::HEADS,
-            hidden: S::HIDDEN,
-            depth: S::DEPTH,
-            classes: S::CLASSES,
+            image: N::IMAGE,
+            patch: N::PATCH,
+            tokens: N::TOKENS,
+            embed: N::EMBED,
+            heads: N::HEADS,
+            hidden: N::HIDDEN,
+            depth: N::DEPTH,
+            classes: N::CLASSES,
         }
     }
 }
@@ -64,7 +64,7 @@ impl Sizes {
 
 /// The linear layers of a network with the dimensions `D`, or something for each of them.
 #[derive(Clone, Debug)]
-pub struct Network<D: Dimensions, L> {
+pub struct Layers<D: Dimensions, L> {
     /// Patches to tokens. Its bias has a row per token: see [`fold`](super::fold).
     pub embedding: Layer<L, Area<D>, D::Embed>,
     /// The encoder.
@@ -88,9 +88,9 @@ pub struct Block<D: Dimensions, L> {
     pub mlp: Layer<L, D::Hidden, D::Embed>,
 }
 
-impl<D: Dimensions, L> Network<D, L> {
+impl<D: Dimensions, L> Layers<D, L> {
     /// Makes something of every layer.
-    pub fn map<M>(&self, mut f: impl FnMut(&L) -> M) -> Network<D, M> {
+    pub fn map<M>(&self, mut f: impl FnMut(&L) -> M) -> Layers<D, M> {
         let mut block = |block: &Block<D, L>| Block {
             query: block.query.map(&mut f),
             key_value: block.key_value.map(&mut f),
@@ -99,7 +99,7 @@ impl<D: Dimensions, L> Network<D, L> {
             mlp: block.mlp.map(&mut f),
         };
         let blocks = self.blocks.iter().map(&mut block).collect();
-        Network { embedding: self.embedding.map(&mut f), blocks, head: self.head.map(&mut f) }
+        Layers { embedding: self.embedding.map(&mut f), blocks, head: self.head.map(&mut f) }
     }
 }
 
@@ -187,14 +187,14 @@ impl<D: Dimensions, V> Activations<D, V> {
     }
 
     /// From `pixels` and `targets` to `logits`, `losses` and the gradients of all layers.
-    pub fn pass<L>(&mut self, ops: &mut impl Ops<D, V, L>, layers: &Network<D, L>) {
+    pub fn pass<L>(&mut self, ops: &mut impl Ops<D, V, L>, layers: &Layers<D, L>) {
         self.forward(ops, layers);
         ops.cross_entropy(&self.logits, &self.targets, &mut self.losses, &mut self.d_logits);
         self.backward(ops, layers);
     }
 
     /// From `pixels` to `logits`.
-    pub fn forward<L>(&mut self, ops: &mut impl Ops<D, V, L>, layers: &Network<D, L>) {
+    pub fn forward<L>(&mut self, ops: &mut impl Ops<D, V, L>, layers: &Layers<D, L>) {
         let Self { blocks, last, stream, class_stream, class_normed, .. } = self;
         ops.embed(&layers.embedding, &self.pixels, &mut self.patches, stream);
 
@@ -216,7 +216,7 @@ impl<D: Dimensions, V> Activations<D, V> {
     }
 
     /// In the opposite order. The memory of the residual stream is reused for its gradient.
-    fn backward<L>(&mut self, ops: &mut impl Ops<D, V, L>, layers: &Network<D, L>) {
+    fn backward<L>(&mut self, ops: &mut impl Ops<D, V, L>, layers: &Layers<D, L>) {
         let Self { blocks, last, all, class, d_key_value, .. } = self;
         let (d_stream, d_class) = (&mut self.stream, &mut self.class_stream);
         ops.linear_backward(&layers.head, &self.normed, &self.d_logits, &mut class.normed, Store::Set);

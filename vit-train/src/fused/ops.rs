@@ -1,7 +1,7 @@
 //! The operations of a training pass, each fused with its neighbours.
 
-use super::buffer::{Area, AttentionWeights, Buffer, Dimensions, KeyValue, Layer, One};
-use crate::dropout::Site;
+use super::buffer::{Area, AttentionWeights, Buffer, KeyValue, Layer, One};
+use crate::network::{dimensions::Dimensions, dropout::Site};
 use dfdx::shapes::ConstDim;
 
 /// What happens to a result.

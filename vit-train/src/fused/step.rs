@@ -1,15 +1,18 @@
 //! The training pass as one operation on dfdx's tape.
 
 use super::{
-    buffer::Dimensions,
     cpu::{self, Batch},
     network::Sizes,
     timed::Times,
 };
 use crate::{
-    dropout::Dropout,
-    model::{Model, Network, Pass, Visitor},
-    parameters::Layout,
+    network::dimensions::Dimensions,
+    network::dropout::Dropout,
+    network::parameters::Layout,
+    network::{
+        model::{Model, Pass, Visitor},
+        Trainable,
+    },
 };
 use dfdx::prelude::*;
 use std::sync::Arc;
@@ -20,27 +23,27 @@ use std::sync::Arc;
 /// through the network forward and backward while it is in the cache, the gradients are there as soon as the loss is,
 /// and the tape only has to hand them over.
 #[derive(Debug)]
-pub struct Step<S: Dimensions> {
-    cpu: cpu::Cpu<S>,
+pub struct Step<N: Dimensions> {
+    cpu: cpu::Cpu<N>,
     parameters: Vec<f32>,
     gradients: Arc<Vec<f32>>,
 }
 
-impl<S: Network> Default for Step<S> {
+impl<N: Trainable> Default for Step<N> {
     fn default() -> Self {
-        let layout = Layout::of::<S>();
+        let layout = Layout::of::<N>();
         let zeros = vec![0.0; layout.len()];
-        let cpu = cpu::Cpu::new(Sizes::of::<S>(), layout);
+        let cpu = cpu::Cpu::new(Sizes::of::<N>(), layout);
         Self { cpu, parameters: zeros.clone(), gradients: Arc::new(zeros) }
     }
 }
 
-impl<S: Network> Step<S> {
+impl<N: Trainable> Step<N> {
     /// What [`Model::loss_and_gradients`] does, faster. `pixels` are normalised, image by image; `targets` are
     /// distributions over the classes.
     pub fn loss_and_gradients(
         &mut self,
-        model: &mut S::Model<Cpu>,
+        model: &mut Model<N, Cpu>,
         pixels: &[f32],
         targets: &[f32],
         dropout: &Dropout,
@@ -58,7 +61,7 @@ impl<S: Network> Step<S> {
     /// The loss with its tape.
     fn loss(
         &mut self,
-        model: &mut S::Model<Cpu>,
+        model: &mut Model<N, Cpu>,
         batch: Batch<'_>,
         dropout: &Dropout,
         logits: &mut [f32],

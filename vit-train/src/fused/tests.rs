@@ -4,19 +4,26 @@
 use super::Step;
 use crate::{
     data::{synthetic, Dataset, MNIST_NORMALIZATION},
-    dropout::{Dropout, Site},
-    model::{Model, Network, Pass, Visitor},
-    parameters::{self, Layout, Parameters},
+    network::dropout::{Dropout, Site},
+    network::parameters::{self, Layout, Parameters},
+    network::{
+        model::{Model, Pass, Visitor},
+        Trainable,
+    },
     recipe::Recipe,
     train::{Prepared, State},
 };
 use dfdx::prelude::{ConstShape, Cpu, Device, Gradients, Tensor};
-use vit_nostd::{Base, Nano, Shape, Tiny, Vit};
+use vit_nostd::{Base, Nano, Network, Tiny};
 
-/// No dimension is a multiple of a vector's.
-pub type Odd = Vit<9, 3, 10, 15, 3, 5, 19, 3, 7>;
-/// One block, which is the first and the last.
-pub type Shallow = Vit<8, 4, 5, 12, 1, 12, 9, 1, 2>;
+vit_nostd::network! {
+    /// No dimension is a multiple of a vector's.
+    pub Odd { image: 9, patch: 3, embed: 15, heads: 3, hidden: 19, depth: 3, classes: 7 }
+}
+vit_nostd::network! {
+    /// One block, which is the first and the last.
+    pub Shallow { image: 8, patch: 4, embed: 12, heads: 1, hidden: 9, depth: 1, classes: 2 }
+}
 
 /// Numbers without a pattern, from -1 to 1.
 pub fn numbers(len: usize, seed: u64) -> Vec<f32> {
@@ -38,36 +45,36 @@ pub struct Case {
 }
 
 impl Case {
-    pub fn new<S: Network>(batch: usize) -> Self {
-        let mut parameters = Parameters::init::<S>(1).values;
+    pub fn new<N: Trainable>(batch: usize) -> Self {
+        let mut parameters = Parameters::init::<N>(1).values;
         let noise = numbers(parameters.len(), 2);
         parameters.iter_mut().zip(noise).for_each(|(parameter, noise)| *parameter += 0.1 * noise);
-        let mut targets = numbers(batch * S::CLASSES, 3);
-        for target in targets.chunks_exact_mut(S::CLASSES) {
+        let mut targets = numbers(batch * N::CLASSES, 3);
+        for target in targets.chunks_exact_mut(N::CLASSES) {
             let sum: f32 = target.iter().map(|x| x.abs()).sum();
             target.iter_mut().for_each(|x| *x = x.abs() / sum);
         }
-        Self { parameters, pixels: numbers(batch * S::IMAGE * S::IMAGE, 4), targets }
+        Self { parameters, pixels: numbers(batch * N::IMAGE * N::IMAGE, 4), targets }
     }
 
-    fn model<S: Network, D: Device<f32>>(&self, device: &D) -> S::Model<D> {
-        let mut model = S::Model::zeros(device);
+    fn model<N: Trainable, D: Device<f32>>(&self, device: &D) -> Model<N, D> {
+        let mut model = Model::<N, _>::zeros(device);
         parameters::load(&mut model, &self.parameters);
         model
     }
 
     /// Loss, logits and gradients of all parameters by the built-in operations.
-    pub fn built_in<S: Network>(&self, dropout: &Dropout) -> (f32, Vec<f32>, Vec<f32>) {
-        self.built_in_on::<S, _>(&Cpu::default(), dropout)
+    pub fn built_in<N: Trainable>(&self, dropout: &Dropout) -> (f32, Vec<f32>, Vec<f32>) {
+        self.built_in_on::<N, _>(&Cpu::default(), dropout)
     }
 
     /// The same on any of dfdx's devices.
-    pub fn built_in_on<S: Network, D: Device<f32>>(
+    pub fn built_in_on<N: Trainable, D: Device<f32>>(
         &self,
         device: &D,
         dropout: &Dropout,
     ) -> (f32, Vec<f32>, Vec<f32>) {
-        let mut model = self.model::<S, _>(device);
+        let mut model = self.model::<N, _>(device);
         let pass = model.loss_and_gradients(self.pixels.clone(), self.targets.clone(), dropout);
         let mut copy = CopyGradients { from: &pass.gradients, to: Vec::new() };
         model.visit(&mut copy);
@@ -75,8 +82,8 @@ impl Case {
     }
 
     /// The same by the fused ones.
-    fn fused<S: Network>(&self, step: &mut Step<S>, dropout: &Dropout) -> (f32, Vec<f32>, Vec<f32>) {
-        let mut model = self.model::<S, _>(&Cpu::default());
+    fn fused<N: Trainable>(&self, step: &mut Step<N>, dropout: &Dropout) -> (f32, Vec<f32>, Vec<f32>) {
+        let mut model = self.model::<N, _>(&Cpu::default());
         let mut pass = step.loss_and_gradients(&mut model, &self.pixels, &self.targets, dropout);
         let mut gradients = vec![0.0; self.parameters.len()];
         parameters::collect_gradients(&mut model, &mut pass.gradients, &mut gradients);
@@ -89,10 +96,10 @@ pub fn worst(a: &[f32], b: &[f32]) -> f32 {
 }
 
 /// Compares with the built-in operations.
-fn compare<S: Network>(batch: usize, rate: f32) {
-    let case = Case::new::<S>(batch);
+fn compare<N: Trainable>(batch: usize, rate: f32) {
+    let case = Case::new::<N>(batch);
     let dropout = Dropout::new(rate, 5, 6);
-    compare_passes::<S>(&case.built_in::<S>(&dropout), &case.fused::<S>(&mut Step::default(), &dropout));
+    compare_passes::<N>(&case.built_in::<N>(&dropout), &case.fused::<N>(&mut Step::default(), &dropout));
 }
 
 /// Copies the gradients of all parameters, from any of dfdx's devices.
@@ -109,13 +116,13 @@ impl<D: Device<f32>> Visitor<D> for CopyGradients<'_, D> {
 
 /// Compares loss, logits and every tensor's gradients: the largest difference may be 1e-4 of its largest gradient, or
 /// 1e-6.
-pub fn compare_passes<S: Network>(
+pub fn compare_passes<N: Trainable>(
     (loss, logits, gradients): &(f32, Vec<f32>, Vec<f32>),
     (fused_loss, fused_logits, fused_gradients): &(f32, Vec<f32>, Vec<f32>),
 ) {
     assert!((loss - fused_loss).abs() <= 1e-5, "loss {loss} {fused_loss}");
     assert!(worst(logits, fused_logits) <= 1e-4, "logits {}", worst(logits, fused_logits));
-    for entry in &Layout::of::<S>().0 {
+    for entry in &Layout::of::<N>().0 {
         let (expected, found) = (&gradients[entry.range.clone()], &fused_gradients[entry.range.clone()]);
         let (error, largest) = (worst(expected, found), worst(expected, &vec![0.0; expected.len()]));
         assert!(error <= (1e-4 * largest).max(1e-6), "{}: {error:e}, largest {largest:e}", entry.name);
@@ -140,19 +147,19 @@ fn gradients_are_those_of_the_built_in_operations() {
 
 /// Two trainings of the same network on the same batches with the same masks: one by the fused operations, one by the
 /// built-in ones.
-struct Twins<'a, S: Network> {
+struct Twins<'a, N: Trainable> {
     recipe: Recipe,
     data: &'a Dataset,
     step: usize,
-    fused: State<S>,
-    built_in: State<S>,
-    operation: Step<S>,
+    fused: State<N>,
+    built_in: State<N>,
+    operation: Step<N>,
     prepared: Prepared,
 }
 
-impl<'a, S: Network> Twins<'a, S> {
+impl<'a, N: Trainable> Twins<'a, N> {
     fn new(recipe: Recipe, data: &'a Dataset) -> Self {
-        let state = || State::<S>::new(Parameters::init::<S>(recipe.seed), recipe.weight_decay);
+        let state = || State::<N>::new(Parameters::init::<N>(recipe.seed), recipe.weight_decay);
         let (fused, built_in) = (state(), state());
         let (operation, prepared) = (Step::default(), Prepared::default());
         Self { recipe, data, step: 0, fused, built_in, operation, prepared }
@@ -164,12 +171,12 @@ impl<'a, S: Network> Twins<'a, S> {
         let first = self.step * recipe.batch_size;
         self.step += 1;
         let batch: Vec<usize> = (first..first + recipe.batch_size).map(|index| index % data.len()).collect();
-        prepared.fill::<S>(recipe, data, MNIST_NORMALIZATION, &batch, 1 + first / data.len());
+        prepared.fill::<N>(recipe, data, MNIST_NORMALIZATION, &batch, 1 + first / data.len());
         let dropout = Dropout::new(recipe.dropout, recipe.seed, self.step as u64);
         let Prepared { pixels, targets } = prepared;
         let mut fused = self.operation.loss_and_gradients(&mut self.fused.model, pixels, targets, &dropout);
         let mut built_in = self.built_in.model.loss_and_gradients(pixels.clone(), targets.clone(), &dropout);
-        let update = |state: &mut State<S>, pass: &mut Pass<_>| {
+        let update = |state: &mut State<N>, pass: &mut Pass<_>| {
             (pass.loss, state.update(pass, recipe.grad_clip, recipe.lr))
         };
         [update(&mut self.fused, &mut fused), update(&mut self.built_in, &mut built_in)]
@@ -205,9 +212,9 @@ fn parameters_move_as_with_the_built_in_operations() {
 
 /// The loss of both over 200 steps of `recipe`: (largest difference in the first 50, difference of the means of the
 /// last 50).
-fn loss_curves<S: Network>(recipe: Recipe) -> (f64, f64) {
+fn loss_curves<N: Trainable>(recipe: Recipe) -> (f64, f64) {
     let data = synthetic::dataset(20 * recipe.batch_size, 3);
-    let mut twins = Twins::<S>::new(recipe, &data);
+    let mut twins = Twins::<N>::new(recipe, &data);
     let losses: Vec<[f64; 2]> = (0..200)
         .map(|step| {
             let losses = twins.step().map(|(loss, _)| f64::from(loss));
@@ -293,32 +300,32 @@ impl Textbook<'_> {
     }
 
     /// The cross entropy of image `image`.
-    fn loss<S: Network>(&self, image: usize) -> f64 {
-        let pixels = &self.case.pixels[image * S::IMAGE * S::IMAGE..];
+    fn loss<N: Trainable>(&self, image: usize) -> f64 {
+        let pixels = &self.case.pixels[image * N::IMAGE * N::IMAGE..];
         let token = |index: usize| {
             let mut x = self.get("cls_token").to_vec();
             if let Some(patch) = index.checked_sub(1) {
-                let corner = (patch / S::GRID * S::IMAGE + patch % S::GRID) * S::PATCH;
-                let pixels: Vec<f64> = (0..S::PATCH * S::PATCH)
-                    .map(|i| f64::from(pixels[corner + i / S::PATCH * S::IMAGE + i % S::PATCH]))
+                let corner = (patch / N::GRID * N::IMAGE + patch % N::GRID) * N::PATCH;
+                let pixels: Vec<f64> = (0..N::PATCH * N::PATCH)
+                    .map(|i| f64::from(pixels[corner + i / N::PATCH * N::IMAGE + i % N::PATCH]))
                     .collect();
                 x = self.linear(&pixels, "patch_embed.proj.weight", "patch_embed.proj.bias");
             }
-            let position = &self.get("pos_embed")[index * S::EMBED..];
+            let position = &self.get("pos_embed")[index * N::EMBED..];
             let x = x.iter().zip(position).map(|(x, position)| x + position).collect();
-            self.drop(Site::Embedding, (image * S::TOKENS + index) * S::EMBED, x)
+            self.drop(Site::Embedding, (image * N::TOKENS + index) * N::EMBED, x)
         };
-        let mut stream: Vec<Vec<f64>> = (0..S::TOKENS).map(token).collect();
-        for block in 0..S::DEPTH {
-            self.block::<S>(image, block, &mut stream);
+        let mut stream: Vec<Vec<f64>> = (0..N::TOKENS).map(token).collect();
+        for block in 0..N::DEPTH {
+            self.block::<N>(image, block, &mut stream);
         }
         let logits = self.linear(&self.normalize(&stream[0], "norm"), "head.weight", "head.bias");
         let total = logits.iter().map(|x| x.exp()).sum::<f64>().ln();
-        let targets = &self.case.targets[image * S::CLASSES..];
+        let targets = &self.case.targets[image * N::CLASSES..];
         logits.iter().zip(targets).map(|(x, &target)| f64::from(target) * (total - x)).sum()
     }
 
-    fn block<S: Network>(&self, image: usize, block: usize, stream: &mut [Vec<f64>]) {
+    fn block<N: Trainable>(&self, image: usize, block: usize, stream: &mut [Vec<f64>]) {
         let name = |part: &str| format!("blocks.{block}.{part}");
         let linear = |x: &[f64], part: &str, separator: char| {
             let name = name(part);
@@ -326,24 +333,24 @@ impl Textbook<'_> {
         };
         let qkv: Vec<Vec<f64>> =
             stream.iter().map(|x| linear(&self.normalize(x, &name("norm1")), "attn.in_proj", '_')).collect();
-        let contexts: Vec<Vec<f64>> = (0..S::TOKENS)
+        let contexts: Vec<Vec<f64>> = (0..N::TOKENS)
             .map(|query| {
-                let context = (0..S::HEADS).flat_map(|head| {
+                let context = (0..N::HEADS).flat_map(|head| {
                     let part = |row: &[f64], part: usize| {
-                        row[part * S::EMBED + head * S::HEAD_DIM..][..S::HEAD_DIM].to_vec()
+                        row[part * N::EMBED + head * N::HEAD_DIM..][..N::HEAD_DIM].to_vec()
                     };
                     let q = part(&qkv[query], 0);
                     let score = |row: &Vec<f64>| {
                         let dot: f64 = part(row, 1).iter().zip(&q).map(|(k, q)| k * q).sum();
-                        (dot / (S::HEAD_DIM as f64).sqrt()).exp()
+                        (dot / (N::HEAD_DIM as f64).sqrt()).exp()
                     };
                     let e: Vec<f64> = qkv.iter().map(score).collect();
                     let total: f64 = e.iter().sum();
-                    let first = ((image * S::HEADS + head) * S::TOKENS + query) * S::TOKENS;
+                    let first = ((image * N::HEADS + head) * N::TOKENS + query) * N::TOKENS;
                     let weights = e.iter().map(|e| e / total).collect();
                     let weights = self.drop(Site::Attention(block), first, weights);
                     let values: Vec<Vec<f64>> = qkv.iter().map(|row| part(row, 2)).collect();
-                    (0..S::HEAD_DIM)
+                    (0..N::HEAD_DIM)
                         .map(|d| weights.iter().zip(&values).map(|(p, v)| p * v[d]).sum())
                         .collect::<Vec<f64>>()
                 });
@@ -351,13 +358,13 @@ impl Textbook<'_> {
             })
             .collect();
         for (token, (x, context)) in stream.iter_mut().zip(&contexts).enumerate() {
-            let row = image * S::TOKENS + token;
+            let row = image * N::TOKENS + token;
             let out = linear(context, "attn.out_proj", '.');
             x.iter_mut().zip(out).for_each(|(x, y)| *x += y);
             let h = linear(&self.normalize(x, &name("norm2")), "mlp.0", '.');
             let h = h.iter().map(|x| x * 0.5 * libm::erfc(-x / 2f64.sqrt())).collect();
-            let h = self.drop(Site::Hidden(block), row * S::HIDDEN, h);
-            let y = self.drop(Site::Mlp(block), row * S::EMBED, linear(&h, "mlp.3", '.'));
+            let h = self.drop(Site::Hidden(block), row * N::HIDDEN, h);
+            let y = self.drop(Site::Mlp(block), row * N::EMBED, linear(&h, "mlp.3", '.'));
             x.iter_mut().zip(y).for_each(|(x, y)| *x += y);
         }
     }

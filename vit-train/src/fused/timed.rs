@@ -1,10 +1,10 @@
 //! Where the time of a training pass goes.
 
 use super::{
-    buffer::{Area, AttentionWeights, Buffer, Dimensions, KeyValue, Layer, One},
+    buffer::{Area, AttentionWeights, Buffer, KeyValue, Layer, One},
     ops::{Ops, Store},
 };
-use crate::dropout::Site;
+use crate::network::{dimensions::Dimensions, dropout::Site};
 use dfdx::shapes::ConstDim;
 use std::{
     ops::Div,

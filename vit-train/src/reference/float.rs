@@ -17,8 +17,15 @@ use std::f32::consts::LOG2_E;
 use vit_nostd::{
     float::weights::{Embedding, Weights},
     model_file::{Kind, ModelFile, Normalization},
-    Element, Field, Image, ModelError, Shape,
+    Element, Field, Image, ModelError, Network, Vector,
 };
+
+vit_nostd::network! {
+    OneBlock { image: 4, patch: 2, embed: 6, heads: 2, hidden: 8, depth: 1, classes: 3 }
+    OnePatch { image: 6, patch: 6, embed: 5, heads: 1, hidden: 7, depth: 3, classes: 2 }
+    ThreeHeads { image: 9, patch: 3, embed: 12, heads: 3, hidden: 5, depth: 2, classes: 4 }
+    HeadsOf1 { image: 5, patch: 1, embed: 8, heads: 8, hidden: 16, depth: 2, classes: 10 }
+}
 
 /// One number for each token (first axis) of each image (second axis).
 type Lanes = Tensor<(usize, usize), f32, Cpu>;
@@ -30,26 +37,29 @@ const BATCH: usize = 16;
 ///
 /// # Errors
 /// Those of [`ModelFile::parse`].
-pub fn logits<S: Shape>(model: &[u8], images: &[&Image<S>]) -> Result<Vec<S::Classes<f32>>, ModelError> {
-    let file = ModelFile::parse::<S>(model, Kind::F32, Weights::<S>::BYTES)?;
+pub fn logits<N: Network>(
+    model: &[u8],
+    images: &[&Image<N>],
+) -> Result<Vec<Vector<N::Classes, f32>>, ModelError> {
+    let file = ModelFile::parse::<N>(model, Kind::F32, Weights::<N>::BYTES)?;
     let weights = Weights::from_bytes(file.weights).ok_or(ModelError::BadField(Field::Weights))?;
     let normalization = file.metadata.normalization;
-    Ok(images.par_chunks(BATCH).flat_map_iter(|images| batch::<S>(&weights, normalization, images)).collect())
+    Ok(images.par_chunks(BATCH).flat_map_iter(|images| batch::<N>(&weights, normalization, images)).collect())
 }
 
 /// All tokens go through all blocks, although only the class token's logits are read at the end.
-fn batch<S: Shape>(
-    weights: &Weights<'_, S>,
+fn batch<N: Network>(
+    weights: &Weights<'_, N>,
     normalization: Normalization,
-    images: &[&Image<S>],
-) -> Vec<S::Classes<f32>> {
-    let mut x = embed::<S>(&weights.embedding, normalization, images);
+    images: &[&Image<N>],
+) -> Vec<Vector<N::Classes, f32>> {
+    let mut x = embed::<N>(&weights.embedding, normalization, images);
     for block in weights.blocks() {
         let normed = layer_norm(&x, block.norm1_weight.as_ref(), block.norm1_bias.as_ref());
         let query = linear(&normed, block.query_weight.as_ref(), block.query_bias.as_ref());
         let key = linear(&normed, block.key_weight.as_ref(), block.key_bias.as_ref());
         let value = linear(&normed, block.value_weight.as_ref(), block.value_bias.as_ref());
-        let heads = query.chunks(S::HEAD_DIM).zip(key.chunks(S::HEAD_DIM)).zip(value.chunks(S::HEAD_DIM));
+        let heads = query.chunks(N::HEAD_DIM).zip(key.chunks(N::HEAD_DIM)).zip(value.chunks(N::HEAD_DIM));
         let context: Vec<_> = heads.flat_map(|((query, key), value)| attend(query, key, value)).collect();
         x = add(x, linear(&context, block.proj_weight.as_ref(), block.proj_bias.as_ref()));
 
@@ -61,7 +71,7 @@ fn batch<S: Shape>(
     let normed = layer_norm(&x, weights.head.norm_weight.as_ref(), weights.head.norm_bias.as_ref());
     let classes = linear(&normed, weights.head.head_weight.as_ref(), weights.head.head_bias.as_ref());
 
-    let mut logits = vec![S::Classes::<f32>::ZERO; images.len()];
+    let mut logits = vec![Vector::<N::Classes, f32>::ZERO; images.len()];
     for (class, lanes) in classes.iter().enumerate() {
         for (image, logits) in logits.iter_mut().enumerate() {
             logits.as_mut()[class] = lanes[[0, image]];
@@ -71,22 +81,22 @@ fn batch<S: Shape>(
 }
 
 /// `x = (p / 255 - mean) / std`, `token[0] = cls + pos[0]`, `token[1 + n] = linear(pixels of patch n) + pos[1 + n]`.
-fn embed<S: Shape>(
-    weights: &Embedding<'_, S>,
+fn embed<N: Network>(
+    weights: &Embedding<'_, N>,
     Normalization { mean, std }: Normalization,
-    images: &[&Image<S>],
+    images: &[&Image<N>],
 ) -> Vec<Lanes> {
     let device = Cpu::default();
-    let pixel = |patch: usize, row: usize, column: usize, image: &Image<S>| {
-        let (top, left) = (patch / S::GRID * S::PATCH, patch % S::GRID * S::PATCH);
+    let pixel = |patch: usize, row: usize, column: usize, image: &Image<N>| {
+        let (top, left) = (patch / N::GRID * N::PATCH, patch % N::GRID * N::PATCH);
         f32::from(image.as_ref()[top + row].as_ref()[left + column])
     };
-    let pixels: Vec<_> = (0..S::PATCH * S::PATCH)
+    let pixels: Vec<_> = (0..N::PATCH * N::PATCH)
         .map(|k| {
-            let (row, column) = (k / S::PATCH, k % S::PATCH);
+            let (row, column) = (k / N::PATCH, k % N::PATCH);
             let of_patch = |patch| images.iter().map(move |image| pixel(patch, row, column, image));
-            let pixels = (0..S::TOKENS - 1).flat_map(of_patch).collect();
-            let pixels: Lanes = device.tensor_from_vec(pixels, (S::TOKENS - 1, images.len()));
+            let pixels = (0..N::TOKENS - 1).flat_map(of_patch).collect();
+            let pixels: Lanes = device.tensor_from_vec(pixels, (N::TOKENS - 1, images.len()));
             (pixels / 255.0 - mean) / std
         })
         .collect();
@@ -99,7 +109,7 @@ fn embed<S: Shape>(
             let cls: Lanes = device.tensor_from_vec(vec![cls; images.len()], (1, images.len()));
             let tokens = (cls, patches).concat_along(Axis::<0>);
             let position = weights.pos_embed.as_ref().iter().map(|token| token.as_ref()[channel]).collect();
-            let position = device.tensor_from_vec(position, (S::TOKENS,));
+            let position = device.tensor_from_vec(position, (N::TOKENS,));
             let position = position.broadcast_like::<_, Axis<1>>(&tokens);
             tokens + position
         })
@@ -238,7 +248,7 @@ mod tests {
         float::{math, Model, Scratch},
         image,
         model_file::{overhead, write, Metadata, Provenance, ALIGNMENT},
-        Nano, Vit,
+        Nano,
     };
 
     /// SplitMix64.
@@ -276,33 +286,33 @@ mod tests {
         }
     }
 
-    type Logits<S> = Vec<<S as Shape>::Classes<f32>>;
+    type Logits<N> = Vec<Vector<<N as Network>::Classes, f32>>;
 
     /// The logits of `images`, by both implementations, of a model whose weights `weight` makes.
-    fn both<S: Shape>(mut weight: impl FnMut() -> f32, images: &[&Image<S>]) -> (Logits<S>, Logits<S>) {
-        let weights: Vec<u8> = (0..Weights::<S>::BYTES / 4).flat_map(|_| weight().to_le_bytes()).collect();
+    fn both<N: Network>(mut weight: impl FnMut() -> f32, images: &[&Image<N>]) -> (Logits<N>, Logits<N>) {
+        let weights: Vec<u8> = (0..Weights::<N>::BYTES / 4).flat_map(|_| weight().to_le_bytes()).collect();
         let normalization = Normalization { mean: 0.1307, std: 0.3081 };
-        let labels = vec!["label"; S::CLASSES].join("\n");
+        let labels = vec!["label"; N::CLASSES].join("\n");
         let provenance =
             Provenance { dataset: "none", seed: 0, test_accuracy: None, tool: "test", checkpoint: None };
         let metadata = Metadata::new(normalization, &labels, provenance);
         let mut file = AlignedBytes::new(weights.len() + overhead(&metadata));
-        let len = write::<S>(Kind::F32, &metadata, &weights, file.bytes()).unwrap();
+        let len = write::<N>(Kind::F32, &metadata, &weights, file.bytes()).unwrap();
 
         let file = &file.bytes()[..len];
-        let model = Model::<S>::from_bytes(file).unwrap();
+        let model = Model::<N>::from_bytes(file).unwrap();
         let mut scratch = Box::new(Scratch::new());
         let engine = images.iter().map(|image| model.infer(image, &mut scratch)).collect();
-        (logits::<S>(file, images).unwrap(), engine)
+        (logits::<N>(file, images).unwrap(), engine)
     }
 
-    fn bits<S: Shape>(logits: &Logits<S>) -> Vec<Vec<u32>> {
+    fn bits<N: Network>(logits: &Logits<N>) -> Vec<Vec<u32>> {
         logits.iter().map(|logits| logits.as_ref().iter().map(|logit| logit.to_bits()).collect()).collect()
     }
 
     /// `count` images, the first black, the second white, the others noise of growing density.
-    fn pictures<S: Shape>(count: usize, random: &mut Random) -> Vec<u8> {
-        let pixels = S::IMAGE * S::IMAGE;
+    fn pictures<N: Network>(count: usize, random: &mut Random) -> Vec<u8> {
+        let pixels = N::IMAGE * N::IMAGE;
         let mut pixel = |image: usize| match image {
             0 => 0,
             1 => 255,
@@ -313,26 +323,26 @@ mod tests {
     }
 
     /// The same bits in every logit of `count` images, by models with small and large weights.
-    fn assert_equal_bits<S: Shape>(count: usize) {
+    fn assert_equal_bits<N: Network>(count: usize) {
         let mut random = Random(count as u64);
         for scale in [0.05, 0.3, 1.0, 8.0, 1000.0] {
-            let pictures = pictures::<S>(count, &mut random);
-            let images: Vec<_> = pictures.chunks(S::IMAGE * S::IMAGE).flat_map(image::<S>).collect();
+            let pictures = pictures::<N>(count, &mut random);
+            let images: Vec<_> = pictures.chunks(N::IMAGE * N::IMAGE).flat_map(image::<N>).collect();
             assert_eq!(images.len(), count);
-            let (reference, engine) = both::<S>(|| scale * random.symmetric(), &images);
+            let (reference, engine) = both::<N>(|| scale * random.symmetric(), &images);
             assert!(engine.iter().all(|logits| logits.as_ref().iter().all(|logit| logit.is_finite())));
-            let distinct = bits::<S>(&engine).into_iter().collect::<std::collections::HashSet<_>>().len();
+            let distinct = bits::<N>(&engine).into_iter().collect::<std::collections::HashSet<_>>().len();
             assert!(distinct > count / 2, "scale {scale}: most images have the same logits");
-            assert_eq!(bits::<S>(&reference), bits::<S>(&engine), "{}, scale {scale}", S::DIMS);
+            assert_eq!(bits::<N>(&reference), bits::<N>(&engine), "{}, scale {scale}", N::DIMS);
         }
     }
 
     #[test]
     fn equal_bits_in_small_networks() {
-        assert_equal_bits::<Vit<4, 2, 5, 6, 2, 3, 8, 1, 3>>(50);
-        assert_equal_bits::<Vit<6, 6, 2, 5, 1, 5, 7, 3, 2>>(50);
-        assert_equal_bits::<Vit<9, 3, 10, 12, 3, 4, 5, 2, 4>>(50);
-        assert_equal_bits::<Vit<5, 1, 26, 8, 8, 1, 16, 2, 10>>(20);
+        assert_equal_bits::<OneBlock>(50);
+        assert_equal_bits::<OnePatch>(50);
+        assert_equal_bits::<ThreeHeads>(50);
+        assert_equal_bits::<HeadsOf1>(20);
     }
 
     #[test]
@@ -342,7 +352,9 @@ mod tests {
 
     #[test]
     fn equal_bits_where_values_are_zeros_and_ties() {
-        type Small = Vit<4, 2, 5, 6, 2, 3, 8, 2, 3>;
+        vit_nostd::network! {
+            Small { image: 4, patch: 2, embed: 6, heads: 2, hidden: 8, depth: 2, classes: 3 }
+        }
         let mut random = Random(1);
         let pictures = pictures::<Small>(20, &mut random);
         let images: Vec<_> = pictures.chunks(16).flat_map(image::<Small>).collect();

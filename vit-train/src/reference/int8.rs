@@ -20,10 +20,10 @@ use std::marker::PhantomData;
 use vit_nostd::{
     int8::weights::{Block, Weights},
     model_file::{Kind, ModelFile},
-    Field, Image, ModelError, Shape,
+    Field, Image, ModelError, Network, Vector,
 };
 
-type Vector = Tensor<(usize,), f64, Cpu>;
+type Values = Tensor<(usize,), f64, Cpu>;
 type Matrix = Tensor<(usize, usize), f64, Cpu>;
 type PerHead = (usize, usize, usize, usize);
 
@@ -36,29 +36,32 @@ const BATCH: usize = 32;
 ///
 /// # Errors
 /// Those of [`ModelFile::parse`].
-pub fn logits<S: Shape>(model: &[u8], images: &[&Image<S>]) -> Result<Vec<S::Classes<i32>>, ModelError> {
-    let file = ModelFile::parse::<S>(model, Kind::Int8, Weights::<S>::BYTES)?;
+pub fn logits<N: Network>(
+    model: &[u8],
+    images: &[&Image<N>],
+) -> Result<Vec<Vector<N::Classes, i32>>, ModelError> {
+    let file = ModelFile::parse::<N>(model, Kind::Int8, Weights::<N>::BYTES)?;
     let weights = Weights::from_bytes(file.weights).ok_or(ModelError::BadField(Field::Weights))?;
-    let network = Network::<S>::new(&weights);
+    let network = Quantized::<N>::new(&weights);
     Ok(images.par_chunks(BATCH).flat_map_iter(|images| network.logits(images)).collect())
 }
 
 /// All weights, as tensors.
-struct Network<S: Shape> {
-    exp_table: Vector,
+struct Quantized<N: Network> {
+    exp_table: Values,
     positions: Matrix,
     patch: Linear,
-    blocks: Vec<Encoder<S>>,
+    blocks: Vec<Encoder<N>>,
     norm: Norm,
     head_weight: Matrix,
-    head_bias: S::Classes<i32>,
+    head_bias: Vector<N::Classes, i32>,
 }
 
-impl<S: Shape> Network<S> {
-    fn new(weights: &Weights<'_, S>) -> Self {
+impl<N: Network> Quantized<N> {
+    fn new(weights: &Weights<'_, N>) -> Self {
         let (embedding, head) = (&weights.embedding, &weights.head);
-        let area = S::PATCH * S::PATCH;
-        let patch_rows = weights.patch_weight.chunks(Weights::<S>::PATCH_ROW);
+        let area = N::PATCH * N::PATCH;
+        let patch_rows = weights.patch_weight.chunks(Weights::<N>::PATCH_ROW);
         let patch_rows: Vec<_> = patch_rows.map(|row| &row[..area]).collect();
         Self {
             exp_table: vector(embedding.exp_table),
@@ -77,18 +80,18 @@ impl<S: Shape> Network<S> {
     }
 
     /// All tokens go through all blocks, although only the class token's logits are read at the end.
-    fn logits(&self, images: &[&Image<S>]) -> Vec<S::Classes<i32>> {
+    fn logits(&self, images: &[&Image<N>]) -> Vec<Vector<N::Classes, i32>> {
         let mut x = self.embed(images);
         for block in &self.blocks {
             x = block.attention(x, &self.exp_table);
             x = block.mlp(x);
         }
 
-        let x = x.reshape_like(&(images.len(), S::TOKENS, S::EMBED));
+        let x = x.reshape_like(&(images.len(), N::TOKENS, N::EMBED));
         let first = x.device().tensor_from_vec(vec![0; images.len()], (images.len(),));
         let class_tokens: Matrix = x.select(first);
         let sums = self.norm.apply(&class_tokens).matmul(self.head_weight.clone()).as_vec();
-        let logits = sums.chunks_exact(S::CLASSES).map(|sums| {
+        let logits = sums.chunks_exact(N::CLASSES).map(|sums| {
             let mut logits = self.head_bias;
             logits.as_mut().iter_mut().zip(sums).for_each(|(logit, &sum)| *logit += sum as i32);
             logits
@@ -97,14 +100,14 @@ impl<S: Shape> Network<S> {
     }
 
     /// A row per token, image by image.
-    fn embed(&self, images: &[&Image<S>]) -> Matrix {
-        let patches = S::TOKENS - 1;
-        let pixel = |image: &Image<S>, patch: usize, k: usize| {
-            let row = patch / S::GRID * S::PATCH + k / S::PATCH;
-            let column = patch % S::GRID * S::PATCH + k % S::PATCH;
+    fn embed(&self, images: &[&Image<N>]) -> Matrix {
+        let patches = N::TOKENS - 1;
+        let pixel = |image: &Image<N>, patch: usize, k: usize| {
+            let row = patch / N::GRID * N::PATCH + k / N::PATCH;
+            let column = patch % N::GRID * N::PATCH + k % N::PATCH;
             f64::from(image.as_ref()[row].as_ref()[column])
         };
-        let area = S::PATCH * S::PATCH;
+        let area = N::PATCH * N::PATCH;
         let of_image =
             |image| (0..patches).flat_map(move |patch| (0..area).map(move |k| pixel(image, patch, k)));
         let pixels = images.iter().flat_map(|&image| of_image(image)).collect();
@@ -112,16 +115,16 @@ impl<S: Shape> Network<S> {
         let pixels: Matrix = device.tensor_from_vec(pixels, (images.len() * patches, area));
 
         let embedded = self.patch.apply(pixels - 128.0);
-        let embedded = embedded.reshape_like(&(images.len(), patches, S::EMBED));
-        let nothing = device.zeros_like(&(images.len(), 1, S::EMBED));
+        let embedded = embedded.reshape_like(&(images.len(), patches, N::EMBED));
+        let nothing = device.zeros_like(&(images.len(), 1, N::EMBED));
         let tokens = (nothing, embedded).concat_along(Axis::<1>);
         let positions = self.positions.clone().broadcast_like::<_, Axis<0>>(&tokens);
-        sat16((tokens + positions).reshape_like(&(images.len() * S::TOKENS, S::EMBED)))
+        sat16((tokens + positions).reshape_like(&(images.len() * N::TOKENS, N::EMBED)))
     }
 }
 
 /// One encoder block, as tensors.
-struct Encoder<S: Shape> {
+struct Encoder<N: Network> {
     norm1: Norm,
     query: Linear,
     key: Linear,
@@ -131,13 +134,13 @@ struct Encoder<S: Shape> {
     proj: Linear,
     norm2: Norm,
     hidden: Linear,
-    gelu_table: Vector,
+    gelu_table: Values,
     mlp: Linear,
-    shape: PhantomData<S>,
+    shape: PhantomData<N>,
 }
 
-impl<S: Shape> Encoder<S> {
-    fn new(block: &Block<'_, S>) -> Self {
+impl<N: Network> Encoder<N> {
+    fn new(block: &Block<'_, N>) -> Self {
         macro_rules! linear {
             ($weight:ident, $bias:ident, $multiplier:ident, $shift:ident) => {
                 Linear::new(block.$weight.as_ref(), block.$bias, block.$multiplier, block.$shift)
@@ -159,10 +162,10 @@ impl<S: Shape> Encoder<S> {
         }
     }
 
-    fn attention(&self, x: Matrix, exp_table: &Vector) -> Matrix {
-        let images = x.shape().0 / S::TOKENS;
-        let rows = images * S::HEADS * S::TOKENS;
-        let of_heads = (images, S::TOKENS, S::HEADS, S::HEAD_DIM);
+    fn attention(&self, x: Matrix, exp_table: &Values) -> Matrix {
+        let images = x.shape().0 / N::TOKENS;
+        let rows = images * N::HEADS * N::TOKENS;
+        let of_heads = (images, N::TOKENS, N::HEADS, N::HEAD_DIM);
         let normed = self.norm1.apply(&x);
         let query = sat8(self.query.apply(normed.clone())).reshape_like(&of_heads);
         let query = query.permute::<PerHead, Axes4<0, 2, 1, 3>>(); // (images, HEADS, TOKENS, HEAD_DIM)
@@ -171,8 +174,8 @@ impl<S: Shape> Encoder<S> {
         let value = sat8(self.value.apply(normed)).reshape_like(&of_heads);
         let value = value.permute::<PerHead, Axes4<0, 2, 1, 3>>(); // (images, HEADS, TOKENS, HEAD_DIM)
 
-        let scores: Matrix = query.matmul(key).reshape_like(&(rows, S::TOKENS));
-        let max: Vector = scores.clone().max::<_, Axis<1>>();
+        let scores: Matrix = query.matmul(key).reshape_like(&(rows, N::TOKENS));
+        let max: Values = scores.clone().max::<_, Axis<1>>();
         let max = max.broadcast_like::<_, Axis<1>>(&scores);
         let steps = self.score_scale.apply(max - scores);
         let weights = look_up(exp_table, at_most(255.0, steps)); // (rows, TOKENS)
@@ -181,12 +184,12 @@ impl<S: Shape> Encoder<S> {
         let power = constant(power_of_two(22), &weights);
         let shares = at_most(255.0, requantize(weights, multiplier, power));
 
-        let shares = shares.reshape_like(&(images, S::HEADS, S::TOKENS, S::TOKENS));
-        let sums = shares.matmul(value).reshape_like(&(rows, S::HEAD_DIM));
+        let shares = shares.reshape_like(&(images, N::HEADS, N::TOKENS, N::TOKENS));
+        let sums = shares.matmul(value).reshape_like(&(rows, N::HEAD_DIM));
         let context = sat8(self.context_scale.apply(sums));
-        let context = context.reshape_like(&(images, S::HEADS, S::TOKENS, S::HEAD_DIM));
+        let context = context.reshape_like(&(images, N::HEADS, N::TOKENS, N::HEAD_DIM));
         let context = context.permute::<PerHead, Axes4<0, 2, 1, 3>>(); // (images, TOKENS, HEADS, HEAD_DIM)
-        sat16(x + self.proj.apply(context.reshape_like(&(images * S::TOKENS, S::EMBED))))
+        sat16(x + self.proj.apply(context.reshape_like(&(images * N::TOKENS, N::EMBED))))
     }
 
     fn mlp(&self, x: Matrix) -> Matrix {
@@ -199,10 +202,10 @@ impl<S: Shape> Encoder<S> {
 struct Linear {
     /// `inputs x outputs`.
     weight: Matrix,
-    bias: Vector,
-    multiplier: Vector,
+    bias: Values,
+    multiplier: Values,
     /// 2 to the shift.
-    power: Vector,
+    power: Values,
 }
 
 impl Linear {
@@ -224,7 +227,7 @@ impl Linear {
     /// `requantize(bias[j] + sum over k of x[k] * weight[j][k], scale[j])`
     fn apply(&self, x: Matrix) -> Matrix {
         let sums = x.matmul(self.weight.clone());
-        let of_column = |vector: &Vector| vector.clone().broadcast_like::<_, Axis<0>>(&sums);
+        let of_column = |vector: &Values| vector.clone().broadcast_like::<_, Axis<0>>(&sums);
         let (bias, multiplier, power) =
             (of_column(&self.bias), of_column(&self.multiplier), of_column(&self.power));
         requantize(sums + bias, multiplier, power)
@@ -270,8 +273,8 @@ impl Norm {
 
     fn apply(&self, x: &Matrix) -> Matrix {
         let width = x.shape().1 as f64;
-        let sum: Vector = x.clone().sum::<_, Axis<1>>();
-        let square: Vector = x.clone().square().sum::<_, Axis<1>>();
+        let sum: Values = x.clone().sum::<_, Axis<1>>();
+        let square: Values = x.clone().square().sum::<_, Axis<1>>();
         let variance = square * width - sum.clone().square() + self.epsilon;
         let (root, power_of_e) = normalized_root(variance);
 
@@ -290,7 +293,7 @@ impl Norm {
 /// `f64`'s root, which is correctly rounded, rounded down, is `isqrt` below 2^52: between a root that is no integer and
 /// the next integer `i <= 2^26` is a distance of at least `i - sqrt(i^2 - 1) > 1 / (2i) >= 2^-27`, while numbers below
 /// 2^26 are rounded by at most 2^-28.
-fn normalized_root(v: Vector) -> (Vector, Vector) {
+fn normalized_root(v: Values) -> (Values, Values) {
     let one = v.clone() * 0.0 + 1.0;
     let (v, power) = [16, 8, 4, 2, 1].into_iter().fold((v, one), |(v, power), digit| {
         let square = power_of_two(2 * digit);
@@ -315,7 +318,7 @@ fn requantize(a: Matrix, multiplier: Matrix, power: Matrix) -> Matrix {
 ///
 /// `f64`'s quotient is correctly rounded. From below, it comes no closer to an integer than one part in `denominator`;
 /// here numerators are at most 2^40 and denominators below 2^26 (or 2^30 and 2^31), so that its error is far smaller.
-fn quotient(numerator: f64, denominators: Vector) -> Vector {
+fn quotient(numerator: f64, denominators: Values) -> Values {
     let numerator = denominators.device().tensor(numerator).broadcast_like::<_, Axis<0>>(&denominators);
     floor(numerator / denominators)
 }
@@ -339,10 +342,10 @@ fn sat16(x: Matrix) -> Matrix {
 }
 
 /// The entries of `table` at `indices`.
-fn look_up(table: &Vector, indices: Matrix) -> Matrix {
+fn look_up(table: &Values, indices: Matrix) -> Matrix {
     let shape = *indices.shape();
     let indices = indices.reshape_like(&(shape.0 * shape.1,)).to_dtype::<usize>();
-    let entries: Vector = table.clone().gather(indices);
+    let entries: Values = table.clone().gather(indices);
     entries.reshape_like(&shape)
 }
 
@@ -355,7 +358,7 @@ fn power_of_two(exponent: u32) -> f64 {
     (1u64 << exponent) as f64
 }
 
-fn vector<T: Copy + Into<f64>>(values: &[T]) -> Vector {
+fn vector<T: Copy + Into<f64>>(values: &[T]) -> Values {
     let values: Vec<f64> = values.iter().map(|&value| value.into()).collect();
     let len = values.len();
     Cpu::default().tensor_from_vec(values, (len,))
@@ -373,11 +376,12 @@ mod tests {
     use std::collections::BTreeSet;
 
     /// What may be used of `vit_nostd`: its file format, and names of types.
-    const ALLOWED: [&str; 8] = [
+    const ALLOWED: [&str; 9] = [
         "Field",
         "Image",
         "ModelError",
-        "Shape",
+        "Network",
+        "Vector",
         "int8::weights::Block",
         "int8::weights::Weights",
         "model_file::Kind",

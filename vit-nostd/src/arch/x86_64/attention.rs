@@ -11,7 +11,7 @@ use crate::{
         requantize::{sat8, Scale},
         softmax::{normalization, probability, weight, ExpTable, MAX_PROBABILITY},
     },
-    shape::Shape,
+    network::Network,
 };
 use bytemuck::cast;
 use core::{
@@ -24,28 +24,28 @@ use core::{
 
 /// See [`Kernels::scores`](crate::arch::Kernels::scores).
 #[target_feature(enable = "avx2")]
-pub fn scores<S: Shape>(
+pub fn scores<N: Network>(
     query: &Tile<'_>,
     tokens: Range<usize>,
     head: usize,
-    keys: &Rows<S>,
-    out: &mut Scores<S>,
+    keys: &Rows<N>,
+    out: &mut Scores<N>,
 ) {
     // Whole vectors, in which zeros meet the channels of other heads.
-    let width = S::HEAD_DIM.next_multiple_of(WIDE_LANES).min(S::EMBED);
-    let channel = head * S::HEAD_DIM;
-    let begin = channel.min(S::EMBED - width);
+    let width = N::HEAD_DIM.next_multiple_of(WIDE_LANES).min(N::EMBED);
+    let channel = head * N::HEAD_DIM;
+    let begin = channel.min(N::EMBED - width);
     let mut queries = [[0; MAX_WIDTH]; SLOTS];
     for (padded, token) in queries.iter_mut().zip(tokens) {
-        let channel_of_token = token * S::EMBED + channel;
-        let query = query.wide.get(channel_of_token..channel_of_token + S::HEAD_DIM).unwrap_or_default();
+        let channel_of_token = token * N::EMBED + channel;
+        let query = query.wide.get(channel_of_token..channel_of_token + N::HEAD_DIM).unwrap_or_default();
         let padded = padded.get_mut(channel - begin..).unwrap_or_default();
         padded.iter_mut().zip(query).for_each(|(padded, &value)| *padded = value);
     }
     let queries = Vectors::of(windows(&queries, 0, width), width);
-    for first in (0..S::TOKENS).step_by(PAIR) {
+    for first in (0..N::TOKENS).step_by(PAIR) {
         // Of an odd number, the last but one comes twice.
-        let first = first.min(S::TOKENS - PAIR);
+        let first = first.min(N::TOKENS - PAIR);
         let Some(pair) = keys.as_ref().get(first..).and_then(|keys| keys.first_chunk()) else { return };
         let pair = Vectors::of(windows::<_, _, PAIR>(pair, begin, width), width);
         // SAFETY: this function needs AVX2, too.
@@ -91,21 +91,21 @@ pub fn softmax(scores: &mut [i32], scale: Scale, table: &ExpTable) {
 
 /// See [`Kernels::context`](crate::arch::Kernels::context).
 #[target_feature(enable = "avx2")]
-pub fn context<S: Shape>(
-    probabilities: &Scores<S>,
+pub fn context<N: Network>(
+    probabilities: &Scores<N>,
     tokens: Range<usize>,
     head: usize,
-    values: &Rows<S>,
+    values: &Rows<N>,
     scale: Scale,
     out: &mut Tile<'_>,
 ) {
-    if S::HEAD_DIM < EIGHT {
-        return crate::arch::portable::context::<S>(probabilities, tokens, head, values, scale, out);
+    if N::HEAD_DIM < EIGHT {
+        return crate::arch::portable::context::<N>(probabilities, tokens, head, values, scale, out);
     }
     let scales = Scales::all(scale);
-    for channel in (0..S::HEAD_DIM).step_by(EIGHT) {
+    for channel in (0..N::HEAD_DIM).step_by(EIGHT) {
         // Of channels that are not a multiple, some come twice.
-        let channel = head * S::HEAD_DIM + channel.min(S::HEAD_DIM - EIGHT);
+        let channel = head * N::HEAD_DIM + channel.min(N::HEAD_DIM - EIGHT);
         let mut sums = [_mm256_setzero_si256(); SLOTS];
         for (pair, values) in values.as_ref().chunks(PAIR).enumerate() {
             let (first, second) = (eight(values.first(), channel), eight(values.get(1), channel));

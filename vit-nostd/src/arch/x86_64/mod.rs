@@ -15,7 +15,7 @@ use crate::{
         requantize::Scale,
         softmax::ExpTable,
     },
-    shape::Shape,
+    network::Network,
 };
 use core::{
     arch::x86_64::__cpuid_count,
@@ -105,16 +105,16 @@ impl Kernels for Avx2 {
     }
 
     #[inline(always)]
-    fn scores<S: Shape>(
+    fn scores<N: Network>(
         self,
         query: &Tile<'_>,
         tokens: Range<usize>,
         head: usize,
-        keys: &Rows<S>,
-        out: &mut Scores<S>,
+        keys: &Rows<N>,
+        out: &mut Scores<N>,
     ) {
         // SAFETY: see above.
-        unsafe { attention::scores::<S>(query, tokens, head, keys, out) }
+        unsafe { attention::scores::<N>(query, tokens, head, keys, out) }
     }
 
     #[inline(always)]
@@ -124,17 +124,17 @@ impl Kernels for Avx2 {
     }
 
     #[inline(always)]
-    fn context<S: Shape>(
+    fn context<N: Network>(
         self,
-        probabilities: &Scores<S>,
+        probabilities: &Scores<N>,
         tokens: Range<usize>,
         head: usize,
-        values: &Rows<S>,
+        values: &Rows<N>,
         scale: Scale,
         out: &mut Tile<'_>,
     ) {
         // SAFETY: see above.
-        unsafe { attention::context::<S>(probabilities, tokens, head, values, scale, out) }
+        unsafe { attention::context::<N>(probabilities, tokens, head, values, scale, out) }
     }
 }
 

@@ -10,9 +10,9 @@ mod proto;
 use crate::{
     checkpoint::{Checkpoint, TOOL},
     error::Error,
-    model::Network,
-    parameters::Entry,
-    preset::shape_name,
+    network::name,
+    network::parameters::Entry,
+    network::Trainable,
 };
 use prost::Message;
 use proto::{
@@ -24,48 +24,48 @@ use vit_nostd::float::LAYER_NORM_EPSILON;
 /// The version of the operators: the first with LayerNormalization.
 const OPSET: i64 = 17;
 
-/// The ONNX model of a checkpoint of network `S`; `path` is named in errors.
+/// The ONNX model of a checkpoint of network `N`; `path` is named in errors.
 ///
 /// # Errors
 /// Those of [`Checkpoint::check`]; [`Error::Checkpoint`] if the description is not JSON.
-pub fn onnx_model<S: Network>(checkpoint: &Checkpoint, path: &Path) -> Result<Vec<u8>, Error> {
-    checkpoint.check::<S>(path)?;
-    let description = checkpoint.describe::<S>();
+pub fn onnx_model<N: Trainable>(checkpoint: &Checkpoint, path: &Path) -> Result<Vec<u8>, Error> {
+    checkpoint.check::<N>(path)?;
+    let description = checkpoint.describe::<N>();
     let metadata = serde_json::to_value(&description).map_err(|error| Error::checkpoint(path, error))?;
     let metadata = metadata.as_object().into_iter().flatten().map(|(key, value)| Property {
         key: key.clone(),
         value: value.as_str().map_or_else(|| value.to_string(), str::to_owned),
     });
-    let network = shape_name::<S>();
+    let network = name::<N>();
     let (name, version) = TOOL.split_once(' ').unwrap_or((TOOL, ""));
     let model = Model {
         ir_version: IR_VERSION,
         producer_name: name.to_owned(),
         producer_version: version.to_owned(),
         doc_string: format!("A Vision Transformer ({network}) for {}.", description.labels.join(", ")),
-        graph: Some(graph::<S>(checkpoint, network)),
+        graph: Some(graph::<N>(checkpoint, network)),
         opset_import: vec![OperatorSet { domain: String::new(), version: OPSET }],
         metadata_props: metadata.collect(),
     };
     Ok(model.encode_to_vec())
 }
 
-fn graph<S: Network>(checkpoint: &Checkpoint, name: String) -> Graph {
+fn graph<N: Trainable>(checkpoint: &Checkpoint, name: String) -> Graph {
     let parameters = &checkpoint.parameters;
-    let normalization = checkpoint.describe::<S>().normalization;
+    let normalization = checkpoint.describe::<N>().normalization;
     let weight =
         |Entry { name, dims, range }: &Entry| Tensor::floats(name, dims, &parameters.values[range.clone()]);
     let pixels = "grey levels, 0 to 255; the model normalises them";
     let mut graph = Graph {
         name,
         initializer: parameters.layout.0.iter().map(weight).collect(),
-        input: vec![ValueInfo::batch("pixels", UINT8, &[1, S::IMAGE, S::IMAGE], pixels)],
-        output: vec![ValueInfo::batch("logits", FLOAT, &[S::CLASSES], "softmax makes probabilities of them")],
+        input: vec![ValueInfo::batch("pixels", UINT8, &[1, N::IMAGE, N::IMAGE], pixels)],
+        output: vec![ValueInfo::batch("logits", FLOAT, &[N::CLASSES], "softmax makes probabilities of them")],
         node: Vec::new(),
     };
     let g = &mut graph;
-    let (embed, tokens) = (S::EMBED as i64, S::TOKENS as i64);
-    let (head_dim, heads, patch) = (S::HEAD_DIM as i64, S::HEADS as i64, S::PATCH as i64);
+    let (embed, tokens) = (N::EMBED as i64, N::TOKENS as i64);
+    let (head_dim, heads, patch) = (N::HEAD_DIM as i64, N::HEADS as i64, N::PATCH as i64);
 
     g.number("levels", 255.0);
     g.number("mean", normalization.mean);
@@ -73,7 +73,7 @@ fn graph<S: Network>(checkpoint: &Checkpoint, name: String) -> Graph {
     g.number("sqrt_2", SQRT_2);
     g.number("one", 1.0);
     g.number("half", 0.5);
-    g.number("attention_scale", (1.0 / (S::HEAD_DIM as f64).sqrt()) as f32);
+    g.number("attention_scale", (1.0 / (N::HEAD_DIM as f64).sqrt()) as f32);
     for (index, name) in ["query", "key", "value"].into_iter().enumerate() {
         g.index(name, index as i64);
     }
@@ -107,7 +107,7 @@ fn graph<S: Network>(checkpoint: &Checkpoint, name: String) -> Graph {
     g.node("rows", "Reshape", &["tokens", "shape.rows"], []); // (batch * TOKENS, EMBED)
 
     let mut x = "rows".to_owned();
-    for index in 0..S::DEPTH {
+    for index in 0..N::DEPTH {
         x = g.block(index, &x);
     }
 

@@ -8,7 +8,7 @@
 //!    depth loads 7 vectors for 12 multiply-adds.
 
 use super::{lanes::Part, math, memory::Memory, CHUNK};
-use crate::dropout::{Dropout, Site};
+use crate::network::dropout::{Dropout, Site};
 use pulp::{Arch, NullaryFnOnce, Simd};
 use std::{array, mem};
 

@@ -8,12 +8,13 @@ use super::{
     rows,
 };
 use crate::{
-    dropout::{Dropout, Site},
     fused::{
-        buffer::{Area, AttentionWeights, Buffer, Dimensions, KeyValue, Layer, One},
+        buffer::{Area, AttentionWeights, Buffer, KeyValue, Layer, One},
         fold::Place,
         ops::{Ops, Store},
     },
+    network::dimensions::Dimensions,
+    network::dropout::{Dropout, Site},
 };
 use dfdx::shapes::{ConstDim, ConstShape};
 

@@ -21,12 +21,11 @@ mod vectors;
 pub use peak::multiply_adds;
 
 use super::{
-    buffer::Dimensions,
     fold::Fold,
-    network::{Activations, Block, Network, Sizes},
+    network::{Activations, Block, Layers, Sizes},
     timed::{Timed, Times},
 };
-use crate::{dropout::Dropout, parameters::Layout};
+use crate::{network::dimensions::Dimensions, network::dropout::Dropout, network::parameters::Layout};
 use chunk::{Chunk, Linear, Scratch};
 use memory::Memory;
 use rayon::prelude::*;
@@ -50,7 +49,7 @@ pub struct Cpu<D: Dimensions> {
     sizes: Sizes,
     fold: Fold,
     folded: Vec<f32>,
-    layers: Network<D, Linear>,
+    layers: Layers<D, Linear>,
     shards: Vec<Shard>,
     /// What the shards add up, one behind the other. The first chunk of each overwrites what is there of every layer;
     /// what is folded into the layers comes from them at the end.
@@ -167,7 +166,7 @@ impl<D: Dimensions> Cpu<D> {
 
     /// Packs the weights.
     fn load(&mut self) {
-        let Network { embedding, blocks, head } = &mut self.layers;
+        let Layers { embedding, blocks, head } = &mut self.layers;
         [&mut embedding.weights, &mut head.weights].into_iter().for_each(|layer| layer.load(&self.folded));
         blocks.par_iter_mut().for_each(|block| {
             let Block { query, key_value, out, hidden, mlp } = block;

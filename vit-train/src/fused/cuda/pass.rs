@@ -6,12 +6,13 @@ use super::{
     CudaError,
 };
 use crate::{
-    dropout::{Dropout, Site},
     fused::{
-        buffer::{Area, AttentionWeights, Buffer, Dimensions, KeyValue, Layer, One},
+        buffer::{Area, AttentionWeights, Buffer, KeyValue, Layer, One},
         fold::Place,
         ops::{Ops, Store},
     },
+    network::dimensions::Dimensions,
+    network::dropout::{Dropout, Site},
 };
 use cudarc::driver::{CudaEvent, CudaSlice, DevicePtr, DriverError};
 use dfdx::shapes::{ConstDim, ConstShape};

@@ -8,33 +8,33 @@ use super::{
 };
 use crate::{
     data::{Dataset, Motion},
-    dropout::Dropout,
     fused::{
-        buffer::Dimensions,
         fold::Fold,
-        network::{Activations, Network as Layers, Sizes},
+        network::{Activations, Layers, Sizes},
     },
     inference::normalize,
-    model::Network,
-    parameters::Layout,
+    network::dimensions::Dimensions,
+    network::dropout::Dropout,
+    network::parameters::Layout,
+    network::Trainable,
 };
 use cudarc::driver::{CudaSlice, DeviceRepr};
 use dfdx::shapes::ConstDim;
 use vit_nostd::model_file::Normalization;
 
-/// Network `S` in the memory of a GPU, with room for passes of up to so many images.
+/// Network `N` in the memory of a GPU, with room for passes of up to so many images.
 #[derive(Debug)]
-pub struct Resident<S: Dimensions> {
+pub struct Resident<N: Dimensions> {
     pub(super) parameters: CudaSlice<f32>,
     /// Of all parameters: first of the folded ones, and after a step's end of the others.
     pub(super) gradients: CudaSlice<f32>,
     pub(super) counters: CudaSlice<Counters>,
-    pub(super) activations: Activations<S, CudaSlice<f32>>,
+    pub(super) activations: Activations<N, CudaSlice<f32>>,
     capacity: usize,
     pub(super) folded: CudaSlice<f32>,
-    layers: Layers<S, Linear>,
+    layers: Layers<N, Linear>,
     pub(super) sums: CudaSlice<f32>,
-    scratch: Matrix<(<S as Dimensions>::Tokens, <S as Dimensions>::Embed)>,
+    scratch: Matrix<(<N as Dimensions>::Tokens, <N as Dimensions>::Embed)>,
     tables: Tables,
     // Given back last.
     pub(super) device: Device,
@@ -71,19 +71,19 @@ pub(super) const EVALUATED: usize = 256;
 const SHARED: usize = 48 << 10;
 
 /// What a pass works on, and the operations.
-type Parts<'a, S> = (&'a mut Activations<S, CudaSlice<f32>>, &'a Layers<S, Linear>, Pass<'a, S>);
+type Parts<'a, N> = (&'a mut Activations<N, CudaSlice<f32>>, &'a Layers<N, Linear>, Pass<'a, N>);
 
-impl<S: Network> Resident<S> {
+impl<N: Trainable> Resident<N> {
     /// For passes of up to `capacity` images; all parameters are zero.
     ///
     /// # Errors
     /// [`CudaError`], where there is not enough memory, for example.
     pub fn new(device: Device, capacity: usize) -> Result<Self, CudaError> {
-        let (sizes, bytes) = (Sizes::of::<S>(), Pass::<S>::SHARED_BYTES);
+        let (sizes, bytes) = (Sizes::of::<N>(), Pass::<N>::SHARED_BYTES);
         if bytes > SHARED {
             return Err(CudaError::TooLarge { bytes, limit: SHARED });
         }
-        let layout = Layout::of::<S>();
+        let layout = Layout::of::<N>();
         let len = layout.len();
         let fold = Fold::new(sizes, layout);
         let mut count = 0;
@@ -100,7 +100,7 @@ impl<S: Network> Resident<S> {
         let sums = zeros(PARTS * count)?;
         let scratch = Matrix::within(|len| zeros(capacity * len))?;
         let counters = device.main.stream.alloc_zeros(1).map_err(&failed)?;
-        let activations = Activations::new(S::DEPTH, |len| zeros(capacity * len))?;
+        let activations = Activations::new(N::DEPTH, |len| zeros(capacity * len))?;
         let tables = Tables::new(&device, &sizes, &fold, &biases)?;
         Ok(Self {
             parameters,
@@ -139,7 +139,7 @@ impl<S: Network> Resident<S> {
         let failed = CudaError::driver("does not evaluate");
         self.fold()?;
         let stream = self.device.main.stream.clone();
-        let mut logits = Vec::with_capacity(indices.len() * S::CLASSES);
+        let mut logits = Vec::with_capacity(indices.len() * N::CLASSES);
         // Images that are not moved, in their order, a batch after the other.
         let motions = upload(&self.device, &flatten(&vec![Motion::NONE; self.capacity]))?;
         let counters = stream.alloc_zeros(1).map_err(&failed)?;
@@ -158,7 +158,7 @@ impl<S: Network> Resident<S> {
     }
 }
 
-impl<S: Dimensions> Resident<S> {
+impl<N: Dimensions> Resident<N> {
     /// Queues folding the parameters.
     pub(super) fn fold(&mut self) -> Result<(), CudaError> {
         let failed = CudaError::driver("refuses to fold");
@@ -167,7 +167,7 @@ impl<S: Dimensions> Resident<S> {
         let kernels = &device.main.kernels;
         device.main.stream.memcpy_dtod(parameters, folded).map_err(&failed)?;
         let count = factors.len();
-        let (width, tokens) = (S::Embed::SIZE as u32, S::Tokens::SIZE as u32);
+        let (width, tokens) = (N::Embed::SIZE as u32, N::Tokens::SIZE as u32);
         kernels
             .fold_rows(
                 Grid::rows(count),
@@ -180,7 +180,7 @@ impl<S: Dimensions> Resident<S> {
             )
             .map_err(&failed)?;
         let [class_token, patch_bias, positions] = tables.embedding;
-        let grid = Grid::elements(S::Tokens::SIZE * S::Embed::SIZE);
+        let grid = Grid::elements(N::Tokens::SIZE * N::Embed::SIZE);
         let (parameters, folded) = (parameters.as_view(), folded.as_view_mut());
         kernels
             .fold_embedding(grid, parameters, folded, class_token, patch_bias, positions, tokens, width)
@@ -213,8 +213,8 @@ impl<S: Dimensions> Resident<S> {
         let Self { device, parameters, gradients, tables, .. } = self;
         let Tables { rows, factors, norms, embedding, .. } = tables;
         let kernels = &device.main.kernels;
-        let (width, tokens) = (S::Embed::SIZE as u32, S::Tokens::SIZE as u32);
-        let grid = Grid::columns(S::Embed::SIZE, norms.len() / NORM, 2);
+        let (width, tokens) = (N::Embed::SIZE as u32, N::Tokens::SIZE as u32);
+        let grid = Grid::columns(N::Embed::SIZE, norms.len() / NORM, 2);
         let values = parameters.as_view();
         kernels
             .unfold_columns(grid, values, gradients.as_view_mut(), norms.as_view(), factors.as_view(), width)
@@ -233,14 +233,14 @@ impl<S: Dimensions> Resident<S> {
             )
             .map_err(&failed)?;
         let &mut [class_token, patch_bias, positions] = embedding;
-        let (grid, gradients) = (Grid::elements(S::Embed::SIZE), gradients.as_view_mut());
+        let (grid, gradients) = (Grid::elements(N::Embed::SIZE), gradients.as_view_mut());
         kernels
             .unfold_embedding(grid, gradients, class_token, patch_bias, positions, tokens, width)
             .map_err(&failed)
     }
 
     /// What a pass of `images` images works on, and the operations.
-    pub(super) fn parts(&mut self, images: usize, dropout: Dropout) -> Parts<'_, S> {
+    pub(super) fn parts(&mut self, images: usize, dropout: Dropout) -> Parts<'_, N> {
         assert!(images <= self.capacity, "{images} images in the memory of {}", self.capacity);
         let pass = Pass {
             device: &self.device,
@@ -258,18 +258,18 @@ impl<S: Dimensions> Resident<S> {
     }
 }
 
-/// The logits of all images of `data` by network `S` with these parameters, on GPU number `index`: `images x classes`.
+/// The logits of all images of `data` by network `N` with these parameters, on GPU number `index`: `images x classes`.
 ///
 /// # Errors
 /// [`CudaError`].
-pub fn logits<S: Network>(
+pub fn logits<N: Trainable>(
     index: usize,
     precision: Precision,
     parameters: &[f32],
     normalization: Normalization,
     data: &Dataset,
 ) -> Result<Vec<f32>, CudaError> {
-    let mut resident = Resident::<S>::new(Device::open(index, precision)?, EVALUATED.min(data.len()))?;
+    let mut resident = Resident::<N>::new(Device::open(index, precision)?, EVALUATED.min(data.len()))?;
     resident.load(parameters)?;
     let images = Images::load(&resident.device, data, normalization)?;
     resident.logits(&images, &(0..data.len()).collect::<Vec<_>>())

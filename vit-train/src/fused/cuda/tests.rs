@@ -10,10 +10,9 @@ use super::{
 };
 use crate::{
     data::{load, Format, Source, Splits},
-    dropout::{Dropout, Site},
     engine::{engine, Engine, EpochPlan, Processor},
     fused::{
-        buffer::{Area, Dimensions, KeyValue, One},
+        buffer::{Area, KeyValue, One},
         cpu::{
             attention::{
                 self, Heads,
@@ -29,10 +28,11 @@ use crate::{
         ops::{Ops, Store},
         tests::{compare_passes, numbers, worst, Case, Odd, Shallow},
     },
-    model::Network,
+    network::dimensions::Dimensions,
+    network::dropout::{Dropout, Site},
+    network::parameters::{Layout, Parameters},
+    network::Trainable,
     optimizer::{clip, AdamW},
-    parameters::{Layout, Parameters},
-    preset::Preset,
     recipe::Recipe,
     resume::Current,
     train::{Prepared, State},
@@ -42,7 +42,7 @@ use cudarc::driver::sys::{CUgraphInstantiate_flags, CUstreamCaptureMode};
 use dfdx::prelude::{Cuda, Device as DfdxDevice};
 use dfdx::shapes::{ConstDim, ConstShape};
 use std::env;
-use vit_nostd::{Base, Nano, Shape, Tiny};
+use vit_nostd::{Base, Nano, Network, Tiny};
 
 /// What was found, or a line that says what it is and that a test was skipped; an error where the environment says that
 /// nothing may be.
@@ -365,8 +365,8 @@ fn each_operation_on_rows<R: ConstDim>(r: &mut Resident<Odd>, factor: f32) {
 }
 
 /// Loss, logits and gradients of `case` on a GPU, with the masks of step 6 of a run with seed 5.
-fn pass<S: Network>(resident: &mut Resident<S>, case: &Case, rate: f32) -> (f32, Vec<f32>, Vec<f32>) {
-    let images = case.targets.len() / S::CLASSES;
+fn pass<N: Trainable>(resident: &mut Resident<N>, case: &Case, rate: f32) -> (f32, Vec<f32>, Vec<f32>) {
+    let images = case.targets.len() / N::CLASSES;
     let stream = resident.device.main.stream.clone();
     resident.load(&case.parameters).unwrap();
     stream.memcpy_htod(&case.pixels, &mut resident.activations.pixels.write(images)).unwrap();
@@ -383,15 +383,15 @@ fn pass<S: Network>(resident: &mut Resident<S>, case: &Case, rate: f32) -> (f32,
     (losses.iter().sum::<f32>() / images as f32, logits, gradients)
 }
 
-fn compare<S: Network>(batches: &[usize], rates: &[f32]) {
+fn compare<N: Trainable>(batches: &[usize], rates: &[f32]) {
     let Some(device) = gpu(Precision::F32) else { return };
     // More room than any batch takes, and memory that others left.
-    let mut resident = Resident::<S>::new(device, 1 + batches.iter().max().unwrap()).unwrap();
+    let mut resident = Resident::<N>::new(device, 1 + batches.iter().max().unwrap()).unwrap();
     for &rate in rates {
         for &batch in batches {
-            let case = Case::new::<S>(batch);
+            let case = Case::new::<N>(batch);
             let found = pass(&mut resident, &case, rate);
-            compare_passes::<S>(&case.built_in::<S>(&Dropout::new(rate, 5, 6)), &found);
+            compare_passes::<N>(&case.built_in::<N>(&Dropout::new(rate, 5, 6)), &found);
             assert_eq!(found, pass(&mut resident, &case, rate), "a pass cannot be repeated");
         }
     }
@@ -445,12 +445,12 @@ fn dfdxs_own_cuda_device_is_of_the_same_opinion() {
 }
 
 #[cfg(feature = "dfdx-cuda")]
-fn compare_with<S: Network>(device: &impl DfdxDevice<f32>, batch: usize) {
-    let (case, dropout) = (Case::new::<S>(batch), Dropout::new(0.1, 5, 6));
-    let opinion = case.built_in_on::<S, _>(device, &dropout);
-    compare_passes::<S>(&case.built_in::<S>(&dropout), &opinion);
-    let mut resident = Resident::<S>::new(gpu(Precision::F32).unwrap(), batch).unwrap();
-    compare_passes::<S>(&opinion, &pass(&mut resident, &case, 0.1));
+fn compare_with<N: Trainable>(device: &impl DfdxDevice<f32>, batch: usize) {
+    let (case, dropout) = (Case::new::<N>(batch), Dropout::new(0.1, 5, 6));
+    let opinion = case.built_in_on::<N, _>(device, &dropout);
+    compare_passes::<N>(&case.built_in::<N>(&dropout), &opinion);
+    let mut resident = Resident::<N>::new(gpu(Precision::F32).unwrap(), batch).unwrap();
+    compare_passes::<N>(&opinion, &pass(&mut resident, &case, 0.1));
 }
 
 /// Two epochs of a run, the last batch of which is smaller: what was done in each, and the parameters.
@@ -560,7 +560,7 @@ fn steps_are_those_of_the_cpu() {
         return;
     }
     let data = digits(50);
-    let augmentation = Recipe::best(Preset::Nano).augmentation;
+    let augmentation = Recipe::for_size(Nano::DIMS.parameters()).augmentation;
     assert!(augmentation.elastic > 0.0, "not every part of a motion is tried");
     let recipe = Recipe { batch_size: 16, grad_clip: 0.5, augmentation, ..Recipe::default() };
     let on = |precision| Recipe { processor: Processor::Cuda { index: 0, precision }, ..recipe.clone() };

@@ -7,13 +7,13 @@ use super::{
 };
 use crate::{
     data::{Motion, Splits},
-    dropout::Dropout,
     engine::{Engine, EpochPlan},
     error::{Divergence, Error},
-    fused::buffer::Dimensions,
     inference::Score,
-    model::Network,
-    parameters,
+    network::dimensions::Dimensions,
+    network::dropout::Dropout,
+    network::parameters,
+    network::Trainable,
     recipe::Recipe,
     resume::Current,
     train::State,
@@ -25,7 +25,7 @@ use cudarc::driver::{
 use rayon::prelude::*;
 
 /// Carries out the steps of a run on a GPU.
-pub struct Trainer<'a, S: Dimensions> {
+pub struct Trainer<'a, N: Dimensions> {
     // Given back before what it refers to.
     graphs: Vec<(usize, CudaGraph)>,
     recipe: &'a Recipe,
@@ -39,7 +39,7 @@ pub struct Trainer<'a, S: Dimensions> {
     squares: CudaSlice<f32>,
     /// Parts of the squared norm of the gradients.
     norms: CudaSlice<f64>,
-    pub(super) resident: Resident<S>,
+    pub(super) resident: Resident<N>,
 }
 
 /// Steps that are queued before the host looks at the loss.
@@ -47,7 +47,7 @@ const STEPS: usize = 32;
 /// Blocks that add up the squared norm.
 const NORM_BLOCKS: u32 = 256;
 
-impl<'a, S: Network> Trainer<'a, S> {
+impl<'a, N: Trainable> Trainer<'a, N> {
     /// For a run of `recipe` on `data` on GPU number `index`.
     ///
     /// # Errors
@@ -60,10 +60,10 @@ impl<'a, S: Network> Trainer<'a, S> {
     ) -> Result<Self, CudaError> {
         let device = Device::open(index, precision)?;
         let mut resident =
-            Resident::<S>::new(device, recipe.batch_size.min(data.train.len()).max(EVALUATED))?;
+            Resident::<N>::new(device, recipe.batch_size.min(data.train.len()).max(EVALUATED))?;
         let device = &resident.device;
         let zeros = |len| device.main.stream.alloc_zeros(len).map_err(CudaError::driver("has no memory"));
-        let len = S::DIMS.parameters();
+        let len = N::DIMS.parameters();
         let (means, squares) = (zeros(len)?, zeros(len)?);
         let norms = device
             .main
@@ -129,7 +129,7 @@ impl<'a, S: Network> Trainer<'a, S> {
             .map_err(&failed)?;
         let (logits, losses) = (activations.logits.read(images), activations.losses.read(images));
         let (labels, order) = (data.labels.as_view(), order.as_view());
-        let (counters, classes) = (counters.as_view_mut(), S::CLASSES as u32);
+        let (counters, classes) = (counters.as_view_mut(), N::CLASSES as u32);
         debug_assert!(recipe.batch_size >= images);
         kernels
             .score(Grid::sums(1), counters, logits, losses, labels, order, images as u32, classes)
@@ -174,24 +174,24 @@ impl<'a, S: Network> Trainer<'a, S> {
     }
 }
 
-impl<S: Dimensions> Resident<S> {
+impl<N: Dimensions> Resident<N> {
     pub(super) fn set_counters(&mut self, counters: Counters) -> Result<(), CudaError> {
         let failed = CudaError::driver("does not take numbers");
         self.device.main.stream.memcpy_htod(&[counters], &mut self.counters).map_err(failed)
     }
 }
 
-impl<S: Network> Engine<S> for Trainer<'_, S> {
+impl<N: Trainable> Engine<N> for Trainer<'_, N> {
     fn device(&self) -> String {
         format!("{}, {}", self.resident.device.name, self.resident.device.precision)
     }
 
-    fn begin_epoch(&mut self, state: &mut State<S>, epoch: EpochPlan, done: &Current) -> Result<(), Error> {
+    fn begin_epoch(&mut self, state: &mut State<N>, epoch: EpochPlan, done: &Current) -> Result<(), Error> {
         let failed = CudaError::driver("does not take the order of the images");
         let stream = self.device().main.stream.clone();
         let order: Vec<u32> = epoch.order.iter().map(|&index| index as u32).collect();
         let (augmentation, seed, number) = (self.recipe.augmentation, self.recipe.seed, epoch.number as u64);
-        let motion = |&index: &usize| augmentation.motion(S::IMAGE, (seed, number, index as u64));
+        let motion = |&index: &usize| augmentation.motion(N::IMAGE, (seed, number, index as u64));
         let motions: Vec<_> = epoch.order.par_iter().map(motion).collect();
         stream.memcpy_htod(&order, &mut self.order.slice_mut(..order.len())).map_err(&failed)?;
         let motions = flatten(&motions);
@@ -215,7 +215,7 @@ impl<S: Network> Engine<S> for Trainer<'_, S> {
         Ok(())
     }
 
-    fn advance(&mut self, _: &mut State<S>, done: &mut Current) -> Result<(), Error> {
+    fn advance(&mut self, _: &mut State<N>, done: &mut Current) -> Result<(), Error> {
         let mut ran = Current { ..*done };
         for batch in self.epoch.order[done.images..].chunks(self.recipe.batch_size).take(STEPS) {
             ran.steps += 1;
@@ -239,7 +239,7 @@ impl<S: Network> Engine<S> for Trainer<'_, S> {
         Ok(())
     }
 
-    fn sync(&mut self, state: &mut State<S>) -> Result<(), Error> {
+    fn sync(&mut self, state: &mut State<N>) -> Result<(), Error> {
         let failed = CudaError::driver("does not give its parameters");
         let stream = self.device().main.stream.clone();
         let counters = self.read_counters()?;
@@ -253,7 +253,7 @@ impl<S: Network> Engine<S> for Trainer<'_, S> {
         Ok(())
     }
 
-    fn score(&mut self, _: &State<S>, indices: &[usize]) -> Result<Score, Error> {
+    fn score(&mut self, _: &State<N>, indices: &[usize]) -> Result<Score, Error> {
         let logits = self.resident.logits(&self.images, indices)?;
         Ok(Score::new(&logits, indices.iter().map(|&index| self.data.train.label(index))))
     }

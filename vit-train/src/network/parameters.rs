@@ -1,7 +1,10 @@
 //! A network's parameters as plain numbers: in and out of the dfdx model, and their first values.
 
 use crate::{
-    model::{Model, Network, Visitor},
+    network::{
+        model::{Model, Visitor},
+        Trainable,
+    },
     random::{stream, Purpose},
 };
 use dfdx::prelude::{ConstShape, Cpu, Device, Gradients, Tensor};
@@ -90,8 +93,8 @@ impl fmt::Display for Mismatches {
 }
 
 impl Layout {
-    /// The layout of network `S`.
-    pub fn of<S: Network>() -> Self {
+    /// The layout of network `N`.
+    pub fn of<N: Trainable>() -> Self {
         struct Collect(Layout);
         impl Visitor<Cpu> for Collect {
             fn visit<S: ConstShape>(&mut self, name: &str, dims: &[usize], _: &mut Tensor<S, f32, Cpu>) {
@@ -100,7 +103,7 @@ impl Layout {
             }
         }
         let mut collect = Collect(Self(Vec::new()));
-        S::Model::zeros(&Cpu::default()).visit(&mut collect);
+        Model::<N, _>::zeros(&Cpu::default()).visit(&mut collect);
         collect.0
     }
 
@@ -155,11 +158,11 @@ impl Layout {
 }
 
 impl Parameters {
-    /// The first values of network `S`, from normal distributions that are cut off at two standard deviations: 0.02
+    /// The first values of network `N`, from normal distributions that are cut off at two standard deviations: 0.02
     /// for the class token and the positions, `1 / sqrt(3 * inputs)` for weights, so that narrow networks learn as
     /// well as wide ones (it is the width of PyTorch's uniform distribution). LayerNorm's scales are 1, biases 0.
-    pub fn init<S: Network>(seed: u64) -> Self {
-        let layout = Layout::of::<S>();
+    pub fn init<N: Trainable>(seed: u64) -> Self {
+        let layout = Layout::of::<N>();
         let mut values = vec![0.0; layout.len()];
         for (index, entry) in layout.0.iter().enumerate() {
             let values = &mut values[entry.range.clone()];
@@ -197,7 +200,7 @@ impl Parameters {
 }
 
 /// Copies `values`, in the order of the network's layout, into `model`.
-pub fn load<D: Device<f32>>(model: &mut impl Model<D>, values: &[f32]) {
+pub fn load<D: Device<f32>>(model: &mut Model<impl Trainable, D>, values: &[f32]) {
     struct Load<'a>(&'a [f32]);
     impl<D: Device<f32>> Visitor<D> for Load<'_> {
         fn visit<S: ConstShape>(&mut self, _: &str, _: &[usize], parameter: &mut Tensor<S, f32, D>) {
@@ -212,7 +215,7 @@ pub fn load<D: Device<f32>>(model: &mut impl Model<D>, values: &[f32]) {
 /// Copies the gradient of every parameter of `model` into `values`, in the order of the layout; zeros where `gradients`
 /// has none. (They are mutable because dfdx clones what it shows to anyone else.)
 pub fn collect_gradients(
-    model: &mut impl Model<Cpu>,
+    model: &mut Model<impl Trainable, Cpu>,
     gradients: &mut Gradients<f32, Cpu>,
     values: &mut [f32],
 ) {
@@ -231,7 +234,7 @@ pub fn collect_gradients(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vit_nostd::{Base, Nano, Shape, Tiny};
+    use vit_nostd::{Base, Nano, Network, Tiny};
 
     #[test]
     fn layouts_have_as_many_parameters_as_the_shape_says() {

@@ -1,0 +1,69 @@
+//! A network's lengths as dfdx's dimensions, which generic code can use where it cannot use constants.
+
+use dfdx::shapes::{Const, ConstDim};
+use std::fmt::Debug;
+use vit_nostd::{Len, Length, Network};
+
+/// A length that is also a dimension of dfdx.
+pub trait Dimension: Length {
+    /// The dimension.
+    type Dim: ConstDim;
+}
+
+impl<const LEN: usize> Dimension for Len<LEN> {
+    type Dim = Const<LEN>;
+}
+
+/// The dimensions of a [`Network`] for dfdx's tensors and for the fused operations.
+pub trait Dimensions: Copy + Debug + Send + Sync + 'static {
+    /// The side of the image, in pixels.
+    type Image: ConstDim;
+    /// The side of a patch, in pixels.
+    type Patch: ConstDim;
+    /// The patches and the class token.
+    type Tokens: ConstDim;
+    /// The channels of the residual stream.
+    type Embed: ConstDim;
+    /// The attention heads.
+    type Heads: ConstDim;
+    /// The channels of one head.
+    type HeadDim: ConstDim;
+    /// The channels of the MLP's hidden layer.
+    type Hidden: ConstDim;
+    /// The encoder blocks.
+    type Depth: ConstDim;
+    /// The classes.
+    type Classes: ConstDim;
+}
+
+type Dim<L> = <L as Dimension>::Dim;
+
+impl<N> Dimensions for N
+where
+    N: Network<
+        Image: Dimension,
+        Patch: Dimension,
+        Tokens: Dimension,
+        Embed: Dimension,
+        Heads: Dimension,
+        HeadDim: Dimension,
+        Hidden: Dimension,
+        Depth: Dimension,
+        Classes: Dimension,
+    >,
+{
+    type Image = Dim<N::Image>;
+    type Patch = Dim<N::Patch>;
+    type Tokens = Dim<N::Tokens>;
+    type Embed = Dim<N::Embed>;
+    type Heads = Dim<N::Heads>;
+    type HeadDim = Dim<N::HeadDim>;
+    type Hidden = Dim<N::Hidden>;
+    type Depth = Dim<N::Depth>;
+    type Classes = Dim<N::Classes>;
+}
+
+/// A network that can be trained: every network that [`vit_nostd::network!`] declares.
+pub trait Trainable: Network + Dimensions {}
+
+impl<N: Network + Dimensions> Trainable for N {}

@@ -1,0 +1,287 @@
+//! The Vision Transformer as dfdx tensors of compile-time shapes, out of dfdx's built-in operations.
+//!
+//! Parameters have the names and the layouts of the PyTorch model that this project takes as its reference, so that
+//! a checkpoint goes both ways. The network is pre-LayerNorm, with learned positions, a class token, exact (erf)
+//! GELU, and dropout after the embedding, on the attention and on both layers of the MLP.
+
+use super::{
+    dimensions::{Dimensions, Trainable},
+    dropout::{Dropout, Site},
+};
+use dfdx::prelude::*;
+use std::f64::consts::{PI, SQRT_2};
+use vit_nostd::float::LAYER_NORM_EPSILON;
+
+/// Network `N` on device `D`.
+pub struct Model<N: Trainable, D: Device<f32>> {
+    cls_token: Tensor<(One, One, Embed<N>), f32, D>,
+    pos_embed: Tensor<(One, Tokens<N>, Embed<N>), f32, D>,
+    patch_embed: Linear<(Embed<N>, One, Patch<N>, Patch<N>), Embed<N>, D>,
+    blocks: Vec<Block<N, D>>,
+    norm: LayerNorm<Embed<N>, D>,
+    head: Linear<(Classes<N>, Embed<N>), Classes<N>, D>,
+}
+
+/// The result of [`Model::loss_and_gradients`].
+pub struct Pass<D: Device<f32>> {
+    /// Mean cross entropy.
+    pub loss: f32,
+    /// `batch x classes`.
+    pub logits: Vec<f32>,
+    /// Of every parameter.
+    pub gradients: Gradients<f32, D>,
+}
+
+/// Something done to every parameter of a network.
+pub trait Visitor<D: Device<f32>> {
+    /// `dims` is the parameter's shape in PyTorch, which has the same elements in the same order.
+    fn visit<S: ConstShape>(&mut self, name: &str, dims: &[usize], parameter: &mut Tensor<S, f32, D>);
+}
+
+type One = Const<1>;
+// A network has these lengths twice: as its own, and as dfdx's.
+type Patch<N> = <N as Dimensions>::Patch;
+type Tokens<N> = <N as Dimensions>::Tokens;
+type Embed<N> = <N as Dimensions>::Embed;
+type Heads<N> = <N as Dimensions>::Heads;
+type HeadDim<N> = <N as Dimensions>::HeadDim;
+type Hidden<N> = <N as Dimensions>::Hidden;
+type Classes<N> = <N as Dimensions>::Classes;
+
+/// One encoder block.
+struct Block<N: Trainable, D: Device<f32>> {
+    norm1: LayerNorm<Embed<N>, D>,
+    in_proj_weight: Tensor<(Const<3>, Embed<N>, Embed<N>), f32, D>,
+    in_proj_bias: Tensor<(Const<3>, Embed<N>), f32, D>,
+    out_proj: Linear<(Embed<N>, Embed<N>), Embed<N>, D>,
+    norm2: LayerNorm<Embed<N>, D>,
+    hidden: Linear<(Hidden<N>, Embed<N>), Hidden<N>, D>,
+    mlp: Linear<(Embed<N>, Hidden<N>), Embed<N>, D>,
+}
+
+/// Weights of shape `W` (outputs first) and a bias for each of `O` outputs.
+struct Linear<W: ConstShape, O: ConstDim, D: Device<f32>> {
+    weight: Tensor<W, f32, D>,
+    bias: Tensor<(O,), f32, D>,
+}
+
+struct LayerNorm<E: ConstDim, D: Device<f32>> {
+    weight: Tensor<(E,), f32, D>,
+    bias: Tensor<(E,), f32, D>,
+}
+
+/// Tokens of a batch, one a row.
+type Rows<W, D, T> = Tensor<(usize, W), f32, D, T>;
+
+impl<W: ConstShape, O: ConstDim, D: Device<f32>> Linear<W, O, D> {
+    fn zeros(device: &D) -> Self {
+        Self { weight: device.zeros(), bias: device.zeros() }
+    }
+
+    fn visit(&mut self, name: &str, dims: &[usize], visitor: &mut impl Visitor<D>) {
+        visitor.visit(&format!("{name}.weight"), dims, &mut self.weight);
+        visitor.visit(&format!("{name}.bias"), &[O::SIZE], &mut self.bias);
+    }
+}
+
+impl<I: ConstDim, O: ConstDim, D: Device<f32>> Linear<(O, I), O, D> {
+    fn forward<T: Tape<f32, D>>(&self, x: Rows<I, D, T>) -> Rows<O, D, T> {
+        linear(x, self.weight.retaped(), self.bias.retaped())
+    }
+}
+
+impl<E: ConstDim, D: Device<f32>> LayerNorm<E, D> {
+    fn zeros(device: &D) -> Self {
+        Self { weight: device.zeros(), bias: device.zeros() }
+    }
+
+    fn visit(&mut self, name: &str, visitor: &mut impl Visitor<D>) {
+        visitor.visit(&format!("{name}.weight"), &[E::SIZE], &mut self.weight);
+        visitor.visit(&format!("{name}.bias"), &[E::SIZE], &mut self.bias);
+    }
+
+    fn forward<T: Tape<f32, D>>(&self, x: Rows<E, D, T>) -> Rows<E, D, T> {
+        let shape = *x.shape();
+        x.normalize::<Axis<1>>(f64::from(LAYER_NORM_EPSILON))
+            * self.weight.retaped::<T>().broadcast_like(&shape)
+            + self.bias.retaped::<T>().broadcast_like(&shape)
+    }
+}
+
+/// The exact (erf) GELU. The derivative that dfdx 0.13 has for its `accurate_gelu` is `P(x) + sqrt(2) x p(x)`, with
+/// `P` and `p` the normal distribution and its density, and should be `P(x) + x p(x)`. The difference is the
+/// derivative of `(sqrt(2) - 1) p(x)`, because `p'(x) = -x p(x)`: added here with its value taken away again.
+fn gelu<S: Shape, D: Device<f32>, T: Tape<f32, D>>(x: Tensor<S, f32, D, T>) -> Tensor<S, f32, D, T> {
+    let value = x.retaped::<T>().accurate_gelu();
+    if !T::OWNS_TAPE {
+        return value;
+    }
+    let factor = (SQRT_2 - 1.0) / (2.0 * PI).sqrt();
+    let correction = (x.square() * -0.5).exp() * factor as f32;
+    let constant = correction.device().tensor_from_vec(correction.as_vec(), *correction.shape());
+    value + (correction - constant)
+}
+
+/// `x W^T + b`.
+fn linear<I: Dim, O: ConstDim, D: Device<f32>, T: Tape<f32, D>>(
+    x: Tensor<(usize, I), f32, D, T>,  // (rows, I)
+    weight: Tensor<(O, I), f32, D, T>, // (O, I)
+    bias: Tensor<(O,), f32, D, T>,
+) -> Rows<O, D, T> {
+    let y = x.matmul(weight.permute::<(I, O), _>()); // (rows, O)
+    let shape = *y.shape();
+    y + bias.broadcast_like(&shape)
+}
+
+impl<N: Trainable, D: Device<f32>> Block<N, D> {
+    fn zeros(device: &D) -> Self {
+        Self {
+            norm1: LayerNorm::zeros(device),
+            in_proj_weight: device.zeros(),
+            in_proj_bias: device.zeros(),
+            out_proj: Linear::zeros(device),
+            norm2: LayerNorm::zeros(device),
+            hidden: Linear::zeros(device),
+            mlp: Linear::zeros(device),
+        }
+    }
+
+    fn visit(&mut self, index: usize, visitor: &mut impl Visitor<D>) {
+        let name = |part: &str| format!("blocks.{index}.{part}");
+        self.norm1.visit(&name("norm1"), visitor);
+        visitor.visit(&name("attn.in_proj_weight"), &[3 * N::EMBED, N::EMBED], &mut self.in_proj_weight);
+        visitor.visit(&name("attn.in_proj_bias"), &[3 * N::EMBED], &mut self.in_proj_bias);
+        self.out_proj.visit(&name("attn.out_proj"), &[N::EMBED, N::EMBED], visitor);
+        self.norm2.visit(&name("norm2"), visitor);
+        self.hidden.visit(&name("mlp.0"), &[N::HIDDEN, N::EMBED], visitor);
+        self.mlp.visit(&name("mlp.3"), &[N::EMBED, N::HIDDEN], visitor);
+    }
+
+    fn forward<T: Tape<f32, D>>(
+        &self,
+        x: Rows<Embed<N>, D, T>,
+        dropout: &Dropout,
+        index: usize,
+    ) -> Rows<Embed<N>, D, T> {
+        let skip = x.retaped::<T>();
+        let x = self.attention(self.norm1.forward(x), dropout, index) + skip; // (rows, EMBED)
+
+        let skip = x.retaped::<T>();
+        let h = gelu(self.hidden.forward(self.norm2.forward(x))); // (rows, HIDDEN)
+        let h = self.mlp.forward(dropout.apply(h, Site::Hidden(index))); // (rows, EMBED)
+        dropout.apply(h, Site::Mlp(index)) + skip
+    }
+
+    fn attention<T: Tape<f32, D>>(
+        &self,
+        x: Rows<Embed<N>, D, T>,
+        dropout: &Dropout,
+        index: usize,
+    ) -> Rows<Embed<N>, D, T> {
+        type Split<N> = (usize, Tokens<N>, Heads<N>, HeadDim<N>);
+        let batch = x.shape().0 / N::TOKENS;
+        let split: Split<N> = (batch, Tokens::<N>::default(), Heads::<N>::default(), HeadDim::<N>::default());
+        let device = x.device().clone();
+        let project = |x, part: usize| {
+            let part = device.tensor(part);
+            let weight = self.in_proj_weight.retaped::<T>().select(part.clone());
+            linear(x, weight, self.in_proj_bias.retaped::<T>().select(part)).reshape_like(&split)
+        };
+        let (x_key, x_value) = (x.retaped::<T>(), x.retaped::<T>());
+        let query = project(x, 0).permute::<(usize, Heads<N>, Tokens<N>, HeadDim<N>), Axes4<0, 2, 1, 3>>();
+        let key = project(x_key, 1).permute::<(usize, Heads<N>, HeadDim<N>, Tokens<N>), Axes4<0, 2, 3, 1>>();
+        let value =
+            project(x_value, 2).permute::<(usize, Heads<N>, Tokens<N>, HeadDim<N>), Axes4<0, 2, 1, 3>>();
+
+        let scale = 1.0 / (N::HEAD_DIM as f64).sqrt();
+        let scores = query.matmul(key) * scale as f32; // (batch, HEADS, TOKENS, TOKENS)
+        let attention = dropout.apply(scores.softmax::<Axis<3>>(), Site::Attention(index));
+        let context = attention.matmul(value); // (batch, HEADS, TOKENS, HEAD_DIM)
+        let context = context.permute::<Split<N>, Axes4<0, 2, 1, 3>>();
+        self.out_proj.forward(context.reshape_like(&(batch * N::TOKENS, Embed::<N>::default())))
+    }
+}
+
+impl<N: Trainable, D: Device<f32>> Model<N, D> {
+    /// All parameters zero.
+    pub fn zeros(device: &D) -> Self {
+        Self {
+            cls_token: device.zeros(),
+            pos_embed: device.zeros(),
+            patch_embed: Linear::zeros(device),
+            blocks: (0..N::DEPTH).map(|_| Block::zeros(device)).collect(),
+            norm: LayerNorm::zeros(device),
+            head: Linear::zeros(device),
+        }
+    }
+
+    /// Shows every parameter to `visitor`, in the order of PyTorch's `state_dict`.
+    pub fn visit(&mut self, visitor: &mut impl Visitor<D>) {
+        visitor.visit("cls_token", &[1, 1, N::EMBED], &mut self.cls_token);
+        visitor.visit("pos_embed", &[1, N::TOKENS, N::EMBED], &mut self.pos_embed);
+        self.patch_embed.visit("patch_embed.proj", &[N::EMBED, 1, N::PATCH, N::PATCH], visitor);
+        self.blocks.iter_mut().enumerate().for_each(|(index, block)| block.visit(index, visitor));
+        self.norm.visit("norm", visitor);
+        self.head.visit("head", &[N::CLASSES, N::EMBED], visitor);
+    }
+
+    /// What makes the logits, `batch x classes`, of `batch` normalised images (row by row), for threads to share. dfdx's
+    /// CUDA device is none that they can.
+    pub fn logits(&self) -> impl Fn(Vec<f32>, usize) -> Vec<f32> + Sync + use<'_, N, D>
+    where
+        D: Sync,
+    {
+        |pixels, batch| {
+            let pixels = self.cls_token.device().tensor_from_vec(pixels, (batch, N::IMAGE, N::IMAGE));
+            self.forward(pixels, &Dropout::none()).as_vec()
+        }
+    }
+
+    /// Forward and backward: the mean cross entropy between the logits of `pixels` and the distributions `targets`
+    /// (`batch x classes`), the logits, and the gradient of every parameter. Training uses the fused
+    /// [`Step`](crate::fused::Step), whose reference this is.
+    pub fn loss_and_gradients(&self, pixels: Vec<f32>, targets: Vec<f32>, dropout: &Dropout) -> Pass<D> {
+        let device = self.cls_token.device();
+        let batch = targets.len() / N::CLASSES;
+        let pixels = device.tensor_from_vec(pixels, (batch, N::IMAGE, N::IMAGE));
+        let targets = device.tensor_from_vec(targets, (batch, Classes::<N>::default()));
+        let logits = self.forward(pixels.leaky_trace(), dropout);
+        let values = logits.as_vec();
+        let loss = cross_entropy_with_logits_loss(logits, targets);
+        Pass { loss: loss.as_vec()[0], logits: values, gradients: loss.backward() }
+    }
+
+    fn forward<T: Tape<f32, D>>(
+        &self,
+        pixels: Tensor<(usize, usize, usize), f32, D, T>,
+        dropout: &Dropout,
+    ) -> Rows<Classes<N>, D, T> {
+        let batch = pixels.shape().0;
+        let (patches, area) = (N::GRID * N::GRID, N::PATCH * N::PATCH);
+        let (tokens, embed) = (Tokens::<N>::default(), Embed::<N>::default());
+
+        let pixels = pixels
+            .reshape_like(&(batch, N::GRID, Patch::<N>::default(), N::GRID, Patch::<N>::default()))
+            .permute::<(usize, usize, usize, Patch<N>, Patch<N>), Axes5<0, 1, 3, 2, 4>>()
+            .reshape_like(&(batch * patches, area));
+        let weight = self.patch_embed.weight.retaped::<T>().reshape_like(&(embed, area));
+        let x = linear(pixels, weight, self.patch_embed.bias.retaped()); // (batch * patches, EMBED)
+        let x = x.reshape_like(&(batch, patches, embed));
+
+        let cls = self.cls_token.retaped::<T>().reshape::<(Embed<N>,)>();
+        let cls = cls.broadcast_like(&(batch, 1usize, embed));
+        let x = (cls, x).concat_along(Axis::<1>).reshape_like(&(batch, tokens, embed));
+
+        let positions = self.pos_embed.retaped::<T>().reshape::<(Tokens<N>, Embed<N>)>();
+        let x = x + positions.broadcast_like(&(batch, tokens, embed));
+        let x = dropout.apply(x, Site::Embedding).reshape_like(&(batch * N::TOKENS, embed));
+
+        let x = self.blocks.iter().enumerate().fold(x, |x, (index, block)| block.forward(x, dropout, index));
+
+        // Only the class token is classified.
+        let x = x.reshape_like(&(batch, tokens, embed));
+        let device = x.device().clone();
+        let cls = x.select(device.tensor_from_vec(vec![0; batch], (batch,))); // (batch, EMBED)
+        self.head.forward(self.norm.forward(cls))
+    }
+}
