@@ -31,7 +31,7 @@ impl CheckpointArguments {
     pub fn load(&self, networks: &List, path: &Path) -> Result<(Known, Checkpoint), Error> {
         let checkpoint = Checkpoint::load(path)?;
         let network = networks.of_checkpoint(&checkpoint, path)?;
-        let checkpoint = network.into_order(checkpoint, path)?;
+        let checkpoint = network.ordered(checkpoint, path)?;
         Ok((network, self.apply(network, checkpoint)))
     }
 

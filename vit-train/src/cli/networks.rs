@@ -153,7 +153,7 @@ pub trait Commands {
     fn dims(&self) -> Dims;
     fn layout(&self) -> Layout;
 
-    fn into_order(&self, checkpoint: Checkpoint, path: &Path) -> Result<Checkpoint, Error>;
+    fn ordered(&self, checkpoint: Checkpoint, path: &Path) -> Result<Checkpoint, Error>;
     fn describe(&self, checkpoint: &Checkpoint) -> Description;
     fn checkpoint_of(&self, file: &[u8], path: &Path) -> Result<Checkpoint, Error>;
     /// Makes sure that the files of a run belong together, where `path` is a run.
@@ -236,7 +236,7 @@ impl<N: Trainable> Commands for Of<N> {
         Layout::of::<N>()
     }
 
-    fn into_order(&self, checkpoint: Checkpoint, path: &Path) -> Result<Checkpoint, Error> {
+    fn ordered(&self, checkpoint: Checkpoint, path: &Path) -> Result<Checkpoint, Error> {
         checkpoint.into_order_of::<N>(path)
     }
 

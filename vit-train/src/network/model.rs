@@ -16,7 +16,7 @@ use vit_nostd::float::LAYER_NORM_EPSILON;
 pub struct Model<N: Trainable, D: Device<f32>> {
     cls_token: Tensor<(One, One, Embed<N>), f32, D>,
     pos_embed: Tensor<(One, Tokens<N>, Embed<N>), f32, D>,
-    patch_embed: Linear<(Embed<N>, One, Patch<N>, Patch<N>), Embed<N>, D>,
+    patch_embed: Linear<PatchWeight<N>, Embed<N>, D>,
     blocks: Vec<Block<N, D>>,
     norm: LayerNorm<Embed<N>, D>,
     head: Linear<(Classes<N>, Embed<N>), Classes<N>, D>,
@@ -41,6 +41,7 @@ pub trait Visitor<D: Device<f32>> {
 type One = Const<1>;
 // A network has these lengths twice: as its own, and as dfdx's.
 type Patch<N> = <N as Dimensions>::Patch;
+type PatchWeight<N> = (Embed<N>, One, Patch<N>, Patch<N>);
 type Tokens<N> = <N as Dimensions>::Tokens;
 type Embed<N> = <N as Dimensions>::Embed;
 type Heads<N> = <N as Dimensions>::Heads;
