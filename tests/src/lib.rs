@@ -4,9 +4,8 @@ pub mod chip_bench;
 
 use vit_nostd::model_file::Normalization;
 use vit_train::{
-    checkpoint::{Checkpoint, Description},
-    network::parameters::Parameters,
-    network::Trainable,
+    formats::checkpoint::{Checkpoint, Description},
+    network::{parameters::Parameters, Trainable},
 };
 
 /// A network with random weights that are as large as those of a trained one; none of them could be left out.

@@ -25,11 +25,9 @@ use vit_nostd::{
 };
 use vit_tests::chip_bench::{measure, Cost};
 use vit_train::{
-    checkpoint::Checkpoint,
     data::{self, synthetic},
-    files::ModelBytes,
-    network::parameters::Parameters,
-    network::Trainable,
+    formats::{checkpoint::Checkpoint, model_bytes::ModelBytes},
+    network::{parameters::Parameters, Trainable},
     quantize::quantize,
 };
 

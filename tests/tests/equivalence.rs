@@ -5,16 +5,15 @@ use std::{path::Path, time::Duration};
 use vit_nostd::{Base, Nano, Tiny};
 use vit_tests::random_checkpoint;
 use vit_train::{
-    checkpoint::Checkpoint,
     data::{self, synthetic, Augmentation, Format, Source, Splits},
-    export::float_model,
-    files::ModelBytes,
-    inference::{nostd_logits, Score},
-    network::parameters::Parameters,
-    network::Trainable,
+    formats::{checkpoint::Checkpoint, model_bytes::ModelBytes, vit::float_model},
+    inference::nostd_logits,
+    network::{parameters::Parameters, Trainable},
     quantize::quantize_and_score,
     recipe::Recipe,
-    train::{train, Outputs, Progress, Start},
+    run::folder::RunFolder,
+    score::Score,
+    train::{train, Progress, Start},
     verify::{verify, Files, Verification},
 };
 
@@ -78,7 +77,7 @@ struct Silent;
 
 impl Progress for Silent {
     fn step(&mut self, _: usize, _: usize, _: usize, _: usize, _: f64) {}
-    fn epoch(&mut self, _: &vit_train::report::Epoch, _: usize, _: bool) {}
+    fn epoch(&mut self, _: &vit_train::run::record::Epoch, _: usize, _: bool) {}
     fn stage(&mut self, _: &str) {}
 }
 
@@ -88,11 +87,13 @@ fn built_in_digits_teach_real_ones() {
     let format = Format { side: 28, classes: 10 };
     let digits: Splits = data::load(&Source::Synthetic, format).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let outputs = Outputs::create(folder.path(), Duration::from_secs(60)).unwrap();
+    let outputs = RunFolder::create(folder.path()).unwrap();
     let augmentation = Augmentation::NONE; // the digits are varied enough for so few epochs
     let recipe =
         Recipe { epochs: 2, lr: 2e-3, dropout: 0.0, batch_size: 32, augmentation, ..Recipe::default() };
-    let report = train::<Nano>(&recipe, &digits, Start::Random, &outputs, &mut Silent).unwrap();
+    let report =
+        train::<Nano>(&recipe, &digits, Start::Random, &outputs, Duration::from_secs(60), &mut Silent)
+            .unwrap();
     let test = report.test.unwrap();
     let accuracy = test.f32.acc;
     println!("trained on built-in digits: {accuracy:.2} % of them");
@@ -104,15 +105,15 @@ fn built_in_digits_teach_real_ones() {
 
     if std::env::var_os("MNIST_DIR").is_some() {
         let mnist = data::load(&Source::Mnist, format).unwrap();
-        let file = ModelBytes::read(&Outputs::float_model(folder.path())).unwrap();
+        let file = ModelBytes::read(&RunFolder::float_model(folder.path())).unwrap();
         let model = vit_nostd::float::Model::<Nano>::from_bytes(&file).unwrap();
         let logits = nostd_logits(&model, &mnist.test, mnist.test.len());
         let score = Score::new(&logits, mnist.test.labels().iter().copied());
         println!("trained on built-in digits: {:.2} % of MNIST's test images", score.acc);
         assert!(score.acc >= 50.0, "{score:?}");
-        let path = Outputs::checkpoint(folder.path());
+        let path = RunFolder::checkpoint(folder.path());
         let checkpoint = Checkpoint::load(&path).unwrap().into_order_of::<Nano>(&path).unwrap();
-        let int8_file = ModelBytes::read(&Outputs::int8_model(folder.path())).unwrap();
+        let int8_file = ModelBytes::read(&RunFolder::int8_model(folder.path())).unwrap();
         let models = [file.clone(), int8_file];
         let verification = verify::<Nano>(&checkpoint.parameters, files(&models), &mnist.test, 100).unwrap();
         assert!(verification.passed(), "{verification:?}");

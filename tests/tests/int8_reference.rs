@@ -15,9 +15,9 @@ use vit_nostd::{
 };
 use vit_train::{
     data::{self, synthetic, Dataset, Format, Source},
-    files::ModelBytes,
+    formats::model_bytes::ModelBytes,
     inference::view,
-    reference,
+    verify::reference,
 };
 
 vit_nostd::network! {

@@ -10,9 +10,10 @@ use vit_nostd::{
 };
 use vit_train::{
     data::{self, Dataset, Format, Source},
-    files::ModelBytes,
-    inference::{int8_logits, Score},
+    formats::model_bytes::ModelBytes,
+    inference::int8_logits,
     network::Trainable,
+    score::Score,
 };
 
 const MODELS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../firmware-example/models");

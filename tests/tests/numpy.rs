@@ -12,7 +12,7 @@ use vit_nostd::{
 };
 use vit_train::{
     data::{self, synthetic},
-    files::ModelBytes,
+    formats::model_bytes::ModelBytes,
     inference::view,
 };
 

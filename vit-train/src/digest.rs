@@ -12,9 +12,9 @@
 //! | 4 each | the values, row by row, f32 |
 //!
 //! Names and shapes are those of PyTorch's `state_dict`. Values of other types are converted to f32 first, as
-//! [`Checkpoint::load`](crate::checkpoint::Checkpoint::load) does.
+//! [`Checkpoint::load`](crate::formats::checkpoint::Checkpoint::load) does.
 
-use crate::{files::hex, network::parameters::Parameters};
+use crate::{hex::hex, network::parameters::Parameters};
 use serde::{Serialize, Serializer};
 use sha2::Sha256;
 use std::fmt;

@@ -1,9 +1,6 @@
 //! Everything that can go wrong, each in one line that says what, where, and what to do.
 
-use crate::{
-    data::DataError, device::DeviceError, digest::Digest, fused::cuda::CudaError,
-    network::parameters::Mismatches, quantize::Unquantizable, resume::Difference, run::OtherCheckpoint,
-};
+use crate::{data::DataError, device::DeviceError, digest::Digest, network::parameters::Mismatches};
 use std::{
     fmt, io,
     path::{Path, PathBuf},
@@ -168,8 +165,8 @@ pub enum Error {
         directory: PathBuf,
     },
     /// The GPU that was asked for cannot be used.
-    #[error(transparent)]
-    Cuda(#[from] CudaError),
+    #[error("{0}")]
+    Cuda(Box<dyn std::error::Error + Send + Sync>),
     /// A setting that makes no sense.
     #[error("{0}")]
     Setting(String),
@@ -237,6 +234,56 @@ pub enum Divergence {
         /// NaN or infinite.
         loss: f64,
     },
+}
+
+/// Why a network cannot be put into integers.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("{layer} {what} ({value:.3e}): train again with a lower --lr or a larger --weight-decay")]
+pub struct Unquantizable {
+    /// The layer, as the checkpoint's tensors name it.
+    pub layer: String,
+    /// What is wrong with it, as the rest of a sentence.
+    pub what: &'static str,
+    /// The number that is out of range.
+    pub value: f64,
+}
+
+impl Unquantizable {
+    pub(crate) fn new(layer: impl Into<String>, what: &'static str, value: f64) -> Self {
+        Self { layer: layer.into(), what, value }
+    }
+}
+
+/// A model file that was made from another checkpoint than the file it is found with.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{}: made from another checkpoint ({theirs:.12}) than {} ({ours:.12}): {remedy}",
+    model.display(),
+    checkpoint.display()
+)]
+pub struct OtherCheckpoint {
+    pub(crate) model: PathBuf,
+    pub(crate) theirs: Digest,
+    pub(crate) checkpoint: PathBuf,
+    pub(crate) ours: Digest,
+    pub(crate) remedy: String,
+}
+
+/// A setting that is not the one of the run that is to be resumed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// Its name.
+    pub name: &'static str,
+    /// The run's.
+    pub theirs: String,
+    /// The one asked for.
+    pub ours: String,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}, and not {}", self.name, self.theirs, self.ours)
+    }
 }
 
 /// What is left after an epoch that diverged.

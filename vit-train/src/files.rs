@@ -1,7 +1,9 @@
-//! Files: written whole or not at all, and read to where a model can be used.
+//! Files: written whole or not at all.
 
-use crate::error::{Error, IoContext};
-use aligned_vec::{AVec, CACHELINE_ALIGN};
+use crate::{
+    error::{Error, IoContext},
+    paths::{folder_of, no_file, NAMED_PIPE},
+};
 use std::{
     fs,
     io::{self, ErrorKind, Write},
@@ -9,7 +11,6 @@ use std::{
     path::{Path, PathBuf},
 };
 use tempfile::{Builder, NamedTempFile};
-use vit_nostd::model_file::{Preamble, ALIGNMENT};
 
 /// What the names of temporary files begin with.
 const TEMPORARY: &str = ".vit-train-";
@@ -66,31 +67,6 @@ fn target(path: &Path) -> Result<PathBuf, Error> {
     }
 }
 
-fn folder_of(file: &Path) -> &Path {
-    file.parent().filter(|&parent| parent != Path::new("")).unwrap_or(Path::new("."))
-}
-
-const NAMED_PIPE: &str = "a named pipe";
-
-/// Names what lies at a path in the place of a file; None for a file.
-pub(crate) fn no_file(metadata: &fs::Metadata) -> Option<&'static str> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::FileTypeExt;
-        if metadata.file_type().is_fifo() {
-            return Some(NAMED_PIPE);
-        }
-        if metadata.file_type().is_socket() {
-            return Some("a socket");
-        }
-    }
-    match (metadata.is_file(), metadata.is_dir()) {
-        (true, _) => None,
-        (_, true) => Some("a folder"),
-        _ => Some("a device"),
-    }
-}
-
 /// Checks that a file is at `path`, and nothing that a reader or a writer would wait for without end.
 ///
 /// # Errors
@@ -106,7 +82,6 @@ fn check_file(path: &Path) -> io::Result<()> {
 fn in_place_of_a_file(kind: &str) -> io::Error {
     io::Error::new(ErrorKind::InvalidInput, format!("this is {kind}, and no file"))
 }
-
 /// Reads a file of a run, which the user has not named: a pipe in its place is refused.
 ///
 /// # Errors
@@ -124,15 +99,6 @@ pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     match no_file(&fs::metadata(path)?) {
         None | Some(NAMED_PIPE) => fs::read(path),
         Some(kind) => Err(in_place_of_a_file(kind)),
-    }
-}
-
-/// The absolute path without links, of what need not be there yet.
-pub fn resolve(path: &Path) -> PathBuf {
-    match (fs::canonicalize(path), path.file_name()) {
-        (Ok(path), _) => path,
-        (Err(_), Some(name)) => resolve(folder_of(path)).join(name),
-        (Err(_), None) => path.to_owned(),
     }
 }
 
@@ -212,65 +178,6 @@ pub(crate) fn remove(path: &Path) -> Result<(), Error> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error).at(path),
         _ => Ok(()),
-    }
-}
-
-/// Bytes in hexadecimal digits, as a hash is usually given.
-pub(crate) fn hex(bytes: impl AsRef<[u8]>) -> String {
-    bytes.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// The bytes of a model file, aligned as the library needs them, or of its weights. Made from the bytes of a file, the
-/// weights of a float model begin with a cache line: an inference is slower where vectors of them lie on two
-/// (BENCHMARKS.md, 2026-11-26).
-#[derive(Clone, Debug)]
-pub struct ModelBytes {
-    memory: AVec<u8>,
-    /// Where the file begins.
-    first: usize,
-}
-
-const _: () = assert!(CACHELINE_ALIGN.is_multiple_of(ALIGNMENT));
-
-impl ModelBytes {
-    /// `len` zeros.
-    pub fn zeros(len: usize) -> Self {
-        let mut memory = AVec::new(CACHELINE_ALIGN);
-        memory.resize(len, 0);
-        Self { memory, first: 0 }
-    }
-
-    /// Reads a file.
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    pub fn read(path: &Path) -> Result<Self, Error> {
-        Ok(Self::from(read(path).at(path)?.as_slice()))
-    }
-
-    /// The bytes, to be written.
-    pub fn bytes_mut(&mut self) -> &mut [u8] {
-        &mut self.memory[self.first..]
-    }
-}
-
-impl From<&[u8]> for ModelBytes {
-    fn from(bytes: &[u8]) -> Self {
-        let weights =
-            Preamble::read(bytes).ok().and_then(|preamble| preamble.float_weights_at()).unwrap_or(0);
-        // In a file that is none, too, it is a multiple of the alignment that the library looks at.
-        let first = weights.next_multiple_of(CACHELINE_ALIGN) - weights.next_multiple_of(ALIGNMENT);
-        let mut copy = Self { first, ..Self::zeros(first + bytes.len()) };
-        copy.bytes_mut().copy_from_slice(bytes);
-        copy
-    }
-}
-
-impl Deref for ModelBytes {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        &self.memory[self.first..]
     }
 }
 

@@ -7,13 +7,13 @@
 //! // Run it with `cargo run --release`: without optimisation, training takes many times as long.
 //! use std::{path::Path, time::Duration};
 //! use vit_train::{
-//!     checkpoint::Checkpoint,
 //!     data::{load, Format, Source},
-//!     export::float_model,
 //!     files::write_atomically,
+//!     formats::{checkpoint::Checkpoint, vit::float_model},
 //!     quantize::quantize_and_score,
 //!     recipe::Recipe,
-//!     train::{train, Outputs, Start},
+//!     run::folder::RunFolder,
+//!     train::{train, Start},
 //!     Error,
 //! };
 //!
@@ -30,13 +30,14 @@
 //!     let recipe = Recipe { epochs: 1, batch_size: 32, lr: 3e-3, ..Recipe::default() };
 //!     let run = Path::new("runs/mine");
 //!
-//!     // Everything at once: the best epoch, both model files, the comparison of the engines, the report.
-//!     let outputs = Outputs::create(run, Duration::from_secs(60))?;
-//!     let report = train::<Mine>(&recipe, &data, Start::Random, &outputs, &mut ())?; // (): nobody looks on
+//!     // Everything at once: the best epoch, both model files, the comparison of the engines, the report. The run is saved
+//!     // after every epoch and every minute, and () is nobody who looks on.
+//!     let folder = RunFolder::create(run)?;
+//!     let report = train::<Mine>(&recipe, &data, Start::Random, &folder, Duration::from_secs(60), &mut ())?;
 //!     println!("{:.2} % of the test images", report.test.map_or(0.0, |test| test.f32.acc));
 //!
 //!     // Or one by one, from a checkpoint: to integers, and to a model file for each engine.
-//!     let path = Outputs::checkpoint(run);
+//!     let path = RunFolder::checkpoint(run);
 //!     let checkpoint = Checkpoint::load(&path)?.into_order_of::<Mine>(&path)?;
 //!     let (calibration, _) = data.train.split(recipe.seed);
 //!     let (int8, logits) = quantize_and_score::<Mine>(&checkpoint, (&data.train, &calibration), &data.test, &path)?;
@@ -53,33 +54,35 @@
 //! (`N:` [`Trainable`](network::Trainable), which every network is that [`vit_nostd::network!`] declares). The program
 //! ([`cli`]) has a list of networks, one of which is chosen by a name or by what a file contains.
 //!
-//! | station | module | in | out |
-//! |---|---|---|---|
-//! | images | [`data`] | files, or a random seed | [`data::Splits`]: grey images to train on, and to test on |
-//! | network | [`network::model`], [`network::parameters`] | | dfdx tensors; their values as one slice, with PyTorch's names |
-//! | training | [`train`](mod@train) | [`recipe::Recipe`], images | [`checkpoint::Checkpoint`], [`report::Report`] |
-//! | export | [`export`], [`quantize`] | checkpoint, images to calibrate with | model files, float and integer |
-//! | proof | [`verify`](mod@verify) | checkpoint, model files, images | where [`vit_nostd`] and dfdx differ: nowhere |
+//! | station | what it does |
+//! |---|---|
+//! | [`data`] | reads files or makes digits: grey images to train on, and to test on |
+//! | [`network`] | a network as dfdx tensors, and its parameters as one slice with PyTorch's names |
+//! | [`fused`] | computes loss and gradients as [`network::model::Model::loss_and_gradients`] does, only faster, on the CPU or on a GPU |
+//! | [`formats`] | reads and writes checkpoints, model files and ONNX |
+//! | [`quantize`] | makes integers of a checkpoint, and shows what they lose, layer by layer |
+//! | [`verify`](mod@verify) | compares [`vit_nostd`] with dfdx and with an independent reference |
+//! | [`run`] | what a run leaves in its folder: its record, its report, its images |
+//! | [`train`](mod@train) | the training loop and what carries out its steps |
+//! | [`cli`] | the program |
 //!
-//! A training step is augmentation ([`data::Augmentation`]) and normalisation, then [`fused::Step`], which computes
-//! loss and gradients as [`network::model::Model::loss_and_gradients`] does with dfdx's built-in operations, only faster, with
-//! [`dropout`](network::dropout) masks that are a function of seed and step; then clipping and AdamW ([`optimizer`]). After each epoch
-//! the validation images decide whether it is the best one. [`resume`] says what an interrupted run goes on from,
-//! [`run_data`] which images a run is about.
+//! A training step is augmentation ([`data::Augmentation`]) and normalisation, then [`fused::Step`] with dropout masks that are
+//! a function of seed and step, then clipping and AdamW ([`train::optimizer`]). After each epoch the validation images decide
+//! whether it is the best one. [`train::snapshot`] says what an interrupted run goes on from, [`run::data`] which images a run
+//! is about. [`inference`] runs a network over many images, and [`score`] says how well it did.
 //!
 //! No result depends on the number of threads, on the time, or on how often a run was interrupted: every random choice
 //! is a function of the numbers that name it, such as (seed, epoch, image), and every sum has one order.
 //!
-//! The engines' arithmetic is written twice: in [`vit_nostd`], which the chip runs, and in [`mod@reference`], with dfdx
-//! tensors, from the specification; neither calls the other's. [`inference`] runs either over many images,
-//! [`layer_errors`] shows what the integers lose, layer by layer.
+//! The engines' arithmetic is written twice: in [`vit_nostd`], which the chip runs, and in [`verify::reference`], with dfdx
+//! tensors, from the specification; neither calls the other's.
 //!
 //! Nothing of NVIDIA's is needed to build this crate, also for training on a GPU ([`fused::cuda`]). Its feature
 //! `dfdx-cuda` is for tests, which then compare with dfdx's own CUDA device, too; that needs NVIDIA's toolkit and a GPU to
 //! build.
 //!
 //! A [`digest`] names a checkpoint by its parameters; model files carry that of the checkpoint they were made from, and
-//! [`run`] tells whether the files of a run belong together.
+//! [`run::origins`] tells whether the files of a run belong together.
 //!
 //! A stable compiler builds this crate, and a nightly one does not: there, dfdx's build script turns on an unfinished
 //! language feature (`generic_const_exprs`), with which dfdx itself does not compile. It asks the compiler for its version,
@@ -87,29 +90,23 @@
 //!
 //! Everything that fails is an [`Error`], whose message is one line for a person. [`files`] writes whole files or none.
 
-pub mod checkpoint;
 pub mod cli;
-pub mod content;
 pub mod data;
 pub mod device;
 pub mod digest;
-pub mod engine;
 pub mod error;
-pub mod export;
 pub mod files;
+pub mod formats;
 pub mod fused;
+mod hex;
 pub mod inference;
-pub mod layer_errors;
 pub mod network;
-pub mod optimizer;
+pub mod paths;
 pub mod quantize;
 mod random;
 pub mod recipe;
-pub mod reference;
-pub mod report;
-pub mod resume;
 pub mod run;
-pub mod run_data;
+pub mod score;
 pub mod train;
 pub mod verify;
 

@@ -1,12 +1,59 @@
 //! What a training run does.
 
-use crate::{data::Augmentation, engine::Processor, error::Error};
+use crate::{data::Augmentation, error::Error};
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use std::{
     f64::consts::PI,
-    fmt::Display,
+    fmt::{self, Display},
     ops::{Bound, RangeBounds},
 };
+
+/// What a network is trained on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Processor {
+    /// The CPU.
+    #[default]
+    Cpu,
+    /// An NVIDIA GPU.
+    Cuda {
+        /// Which one, from 0.
+        index: usize,
+        /// Of matrix products.
+        precision: Precision,
+    },
+}
+
+/// What of it shows in the results.
+impl Display for Processor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cpu => f.write_str("the CPU"),
+            Self::Cuda { precision, .. } => write!(f, "a GPU with {precision}"),
+        }
+    }
+}
+
+/// How exactly matrix products are computed. All else is in f32.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// In 32-bit floating point.
+    F32,
+    /// With inputs rounded to 10 bits behind the point and sums in 32-bit floating point: several times faster.
+    #[default]
+    Tf32,
+}
+
+impl Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::Tf32 => "tf32",
+        })
+    }
+}
 
 /// The settings of a run; the defaults are the reference recipe's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -5,9 +5,8 @@ use tract_onnx::{onnx, prelude::*};
 use vit_nostd::{float, Base, Nano, Tiny};
 use vit_tests::random_checkpoint;
 use vit_train::{
-    checkpoint::Checkpoint,
     data::synthetic,
-    export::{float_model, onnx_model},
+    formats::{checkpoint::Checkpoint, onnx::onnx_model, vit::float_model},
     inference::nostd_logits,
     network::Trainable,
 };

@@ -4,7 +4,7 @@ use crate::{entries, file, program, refuse, succeed, text, train, Digits};
 use std::{collections::BTreeMap, fs, path::Path, process::Command};
 use tempfile::TempDir;
 use vit_nostd::model_file::PREAMBLE_LEN;
-use vit_train::checkpoint::Checkpoint;
+use vit_train::formats::checkpoint::Checkpoint;
 
 /// Names and contents of what lies in a folder.
 fn content(folder: &Path) -> BTreeMap<String, Vec<u8>> {

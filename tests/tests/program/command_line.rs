@@ -18,7 +18,7 @@ use std::{
     process::{Command, Output},
 };
 use tempfile::TempDir;
-use vit_train::{checkpoint::Checkpoint, data::synthetic};
+use vit_train::{data::synthetic, formats::checkpoint::Checkpoint};
 
 fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vit-train"));

@@ -21,7 +21,7 @@ use vit_nostd::{argmax, image, int8, Nano};
 use vit_train::{
     data::synthetic,
     device::{Address, Device},
-    files::ModelBytes,
+    formats::model_bytes::ModelBytes,
 };
 
 /// The model that is in the firmware.

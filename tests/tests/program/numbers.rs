@@ -4,7 +4,7 @@ use crate::{file, json, program, refuse, run, succeed, text, train, Digits};
 use image::GrayImage;
 use serde_json::Value;
 use std::{fs, path::Path};
-use vit_train::checkpoint::Checkpoint;
+use vit_train::formats::checkpoint::Checkpoint;
 
 /// Weights that grow 100,000 times with each epoch: some epochs are good, and then the numbers overflow.
 #[test]

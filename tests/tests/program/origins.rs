@@ -8,9 +8,9 @@ use vit_nostd::{
     model_file::{overhead, write, Kind, Metadata, ModelFile, Provenance},
     Nano,
 };
-use vit_train::{
+use vit_train::formats::{
     checkpoint::{Checkpoint, Description},
-    files::ModelBytes,
+    model_bytes::ModelBytes,
 };
 
 fn path(folder: &TempDir) -> &str {

@@ -4,7 +4,7 @@ use crate::{file, json, run, succeed, text, Digits};
 use image::GrayImage;
 use std::{fs, path::Path};
 use vit_nostd::{int8, Nano};
-use vit_train::{data::synthetic, files::ModelBytes};
+use vit_train::{data::synthetic, formats::model_bytes::ModelBytes};
 
 const NAMES: [&str; 10] =
     ["nought", "one", "two", "three", "four", "five", "six", "seven", "eight", "class 10 (ten)"];

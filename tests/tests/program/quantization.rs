@@ -5,7 +5,7 @@ use safetensors::SafeTensors;
 use std::{collections::HashMap, fs, path::Path};
 use tempfile::TempDir;
 use vit_nostd::Nano;
-use vit_train::{checkpoint::Checkpoint, network::parameters::Parameters};
+use vit_train::{formats::checkpoint::Checkpoint, network::parameters::Parameters};
 
 const PUBLISHED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../firmware-example/models/nano.f32.vit");
 

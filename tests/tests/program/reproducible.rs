@@ -12,7 +12,7 @@ use std::{
     thread::sleep,
     time::{Duration, Instant},
 };
-use vit_train::resume::Snapshot;
+use vit_train::run::folder::RunFolder;
 
 /// What a run leaves, without what it took.
 #[derive(PartialEq)]
@@ -120,7 +120,7 @@ fn end_after(
             break;
         }
     }
-    while !Snapshot::path(out).exists() && !Snapshot::path_of_new(out).exists() {
+    while !RunFolder::snapshot(out).exists() && !RunFolder::new_snapshot(out).exists() {
         assert!(child.try_wait().unwrap().is_none(), "it ended without a snapshot: {lines:?}");
         sleep(Duration::from_millis(1));
     }
@@ -152,7 +152,7 @@ fn being_killed_changes_no_bit() {
         let (lines, _) = end_after(program(out.path(), arguments), out.path(), line, delay, |child| {
             if line == "Training" {
                 // At least one step, however slow the machine is.
-                let paths = [Snapshot::path_of_new, Snapshot::path].map(|path| path(out.path()));
+                let paths = [RunFolder::new_snapshot, RunFolder::snapshot].map(|path| path(out.path()));
                 let saved =
                     || paths.each_ref().map(|path| fs::metadata(path).and_then(|file| file.modified()).ok());
                 let before = saved();
@@ -277,7 +277,7 @@ fn a_signal_that_was_ignored_stays_so() {
         .arg(program.get_program())
         .args(program.get_args());
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    while !Snapshot::path_of_new(out.path()).exists() {
+    while !RunFolder::new_snapshot(out.path()).exists() {
         sleep(Duration::from_millis(1));
     }
     send("HUP", &child);
@@ -342,7 +342,7 @@ fn a_run_takes_the_place_of_another_at_once() {
         let mut child = program(out.path(), &short).stdout(Stdio::null()).spawn().unwrap();
         let delay = if attempt == 0 {
             // The first thing that comes.
-            while !Snapshot::path_of_new(out.path()).exists() && child.try_wait().unwrap().is_none() {
+            while !RunFolder::new_snapshot(out.path()).exists() && child.try_wait().unwrap().is_none() {
                 sleep(Duration::from_millis(1));
             }
             Duration::ZERO
@@ -350,9 +350,10 @@ fn a_run_takes_the_place_of_another_at_once() {
             Duration::from_millis(random(time))
         } else {
             // The first thing that goes.
-            let last = fs::metadata(Snapshot::path(out.path())).unwrap().modified().unwrap();
-            let same =
-                || fs::metadata(Snapshot::path(out.path())).is_ok_and(|now| now.modified().unwrap() == last);
+            let last = fs::metadata(RunFolder::snapshot(out.path())).unwrap().modified().unwrap();
+            let same = || {
+                fs::metadata(RunFolder::snapshot(out.path())).is_ok_and(|now| now.modified().unwrap() == last)
+            };
             while same() && child.try_wait().unwrap().is_none() {
                 sleep(Duration::from_millis(1));
             }
@@ -363,7 +364,7 @@ fn a_run_takes_the_place_of_another_at_once() {
         child.wait().unwrap();
 
         let now = content(out.path());
-        let new = Snapshot::path_of_new(out.path()).exists();
+        let new = RunFolder::new_snapshot(out.path()).exists();
         let old_files = now.iter().filter(|(name, bytes)| before.get(*name) == Some(bytes)).count();
         println!("killed {delay:?} later: {old_files} old files of {:?}, new {new}", now.keys());
         assert!(old_files == 0 || old_files == now.len(), "files of both runs");
@@ -396,12 +397,12 @@ fn the_earlier_run_is_whole_until_then() {
     let begun = program(out.path(), &["--epochs", "9", "--seed", "43"]);
     let (_, output) = end_after(begun, out.path(), "Training", Duration::ZERO, interrupt);
     assert_eq!(output.status.code(), Some(130));
-    assert!(content(out.path()) == before && Snapshot::path_of_new(out.path()).exists());
+    assert!(content(out.path()) == before && RunFolder::new_snapshot(out.path()).exists());
     let delay = Duration::ZERO;
     let (lines, _) = end_after(resume(out.path()), out.path(), "Training", delay, interrupt);
     assert!(lines[0].starts_with("Resuming in epoch 1, ") && lines[1].contains("new.run"), "{lines:?}");
     assert!(content(out.path()) == before);
-    fs::remove_file(Snapshot::path_of_new(out.path())).unwrap();
+    fs::remove_file(RunFolder::new_snapshot(out.path())).unwrap();
     let output = resume(out.path()).output().unwrap();
     assert!(String::from_utf8_lossy(&output.stdout).contains("is finished"));
 }

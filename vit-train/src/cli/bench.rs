@@ -2,19 +2,17 @@
 
 use super::{networks::List, positive, print_json, thread_count, use_threads, CudaArguments};
 use crate::{
-    checkpoint::Checkpoint,
     data::{load, synthetic, Format, Source, MNIST_NORMALIZATION},
-    engine::{engine, EpochPlan},
-    export::float_model,
+    formats::{checkpoint::Checkpoint, vit::float_model},
     fused::{cpu::multiply_adds, network::Sizes, timed::Times, Step},
     inference::{infer, int8_logits, nostd_logits, view},
-    network::dropout::Dropout,
-    network::parameters::Parameters,
-    network::{model::Pass, Trainable},
+    network::{dropout::Dropout, model::Pass, parameters::Parameters, Trainable},
     quantize::quantize_and_score,
     recipe::Recipe,
-    resume::Current,
-    train::{Prepared, State},
+    train::{
+        self, engine,
+        state::{Current, EpochPlan, Prepared, State},
+    },
     Error,
 };
 use clap::Args;
@@ -113,7 +111,7 @@ pub struct InferenceTimes {
 impl Arguments {
     pub fn run(self, networks: &List) -> Result<ExitCode, Error> {
         use_threads(self.threads)?;
-        self.cuda.processor().check()?;
+        train::check_processor(self.cuda.processor())?;
         let (threads, peak_gflops) = (rayon::current_num_threads(), peak_gflops(self.steps));
         if !self.json {
             out!("{threads} threads, with multiply-adds alone {peak_gflops:.0} GFLOP/s");

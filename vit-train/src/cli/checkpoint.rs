@@ -2,9 +2,11 @@
 
 use super::networks::{Known, List};
 use crate::{
-    checkpoint::{Checkpoint, Description},
-    content::Content,
     data::repeated,
+    formats::{
+        checkpoint::{Checkpoint, Description},
+        content::Content,
+    },
     Error,
 };
 use clap::Args;

@@ -1,7 +1,7 @@
 //! `vit-train compare`.
 
 use super::print_json;
-use crate::{report::Report, Error};
+use crate::{run::report::Report, Error};
 use clap::Args;
 use serde::Serialize;
 use std::{path::PathBuf, process::ExitCode};

@@ -3,10 +3,9 @@
 use super::{progress, thread_count, use_threads, DATA};
 use crate::{
     data::{load_and_tell, Format, Source, Splits},
-    files::{claim_directory, resolve, Claim},
-    report::Report,
-    resume::Snapshot,
-    run_data::RunData,
+    files::{claim_directory, Claim},
+    paths::resolve,
+    run::{data::RunData, folder::RunFolder},
     Error,
 };
 use clap::Args;
@@ -123,7 +122,7 @@ pub const UNKNOWN: &str = "unknown";
 /// The folder of the run that `file` is in, if it is in one.
 pub fn run_of(file: &Path) -> Option<&Path> {
     let directory = file.parent()?;
-    let marks = [Report::json, Snapshot::path, Snapshot::path_of_new].map(|path| path(directory));
+    let marks = [RunFolder::json, RunFolder::snapshot, RunFolder::new_snapshot].map(|path| path(directory));
     marks.iter().any(|path| path.is_file()).then_some(directory)
 }
 

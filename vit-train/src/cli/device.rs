@@ -13,7 +13,7 @@ use super::{
 use crate::{
     data::{Format, Splits},
     device::{Address, Device, DeviceError},
-    files::ModelBytes,
+    formats::model_bytes::ModelBytes,
     inference::int8_raw_logits,
     network::Trainable,
     Error,

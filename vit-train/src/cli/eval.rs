@@ -9,16 +9,22 @@ use super::{
     print_json, CudaArguments,
 };
 use crate::{
-    checkpoint::{Checkpoint, Description},
     data::{Dataset, Disturbance, Format},
-    engine::Processor,
-    export::read_float_model,
-    files::ModelBytes,
+    formats::{
+        checkpoint::{Checkpoint, Description},
+        model_bytes::ModelBytes,
+        vit::read_float_model,
+    },
     fused::cuda,
-    inference::{check_logits, dfdx_logits, int8_logits, nostd_logits, Score},
-    network::parameters::{self, Layout, Parameters},
-    network::{model::Model, Trainable},
-    Error,
+    inference::{check_logits, dfdx_logits, int8_logits, nostd_logits},
+    network::{
+        model::Model,
+        parameters::{self, Layout, Parameters},
+        Trainable,
+    },
+    recipe::Processor,
+    score::Score,
+    train, Error,
 };
 use clap::Args;
 use dfdx::prelude::Cpu;
@@ -123,7 +129,7 @@ impl ClassAccuracy {
 
 impl Arguments {
     pub fn run(self, networks: &List) -> Result<ExitCode, Error> {
-        self.cuda.processor().check()?;
+        train::check_processor(self.cuda.processor())?;
         let _claim = self.logits.as_deref().map(claim_run_of).transpose()?;
         // vit-nostd does not run on a GPU.
         let name = if self.cuda.cuda { "checkpoint.safetensors" } else { "model.f32.vit" };

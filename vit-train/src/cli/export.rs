@@ -9,9 +9,8 @@ use super::{
     outputs::check_outputs,
 };
 use crate::{
-    checkpoint::Checkpoint,
-    export::{float_model, onnx_model},
-    files::{write_atomically, ModelBytes},
+    files::write_atomically,
+    formats::{checkpoint::Checkpoint, model_bytes::ModelBytes, onnx::onnx_model, vit::float_model},
     network::Trainable,
     Error,
 };

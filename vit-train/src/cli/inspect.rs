@@ -2,10 +2,12 @@
 
 use super::{checkpoint::is_checkpoint, eval::read_preamble, file_or_in, networks::List, print_json};
 use crate::{
-    checkpoint::{Checkpoint, Description},
     digest::Digest,
-    export::read_float_model,
-    files::ModelBytes,
+    formats::{
+        checkpoint::{Checkpoint, Description},
+        model_bytes::ModelBytes,
+        vit::read_float_model,
+    },
     network::Trainable,
     Error,
 };

@@ -22,7 +22,11 @@ mod report;
 mod train;
 mod verify;
 
-use crate::{engine::Processor, fused::cuda::Precision, recipe::Recipe, report::Report, Error};
+use crate::{
+    recipe::{Precision, Processor, Recipe},
+    run::report::Report,
+    Error,
+};
 use clap::{builder::PossibleValuesParser, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use networks::List;
 pub use networks::Networks;

@@ -2,15 +2,15 @@
 
 use super::{bench, device, eval, export, inspect, predict, quantize, report, train, verify};
 use crate::{
-    checkpoint::{Checkpoint, Description},
     error::Error,
-    export::checkpoint_of,
+    formats::{
+        checkpoint::{Checkpoint, Description},
+        vit::checkpoint_of,
+    },
     network::{name, parameters::Layout, Trainable},
     recipe::Recipe,
-    report::Report,
-    resume::Snapshot,
-    run::check_origins,
-    train::Outputs,
+    run::{folder::RunFolder, origins::check_origins, report::Report},
+    train::snapshot::Snapshot,
 };
 use clap::builder::PossibleValue;
 use std::{marker::PhantomData, path::Path, process::ExitCode};
@@ -165,7 +165,7 @@ pub trait Commands {
         train: train::Arguments,
         best: Recipe,
         directory: &Path,
-        outputs: &Outputs,
+        folder: &RunFolder,
         snapshot: Snapshot<'static>,
     ) -> Result<ExitCode, Error>;
     fn eval_checkpoint(
@@ -264,10 +264,10 @@ impl<N: Trainable> Commands for Of<N> {
         train: train::Arguments,
         best: Recipe,
         directory: &Path,
-        outputs: &Outputs,
+        folder: &RunFolder,
         snapshot: Snapshot<'static>,
     ) -> Result<ExitCode, Error> {
-        train.resume::<N>(best, directory, outputs, snapshot)
+        train.resume::<N>(best, directory, folder, snapshot)
     }
 
     fn eval_checkpoint(

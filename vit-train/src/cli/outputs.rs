@@ -2,19 +2,14 @@
 
 use super::{data::run_of, output::results_to_standard_error};
 use crate::{
-    content::Content,
     data::Source,
-    files::{check_writable, require_file, resolve},
-    report::Report,
-    resume::Snapshot,
-    run_data::RunData,
-    train::Outputs,
+    files::{check_writable, require_file},
+    formats::content::Content,
+    paths::resolve,
+    run::{data::RunData, folder::RunFolder, report::Report},
     Error,
 };
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::Path};
 
 /// Checks that files can be written to `outputs`, each with the option that names it; and that none of them replaces
 /// another one, one of `inputs`, a picture of `data`, of MNIST or of the run that an input is from, or a file of a run that
@@ -44,12 +39,12 @@ pub fn check_outputs<'a>(
         if let Some(run) = run_of(&written) {
             let is_read = inputs.iter().any(|input| run_of(&resolve(input)) == Some(run));
             let made = match option {
-                "--out" => Some(Outputs::int8_model(run)),
-                "--vit" => Some(Outputs::float_model(run)),
+                "--out" => Some(RunFolder::int8_model(run)),
+                "--vit" => Some(RunFolder::float_model(run)),
                 _ => None,
             };
             let is_made = is_read && made.is_some_and(|made| is_same(&made, path));
-            if !is_made && files_of_run(run).iter().any(|file| is_same(file, path)) {
+            if !is_made && RunFolder::files(run).iter().any(|file| is_same(file, path)) {
                 return refuse("this would replace another file of a run: give another name");
             }
         }
@@ -65,22 +60,9 @@ pub fn check_outputs<'a>(
     Ok(())
 }
 
-/// The files that a run leaves in its folder.
-fn files_of_run(directory: &Path) -> Vec<PathBuf> {
-    let own = [
-        Outputs::checkpoint,
-        Outputs::float_model,
-        Outputs::int8_model,
-        Snapshot::path,
-        Snapshot::path_of_new,
-        RunData::path,
-    ];
-    own.map(|path| path(directory)).into_iter().chain(Report::files(directory)).collect()
-}
-
 /// Checks that what is called like a file of a run in `directory` is a file: a pipe would be waited for without end.
 pub fn check_files_of_run(directory: &Path) -> Result<(), Error> {
-    let files = files_of_run(directory);
+    let files = RunFolder::files(directory);
     files.iter().filter(|file| file.exists()).try_for_each(|file| require_file(file))
 }
 
@@ -88,7 +70,7 @@ pub fn check_files_of_run(directory: &Path) -> Result<(), Error> {
 /// else, and do not lie among its images.
 pub fn check_run(directory: &Path, init: Option<&Path>, data: Option<&Source>) -> Result<(), Error> {
     let out = directory.display();
-    let results = files_of_run(directory);
+    let results = RunFolder::files(directory);
     if let Some(init) = init.filter(|init| results.iter().any(|result| is_same(init, result))) {
         return Err(Error::Setting(format!(
             "--out {out}: the results would replace {}, which --init names: give another folder",
@@ -96,7 +78,7 @@ pub fn check_run(directory: &Path, init: Option<&Path>, data: Option<&Source>) -
         )));
     }
     check_files_of_run(directory)?;
-    let is_run = [Snapshot::path, Snapshot::path_of_new].iter().any(|path| path(directory).exists());
+    let is_run = [RunFolder::snapshot, RunFolder::new_snapshot].iter().any(|path| path(directory).exists());
     if !is_run && Report::load(directory).is_err() {
         if let Some(file) = results.iter().find(|result| result.symlink_metadata().is_ok()) {
             return Err(Error::Setting(format!(

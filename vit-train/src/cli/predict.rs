@@ -9,12 +9,14 @@ use super::{
     pictures::{unsure_note, Picture, PictureArguments},
 };
 use crate::{
-    checkpoint::Checkpoint,
-    export::{float_model, read_float_model},
-    files::ModelBytes,
+    formats::{
+        checkpoint::Checkpoint,
+        model_bytes::ModelBytes,
+        vit::{float_model, read_float_model},
+    },
     inference::{check_logits, infer},
     network::Trainable,
-    train::Outputs,
+    run::folder::RunFolder,
     Error,
 };
 use clap::{Args, ValueEnum};
@@ -132,7 +134,7 @@ impl Arguments {
     /// Of a folder, the model for the engine, or else the checkpoint of a run that is not finished.
     fn model_path(&self) -> Result<PathBuf, Error> {
         let run = &self.model;
-        let unfinished = !Outputs::float_model(run).exists() && Outputs::checkpoint(run).exists();
+        let unfinished = !RunFolder::float_model(run).exists() && RunFolder::checkpoint(run).exists();
         let name = match self.engine {
             Some(Engine::Int8) => "model.int8.vit",
             _ if unfinished => "checkpoint.safetensors",

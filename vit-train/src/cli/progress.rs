@@ -1,7 +1,7 @@
 //! How long work shows itself: a bar on a terminal, plain lines elsewhere.
 
 use super::interrupt::Interrupt;
-use crate::{report::Epoch, train::Progress};
+use crate::{run::record::Epoch, train::Progress};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::{
     io::{stdout, IsTerminal},

@@ -9,16 +9,20 @@ use super::{
     print_json,
 };
 use crate::{
-    checkpoint::{Checkpoint, Description},
     data::Format,
-    export::write_model,
     files::write_atomically,
-    inference::{int8_logits, Score},
-    layer_errors::{layer_errors, LayerErrors},
+    formats::{
+        checkpoint::{Checkpoint, Description},
+        vit::write_model,
+    },
+    inference::int8_logits,
     network::Trainable,
-    quantize::{quantize, quantize_and_score, CALIBRATION_IMAGES},
-    run::check_origins,
-    train::Outputs,
+    quantize::{
+        layer_errors::{layer_errors, LayerErrors},
+        quantize, quantize_and_score, CALIBRATION_IMAGES,
+    },
+    run::{folder::RunFolder, origins::check_origins},
+    score::Score,
     Error,
 };
 use clap::Args;
@@ -76,7 +80,7 @@ impl Arguments {
     pub fn run(self, networks: &List) -> Result<ExitCode, Error> {
         let path = file_or_in(&self.checkpoint, "checkpoint.safetensors")?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        let out = self.out.clone().unwrap_or_else(|| Outputs::int8_model(folder));
+        let out = self.out.clone().unwrap_or_else(|| RunFolder::int8_model(folder));
         check_outputs([("--out", out.as_path())], &[&path], self.data.data.as_ref())?;
         let _claim = claim_run_of(&out)?;
         let (network, checkpoint) = self.description.load(networks, &path)?;

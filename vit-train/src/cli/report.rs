@@ -10,12 +10,11 @@ use super::{
 };
 use crate::{
     data::{Format, Source},
-    files::{claim_directory, ModelBytes},
+    files::claim_directory,
+    formats::model_bytes::ModelBytes,
     inference::{int8_logits, nostd_logits},
     network::Trainable,
-    report::{Report, TestScores},
-    run_data::RunData,
-    train::Outputs,
+    run::{data::RunData, folder::RunFolder, record::TestScores, report::Report},
     Error,
 };
 use clap::Args;
@@ -48,7 +47,7 @@ impl Arguments {
         check_files_of_run(&self.run)?;
         let mut report = Report::load(&self.run)?;
         let directory = claim_directory(&self.run)?;
-        let [float, int8] = [Outputs::float_model(&directory), Outputs::int8_model(&directory)];
+        let [float, int8] = [RunFolder::float_model(&directory), RunFolder::int8_model(&directory)];
         let tested = float.exists() && (int8.exists() || no_integers(&directory).is_some());
         if tested {
             let file = ModelBytes::read(&float)?;
@@ -57,7 +56,7 @@ impl Arguments {
             network.report(&self, &mut report, &directory, &file)?;
         }
         report.write(&directory)?;
-        for path in Report::files(&directory).into_iter().filter(|path| path.exists()) {
+        for path in RunFolder::report_files(&directory).into_iter().filter(|path| path.exists()) {
             out!("{}", path.display());
         }
         if !tested && report.test.is_none() {
@@ -76,8 +75,9 @@ impl Arguments {
         file: &[u8],
     ) -> Result<(), Error> {
         let refused = |path: PathBuf| move |error| Error::Model { path, error };
-        let float = float::Model::<N>::from_bytes(file).map_err(refused(Outputs::float_model(directory)))?;
-        let int8_path = Outputs::int8_model(directory);
+        let float =
+            float::Model::<N>::from_bytes(file).map_err(refused(RunFolder::float_model(directory)))?;
+        let int8_path = RunFolder::int8_model(directory);
         let int8_file = if int8_path.exists() { Some(ModelBytes::read(&int8_path)?) } else { None };
         let int8 = int8_file.as_deref().map(int8::Model::<N>::from_bytes).transpose();
         let int8 = int8.map_err(refused(int8_path))?;
@@ -91,7 +91,7 @@ impl Arguments {
                 report.seed
             )));
         }
-        let loaded = self.load(Format::of::<N>(), report, &Outputs::float_model(directory))?;
+        let loaded = self.load(Format::of::<N>(), report, &RunFolder::float_model(directory))?;
         let data = &loaded.splits;
         let images = data.test.len();
         let logits = nostd_logits(&float, &data.test, images);

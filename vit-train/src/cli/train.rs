@@ -11,16 +11,17 @@ use super::{
     CudaArguments, DATA,
 };
 use crate::{
-    checkpoint::Checkpoint,
     data::{Augmentation, Format, Splits},
     digest::Digest,
-    network::name,
-    network::parameters::Parameters,
-    network::Trainable,
+    formats::checkpoint::Checkpoint,
+    network::{name, parameters::Parameters, Trainable},
     recipe::{Allowed, Recipe},
-    report::{Report, TestScores},
-    resume::{Position, Run, Snapshot},
-    train::{train, Outputs, Start},
+    run::{folder::RunFolder, record::TestScores, report::Report},
+    train::{
+        check_processor,
+        snapshot::{Position, Run, Snapshot},
+        train, Start,
+    },
     Error,
 };
 use clap::{Args, ValueEnum};
@@ -184,7 +185,7 @@ impl Arguments {
             return Err(Error::NothingToResume { directory });
         }
         check_files_of_run(&directory)?;
-        let outputs = self.outputs(&directory)?;
+        let folder = RunFolder::create(&directory)?;
         let snapshot = Snapshot::load(&directory)?;
         let Some(network) = networks.named(&snapshot.run.network) else {
             let (run, network) = (directory.display(), &snapshot.run.network);
@@ -193,7 +194,7 @@ impl Arguments {
             )));
         };
         let best = networks.recipe(networks.chosen(self.preset.as_deref().or(Some(&network.name()))));
-        network.resume(self, best, &directory, &outputs, snapshot)
+        network.resume(self, best, &directory, &folder, snapshot)
     }
 
     /// Begins a run.
@@ -201,15 +202,15 @@ impl Arguments {
         let (processor, seed) = (self.cuda.processor(), Recipe::default().seed);
         let recipe = self.applied_to(Recipe { processor, seed, ..best.clone() }, best);
         recipe.check()?;
-        recipe.processor.check()?;
+        check_processor(recipe.processor)?;
         check_run(directory, self.init_path()?.as_deref(), self.data.data.as_ref())?;
         let start = self.init::<N>()?.map_or(Start::Random, Start::Parameters);
         let mut data = self.data.load(Format::of::<N>())?;
         if let Some(limit) = self.limit {
             data.train.truncate(limit);
         }
-        let outputs = self.outputs(directory)?;
-        self.train::<N>(&recipe, &data, start, directory, &outputs)
+        let folder = RunFolder::create(directory)?;
+        self.train::<N>(&recipe, &data, start, directory, &folder)
     }
 
     /// Goes on with the run of `snapshot`, if all settings that are given are its own.
@@ -217,7 +218,7 @@ impl Arguments {
         self,
         best: Recipe,
         directory: &Path,
-        outputs: &Outputs,
+        folder: &RunFolder,
         snapshot: Snapshot<'static>,
     ) -> Result<ExitCode, Error> {
         let theirs = snapshot.run.clone().into_owned();
@@ -254,16 +255,16 @@ impl Arguments {
             }
             return Ok(ExitCode::SUCCESS);
         }
-        ours.recipe.processor.check()?;
+        check_processor(ours.recipe.processor)?;
         lines.say(&describe(&snapshot.position, &ours.recipe));
-        let new = Snapshot::path_of_new(directory);
-        if new.exists() && Snapshot::path(directory).exists() {
+        let new = RunFolder::new_snapshot(directory);
+        if new.exists() && RunFolder::snapshot(directory).exists() {
             let new = new.display();
             lines.say(&format!(
                 "It replaces the earlier run when its first epoch is done (to keep that one, delete {new})"
             ));
         }
-        self.train::<N>(&ours.recipe, &data, Start::Snapshot(Box::new(snapshot)), directory, outputs)
+        self.train::<N>(&ours.recipe, &data, Start::Snapshot(Box::new(snapshot)), directory, folder)
     }
 
     /// `recipe`, with all that is given; `best` is the network's.
@@ -288,10 +289,6 @@ impl Arguments {
         Ok(Some(Checkpoint::load(&path)?.into_order_of::<N>(&path)?.parameters))
     }
 
-    fn outputs(&self, directory: &Path) -> Result<Outputs, Error> {
-        Outputs::create(directory, Duration::from_secs(self.save_every))
-    }
-
     fn lines(&self) -> Lines {
         match (self.data.quiet, self.json) {
             (true, _) => Lines::Off,
@@ -306,7 +303,7 @@ impl Arguments {
         data: &Splits,
         start: Start,
         directory: &Path,
-        outputs: &Outputs,
+        folder: &RunFolder,
     ) -> Result<ExitCode, Error> {
         let lines = self.lines();
         let interrupt =
@@ -321,7 +318,8 @@ impl Arguments {
             recipe.epochs,
             if recipe.epochs == 1 { "epoch" } else { "epochs" }
         ));
-        let result = train::<N>(recipe, data, start, outputs, &mut console);
+        let result =
+            train::<N>(recipe, data, start, folder, Duration::from_secs(self.save_every), &mut console);
         drop(console); // no bar stays in the way of what follows
         let report = match result {
             Err(interrupted @ Error::Interrupted { .. }) => {

@@ -9,14 +9,14 @@ use super::{
     no_integers, print_json,
 };
 use crate::{
-    checkpoint::Checkpoint,
     data::Format,
-    export::float_model,
-    files::ModelBytes,
+    formats::{checkpoint::Checkpoint, model_bytes::ModelBytes, vit::float_model},
     network::Trainable,
     quantize::quantize_and_score,
-    run::{origins, Origin},
-    train::Outputs,
+    run::{
+        folder::RunFolder,
+        origins::{origins, Origin},
+    },
     verify::{verify, Files, Verification},
     Error,
 };
@@ -100,9 +100,9 @@ impl Arguments {
     }
 
     pub(super) fn files<N: Trainable>(&self, path: &Path, file: &[u8]) -> Result<ExitCode, Error> {
-        let checkpoint_path = Outputs::checkpoint(&self.run);
+        let checkpoint_path = RunFolder::checkpoint(&self.run);
         let checkpoint = Checkpoint::load(&checkpoint_path)?.into_order_of::<N>(&checkpoint_path)?;
-        let int8_path = Outputs::int8_model(&self.run);
+        let int8_path = RunFolder::int8_model(&self.run);
         let int8_file = if int8_path.exists() { Some(ModelBytes::read(&int8_path)?) } else { None };
         if int8_file.is_none() {
             let Some(no_integers) = no_integers(&self.run) else {

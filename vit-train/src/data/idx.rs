@@ -13,7 +13,7 @@ use flate2::bufread::MultiGzDecoder;
 use sha2::{Digest, Sha256};
 
 use super::{DataError, Dataset, Format};
-use crate::files::{hex, no_file};
+use crate::{hex::hex, paths::no_file};
 
 const IMAGES_MAGIC: u32 = 0x0000_0803;
 const LABELS_MAGIC: u32 = 0x0000_0801;

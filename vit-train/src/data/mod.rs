@@ -46,8 +46,11 @@ use unicode_normalization::UnicodeNormalization;
 use vit_nostd::model_file::{check_label, Normalization};
 use vit_nostd::Network;
 
-use crate::files::{hex, no_file, resolve};
-use crate::random::{stream, Purpose};
+use crate::{
+    hex::hex,
+    paths::{no_file, resolve},
+    random::{stream, Purpose},
+};
 
 pub use augment::Augmentation;
 pub(crate) use augment::Motion;

@@ -1,7 +1,7 @@
 //! Picture files: PNG and JPEG, as grey images.
 
 use super::jpeg;
-use crate::files::no_file;
+use crate::paths::no_file;
 use image::{imageops, DynamicImage, GrayImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 use std::{
     fs,

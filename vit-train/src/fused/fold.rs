@@ -18,8 +18,7 @@ use super::{
     cpu::rows,
     network::{Block, Layers, Sizes},
 };
-use crate::network::dimensions::Dimensions;
-use crate::network::parameters::Layout;
+use crate::network::{dimensions::Dimensions, parameters::Layout};
 use dfdx::shapes::ConstDim;
 use rayon::prelude::*;
 use std::ops::Range;

@@ -5,14 +5,12 @@ use super::{
     network::Sizes,
     timed::Times,
 };
-use crate::{
-    network::dimensions::Dimensions,
-    network::dropout::Dropout,
-    network::parameters::Layout,
-    network::{
-        model::{Model, Pass, Visitor},
-        Trainable,
-    },
+use crate::network::{
+    dimensions::Dimensions,
+    dropout::Dropout,
+    model::{Model, Pass, Visitor},
+    parameters::Layout,
+    Trainable,
 };
 use dfdx::prelude::*;
 use std::sync::Arc;

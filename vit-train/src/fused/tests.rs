@@ -4,14 +4,14 @@
 use super::Step;
 use crate::{
     data::{synthetic, Dataset, MNIST_NORMALIZATION},
-    network::dropout::{Dropout, Site},
-    network::parameters::{self, Layout, Parameters},
     network::{
+        dropout::{Dropout, Site},
         model::{Model, Pass, Visitor},
+        parameters::{self, Layout, Parameters},
         Trainable,
     },
     recipe::Recipe,
-    train::{Prepared, State},
+    train::state::{Prepared, State},
 };
 use dfdx::prelude::{ConstShape, Cpu, Device, Gradients, Tensor};
 use vit_nostd::{Base, Nano, Network, Tiny};

@@ -1,10 +1,14 @@
 use super::drawn::{pen, KINDS};
 use super::*;
-use crate::data::synthetic::{digit, strokes, FORMAT};
-use crate::data::{load, Source, MNIST_DIR};
-use crate::export::read_float_model;
-use crate::files::ModelBytes;
-use crate::inference::infer;
+use crate::{
+    data::{
+        load,
+        synthetic::{digit, strokes, FORMAT},
+        Source, MNIST_DIR,
+    },
+    formats::{model_bytes::ModelBytes, vit::read_float_model},
+    inference::infer,
+};
 use rayon::prelude::*;
 use vit_nostd::{argmax, float::Scratch, image, Nano};
 

@@ -13,8 +13,10 @@ use crate::{
         fold::Place,
         ops::{Ops, Store},
     },
-    network::dimensions::Dimensions,
-    network::dropout::{Dropout, Site},
+    network::{
+        dimensions::Dimensions,
+        dropout::{Dropout, Site},
+    },
 };
 use dfdx::shapes::{ConstDim, ConstShape};
 

@@ -25,7 +25,7 @@ use super::{
     network::{Activations, Block, Layers, Sizes},
     timed::{Timed, Times},
 };
-use crate::{network::dimensions::Dimensions, network::dropout::Dropout, network::parameters::Layout};
+use crate::network::{dimensions::Dimensions, dropout::Dropout, parameters::Layout};
 use chunk::{Chunk, Linear, Scratch};
 use memory::Memory;
 use rayon::prelude::*;

@@ -2,8 +2,9 @@
 
 use super::{
     kernels::{compile, Kernels, Read, Write},
-    libraries, CudaError, Precision,
+    libraries, CudaError,
 };
+use crate::recipe::Precision;
 use cudarc::{
     cublas::{result, sys},
     driver::{CudaContext, CudaSlice, CudaStream, DevicePtr, DevicePtrMut, DriverError},
@@ -16,9 +17,9 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct Device {
     /// Of everything that others wait for.
-    pub(super) main: Queue,
+    pub(crate) main: Queue,
     /// Of what is needed at the end of a pass only.
-    pub(super) beside: Queue,
+    pub(crate) beside: Queue,
     /// Its name, such as `NVIDIA H100`.
     pub name: String,
     /// Of products.

@@ -13,7 +13,6 @@
 //! | [`device`] | a GPU, its two queues, and matrix products in them |
 //! | [`pass`] | the operations of a training pass |
 //! | [`resident`] | a network in the memory of a GPU |
-//! | [`trainer`] | the steps of a training |
 
 pub mod device;
 pub mod kernels;
@@ -22,37 +21,13 @@ pub mod pass;
 pub mod resident;
 #[cfg(test)]
 mod tests;
-pub mod trainer;
 
 pub use device::Device;
 pub use resident::{logits, Resident};
-pub use trainer::Trainer;
 
-use clap::ValueEnum;
+use crate::error::Error;
 use cudarc::{cublas::result::CublasError, driver::DriverError};
 use libraries::Missing;
-use serde::{Deserialize, Serialize};
-use std::fmt;
-
-/// How exactly matrix products are computed. All else is in f32.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Precision {
-    /// In 32-bit floating point.
-    F32,
-    /// With inputs rounded to 10 bits behind the point and sums in 32-bit floating point: several times faster.
-    #[default]
-    Tf32,
-}
-
-impl fmt::Display for Precision {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::F32 => "f32",
-            Self::Tf32 => "tf32",
-        })
-    }
-}
 
 /// Why a GPU cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -109,6 +84,12 @@ pub enum CudaError {
     /// cuBLAS refuses.
     #[error("cuBLAS refuses to work: {0:?}")]
     Blas(#[from] CublasError),
+}
+
+impl From<CudaError> for Error {
+    fn from(error: CudaError) -> Self {
+        Self::Cuda(Box::new(error))
+    }
 }
 
 impl CudaError {

@@ -11,8 +11,10 @@ use crate::{
         fold::Place,
         ops::{Ops, Store},
     },
-    network::dimensions::Dimensions,
-    network::dropout::{Dropout, Site},
+    network::{
+        dimensions::Dimensions,
+        dropout::{Dropout, Site},
+    },
 };
 use cudarc::driver::{CudaEvent, CudaSlice, DevicePtr, DriverError};
 use dfdx::shapes::{ConstDim, ConstShape};

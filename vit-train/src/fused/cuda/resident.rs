@@ -4,7 +4,7 @@ use super::{
     device::Device,
     kernels::{Counters, Grid},
     pass::{Linear, Matrix, Pass, PARTS},
-    CudaError, Precision,
+    CudaError,
 };
 use crate::{
     data::{Dataset, Motion},
@@ -13,10 +13,8 @@ use crate::{
         network::{Activations, Layers, Sizes},
     },
     inference::normalize,
-    network::dimensions::Dimensions,
-    network::dropout::Dropout,
-    network::parameters::Layout,
-    network::Trainable,
+    network::{dimensions::Dimensions, dropout::Dropout, parameters::Layout, Trainable},
+    recipe::Precision,
 };
 use cudarc::driver::{CudaSlice, DeviceRepr};
 use dfdx::shapes::ConstDim;
@@ -25,19 +23,19 @@ use vit_nostd::model_file::Normalization;
 /// Network `N` in the memory of a GPU, with room for passes of up to so many images.
 #[derive(Debug)]
 pub struct Resident<N: Dimensions> {
-    pub(super) parameters: CudaSlice<f32>,
+    pub(crate) parameters: CudaSlice<f32>,
     /// Of all parameters: first of the folded ones, and after a step's end of the others.
-    pub(super) gradients: CudaSlice<f32>,
-    pub(super) counters: CudaSlice<Counters>,
-    pub(super) activations: Activations<N, CudaSlice<f32>>,
+    pub(crate) gradients: CudaSlice<f32>,
+    pub(crate) counters: CudaSlice<Counters>,
+    pub(crate) activations: Activations<N, CudaSlice<f32>>,
     capacity: usize,
-    pub(super) folded: CudaSlice<f32>,
+    pub(crate) folded: CudaSlice<f32>,
     layers: Layers<N, Linear>,
-    pub(super) sums: CudaSlice<f32>,
+    pub(crate) sums: CudaSlice<f32>,
     scratch: Matrix<(<N as Dimensions>::Tokens, <N as Dimensions>::Embed)>,
     tables: Tables,
     // Given back last.
-    pub(super) device: Device,
+    pub(crate) device: Device,
 }
 
 /// What [`Fold`] says, for kernels.
@@ -59,14 +57,14 @@ struct Tables {
 /// Images and labels in the memory of a GPU.
 #[derive(Debug)]
 pub struct Images {
-    pub(super) pixels: CudaSlice<u8>,
-    pub(super) labels: CudaSlice<u8>,
+    pub(crate) pixels: CudaSlice<u8>,
+    pub(crate) labels: CudaSlice<u8>,
     /// What the network takes for each of the 256 greys.
-    pub(super) normalized: CudaSlice<f32>,
+    pub(crate) normalized: CudaSlice<f32>,
 }
 
 /// Images in a pass of evaluation: enough to keep a GPU busy.
-pub(super) const EVALUATED: usize = 256;
+pub(crate) const EVALUATED: usize = 256;
 /// Bytes of shared memory that every GPU gives a block.
 const SHARED: usize = 48 << 10;
 
@@ -160,7 +158,7 @@ impl<N: Trainable> Resident<N> {
 
 impl<N: Dimensions> Resident<N> {
     /// Queues folding the parameters.
-    pub(super) fn fold(&mut self) -> Result<(), CudaError> {
+    pub(crate) fn fold(&mut self) -> Result<(), CudaError> {
         let failed = CudaError::driver("refuses to fold");
         let Self { device, parameters, folded, tables, .. } = self;
         let Tables { rows, factors, .. } = tables;
@@ -188,7 +186,7 @@ impl<N: Dimensions> Resident<N> {
     }
 
     /// Queues a pass, from pixels and targets to the gradients of all parameters, which were folded.
-    pub(super) fn pass(&mut self, images: usize, dropout: Dropout) -> Result<(), CudaError> {
+    pub(crate) fn pass(&mut self, images: usize, dropout: Dropout) -> Result<(), CudaError> {
         let (activations, layers, mut pass) = self.parts(images, dropout);
         activations.pass(&mut pass, layers);
         pass.finish()?;
@@ -197,7 +195,7 @@ impl<N: Dimensions> Resident<N> {
     }
 
     /// Queues what makes the gradients of biases out of the sums of a pass.
-    pub(super) fn finish_biases(&mut self) -> Result<(), CudaError> {
+    pub(crate) fn finish_biases(&mut self) -> Result<(), CudaError> {
         let Self { device, gradients, sums, tables: Tables { biases, .. }, .. } = self;
         let count = biases.len();
         let (grid, parts) = (Grid::elements(count), PARTS as u32);
@@ -240,7 +238,7 @@ impl<N: Dimensions> Resident<N> {
     }
 
     /// What a pass of `images` images works on, and the operations.
-    pub(super) fn parts(&mut self, images: usize, dropout: Dropout) -> Parts<'_, N> {
+    pub(crate) fn parts(&mut self, images: usize, dropout: Dropout) -> Parts<'_, N> {
         assert!(images <= self.capacity, "{images} images in the memory of {}", self.capacity);
         let pass = Pass {
             device: &self.device,
@@ -276,7 +274,7 @@ pub fn logits<N: Trainable>(
 }
 
 /// Queues what makes pixels and targets: those of the images that come next in an order, and how they are moved.
-pub(super) fn prepare<D: Dimensions>(
+pub(crate) fn prepare<D: Dimensions>(
     pass: &Pass<'_, D>,
     activations: &mut Activations<D, CudaSlice<f32>>,
     images: &Images,
@@ -343,12 +341,12 @@ impl Tables {
 }
 
 /// Copies to the GPU.
-pub(super) fn upload<T: DeviceRepr>(device: &Device, values: &[T]) -> Result<CudaSlice<T>, CudaError> {
+pub(crate) fn upload<T: DeviceRepr>(device: &Device, values: &[T]) -> Result<CudaSlice<T>, CudaError> {
     device.main.stream.clone_htod(values).map_err(CudaError::driver("has no memory for the data"))
 }
 
 /// As the kernel takes them.
-pub(super) fn flatten(motions: &[Motion]) -> Vec<i64> {
+pub(crate) fn flatten(motions: &[Motion]) -> Vec<i64> {
     let flatten = |&Motion { start, across, down, knots }: &Motion| {
         [start, across, down].into_iter().chain(knots.into_iter().flatten()).flatten()
     };

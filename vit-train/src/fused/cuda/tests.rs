@@ -6,11 +6,10 @@ use super::{
     kernels::{compile, Counters, Grid, Mask, SIGNATURES},
     libraries,
     pass::Matrix,
-    CudaError, Device, Precision, Resident, Trainer,
+    CudaError, Device, Resident,
 };
 use crate::{
     data::{load, Format, Source, Splits},
-    engine::{engine, Engine, EpochPlan, Processor},
     fused::{
         buffer::{Area, KeyValue, One},
         cpu::{
@@ -28,14 +27,20 @@ use crate::{
         ops::{Ops, Store},
         tests::{compare_passes, numbers, worst, Case, Odd, Shallow},
     },
-    network::dimensions::Dimensions,
-    network::dropout::{Dropout, Site},
-    network::parameters::{Layout, Parameters},
-    network::Trainable,
-    optimizer::{clip, AdamW},
-    recipe::Recipe,
-    resume::Current,
-    train::{Prepared, State},
+    network::{
+        dimensions::Dimensions,
+        dropout::{Dropout, Site},
+        parameters::{Layout, Parameters},
+        Trainable,
+    },
+    recipe::{Precision, Processor, Recipe},
+    train::{
+        cuda::Trainer,
+        engine,
+        engine::Engine,
+        optimizer::{clip, AdamW},
+        state::{Current, EpochPlan, Prepared, State},
+    },
 };
 use cudarc::driver::sys::{CUgraphInstantiate_flags, CUstreamCaptureMode};
 #[cfg(feature = "dfdx-cuda")]

@@ -14,16 +14,15 @@ use crate::{
     data::Splits,
     error::{Error, IoContext},
     files::{read_regular, write_atomically},
-    inference::Score,
     recipe::Recipe,
+    run::{
+        folder::RunFolder,
+        record::{Epoch, TestScores, Timing},
+    },
     verify::Verification,
 };
 use serde::{Deserialize, Serialize};
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
-use vit_nostd::argmax;
+use std::{io, path::Path};
 
 pub use environment::Environment;
 
@@ -60,172 +59,13 @@ pub struct Report {
     pub timing: Timing,
 }
 
-/// One epoch.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Epoch {
-    /// Counted from 1.
-    pub epoch: usize,
-    /// Mean cross entropy of the training batches as they were seen: augmented, with dropout and label smoothing.
-    pub train_loss: f64,
-    /// Share of them that was classified right.
-    pub train_acc: f64,
-    /// Mean cross entropy of the validation images.
-    pub val_loss: f64,
-    /// Share of them that was classified right.
-    pub val_acc: f64,
-    /// Share of them whose class was one of the five likeliest.
-    pub val_top5: f64,
-    /// Learning rate.
-    pub lr: f64,
-    /// Of training and validation together.
-    pub seconds: f64,
-}
-
-/// Scores of the engines on the test set.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TestScores {
-    /// Of the float engine.
-    pub f32: Score,
-    /// Of the integer engine; none where the network could not be quantized.
-    pub int8: Option<Score>,
-    /// Why it could not.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub int8_error: Option<String>,
-    /// Images that the two classify differently.
-    pub disagreements: Option<usize>,
-    /// One entry per class.
-    #[serde(default)]
-    pub classes: Vec<ClassScore>,
-}
-
-/// How the test images of a class were classified.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ClassScore {
-    /// The name of the class.
-    pub label: String,
-    /// Its images.
-    pub images: usize,
-    /// By the float engine.
-    pub f32: Classified,
-    /// By the integer engine, where there is a score of it.
-    pub int8: Option<Classified>,
-}
-
-/// What an engine made of the images of a class.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Classified {
-    /// Share of them that was classified right; 0 where there are none.
-    pub acc: f64,
-    /// For each class, how many of them were taken for it: a row of the confusion matrix.
-    pub predicted: Vec<usize>,
-}
-
-/// How long it took.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Timing {
-    /// All epochs, validation included.
-    pub total_train_seconds: f64,
-    /// The same per epoch.
-    pub avg_epoch_seconds: f64,
-    /// Of one optimizer step.
-    pub median_step_ms: f64,
-    /// Training images per second of the steps.
-    pub images_per_second: f64,
-}
-
-impl TestScores {
-    /// Of the logits (`images x classes`) that the two engines give for the test images of `data`; of the integer engine
-    /// instead, why there are none.
-    pub fn new(data: &Splits, f32_logits: &[f32], int8_logits: Result<&[f32], String>) -> Self {
-        let labels = data.test.labels();
-        let classes = data.class_names.len();
-        let predicted = |logits: &[f32]| logits.chunks_exact(classes).map(argmax).collect::<Vec<_>>();
-        let (int8_logits, int8_error) = (int8_logits.as_ref().ok(), int8_logits.as_ref().err().cloned());
-        let (float, int8) = (predicted(f32_logits), int8_logits.map(|logits| predicted(logits)));
-        let classified = |predictions: &[usize], class: usize| {
-            let mut predicted = vec![0; classes];
-            for (&prediction, &label) in predictions.iter().zip(labels) {
-                predicted[prediction] += usize::from(usize::from(label) == class);
-            }
-            let images = predicted.iter().sum::<usize>().max(1);
-            Classified { acc: 100.0 * predicted[class] as f64 / images as f64, predicted }
-        };
-        let scores = data.class_names.iter().enumerate().map(|(class, label)| ClassScore {
-            label: label.clone(),
-            images: labels.iter().filter(|&&label| usize::from(label) == class).count(),
-            f32: classified(&float, class),
-            int8: int8.as_ref().map(|int8| classified(int8, class)),
-        });
-        Self {
-            f32: Score::new(f32_logits, labels.iter().copied()),
-            int8: int8_logits.map(|logits| Score::new(logits, labels.iter().copied())),
-            int8_error,
-            disagreements: int8.as_ref().map(|int8| float.iter().zip(int8).filter(|(a, b)| a != b).count()),
-            classes: scores.collect(),
-        }
-    }
-
-    /// Where the network could not be quantized, a sentence that says why.
-    pub fn no_integers(&self) -> Option<String> {
-        let reason = self.int8_error.as_ref()?;
-        Some(format!("integers: not possible because {reason}"))
-    }
-
-    /// The number of test images, where the report has them by class.
-    fn images(&self) -> usize {
-        self.classes.iter().map(|class| class.images).sum()
-    }
-}
-
 impl Report {
-    /// The part for programs.
-    pub fn json(directory: &Path) -> PathBuf {
-        directory.join("report.json")
-    }
-
-    /// The part for people.
-    pub fn markdown(directory: &Path) -> PathBuf {
-        directory.join("report.md")
-    }
-
-    /// Loss, accuracy and learning rate over the epochs.
-    pub fn curves(directory: &Path) -> PathBuf {
-        directory.join("curves.svg")
-    }
-
-    /// Which classes the test images of each class were taken for.
-    pub fn confusion(directory: &Path) -> PathBuf {
-        directory.join("confusion.svg")
-    }
-
-    /// Some test images, and what the network says of them.
-    pub fn predictions(directory: &Path) -> PathBuf {
-        directory.join("predictions.png")
-    }
-
-    /// The test images that the network was most wrong about.
-    pub fn mistakes(directory: &Path) -> PathBuf {
-        directory.join("mistakes.png")
-    }
-
-    /// All files of a report in `directory`.
-    pub fn files(directory: &Path) -> [PathBuf; 6] {
-        [
-            Self::json(directory),
-            Self::markdown(directory),
-            Self::curves(directory),
-            Self::confusion(directory),
-            Self::predictions(directory),
-            Self::mistakes(directory),
-        ]
-    }
-
     /// Reads the report of the run in `directory`.
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::Report`] where the file is not a report.
     pub fn load(directory: &Path) -> Result<Self, Error> {
-        let path = Self::json(directory);
+        let path = RunFolder::json(directory);
         match read_regular(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound && directory.is_dir() => {
                 Err(Error::Report {
@@ -243,23 +83,23 @@ impl Report {
         serde_json::from_slice(bytes).map_err(error)
     }
 
-    /// Writes all [`files`](Self::files) to `directory` that the report alone gives: those for programs and people,
+    /// Writes all [files](RunFolder::report_files) to `directory` that the report alone gives: those for programs and people,
     /// the curves, and the confusion matrix where there was a test.
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::Report`], before anything is written, if JSON cannot hold the report, because a number in
     /// it is not finite.
     pub fn write(&self, directory: &Path) -> Result<(), Error> {
-        let path = Self::json(directory);
+        let path = RunFolder::json(directory);
         let json = serde_json::to_string_pretty(self)
             .map_err(|error| Error::Io { path: path.clone(), error: error.into() })?;
         // JSON has no NaN: `null` is written in its place, which is not read.
         Self::parse(json.as_bytes(), &path)?;
         write_atomically(&path, (json + "\n").as_bytes())?;
-        write_atomically(&Self::markdown(directory), markdown::text(self).as_bytes())?;
-        let path = Self::curves(directory);
+        write_atomically(&RunFolder::markdown(directory), markdown::text(self).as_bytes())?;
+        let path = RunFolder::curves(directory);
         write_atomically(&path, curves::svg(self).at(&path)?.as_bytes())?;
-        let path = Self::confusion(directory);
+        let path = RunFolder::confusion(directory);
         match confusion::svg(self).at(&path)? {
             Some(svg) => write_atomically(&path, svg.as_bytes()),
             None => Ok(()),
@@ -272,9 +112,9 @@ impl Report {
     /// # Errors
     /// [`Error::Io`].
     pub fn write_grids(&self, directory: &Path, data: &Splits, logits: &[f32]) -> Result<(), Error> {
-        let path = Self::predictions(directory);
+        let path = RunFolder::predictions(directory);
         write_atomically(&path, &grid::predictions(self, data, logits).at(&path)?)?;
-        let path = Self::mistakes(directory);
+        let path = RunFolder::mistakes(directory);
         write_atomically(&path, &grid::mistakes(self, data, logits).at(&path)?)
     }
 }
@@ -353,12 +193,12 @@ mod tests {
         let (data, [f32_logits, int8_logits]) = two_classes();
         let mut written = report(3);
         written.write(folder.path()).unwrap();
-        assert!(!Report::confusion(folder.path()).exists());
+        assert!(!RunFolder::confusion(folder.path()).exists());
         written.test = Some(TestScores::new(&data, &f32_logits, Ok(&int8_logits)));
         written.write(folder.path()).unwrap();
         written.write_grids(folder.path(), &data, &f32_logits).unwrap();
         assert_eq!(Report::load(folder.path()).unwrap(), written);
-        let content = || Report::files(folder.path()).map(|path| fs::read(path).unwrap());
+        let content = || RunFolder::report_files(folder.path()).map(|path| fs::read(path).unwrap());
         let before = content();
         written.write(folder.path()).unwrap();
         written.write_grids(folder.path(), &data, &f32_logits).unwrap();
@@ -379,7 +219,7 @@ mod tests {
         assert_eq!((test.f32.acc, test.int8, test.disagreements), (75.0, None, None));
         assert_eq!(test.int8_error.as_deref(), Some("too large"));
 
-        fs::write(Report::json(folder.path()), "{}").unwrap();
+        fs::write(RunFolder::json(folder.path()), "{}").unwrap();
         let error = Report::load(folder.path()).unwrap_err().to_string();
         assert!(error.contains("report.json") && error.contains("preset"), "{error}");
     }

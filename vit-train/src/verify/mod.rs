@@ -1,13 +1,17 @@
 //! Does the microcontroller's library compute what dfdx computes?
 
+pub mod reference;
+
 use crate::{
     data::Dataset,
     error::Error,
-    export::read_float_model,
+    formats::vit::read_float_model,
     inference::{check_logits, dfdx_logits, int8_raw_logits, nostd_logits, view},
-    network::parameters::{self, Parameters},
-    network::{model::Model, Trainable},
-    reference,
+    network::{
+        model::Model,
+        parameters::{self, Parameters},
+        Trainable,
+    },
 };
 use dfdx::prelude::Cpu;
 use serde::{Deserialize, Serialize};
@@ -192,7 +196,10 @@ impl fmt::Display for Verification {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{checkpoint::Checkpoint, data::synthetic, export::float_model};
+    use crate::{
+        data::synthetic,
+        formats::{checkpoint::Checkpoint, vit::float_model},
+    };
     use vit_nostd::Nano;
 
     #[test]

@@ -1,27 +1,15 @@
 //! Do the files of a run belong together?
 
 use crate::{
-    checkpoint::Checkpoint, digest::Digest, error::Error, export::checkpoint_of, files::ModelBytes,
-    network::Trainable, train::Outputs,
+    digest::Digest,
+    error::{Error, OtherCheckpoint},
+    formats::{checkpoint::Checkpoint, model_bytes::ModelBytes, vit::checkpoint_of},
+    network::Trainable,
+    run::folder::RunFolder,
 };
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use vit_nostd::{int8, model_file::Kind};
-
-/// A model file that was made from another checkpoint than the file it is found with.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{}: made from another checkpoint ({theirs:.12}) than {} ({ours:.12}): {remedy}",
-    model.display(),
-    checkpoint.display()
-)]
-pub struct OtherCheckpoint {
-    model: PathBuf,
-    theirs: Digest,
-    checkpoint: PathBuf,
-    ours: Digest,
-    remedy: String,
-}
 
 /// A model file of a run, and the checkpoint it was made from.
 #[derive(Clone, Debug, Serialize)]
@@ -41,7 +29,7 @@ pub struct Origin {
 /// # Errors
 /// An error of reading one of the files.
 pub fn origins<N: Trainable>(run: &Path, kinds: &[Kind]) -> Result<Vec<Origin>, Error> {
-    let checkpoint = Outputs::checkpoint(run);
+    let checkpoint = RunFolder::checkpoint(run);
     let mut reference = None;
     if checkpoint.exists() {
         let digest = Checkpoint::load(&checkpoint)?.into_order_of::<N>(&checkpoint)?.digest();
@@ -51,13 +39,13 @@ pub fn origins<N: Trainable>(run: &Path, kinds: &[Kind]) -> Result<Vec<Origin>, 
     for kind in [Kind::F32, Kind::Int8].into_iter().filter(|kind| kinds.contains(kind)) {
         let (file, remedy) = match kind {
             Kind::F32 => {
-                let file = Outputs::float_model(run);
+                let file = RunFolder::float_model(run);
                 let (from, to) = (checkpoint.display(), file.display());
                 let remedy = format!("`vit-train export {from} --vit {to}` makes it again");
                 (file, remedy)
             }
             Kind::Int8 => {
-                (Outputs::int8_model(run), format!("`vit-train quantize {}` makes it again", run.display()))
+                (RunFolder::int8_model(run), format!("`vit-train quantize {}` makes it again", run.display()))
             }
         };
         if !file.exists() {

@@ -2,13 +2,11 @@
 //! network.
 
 use crate::{
-    checkpoint::Checkpoint,
     data::Dataset,
     error::Error,
-    export::float_model,
+    formats::{checkpoint::Checkpoint, vit::float_model},
     inference::{infer_observed, view},
-    network::parameters::Parameters,
-    network::Trainable,
+    network::{parameters::Parameters, Trainable},
     quantize::Scales,
 };
 use serde::Serialize;

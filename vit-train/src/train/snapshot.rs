@@ -5,9 +5,9 @@
 //! choice is a function of (seed, epoch, index). So the other files of a run are results only: what an interrupted run
 //! had written of them, before or after it saved its snapshot for the last time, is written again with the same bytes.
 //!
-//! Until its first epoch is done, a run touches nothing in its folder but [`Snapshot::path_of_new`]: an earlier run there
+//! Until its first epoch is done, a run touches nothing in its folder but [`RunFolder::new_snapshot`]: an earlier run there
 //! stays whole. Then all files of the earlier run are removed, those of the new one are written, and the snapshot becomes
-//! [`Snapshot::path`]. Whenever the program is killed, the folder never holds files of both, and there is a snapshot of
+//! [`RunFolder::snapshot`]. Whenever the program is killed, the folder never holds files of both, and there is a snapshot of
 //! one of them to go on from; where there are two, the new run is meant.
 //!
 //! The time decides when a snapshot is written, but nothing of what is in the results.
@@ -18,22 +18,21 @@
 
 use crate::{
     data::Splits,
-    error::{Error, IoContext},
+    error::{Difference, Error, IoContext},
     files::{read_regular, remove, write_atomically},
-    network::name,
-    network::parameters::Parameters,
-    network::Trainable,
-    optimizer::AdamW,
+    network::{name, parameters::Parameters, Trainable},
     recipe::Recipe,
-    report::Epoch,
-    run_data::RunData,
-    train::State,
+    run::{data::RunData, folder::RunFolder, record::Epoch},
+    train::{
+        optimizer::AdamW,
+        state::{Current, State},
+    },
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::{
     borrow::Cow,
-    fmt, io,
+    io,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -136,23 +135,6 @@ fn short(sha256: &str) -> &str {
     sha256.get(..8).unwrap_or(sha256)
 }
 
-/// A setting that is not the one of the run that is to be resumed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Difference {
-    /// Its name.
-    pub name: &'static str,
-    /// The run's.
-    pub theirs: String,
-    /// The one asked for.
-    pub ours: String,
-}
-
-impl fmt::Display for Difference {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}, and not {}", self.name, self.theirs, self.ours)
-    }
-}
-
 /// How far a run is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Position {
@@ -166,26 +148,6 @@ pub struct Position {
     pub step_seconds: Vec<f64>,
     /// Whether all results are written.
     pub finished: bool,
-}
-
-/// The part of an epoch that is done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Current {
-    /// Steps.
-    pub steps: usize,
-    /// Their training images.
-    pub images: usize,
-    /// The sum of those images' cross entropies.
-    pub loss_sum: f64,
-    /// How many of them were classified right.
-    pub right: usize,
-}
-
-impl Current {
-    /// The mean cross entropy.
-    pub fn loss(&self) -> f64 {
-        self.loss_sum / self.images as f64
-    }
 }
 
 /// A run between two steps.
@@ -204,21 +166,11 @@ pub struct Snapshot<'a> {
 }
 
 impl Snapshot<'_> {
-    /// Where the run in `directory` keeps its snapshot.
-    pub fn path(directory: &Path) -> PathBuf {
-        directory.join("last.run")
-    }
-
-    /// Where it keeps it until its first epoch is done.
-    pub fn path_of_new(directory: &Path) -> PathBuf {
-        directory.join("new.run")
-    }
-
     /// The one of the two that a run in `directory` goes on from.
     fn current_path(directory: &Path) -> PathBuf {
-        Some(Self::path_of_new(directory))
+        Some(RunFolder::new_snapshot(directory))
             .filter(|path| path.exists())
-            .unwrap_or_else(|| Self::path(directory))
+            .unwrap_or_else(|| RunFolder::snapshot(directory))
     }
 
     /// Reads the snapshot of the run in `directory`; that of a new one, where there are two.
@@ -305,8 +257,9 @@ impl Keeper {
             optimizer: Cow::Borrowed(&state.optimizer),
             best: Cow::Borrowed(&best.values),
         };
-        let new = Snapshot::path_of_new(&self.directory);
-        let path = if position.epochs.is_empty() { new.clone() } else { Snapshot::path(&self.directory) };
+        let new = RunFolder::new_snapshot(&self.directory);
+        let path =
+            if position.epochs.is_empty() { new.clone() } else { RunFolder::snapshot(&self.directory) };
         let bytes = snapshot.serialize().map_err(io::Error::other).at(&path)?;
         write_atomically(&path, &bytes)?;
         if path != new {
@@ -405,7 +358,7 @@ pub(crate) mod tests {
     fn damage_is_noticed() {
         let folder = tempfile::tempdir().unwrap();
         save(folder.path(), &Recipe::default());
-        let path = Snapshot::path_of_new(folder.path());
+        let path = RunFolder::new_snapshot(folder.path());
         let good = fs::read(&path).unwrap();
         let flipped = |index: usize| {
             let mut bytes = good.clone();

@@ -10,15 +10,19 @@
 //! values are finite can be quantized, except where a bias is more than a million times as large as the results it
 //! leads to; [`Unquantizable`] names the layer then.
 
+pub mod layer_errors;
+
 use crate::{
-    checkpoint::{Checkpoint, Description},
     data::Dataset,
-    error::Error,
-    export::{float_model, write_model},
-    files::ModelBytes,
-    inference::{infer_observed, int8_logits, view, Score},
-    network::parameters::Parameters,
-    network::Trainable,
+    error::{Error, Unquantizable},
+    formats::{
+        checkpoint::{Checkpoint, Description},
+        model_bytes::ModelBytes,
+        vit::{float_model, write_model},
+    },
+    inference::{infer_observed, int8_logits, view},
+    network::{parameters::Parameters, Trainable},
+    score::Score,
 };
 use rayon::prelude::*;
 use std::{
@@ -59,24 +63,6 @@ const MIN_NORM_SCALE: f64 = 1.0 / 1024.0;
 const SCALE_OF_ZEROS: f64 = 1e-9;
 /// Below it, GELU is nearly zero: nothing is lost if its arguments end there.
 const LEAST_GELU_ARGUMENT: f64 = -4.0;
-
-/// Why a network cannot be put into integers.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[error("{layer} {what} ({value:.3e}): train again with a lower --lr or a larger --weight-decay")]
-pub struct Unquantizable {
-    /// The layer, as the checkpoint's tensors name it.
-    pub layer: String,
-    /// What is wrong with it, as the rest of a sentence.
-    pub what: &'static str,
-    /// The number that is out of range.
-    pub value: f64,
-}
-
-impl Unquantizable {
-    fn new(layer: impl Into<String>, what: &'static str, value: f64) -> Self {
-        Self { layer: layer.into(), what, value }
-    }
-}
 
 /// A tensor that is measured: in a block, or after the last one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -694,7 +680,7 @@ mod tests {
     use super::*;
     use crate::{
         data::{synthetic, MNIST_NORMALIZATION},
-        export::checkpoint_of,
+        formats::vit::checkpoint_of,
         inference::nostd_logits,
         random::{stream, Purpose},
     };

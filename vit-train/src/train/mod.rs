@@ -1,43 +1,74 @@
 //! The training loop.
 
+mod cpu;
+pub(crate) mod cuda;
+pub mod engine;
+mod finish;
+pub mod optimizer;
+pub mod snapshot;
+pub mod state;
+
 use crate::{
-    checkpoint::{Checkpoint, Description},
-    data::{Dataset, Format, Splits},
+    data::{Format, Splits},
     digest::Digest,
-    engine::{engine, EpochPlan},
     error::{Divergence, Error},
-    export::float_model,
-    files::{claim_directory, remove, write_atomically, Claim, ModelBytes},
-    inference::{check_logits, normalize, nostd_logits, Score},
-    network::name,
-    network::parameters::{self, Layout, Parameters},
+    formats::checkpoint::{Checkpoint, Description},
+    fused::cuda::Device,
     network::{
-        model::{Model, Pass},
+        name,
+        parameters::{Layout, Parameters},
         Trainable,
     },
-    optimizer::{clip, AdamW},
-    quantize::quantize_and_score,
     random::{stream, Purpose},
-    recipe::Recipe,
-    report::{Environment, Epoch, Report, TestScores, Timing},
-    resume::{Current, Keeper, Position, Run, Snapshot},
-    verify::{verify, Files},
+    recipe::{Processor, Recipe},
+    run::{
+        folder::RunFolder,
+        record::{Epoch, Timing},
+        report::{Environment, Report},
+    },
+    train::{
+        cpu::CpuEngine,
+        cuda::Trainer,
+        engine::Engine,
+        snapshot::{Keeper, Position, Run, Snapshot},
+        state::{Current, EpochPlan, State},
+    },
 };
-use dfdx::prelude::Cpu;
+use finish::finish;
 use rand::seq::SliceRandom;
-use rayon::prelude::*;
 use std::{
     io::{self, Write},
-    path::{Path, PathBuf},
+    path::Path,
     time::{Duration, Instant},
 };
-use vit_nostd::{float, model_file::Normalization};
-
-/// Images of the final comparison with dfdx in the canonical order.
-const EXACT_IMAGES: usize = 100;
 
 /// The most classes that the labels of a [`Dataset`] can tell apart.
 const MAX_CLASSES: usize = u8::MAX as usize + 1;
+
+/// Checks that a processor is there.
+///
+/// # Errors
+/// [`Error::Cuda`].
+pub fn check_processor(processor: Processor) -> Result<(), Error> {
+    match processor {
+        Processor::Cpu => Ok(()),
+        Processor::Cuda { index, .. } => Ok(Device::check(index)?),
+    }
+}
+
+/// The engine that `recipe` asks for.
+///
+/// # Errors
+/// [`Error::Cuda`].
+pub fn engine<'a, N: Trainable>(
+    recipe: &'a Recipe,
+    data: &'a Splits,
+) -> Result<Box<dyn Engine<N> + 'a>, Error> {
+    Ok(match recipe.processor {
+        Processor::Cpu => Box::new(CpuEngine::<N>::new(recipe, data)),
+        Processor::Cuda { index, precision } => Box::new(Trainer::<N>::new(index, precision, recipe, data)?),
+    })
+}
 
 /// Is told how a run goes on.
 pub trait Progress {
@@ -107,63 +138,22 @@ impl Start {
     }
 }
 
-/// Where a run leaves its results: a folder that holds those of one run only. An earlier run in it stays whole until the
-/// first epoch of the new one is done: see [`resume`](crate::resume).
-#[derive(Debug)]
-pub struct Outputs {
-    directory: Claim,
-    save_every: Duration,
-}
-
-impl Outputs {
-    /// Makes the directory, and makes sure that it can be written to. The run is saved at intervals of `save_every`,
-    /// besides after every epoch.
-    ///
-    /// # Errors
-    /// [`Error::Io`]; [`Error::InUse`].
-    pub fn create(directory: &Path, save_every: Duration) -> Result<Self, Error> {
-        Ok(Self { directory: claim_directory(directory)?, save_every })
-    }
-
-    /// Removes the results of an earlier run, and what it could be resumed from.
-    fn clear(&self) -> Result<(), Error> {
-        let directory = &self.directory;
-        let files = [Snapshot::path, Self::checkpoint, Self::float_model, Self::int8_model]
-            .map(|path| path(directory));
-        files.iter().chain(&Report::files(directory)).try_for_each(|path| remove(path))
-    }
-
-    /// The parameters of the best epoch.
-    pub fn checkpoint(directory: &Path) -> PathBuf {
-        directory.join("checkpoint.safetensors")
-    }
-
-    /// The model file of the integer engine.
-    pub fn int8_model(directory: &Path) -> PathBuf {
-        directory.join("model.int8.vit")
-    }
-
-    /// The model file of the float engine.
-    pub fn float_model(directory: &Path) -> PathBuf {
-        directory.join("model.f32.vit")
-    }
-}
-
-/// Trains network `N` on `data` and writes everything to `outputs`. Where the network cannot be quantized, there is all
-/// but an integer model, and the report says why ([`TestScores::int8_error`]).
+/// Trains network `N` on `data` and writes everything to `folder`. Where the network cannot be quantized, there is all
+/// but an integer model, and the report says why ([`TestScores::int8_error`](crate::run::record::TestScores::int8_error)).
 ///
 /// # Errors
 /// At once, before anything is trained: [`Error::Recipe`] and [`Error::Data`] if `recipe` or the images make no sense for
 /// `N`; [`Error::Description`] if the data's class names or normalisation cannot be those of the network;
 /// [`Error::Setting`] if the network has more classes than labels can tell apart.
 ///
-/// Later: [`Error::Io`]; [`Error::Diverged`] if a loss or a parameter is no longer a finite number, and `outputs` has the
+/// Later: [`Error::Io`]; [`Error::Diverged`] if a loss or a parameter is no longer a finite number, and `folder` has the
 /// checkpoint and the report of the epochs before then; [`Error::Interrupted`] where `progress` wants to end.
 pub fn train<N: Trainable>(
     recipe: &Recipe,
     data: &Splits,
     start: Start,
-    outputs: &Outputs,
+    folder: &RunFolder,
+    save_every: Duration,
     progress: &mut impl Progress,
 ) -> Result<Report, Error> {
     recipe.check()?;
@@ -181,7 +171,7 @@ pub fn train<N: Trainable>(
             "this program was compiled without optimisation and trains very slowly: run it with --release",
         );
     }
-    let directory = &outputs.directory;
+    let directory: &Path = folder;
     let (train_indices, validation_indices) = data.train.split(recipe.seed);
     let steps = train_indices.len().div_ceil(recipe.batch_size);
     let mut engine = engine::<N>(recipe, data)?;
@@ -191,7 +181,7 @@ pub fn train<N: Trainable>(
     let (mut state, mut position, best) = start.into_parts::<N>(recipe);
     let mut best = Checkpoint { parameters: best, description: Some(description) };
     // From now on, what there is to resume is this run.
-    let mut keeper = Keeper::new(directory, run, outputs.save_every);
+    let mut keeper = Keeper::new(directory, run, save_every);
     keeper.save(&position, &state, &best.parameters)?;
     if !position.epochs.is_empty() {
         run_data.write(directory)?; // the images may have been moved
@@ -265,13 +255,13 @@ pub fn train<N: Trainable>(
             .get(position.best_epoch.wrapping_sub(1))
             .is_none_or(|best| (record.val_acc, -record.val_loss) > (best.val_acc, -best.val_loss));
         if epoch == 1 {
-            outputs.clear()?;
+            folder.clear()?;
             run_data.write(directory)?;
         }
         if is_best {
             position.best_epoch = epoch;
             best.parameters.values.copy_from_slice(&state.parameters.values);
-            best.save(&Outputs::checkpoint(directory))?;
+            best.save(&RunFolder::checkpoint(directory))?;
         }
         position.epochs.push(record);
         report(&position).write(directory)?;
@@ -282,55 +272,10 @@ pub fn train<N: Trainable>(
         }
     }
 
-    let mut report = report(&position);
-    progress.stage("testing");
-    let path = Outputs::float_model(directory);
-    let (file, logits) = export_and_score::<N>(&mut best, &data.test, &path)?;
-    best.save(&Outputs::checkpoint(directory))?;
-    write_atomically(&path, &file)?;
-
-    progress.stage("quantizing");
-    let int8_path = Outputs::int8_model(directory);
-    let quantized =
-        match quantize_and_score::<N>(&best, (&data.train, &train_indices), &data.test, &int8_path) {
-            // The training succeeded all the same, and the float model can be used.
-            Err(Error::Unquantizable { error, .. }) => Err(error.to_string()),
-            quantized => Ok(quantized?),
-        };
-    let int8_logits = quantized.as_ref().map(|(_, logits)| logits.as_slice()).map_err(Clone::clone);
-    report.test = Some(TestScores::new(data, &logits, int8_logits));
-    let int8_file = quantized.as_ref().ok().map(|(file, _)| &**file);
-    if let Some(file) = int8_file {
-        write_atomically(&int8_path, file)?;
-    }
-    report.write_grids(directory, data, &logits)?;
-
-    progress.stage("comparing dfdx with vit-nostd");
-    let files = Files { f32: (&path, &file), int8: int8_file.map(|file| (int8_path.as_path(), file)) };
-    report.verify = Some(verify::<N>(&best.parameters, files, &data.test, EXACT_IMAGES)?);
-    report.write(directory)?;
+    let report = finish::<N>(report(&position), &mut best, (data, &train_indices), directory, progress)?;
     position.finished = true;
     keeper.save(&position, &state, &best.parameters)?;
     Ok(report)
-}
-
-/// The float model of a checkpoint, and the logits (`images x classes`) that it gives for the images `test`, whose
-/// accuracy the file and the checkpoint state.
-fn export_and_score<N: Trainable>(
-    checkpoint: &mut Checkpoint,
-    test: &Dataset,
-    path: &Path,
-) -> Result<(ModelBytes, Vec<f32>), Error> {
-    let file = float_model::<N>(checkpoint, path)?;
-    let model = float::Model::<N>::from_bytes(&file);
-    let model = model.map_err(|error| Error::Model { path: path.to_owned(), error })?;
-    let logits = nostd_logits(&model, test, test.len());
-    check_logits(&logits, path)?;
-    if let Some(description) = &mut checkpoint.description {
-        let score = Score::new(&logits, test.labels().iter().copied());
-        description.test_accuracy = Some(score.acc as f32);
-    }
-    Ok((float_model::<N>(checkpoint, path)?, logits))
 }
 
 fn describe(recipe: &Recipe, data: &Splits) -> Description {
@@ -340,82 +285,6 @@ fn describe(recipe: &Recipe, data: &Splits) -> Description {
         normalization: data.normalization,
         labels: data.class_names.clone(),
         test_accuracy: None,
-    }
-}
-
-/// Pixels and target distributions of a batch, in memory that is used again.
-#[derive(Debug, Default)]
-pub struct Prepared {
-    /// Augmented and normalised, image by image.
-    pub pixels: Vec<f32>,
-    /// Smoothed, `batch x classes`.
-    pub targets: Vec<f32>,
-}
-
-impl Prepared {
-    /// Prepares the images `batch` of `data` as epoch `epoch` sees them.
-    pub fn fill<N: Trainable>(
-        &mut self,
-        recipe: &Recipe,
-        data: &Dataset,
-        normalization: Normalization,
-        batch: &[usize],
-        epoch: usize,
-    ) {
-        let area = N::IMAGE * N::IMAGE;
-        self.pixels.resize(batch.len() * area, 0.0);
-        let images = self.pixels.par_chunks_exact_mut(area).zip(batch);
-        images.for_each_init(
-            || vec![0; area],
-            |image, (pixels, &index)| {
-                let key = (recipe.seed, epoch as u64, index as u64);
-                recipe.augmentation.apply(data.image(index), N::IMAGE, key, image);
-                pixels.iter_mut().zip(normalize(image, normalization)).for_each(|(pixel, x)| *pixel = x);
-            },
-        );
-
-        self.targets.clear();
-        self.targets.resize(batch.len() * N::CLASSES, recipe.label_smoothing / N::CLASSES as f32);
-        for (target, &index) in self.targets.chunks_exact_mut(N::CLASSES).zip(batch) {
-            target[usize::from(data.label(index))] += 1.0 - recipe.label_smoothing;
-        }
-    }
-}
-
-/// What training changes, step by step.
-pub struct State<N: Trainable> {
-    /// The network with these parameters.
-    pub model: Model<N, Cpu>,
-    /// Their values.
-    pub parameters: Parameters,
-    /// Its moments and steps.
-    pub optimizer: AdamW,
-    /// Memory for the gradients of a step.
-    gradients: Vec<f32>,
-}
-
-impl<N: Trainable> State<N> {
-    /// Begins with `parameters`, in the order of `N`.
-    pub fn new(parameters: Parameters, weight_decay: f32) -> Self {
-        let mut model = Model::<N, _>::zeros(&Cpu::default());
-        parameters::load(&mut model, &parameters.values);
-        let len = parameters.values.len();
-        Self { model, parameters, optimizer: AdamW::new(len, weight_decay), gradients: vec![0.0; len] }
-    }
-
-    /// Checks that the parameters are finite numbers after step `step` of epoch `epoch`.
-    fn check(&self, epoch: usize, step: usize) -> Result<(), Error> {
-        let Some(name) = self.parameters.not_finite() else { return Ok(()) };
-        Err(Error::Diverged { epoch, sign: Divergence::Parameters { step, name: name.to_owned() } })
-    }
-
-    /// One step of the optimizer, along the gradients of `pass`, clipped to `max_norm`; returns the norm they had.
-    pub fn update(&mut self, pass: &mut Pass<Cpu>, max_norm: f32, lr: f32) -> f32 {
-        parameters::collect_gradients(&mut self.model, &mut pass.gradients, &mut self.gradients);
-        let norm = clip(&mut self.gradients, max_norm);
-        self.optimizer.step(&mut self.parameters.values, &self.gradients, lr);
-        parameters::load(&mut self.model, &self.parameters.values);
-        norm
     }
 }
 
@@ -437,12 +306,18 @@ fn timing(position: &Position, images: usize) -> Timing {
 mod tests {
     use super::*;
     use crate::{
-        data::{synthetic, Augmentation, MNIST_NORMALIZATION},
+        data::{synthetic, Augmentation, Dataset, MNIST_NORMALIZATION},
         inference::dfdx_logits,
-        resume::tests::data,
+        network::{model::Model, parameters},
+        score::Score,
+        train::snapshot::tests::data,
+        train::state::Prepared,
     };
+    use dfdx::prelude::Cpu;
     use std::fs;
     use vit_nostd::{argmax, Nano};
+
+    const HOUR: Duration = Duration::from_secs(3600);
 
     /// No dropout, no augmentation, and targets that are sure.
     fn plain(epochs: usize, batch_size: usize, lr: f32) -> Recipe {
@@ -475,9 +350,9 @@ mod tests {
     /// Trains `nano`: the report, the checkpoint's parameters, and the last ones.
     fn run(recipe: &Recipe, data: &Splits, progress: &mut impl Progress) -> (Report, Vec<f32>, Vec<f32>) {
         let folder = tempfile::tempdir().unwrap();
-        let outputs = Outputs::create(folder.path(), Duration::from_secs(3600)).unwrap();
-        let report = train::<Nano>(recipe, data, Start::Random, &outputs, progress).unwrap();
-        let checkpoint = Checkpoint::load(&Outputs::checkpoint(folder.path())).unwrap();
+        let outputs = RunFolder::create(folder.path()).unwrap();
+        let report = train::<Nano>(recipe, data, Start::Random, &outputs, HOUR, progress).unwrap();
+        let checkpoint = Checkpoint::load(&RunFolder::checkpoint(folder.path())).unwrap();
         let checkpoint = checkpoint.into_order_of::<Nano>(folder.path()).unwrap();
         let last = Snapshot::load(folder.path()).unwrap().parameters.into_owned();
         (report, checkpoint.parameters.values, last)
@@ -551,8 +426,9 @@ mod tests {
     /// What `train` says to `data`, before it has written anything.
     fn refuse<N: Trainable>(data: &Splits) -> String {
         let folder = tempfile::tempdir().unwrap();
-        let outputs = Outputs::create(folder.path(), Duration::from_secs(3600)).unwrap();
-        let error = train::<N>(&plain(1, 16, 1e-3), data, Start::Random, &outputs, &mut ()).unwrap_err();
+        let outputs = RunFolder::create(folder.path()).unwrap();
+        let error =
+            train::<N>(&plain(1, 16, 1e-3), data, Start::Random, &outputs, HOUR, &mut ()).unwrap_err();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "{error}");
         error.to_string()
     }
@@ -584,8 +460,9 @@ mod tests {
 
     fn diverge(recipe: &Recipe, data: &Splits) -> (tempfile::TempDir, Error) {
         let folder = tempfile::tempdir().unwrap();
-        let outputs = Outputs::create(folder.path(), Duration::ZERO).unwrap();
-        let error = train::<Nano>(recipe, data, Start::Random, &outputs, &mut ()).unwrap_err();
+        let outputs = RunFolder::create(folder.path()).unwrap();
+        let error =
+            train::<Nano>(recipe, data, Start::Random, &outputs, Duration::ZERO, &mut ()).unwrap_err();
         (folder, error)
     }
 
@@ -602,7 +479,7 @@ mod tests {
             matches!(error, Error::Diverged { epoch: 1, sign: Divergence::Validation { .. } }),
             "{error}"
         );
-        assert!(!Outputs::checkpoint(folder.path()).exists());
+        assert!(!RunFolder::checkpoint(folder.path()).exists());
         // At that, nothing that could be resumed has diverged already.
         let snapshot = Snapshot::load(folder.path()).unwrap();
         assert!(snapshot.parameters.iter().all(|value| value.is_finite()));
@@ -618,7 +495,7 @@ mod tests {
         let report = Report::load(folder.path()).unwrap();
         assert_eq!(report.epochs.len(), epoch - 1);
         assert!(report.epochs.iter().all(|epoch| epoch.val_loss.is_finite()), "{:?}", report.epochs);
-        let path = Outputs::checkpoint(folder.path());
+        let path = RunFolder::checkpoint(folder.path());
         let checkpoint = Checkpoint::load(&path).unwrap().into_order_of::<Nano>(&path).unwrap();
         let (_, validation) = data.train.split(recipe.seed);
         let kept = score(&checkpoint.parameters.values, &data, &validation).loss;
@@ -628,10 +505,11 @@ mod tests {
     #[test]
     fn what_cannot_be_trained_is_refused_at_once() {
         let folder = tempfile::tempdir().unwrap();
-        let outputs = Outputs::create(folder.path(), Duration::ZERO).unwrap();
+        let outputs = RunFolder::create(folder.path()).unwrap();
         let refuse = |recipe: &Recipe, data: &Splits, words: &str| {
-            let error =
-                train::<Nano>(recipe, data, Start::Random, &outputs, &mut ()).unwrap_err().to_string();
+            let error = train::<Nano>(recipe, data, Start::Random, &outputs, Duration::ZERO, &mut ())
+                .unwrap_err()
+                .to_string();
             assert!(error.contains(words), "no {words:?} in {error}");
             assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "{error}");
         };

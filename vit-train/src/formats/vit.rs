@@ -1,12 +1,16 @@
 //! The model file of the float engine, there and back.
 
 use crate::{
-    checkpoint::{Checkpoint, Description},
     digest::Digest,
     error::Error,
-    files::ModelBytes,
-    network::parameters::{Layout, Parameters},
-    network::Trainable,
+    formats::{
+        checkpoint::{Checkpoint, Description},
+        model_bytes::ModelBytes,
+    },
+    network::{
+        parameters::{Layout, Parameters},
+        Trainable,
+    },
 };
 use std::path::Path;
 use vit_nostd::{

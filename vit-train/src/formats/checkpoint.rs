@@ -2,14 +2,16 @@
 //! and we load PyTorch's.
 
 use crate::{
-    content::Content,
     data::MNIST_NORMALIZATION,
     digest::Digest,
     error::{Error, IoContext},
     files::{self, write_atomically},
-    network::name,
-    network::parameters::{Layout, Parameters},
-    network::Trainable,
+    formats::content::Content,
+    network::{
+        name,
+        parameters::{Layout, Parameters},
+        Trainable,
+    },
 };
 use half::{bf16, f16};
 use safetensors::{tensor::TensorView, Dtype, SafeTensors};

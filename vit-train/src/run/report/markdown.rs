@@ -1,7 +1,14 @@
 //! `report.md`.
 
-use super::{Classified, Report, TestScores};
-use crate::{recipe::Recipe, verify::Verification};
+use super::Report;
+use crate::{
+    recipe::Recipe,
+    run::{
+        folder::RunFolder,
+        record::{Classified, TestScores},
+    },
+    verify::Verification,
+};
 use std::{
     fmt::{Display, Write},
     path::Path,
@@ -71,7 +78,7 @@ fn epochs(text: &mut String, report: &Report) {
         );
     }
     *text += "\n\\* kept\n\n";
-    picture(text, "Loss, accuracy and learning rate over the epochs", &Report::curves(Path::new("")));
+    picture(text, "Loss, accuracy and learning rate over the epochs", &RunFolder::curves(Path::new("")));
 }
 
 fn timing(text: &mut String, report: &Report) {
@@ -119,8 +126,8 @@ fn engines(text: &mut String, test: &TestScores) {
     }
     if !test.classes.is_empty() {
         let directory = Path::new("");
-        picture(text, "Some test images and their predictions", &Report::predictions(directory));
-        picture(text, "The worst mistakes", &Report::mistakes(directory));
+        picture(text, "Some test images and their predictions", &RunFolder::predictions(directory));
+        picture(text, "The worst mistakes", &RunFolder::mistakes(directory));
     }
 }
 
@@ -155,7 +162,7 @@ fn classes(text: &mut String, test: &TestScores) {
         );
     }
     *text += "\n";
-    picture(text, "Confusion matrix", &Report::confusion(Path::new("")));
+    picture(text, "Confusion matrix", &RunFolder::confusion(Path::new("")));
 }
 
 fn verified(text: &mut String, v: &Verification) {

@@ -7,12 +7,10 @@ use crate::{
     data::{load_and_tell, Format, Reading, Source, Splits},
     error::{Error, IoContext},
     files::{read_regular, write_atomically},
+    run::folder::RunFolder,
 };
 use serde::{Deserialize, Serialize};
-use std::{
-    io::ErrorKind,
-    path::{Path, PathBuf},
-};
+use std::{io::ErrorKind, path::Path};
 
 /// The images of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,17 +45,12 @@ impl RunData {
         }
     }
 
-    /// Where the run in `directory` keeps it.
-    pub fn path(directory: &Path) -> PathBuf {
-        directory.join("data.json")
-    }
-
     /// Reads that of the run in `directory`; None where there is none, as in runs of earlier versions.
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::RunData`] where the file is damaged.
     pub fn load(directory: &Path) -> Result<Option<Self>, Error> {
-        let path = Self::path(directory);
+        let path = RunFolder::data(directory);
         let bytes = match read_regular(&path) {
             Err(error) if [ErrorKind::NotFound, ErrorKind::NotADirectory].contains(&error.kind()) => {
                 return Ok(None)
@@ -68,7 +61,7 @@ impl RunData {
         let data: Self = serde_json::from_slice(&bytes).map_err(message)?;
         if data.class_names.iter().chain([&data.name]).any(|name| name.contains(char::is_control)) {
             let message = "a name in it has control characters".to_owned();
-            return Err(Error::RunData { path: Self::path(directory), message });
+            return Err(Error::RunData { path: RunFolder::data(directory), message });
         }
         Ok(Some(data))
     }
@@ -78,7 +71,7 @@ impl RunData {
     /// # Errors
     /// [`Error::Io`].
     pub fn write(&self, directory: &Path) -> Result<(), Error> {
-        let path = Self::path(directory);
+        let path = RunFolder::data(directory);
         let json = serde_json::to_string_pretty(self).map_err(Into::into).at(&path)?;
         write_atomically(&path, (json + "\n").as_bytes())
     }
@@ -118,7 +111,7 @@ impl RunData {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{data::synthetic, resume::tests::data as digits};
+    use crate::{data::synthetic, train::snapshot::tests::data as digits};
     use std::fs;
 
     #[test]
@@ -150,7 +143,7 @@ mod tests {
     #[test]
     fn what_is_damaged_is_told() {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(RunData::path(folder.path()), "{}").unwrap();
+        fs::write(RunFolder::data(folder.path()), "{}").unwrap();
         let error = RunData::load(folder.path()).unwrap_err().to_string();
         assert!(error.contains("data.json") && error.contains("--data"), "{error}");
     }

@@ -1,22 +1,20 @@
 //! The steps of a training, on a GPU.
 
-use super::{
-    kernels::{Counters, Grid},
-    resident::{flatten, prepare, upload, Images, EVALUATED},
-    CudaError, Device, Precision, Resident,
-};
 use crate::{
     data::{Motion, Splits},
-    engine::{Engine, EpochPlan},
     error::{Divergence, Error},
-    inference::Score,
-    network::dimensions::Dimensions,
-    network::dropout::Dropout,
-    network::parameters,
-    network::Trainable,
-    recipe::Recipe,
-    resume::Current,
-    train::State,
+    fused::cuda::{
+        kernels::{Counters, Grid},
+        resident::{flatten, prepare, upload, Images, EVALUATED},
+        CudaError, Device, Resident,
+    },
+    network::{dimensions::Dimensions, dropout::Dropout, parameters, Trainable},
+    recipe::{Precision, Recipe},
+    score::Score,
+    train::{
+        engine::Engine,
+        state::{Current, EpochPlan, State},
+    },
 };
 use cudarc::driver::{
     sys::{CUgraphInstantiate_flags, CUstreamCaptureMode},
@@ -39,7 +37,7 @@ pub struct Trainer<'a, N: Dimensions> {
     squares: CudaSlice<f32>,
     /// Parts of the squared norm of the gradients.
     norms: CudaSlice<f64>,
-    pub(super) resident: Resident<N>,
+    pub(crate) resident: Resident<N>,
 }
 
 /// Steps that are queued before the host looks at the loss.
@@ -101,7 +99,7 @@ impl<'a, N: Trainable> Trainer<'a, N> {
     }
 
     /// Queues one step of `images` images.
-    pub(super) fn queue_step(&mut self, images: usize) -> Result<(), CudaError> {
+    pub(crate) fn queue_step(&mut self, images: usize) -> Result<(), CudaError> {
         let Self { recipe, .. } = *self;
         let failed = CudaError::driver("refuses a step");
         let kernels = &self.resident.device.main.kernels;
@@ -167,7 +165,7 @@ impl<'a, N: Trainable> Trainer<'a, N> {
         Ok(())
     }
 
-    pub(super) fn read_counters(&self) -> Result<Counters, CudaError> {
+    pub(crate) fn read_counters(&self) -> Result<Counters, CudaError> {
         let counters = self.device().main.stream.clone_dtoh(&self.resident.counters);
         let counters = counters.map_err(CudaError::driver("failed in a step"))?;
         counters.first().copied().ok_or(CudaError::NothingRecorded)
@@ -175,7 +173,7 @@ impl<'a, N: Trainable> Trainer<'a, N> {
 }
 
 impl<N: Dimensions> Resident<N> {
-    pub(super) fn set_counters(&mut self, counters: Counters) -> Result<(), CudaError> {
+    pub(crate) fn set_counters(&mut self, counters: Counters) -> Result<(), CudaError> {
         let failed = CudaError::driver("does not take numbers");
         self.device.main.stream.memcpy_htod(&[counters], &mut self.counters).map_err(failed)
     }

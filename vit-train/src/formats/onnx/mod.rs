@@ -8,11 +8,9 @@
 mod proto;
 
 use crate::{
-    checkpoint::{Checkpoint, TOOL},
     error::Error,
-    network::name,
-    network::parameters::Entry,
-    network::Trainable,
+    formats::checkpoint::{Checkpoint, TOOL},
+    network::{name, parameters::Entry, Trainable},
 };
 use prost::Message;
 use proto::{

@@ -1,0 +1,81 @@
+//! What follows the last epoch: both model files, their test, their comparison with dfdx, and the report.
+
+use super::Progress;
+use crate::{
+    data::{Dataset, Splits},
+    error::Error,
+    files::write_atomically,
+    formats::{checkpoint::Checkpoint, model_bytes::ModelBytes, vit::float_model},
+    inference::{check_logits, nostd_logits},
+    network::Trainable,
+    quantize::quantize_and_score,
+    run::{folder::RunFolder, record::TestScores, report::Report},
+    score::Score,
+    verify::{verify, Files},
+};
+use std::path::Path;
+use vit_nostd::float;
+
+/// Images of the final comparison with dfdx in the canonical order.
+const EXACT_IMAGES: usize = 100;
+
+/// Tests and exports the best parameters of a run on `data`, in which `train_indices` were trained on, writes everything to
+/// `directory`, and completes `report`. A network that cannot be quantized has no integer model then, and the report says
+/// why.
+///
+/// # Errors
+/// [`Error::Io`]; [`Error::Output`] where the network computes NaN or infinity.
+pub(super) fn finish<N: Trainable>(
+    mut report: Report,
+    best: &mut Checkpoint,
+    (data, train_indices): (&Splits, &[usize]),
+    directory: &Path,
+    progress: &mut impl Progress,
+) -> Result<Report, Error> {
+    progress.stage("testing");
+    let path = RunFolder::float_model(directory);
+    let (file, logits) = export_and_score::<N>(best, &data.test, &path)?;
+    best.save(&RunFolder::checkpoint(directory))?;
+    write_atomically(&path, &file)?;
+
+    progress.stage("quantizing");
+    let int8_path = RunFolder::int8_model(directory);
+    let quantized = match quantize_and_score::<N>(best, (&data.train, train_indices), &data.test, &int8_path)
+    {
+        // The training succeeded all the same, and the float model can be used.
+        Err(Error::Unquantizable { error, .. }) => Err(error.to_string()),
+        quantized => Ok(quantized?),
+    };
+    let int8_logits = quantized.as_ref().map(|(_, logits)| logits.as_slice()).map_err(Clone::clone);
+    report.test = Some(TestScores::new(data, &logits, int8_logits));
+    let int8_file = quantized.as_ref().ok().map(|(file, _)| &**file);
+    if let Some(file) = int8_file {
+        write_atomically(&int8_path, file)?;
+    }
+    report.write_grids(directory, data, &logits)?;
+
+    progress.stage("comparing dfdx with vit-nostd");
+    let files = Files { f32: (&path, &file), int8: int8_file.map(|file| (int8_path.as_path(), file)) };
+    report.verify = Some(verify::<N>(&best.parameters, files, &data.test, EXACT_IMAGES)?);
+    report.write(directory)?;
+    Ok(report)
+}
+
+/// The float model of a checkpoint, and the logits (`images x classes`) that it gives for the images `test`, whose
+/// accuracy the file and the checkpoint state.
+fn export_and_score<N: Trainable>(
+    checkpoint: &mut Checkpoint,
+    test: &Dataset,
+    path: &Path,
+) -> Result<(ModelBytes, Vec<f32>), Error> {
+    let file = float_model::<N>(checkpoint, path)?;
+    let model = float::Model::<N>::from_bytes(&file);
+    let model = model.map_err(|error| Error::Model { path: path.to_owned(), error })?;
+    let logits = nostd_logits(&model, test, test.len());
+    check_logits(&logits, path)?;
+    if let Some(description) = &mut checkpoint.description {
+        let score = Score::new(&logits, test.labels().iter().copied());
+        description.test_accuracy = Some(score.acc as f32);
+    }
+    Ok((float_model::<N>(checkpoint, path)?, logits))
+}
