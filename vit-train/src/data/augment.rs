@@ -4,7 +4,7 @@ use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use std::{array, fmt};
 
-use super::sin_cos;
+use super::sine::sin_cos;
 use crate::random::{stream, Purpose};
 
 /// How far training images are moved and bent at random: every epoch sees each image a little different.

@@ -2,7 +2,8 @@
 
 use super::{
     augment::{Affine, Motion},
-    sin_cos, Dataset,
+    dataset::Dataset,
+    sine::sin_cos,
 };
 use crate::random::{stream, Purpose};
 use rand::{Rng, RngExt};

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process;
 use std::time::Duration;
 
+use super::error::DataError;
 use super::idx::{self, File};
-use super::DataError;
 
 /// Where MNIST's files are served, under their usual names with `.gz`; tried in this order.
 pub(super) const MIRRORS: &[&str] =

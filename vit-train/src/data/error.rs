@@ -1,6 +1,9 @@
 //! Why there are no images.
 
-use super::{Format, PictureError, CLASS_NAMES, MAX_CLASSES, MNIST_DIR};
+use super::{
+    format::{Format, CLASS_NAMES, MAX_CLASSES, MNIST_DIR},
+    picture::PictureError,
+};
 use std::{
     io,
     path::{Path, PathBuf},

@@ -12,7 +12,12 @@
 //! are set aside every time, and most of them even when others join them. What operating systems leave in folders is
 //! ignored; whatever else lies in a class folder has to be a picture.
 
-use super::{picture, DataError, Dataset, Format, PictureError, Reading};
+use super::{
+    dataset::Dataset,
+    error::DataError,
+    format::Format,
+    picture::{self, PictureError},
+};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use std::{
@@ -44,6 +49,10 @@ const EXTENSIONS: [&str; 15] = [
     "png", "jpg", "jpeg", "jpe", "jfif", "heic", "heif", "avif", "webp", "gif", "bmp", "tif", "tiff", "jxl",
     "jp2",
 ];
+
+/// Is told how many pictures are read, and how many there are in all; by several threads at once. Only class folders
+/// take so long that it is.
+pub type Reading<'a> = &'a (dyn Fn(usize, usize) + Sync);
 
 /// What a folder of class folders holds.
 pub(super) struct Folder {

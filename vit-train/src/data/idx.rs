@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use flate2::bufread::MultiGzDecoder;
 use sha2::{Digest, Sha256};
 
-use super::{DataError, Dataset, Format};
+use super::{dataset::Dataset, error::DataError, format::Format};
 use crate::{hex::hex, paths::no_file};
 
 const IMAGES_MAGIC: u32 = 0x0000_0803;

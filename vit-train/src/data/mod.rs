@@ -22,314 +22,43 @@
 //! ```
 
 mod augment;
+mod dataset;
 mod disturb;
 mod download;
 mod error;
 mod folder;
+mod format;
 pub mod handwriting;
 mod idx;
 mod jpeg;
+mod labels;
 mod picture;
+mod sine;
+mod source;
+mod splits;
 pub mod synthetic;
 
-use std::collections::HashSet;
-use std::convert::Infallible;
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
-use std::{env, fmt, fs};
-
-use rand::seq::SliceRandom;
-use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
-use unicode_normalization::UnicodeNormalization;
-use vit_nostd::model_file::{check_label, Normalization};
-use vit_nostd::Network;
-
-use crate::{
-    hex::hex,
-    paths::{no_file, resolve},
-    random::{stream, Purpose},
+use labels::read_class_names;
+use source::chosen_directory;
+use std::{
+    fs,
+    path::{Path, PathBuf},
 };
 
 pub use augment::Augmentation;
 pub(crate) use augment::Motion;
+pub use dataset::{Dataset, MNIST_NORMALIZATION};
 pub use disturb::Disturbance;
 pub use error::DataError;
-pub use folder::pictures_in;
+pub use folder::{pictures_in, Reading};
+pub use format::{Format, CLASS_NAMES, MAX_CLASSES, MNIST_DIR};
+pub use labels::repeated;
 pub use picture::{read_grey, PictureError};
-
-/// The environment variable that names a folder with MNIST's four files.
-pub const MNIST_DIR: &str = "MNIST_DIR";
+pub use source::{Source, MNIST_CACHE};
+pub use splits::Splits;
 
 /// The [`Splits::sha256`] of all of MNIST.
 const MNIST_SHA256: &str = "06b0d1f124c4e5fa796686ade41a9b778edacc8622f2195a352ef479ad44fc16";
-
-/// Where MNIST is looked for without [`MNIST_DIR`], and downloaded to; relative to the working directory.
-pub const MNIST_CACHE: &str = "data/mnist";
-
-/// The file beside those in MNIST's format that names the classes, one a line, class 0 first; without it, they are
-/// called by their numbers.
-pub const CLASS_NAMES: &str = "labels.txt";
-
-/// What some editors put before a text in UTF-8.
-const BYTE_ORDER_MARK: char = '\u{feff}';
-
-/// The most classes: a label has 8 bits.
-pub const MAX_CLASSES: usize = 256;
-
-/// MNIST's mean and standard deviation: the built-in digits, which stand in for it, are normalised with them, too.
-pub const MNIST_NORMALIZATION: Normalization = Normalization { mean: 0.1307, std: 0.3081 };
-
-/// Is told how many pictures are read, and how many there are in all; by several threads at once. Only class folders
-/// take so long that it is.
-pub type Reading<'a> = &'a (dyn Fn(usize, usize) + Sync);
-
-/// What the network expects of a data set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Format {
-    /// Width and height of an image in pixels.
-    pub side: usize,
-    /// The number of classes; labels are smaller.
-    pub classes: usize,
-}
-
-impl Format {
-    /// What a network of shape `N` expects.
-    pub const fn of<N: Network>() -> Self {
-        Self { side: N::IMAGE, classes: N::CLASSES }
-    }
-
-    /// The number of pixels of one image.
-    pub const fn pixels(self) -> usize {
-        self.side * self.side
-    }
-}
-
-/// Square grey images and their labels.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Dataset {
-    format: Format,
-    pixels: Vec<u8>,
-    labels: Vec<u8>,
-}
-
-impl Dataset {
-    /// Joins the images, one after the other and row by row, with their labels. `origin` names them in an error.
-    ///
-    /// # Errors
-    ///
-    /// [`DataError::Empty`], [`DataError::Count`] and [`DataError::Label`], where the parts do not fit `format` or
-    /// each other.
-    pub fn new(format: Format, pixels: Vec<u8>, labels: Vec<u8>, origin: &Path) -> Result<Self, DataError> {
-        let Format { classes, .. } = format;
-        let path = || origin.to_path_buf();
-        let images = pixels.len() / format.pixels().max(1);
-        if labels.is_empty() && pixels.is_empty() {
-            return Err(DataError::Empty { path: path() });
-        }
-        if images != labels.len() || images * format.pixels() != pixels.len() {
-            return Err(DataError::Count { path: path(), images, labels: labels.len() });
-        }
-        match labels.iter().position(|&label| usize::from(label) >= classes) {
-            Some(index) => Err(DataError::Label { path: path(), index, label: labels[index], classes }),
-            None => Ok(Self { format, pixels, labels }),
-        }
-    }
-
-    /// The size of the images and the number of classes.
-    pub fn format(&self) -> Format {
-        self.format
-    }
-
-    /// The number of images, never 0.
-    #[allow(clippy::len_without_is_empty)] // it would always be false
-    pub fn len(&self) -> usize {
-        self.labels.len()
-    }
-
-    /// The grey values of image `index`, row by row: 0 is the background, 255 full ink.
-    ///
-    /// # Panics
-    ///
-    /// If `index >= self.len()`, like a slice.
-    pub fn image(&self, index: usize) -> &[u8] {
-        let pixels = self.format.pixels();
-        &self.pixels[index * pixels..][..pixels]
-    }
-
-    /// Keeps only the first `images` images, and at least one.
-    pub fn truncate(&mut self, images: usize) {
-        self.labels.truncate(images.max(1));
-        self.pixels.truncate(images.max(1) * self.format.pixels());
-    }
-
-    /// The class of image `index`.
-    ///
-    /// # Panics
-    ///
-    /// If `index >= self.len()`, like a slice.
-    pub fn label(&self, index: usize) -> u8 {
-        self.labels[index]
-    }
-
-    /// All images, one after the other.
-    pub fn images(&self) -> &[u8] {
-        &self.pixels
-    }
-
-    /// Mean and standard deviation of all pixels, rounded to four decimals, as they are usually given; None where
-    /// nothing deviates.
-    pub fn normalization(&self) -> Option<Normalization> {
-        let mut counts = [0_u64; 256];
-        self.pixels.iter().for_each(|&pixel| counts[usize::from(pixel)] += 1);
-        let sum = |power| {
-            counts.iter().zip(0_u64..).map(|(count, grey)| count * grey.pow(power)).sum::<u64>() as f64
-        };
-        let mean = sum(1) / sum(0) / 255.0;
-        let std = (sum(2) / sum(0) / 255.0 / 255.0 - mean * mean).max(0.0).sqrt();
-        let round = |value: f64| ((1e4 * value).round() / 1e4) as f32;
-        Some(Normalization { mean: round(mean), std: round(std) })
-            .filter(|normalization| normalization.std > 0.0)
-    }
-
-    /// All labels.
-    pub fn labels(&self) -> &[u8] {
-        &self.labels
-    }
-
-    /// Draws a tenth of the images for validation and keeps the rest for training: two ascending lists of indices,
-    /// (train, validation). The same seed and length always give the same lists. Of a single image, the validation
-    /// part is empty.
-    pub fn split(&self, seed: u64) -> (Vec<usize>, Vec<usize>) {
-        let mut train: Vec<usize> = (0..self.len()).collect();
-        train.shuffle(&mut stream(Purpose::Split, [seed, 0, 0]));
-        let mut validation = train.split_off(self.len() - self.len().div_ceil(10).min(self.len() - 1));
-        train.sort_unstable();
-        validation.sort_unstable();
-        (train, validation)
-    }
-}
-
-/// A data set in its two parts, and where it came from.
-#[derive(Debug)]
-pub struct Splits {
-    /// `mnist`, `synthetic`, or the folder's name. A folder that is called like one of the variants of [`Source`] has the
-    /// name `./mnist`, unless its content is MNIST.
-    pub name: String,
-    /// Where they were found: never [`Source::Auto`], and a folder by its absolute path.
-    pub source: Source,
-    /// Whether these are the built-in digits. Accuracies on them say nothing about real handwriting.
-    pub synthetic: bool,
-    /// Why [`Source::Auto`] fell back to the built-in digits; to be shown loudly.
-    pub fallback: Option<DataError>,
-    /// Folders next to those of images to train and to test on, of which nothing was read; to be named to the user.
-    pub passed_over: Vec<PathBuf>,
-    /// What a label stands for, one name per class.
-    pub class_names: Vec<String>,
-    /// How pixels become numbers: by mean and standard deviation of the images to train on.
-    pub normalization: Normalization,
-    /// The images to train (and validate) on.
-    pub train: Dataset,
-    /// The images to test on, once, at the end.
-    pub test: Dataset,
-}
-
-impl Splits {
-    /// Checks that a network that expects `format` can be trained on these images; it can, on those that [`load`] returns.
-    ///
-    /// # Errors
-    ///
-    /// [`DataError::Unfit`].
-    pub fn check(&self, format: Format) -> Result<(), DataError> {
-        let unfit = |reason| Err(DataError::Unfit { name: self.name.clone(), reason });
-        let Format { side, classes } = format;
-        for part in [&self.train, &self.test] {
-            let Format { side: theirs, .. } = part.format;
-            if theirs != side {
-                return unfit(format!(
-                    "images of {theirs}x{theirs} pixels, but the network takes {side}x{side}"
-                ));
-            }
-            if part.format.classes != classes {
-                let found = part.format.classes;
-                return unfit(format!("images of {found} classes, but the network has {classes}"));
-            }
-        }
-        if self.train.len() < 2 {
-            return unfit("a single image to train on, so that none is left to validate with".to_owned());
-        }
-        Ok(())
-    }
-
-    /// The SHA-256 in hexadecimal digits of all images and labels: of the first `training_images` to train on, and of
-    /// those to test on.
-    pub fn sha256(&self, training_images: usize) -> String {
-        let mut hash = Sha256::new();
-        for (part, images) in
-            [(&self.train, training_images.min(self.train.len())), (&self.test, self.test.len())]
-        {
-            hash.update(&part.images()[..images * part.format().pixels()]);
-            hash.update(&part.labels()[..images]);
-        }
-        hex(hash.finalize())
-    }
-}
-
-/// Where the images come from: the argument of `--data`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Source {
-    /// `auto`: MNIST, and where it cannot be had, the built-in digits.
-    #[default]
-    Auto,
-    /// `mnist`: MNIST from `$MNIST_DIR`, from `data/mnist`, or downloaded there.
-    Mnist,
-    /// `synthetic`: the built-in digits.
-    Synthetic,
-    /// A folder with four files in MNIST's format, perhaps with [`CLASS_NAMES`], or with a folder of PNG and JPEG files
-    /// for each class. One that is called like a variant above is `./mnist`.
-    Directory(PathBuf),
-}
-
-impl Source {
-    /// Whether `path` is the folder, or lies in it. A folder in a folder with files in MNIST's format does not count: it is
-    /// not read.
-    pub fn is_within(&self, path: &Path) -> bool {
-        let directory = match self {
-            Self::Directory(directory) => directory.clone(),
-            Self::Auto | Self::Mnist => chosen_directory().unwrap_or_else(|| MNIST_CACHE.into()),
-            Self::Synthetic => return false,
-        };
-        let (directory, path) = (resolve(&directory), resolve(path));
-        let is_idx = || idx::FILES.iter().any(|file| file.find(&directory).is_some());
-        path == directory || path.starts_with(&directory) && (path.is_file() || !is_idx())
-    }
-}
-
-impl FromStr for Source {
-    type Err = Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(match text {
-            "auto" => Self::Auto,
-            "mnist" => Self::Mnist,
-            "synthetic" => Self::Synthetic,
-            directory => Self::Directory(directory.into()),
-        })
-    }
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Auto => f.write_str("auto"),
-            Self::Mnist => f.write_str("mnist"),
-            Self::Synthetic => f.write_str("synthetic"),
-            Self::Directory(directory) => directory.display().fmt(f),
-        }
-    }
-}
 
 /// Loads the images that `source` names, and checks that they fit `format`.
 ///
@@ -350,11 +79,6 @@ pub fn load(source: &Source, format: Format) -> Result<Splits, DataError> {
 /// Those of [`load`].
 pub fn load_and_tell(source: &Source, format: Format, reading: Reading) -> Result<Splits, DataError> {
     load_from(source, format, reading, chosen_directory(), Path::new(MNIST_CACHE), download::MIRRORS)
-}
-
-/// The folder that [`MNIST_DIR`] names.
-fn chosen_directory() -> Option<PathBuf> {
-    env::var_os(MNIST_DIR).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
 /// [`load_and_tell`], with the surroundings as arguments.
@@ -460,52 +184,6 @@ fn numbers(format: Format) -> Vec<String> {
     (0..format.classes).map(|class| class.to_string()).collect()
 }
 
-/// The first name that is in the list a second time.
-pub fn repeated(names: &[String]) -> Option<&String> {
-    let mut seen = HashSet::new();
-    names.iter().find(|&name| !seen.insert(name))
-}
-
-/// The most bytes of a list of classes' names.
-const LONGEST_LIST: u64 = 1 << 20;
-
-fn read_class_names(path: PathBuf, format: Format) -> Result<Vec<String>, DataError> {
-    let read = |path: &Path| {
-        let error = |error| DataError::Io { path: path.to_owned(), error };
-        // A pipe would be waited for without end.
-        if let Some(kind) = no_file(&fs::metadata(path).map_err(error)?) {
-            return Err(DataError::NotAFile { path: path.to_owned(), kind });
-        }
-        let mut bytes = Vec::new();
-        let file = fs::File::open(path).map_err(error)?;
-        file.take(LONGEST_LIST + 1).read_to_end(&mut bytes).map_err(error)?;
-        Ok(bytes)
-    };
-    let bytes = read(&path)?;
-    if bytes.len() as u64 > LONGEST_LIST {
-        return Err(DataError::ClassEncoding { path, encoding: "larger than 1 MiB, and no list of names" });
-    }
-    let Ok(text) = str::from_utf8(&bytes) else {
-        let utf16 = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
-        let encoding = if utf16 { "text in UTF-16" } else { "not text in UTF-8" };
-        return Err(DataError::ClassEncoding { path, encoding });
-    };
-    let text = text.trim_start_matches(BYTE_ORDER_MARK).trim_end();
-    let names: Vec<_> = text.lines().map(|line| line.trim().nfc().collect::<String>()).collect();
-    for (name, line) in names.iter().zip(1..) {
-        if let Err(fault) = check_label(name) {
-            return Err(DataError::ClassLine { path, line, fault });
-        }
-    }
-    if let Some(name) = repeated(&names) {
-        return Err(DataError::ClassTwice { path, name: name.clone() });
-    }
-    if names.len() != format.classes {
-        return Err(DataError::ClassNames { path, found: names.len(), classes: format.classes });
-    }
-    Ok(names)
-}
-
 fn load_synthetic(format: Format, fallback: Option<DataError>) -> Result<Splits, DataError> {
     if format != synthetic::FORMAT {
         return Err(DataError::Synthetic { format });
@@ -523,22 +201,12 @@ fn load_synthetic(format: Format, fallback: Option<DataError>) -> Result<Splits,
     })
 }
 
-/// Sine and cosine for -pi..pi, by their series: unlike the platform's, the same bits everywhere.
-fn sin_cos(angle: f32) -> (f32, f32) {
-    let square = f64::from(angle) * f64::from(angle);
-    let (mut sin, mut cos) = (1.0, 1.0);
-    for n in (1..=12).rev() {
-        let n = f64::from(2 * n);
-        cos = 1.0 - square / (n * (n - 1.0)) * cos;
-        sin = 1.0 - square / (n * (n + 1.0)) * sin;
-    }
-    ((sin * f64::from(angle)) as f32, cos as f32)
-}
-
 #[cfg(test)]
 mod tests {
     use super::testing::Folder;
     use super::*;
+    use std::env;
+    use vit_nostd::model_file::Normalization;
 
     const FORMAT: Format = Format { side: 28, classes: 10 };
     const UNTOLD: Reading = &|_, _| {};
@@ -755,21 +423,6 @@ mod tests {
         assert_eq!(data.train.split(42).1.len(), 6_000);
         let folder = Source::Directory(env::var_os(MNIST_DIR).unwrap().into());
         assert_eq!(load(&folder, FORMAT).unwrap().name, "mnist");
-    }
-
-    #[test]
-    fn series_are_sine_and_cosine() {
-        use std::f32::consts::PI;
-        for (angle, sin, cos) in [
-            (0.0, 0.0, 1.0),
-            (PI / 6.0, 0.5, 0.75_f32.sqrt()),
-            (-PI / 4.0, -(0.5_f32.sqrt()), 0.5_f32.sqrt()),
-            (PI / 2.0, 1.0, 0.0),
-            (PI, 0.0, -1.0),
-        ] {
-            let (a, b) = sin_cos(angle);
-            assert!((a - sin).abs() < 2e-7 && (b - cos).abs() < 2e-7, "{angle}: {a}, {b}");
-        }
     }
 }
 

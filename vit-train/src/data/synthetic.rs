@@ -10,7 +10,7 @@
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use super::{sin_cos, Dataset, Format};
+use super::{dataset::Dataset, format::Format, sine::sin_cos};
 use crate::random::{stream, Purpose};
 
 /// What the digits look like from outside: MNIST.

@@ -1,6 +1,6 @@
 //! What follows the last epoch: both model files, their test, their comparison with dfdx, and the report.
 
-use super::Progress;
+use super::progress::Progress;
 use crate::{
     data::{Dataset, Splits},
     error::Error,

@@ -1,6 +1,6 @@
 //! Connected components: which of them are the digit, and what makes that doubtful.
 
-use super::{Doubt, Plane};
+use super::{doubt::Doubt, plane::Plane};
 
 /// A component with a smaller part of the largest one's area is a speck.
 const SPECK: f32 = 0.02;

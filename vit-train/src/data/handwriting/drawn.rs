@@ -1,6 +1,6 @@
 //! Draws the photographs that people take of a digit: on squared paper, with a shadow across it, with the table around.
 
-use super::Plane;
+use super::plane::Plane;
 use image::{codecs::jpeg::JpegEncoder, GrayImage, ImageReader, Luma};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

@@ -2,7 +2,7 @@
 
 use super::{
     components::{components, Component},
-    filtered, Plane,
+    plane::{filtered, Plane},
 };
 use image::imageops;
 

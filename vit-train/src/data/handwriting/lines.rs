@@ -2,7 +2,7 @@
 
 use super::{
     components::{components, Component},
-    Plane,
+    plane::Plane,
 };
 use std::f32::consts::PI;
 

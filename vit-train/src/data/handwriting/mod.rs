@@ -18,18 +18,23 @@
 //! Where the result does not look like one digit, a [`Doubt`] says why.
 
 mod components;
+mod doubt;
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "pictures of tests may differ in a bit between platforms")]
 mod drawn;
 mod ground;
 mod lines;
+mod plane;
 mod sheet;
 #[cfg(test)]
 mod tests;
 
+pub use doubt::Doubt;
+
 use super::{picture, DataError, PictureError};
 use ground::{Ink, SURELY_INK};
-use image::{imageops, GrayImage, ImageBuffer, Luma};
+use image::{imageops, GrayImage, Luma};
+use plane::Plane;
 use std::path::Path;
 
 /// The longest side, in pixels, of a picture that is not shrunk.
@@ -45,8 +50,6 @@ const BOX: f32 = 20.0 / 28.0;
 /// The least width of a line, as a part of the box.
 const LEAST_LINE: f32 = 0.11;
 
-type Plane = ImageBuffer<Luma<f32>, Vec<f32>>;
-
 /// An image as MNIST has them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Handwriting {
@@ -56,24 +59,6 @@ pub struct Handwriting {
     pub inverted: bool,
     /// Why this may not be the digit that was meant.
     pub doubt: Option<Doubt>,
-}
-
-/// Why a picture does not look like one digit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Doubt {
-    /// A part of the digit may be missing.
-    #[error("what is written touches the edge of the picture")]
-    AtEdge,
-    /// Another digit, or print.
-    #[error("there are several things of similar size")]
-    Several,
-    /// A blot, a hole, a shadow.
-    #[error("there is nothing that looks like the stroke of a pen")]
-    NoStroke,
-    /// A scribble, letters, a pattern.
-    #[error("there are more strokes than a digit has")]
-    Tangle,
 }
 
 /// What is written in a PNG or JPEG file, as an image of `side` rows and columns.
@@ -165,15 +150,6 @@ fn threshold(ink: &[f32], least: f32) -> Option<f32> {
         }
     }
     Some(threshold)
-}
-
-/// A filter of `image`, which cuts off values that are not from 0 to 1, on grey levels from -255 to 255.
-fn filtered(plane: &Plane, filter: impl FnOnce(&Plane) -> Plane) -> Plane {
-    let mut plane = plane.clone();
-    plane.iter_mut().for_each(|x| *x = (*x + 255.0) / 510.0);
-    plane = filter(&plane);
-    plane.iter_mut().for_each(|x| *x = 510.0 * *x - 255.0);
-    plane
 }
 
 /// The box around what is not 0; there is something.

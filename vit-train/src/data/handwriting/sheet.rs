@@ -1,6 +1,9 @@
 //! A sheet of paper on a table.
 
-use super::{components::components, filtered, Plane};
+use super::{
+    components::components,
+    plane::{filtered, Plane},
+};
 use image::imageops;
 use std::ops::RangeInclusive;
 

@@ -1,0 +1,115 @@
+//! Images and their labels.
+
+use super::{error::DataError, format::Format};
+use crate::random::{stream, Purpose};
+use rand::seq::SliceRandom;
+use std::path::Path;
+use vit_nostd::model_file::Normalization;
+
+/// MNIST's mean and standard deviation: the built-in digits, which stand in for it, are normalised with them, too.
+pub const MNIST_NORMALIZATION: Normalization = Normalization { mean: 0.1307, std: 0.3081 };
+
+/// Square grey images and their labels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dataset {
+    pub(super) format: Format,
+    pub(super) pixels: Vec<u8>,
+    pub(super) labels: Vec<u8>,
+}
+
+impl Dataset {
+    /// Joins the images, one after the other and row by row, with their labels. `origin` names them in an error.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::Empty`], [`DataError::Count`] and [`DataError::Label`], where the parts do not fit `format` or
+    /// each other.
+    pub fn new(format: Format, pixels: Vec<u8>, labels: Vec<u8>, origin: &Path) -> Result<Self, DataError> {
+        let Format { classes, .. } = format;
+        let path = || origin.to_path_buf();
+        let images = pixels.len() / format.pixels().max(1);
+        if labels.is_empty() && pixels.is_empty() {
+            return Err(DataError::Empty { path: path() });
+        }
+        if images != labels.len() || images * format.pixels() != pixels.len() {
+            return Err(DataError::Count { path: path(), images, labels: labels.len() });
+        }
+        match labels.iter().position(|&label| usize::from(label) >= classes) {
+            Some(index) => Err(DataError::Label { path: path(), index, label: labels[index], classes }),
+            None => Ok(Self { format, pixels, labels }),
+        }
+    }
+
+    /// The size of the images and the number of classes.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// The number of images, never 0.
+    #[allow(clippy::len_without_is_empty)] // it would always be false
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// The grey values of image `index`, row by row: 0 is the background, 255 full ink.
+    ///
+    /// # Panics
+    ///
+    /// If `index >= self.len()`, like a slice.
+    pub fn image(&self, index: usize) -> &[u8] {
+        let pixels = self.format.pixels();
+        &self.pixels[index * pixels..][..pixels]
+    }
+
+    /// Keeps only the first `images` images, and at least one.
+    pub fn truncate(&mut self, images: usize) {
+        self.labels.truncate(images.max(1));
+        self.pixels.truncate(images.max(1) * self.format.pixels());
+    }
+
+    /// The class of image `index`.
+    ///
+    /// # Panics
+    ///
+    /// If `index >= self.len()`, like a slice.
+    pub fn label(&self, index: usize) -> u8 {
+        self.labels[index]
+    }
+
+    /// All images, one after the other.
+    pub fn images(&self) -> &[u8] {
+        &self.pixels
+    }
+
+    /// Mean and standard deviation of all pixels, rounded to four decimals, as they are usually given; None where
+    /// nothing deviates.
+    pub fn normalization(&self) -> Option<Normalization> {
+        let mut counts = [0_u64; 256];
+        self.pixels.iter().for_each(|&pixel| counts[usize::from(pixel)] += 1);
+        let sum = |power| {
+            counts.iter().zip(0_u64..).map(|(count, grey)| count * grey.pow(power)).sum::<u64>() as f64
+        };
+        let mean = sum(1) / sum(0) / 255.0;
+        let std = (sum(2) / sum(0) / 255.0 / 255.0 - mean * mean).max(0.0).sqrt();
+        let round = |value: f64| ((1e4 * value).round() / 1e4) as f32;
+        Some(Normalization { mean: round(mean), std: round(std) })
+            .filter(|normalization| normalization.std > 0.0)
+    }
+
+    /// All labels.
+    pub fn labels(&self) -> &[u8] {
+        &self.labels
+    }
+
+    /// Draws a tenth of the images for validation and keeps the rest for training: two ascending lists of indices,
+    /// (train, validation). The same seed and length always give the same lists. Of a single image, the validation
+    /// part is empty.
+    pub fn split(&self, seed: u64) -> (Vec<usize>, Vec<usize>) {
+        let mut train: Vec<usize> = (0..self.len()).collect();
+        train.shuffle(&mut stream(Purpose::Split, [seed, 0, 0]));
+        let mut validation = train.split_off(self.len() - self.len().div_ceil(10).min(self.len() - 1));
+        train.sort_unstable();
+        validation.sort_unstable();
+        (train, validation)
+    }
+}
