@@ -12,7 +12,7 @@ fn a_training_that_diverges_leaves_its_best_epoch() {
     let digits = Digits::new(40, 10);
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().to_str().unwrap();
-    let recipe = ["--recipe", "seed", "--preset", "nano", "--epochs", "8", "--batch-size", "64"];
+    let recipe = ["--recipe", "article", "--preset", "nano", "--epochs", "8", "--batch-size", "64"];
     let arguments = [&recipe[..], &["--weight-decay", "1e8", "--data", digits.path(), "--out", run]].concat();
     refuse(
         &arguments,

@@ -241,7 +241,11 @@ fn a_run_is_resumed_without_its_settings() {
         ],
     );
     refuse_and_keep(&run, &[&resume[..], &["--init", path(&run)]].concat(), &["--init"]);
-    refuse_and_keep(&run, &[&resume[..], &["--recipe", "seed"]].concat(), &["--batch-size 32, and not 128"]);
+    refuse_and_keep(
+        &run,
+        &[&resume[..], &["--recipe", "article"]].concat(),
+        &["--batch-size 32, and not 128"],
+    );
     // What changes no result is free.
     let free = ["--threads", "1", "--save-every", "1", "--quiet", "--epochs", "1", "--limit", "60"];
     succeed(&[&resume[..], &free].concat());

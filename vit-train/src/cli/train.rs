@@ -53,7 +53,7 @@ enum RecipeName {
     /// The best known for the preset
     Best,
     /// AdamW 1e-3, cosine, 20 epochs, dropout 0.1, small rotations and translations
-    Seed,
+    Article,
 }
 
 /// The settings of the recipe that are given.
@@ -139,8 +139,8 @@ pub struct Arguments {
     /// The network [default: the first one]
     #[arg(long, help_heading = RECIPE, value_name = "NAME")]
     preset: Option<String>,
-    /// Where the settings come from that are not given: the best known for the preset, or those of the seed, the
-    /// article this project began with [default: best]
+    /// Where the settings come from that are not given: the best that are known for the network, or those of the article
+    /// that this project takes as its reference [default: best]
     #[arg(long, help_heading = RECIPE, value_enum)]
     recipe: Option<RecipeName>,
     #[command(flatten)]
@@ -272,7 +272,7 @@ impl Arguments {
         let named = match self.recipe {
             None => recipe.clone(),
             Some(RecipeName::Best) => best,
-            Some(RecipeName::Seed) => Recipe::default(),
+            Some(RecipeName::Article) => Recipe::default(),
         };
         let Recipe { seed, processor, .. } = recipe;
         self.settings.applied_to(Recipe { seed: self.seed.unwrap_or(seed), processor, ..named })

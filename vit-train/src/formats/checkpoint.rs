@@ -140,7 +140,7 @@ impl Checkpoint {
         self.check::<N>(path)?;
         let Self { parameters, description } = self;
         let layout = Layout::of::<N>();
-        let values = layout.0.iter().flat_map(|entry| parameters.get(&entry.name).unwrap_or_default());
+        let values = layout.0.iter().flat_map(|entry| parameters.tensor(&entry.name));
         let parameters = Parameters { values: values.copied().collect(), layout };
         Ok(Self { parameters, description })
     }

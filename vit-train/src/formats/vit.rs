@@ -30,7 +30,7 @@ pub fn float_model<N: Trainable>(checkpoint: &Checkpoint, path: &Path) -> Result
     checkpoint.check::<N>(path)?;
     let mut weights = ModelBytes::zeros(Weights::<N>::BYTES);
     for_each_tensor::<N>(weights.bytes_mut(), |Tensor { parameter, start, outputs, values }| {
-        let parameter = checkpoint.parameters.get(parameter).unwrap_or_default(); // it was checked
+        let parameter = checkpoint.parameters.tensor(parameter);
         transpose(&parameter[start..][..values.len()], outputs, values);
     });
     write_model::<N>(Kind::F32, checkpoint, &weights, path)
@@ -47,7 +47,7 @@ pub fn checkpoint_of<N: Trainable>(file: &[u8], path: &Path) -> Result<Checkpoin
     let mut parameters = Parameters { values: vec![0.0; layout.len()], layout };
     for_each_tensor::<N>(ModelBytes::from(weights).bytes_mut(), |tensor| {
         let Tensor { parameter, start, outputs, values } = tensor;
-        let parameter = parameters.get_mut(parameter).unwrap_or_default(); // of the same network
+        let parameter = parameters.tensor_mut(parameter);
         transpose(values, values.len() / outputs, &mut parameter[start..][..values.len()]);
     });
     let checkpoint = Checkpoint { parameters, description: Some(Description::of(&metadata)) };

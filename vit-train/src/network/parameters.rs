@@ -181,6 +181,23 @@ impl Parameters {
         Self { layout, values }
     }
 
+    /// The values of parameter `name` of a network whose layout was checked.
+    ///
+    /// # Panics
+    /// If the network has no such parameter: the name is wrong in the program, because every layout is checked where it comes
+    /// in.
+    pub fn tensor(&self, name: &str) -> &[f32] {
+        self.get(name).unwrap_or_else(|| panic!("no network has a parameter {name}"))
+    }
+
+    /// The same, to be written.
+    ///
+    /// # Panics
+    /// As [`tensor`](Self::tensor) does.
+    pub fn tensor_mut(&mut self, name: &str) -> &mut [f32] {
+        self.get_mut(name).unwrap_or_else(|| panic!("no network has a parameter {name}"))
+    }
+
     /// The values of parameter `name`; none if there is no such parameter.
     pub fn get(&self, name: &str) -> Option<&[f32]> {
         Some(&self.values[self.layout.find(name)?.range.clone()])

@@ -224,7 +224,7 @@ fn to_real<T: Copy + Into<f64>>(
     };
     let real = values.iter().map(|&value| quantizer.value(value));
     let Some(norm) = norm else { return real.collect() };
-    let get = |part: &str| parameters.get(&format!("{norm}.{part}")).unwrap_or_default();
+    let get = |part: &str| parameters.tensor(&format!("{norm}.{part}"));
     let affine = get("weight").iter().zip(get("bias"));
     real.zip(affine).map(|(x, (&scale, &offset))| x * f64::from(scale) + f64::from(offset)).collect()
 }

@@ -304,7 +304,7 @@ fn normalize(x: &[f32]) -> impl Iterator<Item = f32> + '_ {
 }
 
 fn linear(parameters: &Parameters, name: &str, x: &[f32]) -> Vec<f32> {
-    let get = |part: &str| parameters.get(&format!("{name}.{part}")).unwrap_or_default();
+    let get = |part: &str| parameters.tensor(&format!("{name}.{part}"));
     let rows = get("weight").chunks_exact(x.len()).zip(get("bias"));
     rows.map(|(row, bias)| bias + row.iter().zip(x).map(|(w, x)| w * x).sum::<f32>()).collect()
 }
@@ -445,7 +445,7 @@ struct BlockLayers {
 
 impl BlockLayers {
     fn new(parameters: &Parameters, block: usize) -> Self {
-        let get = |part: &str| parameters.get(&format!("blocks.{block}.{part}")).unwrap_or_default();
+        let get = |part: &str| parameters.tensor(&format!("blocks.{block}.{part}"));
         let layer = |tensor: Tensor, weight, bias, norm| Layer::new(tensor.layer(block), weight, bias, norm);
         let before_attention = Some((get("norm1.weight"), get("norm1.bias")));
         let packed = |tensor, part: usize| {
@@ -468,13 +468,13 @@ impl BlockLayers {
 }
 
 fn patch_layer(parameters: &Parameters) -> Layer {
-    let get = |part: &str| parameters.get(&format!("patch_embed.proj.{part}")).unwrap_or_default();
+    let get = |part: &str| parameters.tensor(&format!("patch_embed.proj.{part}"));
     Layer::new(Tensor::Embedding.layer(0), get("weight"), get("bias"), None)
 }
 
 /// The position of every token, and for token 0 also the class token.
 fn positions(parameters: &Parameters) -> impl Iterator<Item = f64> + '_ {
-    let get = |name: &str| parameters.get(name).unwrap_or_default();
+    let get = |name: &str| parameters.tensor(name);
     let cls = get("cls_token").iter().chain(std::iter::repeat(&0.0));
     get("pos_embed").iter().zip(cls).map(|(&position, &cls)| f64::from(position) + f64::from(cls))
 }
@@ -604,7 +604,7 @@ fn fill<N: Trainable>(
 ) -> Result<(), Unquantizable> {
     // The layout was checked, and `bytes` has the size and alignment of the weights.
     let Some(mut weights) = WeightsMut::<N>::from_bytes(bytes) else { return Ok(()) };
-    let get = |name: &str| parameters.get(name).unwrap_or_default();
+    let get = |name: &str| parameters.tensor(name);
     let &Scales { pixel, residual, ref blocks, norm: normed, exp_steps } = scales;
 
     let embedding = &mut weights.embedding;
