@@ -1,4 +1,4 @@
-//! Names the kernels that the integer engine gets: `src/arch/` says what they are.
+//! Names the kernels that the integer engine gets: `src/int8/kernels/` says what they are.
 //!
 //! By the target's name, because stable Rust does not tell a crate of the DSP extension.
 

@@ -2,8 +2,7 @@
 
 use cortex_m::peripheral::{syst::SystClkSource, Peripherals, SYST};
 use vit_nostd::{
-    arch,
-    int8::{requantize::Scale, softmax::ExpTable, Model, Scratch},
+    int8::{kernels, requantize::Scale, softmax::ExpTable, Model, Scratch},
     model_file::Preamble,
     Element, Image, Network, Stage, Station, Values, Vector,
 };
@@ -56,7 +55,7 @@ pub fn bench<N: Network>(scratch: &mut Scratch<N>) -> ! {
         infer(&model, &image, scratch);
         since(start)
     });
-    defmt::info!("kernels {=str}", arch::name());
+    defmt::info!("kernels {=str}", kernels::name());
     defmt::info!(
         "inference {=u32} ticks, scratch {=usize}, stack {=usize}",
         ticks,
@@ -109,7 +108,7 @@ fn softmax<N: Network>() -> u32 {
         since(start)
     };
     // Without laying out the row.
-    rounds(&|row| arch::softmax(row, scale, &table)) - rounds(&|_| ())
+    rounds(&|row| kernels::softmax(row, scale, &table)) - rounds(&|_| ())
 }
 
 fn since(start: u32) -> u32 {

@@ -29,8 +29,10 @@ mod micromath;
 pub mod weights;
 
 use crate::{
-    error::{Field, ModelError},
-    model_file::{Kind, Metadata, ModelFile, Normalization},
+    model_file::{
+        error::{Field, ModelError},
+        Kind, Metadata, ModelFile, Normalization,
+    },
     network::{Image, Network},
     observer::{Observer, Stage, Station, Values},
     shape::{Array, Element, Matrix, Vector},
@@ -43,8 +45,7 @@ use weights::{Block, Weights};
 #[cfg(feature = "micromath")]
 pub use self::micromath::Micromath;
 
-/// Added to the variance by LayerNorm.
-pub const LAYER_NORM_EPSILON: f32 = 1e-6;
+pub use crate::model_file::LAYER_NORM_EPSILON;
 
 /// A float model, borrowed from its file: a few pointers. It computes with the functions of `M`.
 #[derive(Clone, Copy, Debug)]

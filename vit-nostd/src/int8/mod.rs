@@ -5,6 +5,7 @@
 //!
 //! Tokens go through the layers in tiles of a few, by the [`Kernels`] of the processor at hand.
 
+pub mod kernels;
 pub mod layer_norm;
 pub mod linear;
 pub mod requantize;
@@ -12,13 +13,15 @@ pub mod softmax;
 pub mod weights;
 
 use crate::{
-    arch::{Kernels, Rows, Scores, TileMemory, Wide, SCORED, TILE},
-    error::{Field, ModelError},
-    model_file::{Kind, Metadata, ModelFile},
+    model_file::{
+        error::{Field, ModelError},
+        Kind, Metadata, ModelFile,
+    },
     network::{Image, Network},
     observer::{Observer, Stage, Station, Values},
     shape::{Element, Matrix, Vector},
 };
+use kernels::{Kernels, Rows, Scores, TileMemory, Wide, SCORED, TILE};
 use layer_norm::Norm;
 use linear::{dot, PatchRow, Row};
 use softmax::ExpTable;
@@ -142,7 +145,7 @@ impl<'a, N: Network> Model<'a, N> {
         scratch: &mut Scratch<N>,
         observer: &mut O,
     ) -> Vector<N::Classes, i32> {
-        crate::arch::with_best_kernels!(kernels => self.infer_with(kernels, image, scratch, observer))
+        kernels::with_best_kernels!(kernels => self.infer_with(kernels, image, scratch, observer))
     }
 
     /// [`infer_observed`](Self::infer_observed) by kernels of choice.

@@ -7,11 +7,11 @@ mod products;
 mod requantize;
 mod vnni;
 
-use super::{Kernels, Rows, Scores, Tile, TILE};
+use super::{Kernels, Output, Rows, Scores, Tile, TILE};
 use crate::{
     int8::{
         layer_norm::Norm,
-        linear::{Linear, Output, Row},
+        linear::{Linear, Row},
         requantize::Scale,
         softmax::ExpTable,
     },

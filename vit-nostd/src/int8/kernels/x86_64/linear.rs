@@ -5,9 +5,9 @@ use super::{
     requantize::{requantize, Scales},
     vnni,
 };
-use crate::{
-    arch::Tile,
-    int8::linear::{Linear, Output, Row},
+use crate::int8::{
+    kernels::{Output, Tile},
+    linear::{Linear, Row},
 };
 use bytemuck::cast;
 use core::arch::x86_64::{
@@ -17,7 +17,7 @@ use core::arch::x86_64::{
 };
 use core::array;
 
-/// See [`Kernels::linear`](crate::arch::Kernels::linear).
+/// See [`Kernels::linear`](crate::int8::kernels::Kernels::linear).
 #[target_feature(enable = "avx2")]
 pub fn linear<R: Row, O: Output, const TOKENS: usize>(x: &Tile<'_>, layer: Linear<'_, R>, out: &mut [O]) {
     let x = Vectors::<_, TOKENS, _>::new(x.wide, R::LEN).of_unknown_length();

@@ -1,10 +1,10 @@
 //! Kernels in plain Rust.
 
-use super::{Kernels, Rows, Scores, Tile, TILE};
+use super::{Kernels, Output, Rows, Scores, Tile, TILE};
 use crate::{
     int8::{
         layer_norm::{layer_norm, Norm},
-        linear::{dot, Linear, Output, Row},
+        linear::{dot, Linear, Row},
         requantize::{requantize, sat8, Scale},
         softmax::{softmax, ExpTable},
     },

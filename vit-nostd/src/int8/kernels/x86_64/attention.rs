@@ -5,8 +5,8 @@ use super::{
     requantize::{requantize, Scales, EIGHT},
 };
 use crate::{
-    arch::{Rows, Scores, Tile},
     int8::{
+        kernels::{Rows, Scores, Tile},
         layer_norm::MAX_WIDTH,
         requantize::{sat8, Scale},
         softmax::{normalization, probability, weight, ExpTable, MAX_PROBABILITY},
@@ -22,7 +22,7 @@ use core::{
     ops::Range,
 };
 
-/// See [`Kernels::scores`](crate::arch::Kernels::scores).
+/// See [`Kernels::scores`](crate::int8::kernels::Kernels::scores).
 #[target_feature(enable = "avx2")]
 pub fn scores<N: Network>(
     query: &Tile<'_>,
@@ -89,7 +89,7 @@ pub fn softmax(scores: &mut [i32], scale: Scale, table: &ExpTable) {
     }
 }
 
-/// See [`Kernels::context`](crate::arch::Kernels::context).
+/// See [`Kernels::context`](crate::int8::kernels::Kernels::context).
 #[target_feature(enable = "avx2")]
 pub fn context<N: Network>(
     probabilities: &Scores<N>,
@@ -100,7 +100,7 @@ pub fn context<N: Network>(
     out: &mut Tile<'_>,
 ) {
     if N::HEAD_DIM < EIGHT {
-        return crate::arch::portable::context::<N>(probabilities, tokens, head, values, scale, out);
+        return crate::int8::kernels::portable::context::<N>(probabilities, tokens, head, values, scale, out);
     }
     let scales = Scales::all(scale);
     for channel in (0..N::HEAD_DIM).step_by(EIGHT) {

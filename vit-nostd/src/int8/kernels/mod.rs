@@ -14,8 +14,8 @@
 use crate::{
     int8::{
         layer_norm::Norm,
-        linear::{Linear, Output, Row},
-        requantize::Scale,
+        linear::{Linear, Row},
+        requantize::{sat16, sat8, Scale},
         softmax::ExpTable,
     },
     network::Network,
@@ -66,6 +66,28 @@ pub const TILE: usize = if cfg!(any(kernels = "dsp", target_arch = "x86_64")) {
 pub trait Results {}
 #[cfg(not(any(kernels = "dsp", target_arch = "x86_64")))]
 impl<T> Results for T {}
+
+/// Where the results of a linear layer go.
+pub trait Output: Copy + Results {
+    /// Takes a result.
+    fn put(&mut self, value: i32);
+}
+
+/// An activation keeps 8 bits.
+impl Output for i8 {
+    #[inline(always)]
+    fn put(&mut self, value: i32) {
+        *self = sat8(value);
+    }
+}
+
+/// The residual stream is added to.
+impl Output for i16 {
+    #[inline(always)]
+    fn put(&mut self, value: i32) {
+        *self = sat16(i32::from(*self) + value);
+    }
+}
 
 /// What an activation is widened to before it is multiplied; nothing, where that does not pay.
 #[cfg(any(kernels = "dsp", target_arch = "x86_64"))]
@@ -133,30 +155,17 @@ impl Tile<'_> {
 macro_rules! with_best_kernels {
     ($kernels:ident => $then:expr) => {{
         #[cfg(target_arch = "x86_64")]
-        if let Some($kernels) = crate::arch::Avx2::detect() {
+        if let Some($kernels) = crate::int8::kernels::Avx2::detect() {
             return $then;
         }
         #[cfg(kernels = "dsp")]
-        let $kernels = crate::arch::Dsp;
+        let $kernels = crate::int8::kernels::Dsp;
         #[cfg(not(kernels = "dsp"))]
-        let $kernels = crate::arch::Portable;
+        let $kernels = crate::int8::kernels::Portable;
         $then
     }};
 }
 pub(crate) use with_best_kernels;
-
-/// Has the memory at `address` fetched ahead of time, on processors for which that pays. Any address will do.
-#[inline(always)]
-pub(crate) fn prefetch<T>(address: *const T) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: nothing is read, and every x86-64 has the instruction.
-    unsafe {
-        use core::arch::x86_64::{_mm_prefetch, _MM_HINT_T0};
-        _mm_prefetch::<_MM_HINT_T0>(address.cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = address;
-}
 
 /// What the kernels are called that [`int8::Model::infer`](crate::int8::Model::infer) uses.
 pub fn name() -> &'static str {

@@ -1,7 +1,7 @@
 //! Sums of the products of tokens and rows, two rows and all tokens of a tile at a time: as many sums as there are
 //! registers for.
 
-use crate::arch::TILE;
+use crate::int8::kernels::TILE;
 use bytemuck::cast;
 use core::{
     arch::x86_64::{

@@ -13,9 +13,9 @@
 //! r10 r11 weights of the first channel      r12 r14 weights of the second channel
 //! ```
 
-use super::{offset_of_row, portable::Portable, Kernels, Rows, Scores, Tile, MAX_ROW, TILE};
+use super::{offset_of_row, portable::Portable, Kernels, Output, Rows, Scores, Tile, MAX_ROW, TILE};
 use crate::{
-    int8::linear::{Linear, Output, Row},
+    int8::linear::{Linear, Row},
     network::Network,
     shape::Vector,
 };
