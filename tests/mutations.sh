@@ -15,7 +15,7 @@ mutations=(
     "engine: rounding, halves down" "$engine/requantize.rs" 's/(1 << (shift - 17))) >>/(1 << (shift - 17)) - 1) >>/'
     "engine: rounding, none" "$engine/requantize.rs" 's/(product + (1 << (shift - 17)))/product/'
     "engine: saturation at -127" "$engine/requantize.rs" 's/i32::from(i8::MIN), i32::from(i8::MAX)/-127, 127/'
-    "engine: no saturation of the residual stream" "$kernels/mod.rs" 's/sat16(i32::from(\*self) + value)/(i32::from(*self) + value) as i16/'
+    "engine: no saturation of the residual stream" "$kernels/portable.rs" 's/sat16(i32::from(\*self) + value)/(i32::from(*self) + value) as i16/'
     "engine: a bias too large by 1" "$kernels/portable.rs" 's/bias\[channel\] + sum/(bias[channel] | 1) + sum/'
     "engine: a multiplier too large by 1" "$engine/requantize.rs" 's/i64::from(multiplier)) >> 16) as i32/i64::from(multiplier | 1)) >> 16) as i32/'
     "engine: zero point of pixels" "$engine/mod.rs" 's/i16::from(pixel) - 128/i16::from(pixel) - 127/'

@@ -13,9 +13,17 @@
 //! r10 r11 weights of the first channel      r12 r14 weights of the second channel
 //! ```
 
-use super::{offset_of_row, portable::Portable, Kernels, Output, Rows, Scores, Tile, MAX_ROW, TILE};
+use super::{
+    interface::KernelsFor,
+    offset::{offset_of_row, MAX_ROW},
+    portable,
+    tile::{Rows, Scores, Tile},
+};
 use crate::{
-    int8::linear::{Linear, Row},
+    int8::{
+        linear::{Linear, Row},
+        requantize::Whole,
+    },
     network::Network,
     shape::Vector,
 };
@@ -24,20 +32,43 @@ use core::{
     ops::Range,
 };
 
+/// The number of tokens that go through a layer together.
+pub const TILE: usize = 3;
+
+/// The number of tokens whose scores are held at the same time: a tile, which saves fetching keys.
+pub const SCORED: usize = TILE;
+
+/// The type that activations are widened to before multiplication.
+pub type Wide = i16;
+
+/// What the kernels fetch at once.
+pub type Fetch = u32;
+
 /// Kernels for Cortex-M with the DSP extension.
 #[derive(Clone, Copy, Debug)]
-pub struct Dsp;
+pub struct Best;
 
-/// Channels side by side.
+/// Evaluates an expression with the best kernels for this processor.
+macro_rules! with_best {
+    ($kernels:ident => $then:expr) => {{
+        let $kernels = $crate::int8::kernels::Best;
+        $then
+    }};
+}
+pub(crate) use with_best;
+
+/// The number of channels that are computed side by side.
 const PAIR: usize = 2;
 
-impl Kernels for Dsp {
+impl KernelsFor<Wide, TILE, SCORED> for Best {
+    type Product = Whole;
+
     fn name(self) -> &'static str {
         "DSP"
     }
 
     #[inline(never)]
-    fn widen(self, x: &mut Tile<'_>, tokens: usize) {
+    fn widen(self, x: &mut Tile<'_, Wide>, tokens: usize) {
         let Tile { rows, wide, width } = x;
         let groups = *width / 4;
         let (mut words, _) = rows.as_chunks::<4>();
@@ -53,28 +84,37 @@ impl Kernels for Dsp {
     }
 
     #[inline(always)]
-    fn linear<R: Row, O: Output>(self, x: &Tile<'_>, tokens: usize, layer: Linear<'_, R>, out: &mut [O]) {
+    fn linear<R: Row>(self, x: &Tile<'_, Wide>, tokens: usize, layer: Linear<'_, R>, out: &mut [i8]) {
         if const { R::LEN <= MAX_ROW } {
             linear(x, tokens, layer, out);
         } else {
-            Portable.linear(x, tokens, layer, out);
+            portable::linear::<R, _, _, Whole, TILE>(x, tokens, layer, out);
+        }
+    }
+
+    #[inline(always)]
+    fn add_linear<R: Row>(self, x: &Tile<'_, Wide>, tokens: usize, layer: Linear<'_, R>, out: &mut [i16]) {
+        if const { R::LEN <= MAX_ROW } {
+            linear(x, tokens, layer, out);
+        } else {
+            portable::linear::<R, _, _, Whole, TILE>(x, tokens, layer, out);
         }
     }
 
     #[inline(always)]
     fn scores<N: Network>(
         self,
-        query: &Tile<'_>,
+        query: &Tile<'_, Wide>,
         tokens: Range<usize>,
         head: usize,
         keys: &Rows<N>,
-        out: &mut Scores<N>,
+        out: &mut Scores<N, SCORED>,
     ) {
         // A row of keys has EMBED bytes, at most 128: the offset always reaches.
         if const { N::HEAD_DIM.is_multiple_of(4) && N::TOKENS >= PAIR } {
             scores::<N>(query, tokens, head, keys, out);
         } else {
-            Portable.scores::<N>(query, tokens, head, keys, out);
+            portable::scores::<N, _, SCORED>(query, tokens, head, keys, out);
         }
     }
 }
@@ -126,7 +166,7 @@ pub struct Arguments<O> {
 }
 
 #[inline(never)]
-fn linear<R: Row, O: Output>(x: &Tile<'_>, tokens: usize, layer: Linear<'_, R>, out: &mut [O]) {
+fn linear<R: Row, O: Results>(x: &Tile<'_, Wide>, tokens: usize, layer: Linear<'_, R>, out: &mut [O]) {
     let outputs = layer.bias.len();
     let tokens = tokens.min(TILE);
     let fits = R::LEN.is_multiple_of(4)
@@ -164,11 +204,11 @@ fn linear<R: Row, O: Output>(x: &Tile<'_>, tokens: usize, layer: Linear<'_, R>, 
 
 #[inline(never)]
 fn scores<N: Network>(
-    query: &Tile<'_>,
+    query: &Tile<'_, Wide>,
     tokens: Range<usize>,
     head: usize,
     keys: &Rows<N>,
-    out: &mut Scores<N>,
+    out: &mut Scores<N, SCORED>,
 ) {
     // All tokens of the tile.
     let tokens = tokens.end.min(TILE);

@@ -2,31 +2,93 @@
 //! multiplications for 4 products. In Rust, the compiler takes the four sums one after the other, and lays all that it has
 //! fetched for the first one on the stack for the next.
 
-use super::{offset_of_row, MAX_ROW};
-use crate::int8::linear::Row;
+use super::{
+    interface::KernelsFor,
+    offset::{offset_of_row, MAX_ROW},
+    portable::{self, linear_by, Output, PAIR},
+    tile::Tile,
+};
+use crate::int8::{
+    linear::{Linear, Row},
+    requantize::Whole,
+};
 use core::arch::naked_asm;
 
-/// Whether the offsets reach: a row further on is one in an instruction, and four products are one round.
-pub const fn fits<R: Row>() -> bool {
+/// The number of tokens that go through a layer together.
+pub const TILE: usize = 2;
+
+/// The number of tokens whose scores are held at the same time.
+pub const SCORED: usize = 1;
+
+/// The type that activations are widened to before multiplication: none, because that does not pay here.
+pub type Wide = [i16; 0];
+
+/// What the kernels fetch at once.
+pub type Fetch = u32;
+
+/// The portable kernels, with sums of products in assembler.
+#[derive(Clone, Copy, Debug)]
+pub struct Best;
+
+/// Evaluates an expression with the best kernels for this processor.
+macro_rules! with_best {
+    ($kernels:ident => $then:expr) => {{
+        let $kernels = $crate::int8::kernels::Best;
+        $then
+    }};
+}
+pub(crate) use with_best;
+
+impl KernelsFor<Wide, TILE, SCORED> for Best {
+    type Product = Whole;
+
+    #[inline(always)]
+    fn linear<R: Row>(self, x: &Tile<'_, Wide>, tokens: usize, layer: Linear<'_, R>, out: &mut [i8]) {
+        linear(x, tokens, layer, out);
+    }
+
+    #[inline(always)]
+    fn add_linear<R: Row>(self, x: &Tile<'_, Wide>, tokens: usize, layer: Linear<'_, R>, out: &mut [i16]) {
+        linear(x, tokens, layer, out);
+    }
+}
+
+#[inline(never)]
+fn linear<R: Row, O: Output>(x: &Tile<'_, Wide>, tokens: usize, layer: Linear<'_, R>, out: &mut [O]) {
+    linear_by::<R, O, Whole, TILE>(layer, out, |rows| {
+        // For a single token, too: the second row costs less than another loop.
+        if const { fits::<R>() } {
+            dots::<R>(x.rows, rows)
+        } else {
+            portable::dots::<R, _, TILE>(x, tokens, rows)
+        }
+    });
+}
+
+/// Whether the next row is as near as an offset in an instruction reaches, and the row is whole groups of four products.
+const fn fits<R: Row>() -> bool {
     R::LEN <= MAX_ROW && R::LEN.is_multiple_of(4) && R::LEN > 0
 }
 
-/// The sums of products of two rows of weights with those of two tokens; nothing, if there are less than two, or
-/// the rows do not fit.
+/// The sums of products of two rows of weights with those of two tokens; nothing if there are fewer rows than two, or the
+/// rows do not fit.
 #[inline(always)]
-pub fn dots<R: Row>(x: &[i8], weights: &[i8]) -> Option<[[i32; 2]; 2]> {
+fn dots<R: Row>(x: &[i8], weights: &[i8]) -> Option<[[i32; TILE]; PAIR]> {
     if !fits::<R>() {
         return None;
     }
-    let (x, weights) = (x.get(..2 * R::LEN)?, weights.get(..2 * R::LEN)?);
-    let mut sums = [[0; 2]; 2];
-    // SAFETY: two rows each, whose length fits, as was just seen.
+    let (x, weights) = (x.get(..TILE * R::LEN)?, weights.get(..PAIR * R::LEN)?);
+    let mut sums = [[0; TILE]; PAIR];
+    // SAFETY: `x` and `weights` have two rows of `R::LEN` bytes each, and `R::LEN` is a multiple of 4 above 0 and at most
+    // `MAX_ROW`.
     unsafe { multiply::<R>(x.as_ptr(), weights.as_ptr(), &mut sums) };
     Some(sums)
 }
 
+/// # Safety
+/// `x` and `weights` lead to two rows of `R::LEN` bytes each; `R::LEN` is a multiple of 4, above 0, and at most `MAX_ROW`.
 #[unsafe(naked)]
-unsafe extern "C" fn multiply<R: Row>(x: *const i8, weights: *const i8, sums: &mut [[i32; 2]; 2]) {
+unsafe extern "C" fn multiply<R: Row>(x: *const i8, weights: *const i8, sums: &mut [[i32; TILE]; PAIR]) {
     naked_asm!(
         "push {{r4-r9, lr}}",
         "addw lr, r1, #{row}",

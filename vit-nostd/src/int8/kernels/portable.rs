@@ -1,105 +1,119 @@
-//! Kernels in plain Rust.
+//! The inner loops in plain Rust, for every processor.
 
-use super::{Kernels, Output, Rows, Scores, Tile, TILE};
+use super::tile::{Rows, Scores, Tile};
 use crate::{
     int8::{
-        layer_norm::{layer_norm, Norm},
+        layer_norm::{self, Norm},
         linear::{dot, Linear, Row},
-        requantize::{requantize, sat8, Scale},
-        softmax::{softmax, ExpTable},
+        requantize::{requantize, sat16, sat8, Product, Scale},
+        softmax::{self, ExpTable},
     },
     network::Network,
 };
 use core::ops::Range;
 
-/// Kernels in plain Rust, for every processor.
-#[derive(Clone, Copy, Debug)]
-pub struct Portable;
+/// The number of outputs that are computed side by side: an activation is fetched once for both.
+pub const PAIR: usize = 2;
 
-/// Outputs side by side: an activation is fetched once for both.
-const PAIR: usize = 2;
-
-/// Channels of a head side by side: a probability is fetched once for all of them.
+/// The number of channels of a head that are computed side by side: a probability is fetched once for all of them.
 const GROUP: usize = if cfg!(target_arch = "arm") { 4 } else { 8 };
 
-impl Kernels for Portable {
-    fn name(self) -> &'static str {
-        "portable"
-    }
+/// Where the results of a linear layer go.
+pub trait Output {
+    /// Takes a result.
+    fn put(&mut self, value: i32);
+}
 
-    #[inline(never)]
-    fn layer_norm(self, x: &[i16], norm: Norm, out: &mut [i8]) {
-        layer_norm(x, norm, out);
-    }
-
-    fn widen(self, _: &mut Tile<'_>, _: usize) {}
-
-    #[inline(never)]
-    fn linear<R: Row, O: Output>(self, x: &Tile<'_>, tokens: usize, layer: Linear<'_, R>, out: &mut [O]) {
-        let outputs = layer.bias.len();
-        // The outputs are a multiple of 4.
-        let (biases, _) = layer.bias.as_chunks::<PAIR>();
-        let (multipliers, _) = layer.multiplier.as_chunks::<PAIR>();
-        let (shifts, _) = layer.shift.as_chunks::<PAIR>();
-        let mut weights = layer.weight;
-        let mut first = 0;
-        for (bias, (multiplier, shift)) in biases.iter().zip(multipliers.iter().zip(shifts)) {
-            let Some((rows, rest)) = weights.split_at_checked(PAIR * R::LEN) else { return };
-            weights = rest;
-            let Some(sums) = dots::<R>(x, tokens, rows) else { return };
-            for channel in 0..PAIR {
-                let scale = Scale { multiplier: multiplier[channel], shift: shift[channel] };
-                let mut at = first + channel;
-                for sum in &sums[channel] {
-                    if let Some(out) = out.get_mut(at) {
-                        out.put(requantize(bias[channel] + sum, scale));
-                    }
-                    at += outputs;
-                }
-            }
-            first += PAIR;
-        }
-    }
-
-    #[inline(never)]
-    fn scores<N: Network>(
-        self,
-        query: &Tile<'_>,
-        tokens: Range<usize>,
-        head: usize,
-        keys: &Rows<N>,
-        out: &mut Scores<N>,
-    ) {
-        scores::<N>(query, tokens, head, keys, out);
-    }
-
-    #[inline(never)]
-    fn softmax(self, scores: &mut [i32], scale: Scale, table: &ExpTable) {
-        softmax(scores, scale, table);
-    }
-
-    #[inline(never)]
-    fn context<N: Network>(
-        self,
-        probabilities: &Scores<N>,
-        tokens: Range<usize>,
-        head: usize,
-        values: &Rows<N>,
-        scale: Scale,
-        out: &mut Tile<'_>,
-    ) {
-        context::<N>(probabilities, tokens, head, values, scale, out);
+/// An activation keeps 8 bits.
+impl Output for i8 {
+    #[inline(always)]
+    fn put(&mut self, value: i32) {
+        *self = sat8(value);
     }
 }
 
-/// See [`Kernels::scores`].
+/// The residual stream is added to.
+impl Output for i16 {
+    #[inline(always)]
+    fn put(&mut self, value: i32) {
+        *self = sat16(i32::from(*self) + value);
+    }
+}
+
+/// LayerNorm of one row.
+#[inline(never)]
+pub fn layer_norm<P: Product>(x: &[i16], norm: Norm, out: &mut [i8]) {
+    layer_norm::layer_norm::<P>(x, norm, out);
+}
+
+/// A linear layer: `out` has a row for each token.
+#[inline(never)]
+pub fn linear<R: Row, O: Output, W, P: Product, const TILE: usize>(
+    x: &Tile<'_, W>,
+    tokens: usize,
+    layer: Linear<'_, R>,
+    out: &mut [O],
+) {
+    linear_by::<R, O, P, TILE>(layer, out, |rows| dots::<R, W, TILE>(x, tokens, rows));
+}
+
+/// A linear layer whose sums come from `dots`: the sums of products of two rows of weights with all tokens of a tile.
 #[inline(always)]
-pub fn scores<N: Network>(
-    query: &Tile<'_>,
+pub fn linear_by<R: Row, O: Output, P: Product, const TILE: usize>(
+    layer: Linear<'_, R>,
+    out: &mut [O],
+    dots: impl Fn(&[i8]) -> Option<[[i32; TILE]; PAIR]>,
+) {
+    let outputs = layer.bias.len();
+    // The outputs are a multiple of 4.
+    let (biases, _) = layer.bias.as_chunks::<PAIR>();
+    let (multipliers, _) = layer.multiplier.as_chunks::<PAIR>();
+    let (shifts, _) = layer.shift.as_chunks::<PAIR>();
+    let mut weights = layer.weight;
+    let mut first = 0;
+    for (bias, (multiplier, shift)) in biases.iter().zip(multipliers.iter().zip(shifts)) {
+        let Some((rows, rest)) = weights.split_at_checked(PAIR * R::LEN) else { return };
+        weights = rest;
+        let Some(sums) = dots(rows) else { return };
+        for channel in 0..PAIR {
+            let scale = Scale { multiplier: multiplier[channel], shift: shift[channel] };
+            let mut at = first + channel;
+            for sum in &sums[channel] {
+                if let Some(out) = out.get_mut(at) {
+                    out.put(requantize::<P>(bias[channel] + sum, scale));
+                }
+                at += outputs;
+            }
+        }
+        first += PAIR;
+    }
+}
+
+/// The sums of products of two rows of weights with all tokens; the sums after the first `tokens` do not count.
+#[inline(always)]
+pub fn dots<R: Row, W, const TILE: usize>(
+    x: &Tile<'_, W>,
+    tokens: usize,
+    rows: &[i8],
+) -> Option<[[i32; TILE]; PAIR]> {
+    let mut sums = [[0; TILE]; PAIR];
+    let (first, second) = (rows.get(..R::LEN)?, rows.get(R::LEN..2 * R::LEN)?);
+    let [a, b] = &mut sums;
+    for (token, (a, b)) in a.iter_mut().zip(b).enumerate().take(tokens) {
+        let x = x.row(token).get(..R::LEN)?;
+        (*a, *b) = (dot(x, first), dot(x, second));
+    }
+    Some(sums)
+}
+
+/// The scores of one head for every key, of some tokens.
+#[inline(never)]
+pub fn scores<N: Network, W, const SCORED: usize>(
+    query: &Tile<'_, W>,
     tokens: Range<usize>,
     head: usize,
     keys: &Rows<N>,
-    out: &mut Scores<N>,
+    out: &mut Scores<N, SCORED>,
 ) {
     let channels = head * N::HEAD_DIM..(head + 1) * N::HEAD_DIM;
     for (token, scores) in tokens.zip(out) {
@@ -110,15 +124,21 @@ pub fn scores<N: Network>(
     }
 }
 
-/// See [`Kernels::context`].
-#[inline(always)]
-pub fn context<N: Network>(
-    probabilities: &Scores<N>,
+/// Turns the scores of one token and head into probabilities.
+#[inline(never)]
+pub fn softmax<P: Product>(scores: &mut [i32], scale: Scale, table: &ExpTable) {
+    softmax::softmax::<P>(scores, scale, table);
+}
+
+/// The weighted sums of one head's values, for some tokens.
+#[inline(never)]
+pub fn context<N: Network, W, P: Product, const SCORED: usize>(
+    probabilities: &Scores<N, SCORED>,
     tokens: Range<usize>,
     head: usize,
     values: &Rows<N>,
     scale: Scale,
-    out: &mut Tile<'_>,
+    out: &mut Tile<'_, W>,
 ) {
     for (token, probabilities) in tokens.zip(probabilities) {
         let mut channel = head * N::HEAD_DIM;
@@ -135,27 +155,9 @@ pub fn context<N: Network>(
                 }
             }
             for (out, &sum) in context.iter_mut().zip(&sums) {
-                *out = sat8(requantize(sum, scale));
+                *out = sat8(requantize::<P>(sum, scale));
             }
             channel += GROUP;
         }
     }
-}
-
-/// The sums of products of two rows of weights with all tokens; what is behind `tokens` does not count.
-#[inline(always)]
-fn dots<R: Row>(x: &Tile<'_>, tokens: usize, rows: &[i8]) -> Option<[[i32; TILE]; PAIR]> {
-    // Of a single token, too: the rows behind it cost less than another loop.
-    #[cfg(kernels = "armv7m")]
-    if const { super::armv7m::fits::<R>() } {
-        return super::armv7m::dots::<R>(x.rows, rows);
-    }
-    let mut sums = [[0; TILE]; PAIR];
-    let (first, second) = (rows.get(..R::LEN)?, rows.get(R::LEN..2 * R::LEN)?);
-    let [a, b] = &mut sums;
-    for (token, (a, b)) in a.iter_mut().zip(b).enumerate().take(tokens) {
-        let x = x.row(token).get(..R::LEN)?;
-        (*a, *b) = (dot(x, first), dot(x, second));
-    }
-    Some(sums)
 }

@@ -1,14 +1,12 @@
 //! Linear layers: two channels and all tokens of a tile at a time.
 
 use super::{
-    products::{products, Multiply, Vectors, Widened, PAIR, SLOTS},
+    super::tile::Tile,
+    products::{products, Multiply, Vectors, Wide, Widened, PAIR, SLOTS},
     requantize::{requantize, Scales},
     vnni,
 };
-use crate::int8::{
-    kernels::{Output, Tile},
-    linear::{Linear, Row},
-};
+use crate::int8::linear::{Linear, Row};
 use bytemuck::cast;
 use core::arch::x86_64::{
     __m128i, __m256i, _mm256_add_epi32, _mm256_cvtepu16_epi32, _mm256_cvtepu8_epi32, _mm256_setzero_si256,
@@ -17,9 +15,13 @@ use core::arch::x86_64::{
 };
 use core::array;
 
-/// See [`Kernels::linear`](crate::int8::kernels::Kernels::linear).
+/// A linear layer for the processor's AVX2: `out` has a row for each token.
 #[target_feature(enable = "avx2")]
-pub fn linear<R: Row, O: Output, const TOKENS: usize>(x: &Tile<'_>, layer: Linear<'_, R>, out: &mut [O]) {
+pub fn linear<R: Row, O: Results, const TOKENS: usize>(
+    x: &Tile<'_, Wide>,
+    layer: Linear<'_, R>,
+    out: &mut [O],
+) {
     let x = Vectors::<_, TOKENS, _>::new(x.wide, R::LEN).of_unknown_length();
     // SAFETY: this function needs AVX2, too.
     unsafe { pairs_of_rows::<Widened, R, O, TOKENS, _>(&x, _mm256_setzero_si256(), layer, out) }
@@ -27,8 +29,8 @@ pub fn linear<R: Row, O: Output, const TOKENS: usize>(x: &Tile<'_>, layer: Linea
 
 /// The same on a processor with AVX-512 VNNI.
 #[target_feature(enable = "avx2,avx512vl,avx512vnni")]
-pub fn linear_vnni<R: Row, O: Output, const TOKENS: usize>(
-    x: &Tile<'_>,
+pub fn linear_vnni<R: Row, O: Results, const TOKENS: usize>(
+    x: &Tile<'_, Wide>,
     layer: Linear<'_, R>,
     out: &mut [O],
 ) {
@@ -44,7 +46,7 @@ pub fn linear_vnni<R: Row, O: Output, const TOKENS: usize>(
 /// # Safety
 /// The processor has AVX2, and the instructions of `M`.
 #[inline(always)] // into a function that has the instructions
-unsafe fn pairs_of_rows<M: Multiply<LANES>, R: Row, O: Output, const TOKENS: usize, const LANES: usize>(
+unsafe fn pairs_of_rows<M: Multiply<LANES>, R: Row, O: Results, const TOKENS: usize, const LANES: usize>(
     x: &Vectors<'_, M::X, TOKENS, LANES>,
     excess: __m256i,
     layer: Linear<'_, R>,
@@ -97,7 +99,7 @@ fn pairs_of_tokens<O, const TOKENS: usize>(
 
 /// Results of a linear layer that the kernels know how to put away.
 pub trait Results: Copy + Default {
-    /// What [`Output::put`] makes of each result that is there and each value.
+    /// What becomes of each result that is there and each value: an activation is replaced, the residual stream added to.
     ///
     /// # Safety
     /// The processor has AVX2.

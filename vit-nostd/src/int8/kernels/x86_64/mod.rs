@@ -7,35 +7,43 @@ mod products;
 mod requantize;
 mod vnni;
 
-use super::{Kernels, Output, Rows, Scores, Tile, TILE};
+use super::{
+    interface::KernelsFor,
+    tile::{Rows, Scores, Tile},
+};
 use crate::{
     int8::{
         layer_norm::Norm,
         linear::{Linear, Row},
-        requantize::Scale,
+        requantize::{Scale, Whole},
         softmax::ExpTable,
     },
     network::Network,
 };
 use core::{
-    arch::x86_64::__cpuid_count,
+    arch::x86_64::{__cpuid_count, __m256i},
     ops::Range,
     sync::atomic::{AtomicU8, Ordering},
 };
+use linear::Results;
 
-pub use linear::Results;
+pub use attention::SCORED;
+pub use products::{Wide, TILE};
+
+/// What the kernels fetch at once.
+pub type Fetch = __m256i;
 
 cpufeatures::new!(avx2, "avx2");
 cpufeatures::new!(avx512vl, "avx2", "avx512f", "avx512vl");
 
 /// Kernels for x86-64 with AVX2; a value of it exists only on such a processor.
 #[derive(Clone, Copy, Debug)]
-pub struct Avx2 {
+pub struct Best {
     /// Only on a processor with AVX-512 VNNI.
     vnni: bool,
 }
 
-impl Avx2 {
+impl Best {
     /// Looks for AVX2, and for AVX-512 VNNI.
     #[inline(always)]
     pub fn detect() -> Option<Self> {
@@ -46,52 +54,16 @@ impl Avx2 {
     pub fn without_vnni(self) -> Self {
         Self { vnni: false }
     }
-}
-
-/// Looks for AVX-512 VNNI, once: in a virtual machine, asking takes as long as an inference of a small network.
-#[inline(always)]
-fn has_vnni() -> bool {
-    const UNKNOWN: u8 = 0;
-    const NO: u8 = 1;
-    const YES: u8 = 2;
-    static FOUND: AtomicU8 = AtomicU8::new(UNKNOWN);
-    match FOUND.load(Ordering::Relaxed) {
-        UNKNOWN => {
-            // SAFETY: a processor with AVX-512 knows CPUID, and this leaf of it.
-            #[allow(unused_unsafe)] // Newer compilers call it safe.
-            let found = avx512vl::get() && unsafe { __cpuid_count(7, 0) }.ecx & (1 << 11) != 0;
-            FOUND.store(if found { YES } else { NO }, Ordering::Relaxed);
-            found
-        }
-        found => found == YES,
-    }
-}
-
-// SAFETY of all the calls here: the functions need AVX2 or AVX-512 VNNI, and a processor without it has no such `self`.
-impl Kernels for Avx2 {
-    fn name(self) -> &'static str {
-        if self.vnni {
-            "AVX-512 VNNI"
-        } else {
-            "AVX2"
-        }
-    }
 
     #[inline(always)]
-    fn layer_norm(self, x: &[i16], norm: Norm, out: &mut [i8]) {
-        // SAFETY: see above.
-        unsafe { layer_norm::layer_norm(x, norm, out) }
-    }
-
-    #[inline(always)]
-    fn widen(self, x: &mut Tile<'_>, tokens: usize) {
-        // SAFETY: see above.
-        unsafe { widen(x, tokens) }
-    }
-
-    #[inline(always)]
-    fn linear<R: Row, O: Output>(self, x: &Tile<'_>, tokens: usize, layer: Linear<'_, R>, out: &mut [O]) {
-        // SAFETY: see above.
+    fn any_linear<R: Row, O: Results>(
+        self,
+        x: &Tile<'_, Wide>,
+        tokens: usize,
+        layer: Linear<'_, R>,
+        out: &mut [O],
+    ) {
+        // SAFETY: a value of this type exists only on a processor with AVX2, and `vnni` is true only on one with AVX-512 VNNI.
         unsafe {
             match (tokens, self.vnni) {
                 (1, true) => linear::linear_vnni::<R, O, 1>(x, layer, out),
@@ -103,43 +75,109 @@ impl Kernels for Avx2 {
             }
         }
     }
+}
+
+/// Evaluates an expression with the best kernels for this processor, which are looked for while the program runs. It is for
+/// the end of a function, from which it returns.
+macro_rules! with_best {
+    ($kernels:ident => $then:expr) => {{
+        if let Some($kernels) = $crate::int8::kernels::Best::detect() {
+            return $then;
+        }
+        let $kernels = $crate::int8::kernels::Portable;
+        $then
+    }};
+}
+pub(crate) use with_best;
+
+/// Looks for AVX-512 VNNI, once: in a virtual machine, asking takes as long as an inference of a small network.
+#[inline(always)]
+fn has_vnni() -> bool {
+    const UNKNOWN: u8 = 0;
+    const NO: u8 = 1;
+    const YES: u8 = 2;
+    static FOUND: AtomicU8 = AtomicU8::new(UNKNOWN);
+    match FOUND.load(Ordering::Relaxed) {
+        UNKNOWN => {
+            // SAFETY: a processor with AVX-512 has the instruction CPUID, and this leaf of it.
+            #[allow(unused_unsafe)] // Newer compilers call it safe.
+            let found = avx512vl::get() && unsafe { __cpuid_count(7, 0) }.ecx & (1 << 11) != 0;
+            FOUND.store(if found { YES } else { NO }, Ordering::Relaxed);
+            found
+        }
+        found => found == YES,
+    }
+}
+
+impl KernelsFor<Wide, TILE, SCORED> for Best {
+    type Product = Whole;
+
+    fn name(self) -> &'static str {
+        if self.vnni {
+            "AVX-512 VNNI"
+        } else {
+            "AVX2"
+        }
+    }
+
+    #[inline(always)]
+    fn layer_norm(self, x: &[i16], norm: Norm, out: &mut [i8]) {
+        // SAFETY: a value of this type exists only on a processor with AVX2.
+        unsafe { layer_norm::layer_norm(x, norm, out) }
+    }
+
+    #[inline(always)]
+    fn widen(self, x: &mut Tile<'_, Wide>, tokens: usize) {
+        // SAFETY: a value of this type exists only on a processor with AVX2.
+        unsafe { widen(x, tokens) }
+    }
+
+    #[inline(always)]
+    fn linear<R: Row>(self, x: &Tile<'_, Wide>, tokens: usize, layer: Linear<'_, R>, out: &mut [i8]) {
+        self.any_linear(x, tokens, layer, out);
+    }
+
+    #[inline(always)]
+    fn add_linear<R: Row>(self, x: &Tile<'_, Wide>, tokens: usize, layer: Linear<'_, R>, out: &mut [i16]) {
+        self.any_linear(x, tokens, layer, out);
+    }
 
     #[inline(always)]
     fn scores<N: Network>(
         self,
-        query: &Tile<'_>,
+        query: &Tile<'_, Wide>,
         tokens: Range<usize>,
         head: usize,
         keys: &Rows<N>,
-        out: &mut Scores<N>,
+        out: &mut Scores<N, SCORED>,
     ) {
-        // SAFETY: see above.
+        // SAFETY: a value of this type exists only on a processor with AVX2.
         unsafe { attention::scores::<N>(query, tokens, head, keys, out) }
     }
 
     #[inline(always)]
     fn softmax(self, scores: &mut [i32], scale: Scale, table: &ExpTable) {
-        // SAFETY: see above.
+        // SAFETY: a value of this type exists only on a processor with AVX2.
         unsafe { attention::softmax(scores, scale, table) }
     }
 
     #[inline(always)]
     fn context<N: Network>(
         self,
-        probabilities: &Scores<N>,
+        probabilities: &Scores<N, SCORED>,
         tokens: Range<usize>,
         head: usize,
         values: &Rows<N>,
         scale: Scale,
-        out: &mut Tile<'_>,
+        out: &mut Tile<'_, Wide>,
     ) {
-        // SAFETY: see above.
+        // SAFETY: a value of this type exists only on a processor with AVX2.
         unsafe { attention::context::<N>(probabilities, tokens, head, values, scale, out) }
     }
 }
 
 #[target_feature(enable = "avx2")]
-fn widen(x: &mut Tile<'_>, tokens: usize) {
+fn widen(x: &mut Tile<'_, Wide>, tokens: usize) {
     let values = tokens * x.width;
     x.wide.iter_mut().zip(&*x.rows).take(values).for_each(|(wide, &value)| *wide = i16::from(value));
 }

@@ -1,7 +1,6 @@
 //! Sums of the products of tokens and rows, two rows and all tokens of a tile at a time: as many sums as there are
 //! registers for.
 
-use crate::int8::kernels::TILE;
 use bytemuck::cast;
 use core::{
     arch::x86_64::{
@@ -12,6 +11,10 @@ use core::{
     hint::black_box,
 };
 
+/// The number of tokens that go through a layer together.
+pub const TILE: usize = 3;
+/// The type that activations are widened to before multiplication.
+pub type Wide = i16;
 /// Rows side by side.
 pub const PAIR: usize = 2;
 /// Tokens that the results of a pair of rows have room for in a vector.
