@@ -255,13 +255,15 @@ impl<N: Network, K: Kernels> Layer<'_, N, K> {
             let (Some(keys), Some(values)) = (keys.next(), values.next()) else { return };
             for (token, x) in tokens.iter().enumerate() {
                 kernels.layer_norm(x.as_ref(), norm, normed.row_mut(token));
-                observe(Stage::NormKeyValue, index, tile * TILE + token, Values::I8(normed.row(token)));
+                observe(Stage::Norm1, index, tile * TILE + token, Values::I8(normed.row(token)));
             }
             kernels.widen(&mut normed, tokens.len());
-            for (layer, rows) in [(block.key(), keys), (block.value(), values)] {
+            for (stage, layer, rows) in
+                [(Stage::Key, block.key(), keys), (Stage::Value, block.value(), values)]
+            {
                 kernels.linear(&normed, tokens.len(), layer, bytemuck::cast_slice_mut::<_, i8>(rows));
                 for (token, row) in (tile * TILE..).zip(&*rows) {
-                    observe(Stage::KeyValue, index, token, Values::I8(row.as_ref()));
+                    observe(stage, index, token, Values::I8(row.as_ref()));
                 }
             }
         }
@@ -337,7 +339,7 @@ impl<N: Network, K: Kernels> Layer<'_, N, K> {
             let count = tokens.len();
             for (token, x) in tokens.iter().enumerate() {
                 kernels.layer_norm(x.as_ref(), norm, normed.row_mut(token));
-                observe(Stage::NormMlp, index, tile * TILE + token, Values::I8(normed.row(token)));
+                observe(Stage::Norm2, index, tile * TILE + token, Values::I8(normed.row(token)));
             }
             kernels.widen(&mut normed, count);
             kernels.linear(&normed, count, block.hidden(), hidden.rows);
