@@ -137,7 +137,8 @@ macro_rules! dsp {
 #[inline(always)]
 fn spread(word: u32) -> u32 {
     let wide;
-    // SAFETY: computes one register from another.
+    // SAFETY: the instruction computes one register from another and touches no memory, and every processor that this
+    // module is for has it.
     unsafe {
         asm!(
             dsp!(),
@@ -191,8 +192,9 @@ fn linear<R: Row, O: Results>(x: &Tile<'_, Wide>, tokens: usize, layer: Linear<'
         stride: outputs * size_of::<O>(),
     };
     // SAFETY: the kernel goes through `outputs` rows of weights and as many biases, multipliers and shifts, reads `R::LEN`
-    // activations of each token, and writes `outputs` results for each: all of that is there, as was just seen. Of the
-    // loads, only those of activations must be aligned, to 4 bytes: the memory of a tile is.
+    // activations of each token, and writes `outputs` results for each. `fits` says that all of that is there, and that
+    // `R::LEN` and `outputs` are the multiples that the kernel needs; neither is 0. Both callers make sure that `R::LEN` is
+    // at most `MAX_ROW`. Of the loads, only those of activations must be aligned, to 4 bytes: the memory of a tile is.
     unsafe {
         match tokens {
             1 => O::linear_1::<R>(&arguments),
@@ -228,8 +230,10 @@ fn scores<N: Network>(
         let begin = key * N::EMBED + head * N::HEAD_DIM;
         let Some(rows) = keys.get(begin..begin + N::EMBED + N::HEAD_DIM) else { return };
         let mut sums = [[0; TILE]; PAIR];
-        // SAFETY: two rows of keys and the widened query of each token are as long as a head. The query is aligned to 4
-        // bytes like its tile, because a head is a multiple of 4 wide.
+        // SAFETY: `rows` begins with a head's channels of one key and ends after those of the next one, a row of `N::EMBED`
+        // bytes further on, and `query` has as many widened values of each token: these are the groups that the kernel
+        // reads. A row has at most 128 bytes, which is less than `MAX_ROW`. The query is aligned to 4 bytes like its tile,
+        // because the caller makes sure that a head is a multiple of 4 wide.
         unsafe { multiply(query.as_ptr(), rows.as_ptr(), N::HEAD_DIM / 4, &mut sums) };
         for (offset, sums) in sums.iter().enumerate() {
             for (scores, &sum) in out.iter_mut().zip(sums) {
@@ -242,11 +246,16 @@ fn scores<N: Network>(
     }
 }
 
-/// The kernels for results of a kind.
+/// The linear layers for one type of results.
 ///
 /// # Safety
-/// The arguments lead to as much memory as the kernel goes through, see `linear`.
-#[allow(clippy::missing_safety_doc)]
+/// The functions may be called where all of this holds of the arguments and of `R`:
+/// - The weights are rows of `R::LEN` bytes that end at `weights_end`, an even number of them and at least two.
+/// - `bias`, `multiplier` and `shift` have a number for each row.
+/// - `x` has `R::LEN` widened activations of each token of the tile, and is aligned to 4 bytes.
+/// - `out` has a result for each row and each token, and `stride` is the number of bytes from one token's to the next one's.
+/// - `R::LEN` is a multiple of 4, above 0, and at most `MAX_ROW`.
+#[allow(clippy::missing_safety_doc)] // The trait says it once for its three functions.
 pub trait Results: Sized {
     /// For a tile of one token.
     unsafe extern "C" fn linear_1<R: Row>(arguments: &Arguments<Self>);
@@ -390,8 +399,13 @@ results!(i16, "2", [
     "strh r3, \\place"
 ]);
 
-/// Kernels that add to `sums` the products of two rows of weights, `R::LEN` apart, with as many groups of four activations
-/// of each token.
+/// Functions that add to `sums` the products of two rows of weights with `groups` groups of four activations of each token.
+///
+/// # Safety
+/// The functions may be called where all of this holds:
+/// - `weights` leads to `4 * groups` bytes, and `R::LEN` bytes further on to as many of the second row.
+/// - `x` leads to `4 * groups` widened activations of each token, and is aligned to 4 bytes.
+/// - `R::LEN` is at most `MAX_ROW`.
 macro_rules! multiply {
     ($name:ident, [$($token:literal)*]) => {
         #[unsafe(naked)]

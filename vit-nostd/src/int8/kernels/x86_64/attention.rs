@@ -54,7 +54,8 @@ pub fn scores<N: Network>(
         let first = first.min(N::TOKENS - PAIR);
         let Some(pair) = keys.as_ref().get(first..).and_then(|keys| keys.first_chunk()) else { return };
         let pair = Vectors::of(windows::<_, _, PAIR>(pair, begin, width), width);
-        // SAFETY: this function needs AVX2, too.
+        // SAFETY: this function is compiled for AVX2, and called only where the processor has it. The instructions
+        // of `Widened` are those of AVX2.
         let values: [[i32; PAIR]; SLOTS] = cast(unsafe { products::<Widened, SLOTS, _>(&queries, &pair) });
         for (scores, values) in out.iter_mut().zip(values) {
             if let Some(scores) = scores.as_mut().get_mut(first..first + PAIR) {

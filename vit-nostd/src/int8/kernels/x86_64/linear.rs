@@ -23,7 +23,8 @@ pub fn linear<R: Row, O: Results, const TOKENS: usize>(
     out: &mut [O],
 ) {
     let x = Vectors::<_, TOKENS, _>::new(x.wide, R::LEN).of_unknown_length();
-    // SAFETY: this function needs AVX2, too.
+    // SAFETY: this function is compiled for AVX2, and called only where the processor has it. The instructions of
+    // `Widened` are those of AVX2.
     unsafe { pairs_of_rows::<Widened, R, O, TOKENS, _>(&x, _mm256_setzero_si256(), layer, out) }
 }
 
@@ -37,14 +38,15 @@ pub fn linear_vnni<R: Row, O: Results, const TOKENS: usize>(
     let x = Vectors::<_, TOKENS, _>::new(x.rows, R::LEN);
     // Twice as many registers have room for the tokens, too, where rows are short.
     let x = if R::LEN <= 4 * vnni::LANES { x } else { x.of_unknown_length() };
-    // SAFETY: this function needs the same.
+    // SAFETY: this function is compiled for AVX2 and AVX-512 VNNI, and called only where the processor has both. The
+    // instructions of `Bytes` are those of AVX-512 VNNI.
     unsafe { pairs_of_rows::<vnni::Bytes, R, O, TOKENS, _>(&x, vnni::excess(&x), layer, out) }
 }
 
 /// The results of two rows at a time, for all tokens; the sums of products have `excess` too much.
 ///
 /// # Safety
-/// The processor has AVX2, and the instructions of `M`.
+/// The processor must have AVX2, and the extension that the instructions of `M` belong to.
 #[inline(always)] // into a function that has the instructions
 unsafe fn pairs_of_rows<M: Multiply<LANES>, R: Row, O: Results, const TOKENS: usize, const LANES: usize>(
     x: &Vectors<'_, M::X, TOKENS, LANES>,
@@ -69,7 +71,8 @@ unsafe fn pairs_of_rows<M: Multiply<LANES>, R: Row, O: Results, const TOKENS: us
         for (result, out) in results.iter_mut().zip(&out) {
             *result = out[pair];
         }
-        // SAFETY: the caller's.
+        // SAFETY: the caller makes sure that the processor has AVX2 and the extension that `M` belongs to. The unsafe
+        // functions in this block need nothing else.
         let results = unsafe {
             let multiplier = _mm256_cvtepu16_epi32(_mm_set1_epi32(cast(multipliers[pair])));
             let shift = _mm256_cvtepu8_epi32(_mm_set1_epi16(cast(shifts[pair])));
@@ -102,7 +105,7 @@ pub trait Results: Copy + Default {
     /// What becomes of each result that is there and each value: an activation is replaced, the residual stream added to.
     ///
     /// # Safety
-    /// The processor has AVX2.
+    /// The processor must have AVX2.
     unsafe fn put_all(before: [[Self; PAIR]; SLOTS], values: __m256i) -> [[Self; PAIR]; SLOTS];
 }
 

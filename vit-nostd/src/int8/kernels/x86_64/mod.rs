@@ -99,8 +99,8 @@ fn has_vnni() -> bool {
     static FOUND: AtomicU8 = AtomicU8::new(UNKNOWN);
     match FOUND.load(Ordering::Relaxed) {
         UNKNOWN => {
-            // SAFETY: a processor with AVX-512 has the instruction CPUID, and this leaf of it.
             #[allow(unused_unsafe)] // Newer compilers call it safe.
+            // SAFETY: it is only asked on a processor with AVX-512, and each of those has the instruction CPUID and leaf 7.
             let found = avx512vl::get() && unsafe { __cpuid_count(7, 0) }.ecx & (1 << 11) != 0;
             FOUND.store(if found { YES } else { NO }, Ordering::Relaxed);
             found
