@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 engine=vit-nostd/src/int8
-kernels=vit-nostd/src/arch
+kernels=vit-nostd/src/int8/kernels
 reference=vit-train/src/reference/int8.rs
 
 # Name, file, and what `sed` does to it; a substitution must change exactly one line.
@@ -15,7 +15,7 @@ mutations=(
     "engine: rounding, halves down" "$engine/requantize.rs" 's/(1 << (shift - 17))) >>/(1 << (shift - 17)) - 1) >>/'
     "engine: rounding, none" "$engine/requantize.rs" 's/(product + (1 << (shift - 17)))/product/'
     "engine: saturation at -127" "$engine/requantize.rs" 's/i32::from(i8::MIN), i32::from(i8::MAX)/-127, 127/'
-    "engine: no saturation of the residual stream" "$engine/linear.rs" 's/sat16(i32::from(\*self) + value)/(i32::from(*self) + value) as i16/'
+    "engine: no saturation of the residual stream" "$kernels/portable.rs" 's/sat16(i32::from(\*self) + value)/(i32::from(*self) + value) as i16/'
     "engine: a bias too large by 1" "$kernels/portable.rs" 's/bias\[channel\] + sum/(bias[channel] | 1) + sum/'
     "engine: a multiplier too large by 1" "$engine/requantize.rs" 's/i64::from(multiplier)) >> 16) as i32/i64::from(multiplier | 1)) >> 16) as i32/'
     "engine: zero point of pixels" "$engine/mod.rs" 's/i16::from(pixel) - 128/i16::from(pixel) - 127/'
@@ -31,8 +31,8 @@ mutations=(
     "engine: a product by halves without its carry" "$engine/requantize.rs" 's/ + (low >> 16) as i32$//'
     "portable: attention, not saturated" "$kernels/portable.rs" 's/sat8(requantize(sum, scale))/requantize(sum, scale) as i8/'
     "portable: attention, a last group left out" "$kernels/portable.rs" 's/None => .*,$/None => {}/'
-    "portable: attention of the first head only" "$kernels/portable.rs" 's/let mut channel = head \* S::HEAD_DIM/let mut channel = 0 * head/'
-    "portable: scores of the first head only" "$kernels/portable.rs" 's/let channels = head \* S::HEAD_DIM..(head + 1)/let channels = 0 * head..1/'
+    "portable: attention of the first head only" "$kernels/portable.rs" 's/let mut channel = head \* N::HEAD_DIM/let mut channel = 0 * head/'
+    "portable: scores of the first head only" "$kernels/portable.rs" 's/let channels = head \* N::HEAD_DIM..(head + 1)/let channels = 0 * head..1/'
     "AVX2: rounding, none" "$kernels/x86_64/requantize.rs" 's/_mm256_add_epi32(_mm256_add_epi32(high, low), scales.half)/_mm256_add_epi32(high, low)/'
     "AVX2: rounding, halves down" "$kernels/x86_64/requantize.rs" 's/half: \(_mm256.*\),$/half: _mm256_sub_epi32(\1, _mm256_set1_epi32(1)),/'
     "AVX2: a product without its lower half" "$kernels/x86_64/requantize.rs" 's/_mm256_add_epi32(high, low)/high/'
@@ -47,11 +47,11 @@ mutations=(
     "AVX2: the first token in the place of all" "$kernels/x86_64/products.rs" 's/rows.next().unwrap_or_default()), len)/rows.clone().next().unwrap_or_default()), len)/'
     "AVX2: half of each sum" "$kernels/x86_64/products.rs" 's/_mm256_permute2x128_si256::<0x31>(ab, cd)/_mm256_permute2x128_si256::<0x20>(ab, cd)/'
     "AVX2: scores of the neighbouring head" "$kernels/x86_64/attention.rs" 's/padded.get_mut(channel - begin..)/padded.get_mut(0..)/'
-    "AVX2: scores, the last key left out" "$kernels/x86_64/attention.rs" 's/for first in (0..S::TOKENS)/for first in (0..S::TOKENS - 1)/'
+    "AVX2: scores, the last key left out" "$kernels/x86_64/attention.rs" 's/for first in (0..N::TOKENS)/for first in (0..N::TOKENS - 1)/'
     "AVX2: exponential table, last entry" "$kernels/x86_64/attention.rs" 's/_mm256_set1_epi32(255)/_mm256_set1_epi32(254)/'
     "AVX2: a probability of 256" "$kernels/x86_64/attention.rs" 's/_mm256_set1_epi32(MAX_PROBABILITY)/_mm256_set1_epi32(256)/'
     "AVX2: values, the second of two left out" "$kernels/x86_64/attention.rs" 's/=> a | b << 16/=> a | (b - b) << 16/'
-    "AVX2: attention, the last channels of a head" "$kernels/x86_64/attention.rs" 's/channel.min(S::HEAD_DIM - EIGHT)/channel/'
+    "AVX2: attention, the last channels of a head" "$kernels/x86_64/attention.rs" 's/channel.min(N::HEAD_DIM - EIGHT)/channel/'
     "AVX2: attention, not saturated" "$kernels/x86_64/attention.rs" 's/\*out = sat8(value)/*out = value as i8/'
     "AVX2: LayerNorm, the last values left out" "$kernels/x86_64/layer_norm.rs" 's/zip(normalised)/zip([0; EIGHT])/'
     "AVX2: LayerNorm, squares as signed" "$kernels/x86_64/layer_norm.rs" 's/_mm256_cvtepu32_epi64(_mm_madd/core::arch::x86_64::_mm256_cvtepi32_epi64(_mm_madd/'

@@ -2,8 +2,7 @@
 
 use cortex_m::peripheral::{syst::SystClkSource, Peripherals, SYST};
 use vit_nostd::{
-    arch,
-    int8::{requantize::Scale, softmax::ExpTable, Model, Scratch},
+    int8::{kernels, requantize::Scale, softmax::ExpTable, Model, Scratch},
     model_file::Preamble,
     Element, Image, Network, Stage, Station, Values, Vector,
 };
@@ -13,24 +12,8 @@ use crate::{exit, ram};
 /// SysTick counts in 24 bits.
 const SYSTICK: u32 = (1 << 24) - 1;
 
-/// The stages, in the order of the log.
-const STAGES: usize = 11;
-
-fn index(stage: Stage) -> usize {
-    match stage {
-        Stage::Embedding => 0,
-        Stage::NormKeyValue => 1,
-        Stage::KeyValue => 2,
-        Stage::Query => 3,
-        Stage::Attention => 4,
-        Stage::Projection => 5,
-        Stage::NormMlp => 6,
-        Stage::Hidden => 7,
-        Stage::Mlp => 8,
-        Stage::Norm => 9,
-        _ => 10,
-    }
-}
+/// The number of stages.
+const STAGES: usize = Stage::ALL.len();
 
 /// Times inferences with the model in the chip's memory, and ends the firmware.
 pub fn bench<N: Network>(scratch: &mut Scratch<N>) -> ! {
@@ -56,7 +39,7 @@ pub fn bench<N: Network>(scratch: &mut Scratch<N>) -> ! {
         infer(&model, &image, scratch);
         since(start)
     });
-    defmt::info!("kernels {=str}", arch::name());
+    defmt::info!("kernels {=str}", kernels::name());
     defmt::info!(
         "inference {=u32} ticks, scratch {=usize}, stack {=usize}",
         ticks,
@@ -71,14 +54,14 @@ pub fn bench<N: Network>(scratch: &mut Scratch<N>) -> ! {
         let now = SYST::get_current();
         let ticks = last.wrapping_sub(now) & SYSTICK; // it counts down
         last = now;
-        let stage = index(station.stage);
+        let stage = station.stage as usize;
         all[stage] += ticks;
         if station.block == N::DEPTH / 2 && !matches!(station.stage, Stage::Embedding) {
             middle[stage] += ticks;
         }
     });
-    for (stage, (all, middle)) in all.into_iter().zip(middle).enumerate() {
-        defmt::info!("stage {=usize}: {=u32} ticks, {=u32} of them in a block", stage, all, middle);
+    for (stage, (all, middle)) in Stage::ALL.into_iter().zip(all.into_iter().zip(middle)) {
+        defmt::info!("stage {=str}: {=u32} ticks, {=u32} of them in a block", stage.name(), all, middle);
     }
     defmt::info!("softmax {=u32} ticks for {=u32} elements", softmax::<N>(), ROUNDS * N::TOKENS as u32);
     exit(0)
@@ -109,7 +92,7 @@ fn softmax<N: Network>() -> u32 {
         since(start)
     };
     // Without laying out the row.
-    rounds(&|row| arch::softmax(row, scale, &table)) - rounds(&|_| ())
+    rounds(&|row| kernels::softmax(row, scale, &table)) - rounds(&|_| ())
 }
 
 fn since(start: u32) -> u32 {

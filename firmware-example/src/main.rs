@@ -16,8 +16,7 @@ use firmware_example::{
     timer::Timer,
 };
 use vit_nostd::{
-    arch,
-    int8::{Model, Scratch},
+    int8::{kernels, Model, Scratch},
     top_k, Prediction,
 };
 
@@ -42,7 +41,7 @@ fn main() -> ! {
     });
     let stack = ram::stack(); // before the log takes its own
 
-    defmt::info!("kernels: {=str}", arch::name());
+    defmt::info!("kernels: {=str}", kernels::name());
     let mut wrong = 0;
     for (drawn, Prediction { class, probability }) in predictions.into_iter().enumerate() {
         let label = model.metadata().labels().nth(class).unwrap_or_default();

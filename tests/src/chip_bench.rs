@@ -11,24 +11,18 @@ use vit_nostd::{
         Model,
     },
     model_file::{self, Kind, Metadata, Normalization, Provenance},
-    Base, Nano, Network, Tiny,
+    Base, Nano, Network, Stage, Tiny,
 };
 
-/// The stages in the order in which the firmware logs them. Those of a LayerNorm belong together, and so do the queries and
-/// the keys and values; the softmax is a part of the attention.
-const STAGES: [&str; 11] = [
-    "embedding",
-    "layer_norm",
-    "qkv",
-    "qkv",
-    "attention",
-    "projection",
-    "layer_norm",
-    "mlp",
-    "mlp",
-    "layer_norm",
-    "head",
-];
+/// The part of an inference that a stage belongs to. The softmax, which is a part of the attention, is measured separately.
+fn part(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Norm1 | Stage::Norm2 | Stage::Norm => "layer_norm",
+        Stage::Key | Stage::Value | Stage::Query => "qkv",
+        Stage::Hidden | Stage::Mlp => "mlp",
+        stage => stage.name(),
+    }
+}
 
 /// Of one preset on one chip. Instructions are not cycles.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -111,8 +105,9 @@ fn measure_one<N: Network>(chip: Chip, preset: &str) -> Result<Cost> {
 
     let (mut block, mut all) = (0, 0);
     let mut stages: Vec<(String, f64)> = Vec::new();
-    for (index, name) in STAGES.into_iter().enumerate() {
-        let [of_all, of_block] = numbers(after(&format!("stage {index}:"))?)[..] else {
+    for stage in Stage::ALL {
+        let name = part(stage);
+        let [of_all, of_block] = numbers(after(&format!("stage {}:", stage.name()))?)[..] else {
             anyhow::bail!("{:#?}", run.log)
         };
         (all, block) = (all + of_all, block + of_block);
@@ -158,14 +153,7 @@ fn macs<N: Network>() -> usize {
 /// What the integer engine adds to a firmware: its functions, and those of the compiler that only it calls.
 fn code_bytes(elf: &Path) -> Result<u64> {
     // As the compiler's old and new names for symbols spell them.
-    const ENGINE: [&str; 6] = [
-        "9vit_nostd4arch",
-        "vit_nostd..arch",
-        "9vit_nostd4int8",
-        "vit_nostd..int8",
-        "5bench5infer",
-        "int_sqrt",
-    ];
+    const ENGINE: [&str; 4] = ["9vit_nostd4int8", "vit_nostd..int8", "5bench5infer", "int_sqrt"];
     let file = fs::read(elf)?;
     let elf = object::File::parse(&*file)?;
     let text = elf.section_by_name(".text").context("no .text")?.address();

@@ -13,13 +13,12 @@ use std::{
 use random_int8::{random_image, random_weights, with_file, with_weights, Mood, Random};
 use vit_emulator::{build_for_probe, Chip, Emulator, Run};
 use vit_nostd::{
-    arch::Portable,
     float::{
         math::{Math, Polynomial},
         Micromath, Model, Scratch,
     },
     image,
-    int8::{self, weights::Weights},
+    int8::{self, kernels::Portable, weights::Weights},
     model_file::{self, Kind, Metadata, Normalization, Provenance},
     Base, Nano, Network, Tiny,
 };

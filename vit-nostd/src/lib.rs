@@ -24,7 +24,7 @@
 //! | [`network!`], [`Network`], [`Base`], [`Tiny`], [`Nano`] | networks, by their dimensions |
 //! | [`float::Model`], [`float::Scratch`] | the float engine |
 //! | [`int8::Model`], [`int8::Scratch`] | the integer engine |
-//! | [`arch`] | its kernels for each kind of processor |
+//! | [`int8::kernels`] | its kernels for each kind of processor |
 //! | [`Observer`], [`Stage`] | looking on while a network runs |
 //! | [`model_file`] | the file format, its reader and its writer |
 //! | [`ModelError`] | what can be wrong with a file |
@@ -38,20 +38,19 @@
 //! - `dsp`: the chip is a thumbv8m.main with the DSP extension, as most Cortex-M33 are. Other targets'
 //!   names say it.
 #![cfg_attr(not(test), no_std)]
-#![deny(unsafe_code)] // but in `arch`
+#![deny(unsafe_code)] // The kernels and `prefetch` allow it.
 
-pub mod arch;
-pub mod error;
 pub mod float;
 pub mod int8;
 pub mod model_file;
 mod network;
 mod observer;
 mod prediction;
+mod prefetch;
 mod shape;
 mod tensors;
 
-pub use error::{Feature, Field, LabelFault, ModelError};
+pub use model_file::error::{Feature, Field, LabelFault, ModelError};
 pub use network::{image, Base, Declaration, Dims, Image, Nano, Network, Tiny};
 pub use observer::{Observer, Stage, Station, Values};
 pub use prediction::{argmax, top_k, Prediction};

@@ -8,9 +8,11 @@ pub enum Stage {
     /// A token enters the residual stream.
     Embedding,
     /// LayerNorm before keys and values.
-    NormKeyValue,
-    /// Key and value projections: called twice for each token, first for the key.
-    KeyValue,
+    Norm1,
+    /// Key projection.
+    Key,
+    /// Value projection.
+    Value,
     /// Query projection, with its LayerNorm.
     Query,
     /// Scores, softmax and weighted sum of the values, all heads joined.
@@ -18,7 +20,7 @@ pub enum Stage {
     /// Output projection, added to the residual stream.
     Projection,
     /// LayerNorm before the MLP.
-    NormMlp,
+    Norm2,
     /// First layer of the MLP and its GELU.
     Hidden,
     /// Second layer of the MLP, added to the residual stream.
@@ -27,6 +29,42 @@ pub enum Stage {
     Norm,
     /// The classifier.
     Head,
+}
+
+impl Stage {
+    /// All stages, in their order.
+    pub const ALL: [Self; 12] = [
+        Self::Embedding,
+        Self::Norm1,
+        Self::Key,
+        Self::Value,
+        Self::Query,
+        Self::Attention,
+        Self::Projection,
+        Self::Norm2,
+        Self::Hidden,
+        Self::Mlp,
+        Self::Norm,
+        Self::Head,
+    ];
+
+    /// The name in logs and reports: the variant's, in lower case.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Embedding => "embedding",
+            Self::Norm1 => "norm1",
+            Self::Key => "key",
+            Self::Value => "value",
+            Self::Query => "query",
+            Self::Attention => "attention",
+            Self::Projection => "projection",
+            Self::Norm2 => "norm2",
+            Self::Hidden => "hidden",
+            Self::Mlp => "mlp",
+            Self::Norm => "norm",
+            Self::Head => "head",
+        }
+    }
 }
 
 /// What is being computed when an [`Observer`] is called.
@@ -73,5 +111,20 @@ impl Observer for () {
 impl<F: FnMut(Station, Values<'_>)> Observer for F {
     fn observe(&mut self, station: Station, values: Values<'_>) {
         self(station, values);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_stages_are_in_their_order() {
+        assert!(Stage::ALL.is_sorted());
+        for (index, stage) in Stage::ALL.into_iter().enumerate() {
+            assert_eq!(stage as usize, index);
+            assert_eq!(format!("{stage:?}").to_lowercase(), stage.name());
+        }
+        assert_eq!(Stage::ALL.last(), Some(&Stage::Head), "none is missing at the end");
     }
 }

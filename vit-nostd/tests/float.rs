@@ -61,9 +61,9 @@ fn reference(dims: Dims, mut parameters: &[f64], pixels: &[u8]) -> Trace<f64> {
         let keys: Vec<_> = normed.iter().map(|x| linear(x, key.0, key.1)).collect();
         let values: Vec<_> = normed.iter().map(|x| linear(x, value.0, value.1)).collect();
         for token in 0..tokens {
-            note(Stage::NormKeyValue, block, token, &normed[token]);
-            note(Stage::KeyValue, block, token, &keys[token]);
-            note(Stage::KeyValue, block, token, &values[token]);
+            note(Stage::Norm1, block, token, &normed[token]);
+            note(Stage::Key, block, token, &keys[token]);
+            note(Stage::Value, block, token, &values[token]);
         }
         let needed = if block + 1 < depth { tokens } else { 1 };
         for token in 0..needed {
@@ -90,7 +90,7 @@ fn reference(dims: Dims, mut parameters: &[f64], pixels: &[u8]) -> Trace<f64> {
         }
         for (token, x) in x.iter_mut().enumerate().take(needed) {
             let normed = layer_norm(x, norm2);
-            note(Stage::NormMlp, block, token, &normed);
+            note(Stage::Norm2, block, token, &normed);
             let hidden: Vec<f64> =
                 linear(&normed, into_hidden.0, into_hidden.1).into_iter().map(gelu).collect();
             note(Stage::Hidden, block, token, &hidden);

@@ -7,9 +7,9 @@ use random_int8::{
     ROOTS,
 };
 use vit_nostd::{
-    arch::Portable,
     image,
     int8::{
+        kernels::Portable,
         requantize::Scale,
         weights::{Weights, WeightsMut},
         Model, Scratch,
@@ -201,7 +201,7 @@ fn assert_other_kernels<N: Network>(
     let portable = model.infer_with(Portable, image, scratch, &mut ());
     assert_eq!(portable.as_ref(), expected, "portable: {:?}", N::DIMS);
     #[cfg(target_arch = "x86_64")]
-    if let Some(avx2) = vit_nostd::arch::Avx2::detect() {
+    if let Some(avx2) = vit_nostd::int8::kernels::Best::detect() {
         let avx2 = model.infer_with(avx2.without_vnni(), image, scratch, &mut ());
         assert_eq!(avx2.as_ref(), expected, "AVX2: {:?}", N::DIMS);
     }

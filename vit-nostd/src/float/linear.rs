@@ -6,7 +6,7 @@
 //!    weights, which serve all tokens of the tile, and one number of each token, which serves all of its sums. Every sum
 //!    still runs over the inputs upwards: the bits are the same.
 
-use crate::{arch::prefetch, shape::Array};
+use crate::{prefetch::prefetch, shape::Array};
 
 /// Tokens that go through a layer together.
 pub const TILE: usize = 6;

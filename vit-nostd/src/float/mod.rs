@@ -29,8 +29,10 @@ mod micromath;
 pub mod weights;
 
 use crate::{
-    error::{Field, ModelError},
-    model_file::{Kind, Metadata, ModelFile, Normalization},
+    model_file::{
+        error::{Field, ModelError},
+        Kind, Metadata, ModelFile, Normalization,
+    },
     network::{Image, Network},
     observer::{Observer, Stage, Station, Values},
     shape::{Array, Element, Matrix, Vector},
@@ -43,8 +45,7 @@ use weights::{Block, Weights};
 #[cfg(feature = "micromath")]
 pub use self::micromath::Micromath;
 
-/// Added to the variance by LayerNorm.
-pub const LAYER_NORM_EPSILON: f32 = 1e-6;
+pub use crate::model_file::LAYER_NORM_EPSILON;
 
 /// A float model, borrowed from its file: a few pointers. It computes with the functions of `M`.
 #[derive(Clone, Copy, Debug)]
@@ -229,16 +230,16 @@ impl<N: Network, M: Math> Layer<'_, N, M> {
         for (tile, tokens) in tokens.as_ref().chunks(TILE).enumerate() {
             let Some(values) = values.next() else { break };
             layer_norm::<N>(tokens, block.norm1_weight, block.norm1_bias, normed);
-            observe_tile(tile, tokens.len(), normed, |t, x| observe(Stage::NormKeyValue, index, t, x));
+            observe_tile(tile, tokens.len(), normed, |t, x| observe(Stage::Norm1, index, t, x));
             linear(normed, block.key_weight, block.key_bias, projected);
-            observe_tile(tile, tokens.len(), projected, |t, x| observe(Stage::KeyValue, index, t, x));
+            observe_tile(tile, tokens.len(), projected, |t, x| observe(Stage::Key, index, t, x));
             for (token, key) in (tile * TILE..).zip(projected.iter().take(tokens.len())) {
                 for (column, key) in keys.as_mut().iter_mut().zip(key.as_ref()) {
                     column.as_mut().iter_mut().skip(token).take(1).for_each(|place| *place = *key);
                 }
             }
             linear(normed, block.value_weight, block.value_bias, projected);
-            observe_tile(tile, tokens.len(), projected, |t, x| observe(Stage::KeyValue, index, t, x));
+            observe_tile(tile, tokens.len(), projected, |t, x| observe(Stage::Value, index, t, x));
             values.iter_mut().zip(&*projected).for_each(|(value, projected)| *value = *projected);
         }
     }
@@ -302,7 +303,7 @@ impl<N: Network, M: Math> Layer<'_, N, M> {
         let tokens = tokens.as_mut().get_mut(..queries).unwrap_or_default();
         for (tile, tokens) in tokens.chunks_mut(TILE).enumerate() {
             layer_norm::<N>(tokens, block.norm2_weight, block.norm2_bias, normed);
-            observe_tile(tile, tokens.len(), normed, |t, x| observe(Stage::NormMlp, index, t, x));
+            observe_tile(tile, tokens.len(), normed, |t, x| observe(Stage::Norm2, index, t, x));
             linear(normed, block.hidden_weight, block.hidden_bias, hidden);
             for hidden in hidden.iter_mut().take(tokens.len()) {
                 hidden.as_mut().iter_mut().for_each(|h| *h = M::gelu(*h));

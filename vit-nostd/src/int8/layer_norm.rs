@@ -1,6 +1,6 @@
 //! LayerNorm in integers.
 
-use super::requantize::{requantize, sat8, Scale};
+use super::requantize::{requantize, sat8, Product, Scale};
 use core::num::NonZeroU32;
 
 /// The constants of one LayerNorm, as they stand in the file: epsilon (low half, high half), numerator (low, high),
@@ -59,13 +59,13 @@ pub const MAX_WIDTH: usize = 128;
 
 /// Normalises a row of at most [`MAX_WIDTH`] values; see NUMERICS.md.
 #[inline(always)]
-pub fn layer_norm(x: &[i16], norm: Norm, out: &mut [i8]) {
+pub fn layer_norm<P: Product>(x: &[i16], norm: Norm, out: &mut [i8]) {
     let width = x.len() as i32;
     let sum: i32 = x.iter().map(|&x| i32::from(x)).sum();
     let square: u64 = x.iter().map(|&x| u64::from((i32::from(x) * i32::from(x)).unsigned_abs())).sum();
     let scale = scale(width, sum, square, norm);
     for (y, &x) in out.iter_mut().zip(x) {
-        *y = sat8(requantize(256 * (width * i32::from(x) - sum), scale));
+        *y = sat8(requantize::<P>(256 * (width * i32::from(x) - sum), scale));
     }
 }
 
@@ -113,6 +113,7 @@ fn divide(numerator: u64, denominator: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::int8::requantize::Whole;
 
     const NORM: Norm = Norm { epsilon: 1 << 10, numerator: 1 << 40, shift: 43 }; // 2^(43 - 40 - 8) = 1/32
 
@@ -121,10 +122,10 @@ mod tests {
         // Mean 0, standard deviation 1000: the values are 0, 1.22, -1.22, 32 steps a unit.
         let x = [0, 1225, -1225, 0, 1225, -1225];
         let mut y = [0; 6];
-        layer_norm(&x, NORM, &mut y);
+        layer_norm::<Whole>(&x, NORM, &mut y);
         assert_eq!(y, [0, 39, -39, 0, 39, -39]);
         // Offset and size do not matter.
-        layer_norm(&x.map(|x| 10 * x + 5000), NORM, &mut y);
+        layer_norm::<Whole>(&x.map(|x| 10 * x + 5000), NORM, &mut y);
         assert_eq!(y, [0, 39, -39, 0, 39, -39]);
     }
 
@@ -149,12 +150,12 @@ mod tests {
     fn extremes() {
         let mut y = [1; 128];
         for constant in [i16::MIN, 0, i16::MAX] {
-            layer_norm(&[constant; 128], NORM, &mut y);
+            layer_norm::<Whole>(&[constant; 128], NORM, &mut y);
             assert_eq!(y, [0; 128]);
         }
         let mut x = [i16::MIN; 128];
         x[5] = i16::MAX;
-        layer_norm(&x, NORM, &mut y);
+        layer_norm::<Whole>(&x, NORM, &mut y);
         assert_eq!((y[5], y[6]), (127, -3)); // sqrt(127) and -1/sqrt(127) in steps of 1/32
     }
 
@@ -169,7 +170,7 @@ mod tests {
                 *x = ((state >> 16) as i32 % spread - spread / 2) as i16;
             }
             let mut y = [0; 96];
-            layer_norm(&x, NORM, &mut y);
+            layer_norm::<Whole>(&x, NORM, &mut y);
             let mean = x.iter().map(|&x| f64::from(x)).sum::<f64>() / 96.0;
             let variance = x.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / 96.0;
             let deviation = (variance + 1024.0 / (96.0 * 96.0)).sqrt();

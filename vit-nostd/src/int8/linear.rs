@@ -1,7 +1,6 @@
 //! Linear layers: rows of 8-bit weights, 32-bit sums, one rounding.
 
-use super::requantize::{sat16, sat8};
-use crate::{arch::Results, network::Network, shape::Array};
+use crate::{network::Network, shape::Array};
 use core::marker::PhantomData;
 
 /// A row of weights: an array of `i8`, or a [`PatchRow`].
@@ -35,28 +34,6 @@ pub struct Linear<'a, R> {
     pub shift: &'a [u8],
     /// The type of a row.
     pub row: PhantomData<R>,
-}
-
-/// Where the results of a linear layer go.
-pub trait Output: Copy + Results {
-    /// Takes a result.
-    fn put(&mut self, value: i32);
-}
-
-/// An activation keeps 8 bits.
-impl Output for i8 {
-    #[inline(always)]
-    fn put(&mut self, value: i32) {
-        *self = sat8(value);
-    }
-}
-
-/// The residual stream is added to.
-impl Output for i16 {
-    #[inline(always)]
-    fn put(&mut self, value: i32) {
-        *self = sat16(i32::from(*self) + value);
-    }
 }
 
 /// The sum of the products.

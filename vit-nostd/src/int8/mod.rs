@@ -5,6 +5,7 @@
 //!
 //! Tokens go through the layers in tiles of a few, by the [`Kernels`] of the processor at hand.
 
+pub mod kernels;
 pub mod layer_norm;
 pub mod linear;
 pub mod requantize;
@@ -12,13 +13,15 @@ pub mod softmax;
 pub mod weights;
 
 use crate::{
-    arch::{Kernels, Rows, Scores, TileMemory, Wide, SCORED, TILE},
-    error::{Field, ModelError},
-    model_file::{Kind, Metadata, ModelFile},
+    model_file::{
+        error::{Field, ModelError},
+        Kind, Metadata, ModelFile,
+    },
     network::{Image, Network},
     observer::{Observer, Stage, Station, Values},
     shape::{Element, Matrix, Vector},
 };
+use kernels::{Kernels, Rows, Scores, TileMemory, Wide, SCORED, TILE};
 use layer_norm::Norm;
 use linear::{dot, PatchRow, Row};
 use softmax::ExpTable;
@@ -142,7 +145,7 @@ impl<'a, N: Network> Model<'a, N> {
         scratch: &mut Scratch<N>,
         observer: &mut O,
     ) -> Vector<N::Classes, i32> {
-        crate::arch::with_best_kernels!(kernels => self.infer_with(kernels, image, scratch, observer))
+        kernels::with_best!(kernels => self.infer_with(kernels, image, scratch, observer))
     }
 
     /// [`infer_observed`](Self::infer_observed) by kernels of choice.
@@ -194,7 +197,7 @@ impl<'a, N: Network> Model<'a, N> {
                 }
             }
             kernels.widen(&mut patches, tokens.len());
-            kernels.linear(
+            kernels.add_linear(
                 &patches,
                 tokens.len(),
                 self.weights.patch(),
@@ -216,7 +219,7 @@ impl<'a, N: Network> Model<'a, N> {
         let mut logits = Vector::<N::Classes, i32>::ZERO;
         let Scratch { tokens, normed, .. } = scratch;
         if let Some(cls) = tokens.as_ref().first() {
-            let mut normed = normed.tile(N::EMBED);
+            let mut normed = normed.tile::<Wide>(N::EMBED);
             kernels.layer_norm(cls.as_ref(), Norm::from_tensor(head.norm), normed.row_mut(0));
             observe(Stage::Norm, N::DEPTH, 0, Values::I8(normed.row(0)));
             let rows = head.head_weight.as_ref().iter().zip(head.head_bias.as_ref());
@@ -252,13 +255,15 @@ impl<N: Network, K: Kernels> Layer<'_, N, K> {
             let (Some(keys), Some(values)) = (keys.next(), values.next()) else { return };
             for (token, x) in tokens.iter().enumerate() {
                 kernels.layer_norm(x.as_ref(), norm, normed.row_mut(token));
-                observe(Stage::NormKeyValue, index, tile * TILE + token, Values::I8(normed.row(token)));
+                observe(Stage::Norm1, index, tile * TILE + token, Values::I8(normed.row(token)));
             }
             kernels.widen(&mut normed, tokens.len());
-            for (layer, rows) in [(block.key(), keys), (block.value(), values)] {
+            for (stage, layer, rows) in
+                [(Stage::Key, block.key(), keys), (Stage::Value, block.value(), values)]
+            {
                 kernels.linear(&normed, tokens.len(), layer, bytemuck::cast_slice_mut::<_, i8>(rows));
                 for (token, row) in (tile * TILE..).zip(&*rows) {
-                    observe(Stage::KeyValue, index, token, Values::I8(row.as_ref()));
+                    observe(stage, index, token, Values::I8(row.as_ref()));
                 }
             }
         }
@@ -291,7 +296,7 @@ impl<N: Network, K: Kernels> Layer<'_, N, K> {
                 kernels.layer_norm(x.as_ref(), norm, normed.row_mut(token));
             }
             kernels.widen(&mut normed, count);
-            kernels.linear(&normed, count, block.query(), mixed.rows_mut());
+            kernels.linear(&normed, count, block.query(), mixed.rows);
             for token in 0..count {
                 observe(Stage::Query, index, tile * TILE + token, Values::I8(mixed.row(token)));
             }
@@ -312,7 +317,7 @@ impl<N: Network, K: Kernels> Layer<'_, N, K> {
             }
 
             kernels.widen(&mut mixed, count);
-            kernels.linear(&mixed, count, block.proj(), bytemuck::cast_slice_mut::<_, i16>(tokens));
+            kernels.add_linear(&mixed, count, block.proj(), bytemuck::cast_slice_mut::<_, i16>(tokens));
             for (token, x) in (tile * TILE..).zip(&*tokens) {
                 observe(Stage::Projection, index, token, Values::I16(x.as_ref()));
             }
@@ -334,10 +339,10 @@ impl<N: Network, K: Kernels> Layer<'_, N, K> {
             let count = tokens.len();
             for (token, x) in tokens.iter().enumerate() {
                 kernels.layer_norm(x.as_ref(), norm, normed.row_mut(token));
-                observe(Stage::NormMlp, index, tile * TILE + token, Values::I8(normed.row(token)));
+                observe(Stage::Norm2, index, tile * TILE + token, Values::I8(normed.row(token)));
             }
             kernels.widen(&mut normed, count);
-            kernels.linear(&normed, count, block.hidden(), hidden.rows_mut());
+            kernels.linear(&normed, count, block.hidden(), hidden.rows);
             for token in 0..count {
                 for h in hidden.row_mut(token) {
                     *h = block.gelu_table[usize::from((i16::from(*h) + 128) as u8)];
@@ -345,7 +350,7 @@ impl<N: Network, K: Kernels> Layer<'_, N, K> {
                 observe(Stage::Hidden, index, tile * TILE + token, Values::I8(hidden.row(token)));
             }
             kernels.widen(&mut hidden, count);
-            kernels.linear(&hidden, count, block.mlp(), bytemuck::cast_slice_mut::<_, i16>(tokens));
+            kernels.add_linear(&hidden, count, block.mlp(), bytemuck::cast_slice_mut::<_, i16>(tokens));
             for (token, x) in (tile * TILE..).zip(&*tokens) {
                 observe(Stage::Mlp, index, token, Values::I16(x.as_ref()));
             }

@@ -25,23 +25,44 @@ impl Scale {
 
 /// `(a * m + 2^(s-1)) >> s`: `a` times `m / 2^s`, rounded to nearest, halves up.
 ///
+/// `P` computes the product.
+///
 /// In two floors, which are the one: floor((floor(a * m / 2^16) + 2^(s-17)) / 2^(s-16)), because 2^(s-17) is an integer.
 /// The first one is one instruction of some processors, and everything fits 32 bits: |a| <= 2^31, m < 2^15, s >= 17.
 #[inline(always)]
-pub fn requantize(a: i32, Scale { multiplier, shift }: Scale) -> i32 {
-    let product = if cfg!(kernels = "few_registers") {
-        product_by_halves(a, multiplier)
-    } else {
-        ((i64::from(a) * i64::from(multiplier)) >> 16) as i32
-    };
+pub fn requantize<P: Product>(a: i32, Scale { multiplier, shift }: Scale) -> i32 {
+    let product = P::product(a, multiplier);
     (product + (1 << (shift - 17))) >> (shift - 16)
 }
 
-/// floor(a * m / 2^16) where a product has 32 bits: that of the higher half, and what the one of the lower half carries.
-#[inline(always)]
-fn product_by_halves(a: i32, multiplier: u16) -> i32 {
-    let low = (a as u32 & 0xffff) * u32::from(multiplier);
-    (a >> 16) * i32::from(multiplier) + (low >> 16) as i32
+/// A way to compute the product in [`requantize`]: the same bits from all, but not the same instructions.
+pub trait Product {
+    /// floor(a * m / 2^16), for `multiplier` up to [`Scale::MAX_MULTIPLIER`].
+    fn product(a: i32, multiplier: u16) -> i32;
+}
+
+/// One multiplication whose result has 64 bits.
+#[derive(Clone, Copy, Debug)]
+pub enum Whole {}
+
+impl Product for Whole {
+    #[inline(always)]
+    fn product(a: i32, multiplier: u16) -> i32 {
+        ((i64::from(a) * i64::from(multiplier)) >> 16) as i32
+    }
+}
+
+/// Two multiplications whose results have 32 bits, for processors without a longer one: the product of the higher half,
+/// and what the product of the lower half carries.
+#[derive(Clone, Copy, Debug)]
+pub enum Halves {}
+
+impl Product for Halves {
+    #[inline(always)]
+    fn product(a: i32, multiplier: u16) -> i32 {
+        let low = (a as u32 & 0xffff) * u32::from(multiplier);
+        (a >> 16) * i32::from(multiplier) + (low >> 16) as i32
+    }
 }
 
 /// Clamped to -128..127.
@@ -77,7 +98,7 @@ mod tests {
             (-13, -2),
         ];
         for (a, expected) in cases {
-            assert_eq!(requantize(a, half), expected, "{a}");
+            assert_eq!(requantize::<Whole>(a, half), expected, "{a}");
         }
     }
 
@@ -88,10 +109,10 @@ mod tests {
                 for shift in Scale::MIN_SHIFT..=Scale::MAX_SHIFT {
                     let exact =
                         (i128::from(a) * i128::from(multiplier) + (1 << (shift - 1))).div_euclid(1 << shift);
-                    assert_eq!(i128::from(requantize(a, Scale { multiplier, shift })), exact);
+                    let scale = Scale { multiplier, shift };
+                    assert_eq!(i128::from(requantize::<Whole>(a, scale)), exact);
+                    assert_eq!(i128::from(requantize::<Halves>(a, scale)), exact);
                 }
-                let exact = (i64::from(a) * i64::from(multiplier)) >> 16;
-                assert_eq!(i64::from(product_by_halves(a, multiplier)), exact);
             }
         }
     }

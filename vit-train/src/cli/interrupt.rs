@@ -63,7 +63,7 @@ impl Interrupt {
 #[cfg(unix)]
 fn keep_nohup<T>(listen: impl FnOnce() -> T) -> T {
     use nix::sys::signal::{signal, SigHandler, Signal};
-    // SAFETY: no handler is installed that could do what a handler must not.
+    // SAFETY: this sets the signal to be ignored. No handler is installed that could do what a handler must not.
     let ignore = || unsafe { signal(Signal::SIGHUP, SigHandler::SigIgn) };
     let before = ignore();
     let result = listen();

@@ -9,74 +9,37 @@ use crate::{
     network::{parameters::Parameters, Trainable},
     quantize::Scales,
 };
-use serde::Serialize;
-use std::{
-    collections::{BTreeMap, HashSet},
-    fmt,
-    path::Path,
-};
+use serde::{Serialize, Serializer};
+use std::{collections::BTreeMap, fmt, path::Path};
 use vit_nostd::{float, int8, Stage, Station, Values};
 
-/// A kind of intermediate values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Layer {
-    /// Tokens before the first block.
-    Embedding,
-    /// LayerNorm before the attention.
-    Norm1,
-    /// Keys.
-    Key,
-    /// Values.
-    Value,
-    /// Queries.
-    Query,
-    /// Weighted sums of values.
-    Attention,
-    /// The residual stream after the attention.
-    Projection,
-    /// LayerNorm before the MLP.
-    Norm2,
-    /// The MLP's first layer behind its GELU.
-    Hidden,
-    /// The residual stream after the MLP.
-    Mlp,
-    /// The last LayerNorm.
-    Norm,
-    /// The logits.
-    Head,
+/// The stages that every block has.
+const OF_A_BLOCK: [Stage; 9] = [
+    Stage::Norm1,
+    Stage::Key,
+    Stage::Value,
+    Stage::Query,
+    Stage::Attention,
+    Stage::Projection,
+    Stage::Norm2,
+    Stage::Hidden,
+    Stage::Mlp,
+];
+
+/// The heading of a stage in the table.
+fn heading(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Norm1 => "norm 1",
+        Stage::Norm2 => "norm 2",
+        Stage::Mlp => "MLP",
+        Stage::Norm => "last norm",
+        Stage::Head => "logits",
+        stage => stage.name(),
+    }
 }
 
-impl Layer {
-    /// Those that every block has.
-    const OF_A_BLOCK: [Self; 9] = [
-        Self::Norm1,
-        Self::Key,
-        Self::Value,
-        Self::Query,
-        Self::Attention,
-        Self::Projection,
-        Self::Norm2,
-        Self::Hidden,
-        Self::Mlp,
-    ];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Embedding => "embedding",
-            Self::Norm1 => "norm 1",
-            Self::Key => "key",
-            Self::Value => "value",
-            Self::Query => "query",
-            Self::Attention => "attention",
-            Self::Projection => "projection",
-            Self::Norm2 => "norm 2",
-            Self::Hidden => "hidden",
-            Self::Mlp => "MLP",
-            Self::Norm => "last norm",
-            Self::Head => "logits",
-        }
-    }
+fn by_name<S: Serializer>(stage: &Stage, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(stage.name())
 }
 
 /// How much noise the integers add to a layer's values, over all images and tokens.
@@ -84,8 +47,9 @@ impl Layer {
 pub struct LayerError {
     /// The encoder block, from 0; behind the last one, their number.
     pub block: usize,
-    /// The layer in it.
-    pub layer: Layer,
+    /// The stage that computes the layer's values.
+    #[serde(serialize_with = "by_name")]
+    pub layer: Stage,
     /// Energy of the float values by that of the difference, in decibels. Infinite (in JSON: null) without any.
     pub snr_db: f64,
 }
@@ -125,28 +89,28 @@ pub fn layer_errors<N: Trainable>(
     let mut energies = BTreeMap::<Place, Energies>::new();
     for &index in indices {
         let image = view::<N>(data, index);
-        let (mut exact, mut places) = (Vec::new(), Places::default());
-        let mut observe = |station: Station, values: Values<'_>| {
-            if let (Some(place), Values::F32(values)) = (places.of(station), values) {
-                exact.push((place, station.token, values.to_vec()));
+        let mut exact = Vec::new();
+        let mut observe = |Station { stage, block, token }: Station, values: Values<'_>| {
+            if let Values::F32(values) = values {
+                exact.push(((block, stage), token, values.to_vec()));
             }
         };
-        let logits = infer_observed(&float, image, &mut float_scratch, &mut observe);
-        exact.push(((N::DEPTH, Layer::Head), 0, logits.as_ref().to_vec()));
+        infer_observed(&float, image, &mut float_scratch, &mut observe);
 
-        let (mut rounded, mut places) = (Vec::new(), Places::default());
-        let mut observe = |station: Station, values: Values<'_>| {
-            let Some(place) = places.of(station) else { return };
+        let mut rounded = Vec::new();
+        let mut observe = |Station { stage, block, token }: Station, values: Values<'_>| {
+            let place = (block, stage);
             let real = match values {
                 Values::I8(values) => to_real(values, place, &scales, &checkpoint.parameters),
                 Values::I16(values) => to_real(values, place, &scales, &checkpoint.parameters),
+                // The logits: the model itself knows their scale.
                 _ => return,
             };
-            rounded.push((place, station.token, real));
+            rounded.push((place, token, real));
         };
         let logits = integer.infer_observed(image, &mut integer_scratch, &mut observe);
         let real = integer.to_real(&logits).as_ref().iter().map(|&x| x.into()).collect();
-        rounded.push(((N::DEPTH, Layer::Head), 0, real));
+        rounded.push(((N::DEPTH, Stage::Head), 0, real));
 
         // Both engines pass the same stations, but may take tokens in another order.
         exact.sort_by_key(|&(place, token, _)| (place, token));
@@ -161,45 +125,12 @@ pub fn layer_errors<N: Trainable>(
         .map(|((block, layer), energies)| LayerError { block, layer, snr_db: energies.ratio() })
         .collect();
     let worst = layers.iter().copied().min_by(|a, b| a.snr_db.total_cmp(&b.snr_db));
-    let worst = worst.unwrap_or(LayerError { block: 0, layer: Layer::Embedding, snr_db: f64::INFINITY });
+    let worst = worst.unwrap_or(LayerError { block: 0, layer: Stage::Embedding, snr_db: f64::INFINITY });
     Ok(LayerErrors { images: indices.len(), layers, worst })
 }
 
-/// A block and a layer in it.
-type Place = (usize, Layer);
-
-/// Finds the place of each station.
-#[derive(Default)]
-struct Places {
-    /// Blocks and tokens whose key has come: their next [`Stage::KeyValue`] is a value.
-    keys: HashSet<(usize, usize)>,
-}
-
-impl Places {
-    fn of(&mut self, Station { stage, block, token }: Station) -> Option<Place> {
-        let layer = match stage {
-            Stage::Embedding => Layer::Embedding,
-            Stage::NormKeyValue => Layer::Norm1,
-            Stage::KeyValue => {
-                if self.keys.insert((block, token)) {
-                    Layer::Key
-                } else {
-                    Layer::Value
-                }
-            }
-            Stage::Query => Layer::Query,
-            Stage::Attention => Layer::Attention,
-            Stage::Projection => Layer::Projection,
-            Stage::NormMlp => Layer::Norm2,
-            Stage::Hidden => Layer::Hidden,
-            Stage::Mlp => Layer::Mlp,
-            Stage::Norm => Layer::Norm,
-            // The logits, whose scale the model itself knows.
-            _ => return None,
-        };
-        Some((block, layer))
-    }
-}
+/// A block and a stage in it.
+type Place = (usize, Stage);
 
 /// What the integers of a layer stand for. Those behind a LayerNorm are without its scale and offset, which are folded
 /// into the next layer.
@@ -211,16 +142,16 @@ fn to_real<T: Copy + Into<f64>>(
 ) -> Vec<f64> {
     let of_block = &scales.blocks[block.min(scales.blocks.len() - 1)];
     let (quantizer, norm) = match layer {
-        Layer::Norm1 => (of_block.norm1, Some(format!("blocks.{block}.norm1"))),
-        Layer::Key => (of_block.key, None),
-        Layer::Value => (of_block.value, None),
-        Layer::Query => (of_block.query, None),
-        Layer::Attention => (of_block.context, None),
-        Layer::Norm2 => (of_block.norm2, Some(format!("blocks.{block}.norm2"))),
-        Layer::Hidden => (of_block.activation, None),
-        Layer::Norm => (scales.norm, Some("norm".to_owned())),
+        Stage::Norm1 => (of_block.norm1, Some(format!("blocks.{block}.norm1"))),
+        Stage::Key => (of_block.key, None),
+        Stage::Value => (of_block.value, None),
+        Stage::Query => (of_block.query, None),
+        Stage::Attention => (of_block.context, None),
+        Stage::Norm2 => (of_block.norm2, Some(format!("blocks.{block}.norm2"))),
+        Stage::Hidden => (of_block.activation, None),
+        Stage::Norm => (scales.norm, Some("norm".to_owned())),
         // The residual stream. The logits do not come here: the model itself turns them into real numbers.
-        Layer::Embedding | Layer::Projection | Layer::Mlp | Layer::Head => (scales.residual, None),
+        _ => (scales.residual, None),
     };
     let real = values.iter().map(|&value| quantizer.value(value));
     let Some(norm) = norm else { return real.collect() };
@@ -262,23 +193,23 @@ impl fmt::Display for LayerErrors {
             found.map_or(f64::NAN, |error| error.snr_db)
         };
         write!(f, "block")?;
-        for layer in Layer::OF_A_BLOCK {
-            write!(f, "{:>11}", layer.name())?;
+        for layer in OF_A_BLOCK {
+            write!(f, "{:>11}", heading(layer))?;
         }
         writeln!(f)?;
         let depth = self.layers.iter().map(|error| error.block).max().unwrap_or_default();
         for block in 0..depth {
             write!(f, "{block:>5}")?;
-            for layer in Layer::OF_A_BLOCK {
+            for layer in OF_A_BLOCK {
                 write!(f, "{:>11.1}", ratio(block, layer))?;
             }
             writeln!(f)?;
         }
-        for (block, layer) in [(0, Layer::Embedding), (depth, Layer::Norm), (depth, Layer::Head)] {
-            writeln!(f, "{:<11}{:>5.1}", layer.name(), ratio(block, layer))?;
+        for (block, layer) in [(0, Stage::Embedding), (depth, Stage::Norm), (depth, Stage::Head)] {
+            writeln!(f, "{:<11}{:>5.1}", heading(layer), ratio(block, layer))?;
         }
         let LayerError { block, layer, snr_db } = self.worst;
-        write!(f, "The worst is {} of block {block}: {snr_db:.1} dB", layer.name())
+        write!(f, "The worst is {} of block {block}: {snr_db:.1} dB", heading(layer))
     }
 }
 
@@ -305,7 +236,7 @@ mod tests {
     #[test]
     fn every_layer_is_close_to_float() {
         let errors = errors(|_| {});
-        assert_eq!(errors.layers.len(), 1 + 2 * Layer::OF_A_BLOCK.len() + 2);
+        assert_eq!(errors.layers.len(), 1 + 2 * OF_A_BLOCK.len() + 2);
         for error in &errors.layers {
             assert!((20.0..120.0).contains(&error.snr_db), "{error:?}");
             assert!(error.snr_db >= errors.worst.snr_db);
@@ -328,7 +259,7 @@ mod tests {
         });
         let wrong = |error: &&LayerError| error.snr_db < 10.0;
         let first = errors.layers.iter().find(wrong).unwrap();
-        assert_eq!((first.block, first.layer), (1, Layer::Query), "{errors}");
+        assert_eq!((first.block, first.layer), (1, Stage::Query), "{errors}");
         assert!(wrong(&&errors.worst));
     }
 

@@ -25,10 +25,7 @@ use crate::{
     score::Score,
 };
 use rayon::prelude::*;
-use std::{
-    collections::{BTreeMap, HashSet},
-    path::Path,
-};
+use std::{collections::BTreeMap, path::Path};
 use vit_nostd::{
     float::{self, math::gelu, LAYER_NORM_EPSILON},
     int8::{
@@ -221,9 +218,7 @@ fn calibrate<N: Trainable>(
     let scratch = || Box::new(float::Scratch::<N>::new());
     let images = indices.par_iter().map_init(scratch, |scratch, &index| {
         let mut calibration = Calibration::default();
-        // Of a tile of tokens, the keys come first, and then the values: a token's second one is its value.
-        let mut keys = HashSet::new();
-        let mut observe = |Station { stage, block, token }: Station, values: Values<'_>| {
+        let mut observe = |Station { stage, block, .. }: Station, values: Values<'_>| {
             let Values::F32(values) = values else { return };
             let mut add = |block, tensor, values: &[f32]| calibration.add((block, tensor), values);
             match stage {
@@ -239,10 +234,10 @@ fn calibrate<N: Trainable>(
                     add(norm.0, norm.1, &normed);
                 }
                 Stage::Query => add(block, Tensor::Query, values),
-                Stage::KeyValue if keys.insert((block, token)) => add(block, Tensor::Key, values),
-                Stage::KeyValue => add(block, Tensor::Value, values),
+                Stage::Key => add(block, Tensor::Key, values),
+                Stage::Value => add(block, Tensor::Value, values),
                 Stage::Attention => add(block, Tensor::Context, values),
-                Stage::NormMlp => {
+                Stage::Norm2 => {
                     let mut hidden = linear(parameters, &format!("blocks.{block}.mlp.0"), values);
                     add(block, Tensor::Hidden, &hidden);
                     hidden.iter_mut().for_each(|x| *x = gelu(*x));

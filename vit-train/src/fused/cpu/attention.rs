@@ -387,7 +387,9 @@ impl<'a, V: Copy> Matrix<'a, V> {
     /// `row` must be below `rows`, and `column` below `columns`.
     #[inline(always)]
     unsafe fn at(&self, row: usize, column: usize) -> V {
-        // SAFETY: the strides are `columns` and 1 of the matrix, or of that which it is the transpose of.
+        // SAFETY: there are at least as many values as rows times columns. The strides are the number of columns and 1, or,
+        // of a transpose, 1 and the number of its rows. The caller makes sure that `row` and `column` are in the matrix, so
+        // that the index is below the product.
         unsafe { *self.values.get_unchecked(row * self.strides[0] + column * self.strides[1]) }
     }
 }
@@ -459,7 +461,8 @@ impl<S: Simd> Multiply<'_, S> {
         assert!(row + R <= left.rows && column + C <= right.columns && left.columns <= right.rows);
         let mut sums = [[simd.splat_f32s(0.0); C]; R];
         for k in 0..left.columns {
-            // SAFETY: all of these rows and columns are in the matrices, by the assertion.
+            // SAFETY: the assertion says that the `R` rows from `row` on are in the left matrix, and the `C` columns from
+            // `column` on in the right one. `k` is below the columns of the left matrix, and so below the rows of the right.
             let (left, right): ([_; R], [_; C]) = unsafe {
                 (array::from_fn(|r| left.at(row + r, k)), array::from_fn(|c| right.at(k, column + c)))
             };

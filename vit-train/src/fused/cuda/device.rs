@@ -54,8 +54,9 @@ impl Device {
         if capability < OLDEST {
             return Err(CudaError::TooOld { name, capability });
         }
-        // SAFETY: all memory but a workspace belongs to one stream, and a pass, which uses another one, makes them wait for
-        // each other before it ends.
+        // SAFETY: without events, nothing makes a stream wait for another one that uses the same memory. All memory but a
+        // workspace is used on one stream only, and a pass, which uses a second one, makes the two wait for each other
+        // before it ends.
         unsafe { context.disable_event_tracking() };
         let code = compile(capability)?;
         let queue = || {
@@ -155,7 +156,8 @@ impl Blas {
         stream.synchronize().map_err(&failed)?;
         let handle = result::create_handle()?;
         let (address, _) = workspace.device_ptr_mut(stream);
-        // SAFETY: the handle is new; the stream and the workspace live as long as it does.
+        // SAFETY: the handle was just created, so that nothing is computed with it yet. The stream and the workspace live as
+        // long as the handle, and `address` leads to the `WORKSPACE` bytes of the workspace.
         unsafe {
             result::set_stream(handle, stream.cu_stream().cast())?;
             sys::cublasSetWorkspace_v2(handle, address as *mut _, WORKSPACE).result()?;
@@ -190,7 +192,9 @@ impl Blas {
         let (right_address, _right) = right.values.device_ptr(stream);
         let (out_address, _out) = out.device_ptr_mut(stream);
         // Column by column, `out` is the transpose: out^T = right^T left^T.
-        // SAFETY: the sizes were checked above, the addresses are of memory that is borrowed.
+        // SAFETY: the handle is valid until `self` is dropped. The assertions above say that each matrix has as many numbers
+        // as cuBLAS reads or writes by these sizes and widths, and the matrices are borrowed until the call is in the queue.
+        // `alpha` and `beta` are on the host and of the type that the call names.
         unsafe {
             result::gemm_ex(
                 self.handle,
@@ -220,7 +224,7 @@ impl Blas {
 
 impl Drop for Blas {
     fn drop(&mut self) {
-        // SAFETY: the handle is used no more.
+        // SAFETY: `new` created the handle, and nobody else has it, so that it is destroyed once and not used afterwards.
         let _ = unsafe { result::destroy_handle(self.handle) }; // there is nobody to tell
     }
 }

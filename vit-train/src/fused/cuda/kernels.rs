@@ -34,9 +34,9 @@ pub struct Counters {
     pub scale: f32,
 }
 
-// SAFETY: numbers in C's layout, which are the same on both sides, without padding.
+// SAFETY: the fields are numbers that have the same size and alignment on both sides, in C's layout, without padding.
 unsafe impl DeviceRepr for Counters {}
-// SAFETY: numbers.
+// SAFETY: all fields are numbers, for which zero bits are a value.
 unsafe impl ValidAsZeroBits for Counters {}
 
 /// Which elements of a matrix are dropped. `kernels.cu` says what the fields are.
@@ -51,7 +51,7 @@ pub struct Mask {
     pub mask_len: u32,
 }
 
-// SAFETY: as above.
+// SAFETY: the fields are numbers that have the same size and alignment on both sides, in C's layout, without padding.
 unsafe impl DeviceRepr for Mask {}
 
 /// `kernels.cu`.
@@ -70,7 +70,8 @@ pub fn compile((major, minor): (i32, i32)) -> Result<Vec<u8>, CudaError> {
     let program = nvrtc::result::create_program(&source, Some(c"kernels.cu")).map_err(refused)?;
     // Machine code and not PTX: a driver takes that from newer compilers, too.
     let options = [format!("--gpu-architecture={architecture}"), "--std=c++17".to_owned()];
-    // SAFETY: `program` is destroyed below, after its last use; the buffer is as long as NVRTC says.
+    // SAFETY: `program` was just created, and is destroyed once, after its last use. The buffer is as long as NVRTC says
+    // that the machine code is.
     unsafe {
         let compiled = nvrtc::result::compile_program(program, &options);
         let code = compiled.and_then(|()| {
@@ -197,8 +198,9 @@ macro_rules! kernels {
                 pub fn $name(&self, grid: Grid, $(mut $argument: $type),*) -> Result<(), DriverError> {
                     let mut launch = self.stream.launch_builder(&self.$name);
                     $($argument.push(&mut launch);)*
-                    // SAFETY: the parameters are those of the kernel, a test compares them. That they fit together is
-                    // checked by those who call, all of which are in this folder.
+                    // SAFETY: the number, order and types of the parameters are those of the kernel: a test compares
+                    // them. That the buffers are as large as the kernel's sizes say is checked by the callers, all of
+                    // which are in this folder.
                     unsafe { launch.launch(grid.config()) }.map(drop)
                 }
             )*

@@ -44,7 +44,7 @@ pub fn load_driver() -> Result<(), Missing> {
             "--cuda needs an NVIDIA GPU and its driver (see https://www.nvidia.com/drivers); without --cuda, \
                  everything runs on the CPU",
     };
-    // SAFETY: what runs when NVIDIA's libraries are loaded needs nothing of this process.
+    // SAFETY: the library is NVIDIA's, by its name, and what runs when it is loaded needs nothing of this process.
     load_one(|| unsafe { driver::sys::is_culib_present() }, &["cuda"], &driver_folders, missing)
 }
 
@@ -59,7 +59,7 @@ fn load_cublas() -> Result<(), Missing> {
         advice: "install it by `pip install nvidia-cublas` into an active virtual environment (for drivers before 580: \
                  nvidia-cublas-cu12), or with NVIDIA's CUDA toolkit",
     };
-    // SAFETY: as above.
+    // SAFETY: the library is NVIDIA's, by its name, and what runs when it is loaded needs nothing of this process.
     load_one(
         || unsafe { cublas::sys::is_culib_present() },
         &["cublasLt", "cublas"],
@@ -79,7 +79,7 @@ pub fn load_nvrtc() -> Result<(), Missing> {
         advice: "install it by `pip install nvidia-cuda-nvrtc` into an active virtual environment (for drivers before \
                  580: nvidia-cuda-nvrtc-cu12), or with NVIDIA's CUDA toolkit",
     };
-    // SAFETY: as above.
+    // SAFETY: the library is NVIDIA's, by its name, and what runs when it is loaded needs nothing of this process.
     load_one(
         || unsafe { nvrtc::sys::is_culib_present() },
         &["nvrtc-builtins", "nvrtc"],
@@ -120,8 +120,7 @@ fn load_from(folder: &Path, names: &[&str]) -> bool {
 
 /// Loads a library for as long as the process lives; whether that was possible.
 fn keep(path: &Path) -> bool {
-    // SAFETY: the libraries are NVIDIA's, by their names and places; what runs when they are loaded needs nothing of
-    // this process.
+    // SAFETY: the library is NVIDIA's, by its name and place, and what runs when it is loaded needs nothing of this process.
     unsafe { Library::new(path) }.map(std::mem::forget).is_ok()
 }
 

@@ -54,60 +54,19 @@
 //! not implemented, shape, length, CRC, fields; the engine that is to run the model then checks its weights. Inference
 //! afterwards cannot fail.
 
-use crate::{
-    error::{Feature, Field, LabelFault, ModelError},
-    float::LAYER_NORM_EPSILON,
-    network::{Dims, Network},
-};
-use core::fmt;
-use crc::{Crc, CRC_32_ISO_HDLC};
-use serde::{Deserialize, Serialize};
+pub mod error;
+mod format;
 
-/// What a model file begins with.
-pub const MAGIC: [u8; 4] = *b"ViT!";
-/// The version of the format that this library reads and writes.
-pub const VERSION: u16 = 2;
-/// A model's first byte must lie at a multiple of this many bytes, and so do its weights.
-pub const ALIGNMENT: usize = 16;
-/// Bytes of the preamble, the fixed-width part before the description.
-pub const PREAMBLE_LEN: usize = 64;
-/// The most characters of a label.
-pub const MAX_LABEL: usize = 100;
-/// The most characters of the name of a data set, or of a tool.
-pub const MAX_NAME: usize = 255;
+pub use format::{Kind, ALIGNMENT, LAYER_NORM_EPSILON, MAGIC, MAX_LABEL, MAX_NAME, PREAMBLE_LEN, VERSION};
+
+use crate::network::{Dims, Network};
+use crc::{Crc, CRC_32_ISO_HDLC};
+use error::{Feature, Field, LabelFault, ModelError};
+use serde::{Deserialize, Serialize};
 
 const CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
 /// Bytes of the checksum at the end.
 const CRC_LEN: usize = 4;
-
-/// The arithmetic a model is made for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum Kind {
-    /// 32-bit floating point: the engine in [`float`](crate::float).
-    F32 = 0,
-    /// 8-bit weights and activations, integers only.
-    Int8 = 1,
-}
-
-impl Kind {
-    /// Bits of a weight.
-    const fn weight_bits(self) -> u8 {
-        match self {
-            Self::F32 => 32,
-            Self::Int8 => 8,
-        }
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::F32 => "f32",
-            Self::Int8 => "int8",
-        })
-    }
-}
 
 /// The fixed-width beginning of a model file. [`Preamble::read`] is a `const fn`, so that a firmware's compiler can
 /// look at the file it embeds.

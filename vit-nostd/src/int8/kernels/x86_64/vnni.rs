@@ -24,13 +24,13 @@ impl Multiply<LANES> for Bytes {
 
     #[inline(always)]
     unsafe fn weights(values: [i8; LANES]) -> __m256i {
-        // SAFETY: the caller's.
+        // SAFETY: the caller makes sure that the processor has AVX-512 VNNI, and with it AVX2.
         unsafe { _mm256_xor_si256(cast(values), _mm256_set1_epi8(ZERO)) }
     }
 
     #[inline(always)]
     unsafe fn multiply_add(sum: __m256i, x: [i8; LANES], weights: __m256i) -> __m256i {
-        // SAFETY: the caller's.
+        // SAFETY: the caller makes sure that the processor has AVX-512 VNNI, and with it AVX2.
         unsafe { _mm256_dpbusd_epi32(sum, weights, cast(x)) }
     }
 }

@@ -1,14 +1,12 @@
 //! Linear layers: two channels and all tokens of a tile at a time.
 
 use super::{
-    products::{products, Multiply, Vectors, Widened, PAIR, SLOTS},
+    super::tile::Tile,
+    products::{products, Multiply, Vectors, Wide, Widened, PAIR, SLOTS},
     requantize::{requantize, Scales},
     vnni,
 };
-use crate::{
-    arch::Tile,
-    int8::linear::{Linear, Output, Row},
-};
+use crate::int8::linear::{Linear, Row};
 use bytemuck::cast;
 use core::arch::x86_64::{
     __m128i, __m256i, _mm256_add_epi32, _mm256_cvtepu16_epi32, _mm256_cvtepu8_epi32, _mm256_setzero_si256,
@@ -17,34 +15,40 @@ use core::arch::x86_64::{
 };
 use core::array;
 
-/// See [`Kernels::linear`](crate::arch::Kernels::linear).
+/// A linear layer for the processor's AVX2: `out` has a row for each token.
 #[target_feature(enable = "avx2")]
-pub fn linear<R: Row, O: Output, const TOKENS: usize>(x: &Tile<'_>, layer: Linear<'_, R>, out: &mut [O]) {
+pub fn linear<R: Row, O: Results, const TOKENS: usize>(
+    x: &Tile<'_, Wide>,
+    layer: Linear<'_, R>,
+    out: &mut [O],
+) {
     let x = Vectors::<_, TOKENS, _>::new(x.wide, R::LEN).of_unknown_length();
-    // SAFETY: this function needs AVX2, too.
+    // SAFETY: this function is compiled for AVX2, and called only where the processor has it. The instructions of
+    // `Widened` are those of AVX2.
     unsafe { pairs_of_rows::<Widened, R, O, TOKENS, _>(&x, _mm256_setzero_si256(), layer, out) }
 }
 
 /// The same on a processor with AVX-512 VNNI.
 #[target_feature(enable = "avx2,avx512vl,avx512vnni")]
-pub fn linear_vnni<R: Row, O: Output, const TOKENS: usize>(
-    x: &Tile<'_>,
+pub fn linear_vnni<R: Row, O: Results, const TOKENS: usize>(
+    x: &Tile<'_, Wide>,
     layer: Linear<'_, R>,
     out: &mut [O],
 ) {
     let x = Vectors::<_, TOKENS, _>::new(x.rows, R::LEN);
     // Twice as many registers have room for the tokens, too, where rows are short.
     let x = if R::LEN <= 4 * vnni::LANES { x } else { x.of_unknown_length() };
-    // SAFETY: this function needs the same.
+    // SAFETY: this function is compiled for AVX2 and AVX-512 VNNI, and called only where the processor has both. The
+    // instructions of `Bytes` are those of AVX-512 VNNI.
     unsafe { pairs_of_rows::<vnni::Bytes, R, O, TOKENS, _>(&x, vnni::excess(&x), layer, out) }
 }
 
 /// The results of two rows at a time, for all tokens; the sums of products have `excess` too much.
 ///
 /// # Safety
-/// The processor has AVX2, and the instructions of `M`.
+/// The processor must have AVX2, and the extension that the instructions of `M` belong to.
 #[inline(always)] // into a function that has the instructions
-unsafe fn pairs_of_rows<M: Multiply<LANES>, R: Row, O: Output, const TOKENS: usize, const LANES: usize>(
+unsafe fn pairs_of_rows<M: Multiply<LANES>, R: Row, O: Results, const TOKENS: usize, const LANES: usize>(
     x: &Vectors<'_, M::X, TOKENS, LANES>,
     excess: __m256i,
     layer: Linear<'_, R>,
@@ -67,7 +71,8 @@ unsafe fn pairs_of_rows<M: Multiply<LANES>, R: Row, O: Output, const TOKENS: usi
         for (result, out) in results.iter_mut().zip(&out) {
             *result = out[pair];
         }
-        // SAFETY: the caller's.
+        // SAFETY: the caller makes sure that the processor has AVX2 and the extension that `M` belongs to. The unsafe
+        // functions in this block need nothing else.
         let results = unsafe {
             let multiplier = _mm256_cvtepu16_epi32(_mm_set1_epi32(cast(multipliers[pair])));
             let shift = _mm256_cvtepu8_epi32(_mm_set1_epi16(cast(shifts[pair])));
@@ -97,10 +102,10 @@ fn pairs_of_tokens<O, const TOKENS: usize>(
 
 /// Results of a linear layer that the kernels know how to put away.
 pub trait Results: Copy + Default {
-    /// What [`Output::put`] makes of each result that is there and each value.
+    /// What becomes of each result that is there and each value: an activation is replaced, the residual stream added to.
     ///
     /// # Safety
-    /// The processor has AVX2.
+    /// The processor must have AVX2.
     unsafe fn put_all(before: [[Self; PAIR]; SLOTS], values: __m256i) -> [[Self; PAIR]; SLOTS];
 }
 

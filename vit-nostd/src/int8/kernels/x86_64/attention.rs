@@ -1,14 +1,17 @@
 //! Attention of one head: scores, probabilities, weighted values.
 
 use super::{
-    products::{multiply_add, products, Vectors, Widened, PAIR, SLOTS, WIDE_LANES},
+    super::{
+        portable,
+        tile::{Rows, Scores, Tile},
+    },
+    products::{multiply_add, products, Vectors, Wide, Widened, PAIR, SLOTS, TILE, WIDE_LANES},
     requantize::{requantize, Scales, EIGHT},
 };
 use crate::{
-    arch::{Rows, Scores, Tile},
     int8::{
         layer_norm::MAX_WIDTH,
-        requantize::{sat8, Scale},
+        requantize::{sat8, Scale, Whole},
         softmax::{normalization, probability, weight, ExpTable, MAX_PROBABILITY},
     },
     network::Network,
@@ -22,14 +25,17 @@ use core::{
     ops::Range,
 };
 
-/// See [`Kernels::scores`](crate::arch::Kernels::scores).
+/// The number of tokens whose scores are held at the same time: a tile, which saves fetching keys.
+pub const SCORED: usize = TILE;
+
+/// The scores of one head for every key, of some tokens.
 #[target_feature(enable = "avx2")]
 pub fn scores<N: Network>(
-    query: &Tile<'_>,
+    query: &Tile<'_, Wide>,
     tokens: Range<usize>,
     head: usize,
     keys: &Rows<N>,
-    out: &mut Scores<N>,
+    out: &mut Scores<N, SCORED>,
 ) {
     // Whole vectors, in which zeros meet the channels of other heads.
     let width = N::HEAD_DIM.next_multiple_of(WIDE_LANES).min(N::EMBED);
@@ -48,7 +54,8 @@ pub fn scores<N: Network>(
         let first = first.min(N::TOKENS - PAIR);
         let Some(pair) = keys.as_ref().get(first..).and_then(|keys| keys.first_chunk()) else { return };
         let pair = Vectors::of(windows::<_, _, PAIR>(pair, begin, width), width);
-        // SAFETY: this function needs AVX2, too.
+        // SAFETY: this function is compiled for AVX2, and called only where the processor has it. The instructions
+        // of `Widened` are those of AVX2.
         let values: [[i32; PAIR]; SLOTS] = cast(unsafe { products::<Widened, SLOTS, _>(&queries, &pair) });
         for (scores, values) in out.iter_mut().zip(values) {
             if let Some(scores) = scores.as_mut().get_mut(first..first + PAIR) {
@@ -76,7 +83,7 @@ pub fn softmax(scores: &mut [i32], scale: Scale, table: &ExpTable) {
         }
     }
     for score in &mut *rest {
-        *score = i32::from(weight(max - *score, scale, table));
+        *score = i32::from(weight::<Whole>(max - *score, scale, table));
         sum += *score as u32;
     }
     let scale = normalization(sum);
@@ -85,22 +92,22 @@ pub fn softmax(scores: &mut [i32], scale: Scale, table: &ExpTable) {
         *eight = cast(_mm256_min_epi32(requantize(cast(*eight), scales), _mm256_set1_epi32(MAX_PROBABILITY)));
     }
     for weight in rest {
-        *weight = probability(*weight as u16, scale);
+        *weight = probability::<Whole>(*weight as u16, scale);
     }
 }
 
-/// See [`Kernels::context`](crate::arch::Kernels::context).
+/// The weighted sums of one head's values, for some tokens.
 #[target_feature(enable = "avx2")]
 pub fn context<N: Network>(
-    probabilities: &Scores<N>,
+    probabilities: &Scores<N, SCORED>,
     tokens: Range<usize>,
     head: usize,
     values: &Rows<N>,
     scale: Scale,
-    out: &mut Tile<'_>,
+    out: &mut Tile<'_, Wide>,
 ) {
     if N::HEAD_DIM < EIGHT {
-        return crate::arch::portable::context::<N>(probabilities, tokens, head, values, scale, out);
+        return portable::context::<N, _, Whole, SCORED>(probabilities, tokens, head, values, scale, out);
     }
     let scales = Scales::all(scale);
     for channel in (0..N::HEAD_DIM).step_by(EIGHT) {

@@ -1,7 +1,6 @@
 //! Sums of the products of tokens and rows, two rows and all tokens of a tile at a time: as many sums as there are
 //! registers for.
 
-use crate::arch::TILE;
 use bytemuck::cast;
 use core::{
     arch::x86_64::{
@@ -12,6 +11,10 @@ use core::{
     hint::black_box,
 };
 
+/// The number of tokens that go through a layer together.
+pub const TILE: usize = 3;
+/// The type that activations are widened to before multiplication.
+pub type Wide = i16;
 /// Rows side by side.
 pub const PAIR: usize = 2;
 /// Tokens that the results of a pair of rows have room for in a vector.
@@ -73,7 +76,8 @@ impl<'a, T: Copy + Default, const ROWS: usize, const LANES: usize> Vectors<'a, T
     }
 }
 
-/// Instructions that multiply `LANES` values of a token with as many of a row.
+/// Instructions that multiply `LANES` values of a token with as many of a row. An implementation says which extension of the
+/// instruction set they belong to.
 pub trait Multiply<const LANES: usize> {
     /// What a token's values are.
     type X: Copy + Default;
@@ -81,49 +85,54 @@ pub trait Multiply<const LANES: usize> {
     /// The values of a row as they are multiplied.
     ///
     /// # Safety
-    /// The processor has the instructions.
+    /// The processor must have the extension that the instructions belong to.
     unsafe fn weights(values: [i8; LANES]) -> __m256i;
 
     /// Adds the products to the 32-bit values of `sum`, several to each.
     ///
     /// # Safety
-    /// The processor has the instructions.
+    /// The processor must have the extension that the instructions belong to.
     unsafe fn multiply_add(sum: __m256i, x: [Self::X; LANES], weights: __m256i) -> __m256i;
 }
 
 /// The sums of the products of each of the tokens `x` and two rows: both of the first token, both of the second one ...
 ///
 /// # Safety
-/// The processor has AVX2, and the instructions of `M`.
+/// The processor must have AVX2, and the extension that the instructions of `M` belong to.
 #[inline(always)] // into a function that has the instructions
 pub unsafe fn products<M: Multiply<LANES>, const TOKENS: usize, const LANES: usize>(
     x: &Vectors<'_, M::X, TOKENS, LANES>,
     rows: &Vectors<'_, i8, PAIR, LANES>,
 ) -> __m256i {
-    // SAFETY of all that is unsafe here: the caller's.
-    let zero = unsafe { _mm256_setzero_si256() };
-    let mut sums = [[zero; PAIR]; SLOTS];
-    // That all are as long as that is known to the loop: it checks nothing.
-    let steps = x.whole[0].len();
-    let (Some(x_whole), Some(rows_whole)) = (x.first(steps), rows.first(steps)) else { return zero };
-    for k in 0..steps {
-        let (Some(&first), Some(&second)) = (rows_whole[0].get(k), rows_whole[1].get(k)) else { continue };
-        let (first, second) = unsafe { (M::weights(first), M::weights(second)) };
-        for (sums, x) in sums.iter_mut().zip(x_whole) {
-            let Some(&x) = x.get(k) else { continue };
-            sums[0] = unsafe { M::multiply_add(sums[0], x, first) };
-            sums[1] = unsafe { M::multiply_add(sums[1], x, second) };
-        }
-    }
-    if let (Some(x), Some(rows)) = (x.rest, rows.rest) {
-        for (row, weights) in rows.into_iter().enumerate() {
-            let weights = unsafe { M::weights(weights) };
-            for (sums, x) in sums.iter_mut().zip(x) {
-                sums[row] = unsafe { M::multiply_add(sums[row], x, weights) };
+    // SAFETY: the caller makes sure that the processor has AVX2 and the extension that `M` belongs to. The unsafe functions in this
+    // block need nothing else.
+    unsafe {
+        let zero = _mm256_setzero_si256();
+        let mut sums = [[zero; PAIR]; SLOTS];
+        // That all are as long as that is known to the loop: it checks nothing.
+        let steps = x.whole[0].len();
+        let (Some(x_whole), Some(rows_whole)) = (x.first(steps), rows.first(steps)) else { return zero };
+        for k in 0..steps {
+            let (Some(&first), Some(&second)) = (rows_whole[0].get(k), rows_whole[1].get(k)) else {
+                continue;
+            };
+            let (first, second) = (M::weights(first), M::weights(second));
+            for (sums, x) in sums.iter_mut().zip(x_whole) {
+                let Some(&x) = x.get(k) else { continue };
+                sums[0] = M::multiply_add(sums[0], x, first);
+                sums[1] = M::multiply_add(sums[1], x, second);
             }
         }
+        if let (Some(x), Some(rows)) = (x.rest, rows.rest) {
+            for (row, weights) in rows.into_iter().enumerate() {
+                let weights = M::weights(weights);
+                for (sums, x) in sums.iter_mut().zip(x) {
+                    sums[row] = M::multiply_add(sums[row], x, weights);
+                }
+            }
+        }
+        totals(sums)
     }
-    unsafe { totals(sums) }
 }
 
 /// The sum of each vector.
@@ -148,13 +157,13 @@ impl Multiply<WIDE_LANES> for Widened {
 
     #[inline(always)]
     unsafe fn weights(values: [i8; WIDE_LANES]) -> __m256i {
-        // SAFETY: the caller's.
+        // SAFETY: the caller makes sure that the processor has AVX2.
         unsafe { _mm256_cvtepi8_epi16(cast(values)) }
     }
 
     #[inline(always)]
     unsafe fn multiply_add(sum: __m256i, x: [i16; WIDE_LANES], weights: __m256i) -> __m256i {
-        // SAFETY: the caller's.
+        // SAFETY: the caller makes sure that the processor has AVX2.
         unsafe { multiply_add(sum, cast(x), weights) }
     }
 }

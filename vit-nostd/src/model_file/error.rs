@@ -1,10 +1,7 @@
 //! What can be wrong with a model file.
 
-use crate::{
-    float::LAYER_NORM_EPSILON,
-    model_file::{Kind, ALIGNMENT, MAX_LABEL, MAX_NAME, VERSION},
-    network::Dims,
-};
+use super::format::{Kind, ALIGNMENT, LAYER_NORM_EPSILON, MAX_LABEL, MAX_NAME, VERSION};
+use crate::network::Dims;
 use core::fmt;
 
 /// Why a model file was refused. The checks run in the order of the variants; the first that fails is reported.

@@ -13,9 +13,17 @@
 //! r10 r11 weights of the first channel      r12 r14 weights of the second channel
 //! ```
 
-use super::{offset_of_row, portable::Portable, Kernels, Rows, Scores, Tile, MAX_ROW, TILE};
+use super::{
+    interface::KernelsFor,
+    offset::{offset_of_row, MAX_ROW},
+    portable,
+    tile::{Rows, Scores, Tile},
+};
 use crate::{
-    int8::linear::{Linear, Output, Row},
+    int8::{
+        linear::{Linear, Row},
+        requantize::Whole,
+    },
     network::Network,
     shape::Vector,
 };
@@ -24,20 +32,43 @@ use core::{
     ops::Range,
 };
 
+/// The number of tokens that go through a layer together.
+pub const TILE: usize = 3;
+
+/// The number of tokens whose scores are held at the same time: a tile, which saves fetching keys.
+pub const SCORED: usize = TILE;
+
+/// The type that activations are widened to before multiplication.
+pub type Wide = i16;
+
+/// What the kernels fetch at once.
+pub type Fetch = u32;
+
 /// Kernels for Cortex-M with the DSP extension.
 #[derive(Clone, Copy, Debug)]
-pub struct Dsp;
+pub struct Best;
 
-/// Channels side by side.
+/// Evaluates an expression with the best kernels for this processor.
+macro_rules! with_best {
+    ($kernels:ident => $then:expr) => {{
+        let $kernels = $crate::int8::kernels::Best;
+        $then
+    }};
+}
+pub(crate) use with_best;
+
+/// The number of channels that are computed side by side.
 const PAIR: usize = 2;
 
-impl Kernels for Dsp {
+impl KernelsFor<Wide, TILE, SCORED> for Best {
+    type Product = Whole;
+
     fn name(self) -> &'static str {
         "DSP"
     }
 
     #[inline(never)]
-    fn widen(self, x: &mut Tile<'_>, tokens: usize) {
+    fn widen(self, x: &mut Tile<'_, Wide>, tokens: usize) {
         let Tile { rows, wide, width } = x;
         let groups = *width / 4;
         let (mut words, _) = rows.as_chunks::<4>();
@@ -53,28 +84,37 @@ impl Kernels for Dsp {
     }
 
     #[inline(always)]
-    fn linear<R: Row, O: Output>(self, x: &Tile<'_>, tokens: usize, layer: Linear<'_, R>, out: &mut [O]) {
+    fn linear<R: Row>(self, x: &Tile<'_, Wide>, tokens: usize, layer: Linear<'_, R>, out: &mut [i8]) {
         if const { R::LEN <= MAX_ROW } {
             linear(x, tokens, layer, out);
         } else {
-            Portable.linear(x, tokens, layer, out);
+            portable::linear::<R, _, _, Whole, TILE>(x, tokens, layer, out);
+        }
+    }
+
+    #[inline(always)]
+    fn add_linear<R: Row>(self, x: &Tile<'_, Wide>, tokens: usize, layer: Linear<'_, R>, out: &mut [i16]) {
+        if const { R::LEN <= MAX_ROW } {
+            linear(x, tokens, layer, out);
+        } else {
+            portable::linear::<R, _, _, Whole, TILE>(x, tokens, layer, out);
         }
     }
 
     #[inline(always)]
     fn scores<N: Network>(
         self,
-        query: &Tile<'_>,
+        query: &Tile<'_, Wide>,
         tokens: Range<usize>,
         head: usize,
         keys: &Rows<N>,
-        out: &mut Scores<N>,
+        out: &mut Scores<N, SCORED>,
     ) {
         // A row of keys has EMBED bytes, at most 128: the offset always reaches.
         if const { N::HEAD_DIM.is_multiple_of(4) && N::TOKENS >= PAIR } {
             scores::<N>(query, tokens, head, keys, out);
         } else {
-            Portable.scores::<N>(query, tokens, head, keys, out);
+            portable::scores::<N, _, SCORED>(query, tokens, head, keys, out);
         }
     }
 }
@@ -97,7 +137,8 @@ macro_rules! dsp {
 #[inline(always)]
 fn spread(word: u32) -> u32 {
     let wide;
-    // SAFETY: computes one register from another.
+    // SAFETY: the instruction computes one register from another and touches no memory, and every processor that this
+    // module is for has it.
     unsafe {
         asm!(
             dsp!(),
@@ -126,7 +167,7 @@ pub struct Arguments<O> {
 }
 
 #[inline(never)]
-fn linear<R: Row, O: Output>(x: &Tile<'_>, tokens: usize, layer: Linear<'_, R>, out: &mut [O]) {
+fn linear<R: Row, O: Results>(x: &Tile<'_, Wide>, tokens: usize, layer: Linear<'_, R>, out: &mut [O]) {
     let outputs = layer.bias.len();
     let tokens = tokens.min(TILE);
     let fits = R::LEN.is_multiple_of(4)
@@ -151,8 +192,9 @@ fn linear<R: Row, O: Output>(x: &Tile<'_>, tokens: usize, layer: Linear<'_, R>, 
         stride: outputs * size_of::<O>(),
     };
     // SAFETY: the kernel goes through `outputs` rows of weights and as many biases, multipliers and shifts, reads `R::LEN`
-    // activations of each token, and writes `outputs` results for each: all of that is there, as was just seen. Of the
-    // loads, only those of activations must be aligned, to 4 bytes: the memory of a tile is.
+    // activations of each token, and writes `outputs` results for each. `fits` says that all of that is there, and that
+    // `R::LEN` and `outputs` are the multiples that the kernel needs; neither is 0. Both callers make sure that `R::LEN` is
+    // at most `MAX_ROW`. Of the loads, only those of activations must be aligned, to 4 bytes: the memory of a tile is.
     unsafe {
         match tokens {
             1 => O::linear_1::<R>(&arguments),
@@ -164,11 +206,11 @@ fn linear<R: Row, O: Output>(x: &Tile<'_>, tokens: usize, layer: Linear<'_, R>, 
 
 #[inline(never)]
 fn scores<N: Network>(
-    query: &Tile<'_>,
+    query: &Tile<'_, Wide>,
     tokens: Range<usize>,
     head: usize,
     keys: &Rows<N>,
-    out: &mut Scores<N>,
+    out: &mut Scores<N, SCORED>,
 ) {
     // All tokens of the tile.
     let tokens = tokens.end.min(TILE);
@@ -188,8 +230,10 @@ fn scores<N: Network>(
         let begin = key * N::EMBED + head * N::HEAD_DIM;
         let Some(rows) = keys.get(begin..begin + N::EMBED + N::HEAD_DIM) else { return };
         let mut sums = [[0; TILE]; PAIR];
-        // SAFETY: two rows of keys and the widened query of each token are as long as a head. The query is aligned to 4
-        // bytes like its tile, because a head is a multiple of 4 wide.
+        // SAFETY: `rows` begins with a head's channels of one key and ends after those of the next one, a row of `N::EMBED`
+        // bytes further on, and `query` has as many widened values of each token: these are the groups that the kernel
+        // reads. A row has at most 128 bytes, which is less than `MAX_ROW`. The query is aligned to 4 bytes like its tile,
+        // because the caller makes sure that a head is a multiple of 4 wide.
         unsafe { multiply(query.as_ptr(), rows.as_ptr(), N::HEAD_DIM / 4, &mut sums) };
         for (offset, sums) in sums.iter().enumerate() {
             for (scores, &sum) in out.iter_mut().zip(sums) {
@@ -202,11 +246,16 @@ fn scores<N: Network>(
     }
 }
 
-/// The kernels for results of a kind.
+/// The linear layers for one type of results.
 ///
 /// # Safety
-/// The arguments lead to as much memory as the kernel goes through, see `linear`.
-#[allow(clippy::missing_safety_doc)]
+/// The functions may be called where all of this holds of the arguments and of `R`:
+/// - The weights are rows of `R::LEN` bytes that end at `weights_end`, an even number of them and at least two.
+/// - `bias`, `multiplier` and `shift` have a number for each row.
+/// - `x` has `R::LEN` widened activations of each token of the tile, and is aligned to 4 bytes.
+/// - `out` has a result for each row and each token, and `stride` is the number of bytes from one token's to the next one's.
+/// - `R::LEN` is a multiple of 4, above 0, and at most `MAX_ROW`.
+#[allow(clippy::missing_safety_doc)] // The trait says it once for its three functions.
 pub trait Results: Sized {
     /// For a tile of one token.
     unsafe extern "C" fn linear_1<R: Row>(arguments: &Arguments<Self>);
@@ -350,8 +399,13 @@ results!(i16, "2", [
     "strh r3, \\place"
 ]);
 
-/// Kernels that add to `sums` the products of two rows of weights, `R::LEN` apart, with as many groups of four activations
-/// of each token.
+/// Functions that add to `sums` the products of two rows of weights with `groups` groups of four activations of each token.
+///
+/// # Safety
+/// The functions may be called where all of this holds:
+/// - `weights` leads to `4 * groups` bytes, and `R::LEN` bytes further on to as many of the second row.
+/// - `x` leads to `4 * groups` widened activations of each token, and is aligned to 4 bytes.
+/// - `R::LEN` is at most `MAX_ROW`.
 macro_rules! multiply {
     ($name:ident, [$($token:literal)*]) => {
         #[unsafe(naked)]

@@ -1,0 +1,33 @@
+//! Cortex-M0 and others of its architecture: few registers, and products of 32 bits.
+
+use super::interface::KernelsFor;
+use crate::int8::requantize::Halves;
+
+/// The number of tokens that go through a layer together: the registers do not suffice for two.
+pub const TILE: usize = 1;
+
+/// The number of tokens whose scores are held at the same time.
+pub const SCORED: usize = 1;
+
+/// The type that activations are widened to before multiplication: none, because that does not pay here.
+pub type Wide = [i16; 0];
+
+/// What the kernels fetch at once.
+pub type Fetch = u32;
+
+/// The portable kernels with products that this processor has instructions for.
+#[derive(Clone, Copy, Debug)]
+pub struct Best;
+
+impl KernelsFor<Wide, TILE, SCORED> for Best {
+    type Product = Halves;
+}
+
+/// Evaluates an expression with the best kernels for this processor.
+macro_rules! with_best {
+    ($kernels:ident => $then:expr) => {{
+        let $kernels = $crate::int8::kernels::Best;
+        $then
+    }};
+}
+pub(crate) use with_best;

@@ -1,0 +1,116 @@
+//! Sums of products for Cortex-M without the DSP extension (M3): two channels and two tokens side by side, 4 loads and 4
+//! multiplications for 4 products. In Rust, the compiler takes the four sums one after the other, and lays all that it has
+//! fetched for the first one on the stack for the next.
+
+use super::{
+    interface::KernelsFor,
+    offset::{offset_of_row, MAX_ROW},
+    portable::{self, linear_by, Output, PAIR},
+    tile::Tile,
+};
+use crate::int8::{
+    linear::{Linear, Row},
+    requantize::Whole,
+};
+use core::arch::naked_asm;
+
+/// The number of tokens that go through a layer together.
+pub const TILE: usize = 2;
+
+/// The number of tokens whose scores are held at the same time.
+pub const SCORED: usize = 1;
+
+/// The type that activations are widened to before multiplication: none, because that does not pay here.
+pub type Wide = [i16; 0];
+
+/// What the kernels fetch at once.
+pub type Fetch = u32;
+
+/// The portable kernels, with sums of products in assembler.
+#[derive(Clone, Copy, Debug)]
+pub struct Best;
+
+/// Evaluates an expression with the best kernels for this processor.
+macro_rules! with_best {
+    ($kernels:ident => $then:expr) => {{
+        let $kernels = $crate::int8::kernels::Best;
+        $then
+    }};
+}
+pub(crate) use with_best;
+
+impl KernelsFor<Wide, TILE, SCORED> for Best {
+    type Product = Whole;
+
+    #[inline(always)]
+    fn linear<R: Row>(self, x: &Tile<'_, Wide>, tokens: usize, layer: Linear<'_, R>, out: &mut [i8]) {
+        linear(x, tokens, layer, out);
+    }
+
+    #[inline(always)]
+    fn add_linear<R: Row>(self, x: &Tile<'_, Wide>, tokens: usize, layer: Linear<'_, R>, out: &mut [i16]) {
+        linear(x, tokens, layer, out);
+    }
+}
+
+#[inline(never)]
+fn linear<R: Row, O: Output>(x: &Tile<'_, Wide>, tokens: usize, layer: Linear<'_, R>, out: &mut [O]) {
+    linear_by::<R, O, Whole, TILE>(layer, out, |rows| {
+        // For a single token, too: the second row costs less than another loop.
+        if const { fits::<R>() } {
+            dots::<R>(x.rows, rows)
+        } else {
+            portable::dots::<R, _, TILE>(x, tokens, rows)
+        }
+    });
+}
+
+/// Whether the next row is as near as an offset in an instruction reaches, and the row is whole groups of four products.
+const fn fits<R: Row>() -> bool {
+    R::LEN <= MAX_ROW && R::LEN.is_multiple_of(4) && R::LEN > 0
+}
+
+/// The sums of products of two rows of weights with those of two tokens; nothing if there are fewer rows than two, or the
+/// rows do not fit.
+#[inline(always)]
+fn dots<R: Row>(x: &[i8], weights: &[i8]) -> Option<[[i32; TILE]; PAIR]> {
+    if !fits::<R>() {
+        return None;
+    }
+    let (x, weights) = (x.get(..TILE * R::LEN)?, weights.get(..PAIR * R::LEN)?);
+    let mut sums = [[0; TILE]; PAIR];
+    // SAFETY: `x` and `weights` have two rows of `R::LEN` bytes each, and `R::LEN` is a multiple of 4 above 0 and at most
+    // `MAX_ROW`.
+    unsafe { multiply::<R>(x.as_ptr(), weights.as_ptr(), &mut sums) };
+    Some(sums)
+}
+
+/// # Safety
+/// `x` and `weights` lead to two rows of `R::LEN` bytes each; `R::LEN` is a multiple of 4, above 0, and at most `MAX_ROW`.
+#[unsafe(naked)]
+unsafe extern "C" fn multiply<R: Row>(x: *const i8, weights: *const i8, sums: &mut [[i32; TILE]; PAIR]) {
+    naked_asm!(
+        "push {{r4-r9, lr}}",
+        "addw lr, r1, #{row}",
+        "movs r4, #0",
+        "movs r5, #0",
+        "movs r6, #0",
+        "movs r7, #0",
+        "1:",
+        ".rept 4",
+        "ldrsb r9, [r1], #1",
+        "ldrsb r12, [r1, #{row} - 1]",
+        "ldrsb r3, [r0], #1",
+        "ldrsb r8, [r0, #{row} - 1]",
+        "mla r4, r9, r3, r4",
+        "mla r5, r9, r8, r5",
+        "mla r6, r12, r3, r6",
+        "mla r7, r12, r8, r7",
+        ".endr",
+        "cmp r1, lr",
+        "bne 1b",
+        "stm r2, {{r4-r7}}",
+        "pop {{r4-r9, pc}}",
+        row = const offset_of_row(R::LEN),
+    )
+}

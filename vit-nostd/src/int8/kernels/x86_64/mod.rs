@@ -1,0 +1,183 @@
+//! Kernels for x86-64 with AVX2; linear layers by AVX-512 VNNI where the processor has it.
+
+mod attention;
+mod layer_norm;
+mod linear;
+mod products;
+mod requantize;
+mod vnni;
+
+use super::{
+    interface::KernelsFor,
+    tile::{Rows, Scores, Tile},
+};
+use crate::{
+    int8::{
+        layer_norm::Norm,
+        linear::{Linear, Row},
+        requantize::{Scale, Whole},
+        softmax::ExpTable,
+    },
+    network::Network,
+};
+use core::{
+    arch::x86_64::{__cpuid_count, __m256i},
+    ops::Range,
+    sync::atomic::{AtomicU8, Ordering},
+};
+use linear::Results;
+
+pub use attention::SCORED;
+pub use products::{Wide, TILE};
+
+/// What the kernels fetch at once.
+pub type Fetch = __m256i;
+
+cpufeatures::new!(avx2, "avx2");
+cpufeatures::new!(avx512vl, "avx2", "avx512f", "avx512vl");
+
+/// Kernels for x86-64 with AVX2; a value of it exists only on such a processor.
+#[derive(Clone, Copy, Debug)]
+pub struct Best {
+    /// Only on a processor with AVX-512 VNNI.
+    vnni: bool,
+}
+
+impl Best {
+    /// Looks for AVX2, and for AVX-512 VNNI.
+    #[inline(always)]
+    pub fn detect() -> Option<Self> {
+        avx2::get().then(|| Self { vnni: has_vnni() })
+    }
+
+    /// The same without AVX-512 VNNI.
+    pub fn without_vnni(self) -> Self {
+        Self { vnni: false }
+    }
+
+    #[inline(always)]
+    fn any_linear<R: Row, O: Results>(
+        self,
+        x: &Tile<'_, Wide>,
+        tokens: usize,
+        layer: Linear<'_, R>,
+        out: &mut [O],
+    ) {
+        // SAFETY: a value of this type exists only on a processor with AVX2, and `vnni` is true only on one with AVX-512 VNNI.
+        unsafe {
+            match (tokens, self.vnni) {
+                (1, true) => linear::linear_vnni::<R, O, 1>(x, layer, out),
+                (2, true) => linear::linear_vnni::<R, O, 2>(x, layer, out),
+                (_, true) => linear::linear_vnni::<R, O, TILE>(x, layer, out),
+                (1, false) => linear::linear::<R, O, 1>(x, layer, out),
+                (2, false) => linear::linear::<R, O, 2>(x, layer, out),
+                (_, false) => linear::linear::<R, O, TILE>(x, layer, out),
+            }
+        }
+    }
+}
+
+/// Evaluates an expression with the best kernels for this processor, which are looked for while the program runs. It is for
+/// the end of a function, from which it returns.
+macro_rules! with_best {
+    ($kernels:ident => $then:expr) => {{
+        if let Some($kernels) = $crate::int8::kernels::Best::detect() {
+            return $then;
+        }
+        let $kernels = $crate::int8::kernels::Portable;
+        $then
+    }};
+}
+pub(crate) use with_best;
+
+/// Looks for AVX-512 VNNI, once: in a virtual machine, asking takes as long as an inference of a small network.
+#[inline(always)]
+fn has_vnni() -> bool {
+    const UNKNOWN: u8 = 0;
+    const NO: u8 = 1;
+    const YES: u8 = 2;
+    static FOUND: AtomicU8 = AtomicU8::new(UNKNOWN);
+    match FOUND.load(Ordering::Relaxed) {
+        UNKNOWN => {
+            #[allow(unused_unsafe)] // Newer compilers call it safe.
+            // SAFETY: it is only asked on a processor with AVX-512, and each of those has the instruction CPUID and leaf 7.
+            let found = avx512vl::get() && unsafe { __cpuid_count(7, 0) }.ecx & (1 << 11) != 0;
+            FOUND.store(if found { YES } else { NO }, Ordering::Relaxed);
+            found
+        }
+        found => found == YES,
+    }
+}
+
+impl KernelsFor<Wide, TILE, SCORED> for Best {
+    type Product = Whole;
+
+    fn name(self) -> &'static str {
+        if self.vnni {
+            "AVX-512 VNNI"
+        } else {
+            "AVX2"
+        }
+    }
+
+    #[inline(always)]
+    fn layer_norm(self, x: &[i16], norm: Norm, out: &mut [i8]) {
+        // SAFETY: a value of this type exists only on a processor with AVX2.
+        unsafe { layer_norm::layer_norm(x, norm, out) }
+    }
+
+    #[inline(always)]
+    fn widen(self, x: &mut Tile<'_, Wide>, tokens: usize) {
+        // SAFETY: a value of this type exists only on a processor with AVX2.
+        unsafe { widen(x, tokens) }
+    }
+
+    #[inline(always)]
+    fn linear<R: Row>(self, x: &Tile<'_, Wide>, tokens: usize, layer: Linear<'_, R>, out: &mut [i8]) {
+        self.any_linear(x, tokens, layer, out);
+    }
+
+    #[inline(always)]
+    fn add_linear<R: Row>(self, x: &Tile<'_, Wide>, tokens: usize, layer: Linear<'_, R>, out: &mut [i16]) {
+        self.any_linear(x, tokens, layer, out);
+    }
+
+    #[inline(always)]
+    fn scores<N: Network>(
+        self,
+        query: &Tile<'_, Wide>,
+        tokens: Range<usize>,
+        head: usize,
+        keys: &Rows<N>,
+        out: &mut Scores<N, SCORED>,
+    ) {
+        // SAFETY: a value of this type exists only on a processor with AVX2.
+        unsafe { attention::scores::<N>(query, tokens, head, keys, out) }
+    }
+
+    #[inline(always)]
+    fn softmax(self, scores: &mut [i32], scale: Scale, table: &ExpTable) {
+        // SAFETY: a value of this type exists only on a processor with AVX2.
+        unsafe { attention::softmax(scores, scale, table) }
+    }
+
+    #[inline(always)]
+    fn context<N: Network>(
+        self,
+        probabilities: &Scores<N, SCORED>,
+        tokens: Range<usize>,
+        head: usize,
+        values: &Rows<N>,
+        scale: Scale,
+        out: &mut Tile<'_, Wide>,
+    ) {
+        // SAFETY: a value of this type exists only on a processor with AVX2.
+        unsafe { attention::context::<N>(probabilities, tokens, head, values, scale, out) }
+    }
+}
+
+#[target_feature(enable = "avx2")]
+fn widen(x: &mut Tile<'_, Wide>, tokens: usize) {
+    let values = tokens * x.width;
+    x.wide.iter_mut().zip(&*x.rows).take(values).for_each(|(wide, &value)| *wide = i16::from(value));
+}
