@@ -1,16 +1,11 @@
 //! The emulated chips: firmware does what it says, and computes the host's bits.
 
-#[path = "../../vit-nostd/tests/random_int8/mod.rs"]
-#[allow(dead_code)]
-mod random_int8;
-
 use std::{
     fs,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use random_int8::{random_image, random_weights, with_file, with_weights, Mood, Random};
 use vit_emulator::{build_for_probe, Chip, Emulator, Run};
 use vit_nostd::{
     arch::Portable,
@@ -23,6 +18,7 @@ use vit_nostd::{
     model_file::{self, Kind, Metadata, Normalization, Provenance},
     Base, Nano, Network, Tiny,
 };
+use vit_random_models::{random_image, random_weights, with_file, with_weights, Mood, Random};
 use vit_tests::chip_bench::{measure, Cost};
 use vit_train::{
     checkpoint::Checkpoint,
