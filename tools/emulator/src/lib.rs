@@ -186,7 +186,7 @@ fn build(folder: &str, target: &str, features: &str, bin: &str, model: Option<&P
     let _building = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
 
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let mut cargo = Command::new(root.join("tests/chip-cargo"));
+    let mut cargo = Command::new(root.join("tools/chip-cargo"));
     cargo
         .args(["build", "--release", "--quiet", "--message-format=json-render-diagnostics"])
         .args(["--target", target, "--features", features, "--bin", bin])
@@ -196,7 +196,7 @@ fn build(folder: &str, target: &str, features: &str, bin: &str, model: Option<&P
     if let Some(model) = model {
         cargo.env("VIT_MODEL", model);
     }
-    let output = cargo.output().context("tests/chip-cargo does not start")?;
+    let output = cargo.output().context("tools/chip-cargo does not start")?;
     ensure!(output.status.success(), "building `{bin}` for {folder} failed");
     let elf = String::from_utf8(output.stdout)?
         .lines()
