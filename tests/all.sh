@@ -18,7 +18,7 @@ steps=(
 )
 
 # The crates that are built for the host.
-host=(--workspace --exclude firmware-example)
+host=(--workspace --exclude firmware-example --exclude test-firmware)
 # The targets that the library is built for: those of the chips, and one of RISC-V.
 targets=(
     thumbv6m-none-eabi thumbv7m-none-eabi thumbv7em-none-eabihf thumbv7em-none-eabi thumbv8m.main-none-eabihf
@@ -62,7 +62,8 @@ step_clippy_firmware() {
     local options
     for options in "" "--target thumbv6m-none-eabi" "--features nrf52840-dk,probe" "--features netduinoplus2,probe"; do
         # shellcheck disable=SC2086 # the options are several words
-        in_firmware ../tools/chip-cargo clippy --quiet --release $options -- -D warnings || return
+        in_firmware ../tools/chip-cargo clippy --quiet --release --package firmware-example --package test-firmware \
+            $options -- -D warnings || return
     done
 }
 

@@ -41,11 +41,12 @@ fn in_firmware_folder(path: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../firmware-example")).join(path)
 }
 
-/// Builds and runs the firmware `bin`, and compares its log with `expected/BIN.txt`.
+/// Builds and runs the firmware `bin`, and compares its log with the one that is expected of it.
 fn run_and_compare(chip: Chip, bin: &str) -> Run {
     let elf = chip.build(bin).unwrap();
     let run = chip.run(&elf, std::env::temp_dir()).unwrap();
-    let expected = fs::read_to_string(in_firmware_folder(&format!("expected/{bin}.txt"))).unwrap();
+    let expected = format!("{}/firmware/expected/{bin}.txt", env!("CARGO_MANIFEST_DIR"));
+    let expected = fs::read_to_string(expected).unwrap();
     let expected: Vec<&str> = expected.lines().collect();
     assert_eq!(run.log.len(), expected.len(), "{}: {:#?}", chip.name, run.log);
     for (line, pattern) in run.log.iter().zip(expected) {

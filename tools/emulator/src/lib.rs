@@ -118,7 +118,8 @@ impl Chip {
         Self { micromath: true, ..self }
     }
 
-    /// Builds the binary `bin` of `firmware-example` for this chip, in release, and returns the ELF file's path.
+    /// Builds the binary `bin` of `firmware-example` or of `tests/firmware` for this chip, in release, and returns the ELF
+    /// file's path.
     pub fn build(&self, bin: &str) -> Result<PathBuf> {
         build(self.machine, self.target, self.board.unwrap_or_default(), bin, None)
     }
@@ -189,6 +190,7 @@ fn build(folder: &str, target: &str, features: &str, bin: &str, model: Option<&P
     let mut cargo = Command::new(root.join("tools/chip-cargo"));
     cargo
         .args(["build", "--release", "--quiet", "--message-format=json-render-diagnostics"])
+        .args(["--package", "firmware-example", "--package", "test-firmware"])
         .args(["--target", target, "--features", features, "--bin", bin])
         .current_dir(root.join("firmware-example"))
         .env_remove("VIT_MODEL")
