@@ -38,11 +38,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed={}", model.display());
 
     println!("cargo:rustc-check-cfg=cfg(armv6m)");
-    println!("cargo:rustc-check-cfg=cfg(small)");
     if target == "thumbv6m-none-eabi" {
         println!("cargo:rustc-cfg=armv6m");
-        // 16 KB of RAM: what takes more is left out of the tests' firmware.
-        println!("cargo:rustc-cfg=small");
     }
     Ok(())
 }

@@ -1,58 +1,92 @@
 #!/usr/bin/env bash
 # All that must hold, in one command: installs what is missing, checks everything, ends with a verdict.
 #
-#   bash tests/all.sh
+#   bash tests/all.sh              all steps
+#   bash tests/all.sh STEP...      some of them
+#   bash tests/all.sh --list       their names
 #
-# Tests on real data run where the environment variable MNIST_DIR names the folder of MNIST's four files.
+# Tests on real data run where the environment variable MNIST_DIR names the folder of MNIST's four files. What takes
+# longest, and would add little to each change, is in tests/long.sh.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 root=$PWD
 
-host=(--workspace --exclude firmware-example)
-# That the library is built for.
-chips=(thumbv6m-none-eabi thumbv7m-none-eabi thumbv7em-none-eabihf thumbv7em-none-eabi thumbv8m.main-none-eabihf)
-# That the library is built for, too: RISC-V.
-other_chips=(riscv32imac-unknown-none-elf)
-passed=0 failed=0 summary=
+# All steps, in this order: each is the function `step_NAME` below, with _ for -.
+steps=(
+    tools lock format clippy clippy-cuda clippy-firmware doc bare-metal oldest-rust package
+    tests stand-in-gpu overflow-checks firmware
+)
 
-# step NAME COMMAND...: runs the command and remembers how it went.
-step() {
-    local name=$1 start=$SECONDS verdict
-    shift
-    printf '\n==== %s\n' "$name"
-    if "$@"; then
-        verdict=ok passed=$((passed + 1))
-    else
-        verdict=FAILED failed=$((failed + 1))
-    fi
-    summary+=$(printf '%-6s %4d s  %s' "$verdict" $((SECONDS - start)) "$name")$'\n'
-}
+# The crates that are built for the host.
+host=(--workspace --exclude firmware-example --exclude test-firmware)
+# The targets that the library is built for: those of the chips, and one of RISC-V.
+targets=(
+    thumbv6m-none-eabi thumbv7m-none-eabi thumbv7em-none-eabihf thumbv7em-none-eabi thumbv8m.main-none-eabihf
+    riscv32imac-unknown-none-elf
+)
+# The emulated boards.
+boards=(microbit mps2-an385 mps2-an386 mps2-an500 mps2-an505 stm32vldiscovery netduinoplus2)
+# Where NVIDIA's libraries are found, unless they are found elsewhere: see tests/nvrtc.
+export VIRTUAL_ENV=${VIRTUAL_ENV:-$root/target/nvrtc}
 
-tools() {
-    command -v cc >/dev/null || tests/apt-install build-essential || return
-    command -v qemu-system-arm >/dev/null || tests/apt-install qemu-system-arm || return
-    tests/numpy-python -c '' 2>/dev/null || tests/apt-install python3-numpy || return
-    tests/nvrtc || { tests/apt-install python3-pip && tests/nvrtc; } || return
+# Installs what the other steps need.
+step_tools() {
+    command -v cc >/dev/null || tools/apt-install build-essential || return
+    command -v qemu-system-arm >/dev/null || tools/apt-install qemu-system-arm || return
+    tests/numpy-python -c '' 2>/dev/null || tools/apt-install python3-numpy || return
+    tests/nvrtc || { tools/apt-install python3-pip && tests/nvrtc; } || return
     cargo fmt --version >/dev/null || rustup component add rustfmt || return
     cargo clippy --version >/dev/null || rustup component add clippy
 }
 
+# Is Cargo.lock up to date?
+step_lock() {
+    cargo metadata --locked --format-version 1 >/dev/null
+}
+
+step_format() {
+    cargo fmt --all --check
+}
+
+step_clippy() {
+    cargo clippy --quiet "${host[@]}" --all-targets -- -D warnings
+}
+
+# dfdx's own CUDA device needs a GPU to be run, but not to be checked.
+step_clippy_cuda() {
+    cargo clippy --quiet "${host[@]}" --lib --profile test --features vit-train/dfdx-cuda-check -- -D warnings
+}
+
+# For a chip, for a small one, and for boards that are built in another way.
+step_clippy_firmware() {
+    local options
+    for options in "" "--target thumbv6m-none-eabi" "--features nrf52840-dk,probe" "--features netduinoplus2,probe"; do
+        # shellcheck disable=SC2086 # the options are several words
+        in_firmware ../tools/chip-cargo clippy --quiet --release --package firmware-example --package test-firmware \
+            $options -- -D warnings || return
+    done
+}
+
+step_doc() {
+    RUSTDOCFLAGS="-D warnings" cargo doc --quiet "${host[@]}" --no-deps
+}
+
 # The library by itself, so that no other crate of the workspace lends it a feature.
-bare_library() {
+step_bare_metal() {
     local target feature features
     features=$(sed -n '/^\[features\]/,/^\[dep/s/^\([a-z0-9-]*\) = .*/\1/p' vit-nostd/Cargo.toml)
-    for target in "${chips[@]}" "${other_chips[@]}"; do
+    for target in "${targets[@]}"; do
         for feature in $features; do
             echo "$target, feature $feature"
-            in_firmware ../tests/chip-cargo check --quiet --release --package vit-nostd --target "$target" \
+            in_firmware ../tools/chip-cargo check --quiet --release --package vit-nostd --target "$target" \
                 --no-default-features --features "$feature" || return
         done
     done
 }
 
-# With the oldest compiler that Cargo.toml promises. Where rustup does not get it, clippy (incompatible_msrv) has at
-# least looked for what is younger in `core`.
-oldest_rust() {
+# The library with the oldest compiler that Cargo.toml promises. If rustup does not get it, clippy (incompatible_msrv)
+# has at least looked for what is younger in `core`.
+step_oldest_rust() {
     local version
     version=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
     if timeout 120 rustup toolchain install "$version" --profile minimal >/dev/null 2>&1; then
@@ -62,19 +96,37 @@ oldest_rust() {
     fi
 }
 
-# Where NVIDIA's libraries are found, unless they are found elsewhere: see tests/nvrtc.
-export VIRTUAL_ENV=${VIRTUAL_ENV:-$root/target/nvrtc}
-
-# The dev profile is tuned for training, without these checks. Not optimised as much as there: compiling takes longest.
-checked() {
-    CARGO_PROFILE_DEV_OPT_LEVEL=1 CARGO_PROFILE_DEV_OVERFLOW_CHECKS=true CARGO_PROFILE_DEV_DEBUG_ASSERTIONS=true "$@"
+# The library as a package.
+step_package() {
+    cargo package --quiet --package vit-nostd --allow-dirty
 }
 
-# What runs on a GPU, on a stand-in for one.
-stand_in_gpu() {
+step_tests() {
+    cargo test --no-fail-fast "${host[@]}"
+}
+
+# What runs on a GPU, on a stand-in for one: by the test programs of the step `tests`, which other crates or features
+# would compile again.
+step_stand_in_gpu() {
     tests/stand_in_gpu/build || return
     LD_LIBRARY_PATH=$root/target/stand_in_gpu VIT_TRAIN_TEST_GPU=required \
-        cargo test "${host[@]}" --lib cuda:: -- --test-threads 1 # all crates, as before: one would be compiled anew
+        cargo test "${host[@]}" --lib cuda:: -- --test-threads 1
+}
+
+# The library with overflow checks and debug assertions, which the dev profile leaves out because it is tuned for
+# training.
+step_overflow_checks() {
+    CARGO_PROFILE_DEV_OPT_LEVEL=1 CARGO_PROFILE_DEV_OVERFLOW_CHECKS=true CARGO_PROFILE_DEV_DEBUG_ASSERTIONS=true \
+        cargo test --package vit-nostd --features micromath
+}
+
+# The commands of the README's table of boards.
+step_firmware() {
+    local board
+    for board in "${boards[@]}"; do
+        echo "$board"
+        in_firmware ../tools/chip-cargo "$board" --quiet || return
+    done
 }
 
 # in_firmware COMMAND...: in the firmware's folder, with its settings.
@@ -82,31 +134,25 @@ in_firmware() (
     cd "$root/firmware-example" && "$@"
 )
 
-step "tools" tools
-step "Cargo.lock is up to date" bash -c 'cargo metadata --locked --format-version 1 >/dev/null'
-step "format" cargo fmt --all --check
-step "clippy, host" cargo clippy --quiet "${host[@]}" --all-targets -- -D warnings
-# What is behind that feature needs a GPU to be run, but not to be checked.
-step "clippy, dfdx's own CUDA device" cargo clippy --quiet "${host[@]}" --lib --profile test \
-    --features vit-train/dfdx-cuda-check -- -D warnings
-step "clippy, firmware" in_firmware ../tests/chip-cargo clippy --quiet --release -- -D warnings
-step "clippy, firmware for a small chip" \
-    in_firmware ../tests/chip-cargo clippy --quiet --release --target thumbv6m-none-eabi -- -D warnings
-for board in nrf52840-dk,probe netduinoplus2; do
-    step "clippy, firmware for a board: $board" \
-        in_firmware ../tests/chip-cargo clippy --quiet --release --features "$board" -- -D warnings
-done
-step "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --quiet "${host[@]}" --no-deps
-step "vit-nostd on bare metal" bare_library
-step "vit-nostd with the oldest Rust" oldest_rust
-step "vit-nostd as a package" cargo package --quiet --package vit-nostd --allow-dirty
-step "tests" cargo test --no-fail-fast "${host[@]}"
-step "a stand-in for a GPU" stand_in_gpu
-step "vit-nostd with overflow checks" checked cargo test --package vit-nostd --features micromath
-# The commands of the README's table of boards.
-for board in microbit mps2-an385 mps2-an386 mps2-an500 mps2-an505 stm32vldiscovery netduinoplus2; do
-    step "firmware on $board" in_firmware ../tests/chip-cargo "$board" --quiet
+if [ "${1:-}" = --list ]; then
+    printf '%s\n' "${steps[@]}"
+    exit
+fi
+[ $# != 0 ] || set -- "${steps[@]}"
+for name in "$@"; do
+    [[ " ${steps[*]} " == *" $name "* ]] || {
+        echo "error: no step is called \"$name\". The steps are: ${steps[*]}" >&2
+        exit 2
+    }
 done
 
+passed=0 failed=0 summary=
+for name in "$@"; do
+    printf '\n==== %s\n' "$name"
+    start=$SECONDS verdict=ok
+    "step_${name//-/_}" || verdict=FAILED
+    if [ "$verdict" = ok ]; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
+    summary+=$(printf '%-6s %4d s  %s' "$verdict" $((SECONDS - start)) "$name")$'\n'
+done
 printf '\n%s\n%d passed, %d failed\n' "$summary" "$passed" "$failed"
 [ "$failed" = 0 ]

@@ -13,8 +13,6 @@ use core::panic::PanicInfo;
 
 use cortex_m_rt::{exception, ExceptionFrame};
 
-pub mod bench;
-pub mod bits;
 pub mod board;
 pub mod ram;
 pub mod registers;
@@ -58,17 +56,4 @@ fn logged_panic() -> ! {
 unsafe fn HardFault(frame: &ExceptionFrame) -> ! {
     defmt::error!("hard fault at {=u32:#010x}, called from {=u32:#010x}", frame.pc(), frame.lr());
     exit(1)
-}
-
-/// The model file that the emulator has put into the chip's memory, where the memory map says; the file `model.vit` beside
-/// it tells how long it is.
-pub fn flashed_model() -> &'static [u8] {
-    extern "C" {
-        /// Defined in the memory map.
-        static _model: u8;
-    }
-    let metadata = semihosting::fs::File::open(c"model.vit").and_then(|file| file.metadata());
-    let Ok(metadata) = metadata else { defmt::panic!("no model.vit") };
-    // SAFETY: the emulator has put this file of as many bytes at `_model`, in memory that is nobody else's.
-    unsafe { core::slice::from_raw_parts(&raw const _model, metadata.len() as usize) }
 }

@@ -1,4 +1,4 @@
-"""What tests/tests/program/exchange.rs expects of PyTorch: prints it as Rust.
+"""What vit-train/tests/program/exchange.rs expects of PyTorch: prints it as Rust.
 
 The weights and images are a formula's, so that the test has them without PyTorch.
 

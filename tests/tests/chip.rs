@@ -1,16 +1,11 @@
 //! The emulated chips: firmware does what it says, and computes the host's bits.
 
-#[path = "../../vit-nostd/tests/random_int8/mod.rs"]
-#[allow(dead_code)]
-mod random_int8;
-
 use std::{
     fs,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use random_int8::{random_image, random_weights, with_file, with_weights, Mood, Random};
 use vit_emulator::{build_for_probe, Chip, Emulator, Run};
 use vit_nostd::{
     float::{
@@ -22,6 +17,7 @@ use vit_nostd::{
     model_file::{self, Kind, Metadata, Normalization, Provenance},
     Base, Nano, Network, Tiny,
 };
+use vit_random_models::{random_image, random_weights, with_file, with_weights, Mood, Random};
 use vit_tests::chip_bench::{measure, Cost};
 use vit_train::{
     data::{self, synthetic},
@@ -42,11 +38,12 @@ fn in_firmware_folder(path: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../firmware-example")).join(path)
 }
 
-/// Builds and runs the firmware `bin`, and compares its log with `expected/BIN.txt`.
+/// Builds and runs the firmware `bin`, and compares its log with the one that is expected of it.
 fn run_and_compare(chip: Chip, bin: &str) -> Run {
     let elf = chip.build(bin).unwrap();
     let run = chip.run(&elf, std::env::temp_dir()).unwrap();
-    let expected = fs::read_to_string(in_firmware_folder(&format!("expected/{bin}.txt"))).unwrap();
+    let expected = format!("{}/firmware/expected/{bin}.txt", env!("CARGO_MANIFEST_DIR"));
+    let expected = fs::read_to_string(expected).unwrap();
     let expected: Vec<&str> = expected.lines().collect();
     assert_eq!(run.log.len(), expected.len(), "{}: {:#?}", chip.name, run.log);
     for (line, pattern) in run.log.iter().zip(expected) {

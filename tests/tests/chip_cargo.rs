@@ -1,4 +1,4 @@
-//! `tests/chip-cargo` asks rustup first, and takes Debian's compiler only where it is new enough. All programs that it
+//! `tools/chip-cargo` asks rustup first, and takes Debian's compiler only where it is new enough. All programs that it
 //! calls are stand-ins, which write down how they are called.
 
 #![cfg(unix)]
@@ -20,6 +20,11 @@ impl Machine {
     /// The calls that `chip-cargo build` makes of what changes the machine or builds, what it says, and whether it
     /// succeeds.
     fn build(self) -> (Vec<String>, String, bool) {
+        self.call(&["build"])
+    }
+
+    /// The same of a call with other arguments.
+    fn call(self, arguments: &[&str]) -> (Vec<String>, String, bool) {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
         let script = |path: &str, text: &str| {
@@ -31,9 +36,10 @@ impl Machine {
         let at = root.display();
         // Debian's compiler is called by its path.
         let chip_cargo =
-            include_str!("../chip-cargo").replace("exec /usr/bin/", &format!("exec {at}/debian/"));
-        script("tests/chip-cargo", &chip_cargo);
-        script("firmware-example/.cargo/config.toml", "");
+            include_str!("../../tools/chip-cargo").replace("exec /usr/bin/", &format!("exec {at}/debian/"));
+        script("tools/chip-cargo", &chip_cargo);
+        script("firmware/.cargo/config.toml", CONFIG);
+        fs::create_dir(root.join("firmware/src")).unwrap();
         script("Cargo.toml", include_str!("../../Cargo.toml"));
 
         let call = format!("#!/bin/bash\necho \"${{0#{at}/}} $*\" >>{at}/calls\n");
@@ -54,10 +60,11 @@ impl Machine {
              printf 'rustc-web:\\n  Installed: {installed}\\n  Candidate: %s\\n' $candidate\n"
         );
         script("bin/apt-cache", &policy);
-        script("tests/apt-install", &format!("{call}[ \"$1\" != --update ] || touch {at}/updated\n"));
+        script("tools/apt-install", &format!("{call}[ \"$1\" != --update ] || touch {at}/updated\n"));
 
-        let output = Command::new(root.join("tests/chip-cargo"))
-            .arg("build")
+        let output = Command::new(root.join("tools/chip-cargo"))
+            .args(arguments)
+            .current_dir(root.join("firmware/src"))
             .env("PATH", format!("{at}/bin:/usr/bin:/bin"))
             .output()
             .unwrap();
@@ -67,14 +74,26 @@ impl Machine {
     }
 }
 
+/// The settings of a firmware.
+const CONFIG: &str = r#"
+[build]
+target = "thumbv7em-none-eabihf"
+
+[alias]
+board = [
+    "run", "--release",
+    "--target", "thumbv6m-none-eabi",
+]
+"#;
+
 const BARE: Machine =
     Machine { rustup: "cannot", installed: "(none)", candidate: "(none)", fetched: "(none)" };
 const OLD: &str = "1.85.0+dfsg3-1~deb12u3";
 const NEW: &str = "1.100.0+dfsg1-1~deb13u1"; // "1.100" is above "1.89", although its text is not
 
 const ADD: &str = "bin/rustup target add thumbv7em-none-eabihf";
-const UPDATE: &str = "tests/apt-install --update";
-const INSTALL: &str = "tests/apt-install rustc-web cargo-web rust-web-src rust-web-clippy";
+const UPDATE: &str = "tools/apt-install --update";
+const INSTALL: &str = "tools/apt-install rustc-web cargo-web rust-web-src rust-web-clippy";
 
 #[test]
 fn chip_cargo_asks_rustup_first_and_debian_only_where_it_is_new_enough() {
@@ -124,5 +143,20 @@ fn chip_cargo_says_in_one_line_what_to_do() {
         for word in [version, "1.89", "rustup target add thumbv7em-none-eabihf"] {
             assert!(said.contains(word), "no {word:?} in {said}");
         }
+    }
+}
+
+#[test]
+fn chip_cargo_builds_for_the_target_that_is_named() {
+    for (arguments, target) in [
+        (&["build"][..], "thumbv7em-none-eabihf"),
+        (&["board"], "thumbv6m-none-eabi"),
+        (&["build", "--target", "thumbv7m-none-eabi"], "thumbv7m-none-eabi"),
+        (&["board", "--target=thumbv7m-none-eabi"], "thumbv7m-none-eabi"),
+    ] {
+        let (calls, said, success) = Machine { rustup: "adds", ..BARE }.call(arguments);
+        let add = format!("bin/rustup target add {target}");
+        assert_eq!(calls, [add, format!("bin/cargo {}", arguments.join(" "))], "{said}");
+        assert!(success, "{said}");
     }
 }

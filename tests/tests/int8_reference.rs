@@ -1,17 +1,14 @@
 //! The integer engine against its independent second implementation on dfdx tensors: equal logits, all of them.
 
-#[path = "../../vit-nostd/tests/random_int8/mod.rs"]
-mod random_int8;
-
-use random_int8::{
-    normalizing_weights, random_image, random_weights, with_file, with_weights, Mood, Normalizer, Random,
-    ROOTS,
-};
 use std::{collections::HashSet, env, path::Path};
 use vit_nostd::{
     image,
     int8::{weights::Weights, Model, Scratch},
     Image, Nano, Network, Tiny,
+};
+use vit_random_models::{
+    normalizing_weights, random_image, random_weights, with_file, with_weights, Mood, Normalizer, Random,
+    ROOTS,
 };
 use vit_train::{
     data::{self, synthetic, Dataset, Format, Source},

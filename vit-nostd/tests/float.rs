@@ -1,12 +1,10 @@
 //! The float engine against the textbook: [`reference`] computes a Vision Transformer in f64, as one would write it
 //! down, and knows of the library only the dimensions.
 
-mod common;
-
-use common::{aligned, metadata};
 use vit_nostd::float::{Model, Scratch};
 use vit_nostd::model_file::{overhead, write, Kind};
 use vit_nostd::{image, Base, Dims, Image, Nano, Network, Stage, Station, Tiny, Values};
+use vit_random_models::{aligned, metadata};
 
 vit_nostd::network! {
     OneBlock { image: 4, patch: 2, embed: 6, heads: 3, hidden: 7, depth: 1, classes: 3 }

@@ -1,11 +1,5 @@
 //! The integer engine against NUMERICS.md, written down once more as plainly as it stands there.
 
-mod random_int8;
-
-use random_int8::{
-    normalizing_weights, random_image, random_weights, with_file, with_weights, Mood, Normalizer, Random,
-    ROOTS,
-};
 use vit_nostd::{
     image,
     int8::{
@@ -15,6 +9,10 @@ use vit_nostd::{
         Model, Scratch,
     },
     Field, ModelError, Nano, Network, Station, Tiny, Values,
+};
+use vit_random_models::{
+    normalizing_weights, random_image, random_weights, with_file, with_weights, Mood, Normalizer, Random,
+    ROOTS,
 };
 
 vit_nostd::network! {

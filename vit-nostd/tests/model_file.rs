@@ -4,9 +4,6 @@
 //! not by the library. The property tests run as long as one likes: `PROPTEST_CASES=1000000 cargo test --release -p
 //! vit-nostd --test model_file`.
 
-mod common;
-
-use common::{aligned, metadata};
 use proptest::prelude::*;
 use vit_nostd::float::weights::{Weights, WeightsMut};
 use vit_nostd::float::{Model, Scratch};
@@ -15,6 +12,7 @@ use vit_nostd::model_file::{
     MAX_NAME, PREAMBLE_LEN,
 };
 use vit_nostd::{Base, Dims, Feature, Field, Image, LabelFault, ModelError, Nano, Network, Tiny};
+use vit_random_models::{aligned, metadata};
 
 vit_nostd::network! {
     /// 216 parameters, for a file of about 1 KB.

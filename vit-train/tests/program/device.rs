@@ -1,5 +1,6 @@
 //! `vit-train device` against emulated chips, and against boards of our own that misbehave.
 
+use crate::text;
 use image::GrayImage;
 use serde_json::Value;
 use serialport::{SerialPort, TTYPort};
@@ -40,10 +41,6 @@ fn logits(pixels: &[u8]) -> [i32; 10] {
 fn device(place: [&str; 2], arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vit-train"));
     command.env_remove("MNIST_DIR").arg("device").args(place).args(arguments).output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
 }
 
 /// Runs the program, which must refuse with exit code 2 and one line that contains all of `words`.

@@ -1,10 +1,10 @@
-//! Random integer models, from calm to hostile: what the tests of the integer engine and those of its reference in
-//! `vit-train` share.
+//! Random integer models, from calm to hostile: what the tests of the integer engine, those of its reference in
+//! `vit-train` and those of the chips share.
 
-#[path = "../common/mod.rs"]
-mod common;
+mod file;
 
-use common::{aligned, metadata};
+pub use file::{aligned, metadata};
+
 use vit_nostd::{
     int8::weights::{Weights, WeightsMut},
     model_file::{self, Kind},

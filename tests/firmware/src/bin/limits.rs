@@ -1,13 +1,14 @@
-//! [`bits`](firmware_example::bits) for networks at the limits: rows of weights that are longer than an offset in an
+//! [`bits`](test_firmware::bits) for networks at the limits: rows of weights that are longer than an offset in an
 //! instruction reaches, the longest that it reaches, and many classes.
 
 #![no_std]
 #![no_main]
 
 use cortex_m_rt::entry;
-use firmware_example::{
+use firmware_example::exit;
+use test_firmware::{
     bits::{accept, floats, integers},
-    exit, flashed_model,
+    flashed_model,
 };
 use vit_nostd::{
     float, int8,

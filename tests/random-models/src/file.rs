@@ -1,4 +1,4 @@
-//! What the tests of the model file and of the engines share.
+//! Model files for the tests of their format and of the engines.
 
 use vit_nostd::model_file::{Metadata, Normalization, Provenance, ALIGNMENT};
 

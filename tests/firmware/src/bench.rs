@@ -7,7 +7,7 @@ use vit_nostd::{
     Element, Image, Network, Stage, Station, Values, Vector,
 };
 
-use crate::{exit, ram};
+use firmware_example::{exit, ram};
 
 /// SysTick counts in 24 bits.
 const SYSTICK: u32 = (1 << 24) - 1;

@@ -1,14 +1,15 @@
-//! [`bits`](firmware_example::bits) for the presets: one ELF file serves them all and both engines, where the RAM suffices.
+//! [`bits`](test_firmware::bits) for the presets: one ELF file serves them all and both engines, where the RAM suffices.
 
 #![no_std]
 #![no_main]
 
 use cortex_m_rt::entry;
+use firmware_example::exit;
 #[cfg(not(small))]
-use firmware_example::bits::floats;
-use firmware_example::{
+use test_firmware::bits::floats;
+use test_firmware::{
     bits::{accept, integers},
-    exit, flashed_model,
+    flashed_model,
 };
 #[cfg(not(small))]
 use vit_nostd::{float, Base, Tiny};

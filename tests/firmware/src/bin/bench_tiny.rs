@@ -4,7 +4,7 @@
 #![no_main]
 
 use cortex_m_rt::entry;
-use firmware_example::bench::bench;
+use test_firmware::bench::bench;
 use vit_nostd::{int8::Scratch, Tiny};
 
 #[entry]

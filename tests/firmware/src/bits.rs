@@ -4,7 +4,7 @@
 //! for its length), `images.bin` (the pixels of one image after the other), and as the answer `logits.bin` (32 bits a
 //! class, little-endian). Where there is a file `micromath`, float models compute with it.
 
-use crate::ram;
+use firmware_example::ram;
 use semihosting::{
     fs::File,
     io::{self, Read, Write},

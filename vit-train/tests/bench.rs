@@ -1,4 +1,5 @@
-//! What `vit-train bench` measures. By itself, because cargo then runs nothing else at the same time.
+//! What `vit-train bench` measures. Apart from the other tests of the program, because cargo then runs nothing else at
+//! the same time.
 
 use serde_json::Value;
 use std::process::Command;

@@ -118,7 +118,8 @@ impl Chip {
         Self { micromath: true, ..self }
     }
 
-    /// Builds the binary `bin` of `firmware-example` for this chip, in release, and returns the ELF file's path.
+    /// Builds the binary `bin` of `firmware-example` or of `tests/firmware` for this chip, in release, and returns the ELF
+    /// file's path.
     pub fn build(&self, bin: &str) -> Result<PathBuf> {
         build(self.machine, self.target, self.board.unwrap_or_default(), bin, None)
     }
@@ -186,9 +187,10 @@ fn build(folder: &str, target: &str, features: &str, bin: &str, model: Option<&P
     let _building = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
 
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let mut cargo = Command::new(root.join("tests/chip-cargo"));
+    let mut cargo = Command::new(root.join("tools/chip-cargo"));
     cargo
         .args(["build", "--release", "--quiet", "--message-format=json-render-diagnostics"])
+        .args(["--package", "firmware-example", "--package", "test-firmware"])
         .args(["--target", target, "--features", features, "--bin", bin])
         .current_dir(root.join("firmware-example"))
         .env_remove("VIT_MODEL")
@@ -196,7 +198,7 @@ fn build(folder: &str, target: &str, features: &str, bin: &str, model: Option<&P
     if let Some(model) = model {
         cargo.env("VIT_MODEL", model);
     }
-    let output = cargo.output().context("tests/chip-cargo does not start")?;
+    let output = cargo.output().context("tools/chip-cargo does not start")?;
     ensure!(output.status.success(), "building `{bin}` for {folder} failed");
     let elf = String::from_utf8(output.stdout)?
         .lines()

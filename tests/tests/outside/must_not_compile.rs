@@ -1,11 +1,9 @@
 //! What the compiler must refuse, and what it must say of it. Each case in `tests/must_not_compile` is a program, and beside
 //! it a text that is a part of the compiler's first error. Only the program `good` compiles: its text is what it prints.
 
-mod outside;
-
-use outside::crate_outside;
+use crate::{build, cargo, TARGET, WORKSPACE};
 use serde_json::Value;
-use std::{collections::HashMap, env, fs, process::Command};
+use std::{collections::HashMap, fs, path::Path, process::Command};
 use vit_nostd::float::{weights::WeightsMut, Model};
 use vit_nostd::model_file::{overhead, write, Kind, Metadata, Normalization, Provenance};
 use vit_nostd::{Nano, Network, Tiny};
@@ -34,8 +32,7 @@ fn model<N: Network>(kind: Kind, weights: &[u8]) -> Vec<u8> {
 
 #[test]
 fn the_compiler_says_what_is_wrong() {
-    let folder = crate_outside("must-not-compile", "");
-    let programs = folder.join("src/bin");
+    let programs = WORKSPACE.join("must-not-compile/src/bin");
     let nano = sevens::<Nano>();
     let mut of_version_1 = nano.clone();
     of_version_1[4] = 1;
@@ -59,18 +56,19 @@ fn the_compiler_says_what_is_wrong() {
     for case in &cases {
         fs::copy(case, programs.join(case.file_name().expect("a name"))).expect("a case is copied");
     }
-    let cargo = |arguments: &[&str]| {
-        let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
-        cargo.args(arguments).args(["--quiet", "--target-dir", "target"]).current_dir(&folder);
-        cargo.output().expect("cargo starts")
-    };
-    let errors = first_errors(&cargo(&["build", "--bins", "--keep-going", "--message-format=json"]).stdout);
+    let name = |case: &Path| case.file_stem().and_then(|name| name.to_str()).expect("a name").to_owned();
+    let names: Vec<String> = cases.iter().map(|case| name(case)).collect();
+    let mut cargo = cargo(&build(names.iter().map(String::as_str)));
+    let output = cargo.args(["--keep-going", "--message-format=json"]).output().expect("cargo starts");
+    let errors = first_errors(&output.stdout);
     let mut wrong = String::new();
-    for case in &cases {
-        let name = case.file_stem().and_then(|name| name.to_str()).expect("a name");
+    for (case, name) in cases.iter().zip(&names) {
         let text = fs::read_to_string(case.with_extension("txt")).expect("a text for each case");
-        let said = match name {
-            "good" => Some(String::from_utf8(cargo(&["run", "--bin", name]).stdout).expect("text")),
+        let said = match name.as_str() {
+            "good" => {
+                let output = Command::new(Path::new(TARGET).join("debug").join(name)).output();
+                Some(String::from_utf8(output.expect("the program starts").stdout).expect("text"))
+            }
             _ => errors.get(name).cloned(),
         };
         let said = said.unwrap_or("it compiles".to_owned());

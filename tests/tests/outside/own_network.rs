@@ -1,0 +1,78 @@
+//! A network that only one crate outside of the workspace knows, in every command that works without a board.
+
+use crate::{build, cargo, TARGET};
+use serde_json::Value;
+use std::{fs, path::Path, process::Command, sync::LazyLock};
+
+const NAME: &str = "two-blocks";
+
+static PROGRAM: LazyLock<()> = LazyLock::new(|| {
+    let status = cargo(&build(["own-network"])).status().unwrap();
+    assert!(status.success(), "the program is not built");
+});
+
+/// Runs the program in `folder`, which must succeed, and gives what it printed.
+fn run(folder: &Path, arguments: &[&str]) -> String {
+    LazyLock::force(&PROGRAM);
+    let mut program = Command::new(Path::new(TARGET).join("debug/own-network"));
+    let output = program.args(arguments).current_dir(folder).env_remove("MNIST_DIR").output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn json(folder: &Path, arguments: &[&str]) -> Value {
+    serde_json::from_str(&run(folder, &[arguments, &["--json"]].concat())).unwrap()
+}
+
+#[test]
+fn every_command_works_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let data = ["--data", "synthetic"];
+    let train = ["--epochs", "1", "--batch-size", "32", "--limit", "200", "--out", "run", "--quiet"];
+    // Without --preset, and with it.
+    let report = json(folder, &[&train[..], &data].concat());
+    assert_eq!(report["preset"], NAME);
+    let report = json(folder, &[&["train", "--preset", NAME][..], &train, &data].concat());
+    assert_eq!(report["preset"], NAME);
+    assert_eq!(report["verify"]["int8_mismatches"], 0);
+    let written: Value = serde_json::from_slice(&fs::read(folder.join("run/report.json")).unwrap()).unwrap();
+    assert_eq!(written, report);
+
+    for file in ["checkpoint.safetensors", "model.f32.vit", "model.int8.vit"] {
+        let file = format!("run/{file}");
+        assert_eq!(json(folder, &["inspect", &file])["preset"], NAME);
+        let evaluation = json(folder, &[&["eval", &file][..], &data].concat());
+        assert_eq!(evaluation["preset"], NAME);
+        let seen = json(folder, &["predict", "--model", &file, "run/predictions.png"]);
+        assert_eq!(seen.as_array().unwrap().len(), 1);
+    }
+
+    let integers = fs::read(folder.join("run/model.int8.vit")).unwrap();
+    let quantization = json(folder, &[&["quantize", "run", "--report"][..], &data].concat());
+    assert_eq!(quantization["report"]["layers"].as_array().unwrap().len(), 2 * 9 + 3, "{quantization}");
+    assert!(fs::read(folder.join("run/model.int8.vit")).unwrap() == integers);
+    let verification = json(folder, &[&["verify", "run", "--exact-images", "2"][..], &data].concat());
+    assert_eq!((&verification["exact_mismatches"], &verification["int8_mismatches"]), (&0.into(), &0.into()));
+
+    let exports = ["--onnx", "x.onnx", "--vit", "x.vit", "--safetensors", "x.safetensors"];
+    run(folder, &[&["export", "run"][..], &exports].concat());
+    let onnx = fs::read(folder.join("x.onnx")).unwrap();
+    assert!(onnx.windows(NAME.len()).any(|bytes| bytes == NAME.as_bytes()), "the ONNX file does not name it");
+    for exported in ["x.vit", "x.safetensors"] {
+        assert_eq!(json(folder, &["inspect", exported])["preset"], NAME);
+    }
+
+    fs::remove_file(folder.join("run/report.md")).unwrap();
+    run(folder, &["report", "--run", "run"]);
+    let markdown = fs::read_to_string(folder.join("run/report.md")).unwrap();
+    assert!(markdown.contains(&format!("`{NAME}`")), "{markdown}");
+    assert_eq!(json(folder, &["compare", "run"])[0]["preset"], NAME);
+    let bench = json(folder, &["bench", "--no-builtin", "--steps", "1"]);
+    for times in ["step_ms", "infer_ms"] {
+        assert!(bench[times].as_object().unwrap().keys().eq([NAME]), "{bench}");
+    }
+    // Of the networks that `vit-train` has, it knows nothing.
+    let help = run(folder, &["--help"]);
+    assert!(help.contains(NAME) && !help.contains("nano:"), "{help}");
+}
