@@ -7,7 +7,11 @@
 //!    any number of tokens and any width of a head. A tile of up to 3 rows of 4 sums stays in registers: a step of the
 //!    depth loads 7 vectors for 12 multiply-adds.
 
-use super::{lanes::Part, math, memory::Memory, CHUNK};
+use super::{
+    lanes::{Part, CHUNK},
+    math,
+    memory::Memory,
+};
 use crate::network::dropout::{Dropout, Site};
 use pulp::{Arch, NullaryFnOnce, Simd};
 use std::{array, mem};

@@ -7,6 +7,9 @@
 use pulp::Simd;
 use std::array;
 
+/// Images that go through the network together: as many as fill all lanes of a vector, of whatever processor, or a
+/// multiple of that, because attention keeps its weights in whole vectors.
+pub const CHUNK: usize = 16;
 /// Numbers of each image that become vectors, or come from them, at a time.
 const BLOCK: usize = 4;
 

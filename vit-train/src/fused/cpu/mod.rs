@@ -9,7 +9,7 @@
 
 pub(super) mod attention;
 pub(super) mod chunk;
-mod lanes;
+pub(super) mod lanes;
 mod math;
 pub(super) mod memory;
 mod peak;
@@ -27,6 +27,7 @@ use super::{
 };
 use crate::network::{dimensions::Dimensions, dropout::Dropout, parameters::Layout};
 use chunk::{Chunk, Linear, Scratch};
+use lanes::CHUNK;
 use memory::Memory;
 use rayon::prelude::*;
 use remaining::Remaining;
@@ -35,9 +36,6 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-/// Images that go through the network together: as many as fill all lanes of a vector, of whatever processor, or a
-/// multiple of that, because attention keeps its weights in whole vectors.
-pub(super) const CHUNK: usize = 16;
 /// Sums of gradients, each as large as the network: as many threads can have chunks at a time.
 const SHARDS: usize = 8;
 /// Gradients that are added up at a time.
