@@ -1,6 +1,10 @@
 //! `vit-train bench`.
 
-use super::{networks::List, positive, print_json, thread_count, use_threads, CudaArguments};
+use super::{
+    networks::{Known, List},
+    options::{positive, thread_count, use_threads, CudaArguments},
+    output::print_json,
+};
 use crate::{
     data::{load, synthetic, Format, Source, MNIST_NORMALIZATION},
     formats::{checkpoint::Checkpoint, vit::float_model},
@@ -109,7 +113,12 @@ pub struct InferenceTimes {
 }
 
 impl Arguments {
-    pub fn run(self, networks: &List) -> Result<ExitCode, Error> {
+    /// Times all networks, or the one that is named; `measure` is [`measure`](Self::measure) for a network.
+    pub fn run(
+        self,
+        networks: &List,
+        measure: impl Fn(&Self, Known) -> Result<(StepTimes, InferenceTimes), Error>,
+    ) -> Result<ExitCode, Error> {
         use_threads(self.threads)?;
         train::check_processor(self.cuda.processor())?;
         let (threads, peak_gflops) = (rayon::current_num_threads(), peak_gflops(self.steps));
@@ -122,7 +131,7 @@ impl Arguments {
             if self.preset.as_ref().is_some_and(|only| *only != name) {
                 continue;
             }
-            let (step, inference) = network.bench(&self)?;
+            let (step, inference) = measure(&self, *network)?;
             if !self.json {
                 print(&name, &step, &inference);
             }
@@ -135,7 +144,8 @@ impl Arguments {
         Ok(ExitCode::SUCCESS)
     }
 
-    pub(super) fn network<N: Trainable>(&self) -> Result<(StepTimes, InferenceTimes), Error> {
+    /// The times of network `N`.
+    pub fn measure<N: Trainable>(&self) -> Result<(StepTimes, InferenceTimes), Error> {
         Ok((self.step::<N>()?, inference::<N>(self.steps)?))
     }
 

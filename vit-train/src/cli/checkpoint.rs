@@ -33,7 +33,7 @@ impl CheckpointArguments {
     pub fn load(&self, networks: &List, path: &Path) -> Result<(Known, Checkpoint), Error> {
         let checkpoint = Checkpoint::load(path)?;
         let network = networks.of_checkpoint(&checkpoint, path)?;
-        let checkpoint = network.ordered(checkpoint, path)?;
+        let checkpoint = (network.ordered)(checkpoint, path)?;
         Ok((network, self.apply(network, checkpoint)))
     }
 
@@ -68,13 +68,13 @@ impl LabelArguments {
         }
         let checkpoint =
             change(network, checkpoint, |description| description.labels.clone_from(&self.labels));
-        checkpoint.check_description(network.dims().classes.into(), Path::new("--labels"))?;
+        checkpoint.check_description(network.dims.classes.into(), Path::new("--labels"))?;
         Ok(checkpoint)
     }
 }
 
 fn change(network: Known, checkpoint: Checkpoint, change: impl FnOnce(&mut Description)) -> Checkpoint {
-    let mut description = network.describe(&checkpoint);
+    let mut description = (network.describe)(&checkpoint);
     change(&mut description);
     Checkpoint { description: Some(description), ..checkpoint }
 }

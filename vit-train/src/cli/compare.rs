@@ -1,6 +1,6 @@
 //! `vit-train compare`.
 
-use super::print_json;
+use super::output::print_json;
 use crate::{run::report::Report, Error};
 use clap::Args;
 use serde::Serialize;

@@ -1,6 +1,9 @@
 //! The images that a command works on: the run's own, unless others are named.
 
-use super::{progress, thread_count, use_threads, DATA};
+use super::{
+    options::{thread_count, use_threads, DATA},
+    progress,
+};
 use crate::{
     data::{load_and_tell, Format, Source, Splits},
     files::{claim_directory, Claim},

@@ -1,19 +1,17 @@
 //! `vit-train device`.
 
 use super::{
+    artifact::{file_or_in, Artifact, Content},
     data::DataArguments,
-    eval::read_preamble,
-    file_or_in,
     networks::List,
-    output::one_line,
+    options::positive,
+    output::{one_line, print_json},
     pictures::{unsure_note, Picture, PictureArguments},
-    positive, print_json,
     progress::counter,
 };
 use crate::{
     data::{Format, Splits},
     device::{Address, Device, DeviceError},
-    formats::model_bytes::ModelBytes,
     inference::int8_raw_logits,
     network::Trainable,
     Error,
@@ -128,14 +126,19 @@ struct Prediction {
 }
 
 impl Arguments {
-    pub fn run(self, networks: &List) -> Result<ExitCode, Error> {
+    /// Talks to the board; `against` is [`Eval::against`] for the network of the model file that it is compared with.
+    pub fn run(
+        self,
+        networks: &List,
+        against: impl FnOnce(&Eval, Board<'_>, &Artifact) -> Result<ExitCode, Error>,
+    ) -> Result<ExitCode, Error> {
         let address = match (self.place.port, self.place.tcp) {
             (Some(port), _) => Address::Serial { port, baud: self.baud, dtr: !self.no_dtr },
             (None, tcp) => Address::Tcp(tcp.unwrap_or_default()),
         };
         let board = Board { address: &address, timeout: self.timeout };
         match self.action {
-            Action::Eval(eval) => eval.run(networks, board),
+            Action::Eval(eval) => eval.run(networks, board, against),
             Action::Predict(predict) => predict.run(board),
         }
     }
@@ -169,7 +172,12 @@ fn format(device: &Device) -> Format {
 }
 
 impl Eval {
-    fn run(&self, networks: &List, board: Board<'_>) -> Result<ExitCode, Error> {
+    fn run(
+        &self,
+        networks: &List,
+        board: Board<'_>,
+        against: impl FnOnce(&Self, Board<'_>, &Artifact) -> Result<ExitCode, Error>,
+    ) -> Result<ExitCode, Error> {
         match self.model.clone() {
             None => {
                 let mut device = board.open()?;
@@ -178,23 +186,20 @@ impl Eval {
             }
             Some(model) => {
                 let path = file_or_in(&model, "model.int8.vit")?;
-                let file = ModelBytes::read(&path)?;
-                let preamble = read_preamble(&file, &path)?;
-                let network = networks.of_model(&preamble, &path)?;
-                network.check_run(&model)?;
-                network.eval_on_device(self, board, &path, &file)
+                let artifact = Artifact::model(networks, path)?.of_one_run(&model)?;
+                against(self, board, &artifact)
             }
         }
     }
 
     /// Compares the board with a model file on this computer.
-    pub(super) fn against<N: Trainable>(
+    pub fn against<N: Trainable>(
         &self,
         board: Board<'_>,
-        path: &Path,
-        file: &[u8],
+        Artifact { path, content, .. }: &Artifact,
     ) -> Result<ExitCode, Error> {
-        let refused = |error| Error::Model { path: path.to_owned(), error };
+        let Content::Model(_, file) = content else { return Ok(ExitCode::SUCCESS) };
+        let refused = |error| Error::Model { path: path.clone(), error };
         let model = int8::Model::<N>::from_bytes(file).map_err(refused)?;
         let mut device = board.open()?;
         same_model::<N>(&device, path, file).map_err(|error| board.error(error))?;

@@ -1,18 +1,18 @@
 //! `vit-train eval`.
 
 use super::{
-    checkpoint::{is_checkpoint, CheckpointArguments},
+    artifact::{file_or_in, Artifact, Content},
+    checkpoint::CheckpointArguments,
     data::{claim_run_of, DataArguments, Loaded},
-    file_or_in,
     networks::List,
+    options::CudaArguments,
+    output::print_json,
     outputs::check_outputs,
-    print_json, CudaArguments,
 };
 use crate::{
     data::{Dataset, Disturbance, Format},
     formats::{
         checkpoint::{Checkpoint, Description},
-        model_bytes::ModelBytes,
         vit::read_float_model,
     },
     fused::cuda,
@@ -24,7 +24,8 @@ use crate::{
     },
     recipe::Processor,
     score::Score,
-    train, Error,
+    train::check_processor,
+    Error,
 };
 use clap::Args;
 use dfdx::prelude::Cpu;
@@ -35,7 +36,7 @@ use std::{
 };
 use vit_nostd::{
     argmax, float, int8,
-    model_file::{Kind, Metadata, Preamble},
+    model_file::{Kind, Metadata},
 };
 
 pub const EXAMPLES: &str = "\
@@ -128,33 +129,31 @@ impl ClassAccuracy {
 }
 
 impl Arguments {
-    pub fn run(self, networks: &List) -> Result<ExitCode, Error> {
-        train::check_processor(self.cuda.processor())?;
-        let _claim = self.logits.as_deref().map(claim_run_of).transpose()?;
+    /// Opens the network that is to be measured.
+    pub fn open(&self, networks: &List) -> Result<Artifact, Error> {
+        check_processor(self.cuda.processor())?;
         // vit-nostd does not run on a GPU.
-        let name = if self.cuda.cuda { "checkpoint.safetensors" } else { "model.f32.vit" };
-        let path = file_or_in(&self.file, name)?;
+        let in_run = if self.cuda.cuda { "checkpoint.safetensors" } else { "model.f32.vit" };
+        let path = file_or_in(&self.file, in_run)?;
         let logits = self.logits.as_deref().map(|path| ("--logits", path));
         check_outputs(logits, &[&path], self.data.data.as_ref())?;
-        if is_checkpoint(&path)? {
-            if self.micromath {
-                return Err(not_of_floats(&path));
-            }
-            let (network, checkpoint) = self.checkpoint.load(networks, &path)?;
-            network.check_run(&self.file)?;
-            network.eval_checkpoint(&self, &checkpoint, &path)
-        } else if self.cuda.cuda {
-            let path = path.display();
-            Err(Error::Setting(format!(
-                "{path}: --cuda is for checkpoints (.safetensors): vit-nostd runs on the CPU"
-            )))
-        } else {
-            self.checkpoint.refuse_for_model(&path)?;
-            let file = ModelBytes::read(&path)?;
-            let preamble = read_preamble(&file, &path)?;
-            let network = networks.of_model(&preamble, &path)?;
-            network.check_run(&self.file)?;
-            network.eval_model(&self, &path, &file)
+        let artifact = Artifact::open(networks, &self.file, in_run, &self.checkpoint)?;
+        match &artifact.content {
+            Content::Checkpoint(_) if self.micromath => Err(not_of_floats(&path)),
+            Content::Model(..) if self.cuda.cuda => Err(Error::Setting(format!(
+                "{}: --cuda is for checkpoints (.safetensors): vit-nostd runs on the CPU",
+                path.display()
+            ))),
+            _ => artifact.of_one_run(&self.file),
+        }
+    }
+
+    /// Measures it.
+    pub fn run<N: Trainable>(&self, Artifact { path, content, .. }: &Artifact) -> Result<ExitCode, Error> {
+        let _claim = self.logits.as_deref().map(claim_run_of).transpose()?;
+        match content {
+            Content::Checkpoint(checkpoint) => self.checkpoint::<N>(checkpoint, path),
+            Content::Model(kind, file) => self.model::<N>(*kind, path, file),
         }
     }
 
@@ -164,11 +163,7 @@ impl Arguments {
         Ok(data)
     }
 
-    pub(super) fn checkpoint<N: Trainable>(
-        &self,
-        checkpoint: &Checkpoint,
-        path: &Path,
-    ) -> Result<ExitCode, Error> {
+    fn checkpoint<N: Trainable>(&self, checkpoint: &Checkpoint, path: &Path) -> Result<ExitCode, Error> {
         let Description { normalization, labels, dataset, .. } = checkpoint.describe::<N>();
         let data = self.load::<N>(path, &dataset)?;
         let values = &checkpoint.parameters.values;
@@ -182,10 +177,10 @@ impl Arguments {
         self.score::<N>("dfdx", labels, &data, |test| Ok(dfdx_logits(&model, normalization, test, &indices)))
     }
 
-    pub(super) fn model<N: Trainable>(&self, path: &Path, file: &[u8]) -> Result<ExitCode, Error> {
+    fn model<N: Trainable>(&self, kind: Kind, path: &Path, file: &[u8]) -> Result<ExitCode, Error> {
         let refused = |error| Error::Model { path: path.to_owned(), error };
         let labels = |metadata: &Metadata| metadata.labels().map(str::to_owned).collect();
-        match read_preamble(file, path)?.kind {
+        match kind {
             Kind::F32 if self.micromath => {
                 let model = float::Model::<N, float::Micromath>::from_bytes(file).map_err(refused)?;
                 let data = self.load::<N>(path, model.metadata().provenance.dataset)?;
@@ -282,9 +277,4 @@ impl Arguments {
 /// Only the float engine has a choice of functions.
 fn not_of_floats(path: &Path) -> Error {
     Error::Setting(format!("{}: --micromath is for float models (.f32.vit)", path.display()))
-}
-
-/// The beginning of a model file.
-pub fn read_preamble(file: &[u8], path: &Path) -> Result<Preamble, Error> {
-    Preamble::read(file).map_err(|error| Error::Model { path: path.to_owned(), error })
 }

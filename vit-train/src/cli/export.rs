@@ -1,16 +1,15 @@
 //! `vit-train export`.
 
 use super::{
+    artifact::{file_or_in, Artifact, Content},
     checkpoint::{is_checkpoint, CheckpointArguments, LabelArguments},
     data::claim_run_of,
-    eval::read_preamble,
-    file_or_in,
-    networks::{Known, List},
+    networks::List,
     outputs::check_outputs,
 };
 use crate::{
     files::write_atomically,
-    formats::{checkpoint::Checkpoint, model_bytes::ModelBytes, onnx::onnx_model, vit::float_model},
+    formats::{checkpoint::Checkpoint, onnx::onnx_model, vit::float_model},
     network::Trainable,
     Error,
 };
@@ -42,7 +41,7 @@ pub struct Arguments {
 
 #[derive(Args, Debug)]
 #[group(required = true, multiple = true)]
-pub struct Formats {
+struct Formats {
     /// ONNX: input `pixels`, uint8 grey levels from 0 to 255, batch x 1 x side x side (the model normalises them);
     /// output `logits`, float, batch x classes
     #[arg(long, value_name = "FILE.onnx")]
@@ -56,24 +55,30 @@ pub struct Formats {
 }
 
 impl Arguments {
-    pub fn run(self, networks: &List) -> Result<ExitCode, Error> {
+    /// Opens the checkpoint, or the one in a float model.
+    pub fn open(&self, networks: &List) -> Result<Artifact, Error> {
         let path = file_or_in(&self.source, "checkpoint.safetensors")?;
         check_outputs(self.formats.outputs(), &[&path], None)?;
-        let (network, checkpoint) = self.load(networks, &path)?;
-        let checkpoint = self.labels.apply(network, checkpoint)?;
-        network.check_run(&self.source)?;
-        network.export(&self.formats, &checkpoint, &path)?;
-        Ok(ExitCode::SUCCESS)
+        let (network, checkpoint) = if is_checkpoint(&path)? {
+            self.checkpoint.load(networks, &path)?
+        } else {
+            let Artifact { network, content, .. } = Artifact::model(networks, path.clone())?;
+            let checkpoint = match content {
+                Content::Checkpoint(checkpoint) => checkpoint,
+                Content::Model(_, file) => (network.checkpoint_of)(&file, &path)?,
+            };
+            (network, self.checkpoint.apply(network, checkpoint))
+        };
+        let content = Content::Checkpoint(self.labels.apply(network, checkpoint)?);
+        Artifact { path, network, content }.of_one_run(&self.source)
     }
 
-    fn load(&self, networks: &List, path: &Path) -> Result<(Known, Checkpoint), Error> {
-        if is_checkpoint(path)? {
-            return self.checkpoint.load(networks, path);
+    /// Writes it in other formats.
+    pub fn run<N: Trainable>(&self, Artifact { path, content, .. }: &Artifact) -> Result<ExitCode, Error> {
+        if let Content::Checkpoint(checkpoint) = content {
+            self.formats.write::<N>(checkpoint, path)?;
         }
-        let file = ModelBytes::read(path)?;
-        let network = networks.of_model(&read_preamble(&file, path)?, path)?;
-        let checkpoint = network.checkpoint_of(&file, path)?;
-        Ok((network, self.checkpoint.apply(network, checkpoint)))
+        Ok(ExitCode::SUCCESS)
     }
 }
 
@@ -83,7 +88,7 @@ impl Formats {
         outputs.into_iter().filter_map(|(option, path)| Some((option, path.as_deref()?)))
     }
 
-    pub(super) fn write<N: Trainable>(&self, checkpoint: &Checkpoint, source: &Path) -> Result<(), Error> {
+    fn write<N: Trainable>(&self, checkpoint: &Checkpoint, source: &Path) -> Result<(), Error> {
         if let Some(path) = &self.onnx {
             write(path, &onnx_model::<N>(checkpoint, source)?)?;
         }

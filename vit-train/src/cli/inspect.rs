@@ -1,11 +1,15 @@
 //! `vit-train inspect`.
 
-use super::{checkpoint::is_checkpoint, eval::read_preamble, file_or_in, networks::List, print_json};
+use super::{
+    artifact::{file_or_in, Artifact, Content},
+    checkpoint::is_checkpoint,
+    networks::List,
+    output::print_json,
+};
 use crate::{
     digest::Digest,
     formats::{
         checkpoint::{Checkpoint, Description},
-        model_bytes::ModelBytes,
         vit::read_float_model,
     },
     network::Trainable,
@@ -71,21 +75,26 @@ struct Tensor {
 }
 
 impl Arguments {
-    pub fn run(self, networks: &List) -> Result<ExitCode, Error> {
+    /// Opens a model file; what is a checkpoint is shown at once, because any will do.
+    pub fn open(&self, networks: &List) -> Result<Option<Artifact>, Error> {
         let path = file_or_in(&self.file, "model.f32.vit")?;
         if is_checkpoint(&path)? {
             self.checkpoint(networks, &Checkpoint::load(&path)?, &path)?;
-        } else {
-            let file = ModelBytes::read(&path)?;
-            let preamble = read_preamble(&file, &path)?;
-            networks.of_model(&preamble, &path)?.inspect(&self, &path, &file)?;
+            return Ok(None);
+        }
+        Artifact::model(networks, path).map(Some)
+    }
+
+    /// Shows a model file.
+    pub fn run<N: Trainable>(&self, Artifact { path, content, .. }: &Artifact) -> Result<ExitCode, Error> {
+        if let Content::Model(kind, file) = content {
+            self.model::<N>(*kind, path, file)?;
         }
         Ok(ExitCode::SUCCESS)
     }
 
-    pub(super) fn model<N: Trainable>(&self, path: &Path, file: &[u8]) -> Result<(), Error> {
+    fn model<N: Trainable>(&self, kind: Kind, path: &Path, file: &[u8]) -> Result<(), Error> {
         let refused = |error| Error::Model { path: path.to_owned(), error };
-        let kind = read_preamble(file, path)?.kind;
         let (metadata, weight_bytes, scratch_bytes) = match kind {
             Kind::F32 => {
                 let model = read_float_model::<N>(file, path)?;
@@ -136,9 +145,9 @@ impl Arguments {
     fn checkpoint(&self, networks: &List, checkpoint: &Checkpoint, path: &Path) -> Result<(), Error> {
         let parameters = &checkpoint.parameters;
         let nearest = networks.nearest(&parameters.layout);
-        let fits = nearest.layout().check(&parameters.layout);
+        let fits = (nearest.layout)().check(&parameters.layout);
         if fits.is_ok() {
-            checkpoint.check_description(nearest.dims().classes.into(), path)?;
+            checkpoint.check_description(nearest.dims.classes.into(), path)?;
         }
         let entries = parameters.layout.0.iter();
         let content = CheckpointContent {

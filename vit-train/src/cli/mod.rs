@@ -3,16 +3,19 @@
 #[macro_use]
 mod output;
 
+mod artifact;
 mod bench;
 mod checkpoint;
 mod compare;
 mod data;
 mod device;
+mod dispatch;
 mod eval;
 mod export;
 mod inspect;
 mod interrupt;
 mod networks;
+mod options;
 mod outputs;
 mod pictures;
 mod predict;
@@ -22,19 +25,12 @@ mod report;
 mod train;
 mod verify;
 
-use crate::{
-    recipe::{Precision, Processor, Recipe},
-    run::report::Report,
-    Error,
-};
-use clap::{builder::PossibleValuesParser, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+pub use crate::network::list::Networks;
+use crate::{recipe::Recipe, Error};
+use clap::{builder::PossibleValuesParser, CommandFactory, FromArgMatches, Parser, Subcommand};
+use dispatch::Dispatch;
 use networks::List;
-pub use networks::Networks;
-use outputs::check_files_of_run;
-use std::{
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
 /// Train a Vision Transformer on this computer, and run the very same network on a microcontroller.
 ///
@@ -123,7 +119,7 @@ pub fn main<L: Networks>() -> ExitCode {
 /// [`main`], with recipes of one's own: `recipe` gives that of the network with this name, or None where the one that
 /// follows from the network's size will do.
 pub fn main_with<L: Networks>(recipe: fn(&str) -> Option<Recipe>) -> ExitCode {
-    match List::of::<L>(recipe).and_then(run) {
+    match List::of::<L>(recipe).and_then(|networks| run(networks, Dispatch::of::<L>())) {
         Ok(code) => code,
         Err(error) => {
             err!("error: {error}{}", advice(&error));
@@ -133,24 +129,54 @@ pub fn main_with<L: Networks>(recipe: fn(&str) -> Option<Recipe>) -> ExitCode {
 }
 
 /// Does what the command line says, or ends the program where it makes no sense.
-fn run(networks: List) -> Result<ExitCode, Error> {
+fn run(networks: List, commands: Dispatch) -> Result<ExitCode, Error> {
     let mut command = with_negative_numbers(with_networks(Cli::command(), &networks));
     let mut matches = command.clone().get_matches();
     let cli =
         Cli::from_arg_matches_mut(&mut matches).unwrap_or_else(|error| error.format(&mut command).exit());
+    let train = |arguments: train::Arguments| {
+        let opened = arguments.open(&networks)?;
+        commands.to(opened.network).train(arguments, opened)
+    };
     match cli.command {
-        None => cli.train.run(&networks),
-        Some(Command::Train(arguments)) => arguments.run(&networks),
-        Some(Command::Eval(arguments)) => arguments.run(&networks),
-        Some(Command::Predict(arguments)) => arguments.run(&networks),
-        Some(Command::Quantize(arguments)) => arguments.run(&networks),
-        Some(Command::Verify(arguments)) => arguments.run(&networks),
-        Some(Command::Export(arguments)) => arguments.run(&networks),
-        Some(Command::Inspect(arguments)) => arguments.run(&networks),
-        Some(Command::Report(arguments)) => arguments.run(&networks),
+        None => train(cli.train),
+        Some(Command::Train(arguments)) => train(arguments),
+        Some(Command::Eval(arguments)) => {
+            let artifact = arguments.open(&networks)?;
+            commands.to(artifact.network).eval(&arguments, &artifact)
+        }
+        Some(Command::Predict(arguments)) => {
+            let artifact = arguments.open(&networks)?;
+            commands.to(artifact.network).predict(&arguments, &artifact)
+        }
+        Some(Command::Quantize(arguments)) => {
+            let artifact = arguments.open(&networks)?;
+            commands.to(artifact.network).quantize(&arguments, &artifact)
+        }
+        Some(Command::Verify(arguments)) => {
+            let artifact = arguments.open(&networks)?;
+            commands.to(artifact.network).verify(&arguments, &artifact)
+        }
+        Some(Command::Export(arguments)) => {
+            let artifact = arguments.open(&networks)?;
+            commands.to(artifact.network).export(&arguments, &artifact)
+        }
+        Some(Command::Inspect(arguments)) => match arguments.open(&networks)? {
+            Some(artifact) => commands.to(artifact.network).inspect(&arguments, &artifact),
+            None => Ok(ExitCode::SUCCESS),
+        },
+        Some(Command::Report(arguments)) => {
+            arguments.run(&networks, |arguments, artifact, report, directory| {
+                commands.to(artifact.network).report(arguments, artifact, report, directory)
+            })
+        }
         Some(Command::Compare(arguments)) => arguments.run(),
-        Some(Command::Bench(arguments)) => arguments.run(&networks),
-        Some(Command::Device(arguments)) => arguments.run(&networks),
+        Some(Command::Bench(arguments)) => {
+            arguments.run(&networks, |arguments, network| commands.to(network).bench(arguments))
+        }
+        Some(Command::Device(arguments)) => arguments.run(&networks, |eval, board, artifact| {
+            commands.to(artifact.network).device(eval, board, artifact)
+        }),
     }
 }
 
@@ -179,90 +205,4 @@ fn with_negative_numbers(command: clap::Command) -> clap::Command {
         _ => argument,
     });
     command.mut_subcommands(with_negative_numbers)
-}
-
-/// The heading of options about images.
-const DATA: &str = "Data";
-
-/// Whether a GPU is used.
-#[derive(Args, Debug)]
-struct CudaArguments {
-    /// Use an NVIDIA GPU
-    #[arg(long)]
-    cuda: bool,
-    /// Which GPU, counted from 0
-    #[arg(long, value_name = "N", default_value_t = 0, requires = "cuda")]
-    cuda_device: usize,
-    /// How exactly the GPU multiplies matrices [default: tf32]
-    #[arg(long, value_enum, requires = "cuda")]
-    precision: Option<Precision>,
-}
-
-impl CudaArguments {
-    fn processor(&self) -> Processor {
-        self.processor_or(Processor::Cpu)
-    }
-
-    /// The processor that is given, completed by what `run` ran on.
-    fn processor_or(&self, run: Processor) -> Processor {
-        if !self.cuda {
-            return run;
-        }
-        let before = match run {
-            Processor::Cuda { precision, .. } => precision,
-            Processor::Cpu => Precision::default(),
-        };
-        Processor::Cuda { index: self.cuda_device, precision: self.precision.unwrap_or(before) }
-    }
-}
-
-/// Makes all that runs in parallel run on so many threads.
-fn use_threads(threads: Option<usize>) -> Result<(), Error> {
-    let Some(threads) = threads else { return Ok(()) };
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
-    pool.build_global().map_err(|error| Error::Setting(format!("--threads {threads}: {error}")))
-}
-
-/// A file, or the one in a run's folder that is called `name`.
-fn file_or_in(path: &Path, name: &str) -> Result<PathBuf, Error> {
-    if !path.is_dir() {
-        return Ok(path.to_owned());
-    }
-    check_files_of_run(path)?;
-    let file = path.join(name);
-    if file.exists() {
-        return Ok(file);
-    }
-    let folder = path.display();
-    if let Some(no_integers) = no_integers(path).filter(|_| name == "model.int8.vit") {
-        return Err(Error::Setting(format!("{folder}: no {name} in it; {no_integers}")));
-    }
-    Err(Error::Setting(format!("{folder}: no {name} in it: give a file, or the folder of a finished run")))
-}
-
-/// Where the network of a run could not be quantized, the sentence of its report that says why.
-fn no_integers(run: &Path) -> Option<String> {
-    Report::load(run).ok()?.test?.no_integers()
-}
-
-/// Prints a result for programs.
-fn print_json(value: &impl serde::Serialize) -> Result<(), Error> {
-    let json = serde_json::to_string_pretty(value).map_err(|error| Error::Setting(error.to_string()))?;
-    out!("{json}");
-    Ok(())
-}
-
-fn positive(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) | Err(_) => Err("expected a whole number of at least 1".to_owned()),
-        Ok(value) => Ok(value),
-    }
-}
-
-/// More would only take memory, and their start long.
-const MAX_THREADS: usize = 1024;
-
-fn thread_count(text: &str) -> Result<usize, String> {
-    let wrong = || format!("expected a whole number from 1 to {MAX_THREADS}");
-    positive(text).ok().filter(|&threads| threads <= MAX_THREADS).ok_or_else(wrong)
 }

@@ -2,6 +2,7 @@
 //!
 //! std's `println!` and `eprintln!` panic when that happens.
 
+use crate::Error;
 use std::{
     fmt,
     io::{self, Write},
@@ -20,6 +21,13 @@ macro_rules! out {
 /// Prints a line of what is no result.
 macro_rules! err {
     ($($argument:tt)*) => { $crate::cli::output::error_line(format_args!($($argument)*)) };
+}
+
+/// Prints a result for programs.
+pub fn print_json(value: &impl serde::Serialize) -> Result<(), Error> {
+    let json = serde_json::to_string_pretty(value).map_err(|error| Error::Setting(error.to_string()))?;
+    line(format_args!("{json}"));
+    Ok(())
 }
 
 /// Whether lines of results go to the standard error.

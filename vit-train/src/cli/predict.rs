@@ -1,19 +1,14 @@
 //! `vit-train predict`.
 
 use super::{
-    checkpoint::{is_checkpoint, CheckpointArguments},
-    eval::read_preamble,
-    file_or_in,
+    artifact::{Artifact, Content},
+    checkpoint::CheckpointArguments,
     networks::List,
     output::one_line,
     pictures::{unsure_note, Picture, PictureArguments},
 };
 use crate::{
-    formats::{
-        checkpoint::Checkpoint,
-        model_bytes::ModelBytes,
-        vit::{float_model, read_float_model},
-    },
+    formats::vit::{float_model, read_float_model},
     inference::{check_logits, infer},
     network::Trainable,
     run::folder::RunFolder,
@@ -101,62 +96,46 @@ struct Candidate {
 }
 
 impl Arguments {
-    pub fn run(self, networks: &List) -> Result<ExitCode, Error> {
-        let path = self.model_path()?;
-        if is_checkpoint(&path)? {
-            if self.engine == Some(Engine::Int8) {
-                let path = path.display();
-                return Err(Error::Setting(format!(
-                    "{path}: a checkpoint, and to make integers of it takes training images: \
-                     run vit-train quantize {path}, and give the model.int8.vit that it writes"
-                )));
-            }
-            let (network, checkpoint) = self.checkpoint.load(networks, &path)?;
-            network.check_run(&self.model)?;
-            network.predict_checkpoint(&self, &checkpoint, &path)
-        } else {
-            self.checkpoint.refuse_for_model(&path)?;
-            let file = ModelBytes::read(&path)?;
-            let preamble = read_preamble(&file, &path)?;
-            let engine = Engine::from(preamble.kind);
-            if self.engine.is_some_and(|wanted| wanted != engine) {
-                let (path, kind) = (path.display(), preamble.kind);
-                return Err(Error::Setting(format!(
+    /// Opens the network that is to look at the pictures.
+    pub fn open(&self, networks: &List) -> Result<Artifact, Error> {
+        let artifact = Artifact::open(networks, &self.model, self.in_run(), &self.checkpoint)?;
+        let path = artifact.path.display();
+        match &artifact.content {
+            Content::Checkpoint(_) if self.engine == Some(Engine::Int8) => Err(Error::Setting(format!(
+                "{path}: a checkpoint, and to make integers of it takes training images: \
+                 run vit-train quantize {path}, and give the model.int8.vit that it writes"
+            ))),
+            Content::Model(kind, _) if self.engine.is_some_and(|wanted| wanted != Engine::from(*kind)) => {
+                Err(Error::Setting(format!(
                     "{path}: a model for --engine {kind}: leave --engine out, or give the other model of its run"
-                )));
+                )))
             }
-            let network = networks.of_model(&preamble, &path)?;
-            network.check_run(&self.model)?;
-            network.predict_model(&self, engine, &file, &path)
+            _ => artifact.of_one_run(&self.model),
+        }
+    }
+
+    /// Classifies the pictures.
+    pub fn run<N: Trainable>(&self, Artifact { path, content, .. }: &Artifact) -> Result<ExitCode, Error> {
+        match content {
+            Content::Checkpoint(checkpoint) => {
+                self.predict::<N>(Engine::F32, &float_model::<N>(checkpoint, path)?, path)
+            }
+            Content::Model(kind, file) => self.predict::<N>((*kind).into(), file, path),
         }
     }
 
     /// Of a folder, the model for the engine, or else the checkpoint of a run that is not finished.
-    fn model_path(&self) -> Result<PathBuf, Error> {
+    fn in_run(&self) -> &'static str {
         let run = &self.model;
         let unfinished = !RunFolder::float_model(run).exists() && RunFolder::checkpoint(run).exists();
-        let name = match self.engine {
+        match self.engine {
             Some(Engine::Int8) => "model.int8.vit",
             _ if unfinished => "checkpoint.safetensors",
             _ => "model.f32.vit",
-        };
-        file_or_in(run, name)
+        }
     }
 
-    pub(super) fn checkpoint<N: Trainable>(
-        &self,
-        checkpoint: &Checkpoint,
-        path: &Path,
-    ) -> Result<ExitCode, Error> {
-        self.predict::<N>(Engine::F32, &float_model::<N>(checkpoint, path)?, path)
-    }
-
-    pub(super) fn predict<N: Trainable>(
-        &self,
-        engine: Engine,
-        file: &[u8],
-        path: &Path,
-    ) -> Result<ExitCode, Error> {
+    fn predict<N: Trainable>(&self, engine: Engine, file: &[u8], path: &Path) -> Result<ExitCode, Error> {
         let refused = |error| Error::Model { path: path.to_owned(), error };
         match engine {
             Engine::F32 => {

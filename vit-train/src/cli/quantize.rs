@@ -1,12 +1,12 @@
 //! `vit-train quantize`.
 
 use super::{
+    artifact::{file_or_in, Artifact, Content},
     checkpoint::{CheckpointArguments, LabelArguments},
     data::{claim_run_of, run_of, DataArguments, UNKNOWN},
-    file_or_in,
     networks::List,
+    output::print_json,
     outputs::check_outputs,
-    print_json,
 };
 use crate::{
     data::Format,
@@ -77,19 +77,31 @@ struct Quantization {
 }
 
 impl Arguments {
-    pub fn run(self, networks: &List) -> Result<ExitCode, Error> {
+    /// Opens the checkpoint.
+    pub fn open(&self, networks: &List) -> Result<Artifact, Error> {
         let path = file_or_in(&self.checkpoint, "checkpoint.safetensors")?;
-        let folder = path.parent().unwrap_or(Path::new(""));
-        let out = self.out.clone().unwrap_or_else(|| RunFolder::int8_model(folder));
-        check_outputs([("--out", out.as_path())], &[&path], self.data.data.as_ref())?;
-        let _claim = claim_run_of(&out)?;
+        check_outputs([("--out", self.out(&path).as_path())], &[&path], self.data.data.as_ref())?;
         let (network, checkpoint) = self.description.load(networks, &path)?;
-        let checkpoint = self.labels.apply(network, checkpoint)?;
-        network.quantize(self, &checkpoint, &path, &out)
+        let content = Content::Checkpoint(self.labels.apply(network, checkpoint)?);
+        Ok(Artifact { path, network, content })
     }
 
-    pub(super) fn run_as<N: Trainable>(
-        self,
+    /// The model file to write.
+    fn out(&self, checkpoint: &Path) -> PathBuf {
+        let folder = checkpoint.parent().unwrap_or(Path::new(""));
+        self.out.clone().unwrap_or_else(|| RunFolder::int8_model(folder))
+    }
+
+    /// Makes integers of it.
+    pub fn run<N: Trainable>(&self, Artifact { path, content, .. }: &Artifact) -> Result<ExitCode, Error> {
+        let Content::Checkpoint(checkpoint) = content else { return Ok(ExitCode::SUCCESS) };
+        let out = self.out(path);
+        let _claim = claim_run_of(&out)?;
+        self.run_as::<N>(checkpoint, path, &out)
+    }
+
+    fn run_as<N: Trainable>(
+        &self,
         checkpoint: &Checkpoint,
         path: &Path,
         out: &Path,

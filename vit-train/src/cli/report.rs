@@ -1,12 +1,11 @@
 //! `vit-train report`.
 
 use super::{
+    artifact::{no_integers, Artifact, Content},
     data::{DataArguments, Loaded},
-    eval::read_preamble,
     networks::List,
-    no_integers,
+    options::thread_count,
     outputs::check_files_of_run,
-    thread_count,
 };
 use crate::{
     data::{Format, Source},
@@ -43,17 +42,20 @@ pub struct Arguments {
 }
 
 impl Arguments {
-    pub fn run(self, networks: &List) -> Result<ExitCode, Error> {
+    /// Writes the report anew; `test` is [`test`](Self::test) for the network of the run.
+    pub fn run(
+        self,
+        networks: &List,
+        test: impl FnOnce(&Self, &Artifact, &mut Report, &Path) -> Result<(), Error>,
+    ) -> Result<ExitCode, Error> {
         check_files_of_run(&self.run)?;
         let mut report = Report::load(&self.run)?;
         let directory = claim_directory(&self.run)?;
         let [float, int8] = [RunFolder::float_model(&directory), RunFolder::int8_model(&directory)];
         let tested = float.exists() && (int8.exists() || no_integers(&directory).is_some());
         if tested {
-            let file = ModelBytes::read(&float)?;
-            let network = networks.of_model(&read_preamble(&file, &float)?, &float)?;
-            network.check_run(&directory)?;
-            network.report(&self, &mut report, &directory, &file)?;
+            let artifact = Artifact::model(networks, float)?.of_one_run(&directory)?;
+            test(&self, &artifact, &mut report, &directory)?;
         }
         report.write(&directory)?;
         for path in RunFolder::report_files(&directory).into_iter().filter(|path| path.exists()) {
@@ -68,12 +70,13 @@ impl Arguments {
     }
 
     /// Runs both models over the test images again, and draws what they show.
-    pub(super) fn test<N: Trainable>(
+    pub fn test<N: Trainable>(
         &self,
+        Artifact { content, .. }: &Artifact,
         report: &mut Report,
         directory: &Path,
-        file: &[u8],
     ) -> Result<(), Error> {
+        let Content::Model(_, file) = content else { return Ok(()) };
         let refused = |path: PathBuf| move |error| Error::Model { path, error };
         let float =
             float::Model::<N>::from_bytes(file).map_err(refused(RunFolder::float_model(directory)))?;

@@ -1,14 +1,14 @@
 //! `vit-train [train]`.
 
 use super::{
+    artifact::file_or_in,
     data::DataArguments,
-    file_or_in,
     interrupt::{Interrupt, EXIT_CODE},
-    networks::List,
+    networks::{Known, List},
+    options::{positive, CudaArguments, DATA},
+    output::print_json,
     outputs::{check_files_of_run, check_run},
-    positive, print_json,
     progress::{Console, Lines},
-    CudaArguments, DATA,
 };
 use crate::{
     data::{Augmentation, Format, Splits},
@@ -174,12 +174,23 @@ pub struct Arguments {
     data: DataArguments,
 }
 
+/// What is known of a training before its images are.
+pub struct Opened {
+    pub network: Known,
+    /// The network's best recipe.
+    best: Recipe,
+    directory: PathBuf,
+    /// Where a run goes on.
+    resumed: Option<(RunFolder, Snapshot<'static>)>,
+}
+
 impl Arguments {
-    pub fn run(self, networks: &List) -> Result<ExitCode, Error> {
+    /// Finds the network and the recipe, and where the run goes on, its snapshot.
+    pub fn open(&self, networks: &List) -> Result<Opened, Error> {
         let chosen = networks.chosen(self.preset.as_deref());
         let directory = self.out.clone().unwrap_or_else(|| Path::new("runs").join(chosen.name()));
         if !self.resume {
-            return chosen.begin(self, networks.recipe(chosen), &directory);
+            return Ok(Opened { network: chosen, best: networks.recipe(chosen), directory, resumed: None });
         }
         if !directory.is_dir() {
             return Err(Error::NothingToResume { directory });
@@ -194,11 +205,20 @@ impl Arguments {
             )));
         };
         let best = networks.recipe(networks.chosen(self.preset.as_deref().or(Some(&network.name()))));
-        network.resume(self, best, &directory, &folder, snapshot)
+        Ok(Opened { network, best, directory, resumed: Some((folder, snapshot)) })
+    }
+
+    /// Trains.
+    pub fn run<N: Trainable>(self, opened: Opened) -> Result<ExitCode, Error> {
+        let Opened { best, directory, resumed, .. } = opened;
+        match resumed {
+            None => self.begin::<N>(best, &directory),
+            Some((folder, snapshot)) => self.resume::<N>(best, &directory, &folder, snapshot),
+        }
     }
 
     /// Begins a run.
-    pub(super) fn begin<N: Trainable>(self, best: Recipe, directory: &Path) -> Result<ExitCode, Error> {
+    fn begin<N: Trainable>(self, best: Recipe, directory: &Path) -> Result<ExitCode, Error> {
         let (processor, seed) = (self.cuda.processor(), Recipe::default().seed);
         let recipe = self.applied_to(Recipe { processor, seed, ..best.clone() }, best);
         recipe.check()?;
@@ -214,7 +234,7 @@ impl Arguments {
     }
 
     /// Goes on with the run of `snapshot`, if all settings that are given are its own.
-    pub(super) fn resume<N: Trainable>(
+    fn resume<N: Trainable>(
         self,
         best: Recipe,
         directory: &Path,

@@ -1,12 +1,11 @@
 //! `vit-train verify`.
 
 use super::{
+    artifact::{no_integers, Artifact, Content},
     checkpoint::{is_checkpoint, CheckpointArguments},
     data::{DataArguments, Loaded},
-    eval::read_preamble,
-    file_or_in,
     networks::List,
-    no_integers, print_json,
+    output::print_json,
 };
 use crate::{
     data::Format,
@@ -65,30 +64,32 @@ struct Verified {
 }
 
 impl Arguments {
-    pub fn run(self, networks: &List) -> Result<ExitCode, Error> {
-        if !self.run.is_dir() && is_checkpoint(&self.run)? {
-            let (network, checkpoint) = self.checkpoint.load(networks, &self.run)?;
-            return network.verify_checkpoint(&self, &checkpoint);
-        }
-        if self.checkpoint.normalization.is_some() {
-            let run = self.run.display();
+    /// Opens the run or the checkpoint.
+    pub fn open(&self, networks: &List) -> Result<Artifact, Error> {
+        let is_checkpoint = !self.run.is_dir() && is_checkpoint(&self.run)?;
+        let run = self.run.display();
+        if !is_checkpoint && self.checkpoint.normalization.is_some() {
             return Err(Error::Setting(format!(
                 "{run}: a run has its own normalisation: leave --normalization out"
             )));
         }
-        if self.run.is_file() {
-            let file = self.run.display();
+        if !is_checkpoint && self.run.is_file() {
             return Err(Error::Setting(format!(
-                "{file}: neither a run nor a checkpoint: give the folder of the run, or the checkpoint"
+                "{run}: neither a run nor a checkpoint: give the folder of the run, or the checkpoint"
             )));
         }
-        let path = file_or_in(&self.run, "model.f32.vit")?;
-        let file = ModelBytes::read(&path)?;
-        let preamble = read_preamble(&file, &path)?;
-        networks.of_model(&preamble, &path)?.verify_run(&self, &path, &file)
+        Artifact::open(networks, &self.run, "model.f32.vit", &self.checkpoint)
     }
 
-    pub(super) fn checkpoint<N: Trainable>(&self, checkpoint: &Checkpoint) -> Result<ExitCode, Error> {
+    /// Compares it with dfdx.
+    pub fn run<N: Trainable>(&self, Artifact { path, content, .. }: &Artifact) -> Result<ExitCode, Error> {
+        match content {
+            Content::Checkpoint(checkpoint) => self.checkpoint::<N>(checkpoint),
+            Content::Model(_, file) => self.files::<N>(path, file),
+        }
+    }
+
+    fn checkpoint<N: Trainable>(&self, checkpoint: &Checkpoint) -> Result<ExitCode, Error> {
         let data = self.load::<N>(&self.run, checkpoint)?;
         let splits = &data.splits;
         let file = float_model::<N>(checkpoint, &self.run)?;
@@ -99,7 +100,7 @@ impl Arguments {
         self.verify::<N>(checkpoint, files, &data, Vec::new())
     }
 
-    pub(super) fn files<N: Trainable>(&self, path: &Path, file: &[u8]) -> Result<ExitCode, Error> {
+    fn files<N: Trainable>(&self, path: &Path, file: &[u8]) -> Result<ExitCode, Error> {
         let checkpoint_path = RunFolder::checkpoint(&self.run);
         let checkpoint = Checkpoint::load(&checkpoint_path)?.into_order_of::<N>(&checkpoint_path)?;
         let int8_path = RunFolder::int8_model(&self.run);

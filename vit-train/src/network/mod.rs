@@ -2,6 +2,7 @@
 
 pub mod dimensions;
 pub mod dropout;
+pub mod list;
 pub mod model;
 pub mod parameters;
 

@@ -1,0 +1,87 @@
+//! What a person names: a run, a checkpoint or a model file. There is one way to open it.
+
+use super::{
+    checkpoint::{is_checkpoint, CheckpointArguments},
+    networks::{Known, List},
+    outputs::check_files_of_run,
+};
+use crate::{
+    error::Error,
+    formats::{checkpoint::Checkpoint, model_bytes::ModelBytes},
+    run::report::Report,
+};
+use std::path::{Path, PathBuf};
+use vit_nostd::model_file::{Kind, Preamble};
+
+/// A checkpoint or a model file, and the network that it is of.
+pub struct Artifact {
+    /// The file.
+    pub path: PathBuf,
+    pub network: Known,
+    pub content: Content,
+}
+
+/// What is in the file.
+pub enum Content {
+    /// A checkpoint, in the order of the network.
+    Checkpoint(Checkpoint),
+    /// A model file, whose weights have not been looked at.
+    Model(Kind, ModelBytes),
+}
+
+impl Artifact {
+    /// Opens what `named` is: a file, or a run, of which the file called `in_run` is taken. `options` say what a checkpoint
+    /// does not; a model file says everything itself.
+    pub fn open(
+        networks: &List,
+        named: &Path,
+        in_run: &str,
+        options: &CheckpointArguments,
+    ) -> Result<Self, Error> {
+        let path = file_or_in(named, in_run)?;
+        if is_checkpoint(&path)? {
+            let (network, checkpoint) = options.load(networks, &path)?;
+            return Ok(Self { path, network, content: Content::Checkpoint(checkpoint) });
+        }
+        options.refuse_for_model(&path)?;
+        Self::model(networks, path)
+    }
+
+    /// Opens a model file.
+    pub fn model(networks: &List, path: PathBuf) -> Result<Self, Error> {
+        let file = ModelBytes::read(&path)?;
+        let preamble = Preamble::read(&file).map_err(|error| Error::Model { path: path.clone(), error })?;
+        let network = networks.of_model(&preamble, &path)?;
+        Ok(Self { path, network, content: Content::Model(preamble.kind, file) })
+    }
+
+    /// The same, if the files of the run that was `named` belong together. Nothing is known of a file alone.
+    pub fn of_one_run(self, named: &Path) -> Result<Self, Error> {
+        if named.is_dir() {
+            (self.network.check_origins)(named, &[Kind::F32, Kind::Int8])?;
+        }
+        Ok(self)
+    }
+}
+
+/// A file, or the one in a run's folder that is called `name`.
+pub fn file_or_in(path: &Path, name: &str) -> Result<PathBuf, Error> {
+    if !path.is_dir() {
+        return Ok(path.to_owned());
+    }
+    check_files_of_run(path)?;
+    let file = path.join(name);
+    if file.exists() {
+        return Ok(file);
+    }
+    let folder = path.display();
+    if let Some(no_integers) = no_integers(path).filter(|_| name == "model.int8.vit") {
+        return Err(Error::Setting(format!("{folder}: no {name} in it; {no_integers}")));
+    }
+    Err(Error::Setting(format!("{folder}: no {name} in it: give a file, or the folder of a finished run")))
+}
+
+/// Where the network of a run could not be quantized, the sentence of its report that says why.
+pub fn no_integers(run: &Path) -> Option<String> {
+    Report::load(run).ok()?.test?.no_integers()
+}
