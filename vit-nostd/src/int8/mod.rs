@@ -258,14 +258,15 @@ impl<N: Network, K: Kernels> Layer<'_, N, K> {
                 observe(Stage::Norm1, index, tile * TILE + token, Values::I8(normed.row(token)));
             }
             kernels.widen(&mut normed, tokens.len());
-            for (stage, layer, rows) in
-                [(Stage::Key, block.key(), keys), (Stage::Value, block.value(), values)]
-            {
+            let mut project = |layer, rows: &mut [_], stage| {
                 kernels.linear(&normed, tokens.len(), layer, bytemuck::cast_slice_mut::<_, i8>(rows));
                 for (token, row) in (tile * TILE..).zip(&*rows) {
+                    let row: &Vector<N::Embed, i8> = row;
                     observe(stage, index, token, Values::I8(row.as_ref()));
                 }
-            }
+            };
+            project(block.key(), keys, Stage::Key);
+            project(block.value(), values, Stage::Value);
         }
     }
 

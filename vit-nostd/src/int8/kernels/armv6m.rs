@@ -1,7 +1,20 @@
 //! Cortex-M0 and others of its architecture: few registers, and products of 32 bits.
 
-use super::interface::KernelsFor;
-use crate::int8::requantize::Halves;
+use super::{
+    interface::KernelsFor,
+    portable,
+    tile::{Rows, Scores, Tile},
+};
+use crate::{
+    int8::{
+        layer_norm::{self, Norm},
+        linear::{Linear, Row},
+        requantize::{Halves, Scale},
+        softmax::{self, ExpTable},
+    },
+    network::Network,
+};
+use core::ops::Range;
 
 /// The number of tokens that go through a layer together: the registers do not suffice for two.
 pub const TILE: usize = 1;
@@ -20,7 +33,38 @@ pub type Fetch = u32;
 pub struct Best;
 
 impl KernelsFor<Wide, TILE, SCORED> for Best {
-    type Product = Halves;
+    #[inline(never)]
+    fn layer_norm(self, x: &[i16], norm: Norm, out: &mut [i8]) {
+        layer_norm::layer_norm::<Halves>(x, norm, out);
+    }
+
+    #[inline(always)]
+    fn linear<R: Row>(self, x: &Tile<'_, Wide>, tokens: usize, layer: Linear<'_, R>, out: &mut [i8]) {
+        portable::linear::<R, _, _, Halves, TILE>(x, tokens, layer, out);
+    }
+
+    #[inline(always)]
+    fn add_linear<R: Row>(self, x: &Tile<'_, Wide>, tokens: usize, layer: Linear<'_, R>, out: &mut [i16]) {
+        portable::linear::<R, _, _, Halves, TILE>(x, tokens, layer, out);
+    }
+
+    #[inline(never)]
+    fn softmax(self, scores: &mut [i32], scale: Scale, table: &ExpTable) {
+        softmax::softmax::<Halves>(scores, scale, table);
+    }
+
+    #[inline(never)]
+    fn context<N: Network>(
+        self,
+        probabilities: &Scores<N, SCORED>,
+        tokens: Range<usize>,
+        head: usize,
+        values: &Rows<N>,
+        scale: Scale,
+        out: &mut Tile<'_, Wide>,
+    ) {
+        portable::context::<N, _, Halves, SCORED>(probabilities, tokens, head, values, scale, out);
+    }
 }
 
 /// Evaluates an expression with the best kernels for this processor.

@@ -61,8 +61,6 @@ pub(crate) use with_best;
 const PAIR: usize = 2;
 
 impl KernelsFor<Wide, TILE, SCORED> for Best {
-    type Product = Whole;
-
     fn name(self) -> &'static str {
         "DSP"
     }

@@ -40,8 +40,6 @@ macro_rules! with_best {
 pub(crate) use with_best;
 
 impl KernelsFor<Wide, TILE, SCORED> for Best {
-    type Product = Whole;
-
     #[inline(always)]
     fn linear<R: Row>(self, x: &Tile<'_, Wide>, tokens: usize, layer: Linear<'_, R>, out: &mut [i8]) {
         linear(x, tokens, layer, out);

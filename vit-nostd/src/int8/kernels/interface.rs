@@ -8,7 +8,7 @@ use crate::{
     int8::{
         layer_norm::Norm,
         linear::{Linear, Row},
-        requantize::{Product, Scale},
+        requantize::{Scale, Whole},
         softmax::ExpTable,
     },
     network::Network,
@@ -20,9 +20,6 @@ use core::ops::Range;
 ///
 /// Kernels for a processor implement what they do better than the portable functions, which do everything else.
 pub trait KernelsFor<W, const TILE: usize, const SCORED: usize>: Copy {
-    /// How the portable functions compute products when they requantize.
-    type Product: Product;
-
     /// The name that logs and reports show.
     fn name(self) -> &'static str {
         "portable"
@@ -31,7 +28,7 @@ pub trait KernelsFor<W, const TILE: usize, const SCORED: usize>: Copy {
     /// LayerNorm of one row.
     #[inline(always)]
     fn layer_norm(self, x: &[i16], norm: Norm, out: &mut [i8]) {
-        portable::layer_norm::<Self::Product>(x, norm, out);
+        portable::layer_norm(x, norm, out);
     }
 
     /// Makes the rows of `x`, a multiple of 4 wide, ready for [`linear`](Self::linear), [`add_linear`](Self::add_linear) and
@@ -42,13 +39,13 @@ pub trait KernelsFor<W, const TILE: usize, const SCORED: usize>: Copy {
     /// A linear layer whose results are activations: `out` has a row for each token.
     #[inline(always)]
     fn linear<R: Row>(self, x: &Tile<'_, W>, tokens: usize, layer: Linear<'_, R>, out: &mut [i8]) {
-        portable::linear::<R, _, _, Self::Product, TILE>(x, tokens, layer, out);
+        portable::linear::<R, _, _, Whole, TILE>(x, tokens, layer, out);
     }
 
     /// A linear layer whose results are added to the residual stream: `out` has a row for each token.
     #[inline(always)]
     fn add_linear<R: Row>(self, x: &Tile<'_, W>, tokens: usize, layer: Linear<'_, R>, out: &mut [i16]) {
-        portable::linear::<R, _, _, Self::Product, TILE>(x, tokens, layer, out);
+        portable::linear::<R, _, _, Whole, TILE>(x, tokens, layer, out);
     }
 
     /// The scores of one head for every key, of at most `SCORED` tokens, the first of which is a multiple of that.
@@ -67,11 +64,11 @@ pub trait KernelsFor<W, const TILE: usize, const SCORED: usize>: Copy {
     /// Turns the scores of one token and head into probabilities.
     #[inline(always)]
     fn softmax(self, scores: &mut [i32], scale: Scale, table: &ExpTable) {
-        portable::softmax::<Self::Product>(scores, scale, table);
+        portable::softmax(scores, scale, table);
     }
 
     /// The weighted sums of one head's values, for the same tokens as in [`scores`](Self::scores).
-    #[inline(always)]
+    #[inline(never)]
     fn context<N: Network>(
         self,
         probabilities: &Scores<N, SCORED>,
@@ -81,6 +78,6 @@ pub trait KernelsFor<W, const TILE: usize, const SCORED: usize>: Copy {
         scale: Scale,
         out: &mut Tile<'_, W>,
     ) {
-        portable::context::<N, _, Self::Product, SCORED>(probabilities, tokens, head, values, scale, out);
+        portable::context::<N, _, Whole, SCORED>(probabilities, tokens, head, values, scale, out);
     }
 }

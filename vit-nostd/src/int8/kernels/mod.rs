@@ -30,10 +30,7 @@ mod portable;
 mod processor;
 mod tile;
 
-use super::{
-    requantize::{Scale, Whole},
-    softmax::ExpTable,
-};
+use super::{requantize::Scale, softmax::ExpTable};
 use interface::KernelsFor;
 
 pub use processor::Best;
@@ -54,9 +51,7 @@ impl<K: KernelsFor<Wide, TILE, SCORED>> Kernels for K {}
 #[derive(Clone, Copy, Debug)]
 pub struct Portable;
 
-impl KernelsFor<Wide, TILE, SCORED> for Portable {
-    type Product = Whole;
-}
+impl KernelsFor<Wide, TILE, SCORED> for Portable {}
 
 /// The name of the kernels that [`int8::Model::infer`](crate::int8::Model::infer) uses.
 pub fn name() -> &'static str {

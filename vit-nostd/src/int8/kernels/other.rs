@@ -1,7 +1,6 @@
 //! Every processor without a module of its own: all is done by the portable functions.
 
 use super::interface::KernelsFor;
-use crate::int8::requantize::Whole;
 
 /// The number of tokens that go through a layer together.
 pub const TILE: usize = 2;
@@ -19,9 +18,7 @@ pub type Fetch = u32;
 #[derive(Clone, Copy, Debug)]
 pub struct Best;
 
-impl KernelsFor<Wide, TILE, SCORED> for Best {
-    type Product = Whole;
-}
+impl KernelsFor<Wide, TILE, SCORED> for Best {}
 
 /// Evaluates an expression with the best kernels for this processor.
 macro_rules! with_best {

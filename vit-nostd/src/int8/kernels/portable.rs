@@ -5,7 +5,7 @@ use crate::{
     int8::{
         layer_norm::{self, Norm},
         linear::{dot, Linear, Row},
-        requantize::{requantize, sat16, sat8, Product, Scale},
+        requantize::{requantize, sat16, sat8, Product, Scale, Whole},
         softmax::{self, ExpTable},
     },
     network::Network,
@@ -42,8 +42,8 @@ impl Output for i16 {
 
 /// LayerNorm of one row.
 #[inline(never)]
-pub fn layer_norm<P: Product>(x: &[i16], norm: Norm, out: &mut [i8]) {
-    layer_norm::layer_norm::<P>(x, norm, out);
+pub fn layer_norm(x: &[i16], norm: Norm, out: &mut [i8]) {
+    layer_norm::layer_norm::<Whole>(x, norm, out);
 }
 
 /// A linear layer: `out` has a row for each token.
@@ -126,12 +126,12 @@ pub fn scores<N: Network, W, const SCORED: usize>(
 
 /// Turns the scores of one token and head into probabilities.
 #[inline(never)]
-pub fn softmax<P: Product>(scores: &mut [i32], scale: Scale, table: &ExpTable) {
-    softmax::softmax::<P>(scores, scale, table);
+pub fn softmax(scores: &mut [i32], scale: Scale, table: &ExpTable) {
+    softmax::softmax::<Whole>(scores, scale, table);
 }
 
 /// The weighted sums of one head's values, for some tokens.
-#[inline(never)]
+#[inline(always)]
 pub fn context<N: Network, W, P: Product, const SCORED: usize>(
     probabilities: &Scores<N, SCORED>,
     tokens: Range<usize>,

@@ -15,7 +15,7 @@ use crate::{
     int8::{
         layer_norm::Norm,
         linear::{Linear, Row},
-        requantize::{Scale, Whole},
+        requantize::Scale,
         softmax::ExpTable,
     },
     network::Network,
@@ -110,8 +110,6 @@ fn has_vnni() -> bool {
 }
 
 impl KernelsFor<Wide, TILE, SCORED> for Best {
-    type Product = Whole;
-
     fn name(self) -> &'static str {
         if self.vnni {
             "AVX-512 VNNI"
