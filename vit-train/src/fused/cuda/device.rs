@@ -1,8 +1,9 @@
 //! A GPU, with all that operations on it need.
 
 use super::{
+    error::CudaError,
     kernels::{compile, Kernels, Read, Write},
-    libraries, CudaError,
+    libraries,
 };
 use crate::recipe::Precision;
 use cudarc::{

@@ -1,6 +1,6 @@
 //! The kernels: compiling `kernels.cu`, and calling what is in it.
 
-use super::CudaError;
+use super::error::CudaError;
 use cudarc::{
     driver::{
         CudaContext, CudaFunction, CudaStream, CudaView, CudaViewMut, DriverError, LaunchArgs, LaunchConfig,

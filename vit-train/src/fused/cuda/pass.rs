@@ -2,8 +2,8 @@
 
 use super::{
     device::{Device, View},
+    error::CudaError,
     kernels::{Counters, Grid, Mask, Read, Write},
-    CudaError,
 };
 use crate::{
     fused::{

@@ -2,9 +2,9 @@
 
 use super::{
     device::Device,
+    error::CudaError,
     kernels::{Counters, Grid},
     pass::{Linear, Matrix, Pass, PARTS},
-    CudaError,
 };
 use crate::{
     data::{Dataset, Motion},
