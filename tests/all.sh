@@ -5,8 +5,7 @@
 #   bash tests/all.sh STEP...      some of them
 #   bash tests/all.sh --list       their names
 #
-# Tests on real data run where the environment variable MNIST_DIR names the folder of MNIST's four files. What takes
-# longest, and would add little to each change, is in tests/long.sh.
+# Tests on real data run where the environment variable MNIST_DIR names the folder of MNIST's four files.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 root=$PWD
