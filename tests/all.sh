@@ -5,8 +5,7 @@
 #   bash tests/all.sh STEP...      some of them
 #   bash tests/all.sh --list       their names
 #
-# Tests on real data run where the environment variable MNIST_DIR names the folder of MNIST's four files. What takes
-# longest, and would add little to each change, is in tests/long.sh.
+# Tests on real data run where the environment variable MNIST_DIR names the folder of MNIST's four files.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 root=$PWD
@@ -116,8 +115,8 @@ step_stand_in_gpu() {
 # The library with overflow checks and debug assertions, which the dev profile leaves out because it is tuned for
 # training.
 step_overflow_checks() {
-    CARGO_PROFILE_DEV_OPT_LEVEL=1 CARGO_PROFILE_DEV_OVERFLOW_CHECKS=true CARGO_PROFILE_DEV_DEBUG_ASSERTIONS=true \
-        cargo test --package vit-nostd --features micromath
+    cargo --config 'profile.dev.package.vit-nostd = { opt-level = 1, overflow-checks = true, debug-assertions = true }' \
+        test --package vit-nostd --features micromath
 }
 
 # The commands of the README's table of boards.

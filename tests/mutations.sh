@@ -8,7 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 engine=vit-nostd/src/int8
 kernels=vit-nostd/src/int8/kernels
-reference=vit-train/src/reference/int8.rs
+reference=vit-train/src/verify/reference/int8.rs
 
 # Name, file, and what `sed` does to it; a substitution must change exactly one line.
 mutations=(

@@ -1,4 +1,4 @@
-//! A program of nothing but inferences, for `tests/no_panic.rs`: it is linked for a chip and never run.
+//! A program of nothing but inferences, for `tests/tests/outside/no_panic.rs`: it is linked for a chip and never run.
 
 #![no_std]
 #![no_main]

@@ -1,8 +1,10 @@
 //! A network that only one crate outside of the workspace knows, in every command that works without a board.
 
 use crate::{build, cargo, TARGET};
+use image::GrayImage;
 use serde_json::Value;
 use std::{fs, path::Path, process::Command, sync::LazyLock};
+use vit_train::data::synthetic;
 
 const NAME: &str = "two-blocks";
 
@@ -39,12 +41,14 @@ fn every_command_works_with_it() {
     let written: Value = serde_json::from_slice(&fs::read(folder.join("run/report.json")).unwrap()).unwrap();
     assert_eq!(written, report);
 
+    let digit = synthetic::dataset(1, 5).image(0).to_vec();
+    GrayImage::from_raw(28, 28, digit).unwrap().save(folder.join("digit.png")).unwrap();
     for file in ["checkpoint.safetensors", "model.f32.vit", "model.int8.vit"] {
         let file = format!("run/{file}");
         assert_eq!(json(folder, &["inspect", &file])["preset"], NAME);
         let evaluation = json(folder, &[&["eval", &file][..], &data].concat());
         assert_eq!(evaluation["preset"], NAME);
-        let seen = json(folder, &["predict", "--model", &file, "run/predictions.png"]);
+        let seen = json(folder, &["predict", "--model", &file, "digit.png"]);
         assert_eq!(seen.as_array().unwrap().len(), 1);
     }
 

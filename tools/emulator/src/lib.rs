@@ -187,10 +187,12 @@ fn build(folder: &str, target: &str, features: &str, bin: &str, model: Option<&P
     let _building = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
 
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let is_of_tests = root.join("tests/firmware/src/bin").join(bin).with_extension("rs").exists();
+    let package = if is_of_tests { "test-firmware" } else { "firmware-example" };
     let mut cargo = Command::new(root.join("tools/chip-cargo"));
     cargo
         .args(["build", "--release", "--quiet", "--message-format=json-render-diagnostics"])
-        .args(["--package", "firmware-example", "--package", "test-firmware"])
+        .args(["--package", package])
         .args(["--target", target, "--features", features, "--bin", bin])
         .current_dir(root.join("firmware-example"))
         .env_remove("VIT_MODEL")
