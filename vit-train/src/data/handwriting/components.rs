@@ -10,13 +10,15 @@ const SOLID: f32 = 0.4;
 const LEAST_BLOT: f32 = 0.12;
 /// A component that is at least as large, as a part of the digit, is something of its own.
 const COMPARABLE: f32 = 0.45;
-/// A component that is not near the digit and is at least as large, as a part of the digit, may be what was meant.
+/// A small part of a digit is at most this far away from the rest, as a part of the digit.
+const NEAR: f32 = 0.15;
+/// A stroke that does not touch the digit and is at least as large, as a part of the digit, may be what was meant.
 const APART: f32 = 0.25;
 /// The width of a digit's strokes is less than this part of its size.
 const THIN: f32 = 0.3;
 /// A component that is wider than this times its height is a line, such as the one under a digit or the bar of a 5.
 const FLAT: f32 = 2.2;
-/// A line that is at most this far away, as a part of the digit, belongs to it.
+/// A stroke that is at most this far away, as a part of the digit, touches it but for a scratch.
 const TOUCHING: f32 = 0.04;
 /// The boxes of two comparable parts of a digit overlap by at least as much, as a part of the digit, from top to bottom.
 const OVERLAP: f32 = 0.1;
@@ -169,7 +171,9 @@ pub fn digit<'a>(
     for other in found.iter().filter(|other| !std::ptr::eq(*other, main)) {
         let (across, down) = (main.gap(other, 0, 1), main.gap(other, 2, 3));
         let size = other.size() / main.size();
-        let next_to = !is_photograph || across.max(down) <= 0.15 * main.size();
+        let is_stroke = is_photograph && size >= APART && other.is_thin();
+        let near = if is_stroke { TOUCHING } else { NEAR };
+        let next_to = !is_photograph || across.max(down) <= near * main.size();
         let over = across <= -0.3 * main.width().min(other.width()) as f32;
         // The boxes of a digit's strokes overlap, and the bar of a 5 is near the rest. What is above or below is a digit
         // of its own.
@@ -192,7 +196,7 @@ pub fn digit<'a>(
         }
         if next_to && !(blot && size > LEAST_BLOT) && (size < COMPARABLE || joined) {
             parts.push(other);
-        } else if !blot && (size >= COMPARABLE || (is_photograph && size >= APART && other.is_thin())) {
+        } else if !blot && (size >= COMPARABLE || is_stroke) {
             doubt = doubt.or(Some(Doubt::Several));
         }
     }
