@@ -61,7 +61,13 @@ pub fn check_writable(path: &Path) -> Result<(), Error> {
 /// The file that is written where `path` is a link to it.
 fn target(path: &Path) -> Result<PathBuf, Error> {
     if path.is_symlink() {
-        fs::canonicalize(path).at(path)
+        let target = fs::canonicalize(path).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => {
+                io::Error::new(ErrorKind::NotFound, "this link leads to no file: remove it")
+            }
+            _ => error,
+        });
+        target.at(path)
     } else {
         Ok(path.to_owned())
     }

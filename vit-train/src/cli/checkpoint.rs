@@ -51,7 +51,12 @@ impl CheckpointArguments {
     /// The same network, with what was said of it.
     pub fn apply(&self, network: Known, checkpoint: Checkpoint) -> Checkpoint {
         let Some(normalization) = self.normalization else { return checkpoint };
-        change(network, checkpoint, |description| description.normalization = normalization)
+        change(network, checkpoint, |description| {
+            // The accuracy was measured on images as they were normalised before.
+            description.test_accuracy =
+                description.test_accuracy.filter(|_| description.normalization == normalization);
+            description.normalization = normalization;
+        })
     }
 }
 
@@ -71,6 +76,12 @@ impl LabelArguments {
         checkpoint.check_description(network.dims.classes.into(), Path::new("--labels"))?;
         Ok(checkpoint)
     }
+}
+
+/// The option that changes what a checkpoint says of its network, if one is given.
+pub fn changed(checkpoint: &CheckpointArguments, labels: &LabelArguments) -> Option<&'static str> {
+    let labels = (!labels.labels.is_empty()).then_some("--labels");
+    checkpoint.normalization.map(|_| "--normalization").or(labels)
 }
 
 fn change(network: Known, checkpoint: Checkpoint, change: impl FnOnce(&mut Description)) -> Checkpoint {

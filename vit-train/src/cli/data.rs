@@ -7,12 +7,14 @@ use super::{
 use crate::{
     data::{load_and_tell, Format, Source, Splits},
     files::{claim_directory, Claim},
+    network::Trainable,
     paths::resolve,
-    run::{data::RunData, folder::RunFolder},
+    run::{data::RunData, folder::RunFolder, origins::origins, report::Report},
     Error,
 };
 use clap::Args;
 use std::path::Path;
+use vit_nostd::model_file::Kind;
 
 /// Where images come from, how many threads work on them, and what is told meanwhile.
 #[derive(Args, Debug)]
@@ -84,14 +86,16 @@ impl DataArguments {
         own.open(directory, format, &progress::reading(self.quiet))
     }
 
-    /// Loads images for the network in `file`, which says that it was trained on `dataset`: those that are named, or
+    /// Loads images for network `N` in `file`, which says that it was trained on `dataset`: those that are named, or
     /// else those of the run that the file is from.
-    pub fn load_for(&self, format: Format, file: &Path, dataset: &str) -> Result<Loaded, Error> {
+    pub fn load_for<N: Trainable>(&self, file: &Path, dataset: &str) -> Result<Loaded, Error> {
+        let format = Format::of::<N>();
         let others = |dataset: &str, splits: &Splits| {
             format!("it was trained on {dataset}, and the images used are others, those of {}", splits.source)
         };
-        let directory = run_of(file);
+        let directory = run_of(file).filter(|run| !is_of_another_checkpoint::<N>(run, file));
         let own = directory.map(RunData::load).transpose()?.flatten();
+        let own = own.filter(|own| [UNKNOWN, own.name.as_str()].contains(&dataset));
         let (Some(directory), Some(own)) = (directory, own) else {
             let splits = self.load(format)?;
             let doubt = match dataset {
@@ -122,15 +126,33 @@ impl DataArguments {
 /// What a checkpoint says of its data that says nothing.
 pub const UNKNOWN: &str = "unknown";
 
-/// The folder of the run that `file` is in, if it is in one.
+/// Whether a run has left its results in `directory`, or something to resume it from. Other programs write a `report.json`,
+/// too.
+pub fn is_run(directory: &Path) -> bool {
+    let snapshots = [RunFolder::snapshot, RunFolder::new_snapshot].map(|path| path(directory));
+    snapshots.iter().any(|path| path.is_file()) || Report::load(directory).is_ok()
+}
+
+/// The folder that `file` is in, if it is that of a run. The file itself may be from elsewhere.
+pub fn run_around(file: &Path) -> Option<&Path> {
+    file.parent().filter(|directory| is_run(directory))
+}
+
+/// The folder of the run that `file` is the checkpoint or a model of, by its name.
 pub fn run_of(file: &Path) -> Option<&Path> {
-    let directory = file.parent()?;
-    let marks = [RunFolder::json, RunFolder::snapshot, RunFolder::new_snapshot].map(|path| path(directory));
-    marks.iter().any(|path| path.is_file()).then_some(directory)
+    let networks = [RunFolder::checkpoint, RunFolder::float_model, RunFolder::int8_model];
+    run_around(file).filter(|run| networks.iter().any(|path| path(run) == file))
+}
+
+/// Whether `file`, which is called like a model of the run of network `N` in `run`, says that it was made from another
+/// checkpoint than the run's.
+fn is_of_another_checkpoint<N: Trainable>(run: &Path, file: &Path) -> bool {
+    let origins = origins::<N>(run, &[Kind::F32, Kind::Int8]).unwrap_or_default();
+    origins.iter().any(|origin| origin.file == file && origin.other.is_some())
 }
 
 /// Makes sure that nobody else writes to the run that `file` is to be written into, as long as the result lives.
 pub fn claim_run_of(file: &Path) -> Result<Option<Claim>, Error> {
     let here = |directory: &Path| if directory == Path::new("") { ".".into() } else { directory.to_owned() };
-    run_of(&resolve(file)).map(|directory| claim_directory(&here(directory))).transpose()
+    run_around(&resolve(file)).map(|directory| claim_directory(&here(directory))).transpose()
 }

@@ -203,7 +203,7 @@ impl Eval {
         let model = int8::Model::<N>::from_bytes(file).map_err(refused)?;
         let mut device = board.open()?;
         same_model::<N>(&device, path, file).map_err(|error| board.error(error))?;
-        let data = self.data.load_for(format(&device), path, model.metadata().provenance.dataset)?;
+        let data = self.data.load_for::<N>(path, model.metadata().provenance.dataset)?;
         data.warn(path);
         let test = &data.splits.test;
         self.evaluate(board, &mut device, &data.splits, |images| Some(int8_raw_logits(&model, test, images)))

@@ -10,7 +10,7 @@ use super::{
     outputs::check_outputs,
 };
 use crate::{
-    data::{Dataset, Disturbance, Format},
+    data::{Dataset, Disturbance},
     formats::{
         checkpoint::{Checkpoint, Description},
         vit::read_float_model,
@@ -136,7 +136,7 @@ impl Arguments {
         let in_run = if self.cuda.cuda { "checkpoint.safetensors" } else { "model.f32.vit" };
         let path = file_or_in(&self.file, in_run)?;
         let logits = self.logits.as_deref().map(|path| ("--logits", path));
-        check_outputs(logits, &[&path], self.data.data.as_ref())?;
+        check_outputs(logits, &[&path], None)?;
         let artifact = Artifact::open(networks, &self.file, in_run, &self.checkpoint)?;
         match &artifact.content {
             Content::Checkpoint(_) if self.micromath => Err(not_of_floats(&path)),
@@ -158,7 +158,7 @@ impl Arguments {
     }
 
     fn load<N: Trainable>(&self, path: &Path, dataset: &str) -> Result<Loaded, Error> {
-        let data = self.data.load_for(Format::of::<N>(), path, dataset)?;
+        let data = self.data.load_for::<N>(path, dataset)?;
         data.warn(path);
         Ok(data)
     }

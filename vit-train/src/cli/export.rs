@@ -2,7 +2,7 @@
 
 use super::{
     artifact::{file_or_in, Artifact, Content},
-    checkpoint::{is_checkpoint, CheckpointArguments, LabelArguments},
+    checkpoint::{changed, is_checkpoint, CheckpointArguments, LabelArguments},
     data::claim_run_of,
     networks::List,
     outputs::check_outputs,
@@ -58,7 +58,7 @@ impl Arguments {
     /// Opens the checkpoint, or the one in a float model.
     pub fn open(&self, networks: &List) -> Result<Artifact, Error> {
         let path = file_or_in(&self.source, "checkpoint.safetensors")?;
-        check_outputs(self.formats.outputs(), &[&path], None)?;
+        check_outputs(self.formats.outputs(), &[&path], changed(&self.checkpoint, &self.labels))?;
         let (network, checkpoint) = if is_checkpoint(&path)? {
             self.checkpoint.load(networks, &path)?
         } else {

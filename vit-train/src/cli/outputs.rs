@@ -1,28 +1,30 @@
 //! What a command writes, and where: looked at before it works for minutes.
 
-use super::{data::run_of, output::results_to_standard_error};
+use super::{
+    data::{is_run, run_around},
+    output::results_to_standard_error,
+};
 use crate::{
     data::Source,
     files::{check_writable, require_file},
     formats::content::Content,
     paths::resolve,
-    run::{data::RunData, folder::RunFolder, report::Report},
+    run::folder::RunFolder,
     Error,
 };
 use std::{fs, path::Path};
 
 /// Checks that files can be written to `outputs`, each with the option that names it; and that none of them replaces
-/// another one, one of `inputs`, a picture of `data`, of MNIST or of the run that an input is from, or a file of a run that
-/// the command does not make. (A result of an earlier command is replaced.)
+/// another one, one of `inputs`, a file of a run that the command does not make, or a file that no command has written.
+/// (A result of an earlier command is replaced.) A run's model is made from the run's own checkpoint, as long as no option
+/// has `changed` what that says.
 ///
 /// If one of them is the standard output, or a pipe, what is printed goes to the standard error.
 pub fn check_outputs<'a>(
     outputs: impl IntoIterator<Item = (&'static str, &'a Path)>,
     inputs: &[&Path],
-    data: Option<&Source>,
+    changed: Option<&'static str>,
 ) -> Result<(), Error> {
-    let own = inputs.iter().filter_map(|input| RunData::load(run_of(input)?).ok().flatten());
-    let images: Vec<Source> = own.map(|own| own.source).chain(data.cloned()).chain([Source::Mnist]).collect();
     let mut others: Vec<(&str, &Path)> = Vec::new();
     for (option, path) in outputs {
         check_writable(path)?;
@@ -30,14 +32,10 @@ pub fn check_outputs<'a>(
         if inputs.iter().any(|input| is_same(input, path)) {
             return refuse("this would replace the file that is read: give another name");
         }
-        if images.iter().any(|images| images.is_within(path))
-            && Content::of_file(path).is_ok_and(Content::is_not_ours)
-        {
-            return refuse("this would replace a file of the images: give another name");
-        }
         let written = resolve(path); // the target of a link
-        if let Some(run) = run_of(&written) {
-            let is_read = inputs.iter().any(|input| run_of(&resolve(input)) == Some(run));
+        if let Some(run) = run_around(&written) {
+            let checkpoint = RunFolder::checkpoint(run);
+            let is_read = inputs.iter().any(|input| is_same(input, &checkpoint));
             let made = match option {
                 "--out" => Some(RunFolder::int8_model(run)),
                 "--vit" => Some(RunFolder::float_model(run)),
@@ -47,6 +45,16 @@ pub fn check_outputs<'a>(
             if !is_made && RunFolder::files(run).iter().any(|file| is_same(file, path)) {
                 return refuse("this would replace another file of a run: give another name");
             }
+            if let Some(changed) = changed.filter(|_| is_made) {
+                return refuse(&format!(
+                    "a run's model takes and names everything as its checkpoint does: leave {changed} out, or give \
+                     another name"
+                ));
+            }
+        }
+        let is_filled = fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.len() > 0);
+        if is_filled && Content::of_file(path).is_ok_and(Content::is_not_ours) {
+            return refuse("this would replace a file that no command has written: give another name");
         }
         if let Some((other, _)) = others.iter().find(|(_, other)| is_same(other, path)) {
             return refuse(&format!("{other} names the same file: give another name"));
@@ -66,6 +74,12 @@ pub fn check_files_of_run(directory: &Path) -> Result<(), Error> {
     files.iter().filter(|file| file.exists()).try_for_each(|file| require_file(file))
 }
 
+/// Checks that results can be written through whatever links are in the place of a run's files in `directory`.
+pub fn check_links_of_run(directory: &Path) -> Result<(), Error> {
+    let files = RunFolder::files(directory);
+    files.iter().filter(|file| file.is_symlink()).try_for_each(|file| check_writable(file))
+}
+
 /// Checks that the results of a new run in `directory` neither replace the file that it begins with nor files of somebody
 /// else, and do not lie among its images.
 pub fn check_run(directory: &Path, init: Option<&Path>, data: Option<&Source>) -> Result<(), Error> {
@@ -78,8 +92,8 @@ pub fn check_run(directory: &Path, init: Option<&Path>, data: Option<&Source>) -
         )));
     }
     check_files_of_run(directory)?;
-    let is_run = [RunFolder::snapshot, RunFolder::new_snapshot].iter().any(|path| path(directory).exists());
-    if !is_run && Report::load(directory).is_err() {
+    check_links_of_run(directory)?;
+    if !is_run(directory) {
         if let Some(file) = results.iter().find(|result| result.symlink_metadata().is_ok()) {
             return Err(Error::Setting(format!(
                 "--out {out}: the results would replace {}, which no run has left there: give another folder",

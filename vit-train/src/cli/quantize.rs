@@ -2,14 +2,13 @@
 
 use super::{
     artifact::{file_or_in, Artifact, Content},
-    checkpoint::{CheckpointArguments, LabelArguments},
-    data::{claim_run_of, run_of, DataArguments, UNKNOWN},
+    checkpoint::{changed, CheckpointArguments, LabelArguments},
+    data::{claim_run_of, run_around, run_of, DataArguments, UNKNOWN},
     networks::List,
     output::print_json,
     outputs::check_outputs,
 };
 use crate::{
-    data::Format,
     files::write_atomically,
     formats::{
         checkpoint::{Checkpoint, Description},
@@ -80,7 +79,11 @@ impl Arguments {
     /// Opens the checkpoint.
     pub fn open(&self, networks: &List) -> Result<Artifact, Error> {
         let path = file_or_in(&self.checkpoint, "checkpoint.safetensors")?;
-        check_outputs([("--out", self.out(&path).as_path())], &[&path], self.data.data.as_ref())?;
+        check_outputs(
+            [("--out", self.out(&path).as_path())],
+            &[&path],
+            changed(&self.description, &self.labels),
+        )?;
         let (network, checkpoint) = self.description.load(networks, &path)?;
         let content = Content::Checkpoint(self.labels.apply(network, checkpoint)?);
         Ok(Artifact { path, network, content })
@@ -106,16 +109,16 @@ impl Arguments {
         path: &Path,
         out: &Path,
     ) -> Result<ExitCode, Error> {
-        if self.checkpoint.is_dir() {
+        if let Some(run) = run_of(path) {
             // The integer model may be of another checkpoint: it is about to be replaced.
-            check_origins::<N>(&self.checkpoint, &[Kind::F32])?;
+            check_origins::<N>(run, &[Kind::F32])?;
         }
         let description = checkpoint.describe::<N>();
         let Description { dataset, seed, .. } = &description;
-        let loaded = self.data.load_for(Format::of::<N>(), path, dataset)?;
+        let loaded = self.data.load_for::<N>(path, dataset)?;
         if let Some(doubt) = &loaded.doubt {
             let path = path.display();
-            if loaded.own == Some(false) && run_of(out).is_some() {
+            if loaded.own == Some(false) && run_around(out).is_some() {
                 return Err(Error::Setting(format!(
                     "{path}: {doubt}: leave --data out, or write the model to another place with --out"
                 )));

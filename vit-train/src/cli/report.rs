@@ -8,7 +8,7 @@ use super::{
     outputs::check_files_of_run,
 };
 use crate::{
-    data::{Format, Source},
+    data::Source,
     files::claim_directory,
     formats::model_bytes::ModelBytes,
     inference::{int8_logits, nostd_logits},
@@ -94,7 +94,7 @@ impl Arguments {
                 report.seed
             )));
         }
-        let loaded = self.load(Format::of::<N>(), report, &RunFolder::float_model(directory))?;
+        let loaded = self.load::<N>(report, &RunFolder::float_model(directory))?;
         let data = &loaded.splits;
         let images = data.test.len();
         let logits = nostd_logits(&float, &data.test, images);
@@ -121,7 +121,7 @@ impl Arguments {
     }
 
     /// Loads the images of the run, and no others.
-    fn load(&self, format: Format, report: &Report, model: &Path) -> Result<Loaded, Error> {
+    fn load<N: Trainable>(&self, report: &Report, model: &Path) -> Result<Loaded, Error> {
         let run = self.run.display();
         let data = match (&self.data, RunData::load(&self.run)?) {
             (None, Some(_)) => None,
@@ -135,7 +135,7 @@ impl Arguments {
             }
         };
         let data = DataArguments { data, threads: self.threads, quiet: false };
-        let loaded = data.load_for(format, model, &report.dataset)?;
+        let loaded = data.load_for::<N>(model, &report.dataset)?;
         match &loaded.doubt {
             // Of a run that does not know its images, the recorded result tells: see `test`.
             Some(doubt) if loaded.own.is_some() || loaded.splits.name != report.dataset => {

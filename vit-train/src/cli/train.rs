@@ -7,7 +7,7 @@ use super::{
     networks::{Known, List},
     options::{positive, CudaArguments, DATA},
     output::print_json,
-    outputs::{check_files_of_run, check_run},
+    outputs::{check_files_of_run, check_links_of_run, check_run},
     progress::{Console, Lines},
 };
 use crate::{
@@ -230,6 +230,7 @@ impl Arguments {
             data.train.truncate(limit);
         }
         let folder = RunFolder::create(directory)?;
+        tell_of_unfinished_run(directory);
         self.train::<N>(&recipe, &data, start, directory, &folder)
     }
 
@@ -276,9 +277,10 @@ impl Arguments {
             return Ok(ExitCode::SUCCESS);
         }
         check_processor(ours.recipe.processor)?;
+        check_links_of_run(directory)?;
         lines.say(&describe(&snapshot.position, &ours.recipe));
         let new = RunFolder::new_snapshot(directory);
-        if new.exists() && RunFolder::snapshot(directory).exists() {
+        if new.exists() && !tell_of_unfinished_run(directory) && RunFolder::snapshot(directory).exists() {
             let new = new.display();
             lines.say(&format!(
                 "It replaces the earlier run when its first epoch is done (to keep that one, delete {new})"
@@ -344,6 +346,9 @@ impl Arguments {
         let report = match result {
             Err(interrupted @ Error::Interrupted { .. }) => {
                 err!("{interrupted}; {}", interrupt.advice);
+                if RunFolder::new_snapshot(directory).exists() {
+                    tell_of_unfinished_run(directory);
+                }
                 return Ok(ExitCode::from(EXIT_CODE));
             }
             result => result?,
@@ -359,6 +364,18 @@ impl Arguments {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Says which unfinished run a new run in its folder is about to replace, if there is one: much work may be in it.
+fn tell_of_unfinished_run(directory: &Path) -> bool {
+    let Some((done, all)) = Snapshot::unfinished(directory) else { return false };
+    let (run, new) = (quoted(directory), quoted(&RunFolder::new_snapshot(directory)));
+    err!(
+        "NOTE: There is an unfinished run in {run} ({done} of {all} epochs), which the new one replaces when its first \
+         epoch is done. To go on with the unfinished one instead, interrupt the new one, delete {new}, and run: \
+         vit-train --resume --out {run}"
+    );
+    true
 }
 
 /// A path as a shell takes it for one word.

@@ -8,7 +8,6 @@ use super::{
     output::print_json,
 };
 use crate::{
-    data::Format,
     formats::{checkpoint::Checkpoint, model_bytes::ModelBytes, vit::float_model},
     network::Trainable,
     quantize::quantize_and_score,
@@ -117,11 +116,11 @@ impl Arguments {
         let int8 = int8_file.as_ref().map(|file| (int8_path.as_path(), &**file));
         let files = Files { f32: (path, file), int8 };
         let origins = origins::<N>(&self.run, &[Kind::F32, Kind::Int8])?;
-        self.verify::<N>(&checkpoint, files, &self.load::<N>(path, &checkpoint)?, origins)
+        self.verify::<N>(&checkpoint, files, &self.load::<N>(&checkpoint_path, &checkpoint)?, origins)
     }
 
     fn load<N: Trainable>(&self, path: &Path, checkpoint: &Checkpoint) -> Result<Loaded, Error> {
-        let data = self.data.load_for(Format::of::<N>(), path, &checkpoint.describe::<N>().dataset)?;
+        let data = self.data.load_for::<N>(path, &checkpoint.describe::<N>().dataset)?;
         data.warn(path);
         Ok(data)
     }

@@ -187,6 +187,14 @@ impl Snapshot<'_> {
         }
     }
 
+    /// How far the run in `directory` is that has an epoch done and is not finished: the epochs that are done, and all of
+    /// them. None if there is no such run, or if it cannot be resumed.
+    pub fn unfinished(directory: &Path) -> Option<(usize, usize)> {
+        let Snapshot { run, position, .. } =
+            Snapshot::parse(&read_regular(&RunFolder::snapshot(directory)).ok()?)?;
+        (!position.finished).then_some((position.epochs.len(), run.recipe.epochs))
+    }
+
     /// Checks that this is `run`, of network `N`; `directory` is named in errors.
     ///
     /// # Errors

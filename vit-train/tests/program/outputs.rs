@@ -37,7 +37,7 @@ fn inputs_are_not_replaced() {
     refuse(&["export", &model, "--vit", &model], &["--vit", replaced]);
     refuse(&[&["eval", path(&run), "--logits", &model], &data[..]].concat(), &["--logits", replaced]);
     for arguments in [["quantize", &checkpoint, "--out", &images], ["eval", &model, "--logits", &images]] {
-        refuse(&[&arguments[..], &data].concat(), &["this would replace a file of the images"]);
+        refuse(&[&arguments[..], &data].concat(), &["this would replace a file that no command has written"]);
     }
     // Two outputs with one name, also where it is not there yet.
     let (new, twice) = (file(&run, "new"), format!("{}/./new", path(&run)));
@@ -135,7 +135,10 @@ fn files_of_runs_and_their_images_are_not_replaced() {
     let images = file(&digits.folder, "train-images-idx3-ubyte");
     let commands = [("quantize", "--out"), ("eval", "--logits"), ("export", "--onnx"), ("export", "--vit")];
     for (command, option) in commands {
-        refuse(&[command, path(&run), option, &images], &[option, "this would replace a file of the images"]);
+        refuse(
+            &[command, path(&run), option, &images],
+            &[option, "this would replace a file that no command has written"],
+        );
         for name in before[0].keys() {
             let made = [("--out", "model.int8.vit"), ("--vit", "model.f32.vit")].contains(&(option, name));
             if !made {
@@ -160,8 +163,70 @@ fn files_of_runs_and_their_images_are_not_replaced() {
     let arguments = ["eval", &copy, "--data", "mnist", "--logits", &images];
     let output = program().args(arguments).env("MNIST_DIR", digits.path()).output().unwrap();
     assert_eq!(output.status.code(), Some(2), "{output:?}");
-    assert!(String::from_utf8_lossy(&output.stderr).contains("a file of the images"), "{output:?}");
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains("a file that no command has written"),
+        "{output:?}"
+    );
     assert!([content(run.path()), content(digits.folder.path())] == before);
+}
+
+/// Whatever a user's file is, and wherever it lies.
+#[test]
+fn files_of_the_user_are_not_replaced() {
+    let digits = Digits::new(40, 10);
+    let run = train(&digits, "nano", "1");
+    let alone = tempfile::tempdir().unwrap();
+    let model = file(&alone, "nano.vit");
+    fs::copy(file(&run, "model.f32.vit"), &model).unwrap();
+    let logits = ["eval", &model, "--data", digits.path(), "--logits"];
+    for (name, bytes) in
+        [("labels.txt", &b"zero\none"[..]), ("base.png", b"\x89PNG\r\n\x1a\n"), ("notes", b"x")]
+    {
+        let theirs = file(&alone, name);
+        fs::write(&theirs, bytes).unwrap();
+        for command in [&["export", &model, "--vit"][..], &["export", &model, "--onnx"], &logits] {
+            refuse(&[command, &[&theirs]].concat(), &[name, "a file that no command has written"]);
+        }
+        assert_eq!(fs::read(&theirs).unwrap(), bytes);
+    }
+    // An empty file is only a name, as `mktemp` makes it; and results of a command may be replaced.
+    let made = file(&alone, "made");
+    fs::write(&made, "").unwrap();
+    for _ in 0..2 {
+        for option in ["--vit", "--onnx", "--safetensors"] {
+            succeed(&["export", &model, option, &made]);
+        }
+    }
+}
+
+/// What the command line says of a network is not written into the run that says it otherwise.
+#[test]
+fn the_models_of_a_run_are_described_by_its_checkpoint() {
+    let digits = Digits::new(40, 10);
+    let run = train(&digits, "nano", "1");
+    let float = file(&run, "model.f32.vit");
+    let before = content(run.path());
+    for (option, value) in [("--normalization", "0.5,0.5"), ("--labels", "a,b,c,d,e,f,g,h,i,j")] {
+        refuse(&["quantize", path(&run), option, value], &["model.int8.vit", option, "leave"]);
+        refuse(&["export", path(&run), "--vit", &float, option, value], &["model.f32.vit", option, "leave"]);
+    }
+    assert!(content(run.path()) == before);
+    let elsewhere = tempfile::tempdir().unwrap();
+    succeed(&["quantize", path(&run), "--normalization", "0.5,0.5", "--out", &file(&elsewhere, "x.vit")]);
+}
+
+/// A link that leads nowhere would fail a run in its end.
+#[cfg(unix)]
+#[test]
+fn links_of_a_run_are_followed_before_the_training() {
+    let digits = Digits::new(40, 10);
+    let run = train(&digits, "nano", "1");
+    fs::remove_file(file(&run, "data.json")).unwrap();
+    std::os::unix::fs::symlink(file(&run, "nowhere"), file(&run, "data.json")).unwrap();
+    let before = content(run.path());
+    let begin = ["--preset", "nano", "--epochs", "1", "--data", digits.path(), "--out", path(&run)];
+    refuse(&begin, &["data.json", "this link leads to no file"]);
+    assert!(content(run.path()) == before);
 }
 
 /// The user's own report is no result of a run.

@@ -4,8 +4,11 @@ use crate::{entries, file, json, program, refuse, run, succeed, text, Digits};
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
-    fs,
+    fs, io,
     path::{Path, PathBuf},
+    process::Stdio,
+    thread::sleep,
+    time::{Duration, SystemTime},
 };
 use tempfile::TempDir;
 use vit_train::files::claim_directory;
@@ -270,6 +273,101 @@ fn the_name_of_a_folder_is_not_its_content() {
     let out = file(&folder, "out.vit");
     succeed(&["quantize", &checkpoint, "--data", &mnist, "--out", &out]);
     assert!(succeed(&["inspect", &out]).contains("accuracy    not measured"));
+}
+
+/// A file that lies in the folder of a run is not the run's for that.
+#[test]
+fn a_file_from_elsewhere_is_not_the_run_s() {
+    let (_digits, run) = run_on_own_digits();
+    let (other, theirs) = run_on_own_digits();
+    let [model, checkpoint] = ["N.vit", "N.safetensors"].map(|name| file(&run, name));
+    fs::copy(file(&theirs, "model.f32.vit"), &model).unwrap();
+    fs::copy(file(&theirs, "checkpoint.safetensors"), &checkpoint).unwrap();
+    let more = tempfile::tempdir().unwrap();
+    let settings = ["--preset", "nano", "--epochs", "1", "--seed", "7", "--data", other.path()];
+    succeed(&[&settings[..], &["--out", path(&more)]].concat());
+    let data = ["--data", other.path(), "--json"];
+    for path in [&model, &checkpoint] {
+        assert!(json(&[&["eval", path][..], &data].concat())["data_of_run"].is_null(), "{path}");
+    }
+    let float = file(&run, "model.f32.vit");
+    let words = ["this would replace another file of a run"];
+    refuse_and_keep(&run, &["quantize", &checkpoint, "--data", other.path()], &words);
+    for from in [&model, &checkpoint] {
+        refuse_and_keep(&run, &["export", from, "--vit", &float], &words);
+    }
+
+    // Nor is one that has the name of the run's, but was made from another checkpoint.
+    let int8 = file(&run, "model.int8.vit");
+    assert_eq!(json(&["eval", &int8, "--json"])["data_of_run"], true);
+    fs::copy(file(&more, "model.int8.vit"), &int8).unwrap();
+    assert!(json(&[&["eval", &int8][..], &data].concat())["data_of_run"].is_null());
+}
+
+/// A folder is not a run because another program has left a `report.json` there.
+#[test]
+fn a_project_is_not_a_run() {
+    let (digits, run) = run_on_own_digits();
+    let project = tempfile::tempdir().unwrap();
+    let model = file(&project, "model.f32.vit");
+    fs::copy(file(&run, "model.f32.vit"), &model).unwrap();
+    fs::write(file(&project, "report.json"), r#"{"tests": 3}"#).unwrap();
+    fs::write(file(&project, "data.json"), "[1, 2]").unwrap();
+    succeed(&["eval", &model, "--data", digits.path()]);
+}
+
+/// Whoever forgets `--resume` is told what that costs, also where nothing else is printed.
+#[test]
+fn an_unfinished_run_is_not_replaced_unsaid() {
+    let digits = Digits::new(60, 20);
+    let run = tempfile::tempdir().unwrap();
+    // What the program says until `name` is in the folder, where it is killed.
+    let killed = |arguments: &[&str], name: &str| {
+        let always = ["--quiet", "--save-every", "0", "--out", path(&run)];
+        let mut command = program();
+        let mut child = command.args(arguments).args(always).stderr(Stdio::piped()).spawn().unwrap();
+        let error = child.stderr.take().unwrap();
+        let is_new = |before: Option<SystemTime>| {
+            let now = fs::metadata(file(&run, name)).and_then(|file| file.modified()).ok();
+            now.is_some() && now != before
+        };
+        let before = fs::metadata(file(&run, name)).and_then(|file| file.modified()).ok();
+        while !is_new(before) && child.try_wait().unwrap().is_none() {
+            sleep(Duration::from_millis(1));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        io::read_to_string(error).unwrap()
+    };
+    let long = ["--preset", "nano", "--epochs", "300", "--data"];
+    assert_eq!(killed(&[&long[..], &[digits.path()]].concat(), "last.run"), "");
+    let new = [&long[..], &["synthetic"]].concat();
+    for arguments in [&new[..], &["--resume"]] {
+        let said = killed(arguments, "new.run");
+        assert!(
+            said.starts_with("NOTE: There is an unfinished run in ") && said.lines().count() == 1,
+            "{said}"
+        );
+        for word in [path(&run), " of 300 epochs)", "new.run", "vit-train --resume --out"] {
+            assert!(said.contains(word), "no {word:?} in {said}");
+        }
+    }
+}
+
+/// An accuracy is not stated for a network that takes its pixels differently.
+#[test]
+fn the_accuracy_is_that_of_the_normalisation() {
+    let (_digits, run) = run_on_own_digits();
+    let folder = tempfile::tempdir().unwrap();
+    let shown = |normalization: &[&str]| {
+        let out = file(&folder, "out.vit");
+        succeed(&[&["export", path(&run), "--vit", &out], normalization].concat());
+        succeed(&["inspect", &out])
+    };
+    let unchanged = shown(&[]);
+    assert!(!unchanged.contains("not measured"), "{unchanged}");
+    let changed = shown(&["--normalization", "0.5,0.5"]);
+    assert!(changed.contains("accuracy    not measured"), "{changed}");
 }
 
 #[test]

@@ -10,6 +10,20 @@ const SOLID: f32 = 0.4;
 const LEAST_BLOT: f32 = 0.12;
 /// A component that is at least as large, as a part of the digit, is something of its own.
 const COMPARABLE: f32 = 0.45;
+/// A small part of a digit is at most this far away from the rest, as a part of the digit.
+const NEAR: f32 = 0.15;
+/// A stroke that does not touch the digit and is at least as large, as a part of the digit, may be what was meant.
+const APART: f32 = 0.25;
+/// The width of a digit's strokes is less than this part of its size.
+const THIN: f32 = 0.3;
+/// A component that is wider than this times its height is a line, such as the one under a digit or the bar of a 5.
+const FLAT: f32 = 2.2;
+/// A stroke that is at most this far away, as a part of the digit, touches it but for a scratch.
+const TOUCHING: f32 = 0.04;
+/// The boxes of two comparable parts of a digit overlap by at least as much, as a part of the digit, from top to bottom.
+const OVERLAP: f32 = 0.1;
+/// A line under the digit is no part of it if it is wider than this times the digit.
+const UNDERLINE: f32 = 1.3;
 /// A component within the digit's box that is at least as large, as a part of the digit, is not a part of it: a circle was
 /// drawn around something, or a face.
 const ENCLOSED: f32 = 0.1;
@@ -60,6 +74,25 @@ impl Component {
 
     fn is_solid(&self) -> bool {
         self.stroke() > SOLID * self.size()
+    }
+
+    /// Whether it can be a digit that was meant: blots are thicker.
+    fn is_thin(&self) -> bool {
+        self.stroke() < THIN * self.size()
+    }
+
+    /// Whether it is a line from left to right, which no digit is.
+    fn is_flat(&self) -> bool {
+        self.width() as f32 > FLAT * self.height() as f32
+    }
+
+    /// Whether it is a line under `digit`, and not the foot of it.
+    fn underlines(&self, digit: &Self) -> bool {
+        let middle = (self.bounds[2] + self.bounds[3]) as f32 / 2.0;
+        let is_under = middle > digit.bounds[3] as f32 - TOUCHING * digit.size();
+        let is_apart = digit.gap(self, 2, 3) > TOUCHING * digit.size();
+        let is_wide = self.width() as f32 > UNDERLINE * digit.width() as f32;
+        self.is_flat() && is_under && (is_apart || is_wide)
     }
 
     /// How far two of them lie apart in one direction, whose ends are `low` and `high` of the bounds; less than 0, where
@@ -127,7 +160,9 @@ pub fn digit<'a>(
         })
     };
     let large = |of: &Component| 10.0 * of.size() >= ink.width().max(ink.height()) as f32;
-    let main = largest(&|of| of.is_inside(ink) && large(of) && !of.is_solid())
+    let stroke = |of: &Component| of.is_inside(ink) && large(of) && !of.is_solid();
+    let main = largest(&|of| stroke(of) && !(is_photograph && of.is_flat()))
+        .or_else(|| largest(&stroke))
         .or_else(|| largest(&|of| of.is_inside(ink) && large(of)))
         .or_else(|| largest(&|_| true))?;
 
@@ -136,12 +171,19 @@ pub fn digit<'a>(
     for other in found.iter().filter(|other| !std::ptr::eq(*other, main)) {
         let (across, down) = (main.gap(other, 0, 1), main.gap(other, 2, 3));
         let size = other.size() / main.size();
-        let next_to = !is_photograph || across.max(down) <= 0.15 * main.size();
+        let is_stroke = is_photograph && size >= APART && other.is_thin();
+        let near = if is_stroke { TOUCHING } else { NEAR };
+        let next_to = !is_photograph || across.max(down) <= near * main.size();
         let over = across <= -0.3 * main.width().min(other.width()) as f32;
+        // The boxes of a digit's strokes overlap, and the bar of a 5 is near the rest. What is above or below is a digit
+        // of its own.
+        let reach = if other.is_flat() { TOUCHING } else { -OVERLAP };
+        let joined = over && (!is_photograph || down <= reach * main.size());
         let pale = is_photograph && other.contrast < PALE * main.contrast;
         let blot = is_photograph && other.is_solid();
         let speck = (other.area as f32) < SPECK * main.area as f32;
-        if pale || speck || (main.is_inside(ink) && !other.is_inside(ink)) {
+        let underline = is_photograph && other.underlines(main);
+        if pale || speck || underline || (main.is_inside(ink) && !other.is_inside(ink)) {
             continue;
         }
         let within = is_photograph
@@ -152,15 +194,15 @@ pub fn digit<'a>(
         if within && size >= ENCLOSED {
             doubt = doubt.or(Some(Doubt::Several));
         }
-        if next_to && !(blot && size > LEAST_BLOT) && (size < COMPARABLE || over) {
+        if next_to && !(blot && size > LEAST_BLOT) && (size < COMPARABLE || joined) {
             parts.push(other);
-        } else if size >= COMPARABLE && !blot {
+        } else if !blot && (size >= COMPARABLE || is_stroke) {
             doubt = doubt.or(Some(Doubt::Several));
         }
     }
     let outline: usize = parts.iter().map(|part| part.outline).sum();
     let path = 0.785 * outline as f32 / 2.0;
-    let not_a_stroke = main.is_solid().then_some(Doubt::NoStroke);
+    let not_a_stroke = (main.is_solid() || (is_photograph && main.is_flat())).then_some(Doubt::NoStroke);
     let tangle = (path > LONGEST_PATH * main.size() || loops(main, ink.width() as usize) > MOST_LOOPS)
         .then_some(Doubt::Tangle);
     Some((parts, doubt.or(not_a_stroke).or(tangle)))

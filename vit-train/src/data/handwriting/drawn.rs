@@ -45,6 +45,10 @@ pub const KINDS: &[Kind] = &[
     Kind { name: "pencil", readable: true, draw: pencil },
     Kind { name: "noise and JPEG", readable: true, draw: noise_and_jpeg },
     Kind { name: "vignette", readable: true, draw: vignette },
+    Kind { name: "underlined", readable: true, draw: underlined },
+    Kind { name: "line above", readable: false, draw: line_above },
+    Kind { name: "one above another", readable: false, draw: one_above_another },
+    Kind { name: "tick beside", readable: false, draw: tick_beside },
     Kind { name: "several digits", readable: false, draw: several },
     Kind { name: "scribble", readable: false, draw: scribble },
     Kind { name: "cut off", readable: false, draw: cut_off },
@@ -431,6 +435,68 @@ fn several(scene: &mut Scene) {
         let y = y + scene.uniform(-0.1, 0.1) * scene.digit;
         scene.digit_at((scene.class + 3 * at) % 10, scene.seed + u64::from(at), (x, y));
     }
+}
+
+/// A line of a pen that is `gap` away from the digit, below or above it, and curved a little or not.
+fn line_of_a_pen(scene: &mut Scene, above: bool, gap: f32) {
+    let half = scene.uniform(0.25, 0.9) * scene.digit;
+    let bend = if scene.coin() { scene.uniform(-0.05, 0.05) * scene.digit } else { 0.0 };
+    let lean = scene.uniform(-0.04, 0.04) * scene.digit;
+    let thickness = (scene.uniform(0.04, 0.12) * scene.digit).max(2.0);
+    let room = bend.abs() + lean.abs() + thickness / 2.0;
+    let away = scene.digit / 2.0 + gap * scene.digit + room;
+    let (x, y) = (scene.middle.0, scene.middle.1 + if above { -away } else { away });
+    let point = |at: i32| {
+        let t = at as f32 / 10.0 - 1.0;
+        (x + t * half, y + t * lean + bend * (1.0 - 2.0 * t * t))
+    };
+    let ink = scene.ink;
+    for at in 0..20 {
+        scene.line((point(at), point(at + 1)), thickness, ink);
+    }
+}
+
+/// Once or twice.
+fn underlined(scene: &mut Scene) {
+    scene.digit *= 0.8;
+    scene.write();
+    let gap = scene.uniform(0.06, 0.3);
+    line_of_a_pen(scene, false, gap);
+    if scene.coin() {
+        line_of_a_pen(scene, false, gap + 0.2);
+    }
+}
+
+/// As over a number that repeats.
+fn line_above(scene: &mut Scene) {
+    scene.digit *= 0.8;
+    scene.write();
+    let gap = scene.uniform(0.08, 0.3);
+    line_of_a_pen(scene, true, gap);
+}
+
+/// Two digits, nearer to each other than they are high.
+fn one_above_another(scene: &mut Scene) {
+    scene.digit = scene.uniform(0.25, 0.38) * scene.width.min(scene.height);
+    let (x, y) = (scene.width / 2.0, scene.height / 2.0);
+    let half = (1.0 + scene.uniform(0.03, 0.3)) * scene.digit / 2.0;
+    let aside = scene.uniform(-0.2, 0.2) * scene.digit;
+    scene.digit_at(scene.class, scene.seed, (x, y - half));
+    scene.digit_at((scene.class + 3) % 10, scene.seed + 1, (x + aside, y + half));
+}
+
+/// A teacher's tick, up to three times as high as the digit.
+fn tick_beside(scene: &mut Scene) {
+    let side = scene.width.min(scene.height);
+    scene.digit = scene.uniform(0.16, 0.24) * side;
+    let height = scene.uniform(1.0, 3.0) * scene.digit;
+    let thickness = (scene.uniform(0.05, 0.12) * scene.digit).max(2.0);
+    let tick = pen(&[vec![(0.0, 0.7), (0.25, 1.0), (0.8, 0.0)]], height, thickness, 0.0);
+    let x = scene.width / 2.0;
+    scene.middle = (x - 0.3 * side, scene.height * scene.uniform(0.3, 0.7));
+    scene.write();
+    let tick_x = scene.middle.0 + 0.6 * scene.digit + tick.width() as f32 / 2.0;
+    scene.ink_at(&tick, (tick_x, scene.height / 2.0));
 }
 
 fn scribble(scene: &mut Scene) {
