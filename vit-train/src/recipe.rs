@@ -84,9 +84,9 @@ pub struct Recipe {
     pub processor: Processor,
 }
 
-/// Parameters halfway, as a ratio, from `nano` (79,690) to `tiny`, and from there to `base` (1,802,000).
-const NANO_TO_TINY: usize = 130_000;
-const TINY_TO_BASE: usize = 600_000;
+/// Parameters halfway, as a ratio, from `nano` (79,690) to `tiny` (205,962), and from there to `base` (1,797,130).
+const NANO_TO_TINY: usize = 128_000;
+const TINY_TO_BASE: usize = 608_000;
 
 impl Default for Recipe {
     fn default() -> Self {
@@ -252,7 +252,7 @@ mod tests {
 
     #[test]
     fn every_run_reaches_its_learning_rate() {
-        for parameters in [1_802_000, 210_000, 79_690] {
+        for parameters in [1_797_130, 205_962, 79_690] {
             let best = Recipe::for_size(parameters);
             for epochs in 1..5 {
                 let recipe = best.clone().with_epochs(epochs);
