@@ -112,13 +112,14 @@ fn files_are_what_they_contain() {
     assert!(succeed(&[&["eval", &renamed], &data[..]].concat()).contains("vit-nostd f32"));
 
     // What another program wrote is answered with the line that converts it.
+    let alone = tempfile::tempdir().unwrap();
     for (bytes, package) in [
         (&b"PK\x03\x04"[..], "import torch"),
         (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", "import torch"),
         (b"\x89HDF\r\n\x1a\n", "import h5py"),
         (b"\x08\x08\x12\x07pytorch", "import onnx"),
     ] {
-        let theirs = file(&run, "theirs.bin");
+        let theirs = file(&alone, "theirs.bin");
         fs::write(&theirs, bytes).unwrap();
         for command in ["inspect", "eval", "verify", "quantize"] {
             refuse(&[command, &theirs], &["theirs.bin", "python3 -c", package, "theirs.safetensors"]);
