@@ -3,7 +3,7 @@
 use cortex_m_rt::STACK_PAINT_VALUE;
 
 // Where the linker put things: only the addresses of these mean something.
-extern "C" {
+unsafe extern "C" {
     static __sdata: u32;
     static __ebss: u32;
     static _stack_end: u32;

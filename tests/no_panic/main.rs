@@ -20,7 +20,7 @@ type Int8<'a, N> =
 type Task<'a, N> = (Float<'a, N, Polynomial>, Float<'a, N, Micromath>, Int8<'a, N>);
 
 /// The models come from outside, so that nothing about them is known when this is compiled.
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub fn _start(base: Task<Base>, tiny: Task<Tiny>, nano: Task<Nano>) {
     run(base);
     run(tiny);

@@ -9,7 +9,7 @@ pub mod bits;
 /// The model file that the emulator has put into the chip's memory, where the memory map says; the file `model.vit` beside
 /// it tells how long it is.
 pub fn flashed_model() -> &'static [u8] {
-    extern "C" {
+    unsafe extern "C" {
         /// Defined in the memory map.
         static _model: u8;
     }

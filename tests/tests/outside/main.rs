@@ -52,7 +52,7 @@ static WORKSPACE: LazyLock<PathBuf> = LazyLock::new(|| {
         let folder = second.join(name);
         fs::create_dir_all(folder.join("src/bin")).unwrap();
         let manifest = format!(
-            "[package]\nname = {name:?}\nversion = \"0.0.0\"\nedition = \"2021\"\n{manifest}\
+            "[package]\nname = {name:?}\nversion = \"0.0.0\"\nedition = \"2024\"\n{manifest}\
              [dependencies]\nvit-nostd = {{ path = \"../vit-nostd\", features = [\"micromath\"] }}\n"
         );
         fs::write(folder.join("Cargo.toml"), manifest).unwrap();

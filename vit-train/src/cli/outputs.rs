@@ -93,13 +93,13 @@ pub fn check_run(directory: &Path, init: Option<&Path>, data: Option<&Source>) -
     }
     check_files_of_run(directory)?;
     check_links_of_run(directory)?;
-    if !is_run(directory) {
-        if let Some(file) = results.iter().find(|result| result.symlink_metadata().is_ok()) {
-            return Err(Error::Setting(format!(
-                "--out {out}: the results would replace {}, which no run has left there: give another folder",
-                file.display()
-            )));
-        }
+    if !is_run(directory)
+        && let Some(file) = results.iter().find(|result| result.symlink_metadata().is_ok())
+    {
+        return Err(Error::Setting(format!(
+            "--out {out}: the results would replace {}, which no run has left there: give another folder",
+            file.display()
+        )));
     }
     if let Some(data) = data.into_iter().chain([&Source::Mnist]).find(|data| data.is_within(directory)) {
         return Err(Error::Setting(format!(

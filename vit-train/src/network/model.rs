@@ -228,7 +228,7 @@ impl<N: Trainable, D: Device<f32>> Model<N, D> {
 
     /// What makes the logits, `batch x classes`, of `batch` normalised images (row by row), for threads to share. dfdx's
     /// CUDA device is none that they can.
-    pub fn logits(&self) -> impl Fn(Vec<f32>, usize) -> Vec<f32> + Sync + use<'_, N, D>
+    pub fn logits(&self) -> impl Fn(Vec<f32>, usize) -> Vec<f32> + Sync
     where
         D: Sync,
     {

@@ -484,7 +484,8 @@ fn runs_are_compared() {
 fn transparent_is_paper() {
     // A drawing program's black on nothing.
     let folder = tempfile::tempdir().unwrap();
-    let ink = ink(&synthetic::digit(2, 1), 100, (200, 200), (30, 30));
+    let digit = synthetic::digit(2, 1);
+    let ink = ink(&digit, 100, (200, 200), (30, 30));
     let drawn = RgbaImage::from_fn(200, 200, |x, y| Rgba([0, 0, 0, (255.0 * ink(x, y)) as u8]));
     let paper = GrayImage::from_fn(200, 200, |x, y| Luma([255 - (255.0 * ink(x, y)) as u8]));
     let paths = ["drawn.png", "paper.png"].map(|name| file(&folder, name));

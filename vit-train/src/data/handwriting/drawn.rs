@@ -302,7 +302,7 @@ fn margin(scene: &mut Scene) {
 }
 
 /// The signed distance from a straight line near the middle of the digit, at any angle.
-fn edge(scene: &mut Scene) -> impl Fn(f32, f32) -> f32 {
+fn edge(scene: &mut Scene) -> impl Fn(f32, f32) -> f32 + use<> {
     let (sin, cos) = scene.uniform(0.0, 2.0 * PI).sin_cos();
     let offset = scene.uniform(-0.9, 0.9) * scene.digit;
     let (x0, y0) = scene.middle;

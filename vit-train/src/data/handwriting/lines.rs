@@ -33,11 +33,11 @@ pub fn remove(ink: &mut Plane, low: f32, high: f32) {
     let shorter = ink.width().min(ink.height()) as f32;
     let width = ink.width() as usize;
     for component in components(ink, low, high) {
-        if component.width().min(component.height()) as f32 >= LEAST_FRAME * shorter {
-            if let Some(corners) = frame(&component, width, ink, low) {
-                for side in 0..4 {
-                    erase(ink, corners[side], corners[(side + 1) % 4], low);
-                }
+        if component.width().min(component.height()) as f32 >= LEAST_FRAME * shorter
+            && let Some(corners) = frame(&component, width, ink, low)
+        {
+            for side in 0..4 {
+                erase(ink, corners[side], corners[(side + 1) % 4], low);
             }
         }
     }
@@ -118,7 +118,7 @@ fn crossing(ink: &Plane, low: f32) -> Vec<(Point, Point)> {
     let least = 0.5 * LINE_COVER * width.min(height) / one_of as f32;
     let mut lines = Vec::new();
     for _ in 0..MOST_LINES {
-        let Some((at, &count)) = votes.iter().enumerate().max_by_key(|(_, &count)| count) else { break };
+        let Some((at, &count)) = votes.iter().enumerate().max_by_key(|&(_, &count)| count) else { break };
         if (count as f32) < least {
             break;
         }
