@@ -24,7 +24,7 @@ pub enum Source {
     Mnist,
     /// `synthetic`: the built-in digits.
     Synthetic,
-    /// A folder with four files in MNIST's format, perhaps with [`CLASS_NAMES`], or with a folder of PNG and JPEG files
+    /// A folder with four files in MNIST's format, perhaps with [`CLASS_NAMES`](super::CLASS_NAMES), or with a folder of PNG and JPEG files
     /// for each class. One that is called like a variant above is `./mnist`.
     Directory(PathBuf),
 }

@@ -31,7 +31,7 @@ pub struct Splits {
 }
 
 impl Splits {
-    /// Checks that a network that expects `format` can be trained on these images; it can, on those that [`load`] returns.
+    /// Checks that a network that expects `format` can be trained on these images; it can, on those that [`load`](super::load) returns.
     ///
     /// # Errors
     ///
