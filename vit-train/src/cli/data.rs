@@ -8,7 +8,7 @@ use crate::{
     data::{load_and_tell, Format, Source, Splits},
     files::{claim_directory, Claim},
     network::Trainable,
-    paths::resolve,
+    paths::{folder_of, resolve},
     run::{data::RunData, folder::RunFolder, origins::origins, report::Report},
     Error,
 };
@@ -154,5 +154,9 @@ fn is_of_another_checkpoint<N: Trainable>(run: &Path, file: &Path) -> bool {
 /// Makes sure that nobody else writes to the run that `file` is to be written into, as long as the result lives.
 pub fn claim_run_of(file: &Path) -> Result<Option<Claim>, Error> {
     let here = |directory: &Path| if directory == Path::new("") { ".".into() } else { directory.to_owned() };
-    run_around(&resolve(file)).map(|directory| claim_directory(&here(directory))).transpose()
+    // The file may be a link, in a run's folder or into one.
+    let named = resolve(folder_of(file)).join(file.file_name().unwrap_or_default());
+    let places = [named, resolve(file)];
+    let run = places.iter().find_map(|place| run_around(place));
+    run.map(|directory| claim_directory(&here(directory))).transpose()
 }

@@ -7,15 +7,15 @@ use super::{
 use crate::{
     data::Source,
     files::{check_writable, require_file},
-    formats::content::Content,
-    paths::resolve,
+    formats::content::{Content, Foreign},
+    paths::{folder_of, resolve},
     run::folder::RunFolder,
     Error,
 };
 use std::{fs, path::Path};
 
 /// Checks that files can be written to `outputs`, each with the option that names it; and that none of them replaces
-/// another one, one of `inputs`, a file of a run that the command does not make, or a file that no command has written.
+/// another one, one of `inputs`, a file of a run that the command does not make, or a file that the option has not written.
 /// (A result of an earlier command is replaced.) A run's model is made from the run's own checkpoint, as long as no option
 /// has `changed` what that says.
 ///
@@ -32,8 +32,9 @@ pub fn check_outputs<'a>(
         if inputs.iter().any(|input| is_same(input, path)) {
             return refuse("this would replace the file that is read: give another name");
         }
-        let written = resolve(path); // the target of a link
-        if let Some(run) = run_around(&written) {
+        // A file of a run may be a link to where there is more room: both places count.
+        let named = resolve(folder_of(path)).join(path.file_name().unwrap_or_default());
+        for run in [&named, &resolve(path)].into_iter().filter_map(|place| run_around(place)) {
             let checkpoint = RunFolder::checkpoint(run);
             let is_read = inputs.iter().any(|input| is_same(input, &checkpoint));
             let made = match option {
@@ -53,8 +54,10 @@ pub fn check_outputs<'a>(
             }
         }
         let is_filled = fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.len() > 0);
-        if is_filled && Content::of_file(path).is_ok_and(Content::is_not_ours) {
-            return refuse("this would replace a file that no command has written: give another name");
+        if is_filled && Content::of_file(path).is_ok_and(|content| content != written_by(option)) {
+            return refuse(&format!(
+                "this would replace a file that {option} has not written: give another name"
+            ));
         }
         if let Some((other, _)) = others.iter().find(|(_, other)| is_same(other, path)) {
             return refuse(&format!("{other} names the same file: give another name"));
@@ -66,6 +69,15 @@ pub fn check_outputs<'a>(
         others.push((option, path));
     }
     Ok(())
+}
+
+/// What a command writes to the file that an option names.
+fn written_by(option: &str) -> Content {
+    match option {
+        "--onnx" => Content::Foreign(Foreign::Onnx),
+        "--safetensors" | "--logits" => Content::Checkpoint,
+        _ => Content::Model,
+    }
 }
 
 /// Checks that what is called like a file of a run in `directory` is a file: a pipe would be waited for without end.

@@ -79,13 +79,13 @@ impl Arguments {
     /// Opens the checkpoint.
     pub fn open(&self, networks: &List) -> Result<Artifact, Error> {
         let path = file_or_in(&self.checkpoint, "checkpoint.safetensors")?;
+        let (network, checkpoint) = self.description.load(networks, &path)?;
+        let content = Content::Checkpoint(self.labels.apply(network, checkpoint)?);
         check_outputs(
             [("--out", self.out(&path).as_path())],
             &[&path],
             changed(&self.description, &self.labels),
         )?;
-        let (network, checkpoint) = self.description.load(networks, &path)?;
-        let content = Content::Checkpoint(self.labels.apply(network, checkpoint)?);
         Ok(Artifact { path, network, content })
     }
 

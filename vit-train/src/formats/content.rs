@@ -70,11 +70,6 @@ impl Content {
         }
     }
 
-    /// Whether no command writes such files.
-    pub fn is_not_ours(self) -> bool {
-        !matches!(self, Self::Model | Self::Checkpoint | Self::Foreign(Foreign::Onnx))
-    }
-
     /// That of a ZIP archive: NumPy's, if its first file is an array, or else PyTorch's.
     fn of_archive(bytes: &[u8]) -> Self {
         let len = bytes.get(26..28).map_or(0, |len| usize::from(u16::from_le_bytes([len[0], len[1]])));

@@ -37,7 +37,7 @@ fn inputs_are_not_replaced() {
     refuse(&["export", &model, "--vit", &model], &["--vit", replaced]);
     refuse(&[&["eval", path(&run), "--logits", &model], &data[..]].concat(), &["--logits", replaced]);
     for arguments in [["quantize", &checkpoint, "--out", &images], ["eval", &model, "--logits", &images]] {
-        refuse(&[&arguments[..], &data].concat(), &["this would replace a file that no command has written"]);
+        refuse(&[&arguments[..], &data].concat(), &["this would replace a file that"]);
     }
     // Two outputs with one name, also where it is not there yet.
     let (new, twice) = (file(&run, "new"), format!("{}/./new", path(&run)));
@@ -136,10 +136,7 @@ fn files_of_runs_and_their_images_are_not_replaced() {
     let images = file(&digits.folder, "train-images-idx3-ubyte");
     let commands = [("quantize", "--out"), ("eval", "--logits"), ("export", "--onnx"), ("export", "--vit")];
     for (command, option) in commands {
-        refuse(
-            &[command, path(&run), option, &images],
-            &[option, "this would replace a file that no command has written"],
-        );
+        refuse(&[command, path(&run), option, &images], &[option, "this would replace a file that"]);
         for name in before[0].keys() {
             let made = [("--out", "model.int8.vit"), ("--vit", "model.f32.vit")].contains(&(option, name));
             if !made {
@@ -164,10 +161,7 @@ fn files_of_runs_and_their_images_are_not_replaced() {
     let arguments = ["eval", &copy, "--data", "mnist", "--logits", &images];
     let output = program().args(arguments).env("MNIST_DIR", digits.path()).output().unwrap();
     assert_eq!(output.status.code(), Some(2), "{output:?}");
-    assert!(
-        String::from_utf8_lossy(&output.stderr).contains("a file that no command has written"),
-        "{output:?}"
-    );
+    assert!(String::from_utf8_lossy(&output.stderr).contains("has not written"), "{output:?}");
     assert!([content(run.path()), content(digits.folder.path())] == before);
 }
 
@@ -186,15 +180,15 @@ fn files_of_the_user_are_not_replaced() {
         let theirs = file(&alone, name);
         fs::write(&theirs, bytes).unwrap();
         for command in [&["export", &model, "--vit"][..], &["export", &model, "--onnx"], &logits] {
-            refuse(&[command, &[&theirs]].concat(), &[name, "a file that no command has written"]);
+            refuse(&[command, &[&theirs]].concat(), &[name, "has not written"]);
         }
         assert_eq!(fs::read(&theirs).unwrap(), bytes);
     }
-    // An empty file is only a name, as `mktemp` makes it; and results of a command may be replaced.
-    let made = file(&alone, "made");
-    fs::write(&made, "").unwrap();
-    for _ in 0..2 {
-        for option in ["--vit", "--onnx", "--safetensors"] {
+    // An empty file is only a name, as `mktemp` makes it; and what an option has written before may be replaced.
+    for option in ["--vit", "--onnx", "--safetensors"] {
+        let made = file(&alone, option);
+        fs::write(&made, "").unwrap();
+        for _ in 0..2 {
             succeed(&["export", &model, option, &made]);
         }
     }
@@ -285,4 +279,38 @@ fn what_takes_the_place_of_a_file_is_not_waited_for() {
     }
     refuse(&["predict", "--model", "/dev/zero", "-"], &["/dev/zero", "a device"]);
     refuse(&["--preset", "nano", "--init", "/dev/zero"], &["/dev/zero", "a device"]);
+}
+
+/// Large files of a run may lie on a larger disk.
+#[cfg(unix)]
+#[test]
+fn files_of_a_run_that_are_links_are_not_replaced() {
+    let digits = Digits::new(40, 10);
+    let (run, other) = (train(&digits, "nano", "1"), train(&digits, "nano", "2"));
+    let store = tempfile::tempdir().unwrap();
+    for name in ["checkpoint.safetensors", "model.f32.vit", "model.int8.vit"] {
+        fs::rename(file(&run, name), file(&store, name)).unwrap();
+        std::os::unix::fs::symlink(file(&store, name), file(&run, name)).unwrap();
+    }
+    let before = content(store.path());
+    let (checkpoint, float, int8) =
+        (file(&run, "checkpoint.safetensors"), file(&run, "model.f32.vit"), file(&run, "model.int8.vit"));
+    for (command, option, name) in [
+        ("export", "--safetensors", &checkpoint),
+        ("export", "--vit", &float),
+        ("quantize", "--out", &int8),
+        ("eval", "--logits", &checkpoint),
+    ] {
+        refuse(&[command, path(&other), option, name], &[option, "this would replace another file of a run"]);
+    }
+    refuse(&["quantize", path(&run), "--normalization", "0.9,0.05"], &["leave --normalization out"]);
+    assert!(content(store.path()) == before);
+    succeed(&["quantize", path(&run)]);
+
+    // A checkpoint of somebody else is no earlier result of another option.
+    let theirs = file(&store, "theirs.safetensors");
+    fs::copy(file(&store, "checkpoint.safetensors"), &theirs).unwrap();
+    for (command, option) in [("export", "--vit"), ("export", "--onnx"), ("quantize", "--out")] {
+        refuse(&[command, path(&other), option, &theirs], &[option, "has not written"]);
+    }
 }
