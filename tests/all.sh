@@ -115,7 +115,8 @@ step_stand_in_gpu() {
 # The library with overflow checks and debug assertions, which the dev profile leaves out because it is tuned for
 # training.
 step_overflow_checks() {
-    cargo --config 'profile.dev.package.vit-nostd = { opt-level = 1, overflow-checks = true, debug-assertions = true }' \
+    local profile=profile.dev.package.vit-nostd
+    cargo --config $profile.opt-level=1 --config $profile.overflow-checks=true --config $profile.debug-assertions=true \
         test --package vit-nostd --features micromath
 }
 
