@@ -19,7 +19,7 @@ fn vit_train_imports_only_downwards() {
     assert_eq!(faults("vit-train"), [""; 0]);
 }
 
-/// What is wrong with the imports of a crate, in words.
+/// Finds the faults in the imports of a crate, each of them as a sentence for a person.
 fn faults(name: &str) -> Vec<String> {
     let mut source = Source::default();
     source.read(&[], &Path::new(ROOT).join(name).join("src/lib.rs"));
@@ -32,7 +32,7 @@ fn faults(name: &str) -> Vec<String> {
 /// A module's path in its crate: empty for the root.
 type Module = Vec<String>;
 
-/// Which files import which.
+/// The files that each file imports.
 type Imports = BTreeMap<PathBuf, BTreeSet<PathBuf>>;
 
 /// The files of a crate.

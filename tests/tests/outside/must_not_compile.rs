@@ -1,5 +1,6 @@
-//! What the compiler must refuse, and what it must say of it. Each case in `tests/must_not_compile` is a program, and beside
-//! it a text that is a part of the compiler's first error. Only the program `good` compiles: its text is what it prints.
+//! The compiler must refuse wrong declarations and wrong model files, and say why. Each case in `tests/must_not_compile` is a
+//! program, and beside it stands a text that is a part of the compiler's first error. Only the program `good` compiles: its
+//! text is what it prints.
 
 use crate::{build, cargo, TARGET, WORKSPACE};
 use serde_json::Value;

@@ -16,6 +16,8 @@ use crate::{
 };
 use core::ops::Range;
 
+pub(crate) use super::interface::always_best as with_best;
+
 /// The number of tokens that go through a layer together: the registers do not suffice for two.
 pub const TILE: usize = 1;
 
@@ -25,7 +27,7 @@ pub const SCORED: usize = 1;
 /// The type that activations are widened to before multiplication: none, because that does not pay here.
 pub type Wide = [i16; 0];
 
-/// What the kernels fetch at once.
+/// The type that the kernels fetch at once: tiles are aligned to it.
 pub type Fetch = u32;
 
 /// The portable kernels with products that this processor has instructions for.
@@ -66,12 +68,3 @@ impl KernelsFor<Wide, TILE, SCORED> for Best {
         portable::context::<N, _, Halves, SCORED>(probabilities, tokens, head, values, scale, out);
     }
 }
-
-/// Evaluates an expression with the best kernels for this processor.
-macro_rules! with_best {
-    ($kernels:ident => $then:expr) => {{
-        let $kernels = $crate::int8::kernels::Best;
-        $then
-    }};
-}
-pub(crate) use with_best;

@@ -32,6 +32,8 @@ use core::{
     ops::Range,
 };
 
+pub(crate) use super::interface::always_best as with_best;
+
 /// The number of tokens that go through a layer together.
 pub const TILE: usize = 3;
 
@@ -41,21 +43,12 @@ pub const SCORED: usize = TILE;
 /// The type that activations are widened to before multiplication.
 pub type Wide = i16;
 
-/// What the kernels fetch at once.
+/// The type that the kernels fetch at once: tiles are aligned to it.
 pub type Fetch = u32;
 
 /// Kernels for Cortex-M with the DSP extension.
 #[derive(Clone, Copy, Debug)]
 pub struct Best;
-
-/// Evaluates an expression with the best kernels for this processor.
-macro_rules! with_best {
-    ($kernels:ident => $then:expr) => {{
-        let $kernels = $crate::int8::kernels::Best;
-        $then
-    }};
-}
-pub(crate) use with_best;
 
 /// The number of channels that are computed side by side.
 const PAIR: usize = 2;

@@ -14,6 +14,8 @@ use crate::int8::{
 };
 use core::arch::naked_asm;
 
+pub(crate) use super::interface::always_best as with_best;
+
 /// The number of tokens that go through a layer together.
 pub const TILE: usize = 2;
 
@@ -23,21 +25,12 @@ pub const SCORED: usize = 1;
 /// The type that activations are widened to before multiplication: none, because that does not pay here.
 pub type Wide = [i16; 0];
 
-/// What the kernels fetch at once.
+/// The type that the kernels fetch at once: tiles are aligned to it.
 pub type Fetch = u32;
 
 /// The portable kernels, with sums of products in assembler.
 #[derive(Clone, Copy, Debug)]
 pub struct Best;
-
-/// Evaluates an expression with the best kernels for this processor.
-macro_rules! with_best {
-    ($kernels:ident => $then:expr) => {{
-        let $kernels = $crate::int8::kernels::Best;
-        $then
-    }};
-}
-pub(crate) use with_best;
 
 impl KernelsFor<Wide, TILE, SCORED> for Best {
     #[inline(always)]
@@ -63,7 +56,8 @@ fn linear<R: Row, O: Output>(x: &Tile<'_, Wide>, tokens: usize, layer: Linear<'_
     });
 }
 
-/// Whether the next row is as near as an offset in an instruction reaches, and the row is whole groups of four products.
+/// Tells whether [`multiply`] takes such rows: the next row is as near as an offset in an instruction reaches, and a row
+/// consists of whole groups of four products.
 const fn fits<R: Row>() -> bool {
     R::LEN <= MAX_ROW && R::LEN.is_multiple_of(4) && R::LEN > 0
 }

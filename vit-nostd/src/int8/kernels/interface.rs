@@ -1,4 +1,4 @@
-//! What the integer engine asks of a processor.
+//! The interface of the kernels: the inner loops that the integer engine calls, and how the best ones are chosen.
 
 use super::{
     portable,
@@ -81,3 +81,14 @@ pub trait KernelsFor<W, const TILE: usize, const SCORED: usize>: Copy {
         portable::context::<N, _, Whole, SCORED>(probabilities, tokens, head, values, scale, out);
     }
 }
+
+/// Evaluates an expression with a processor's kernels, where every such processor has all that they need.
+#[cfg(not(kernels = "x86_64"))] // which looks for some of them when it runs
+macro_rules! always_best {
+    ($kernels:ident => $then:expr) => {{
+        let $kernels = $crate::int8::kernels::Best;
+        $then
+    }};
+}
+#[cfg(not(kernels = "x86_64"))]
+pub(crate) use always_best;

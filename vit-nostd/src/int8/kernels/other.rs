@@ -2,6 +2,8 @@
 
 use super::interface::KernelsFor;
 
+pub(crate) use super::interface::always_best as with_best;
+
 /// The number of tokens that go through a layer together.
 pub const TILE: usize = 2;
 
@@ -11,7 +13,7 @@ pub const SCORED: usize = 1;
 /// The type that activations are widened to before multiplication: none, because that does not pay here.
 pub type Wide = [i16; 0];
 
-/// What the kernels fetch at once.
+/// The type that the kernels fetch at once: tiles are aligned to it.
 pub type Fetch = u32;
 
 /// The portable kernels.
@@ -19,12 +21,3 @@ pub type Fetch = u32;
 pub struct Best;
 
 impl KernelsFor<Wide, TILE, SCORED> for Best {}
-
-/// Evaluates an expression with the best kernels for this processor.
-macro_rules! with_best {
-    ($kernels:ident => $then:expr) => {{
-        let $kernels = $crate::int8::kernels::Best;
-        $then
-    }};
-}
-pub(crate) use with_best;

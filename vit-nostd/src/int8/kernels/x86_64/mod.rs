@@ -30,7 +30,7 @@ use linear::Results;
 pub use attention::SCORED;
 pub use products::{Wide, TILE};
 
-/// What the kernels fetch at once.
+/// The type that the kernels fetch at once: tiles are aligned to it.
 pub type Fetch = __m256i;
 
 cpufeatures::new!(avx2, "avx2");
