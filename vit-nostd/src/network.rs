@@ -277,4 +277,14 @@ mod tests {
         assert_eq!(Base::DIMS.parameters(), embedding + 16 * block + head);
         assert_eq!(Nano::DIMS.parameters(), 79_690);
     }
+
+    #[test]
+    fn a_declaration_may_be_written_in_several_ways() {
+        const BLOCKS: usize = 4;
+        network! {
+            Same { classes: 5 + 5, depth: BLOCKS, hidden: 96, heads: 4, embed: 48, patch: [7, 7], image: [28, 28] }
+        }
+        assert_eq!((Same::NAME, Same::DIMS), ("Same", Nano::DIMS));
+        assert_eq!((Same::TOKENS, Same::HEAD_DIM, Same::GRID), (17, 12, 4));
+    }
 }

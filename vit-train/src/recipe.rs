@@ -228,6 +228,7 @@ impl Allowed {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use vit_nostd::{Base, Nano, Network, Tiny};
 
     #[track_caller]
     fn check_rates(recipe: &Recipe, expected: &[f64]) {
@@ -250,9 +251,25 @@ mod tests {
         check_rates(&Recipe { epochs: 2, lr: 1.0, warmup: 1, ..Recipe::default() }, &[0.5, 1.0]);
     }
 
+    /// The settings that RECIPES.md gives.
+    #[test]
+    fn networks_have_the_recipe_of_their_size() {
+        for (parameters, epochs, lr, warmup) in [
+            (1, 60, 3e-3, 1),
+            (Nano::DIMS.parameters(), 60, 3e-3, 1),
+            (Tiny::DIMS.parameters(), 30, 2e-3, 2),
+            (Base::DIMS.parameters(), 30, 1e-3, 1),
+            (10 * Base::DIMS.parameters(), 30, 1e-3, 1),
+        ] {
+            let recipe = Recipe::for_size(parameters);
+            assert_eq!((recipe.epochs, recipe.lr, recipe.warmup), (epochs, lr, warmup), "{parameters}");
+            assert_eq!((recipe.weight_decay, recipe.dropout), (0.05, 0.0));
+        }
+    }
+
     #[test]
     fn every_run_reaches_its_learning_rate() {
-        for parameters in [1_797_130, 205_962, 79_690] {
+        for parameters in [Base::DIMS, Tiny::DIMS, Nano::DIMS].map(|dims| dims.parameters()) {
             let best = Recipe::for_size(parameters);
             for epochs in 1..5 {
                 let recipe = best.clone().with_epochs(epochs);

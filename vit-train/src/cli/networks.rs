@@ -153,3 +153,51 @@ impl List {
         (self.own_recipe)(&network.name()).unwrap_or_else(|| Recipe::for_size(network.dims.parameters()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vit_nostd::{Base, Nano, Tiny};
+
+    vit_nostd::network! {
+        /// Another name for the dimensions of `Nano`.
+        Twin { image: 28, patch: 7, embed: 48, heads: 4, hidden: 96, depth: 4, classes: 10 }
+    }
+
+    mod elsewhere {
+        vit_nostd::network! {
+            /// Other dimensions under the name of `vit_nostd::Nano`.
+            pub Nano { image: 28, patch: 7, embed: 48, heads: 4, hidden: 96, depth: 3, classes: 10 }
+        }
+    }
+
+    #[test]
+    fn networks_are_told_apart_by_name_and_by_dimensions() {
+        for list in [List::of::<(Nano, Tiny, Twin)>(|_| None), List::of::<(elsewhere::Nano, Nano)>(|_| None)]
+        {
+            let error = list.err().unwrap().to_string();
+            assert!(error.contains("the same name or the same dimensions"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_first_network_is_the_default_one() {
+        let list = List::of::<(Base, Tiny, Nano)>(|_| None).unwrap();
+        let names: Vec<_> = list.all().iter().map(Known::name).collect();
+        assert_eq!(names, ["base", "tiny", "nano"]);
+        assert_eq!(
+            (list.chosen(None).name(), list.chosen(Some("tiny")).name()),
+            ("base".into(), "tiny".into())
+        );
+        assert!(list.named("twin").is_none());
+        assert_eq!(list.nearest(&Layout::of::<Nano>()).name(), "nano");
+    }
+
+    #[test]
+    fn a_program_may_have_recipes_of_its_own() {
+        let own = |name: &str| (name == "tiny").then(|| Recipe { epochs: 7, ..Recipe::default() });
+        let list = List::of::<(Base, Tiny)>(own).unwrap();
+        let epochs = |name| list.recipe(list.named(name).unwrap()).epochs;
+        assert_eq!((epochs("base"), epochs("tiny")), (30, 7));
+    }
+}

@@ -14,3 +14,19 @@ use heck::ToKebabCase;
 pub fn name<N: vit_nostd::Network>() -> String {
     N::NAME.to_kebab_case()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::name;
+
+    #[test]
+    fn names_are_in_kebab_case() {
+        vit_nostd::network! {
+            ConvNano { image: 4, patch: 2, embed: 4, heads: 1, hidden: 4, depth: 1, classes: 2 }
+        }
+        assert_eq!(
+            (name::<ConvNano>(), name::<vit_nostd::Base>()),
+            ("conv-nano".to_owned(), "base".to_owned())
+        );
+    }
+}
