@@ -13,20 +13,24 @@ use crate::{
 use std::path::{Path, PathBuf};
 use vit_nostd::model_file::{Kind, Preamble};
 
-/// A checkpoint or a model file, and the network that it is of.
-pub struct Artifact {
-    /// The file.
+/// A file with the content `C`, and the network that it is of.
+pub struct Artifact<C = Content> {
     pub path: PathBuf,
     pub network: Known,
-    pub content: Content,
+    pub content: C,
 }
 
-/// What is in the file.
+/// The content of a file that may be a checkpoint or a model file.
 pub enum Content {
     /// A checkpoint, in the order of the network.
     Checkpoint(Checkpoint),
-    /// A model file, whose weights have not been looked at.
-    Model(Kind, ModelBytes),
+    Model(ModelFile),
+}
+
+/// A model file, whose weights have not been looked at.
+pub struct ModelFile {
+    pub kind: Kind,
+    pub file: ModelBytes,
 }
 
 impl Artifact {
@@ -44,17 +48,22 @@ impl Artifact {
             return Ok(Self { path, network, content: Content::Checkpoint(checkpoint) });
         }
         options.refuse_for_model(&path)?;
-        Self::model(networks, path)
+        let Artifact { path, network, content } = Artifact::open_model(networks, path)?;
+        Ok(Self { path, network, content: Content::Model(content) })
     }
+}
 
+impl Artifact<ModelFile> {
     /// Opens a model file.
-    pub fn model(networks: &List, path: PathBuf) -> Result<Self, Error> {
+    pub fn open_model(networks: &List, path: PathBuf) -> Result<Self, Error> {
         let file = ModelBytes::read(&path)?;
         let preamble = Preamble::read(&file).map_err(|error| Error::Model { path: path.clone(), error })?;
         let network = networks.of_model(&preamble, &path)?;
-        Ok(Self { path, network, content: Content::Model(preamble.kind, file) })
+        Ok(Self { path, network, content: ModelFile { kind: preamble.kind, file } })
     }
+}
 
+impl<C> Artifact<C> {
     /// The same, if the files of the run that was `named` belong together. Nothing is known of a file alone.
     pub fn of_one_run(self, named: &Path) -> Result<Self, Error> {
         if named.is_dir() {

@@ -1,7 +1,8 @@
 //! `vit-train bench`.
 
 use super::{
-    networks::{Known, List},
+    dispatch::{with_network, Task},
+    networks::List,
     options::{positive, thread_count, use_threads, CudaArguments},
     output::print_json,
 };
@@ -10,6 +11,7 @@ use crate::{
     formats::{checkpoint::Checkpoint, vit::float_model},
     fused::{cpu::multiply_adds, network::Sizes, timed::Times, Step},
     inference::{infer, int8_logits, nostd_logits, view},
+    network::list::Networks,
     network::{dropout::Dropout, model::Pass, parameters::Parameters, Trainable},
     quantize::quantize_and_score,
     recipe::Recipe,
@@ -113,12 +115,7 @@ pub struct InferenceTimes {
 }
 
 impl Arguments {
-    /// Times all networks, or the one that is named; `measure` is [`measure`](Self::measure) for a network.
-    pub fn run(
-        self,
-        networks: &List,
-        measure: impl Fn(&Self, Known) -> Result<(StepTimes, InferenceTimes), Error>,
-    ) -> Result<ExitCode, Error> {
+    pub fn run<L: Networks>(self, networks: &List) -> Result<ExitCode, Error> {
         use_threads(self.threads)?;
         train::check_processor(self.cuda.processor())?;
         let (threads, peak_gflops) = (rayon::current_num_threads(), peak_gflops(self.steps));
@@ -131,7 +128,7 @@ impl Arguments {
             if self.preset.as_ref().is_some_and(|only| *only != name) {
                 continue;
             }
-            let (step, inference) = measure(&self, *network)?;
+            let (step, inference) = with_network::<L, _>(*network, &self)?;
             if !self.json {
                 print(&name, &step, &inference);
             }
@@ -142,11 +139,6 @@ impl Arguments {
             print_json(&timings)?;
         }
         Ok(ExitCode::SUCCESS)
-    }
-
-    /// The times of network `N`.
-    pub fn measure<N: Trainable>(&self) -> Result<(StepTimes, InferenceTimes), Error> {
-        Ok((self.step::<N>()?, inference::<N>(self.steps)?))
     }
 
     fn step<N: Trainable>(&self) -> Result<StepTimes, Error> {
@@ -224,6 +216,15 @@ impl Arguments {
         let step = median(times);
         let flops = (Sizes::of::<N>().flops() * recipe.batch_size) as f64;
         Ok(CudaTimes { device: engine.device(), step, gflops: flops / step / 1e6 })
+    }
+}
+
+/// Times one network.
+impl Task for &Arguments {
+    type Output = Result<(StepTimes, InferenceTimes), Error>;
+
+    fn run<N: Trainable>(self) -> Self::Output {
+        Ok((self.step::<N>()?, inference::<N>(self.steps)?))
     }
 }
 

@@ -1,8 +1,9 @@
 //! `vit-train device`.
 
 use super::{
-    artifact::{file_or_in, Artifact, Content},
+    artifact::{file_or_in, Artifact, ModelFile},
     data::DataArguments,
+    dispatch::{with_network, Task},
     networks::List,
     options::positive,
     output::{one_line, print_json},
@@ -13,6 +14,7 @@ use crate::{
     data::{Format, Splits},
     device::{Address, Device, DeviceError},
     inference::int8_raw_logits,
+    network::list::Networks,
     network::Trainable,
     Error,
 };
@@ -70,7 +72,7 @@ enum Action {
 }
 
 #[derive(Args, Debug)]
-pub struct Eval {
+struct Eval {
     /// The model file that the board runs, or the run that it is of: all logits are compared with what this computer
     /// makes of it
     #[arg(long, value_name = "FILE.vit|RUN")]
@@ -126,19 +128,14 @@ struct Prediction {
 }
 
 impl Arguments {
-    /// Talks to the board; `against` is [`Eval::against`] for the network of the model file that it is compared with.
-    pub fn run(
-        self,
-        networks: &List,
-        against: impl FnOnce(&Eval, Board<'_>, &Artifact) -> Result<ExitCode, Error>,
-    ) -> Result<ExitCode, Error> {
+    pub fn run<L: Networks>(self, networks: &List) -> Result<ExitCode, Error> {
         let address = match (self.place.port, self.place.tcp) {
             (Some(port), _) => Address::Serial { port, baud: self.baud, dtr: !self.no_dtr },
             (None, tcp) => Address::Tcp(tcp.unwrap_or_default()),
         };
         let board = Board { address: &address, timeout: self.timeout };
         match self.action {
-            Action::Eval(eval) => eval.run(networks, board, against),
+            Action::Eval(eval) => eval.run::<L>(networks, board),
             Action::Predict(predict) => predict.run(board),
         }
     }
@@ -146,7 +143,7 @@ impl Arguments {
 
 /// Where a board is, and how patient to be with it.
 #[derive(Clone, Copy)]
-pub struct Board<'a> {
+struct Board<'a> {
     address: &'a Address,
     timeout: Duration,
 }
@@ -172,12 +169,7 @@ fn format(device: &Device) -> Format {
 }
 
 impl Eval {
-    fn run(
-        &self,
-        networks: &List,
-        board: Board<'_>,
-        against: impl FnOnce(&Self, Board<'_>, &Artifact) -> Result<ExitCode, Error>,
-    ) -> Result<ExitCode, Error> {
+    fn run<L: Networks>(&self, networks: &List, board: Board<'_>) -> Result<ExitCode, Error> {
         match self.model.clone() {
             None => {
                 let mut device = board.open()?;
@@ -186,27 +178,10 @@ impl Eval {
             }
             Some(model) => {
                 let path = file_or_in(&model, "model.int8.vit")?;
-                let artifact = Artifact::model(networks, path)?.of_one_run(&model)?;
-                against(self, board, &artifact)
+                let file = Artifact::open_model(networks, path)?.of_one_run(&model)?;
+                with_network::<L, _>(file.network, Against { eval: self, board, file: &file })
             }
         }
-    }
-
-    /// Compares the board with a model file on this computer.
-    pub fn against<N: Trainable>(
-        &self,
-        board: Board<'_>,
-        Artifact { path, content, .. }: &Artifact,
-    ) -> Result<ExitCode, Error> {
-        let Content::Model(_, file) = content else { return Ok(ExitCode::SUCCESS) };
-        let refused = |error| Error::Model { path: path.clone(), error };
-        let model = int8::Model::<N>::from_bytes(file).map_err(refused)?;
-        let mut device = board.open()?;
-        same_model::<N>(&device, path, file).map_err(|error| board.error(error))?;
-        let data = self.data.load_for::<N>(path, model.metadata().provenance.dataset)?;
-        data.warn(path);
-        let test = &data.splits.test;
-        self.evaluate(board, &mut device, &data.splits, |images| Some(int8_raw_logits(&model, test, images)))
     }
 
     /// Lets the board classify the test images of `data`; `expected` gives the logits of the first ones, if there is
@@ -259,6 +234,29 @@ impl Eval {
             evaluation.print();
         }
         Ok(if mismatches.unwrap_or(0) == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+/// Compares a board with a model file on this computer.
+struct Against<'a> {
+    eval: &'a Eval,
+    board: Board<'a>,
+    file: &'a Artifact<ModelFile>,
+}
+
+impl Task for Against<'_> {
+    type Output = Result<ExitCode, Error>;
+
+    fn run<N: Trainable>(self) -> Self::Output {
+        let Self { eval, board, file: Artifact { path, content: ModelFile { file, .. }, .. } } = self;
+        let refused = |error| Error::Model { path: path.clone(), error };
+        let model = int8::Model::<N>::from_bytes(file).map_err(refused)?;
+        let mut device = board.open()?;
+        same_model::<N>(&device, path, file).map_err(|error| board.error(error))?;
+        let data = eval.data.load_for::<N>(path, model.metadata().provenance.dataset)?;
+        data.warn(path);
+        let test = &data.splits.test;
+        eval.evaluate(board, &mut device, &data.splits, |images| Some(int8_raw_logits(&model, test, images)))
     }
 }
 

@@ -1,8 +1,8 @@
-//! From the network that was chosen when the program ran to its type.
+//! From the network that was chosen while the program runs to its type.
 
 use super::{
-    artifact::Artifact, bench, device, eval, export, inspect, networks::Known, predict, quantize, report,
-    train, verify,
+    artifact::Artifact,
+    networks::{Known, List},
 };
 use crate::{
     error::Error,
@@ -10,111 +10,62 @@ use crate::{
         list::{Networks, Visitor},
         Trainable,
     },
-    run::report::Report,
 };
-use std::{marker::PhantomData, path::Path, process::ExitCode};
+use std::process::ExitCode;
 
-/// What the commands do with a network: each method is one of a command's for the network's type.
-pub trait Commands {
-    fn train(&self, train: train::Arguments, opened: train::Opened) -> Result<ExitCode, Error>;
-    fn eval(&self, eval: &eval::Arguments, artifact: &Artifact) -> Result<ExitCode, Error>;
-    fn predict(&self, predict: &predict::Arguments, artifact: &Artifact) -> Result<ExitCode, Error>;
-    fn quantize(&self, quantize: &quantize::Arguments, artifact: &Artifact) -> Result<ExitCode, Error>;
-    fn verify(&self, verify: &verify::Arguments, artifact: &Artifact) -> Result<ExitCode, Error>;
-    fn export(&self, export: &export::Arguments, artifact: &Artifact) -> Result<ExitCode, Error>;
-    fn inspect(&self, inspect: &inspect::Arguments, artifact: &Artifact) -> Result<ExitCode, Error>;
-    fn report(
-        &self,
-        arguments: &report::Arguments,
-        artifact: &Artifact,
-        report: &mut Report,
-        directory: &Path,
-    ) -> Result<(), Error>;
-    fn bench(&self, bench: &bench::Arguments) -> Result<(bench::StepTimes, bench::InferenceTimes), Error>;
-    fn device(
-        &self,
-        eval: &device::Eval,
-        board: device::Board<'_>,
-        artifact: &Artifact,
-    ) -> Result<ExitCode, Error>;
+/// Something that is done with one network.
+pub trait Task {
+    type Output;
+
+    fn run<N: Trainable>(self) -> Self::Output;
 }
 
-/// The commands of all networks of a program, in the order of its list.
-#[derive(Default)]
-pub struct Dispatch(Vec<Box<dyn Commands>>);
-
-impl Dispatch {
-    /// The commands of the networks of `L`.
-    pub fn of<L: Networks>() -> Self {
-        let mut dispatch = Self::default();
-        L::each(&mut dispatch);
-        dispatch
+/// Does `task` with a network of the list `L`.
+pub fn with_network<L: Networks, T: Task>(Known { index, .. }: Known, task: T) -> T::Output {
+    struct Find<T: Task> {
+        /// How many networks come before the one that is meant.
+        before: usize,
+        task: Option<T>,
+        output: Option<T::Output>,
     }
 
-    /// The commands of a network of the same list.
-    pub fn to(&self, network: Known) -> &dyn Commands {
-        &*self.0[network.index]
+    impl<T: Task> Visitor for Find<T> {
+        fn network<N: Trainable>(&mut self) {
+            match self.before.checked_sub(1) {
+                Some(before) => self.before = before,
+                None => self.output = self.output.take().or_else(|| Some(self.task.take()?.run::<N>())),
+            }
+        }
     }
+
+    let mut find = Find { before: index, task: Some(task), output: None };
+    L::each(&mut find);
+    find.output.expect("a network is known by its place in the list")
 }
 
-impl Visitor for Dispatch {
-    fn network<N: Trainable>(&mut self) {
-        self.0.push(Box::new(Of::<N>(PhantomData)));
-    }
+/// A command that works with one file of a network.
+pub trait FileCommand {
+    type Content;
+
+    /// Opens the file.
+    fn open(&self, networks: &List) -> Result<Artifact<Self::Content>, Error>;
+
+    /// Does what the command is for.
+    fn run<N: Trainable>(&self, file: &Artifact<Self::Content>) -> Result<ExitCode, Error>;
 }
 
-/// Network `N`, as a value.
-struct Of<N>(PhantomData<N>);
+/// Carries out a command for the network that its file is of.
+pub fn run<L: Networks, C: FileCommand>(command: &C, networks: &List) -> Result<ExitCode, Error> {
+    struct Run<'a, C: FileCommand>(&'a C, &'a Artifact<C::Content>);
 
-impl<N: Trainable> Commands for Of<N> {
-    fn train(&self, train: train::Arguments, opened: train::Opened) -> Result<ExitCode, Error> {
-        train.run::<N>(opened)
+    impl<C: FileCommand> Task for Run<'_, C> {
+        type Output = Result<ExitCode, Error>;
+
+        fn run<N: Trainable>(self) -> Self::Output {
+            self.0.run::<N>(self.1)
+        }
     }
 
-    fn eval(&self, eval: &eval::Arguments, artifact: &Artifact) -> Result<ExitCode, Error> {
-        eval.run::<N>(artifact)
-    }
-
-    fn predict(&self, predict: &predict::Arguments, artifact: &Artifact) -> Result<ExitCode, Error> {
-        predict.run::<N>(artifact)
-    }
-
-    fn quantize(&self, quantize: &quantize::Arguments, artifact: &Artifact) -> Result<ExitCode, Error> {
-        quantize.run::<N>(artifact)
-    }
-
-    fn verify(&self, verify: &verify::Arguments, artifact: &Artifact) -> Result<ExitCode, Error> {
-        verify.run::<N>(artifact)
-    }
-
-    fn export(&self, export: &export::Arguments, artifact: &Artifact) -> Result<ExitCode, Error> {
-        export.run::<N>(artifact)
-    }
-
-    fn inspect(&self, inspect: &inspect::Arguments, artifact: &Artifact) -> Result<ExitCode, Error> {
-        inspect.run::<N>(artifact)
-    }
-
-    fn report(
-        &self,
-        arguments: &report::Arguments,
-        artifact: &Artifact,
-        report: &mut Report,
-        directory: &Path,
-    ) -> Result<(), Error> {
-        arguments.test::<N>(artifact, report, directory)
-    }
-
-    fn bench(&self, bench: &bench::Arguments) -> Result<(bench::StepTimes, bench::InferenceTimes), Error> {
-        bench.measure::<N>()
-    }
-
-    fn device(
-        &self,
-        eval: &device::Eval,
-        board: device::Board<'_>,
-        artifact: &Artifact,
-    ) -> Result<ExitCode, Error> {
-        eval.against::<N>(board, artifact)
-    }
+    let file = command.open(networks)?;
+    with_network::<L, _>(file.network, Run(command, &file))
 }

@@ -1,9 +1,10 @@
 //! `vit-train eval`.
 
 use super::{
-    artifact::{file_or_in, Artifact, Content},
+    artifact::{file_or_in, Artifact, Content, ModelFile},
     checkpoint::CheckpointArguments,
     data::{claim_run_of, DataArguments, Loaded},
+    dispatch::FileCommand,
     networks::List,
     options::CudaArguments,
     output::print_json,
@@ -128,9 +129,10 @@ impl ClassAccuracy {
     }
 }
 
-impl Arguments {
-    /// Opens the network that is to be measured.
-    pub fn open(&self, networks: &List) -> Result<Artifact, Error> {
+impl FileCommand for Arguments {
+    type Content = Content;
+
+    fn open(&self, networks: &List) -> Result<Artifact, Error> {
         check_processor(self.cuda.processor())?;
         // vit-nostd does not run on a GPU.
         let in_run = if self.cuda.cuda { "checkpoint.safetensors" } else { "model.f32.vit" };
@@ -148,15 +150,16 @@ impl Arguments {
         }
     }
 
-    /// Measures it.
-    pub fn run<N: Trainable>(&self, Artifact { path, content, .. }: &Artifact) -> Result<ExitCode, Error> {
+    fn run<N: Trainable>(&self, Artifact { path, content, .. }: &Artifact) -> Result<ExitCode, Error> {
         let _claim = self.logits.as_deref().map(claim_run_of).transpose()?;
         match content {
             Content::Checkpoint(checkpoint) => self.checkpoint::<N>(checkpoint, path),
-            Content::Model(kind, file) => self.model::<N>(*kind, path, file),
+            Content::Model(ModelFile { kind, file }) => self.model::<N>(*kind, path, file),
         }
     }
+}
 
+impl Arguments {
     fn load<N: Trainable>(&self, path: &Path, dataset: &str) -> Result<Loaded, Error> {
         let data = self.data.load_for::<N>(path, dataset)?;
         data.warn(path);

@@ -1,9 +1,10 @@
 //! `vit-train export`.
 
 use super::{
-    artifact::{file_or_in, Artifact, Content},
+    artifact::{file_or_in, Artifact},
     checkpoint::{changed, is_checkpoint, CheckpointArguments, LabelArguments},
     data::claim_run_of,
+    dispatch::FileCommand,
     networks::List,
     outputs::check_outputs,
 };
@@ -54,30 +55,28 @@ struct Formats {
     vit: Option<PathBuf>,
 }
 
-impl Arguments {
-    /// Opens the checkpoint, or the one in a float model.
-    pub fn open(&self, networks: &List) -> Result<Artifact, Error> {
+impl FileCommand for Arguments {
+    type Content = Checkpoint;
+
+    fn open(&self, networks: &List) -> Result<Artifact<Checkpoint>, Error> {
         let path = file_or_in(&self.source, "checkpoint.safetensors")?;
         check_outputs(self.formats.outputs(), &[&path], changed(&self.checkpoint, &self.labels))?;
         let (network, checkpoint) = if is_checkpoint(&path)? {
             self.checkpoint.load(networks, &path)?
         } else {
-            let Artifact { network, content, .. } = Artifact::model(networks, path.clone())?;
-            let checkpoint = match content {
-                Content::Checkpoint(checkpoint) => checkpoint,
-                Content::Model(_, file) => (network.checkpoint_of)(&file, &path)?,
-            };
+            let Artifact { network, content, .. } = Artifact::open_model(networks, path.clone())?;
+            let checkpoint = (network.checkpoint_of)(&content.file, &path)?;
             (network, self.checkpoint.apply(network, checkpoint))
         };
-        let content = Content::Checkpoint(self.labels.apply(network, checkpoint)?);
+        let content = self.labels.apply(network, checkpoint)?;
         Artifact { path, network, content }.of_one_run(&self.source)
     }
 
-    /// Writes it in other formats.
-    pub fn run<N: Trainable>(&self, Artifact { path, content, .. }: &Artifact) -> Result<ExitCode, Error> {
-        if let Content::Checkpoint(checkpoint) = content {
-            self.formats.write::<N>(checkpoint, path)?;
-        }
+    fn run<N: Trainable>(
+        &self,
+        Artifact { path, content, .. }: &Artifact<Checkpoint>,
+    ) -> Result<ExitCode, Error> {
+        self.formats.write::<N>(content, path)?;
         Ok(ExitCode::SUCCESS)
     }
 }

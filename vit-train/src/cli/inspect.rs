@@ -1,8 +1,9 @@
 //! `vit-train inspect`.
 
 use super::{
-    artifact::{file_or_in, Artifact, Content},
+    artifact::{file_or_in, Artifact, ModelFile},
     checkpoint::is_checkpoint,
+    dispatch::{with_network, Task},
     networks::List,
     output::print_json,
 };
@@ -12,6 +13,7 @@ use crate::{
         checkpoint::{Checkpoint, Description},
         vit::read_float_model,
     },
+    network::list::Networks,
     network::Trainable,
     Error,
 };
@@ -74,21 +76,29 @@ struct Tensor {
     shape: Vec<usize>,
 }
 
+/// Shows a model file.
+struct Show<'a> {
+    arguments: &'a Arguments,
+    file: &'a Artifact<ModelFile>,
+}
+
+impl Task for Show<'_> {
+    type Output = Result<(), Error>;
+
+    fn run<N: Trainable>(self) -> Self::Output {
+        let Artifact { path, content: ModelFile { kind, file }, .. } = self.file;
+        self.arguments.model::<N>(*kind, path, file)
+    }
+}
+
 impl Arguments {
-    /// Opens a model file; what is a checkpoint is shown at once, because any will do.
-    pub fn open(&self, networks: &List) -> Result<Option<Artifact>, Error> {
+    pub fn run<L: Networks>(self, networks: &List) -> Result<ExitCode, Error> {
         let path = file_or_in(&self.file, "model.f32.vit")?;
         if is_checkpoint(&path)? {
             self.checkpoint(networks, &Checkpoint::load(&path)?, &path)?;
-            return Ok(None);
-        }
-        Artifact::model(networks, path).map(Some)
-    }
-
-    /// Shows a model file.
-    pub fn run<N: Trainable>(&self, Artifact { path, content, .. }: &Artifact) -> Result<ExitCode, Error> {
-        if let Content::Model(kind, file) = content {
-            self.model::<N>(*kind, path, file)?;
+        } else {
+            let file = Artifact::open_model(networks, path)?;
+            with_network::<L, _>(file.network, Show { arguments: &self, file: &file })?;
         }
         Ok(ExitCode::SUCCESS)
     }

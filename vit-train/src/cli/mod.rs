@@ -28,7 +28,6 @@ mod verify;
 pub use crate::network::list::Networks;
 use crate::{recipe::Recipe, Error};
 use clap::{builder::PossibleValuesParser, CommandFactory, FromArgMatches, Parser, Subcommand};
-use dispatch::Dispatch;
 use networks::List;
 use std::process::ExitCode;
 
@@ -119,7 +118,7 @@ pub fn main<L: Networks>() -> ExitCode {
 /// [`main`], with recipes of one's own: `recipe` gives that of the network with this name, or None where the one that
 /// follows from the network's size will do.
 pub fn main_with<L: Networks>(recipe: fn(&str) -> Option<Recipe>) -> ExitCode {
-    match List::of::<L>(recipe).and_then(|networks| run(networks, Dispatch::of::<L>())) {
+    match List::of::<L>(recipe).and_then(run::<L>) {
         Ok(code) => code,
         Err(error) => {
             err!("error: {error}{}", advice(&error));
@@ -129,54 +128,24 @@ pub fn main_with<L: Networks>(recipe: fn(&str) -> Option<Recipe>) -> ExitCode {
 }
 
 /// Does what the command line says, or ends the program where it makes no sense.
-fn run(networks: List, commands: Dispatch) -> Result<ExitCode, Error> {
+fn run<L: Networks>(networks: List) -> Result<ExitCode, Error> {
     let mut command = with_negative_numbers(with_networks(Cli::command(), &networks));
     let mut matches = command.clone().get_matches();
     let cli =
         Cli::from_arg_matches_mut(&mut matches).unwrap_or_else(|error| error.format(&mut command).exit());
-    let train = |arguments: train::Arguments| {
-        let opened = arguments.open(&networks)?;
-        commands.to(opened.network).train(arguments, opened)
-    };
     match cli.command {
-        None => train(cli.train),
-        Some(Command::Train(arguments)) => train(arguments),
-        Some(Command::Eval(arguments)) => {
-            let artifact = arguments.open(&networks)?;
-            commands.to(artifact.network).eval(&arguments, &artifact)
-        }
-        Some(Command::Predict(arguments)) => {
-            let artifact = arguments.open(&networks)?;
-            commands.to(artifact.network).predict(&arguments, &artifact)
-        }
-        Some(Command::Quantize(arguments)) => {
-            let artifact = arguments.open(&networks)?;
-            commands.to(artifact.network).quantize(&arguments, &artifact)
-        }
-        Some(Command::Verify(arguments)) => {
-            let artifact = arguments.open(&networks)?;
-            commands.to(artifact.network).verify(&arguments, &artifact)
-        }
-        Some(Command::Export(arguments)) => {
-            let artifact = arguments.open(&networks)?;
-            commands.to(artifact.network).export(&arguments, &artifact)
-        }
-        Some(Command::Inspect(arguments)) => match arguments.open(&networks)? {
-            Some(artifact) => commands.to(artifact.network).inspect(&arguments, &artifact),
-            None => Ok(ExitCode::SUCCESS),
-        },
-        Some(Command::Report(arguments)) => {
-            arguments.run(&networks, |arguments, artifact, report, directory| {
-                commands.to(artifact.network).report(arguments, artifact, report, directory)
-            })
-        }
+        None => cli.train.run::<L>(&networks),
+        Some(Command::Train(arguments)) => arguments.run::<L>(&networks),
+        Some(Command::Eval(arguments)) => dispatch::run::<L, _>(&arguments, &networks),
+        Some(Command::Predict(arguments)) => dispatch::run::<L, _>(&arguments, &networks),
+        Some(Command::Quantize(arguments)) => dispatch::run::<L, _>(&arguments, &networks),
+        Some(Command::Verify(arguments)) => dispatch::run::<L, _>(&arguments, &networks),
+        Some(Command::Export(arguments)) => dispatch::run::<L, _>(&arguments, &networks),
+        Some(Command::Inspect(arguments)) => arguments.run::<L>(&networks),
+        Some(Command::Report(arguments)) => arguments.run::<L>(&networks),
         Some(Command::Compare(arguments)) => arguments.run(),
-        Some(Command::Bench(arguments)) => {
-            arguments.run(&networks, |arguments, network| commands.to(network).bench(arguments))
-        }
-        Some(Command::Device(arguments)) => arguments.run(&networks, |eval, board, artifact| {
-            commands.to(artifact.network).device(eval, board, artifact)
-        }),
+        Some(Command::Bench(arguments)) => arguments.run::<L>(&networks),
+        Some(Command::Device(arguments)) => arguments.run::<L>(&networks),
     }
 }
 

@@ -1,8 +1,9 @@
 //! `vit-train predict`.
 
 use super::{
-    artifact::{Artifact, Content},
+    artifact::{Artifact, Content, ModelFile},
     checkpoint::CheckpointArguments,
+    dispatch::FileCommand,
     networks::List,
     output::one_line,
     pictures::{unsure_note, Picture, PictureArguments},
@@ -95,9 +96,10 @@ struct Candidate {
     probability: f32,
 }
 
-impl Arguments {
-    /// Opens the network that is to look at the pictures.
-    pub fn open(&self, networks: &List) -> Result<Artifact, Error> {
+impl FileCommand for Arguments {
+    type Content = Content;
+
+    fn open(&self, networks: &List) -> Result<Artifact, Error> {
         let artifact = Artifact::open(networks, &self.model, self.in_run(), &self.checkpoint)?;
         let path = artifact.path.display();
         match &artifact.content {
@@ -105,7 +107,7 @@ impl Arguments {
                 "{path}: a checkpoint, and to make integers of it takes training images: \
                  run vit-train quantize {path}, and give the model.int8.vit that it writes"
             ))),
-            Content::Model(kind, _) if self.engine.is_some_and(|wanted| wanted != Engine::from(*kind)) => {
+            Content::Model(ModelFile { kind, .. }) if self.engine.is_some_and(|wanted| wanted != Engine::from(*kind)) => {
                 Err(Error::Setting(format!(
                     "{path}: a model for --engine {kind}: leave --engine out, or give the other model of its run"
                 )))
@@ -114,16 +116,17 @@ impl Arguments {
         }
     }
 
-    /// Classifies the pictures.
-    pub fn run<N: Trainable>(&self, Artifact { path, content, .. }: &Artifact) -> Result<ExitCode, Error> {
+    fn run<N: Trainable>(&self, Artifact { path, content, .. }: &Artifact) -> Result<ExitCode, Error> {
         match content {
             Content::Checkpoint(checkpoint) => {
                 self.predict::<N>(Engine::F32, &float_model::<N>(checkpoint, path)?, path)
             }
-            Content::Model(kind, file) => self.predict::<N>((*kind).into(), file, path),
+            Content::Model(ModelFile { kind, file }) => self.predict::<N>((*kind).into(), file, path),
         }
     }
+}
 
+impl Arguments {
     /// Of a folder, the model for the engine, or else the checkpoint of a run that is not finished.
     fn in_run(&self) -> &'static str {
         let run = &self.model;

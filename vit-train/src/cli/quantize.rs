@@ -1,9 +1,10 @@
 //! `vit-train quantize`.
 
 use super::{
-    artifact::{file_or_in, Artifact, Content},
+    artifact::{file_or_in, Artifact},
     checkpoint::{changed, CheckpointArguments, LabelArguments},
     data::{claim_run_of, run_around, run_of, DataArguments, UNKNOWN},
+    dispatch::FileCommand,
     networks::List,
     output::print_json,
     outputs::check_outputs,
@@ -75,12 +76,13 @@ struct Quantization {
     report: Option<LayerErrors>,
 }
 
-impl Arguments {
-    /// Opens the checkpoint.
-    pub fn open(&self, networks: &List) -> Result<Artifact, Error> {
+impl FileCommand for Arguments {
+    type Content = Checkpoint;
+
+    fn open(&self, networks: &List) -> Result<Artifact<Checkpoint>, Error> {
         let path = file_or_in(&self.checkpoint, "checkpoint.safetensors")?;
         let (network, checkpoint) = self.description.load(networks, &path)?;
-        let content = Content::Checkpoint(self.labels.apply(network, checkpoint)?);
+        let content = self.labels.apply(network, checkpoint)?;
         check_outputs(
             [("--out", self.out(&path).as_path())],
             &[&path],
@@ -89,18 +91,19 @@ impl Arguments {
         Ok(Artifact { path, network, content })
     }
 
+    fn run<N: Trainable>(&self, file: &Artifact<Checkpoint>) -> Result<ExitCode, Error> {
+        let Artifact { path, content: checkpoint, .. } = file;
+        let out = self.out(path);
+        let _claim = claim_run_of(&out)?;
+        self.run_as::<N>(checkpoint, path, &out)
+    }
+}
+
+impl Arguments {
     /// The model file to write.
     fn out(&self, checkpoint: &Path) -> PathBuf {
         let folder = checkpoint.parent().unwrap_or(Path::new(""));
         self.out.clone().unwrap_or_else(|| RunFolder::int8_model(folder))
-    }
-
-    /// Makes integers of it.
-    pub fn run<N: Trainable>(&self, Artifact { path, content, .. }: &Artifact) -> Result<ExitCode, Error> {
-        let Content::Checkpoint(checkpoint) = content else { return Ok(ExitCode::SUCCESS) };
-        let out = self.out(path);
-        let _claim = claim_run_of(&out)?;
-        self.run_as::<N>(checkpoint, path, &out)
     }
 
     fn run_as<N: Trainable>(

@@ -3,6 +3,7 @@
 use super::{
     artifact::file_or_in,
     data::DataArguments,
+    dispatch::{with_network, Task},
     interrupt::{Interrupt, EXIT_CODE},
     networks::{Known, List},
     options::{positive, CudaArguments, DATA},
@@ -14,6 +15,7 @@ use crate::{
     data::{Augmentation, Format, Splits},
     digest::Digest,
     formats::checkpoint::Checkpoint,
+    network::list::Networks,
     network::{name, parameters::Parameters, Trainable},
     recipe::{Allowed, Recipe},
     run::{folder::RunFolder, record::TestScores, report::Report},
@@ -175,8 +177,8 @@ pub struct Arguments {
 }
 
 /// What is known of a training before its images are.
-pub struct Opened {
-    pub network: Known,
+struct Opened {
+    network: Known,
     /// The network's best recipe.
     best: Recipe,
     directory: PathBuf,
@@ -184,9 +186,26 @@ pub struct Opened {
     resumed: Option<(RunFolder, Snapshot<'static>)>,
 }
 
+impl Task for (Arguments, Opened) {
+    type Output = Result<ExitCode, Error>;
+
+    fn run<N: Trainable>(self) -> Self::Output {
+        let (arguments, Opened { best, directory, resumed, .. }) = self;
+        match resumed {
+            None => arguments.begin::<N>(best, &directory),
+            Some((folder, snapshot)) => arguments.resume::<N>(best, &directory, &folder, snapshot),
+        }
+    }
+}
+
 impl Arguments {
+    pub fn run<L: Networks>(self, networks: &List) -> Result<ExitCode, Error> {
+        let opened = self.open(networks)?;
+        with_network::<L, _>(opened.network, (self, opened))
+    }
+
     /// Finds the network and the recipe, and where the run goes on, its snapshot.
-    pub fn open(&self, networks: &List) -> Result<Opened, Error> {
+    fn open(&self, networks: &List) -> Result<Opened, Error> {
         let chosen = networks.chosen(self.preset.as_deref());
         let directory = self.out.clone().unwrap_or_else(|| Path::new("runs").join(chosen.name()));
         if !self.resume {
@@ -206,15 +225,6 @@ impl Arguments {
         };
         let best = networks.recipe(networks.chosen(self.preset.as_deref().or(Some(&network.name()))));
         Ok(Opened { network, best, directory, resumed: Some((folder, snapshot)) })
-    }
-
-    /// Trains.
-    pub fn run<N: Trainable>(self, opened: Opened) -> Result<ExitCode, Error> {
-        let Opened { best, directory, resumed, .. } = opened;
-        match resumed {
-            None => self.begin::<N>(best, &directory),
-            Some((folder, snapshot)) => self.resume::<N>(best, &directory, &folder, snapshot),
-        }
     }
 
     /// Begins a run.

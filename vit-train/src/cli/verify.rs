@@ -1,9 +1,10 @@
 //! `vit-train verify`.
 
 use super::{
-    artifact::{no_integers, Artifact, Content},
+    artifact::{no_integers, Artifact, Content, ModelFile},
     checkpoint::{is_checkpoint, CheckpointArguments},
     data::{DataArguments, Loaded},
+    dispatch::FileCommand,
     networks::List,
     output::print_json,
 };
@@ -62,9 +63,10 @@ struct Verified {
     verification: Verification,
 }
 
-impl Arguments {
-    /// Opens the run or the checkpoint.
-    pub fn open(&self, networks: &List) -> Result<Artifact, Error> {
+impl FileCommand for Arguments {
+    type Content = Content;
+
+    fn open(&self, networks: &List) -> Result<Artifact, Error> {
         let is_checkpoint = !self.run.is_dir() && is_checkpoint(&self.run)?;
         let run = self.run.display();
         if !is_checkpoint && self.checkpoint.normalization.is_some() {
@@ -80,14 +82,15 @@ impl Arguments {
         Artifact::open(networks, &self.run, "model.f32.vit", &self.checkpoint)
     }
 
-    /// Compares it with dfdx.
-    pub fn run<N: Trainable>(&self, Artifact { path, content, .. }: &Artifact) -> Result<ExitCode, Error> {
+    fn run<N: Trainable>(&self, Artifact { path, content, .. }: &Artifact) -> Result<ExitCode, Error> {
         match content {
             Content::Checkpoint(checkpoint) => self.checkpoint::<N>(checkpoint),
-            Content::Model(_, file) => self.files::<N>(path, file),
+            Content::Model(ModelFile { file, .. }) => self.files::<N>(path, file),
         }
     }
+}
 
+impl Arguments {
     fn checkpoint<N: Trainable>(&self, checkpoint: &Checkpoint) -> Result<ExitCode, Error> {
         let data = self.load::<N>(&self.run, checkpoint)?;
         let splits = &data.splits;
