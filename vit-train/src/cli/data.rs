@@ -13,7 +13,7 @@ use crate::{
     Error,
 };
 use clap::Args;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use vit_nostd::model_file::Kind;
 
 /// Where images come from, how many threads work on them, and what is told meanwhile.
@@ -138,6 +138,13 @@ pub fn run_around(file: &Path) -> Option<&Path> {
     file.parent().filter(|directory| is_run(directory))
 }
 
+/// The folders of the runs that `file` is written into. A file of a run may be a link to where there is more room, and a
+/// link may lead into a run: both places count.
+pub fn runs_written_into(file: &Path) -> Vec<PathBuf> {
+    let named = resolve(folder_of(file)).join(file.file_name().unwrap_or_default());
+    [named, resolve(file)].iter().filter_map(|place| run_around(place)).map(Path::to_owned).collect()
+}
+
 /// The folder of the run that `file` is the checkpoint or a model of, by its name.
 pub fn run_of(file: &Path) -> Option<&Path> {
     let networks = [RunFolder::checkpoint, RunFolder::float_model, RunFolder::int8_model];
@@ -153,10 +160,5 @@ fn is_of_another_checkpoint<N: Trainable>(run: &Path, file: &Path) -> bool {
 
 /// Makes sure that nobody else writes to the run that `file` is to be written into, as long as the result lives.
 pub fn claim_run_of(file: &Path) -> Result<Option<Claim>, Error> {
-    let here = |directory: &Path| if directory == Path::new("") { ".".into() } else { directory.to_owned() };
-    // The file may be a link, in a run's folder or into one.
-    let named = resolve(folder_of(file)).join(file.file_name().unwrap_or_default());
-    let places = [named, resolve(file)];
-    let run = places.iter().find_map(|place| run_around(place));
-    run.map(|directory| claim_directory(&here(directory))).transpose()
+    runs_written_into(file).first().map(|directory| claim_directory(directory)).transpose()
 }

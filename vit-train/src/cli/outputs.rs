@@ -1,14 +1,14 @@
 //! What a command writes, and where: looked at before it works for minutes.
 
 use super::{
-    data::{is_run, run_around},
+    data::{is_run, runs_written_into},
     output::results_to_standard_error,
 };
 use crate::{
     data::Source,
     files::{check_writable, require_file},
     formats::content::{Content, Foreign},
-    paths::{folder_of, resolve},
+    paths::resolve,
     run::folder::RunFolder,
     Error,
 };
@@ -32,9 +32,7 @@ pub fn check_outputs<'a>(
         if inputs.iter().any(|input| is_same(input, path)) {
             return refuse("this would replace the file that is read: give another name");
         }
-        // A file of a run may be a link to where there is more room: both places count.
-        let named = resolve(folder_of(path)).join(path.file_name().unwrap_or_default());
-        for run in [&named, &resolve(path)].into_iter().filter_map(|place| run_around(place)) {
+        for run in &runs_written_into(path) {
             let checkpoint = RunFolder::checkpoint(run);
             let is_read = inputs.iter().any(|input| is_same(input, &checkpoint));
             let made = match option {

@@ -3,7 +3,7 @@
 use super::{
     artifact::{file_or_in, Artifact},
     checkpoint::{changed, CheckpointArguments, LabelArguments},
-    data::{claim_run_of, run_around, run_of, DataArguments, UNKNOWN},
+    data::{claim_run_of, run_of, runs_written_into, DataArguments, UNKNOWN},
     dispatch::FileCommand,
     networks::List,
     output::print_json,
@@ -121,14 +121,14 @@ impl Arguments {
         let loaded = self.data.load_for::<N>(path, dataset)?;
         if let Some(doubt) = &loaded.doubt {
             let path = path.display();
-            if loaded.own == Some(false) && run_around(out).is_some() {
-                return Err(Error::Setting(format!(
-                    "{path}: {doubt}: leave --data out, or write the model to another place with --out"
-                )));
-            }
             if loaded.own.is_none() && dataset != UNKNOWN && self.data.data.is_none() {
                 return Err(Error::Setting(format!(
                     "{path}: {doubt}: name what it was trained on with --data"
+                )));
+            }
+            if !runs_written_into(out).is_empty() {
+                return Err(Error::Setting(format!(
+                    "{path}: {doubt}: leave --data out, or write the model to another place with --out"
                 )));
             }
             loaded.warn(&self.checkpoint);

@@ -240,6 +240,13 @@ impl Arguments {
             data.train.truncate(limit);
         }
         let folder = RunFolder::create(directory)?;
+        if RunFolder::new_snapshot(directory).exists() {
+            let run = quoted(directory);
+            err!(
+                "NOTE: This run replaces the one in {run} that was interrupted in its first epoch. To go on with that one \
+                 instead, stop this one before it saves anything, and run: vit-train --resume --out {run}"
+            );
+        }
         tell_of_unfinished_run(directory);
         self.train::<N>(&recipe, &data, start, directory, &folder)
     }

@@ -8,6 +8,7 @@ use crate::{
         model_bytes::ModelBytes,
     },
     network::{
+        names,
         parameters::{Layout, Parameters},
         Trainable,
     },
@@ -110,41 +111,32 @@ fn for_each_tensor<N: Trainable>(weights: &mut [u8], mut f: impl FnMut(Tensor<'_
     };
 
     let embedding = &mut weights.embedding;
-    tensor("patch_embed.proj.weight", 0, N::EMBED, numbers(embedding.patch_weight));
-    tensor("patch_embed.proj.bias", 0, 1, numbers(embedding.patch_bias));
-    tensor("cls_token", 0, 1, numbers(embedding.cls_token));
-    tensor("pos_embed", 0, 1, numbers(embedding.pos_embed));
+    tensor(&names::weight(names::PATCH_EMBED), 0, N::EMBED, numbers(embedding.patch_weight));
+    tensor(&names::bias(names::PATCH_EMBED), 0, 1, numbers(embedding.patch_bias));
+    tensor(names::CLS_TOKEN, 0, 1, numbers(embedding.cls_token));
+    tensor(names::POS_EMBED, 0, 1, numbers(embedding.pos_embed));
 
+    // The checkpoint packs queries, keys and values: `part` says which third a layer is. A LayerNorm has vectors only.
+    let mut layer = |name: &str, part: usize, outputs: usize, weight: &mut [f32], bias: &mut [f32]| {
+        tensor(&names::weight(name), part * weight.len(), outputs, weight);
+        tensor(&names::bias(name), part * bias.len(), 1, bias);
+    };
     for (index, block) in weights.blocks().enumerate() {
-        let mut tensor = |part: &str, start: usize, outputs: usize, values: &mut [f32]| {
-            tensor(&format!("blocks.{index}.{part}"), start, outputs, values);
-        };
-        tensor("norm1.weight", 0, 1, numbers(block.norm1_weight));
-        tensor("norm1.bias", 0, 1, numbers(block.norm1_bias));
-        let packed = [
-            (numbers(block.query_weight), numbers(block.query_bias)),
-            (numbers(block.key_weight), numbers(block.key_bias)),
-            (numbers(block.value_weight), numbers(block.value_bias)),
-        ];
-        for (part, (weight, bias)) in packed.into_iter().enumerate() {
-            tensor("attn.in_proj_weight", part * N::EMBED * N::EMBED, N::EMBED, weight);
-            tensor("attn.in_proj_bias", part * N::EMBED, 1, bias);
-        }
-        tensor("attn.out_proj.weight", 0, N::EMBED, numbers(block.proj_weight));
-        tensor("attn.out_proj.bias", 0, 1, numbers(block.proj_bias));
-        tensor("norm2.weight", 0, 1, numbers(block.norm2_weight));
-        tensor("norm2.bias", 0, 1, numbers(block.norm2_bias));
-        tensor("mlp.0.weight", 0, N::HIDDEN, numbers(block.hidden_weight));
-        tensor("mlp.0.bias", 0, 1, numbers(block.hidden_bias));
-        tensor("mlp.3.weight", 0, N::EMBED, numbers(block.mlp_weight));
-        tensor("mlp.3.bias", 0, 1, numbers(block.mlp_bias));
+        let name = |part| names::in_block(index, part);
+        layer(&name(names::NORM1), 0, 1, numbers(block.norm1_weight), numbers(block.norm1_bias));
+        let in_proj = name(names::IN_PROJ);
+        layer(&in_proj, 0, N::EMBED, numbers(block.query_weight), numbers(block.query_bias));
+        layer(&in_proj, 1, N::EMBED, numbers(block.key_weight), numbers(block.key_bias));
+        layer(&in_proj, 2, N::EMBED, numbers(block.value_weight), numbers(block.value_bias));
+        layer(&name(names::OUT_PROJ), 0, N::EMBED, numbers(block.proj_weight), numbers(block.proj_bias));
+        layer(&name(names::NORM2), 0, 1, numbers(block.norm2_weight), numbers(block.norm2_bias));
+        layer(&name(names::HIDDEN), 0, N::HIDDEN, numbers(block.hidden_weight), numbers(block.hidden_bias));
+        layer(&name(names::MLP), 0, N::EMBED, numbers(block.mlp_weight), numbers(block.mlp_bias));
     }
 
     let head = &mut weights.head;
-    tensor("norm.weight", 0, 1, numbers(head.norm_weight));
-    tensor("norm.bias", 0, 1, numbers(head.norm_bias));
-    tensor("head.weight", 0, N::CLASSES, numbers(head.head_weight));
-    tensor("head.bias", 0, 1, numbers(head.head_bias));
+    layer(names::NORM, 0, 1, numbers(head.norm_weight), numbers(head.norm_bias));
+    layer(names::HEAD, 0, N::CLASSES, numbers(head.head_weight), numbers(head.head_bias));
 }
 
 fn numbers<T: Element>(tensor: &mut T) -> &mut [f32] {

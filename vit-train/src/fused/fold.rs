@@ -18,7 +18,7 @@ use super::{
     cpu::rows,
     network::{Block, Layers, Sizes},
 };
-use crate::network::{dimensions::Dimensions, parameters::Layout};
+use crate::network::{dimensions::Dimensions, names, parameters::Layout};
 use dfdx::shapes::ConstDim;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -66,28 +66,28 @@ pub struct Norm {
 impl Fold {
     /// For a network of these sizes whose parameters lie as `layout` says.
     pub fn new(sizes: Sizes, layout: Layout) -> Self {
-        let blocks = range(&layout, "blocks.0.norm1.weight").start..range(&layout, "norm.weight").start;
+        let in_first = |part| names::in_block(0, part);
+        let start_of = |layer: &str| range(&layout, &names::weight(layer)).start;
+        let blocks = start_of(&in_first(names::NORM1))..start_of(names::NORM);
         let norm = |norm: &str, layer: &str, start: usize| {
             let within = |name: String| {
                 let range = range(&layout, &name);
                 range.start - start..range.end - start
             };
-            // Attention's projection has its own naming.
-            let separator = if layer.ends_with("in_proj") { '_' } else { '.' };
             Norm {
-                scale: within(format!("{norm}.weight")),
-                shift: within(format!("{norm}.bias")),
-                weight: within(format!("{layer}{separator}weight")),
-                bias: within(format!("{layer}{separator}bias")),
+                scale: within(names::weight(norm)),
+                shift: within(names::bias(norm)),
+                weight: within(names::weight(layer)),
+                bias: within(names::bias(layer)),
             }
         };
         let norms = [
-            norm("blocks.0.norm1", "blocks.0.attn.in_proj", blocks.start),
-            norm("blocks.0.norm2", "blocks.0.mlp.0", blocks.start),
+            norm(&in_first(names::NORM1), &in_first(names::IN_PROJ), blocks.start),
+            norm(&in_first(names::NORM2), &in_first(names::HIDDEN), blocks.start),
         ];
         let first = |range: &Range<usize>, len| range.start..range.start + len;
         let query = [first(&norms[0].weight, sizes.embed * sizes.embed), first(&norms[0].bias, sizes.embed)];
-        let head = norm("norm", "head", 0);
+        let head = norm(names::NORM, names::HEAD, 0);
         Self { sizes, layout, blocks, norms, query, head }
     }
 
@@ -95,28 +95,33 @@ impl Fold {
     pub fn places<D: Dimensions>(&self) -> Layers<D, Place> {
         let (embed, depth) = (self.sizes.embed, self.sizes.depth);
         let block = |index| {
-            let weight = range(&self.layout, &format!("blocks.{index}.attn.in_proj_weight"));
-            let bias = range(&self.layout, &format!("blocks.{index}.attn.in_proj_bias"));
+            let [weight, bias] = self.ranges(&names::in_block(index, names::IN_PROJ));
             let (keys, key_bias) = (weight.start + embed * embed, bias.start + embed);
             Block {
                 query: layer(weight.start..keys, bias.start..key_bias),
                 key_value: layer(keys..weight.end, key_bias..bias.end),
-                out: self.layer(&format!("blocks.{index}.attn.out_proj")),
-                hidden: self.layer(&format!("blocks.{index}.mlp.0")),
-                mlp: self.layer(&format!("blocks.{index}.mlp.3")),
+                out: self.layer(&names::in_block(index, names::OUT_PROJ)),
+                hidden: self.layer(&names::in_block(index, names::HIDDEN)),
+                mlp: self.layer(&names::in_block(index, names::MLP)),
             }
         };
         let [_, _, positions] = self.embedding();
+        let [patches, _] = self.ranges(names::PATCH_EMBED);
         Layers {
-            embedding: layer(range(&self.layout, "patch_embed.proj.weight"), positions),
+            embedding: layer(patches, positions),
             blocks: (0..depth).map(block).collect(),
-            head: self.layer("head"),
+            head: self.layer(names::HEAD),
         }
     }
 
     fn layer<I: ConstDim, O: ConstDim>(&self, name: &str) -> Layer<Place, I, O> {
-        let [weight, bias] = ["weight", "bias"].map(|part| range(&self.layout, &format!("{name}.{part}")));
+        let [weight, bias] = self.ranges(name);
         layer(weight, bias)
+    }
+
+    /// Where the weights and the biases of a layer lie.
+    fn ranges(&self, layer: &str) -> [Range<usize>; 2] {
+        [names::weight(layer), names::bias(layer)].map(|name| range(&self.layout, &name))
     }
 
     /// `folded` = `parameters`, folded.
@@ -182,7 +187,8 @@ impl Fold {
 
     /// Class token, bias of the patches, and positions.
     pub fn embedding(&self) -> [Range<usize>; 3] {
-        ["cls_token", "patch_embed.proj.bias", "pos_embed"].map(|name| range(&self.layout, name))
+        let [_, patch_bias] = self.ranges(names::PATCH_EMBED);
+        [range(&self.layout, names::CLS_TOKEN), patch_bias, range(&self.layout, names::POS_EMBED)]
     }
 
     fn block_len(&self) -> usize {

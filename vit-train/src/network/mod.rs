@@ -4,6 +4,7 @@ pub mod dimensions;
 pub mod dropout;
 pub mod list;
 pub mod model;
+pub mod names;
 pub mod parameters;
 
 pub use dimensions::Trainable;

@@ -7,6 +7,7 @@
 use super::{
     dimensions::{Dimensions, Trainable},
     dropout::{Dropout, Site},
+    names,
 };
 use dfdx::prelude::*;
 use std::f64::consts::{PI, SQRT_2};
@@ -80,8 +81,8 @@ impl<W: ConstShape, O: ConstDim, D: Device<f32>> Linear<W, O, D> {
     }
 
     fn visit(&mut self, name: &str, dims: &[usize], visitor: &mut impl Visitor<D>) {
-        visitor.visit(&format!("{name}.weight"), dims, &mut self.weight);
-        visitor.visit(&format!("{name}.bias"), &[O::SIZE], &mut self.bias);
+        visitor.visit(&names::weight(name), dims, &mut self.weight);
+        visitor.visit(&names::bias(name), &[O::SIZE], &mut self.bias);
     }
 }
 
@@ -97,8 +98,8 @@ impl<E: ConstDim, D: Device<f32>> LayerNorm<E, D> {
     }
 
     fn visit(&mut self, name: &str, visitor: &mut impl Visitor<D>) {
-        visitor.visit(&format!("{name}.weight"), &[E::SIZE], &mut self.weight);
-        visitor.visit(&format!("{name}.bias"), &[E::SIZE], &mut self.bias);
+        visitor.visit(&names::weight(name), &[E::SIZE], &mut self.weight);
+        visitor.visit(&names::bias(name), &[E::SIZE], &mut self.bias);
     }
 
     fn forward<T: Tape<f32, D>>(&self, x: Rows<E, D, T>) -> Rows<E, D, T> {
@@ -148,14 +149,15 @@ impl<N: Trainable, D: Device<f32>> Block<N, D> {
     }
 
     fn visit(&mut self, index: usize, visitor: &mut impl Visitor<D>) {
-        let name = |part: &str| format!("blocks.{index}.{part}");
-        self.norm1.visit(&name("norm1"), visitor);
-        visitor.visit(&name("attn.in_proj_weight"), &[3 * N::EMBED, N::EMBED], &mut self.in_proj_weight);
-        visitor.visit(&name("attn.in_proj_bias"), &[3 * N::EMBED], &mut self.in_proj_bias);
-        self.out_proj.visit(&name("attn.out_proj"), &[N::EMBED, N::EMBED], visitor);
-        self.norm2.visit(&name("norm2"), visitor);
-        self.hidden.visit(&name("mlp.0"), &[N::HIDDEN, N::EMBED], visitor);
-        self.mlp.visit(&name("mlp.3"), &[N::EMBED, N::HIDDEN], visitor);
+        let name = |part| names::in_block(index, part);
+        self.norm1.visit(&name(names::NORM1), visitor);
+        let in_proj = name(names::IN_PROJ);
+        visitor.visit(&names::weight(&in_proj), &[3 * N::EMBED, N::EMBED], &mut self.in_proj_weight);
+        visitor.visit(&names::bias(&in_proj), &[3 * N::EMBED], &mut self.in_proj_bias);
+        self.out_proj.visit(&name(names::OUT_PROJ), &[N::EMBED, N::EMBED], visitor);
+        self.norm2.visit(&name(names::NORM2), visitor);
+        self.hidden.visit(&name(names::HIDDEN), &[N::HIDDEN, N::EMBED], visitor);
+        self.mlp.visit(&name(names::MLP), &[N::EMBED, N::HIDDEN], visitor);
     }
 
     fn forward<T: Tape<f32, D>>(
@@ -218,12 +220,12 @@ impl<N: Trainable, D: Device<f32>> Model<N, D> {
 
     /// Shows every parameter to `visitor`, in the order of PyTorch's `state_dict`.
     pub fn visit(&mut self, visitor: &mut impl Visitor<D>) {
-        visitor.visit("cls_token", &[1, 1, N::EMBED], &mut self.cls_token);
-        visitor.visit("pos_embed", &[1, N::TOKENS, N::EMBED], &mut self.pos_embed);
-        self.patch_embed.visit("patch_embed.proj", &[N::EMBED, 1, N::PATCH, N::PATCH], visitor);
+        visitor.visit(names::CLS_TOKEN, &[1, 1, N::EMBED], &mut self.cls_token);
+        visitor.visit(names::POS_EMBED, &[1, N::TOKENS, N::EMBED], &mut self.pos_embed);
+        self.patch_embed.visit(names::PATCH_EMBED, &[N::EMBED, 1, N::PATCH, N::PATCH], visitor);
         self.blocks.iter_mut().enumerate().for_each(|(index, block)| block.visit(index, visitor));
-        self.norm.visit("norm", visitor);
-        self.head.visit("head", &[N::CLASSES, N::EMBED], visitor);
+        self.norm.visit(names::NORM, visitor);
+        self.head.visit(names::HEAD, &[N::CLASSES, N::EMBED], visitor);
     }
 
     /// What makes the logits, `batch x classes`, of `batch` normalised images (row by row), for threads to share. dfdx's

@@ -3,7 +3,7 @@
 use crate::{
     network::{
         model::{Model, Visitor},
-        Trainable,
+        names, Trainable,
     },
     random::{stream, Purpose},
 };
@@ -169,7 +169,7 @@ impl Parameters {
             let vector = entry.dims.len() == 1;
             if !vector {
                 let inputs: usize = entry.dims[1..].iter().product();
-                let token = matches!(entry.name.as_str(), "cls_token" | "pos_embed");
+                let token = matches!(entry.name.as_str(), names::CLS_TOKEN | names::POS_EMBED);
                 let std = if token { TOKEN_STD } else { (1.0 / (3.0 * inputs as f64)).sqrt() as f32 };
                 let mut rng = stream(Purpose::Init, [seed, index as u64, 0]);
                 let normal = StandardNormal.sample_iter(&mut rng).filter(|x: &f32| x.abs() <= 2.0);
@@ -196,6 +196,14 @@ impl Parameters {
     /// As [`tensor`](Self::tensor) does.
     pub fn tensor_mut(&mut self, name: &str) -> &mut [f32] {
         self.get_mut(name).unwrap_or_else(|| panic!("no network has a parameter {name}"))
+    }
+
+    /// The weights and the biases of a layer, or the scales and the shifts of a LayerNorm.
+    ///
+    /// # Panics
+    /// As [`tensor`](Self::tensor) does.
+    pub fn affine(&self, layer: &str) -> (&[f32], &[f32]) {
+        (self.tensor(&names::weight(layer)), self.tensor(&names::bias(layer)))
     }
 
     /// The values of parameter `name`; none if there is no such parameter.

@@ -6,7 +6,7 @@ use crate::{
     error::Error,
     formats::{checkpoint::Checkpoint, vit::float_model},
     inference::{infer_observed, view},
-    network::{parameters::Parameters, Trainable},
+    network::{names, parameters::Parameters, Trainable},
     quantize::Scales,
 };
 use serde::{Serialize, Serializer};
@@ -142,21 +142,21 @@ fn to_real<T: Copy + Into<f64>>(
 ) -> Vec<f64> {
     let of_block = &scales.blocks[block.min(scales.blocks.len() - 1)];
     let (quantizer, norm) = match layer {
-        Stage::Norm1 => (of_block.norm1, Some(format!("blocks.{block}.norm1"))),
+        Stage::Norm1 => (of_block.norm1, Some(names::in_block(block, names::NORM1))),
         Stage::Key => (of_block.key, None),
         Stage::Value => (of_block.value, None),
         Stage::Query => (of_block.query, None),
         Stage::Attention => (of_block.context, None),
-        Stage::Norm2 => (of_block.norm2, Some(format!("blocks.{block}.norm2"))),
+        Stage::Norm2 => (of_block.norm2, Some(names::in_block(block, names::NORM2))),
         Stage::Hidden => (of_block.activation, None),
-        Stage::Norm => (scales.norm, Some("norm".to_owned())),
+        Stage::Norm => (scales.norm, Some(names::NORM.to_owned())),
         // The residual stream. The logits do not come here: the model itself turns them into real numbers.
         _ => (scales.residual, None),
     };
     let real = values.iter().map(|&value| quantizer.value(value));
     let Some(norm) = norm else { return real.collect() };
-    let get = |part: &str| parameters.tensor(&format!("{norm}.{part}"));
-    let affine = get("weight").iter().zip(get("bias"));
+    let (scales, shifts) = parameters.affine(&norm);
+    let affine = scales.iter().zip(shifts);
     real.zip(affine).map(|(x, (&scale, &offset))| x * f64::from(scale) + f64::from(offset)).collect()
 }
 

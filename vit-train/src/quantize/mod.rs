@@ -21,7 +21,7 @@ use crate::{
         vit::{float_model, write_model},
     },
     inference::{infer_observed, int8_logits, view},
-    network::{parameters::Parameters, Trainable},
+    network::{names, parameters::Parameters, Trainable},
     score::Score,
 };
 use rayon::prelude::*;
@@ -93,18 +93,18 @@ impl Tensor {
     /// The layer that computes it, as the checkpoint's tensors name it.
     fn layer(self, block: usize) -> String {
         let part = match self {
-            Self::Embedding => return "patch_embed.proj".to_owned(),
-            Self::Norm => return "norm".to_owned(),
-            Self::Logits => return "head".to_owned(),
-            Self::Norm1 => "norm1",
-            Self::Query | Self::Key | Self::Value => "attn.in_proj",
+            Self::Embedding => return names::PATCH_EMBED.to_owned(),
+            Self::Norm => return names::NORM.to_owned(),
+            Self::Logits => return names::HEAD.to_owned(),
+            Self::Norm1 => names::NORM1,
+            Self::Query | Self::Key | Self::Value => names::IN_PROJ,
             Self::Context => "attn",
-            Self::Projection => "attn.out_proj",
-            Self::Norm2 => "norm2",
-            Self::Hidden | Self::Activation => "mlp.0",
-            Self::Mlp => "mlp.3",
+            Self::Projection => names::OUT_PROJ,
+            Self::Norm2 => names::NORM2,
+            Self::Hidden | Self::Activation => names::HIDDEN,
+            Self::Mlp => names::MLP,
         };
-        format!("blocks.{block}.{part}")
+        names::in_block(block, part)
     }
 }
 
@@ -238,7 +238,7 @@ fn calibrate<N: Trainable>(
                 Stage::Value => add(block, Tensor::Value, values),
                 Stage::Attention => add(block, Tensor::Context, values),
                 Stage::Norm2 => {
-                    let mut hidden = linear(parameters, &format!("blocks.{block}.mlp.0"), values);
+                    let mut hidden = linear(parameters, &Tensor::Hidden.layer(block), values);
                     add(block, Tensor::Hidden, &hidden);
                     hidden.iter_mut().for_each(|x| *x = gelu(*x));
                     add(block, Tensor::Activation, &hidden);
@@ -299,8 +299,8 @@ fn normalize(x: &[f32]) -> impl Iterator<Item = f32> + '_ {
 }
 
 fn linear(parameters: &Parameters, name: &str, x: &[f32]) -> Vec<f32> {
-    let get = |part: &str| parameters.tensor(&format!("{name}.{part}"));
-    let rows = get("weight").chunks_exact(x.len()).zip(get("bias"));
+    let (weight, bias) = parameters.affine(name);
+    let rows = weight.chunks_exact(x.len()).zip(bias);
     rows.map(|(row, bias)| bias + row.iter().zip(x).map(|(w, x)| w * x).sum::<f32>()).collect()
 }
 
@@ -439,39 +439,41 @@ struct BlockLayers {
 }
 
 impl BlockLayers {
-    fn new(parameters: &Parameters, block: usize) -> Self {
-        let get = |part: &str| parameters.tensor(&format!("blocks.{block}.{part}"));
-        let layer = |tensor: Tensor, weight, bias, norm| Layer::new(tensor.layer(block), weight, bias, norm);
-        let before_attention = Some((get("norm1.weight"), get("norm1.bias")));
+    fn new<'p>(parameters: &'p Parameters, block: usize) -> Self {
+        let affine = |tensor: Tensor| parameters.affine(&tensor.layer(block));
+        let layer =
+            |tensor: Tensor, (weight, bias), norm| Layer::new(tensor.layer(block), weight, bias, norm);
+        let before_attention = Some(affine(Tensor::Norm1));
         let packed = |tensor, part: usize| {
-            let third = |name| {
-                let values = get(name);
-                &values[values.len() / 3 * part..values.len() / 3 * (part + 1)]
-            };
-            layer(tensor, third("attn.in_proj_weight"), third("attn.in_proj_bias"), before_attention)
+            let third = |values: &'p [f32]| &values[values.len() / 3 * part..values.len() / 3 * (part + 1)];
+            let (weight, bias) = affine(tensor);
+            layer(tensor, (third(weight), third(bias)), before_attention)
         };
-        let before_mlp = Some((get("norm2.weight"), get("norm2.bias")));
+        let before_mlp = Some(affine(Tensor::Norm2));
         Self {
             query: packed(Tensor::Query, 0),
             key: packed(Tensor::Key, 1),
             value: packed(Tensor::Value, 2),
-            proj: layer(Tensor::Projection, get("attn.out_proj.weight"), get("attn.out_proj.bias"), None),
-            hidden: layer(Tensor::Hidden, get("mlp.0.weight"), get("mlp.0.bias"), before_mlp),
-            mlp: layer(Tensor::Mlp, get("mlp.3.weight"), get("mlp.3.bias"), None),
+            proj: layer(Tensor::Projection, affine(Tensor::Projection), None),
+            hidden: layer(Tensor::Hidden, affine(Tensor::Hidden), before_mlp),
+            mlp: layer(Tensor::Mlp, affine(Tensor::Mlp), None),
         }
     }
 }
 
 fn patch_layer(parameters: &Parameters) -> Layer {
-    let get = |part: &str| parameters.tensor(&format!("patch_embed.proj.{part}"));
-    Layer::new(Tensor::Embedding.layer(0), get("weight"), get("bias"), None)
+    let (weight, bias) = parameters.affine(names::PATCH_EMBED);
+    Layer::new(Tensor::Embedding.layer(0), weight, bias, None)
 }
 
 /// The position of every token, and for token 0 also the class token.
 fn positions(parameters: &Parameters) -> impl Iterator<Item = f64> + '_ {
-    let get = |name: &str| parameters.tensor(name);
-    let cls = get("cls_token").iter().chain(std::iter::repeat(&0.0));
-    get("pos_embed").iter().zip(cls).map(|(&position, &cls)| f64::from(position) + f64::from(cls))
+    let cls = parameters.tensor(names::CLS_TOKEN).iter().chain(std::iter::repeat(&0.0));
+    parameters
+        .tensor(names::POS_EMBED)
+        .iter()
+        .zip(cls)
+        .map(|(&position, &cls)| f64::from(position) + f64::from(cls))
 }
 
 /// How all activations of a network are quantized.
@@ -599,7 +601,6 @@ fn fill<N: Trainable>(
 ) -> Result<(), Unquantizable> {
     // The layout was checked, and `bytes` has the size and alignment of the weights.
     let Some(mut weights) = WeightsMut::<N>::from_bytes(bytes) else { return Ok(()) };
-    let get = |name: &str| parameters.tensor(name);
     let &Scales { pixel, residual, ref blocks, norm: normed, exp_steps } = scales;
 
     let embedding = &mut weights.embedding;
@@ -617,9 +618,9 @@ fn fill<N: Trainable>(
     }
 
     *weights.head.norm = norm(N::EMBED, residual, normed);
-    let norm = (get("norm.weight"), get("norm.bias"));
-    let Layer { name, weight, bias } =
-        Layer::new(Tensor::Logits.layer(N::DEPTH), get("head.weight"), get("head.bias"), Some(norm));
+    let (weight, bias) = parameters.affine(names::HEAD);
+    let norm = parameters.affine(names::NORM);
+    let Layer { name, weight, bias } = Layer::new(Tensor::Logits.layer(N::DEPTH), weight, bias, Some(norm));
     // One scale for all classes, so that logits compare. Biases fit, and what a logit of 1 stands for is not 0.
     let step = (largest(&weight) / 127.0)
         .max(largest(&bias) / MAX_BIAS / normed.scale)

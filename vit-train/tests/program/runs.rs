@@ -106,8 +106,22 @@ fn other_images_are_refused_or_marked() {
     let output = self::run(&["verify", path(&run), theirs[0], theirs[1], "--exact-images", "1"]);
     assert!(output.status.success() && text(&output.stderr).contains("the images used are others"));
 
-    // Elsewhere, a model that is calibrated with other images does no harm; it states no accuracy that is not the run's.
+    // By a link as well, and in a run that does not know its images.
     let elsewhere = tempfile::tempdir().unwrap();
+    let link = file(&elsewhere, "link.safetensors");
+    std::os::unix::fs::symlink(file(&run, "checkpoint.safetensors"), &link).unwrap();
+    let model = file(&run, "model.int8.vit");
+    refuse_and_keep(
+        &run,
+        &["quantize", &link, theirs[0], theirs[1], "--out", &model],
+        &["link.safetensors", "leave --data out"],
+    );
+    let known = fs::read(file(&run, "data.json")).unwrap();
+    fs::remove_file(file(&run, "data.json")).unwrap();
+    refuse_and_keep(&run, &["quantize", path(&run), theirs[0], theirs[1]], &["leave --data out"]);
+    fs::write(file(&run, "data.json"), known).unwrap();
+
+    // Elsewhere, a model that is calibrated with other images does no harm; it states no accuracy that is not the run's.
     let out = file(&elsewhere, "x.int8.vit");
     let before = content(&run);
     let quantization = json(&["quantize", path(&run), theirs[0], theirs[1], "--out", &out, "--json"]);
@@ -321,17 +335,17 @@ fn a_project_is_not_a_run() {
 fn an_unfinished_run_is_not_replaced_unsaid() {
     let digits = Digits::new(60, 20);
     let run = tempfile::tempdir().unwrap();
-    // What the program says until `name` is in the folder, where it is killed.
-    let killed = |arguments: &[&str], name: &str| {
-        let always = ["--quiet", "--save-every", "0", "--out", path(&run)];
+    // What the program says until it writes the file `name` of `run`, where it is killed.
+    let killed = |run: &TempDir, arguments: &[&str], name: &str| {
+        let always = ["--quiet", "--save-every", "0", "--out", path(run)];
         let mut command = program();
         let mut child = command.args(arguments).args(always).stderr(Stdio::piped()).spawn().unwrap();
         let error = child.stderr.take().unwrap();
         let is_new = |before: Option<SystemTime>| {
-            let now = fs::metadata(file(&run, name)).and_then(|file| file.modified()).ok();
+            let now = fs::metadata(file(run, name)).and_then(|file| file.modified()).ok();
             now.is_some() && now != before
         };
-        let before = fs::metadata(file(&run, name)).and_then(|file| file.modified()).ok();
+        let before = fs::metadata(file(run, name)).and_then(|file| file.modified()).ok();
         while !is_new(before) && child.try_wait().unwrap().is_none() {
             sleep(Duration::from_millis(1));
         }
@@ -340,10 +354,10 @@ fn an_unfinished_run_is_not_replaced_unsaid() {
         io::read_to_string(error).unwrap()
     };
     let long = ["--preset", "nano", "--epochs", "300", "--data"];
-    assert_eq!(killed(&[&long[..], &[digits.path()]].concat(), "last.run"), "");
+    assert_eq!(killed(&run, &[&long[..], &[digits.path()]].concat(), "last.run"), "");
     let new = [&long[..], &["synthetic"]].concat();
     for arguments in [&new[..], &["--resume"]] {
-        let said = killed(arguments, "new.run");
+        let said = killed(&run, arguments, "new.run");
         assert!(
             said.starts_with("NOTE: There is an unfinished run in ") && said.lines().count() == 1,
             "{said}"
@@ -352,6 +366,13 @@ fn an_unfinished_run_is_not_replaced_unsaid() {
             assert!(said.contains(word), "no {word:?} in {said}");
         }
     }
+
+    // Of a run that was interrupted in its first epoch, a new one leaves nothing.
+    let run = tempfile::tempdir().unwrap();
+    assert_eq!(killed(&run, &[&long[..], &[digits.path()]].concat(), "new.run"), "");
+    let said = killed(&run, &new, "new.run");
+    assert!(said.starts_with("NOTE: This run replaces the one in ") && said.lines().count() == 1, "{said}");
+    assert!(said.contains("vit-train --resume --out"), "{said}");
 }
 
 /// An accuracy is not stated for a network that takes its pixels differently.

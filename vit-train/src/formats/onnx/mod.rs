@@ -10,7 +10,7 @@ mod proto;
 use crate::{
     error::Error,
     formats::checkpoint::{Checkpoint, TOOL},
-    network::{name, parameters::Entry, Trainable},
+    network::{name, names, parameters::Entry, Trainable},
 };
 use prost::Message;
 use proto::{
@@ -89,7 +89,8 @@ fn graph<N: Trainable>(checkpoint: &Checkpoint, name: String) -> Graph {
     g.node("centred", "Sub", &["share", "mean"], []);
     g.node("normalized", "Div", &["centred", "std"], []); // (batch, 1, IMAGE, IMAGE)
 
-    let inputs = ["normalized", "patch_embed.proj.weight", "patch_embed.proj.bias"];
+    let (weight, bias) = (names::weight(names::PATCH_EMBED), names::bias(names::PATCH_EMBED));
+    let inputs = ["normalized", &weight, &bias];
     let shape =
         [Attribute::ints("kernel_shape", &[patch, patch]), Attribute::ints("strides", &[patch, patch])];
     g.node("patch_embed.grid", "Conv", &inputs, shape); // (batch, EMBED, GRID, GRID)
@@ -99,8 +100,8 @@ fn graph<N: Trainable>(checkpoint: &Checkpoint, name: String) -> Graph {
 
     // Room for the class token in every image, which is the same for all, with its position.
     g.node("patches", "Pad", &["patch_embed.rows", "pads.patches"], []); // (batch, TOKENS, EMBED)
-    g.node("cls_token.first", "Pad", &["cls_token", "pads.cls_token"], []);
-    g.node("cls_token.positions", "Add", &["pos_embed", "cls_token.first"], []);
+    g.node("cls_token.first", "Pad", &[names::CLS_TOKEN, "pads.cls_token"], []);
+    g.node("cls_token.positions", "Add", &[names::POS_EMBED, "cls_token.first"], []);
     g.node("tokens", "Add", &["patches", "cls_token.positions"], []);
     g.node("rows", "Reshape", &["tokens", "shape.rows"], []); // (batch * TOKENS, EMBED)
 
@@ -112,8 +113,8 @@ fn graph<N: Trainable>(checkpoint: &Checkpoint, name: String) -> Graph {
     g.node("last.tokens", "Reshape", &[&x, "shape.tokens"], []);
     let first = [Attribute::int("axis", 1)];
     g.node("last.class_token", "Gather", &["last.tokens", "class_token"], first); // (batch, EMBED)
-    g.layer_norm("norm", "last.class_token");
-    g.linear("logits", "norm", "head.weight", "head.bias"); // (batch, CLASSES)
+    g.layer_norm(names::NORM, "last.class_token");
+    g.linear("logits", names::NORM, names::HEAD); // (batch, CLASSES)
     graph
 }
 
@@ -141,25 +142,28 @@ impl Graph {
         });
     }
 
-    /// Of rows, with the weights `{output}.weight` and `{output}.bias`.
+    /// Of rows, by the LayerNorm that is called like its output.
     fn layer_norm(&mut self, output: &str, input: &str) {
-        let inputs = [input, &format!("{output}.weight"), &format!("{output}.bias")];
+        let inputs = [input, &names::weight(output), &names::bias(output)];
         let epsilon = Attribute::float("epsilon", LAYER_NORM_EPSILON);
         self.node(output, "LayerNormalization", &inputs, [Attribute::int("axis", -1), epsilon]);
     }
 
-    /// Of rows, `x W^T + b`.
-    fn linear(&mut self, output: &str, input: &str, weight: &str, bias: &str) {
-        self.node(output, "Gemm", &[input, weight, bias], [Attribute::int("transB", 1)]);
+    /// Of rows, `x W^T + b` with the parameters of `layer`.
+    fn linear(&mut self, output: &str, input: &str, layer: &str) {
+        let inputs = [input, &names::weight(layer), &names::bias(layer)];
+        self.node(output, "Gemm", &inputs, [Attribute::int("transB", 1)]);
     }
 
     /// Encoder block `index` of the rows `x`, `batch * TOKENS x EMBED`; returns the name of its output.
     fn block(&mut self, index: usize, x: &str) -> String {
-        let n = |part: &str| format!("blocks.{index}.{part}");
+        let n = |part: &str| names::in_block(index, part);
+        let (norm1, in_proj, out_proj) = (n(names::NORM1), n(names::IN_PROJ), n(names::OUT_PROJ));
+        let (norm2, hidden, mlp) = (n(names::NORM2), n(names::HIDDEN), n(names::MLP));
 
-        self.layer_norm(&n("norm1"), x);
-        self.linear(&n("attn.in_proj"), &n("norm1"), &n("attn.in_proj_weight"), &n("attn.in_proj_bias"));
-        self.node(&n("attn.packed"), "Reshape", &[&n("attn.in_proj"), "shape.heads"], []);
+        self.layer_norm(&norm1, x);
+        self.linear(&in_proj, &norm1, &in_proj);
+        self.node(&n("attn.packed"), "Reshape", &[&in_proj, "shape.heads"], []);
         let heads_first = [Attribute::ints("perm", &[2, 0, 3, 1, 4])];
         // (3, batch, HEADS, TOKENS, HEAD_DIM)
         self.node(&n("attn.heads"), "Transpose", &[&n("attn.packed")], heads_first);
@@ -178,20 +182,19 @@ impl Graph {
         let tokens_first = [Attribute::ints("perm", &[0, 2, 1, 3])];
         self.node(&n("attn.context.tokens"), "Transpose", &[&n("attn.context")], tokens_first);
         self.node(&n("attn.context.rows"), "Reshape", &[&n("attn.context.tokens"), "shape.rows"], []);
-        let (weight, bias) = (n("attn.out_proj.weight"), n("attn.out_proj.bias"));
-        self.linear(&n("attn.out_proj"), &n("attn.context.rows"), &weight, &bias);
-        self.node(&n("attn"), "Add", &[x, &n("attn.out_proj")], []);
+        self.linear(&out_proj, &n("attn.context.rows"), &out_proj);
+        self.node(&n("attn"), "Add", &[x, &out_proj], []);
 
-        self.layer_norm(&n("norm2"), &n("attn"));
-        self.linear(&n("mlp.0"), &n("norm2"), &n("mlp.0.weight"), &n("mlp.0.bias"));
+        self.layer_norm(&norm2, &n("attn"));
+        self.linear(&hidden, &norm2, &hidden);
         // The exact GELU: x * (1 + erf(x / sqrt(2))) / 2.
-        self.node(&n("mlp.1.argument"), "Div", &[&n("mlp.0"), "sqrt_2"], []);
+        self.node(&n("mlp.1.argument"), "Div", &[&hidden, "sqrt_2"], []);
         self.node(&n("mlp.1.erf"), "Erf", &[&n("mlp.1.argument")], []);
         self.node(&n("mlp.1.sum"), "Add", &[&n("mlp.1.erf"), "one"], []);
-        self.node(&n("mlp.1.product"), "Mul", &[&n("mlp.0"), &n("mlp.1.sum")], []);
+        self.node(&n("mlp.1.product"), "Mul", &[&hidden, &n("mlp.1.sum")], []);
         self.node(&n("mlp.1"), "Mul", &[&n("mlp.1.product"), "half"], []);
-        self.linear(&n("mlp.3"), &n("mlp.1"), &n("mlp.3.weight"), &n("mlp.3.bias"));
-        self.node(&n("mlp"), "Add", &[&n("attn"), &n("mlp.3")], []);
+        self.linear(&mlp, &n("mlp.1"), &mlp);
+        self.node(&n("mlp"), "Add", &[&n("attn"), &mlp], []);
         n("mlp")
     }
 }
