@@ -36,7 +36,7 @@ fn main() -> ! {
         timer.start();
         let logits = model.infer(&digit, SCRATCH);
         ticks = ticks.max(timer.ticks());
-        let [best]: [Prediction; 1] = top_k(&model.to_real(&logits));
+        let [best]: [Prediction; 1] = top_k(&model.dequantize(&logits));
         best
     });
     let stack = ram::stack(); // before the log takes its own

@@ -52,6 +52,6 @@ mod tensors;
 
 pub use model_file::error::{Feature, Field, LabelFault, ModelError};
 pub use network::{image, Base, Declaration, Dims, Image, Nano, Network, Tiny};
-pub use observer::{Observer, Stage, Station, Values};
+pub use observer::{Observer, Probe, Stage, Values};
 pub use prediction::{argmax, top_k, Prediction};
 pub use shape::{Array, Element, Len, Length, Matrix, Vector};

@@ -1,6 +1,6 @@
 //! Looking on while a network runs.
 
-/// The stations of an inference, in the order in which they are passed.
+/// The probes of an inference, in the order in which they are passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -70,7 +70,7 @@ impl Stage {
 /// What is being computed when an [`Observer`] is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Station {
+pub struct Probe {
     /// What was done.
     pub stage: Stage,
     /// In which encoder block; `DEPTH` after the last one.
@@ -97,20 +97,20 @@ pub enum Values<'a> {
 ///
 /// The stages of a token come in the order of [`Stage`]. An engine may take a few tokens through a stage together.
 ///
-/// `()` observes nothing and costs nothing. Every `FnMut(Station, Values<'_>)` is an observer.
+/// `()` observes nothing and costs nothing. Every `FnMut(Probe, Values<'_>)` is an observer.
 pub trait Observer {
-    /// `values` is the stage's result for the token of `station`.
-    fn observe(&mut self, station: Station, values: Values<'_>);
+    /// `values` is the stage's result for the token of `probe`.
+    fn observe(&mut self, probe: Probe, values: Values<'_>);
 }
 
 impl Observer for () {
     #[inline(always)]
-    fn observe(&mut self, _: Station, _: Values<'_>) {}
+    fn observe(&mut self, _: Probe, _: Values<'_>) {}
 }
 
-impl<F: FnMut(Station, Values<'_>)> Observer for F {
-    fn observe(&mut self, station: Station, values: Values<'_>) {
-        self(station, values);
+impl<F: FnMut(Probe, Values<'_>)> Observer for F {
+    fn observe(&mut self, probe: Probe, values: Values<'_>) {
+        self(probe, values);
     }
 }
 

@@ -3,7 +3,7 @@
 
 use vit_nostd::float::{Model, Scratch};
 use vit_nostd::model_file::{overhead, write, Kind};
-use vit_nostd::{image, Base, Dims, Image, Nano, Network, Stage, Station, Tiny, Values};
+use vit_nostd::{image, Base, Dims, Image, Nano, Network, Probe, Stage, Tiny, Values};
 use vit_random_models::{aligned, metadata};
 
 vit_nostd::network! {
@@ -17,7 +17,7 @@ vit_nostd::network! {
     OnePixel { image: 1, patch: 1, embed: 6, heads: 6, hidden: 1, depth: 5, classes: 2 }
 }
 
-type Trace<T> = Vec<(Station, Vec<T>)>;
+type Trace<T> = Vec<(Probe, Vec<T>)>;
 
 /// What the engine must show to its observer, computed from the parameters in the order of the file.
 fn reference(dims: Dims, mut parameters: &[f64], pixels: &[u8]) -> Trace<f64> {
@@ -30,7 +30,7 @@ fn reference(dims: Dims, mut parameters: &[f64], pixels: &[u8]) -> Trace<f64> {
     };
     let mut trace = vec![];
     let mut note = |stage, block, token, values: &[f64]| {
-        trace.push((Station { stage, block, token }, values.to_vec()));
+        trace.push((Probe { stage, block, token }, values.to_vec()));
     };
 
     let (patch_weight, patch_bias) = (take(patch * patch * embed), take(embed));
@@ -162,7 +162,7 @@ fn bits<'a>(values: impl IntoIterator<Item = &'a f32>) -> Vec<u32> {
     values.into_iter().map(|value| value.to_bits()).collect()
 }
 
-/// Compares every value of every station for a few random networks and images, and `infer` with `infer_observed`.
+/// Compares every value of every probe for a few random networks and images, and `infer` with `infer_observed`.
 fn agrees_with_the_textbook<N: Network>(networks: u64) {
     for seed in 1..=networks {
         let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
@@ -174,8 +174,8 @@ fn agrees_for<N: Network>(parameters: Vec<f32>, pixels: Vec<u8>) {
     let image: &Image<N> = image::<N>(&pixels).unwrap();
     let mut trace: Trace<f32> = with_model::<N, _>(&parameters, |model| {
         let mut trace = vec![];
-        let mut note = |station, values: Values<'_>| match values {
-            Values::F32(values) => trace.push((station, values.to_vec())),
+        let mut note = |probe, values: Values<'_>| match values {
+            Values::F32(values) => trace.push((probe, values.to_vec())),
             _ => panic!("not of the float engine"),
         };
         let observed = model.infer_observed(image, &mut Scratch::new(), &mut note);
@@ -188,16 +188,16 @@ fn agrees_for<N: Network>(parameters: Vec<f32>, pixels: Vec<u8>) {
     let parameters: Vec<f64> = parameters.into_iter().map(f64::from).collect();
     let mut expected = reference(N::DIMS, &parameters, &pixels);
     // Tokens may be worked on in any order, and some at a time, but a token's key comes before its value.
-    trace.sort_by_key(|(station, _)| (station.block, station.stage, station.token));
-    expected.sort_by_key(|(station, _)| (station.block, station.stage, station.token));
-    let stations: Vec<Station> = trace.iter().map(|(station, _)| *station).collect();
-    assert!(stations.iter().eq(expected.iter().map(|(station, _)| station)), "{stations:#?}");
-    for ((station, values), (_, expected)) in trace.iter().zip(&expected) {
-        assert_eq!(values.len(), expected.len(), "{station:?}");
+    trace.sort_by_key(|(probe, _)| (probe.block, probe.stage, probe.token));
+    expected.sort_by_key(|(probe, _)| (probe.block, probe.stage, probe.token));
+    let probes: Vec<Probe> = trace.iter().map(|(probe, _)| *probe).collect();
+    assert!(probes.iter().eq(expected.iter().map(|(probe, _)| probe)), "{probes:#?}");
+    for ((probe, values), (_, expected)) in trace.iter().zip(&expected) {
+        assert_eq!(values.len(), expected.len(), "{probe:?}");
         let largest = expected.iter().fold(1.0, |largest: f64, x| largest.max(x.abs()));
         for (value, expected) in values.iter().zip(expected) {
             let error = (f64::from(*value) - expected).abs() / largest;
-            assert!(error < 2e-6, "{station:?} of {}: {value} is not {expected}", N::DIMS);
+            assert!(error < 2e-6, "{probe:?} of {}: {value} is not {expected}", N::DIMS);
         }
     }
 }

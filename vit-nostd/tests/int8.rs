@@ -8,7 +8,7 @@ use vit_nostd::{
         weights::{Weights, WeightsMut},
         Model, Scratch,
     },
-    Field, ModelError, Nano, Network, Station, Tiny, Values,
+    Field, ModelError, Nano, Network, Probe, Tiny, Values,
 };
 use vit_random_models::{
     normalizing_weights, random_image, random_weights, with_file, with_weights, Mood, Normalizer, Random,
@@ -280,7 +280,7 @@ fn observer_sees_what_infer_computes() {
             let mut scratch = Scratch::<N>::new();
             let (mut stations, mut last) = (0, Vec::new());
             let logits =
-                model.infer_observed(&[[7; 6]; 6], &mut scratch, &mut |_: Station, values: Values<'_>| {
+                model.infer_observed(&[[7; 6]; 6], &mut scratch, &mut |_: Probe, values: Values<'_>| {
                     stations += 1;
                     if let Values::I32(logits) = values {
                         last = logits.to_vec();

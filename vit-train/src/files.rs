@@ -129,7 +129,7 @@ fn sync_directory(_: &Path) {}
 ///
 /// # Errors
 /// [`Error::Io`]; [`Error::InUse`].
-pub fn claim_directory(directory: &Path) -> Result<Claim, Error> {
+pub fn lock_directory(directory: &Path) -> Result<DirectoryLock, Error> {
     if directory.exists() && !directory.is_dir() {
         return Err(ErrorKind::NotADirectory.into()).at(directory); // "File exists", it would be called otherwise
     }
@@ -142,17 +142,17 @@ pub fn claim_directory(directory: &Path) -> Result<Claim, Error> {
         }
     }
     temporary_in(directory).at(directory)?;
-    Ok(Claim { directory: directory.to_owned(), _lock: lock })
+    Ok(DirectoryLock { directory: directory.to_owned(), _lock: lock })
 }
 
 /// A directory that is this process's to write to.
 #[derive(Debug)]
-pub struct Claim {
+pub struct DirectoryLock {
     directory: PathBuf,
     _lock: Option<fs::File>,
 }
 
-impl Deref for Claim {
+impl Deref for DirectoryLock {
     type Target = Path;
 
     fn deref(&self) -> &Path {
@@ -195,16 +195,16 @@ mod tests {
     fn a_directory_is_one_process_s() {
         let folder = tempfile::tempdir().unwrap();
         let directory = folder.path().join("a/b");
-        let claim = claim_directory(&directory).unwrap();
-        write_atomically(&claim.join("kept"), b"1").unwrap();
-        fs::write(claim.join(".vit-train-XYZ"), "half a fi").unwrap();
+        let locked = lock_directory(&directory).unwrap();
+        write_atomically(&locked.join("kept"), b"1").unwrap();
+        fs::write(locked.join(".vit-train-XYZ"), "half a fi").unwrap();
         if cfg!(unix) {
-            assert!(matches!(claim_directory(&directory), Err(Error::InUse { .. })));
-            assert!(claim.join(".vit-train-XYZ").exists());
+            assert!(matches!(lock_directory(&directory), Err(Error::InUse { .. })));
+            assert!(locked.join(".vit-train-XYZ").exists());
         }
-        drop(claim);
-        let claim = claim_directory(&directory).unwrap();
-        let names: Vec<_> = fs::read_dir(&*claim).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        drop(locked);
+        let locked = lock_directory(&directory).unwrap();
+        let names: Vec<_> = fs::read_dir(&*locked).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(names, ["kept"]);
     }
 }

@@ -10,8 +10,8 @@ use pulp::{Arch, NullaryFnOnce};
 use rayon::prelude::*;
 use std::path::Path;
 use vit_nostd::{
-    float, float::math::Math, image, int8, model_file::Normalization, Element, Image, Network, Station,
-    Values, Vector,
+    float, float::math::Math, image, int8, model_file::Normalization, Element, Image, Network, Probe, Values,
+    Vector,
 };
 
 /// Images in a batch of evaluation.
@@ -99,7 +99,7 @@ pub fn infer_observed<N: Network, M: Math>(
     model: &float::Model<'_, N, M>,
     image: &Image<N>,
     scratch: &mut float::Scratch<N>,
-    mut observer: &mut dyn FnMut(Station, Values<'_>),
+    mut observer: &mut dyn FnMut(Probe, Values<'_>),
 ) -> Vector<N::Classes, f32> {
     model.infer_observed(image, scratch, &mut observer)
 }
@@ -108,7 +108,7 @@ pub fn infer_observed<N: Network, M: Math>(
 /// all threads.
 pub fn int8_logits<N: Network>(model: &int8::Model<'_, N>, data: &Dataset, images: usize) -> Vec<f32> {
     each_image::<N, _, _>(data, images, int8::Scratch::new, |image, scratch| {
-        model.to_real(&model.infer(image, scratch))
+        model.dequantize(&model.infer(image, scratch))
     })
 }
 

@@ -19,8 +19,8 @@ pub(crate) enum Purpose {
     Order = 5,
     /// Choosing test images to be shown.
     Show = 6,
-    /// Disturbing a test image.
-    Disturb = 7,
+    /// Corrupting a test image.
+    Corrupt = 7,
 }
 
 /// The random numbers that belong to `key`. A ChaCha key has room for all of it, so that no two streams collide.
@@ -48,7 +48,7 @@ mod tests {
             Purpose::Init,
             Purpose::Order,
             Purpose::Show,
-            Purpose::Disturb,
+            Purpose::Corrupt,
         ] {
             for key in [[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [1 << 32, 0, 0]] {
                 assert!(first.insert(stream(purpose, key).next_u64()));

@@ -22,7 +22,7 @@ fn main() -> ! {
         row[13..15].fill(255); // here: from a camera, a touch screen, a sensor ...
     }
     let logits = model.infer(IMAGE, SCRATCH); // cannot fail
-    let [best] = top_k(&model.to_real(&logits));
+    let [best] = top_k(&model.dequantize(&logits));
     let label = model.metadata().labels().nth(best.class).unwrap_or_default();
     defmt::info!("this is a {=str}", label);
     exit(0)

@@ -4,7 +4,7 @@ use cortex_m::peripheral::{syst::SystClkSource, Peripherals, SYST};
 use vit_nostd::{
     int8::{kernels, requantize::Scale, softmax::ExpTable, Model, Scratch},
     model_file::Preamble,
-    Element, Image, Network, Stage, Station, Values, Vector,
+    Element, Image, Network, Probe, Stage, Values, Vector,
 };
 
 use firmware_example::{exit, ram};
@@ -50,13 +50,13 @@ pub fn bench<N: Network>(scratch: &mut Scratch<N>) -> ! {
     // A stage lasts from one call to the next.
     let (mut all, mut middle) = ([0u32; STAGES], [0u32; STAGES]);
     let mut last = SYST::get_current();
-    model.infer_observed(&image, scratch, &mut |station: Station, _: Values<'_>| {
+    model.infer_observed(&image, scratch, &mut |probe: Probe, _: Values<'_>| {
         let now = SYST::get_current();
         let ticks = last.wrapping_sub(now) & SYSTICK; // it counts down
         last = now;
-        let stage = station.stage as usize;
+        let stage = probe.stage as usize;
         all[stage] += ticks;
-        if station.block == N::DEPTH / 2 && !matches!(station.stage, Stage::Embedding) {
+        if probe.block == N::DEPTH / 2 && !matches!(probe.stage, Stage::Embedding) {
             middle[stage] += ticks;
         }
     });

@@ -34,7 +34,7 @@ use crate::{
         Kind, Metadata, ModelFile, Normalization,
     },
     network::{Image, Network},
-    observer::{Observer, Stage, Station, Values},
+    observer::{Observer, Probe, Stage, Values},
     shape::{Array, Element, Matrix, Vector},
 };
 use core::{array, marker::PhantomData, ops::Range};
@@ -141,7 +141,7 @@ impl<'a, N: Network, M: Math> Model<'a, N, M> {
         observer: &mut O,
     ) -> Vector<N::Classes, f32> {
         let mut observe = |stage, block, token, values: &[f32]| {
-            observer.observe(Station { stage, block, token }, Values::F32(values));
+            observer.observe(Probe { stage, block, token }, Values::F32(values));
         };
         self.embed(image, scratch, &mut observe);
         for (index, block) in self.weights.blocks().enumerate() {

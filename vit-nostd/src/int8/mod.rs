@@ -18,7 +18,7 @@ use crate::{
         Kind, Metadata, ModelFile,
     },
     network::{Image, Network},
-    observer::{Observer, Stage, Station, Values},
+    observer::{Observer, Probe, Stage, Values},
     shape::{Element, Matrix, Vector},
 };
 use kernels::{Kernels, Rows, Scores, TileMemory, Wide, SCORED, TILE};
@@ -125,7 +125,7 @@ impl<'a, N: Network> Model<'a, N> {
     }
 
     /// The logits as real numbers, for people: what [`top_k`](crate::top_k) takes.
-    pub fn to_real(&self, logits: &Vector<N::Classes, i32>) -> Vector<N::Classes, f32> {
+    pub fn dequantize(&self, logits: &Vector<N::Classes, i32>) -> Vector<N::Classes, f32> {
         let mut real = Vector::<N::Classes, f32>::ZERO;
         for (real, &logit) in real.as_mut().iter_mut().zip(logits.as_ref()) {
             *real = logit as f32 * self.weights.head.logit_scale;
@@ -157,7 +157,7 @@ impl<'a, N: Network> Model<'a, N> {
         observer: &mut O,
     ) -> Vector<N::Classes, i32> {
         let mut observe = |stage, block, token, values: Values<'_>| {
-            observer.observe(Station { stage, block, token }, values);
+            observer.observe(Probe { stage, block, token }, values);
         };
         self.embed(kernels, image, scratch, &mut observe);
         for (index, block) in self.weights.blocks().enumerate() {

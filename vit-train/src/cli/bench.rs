@@ -17,7 +17,7 @@ use crate::{
     recipe::Recipe,
     train::{
         self, engine,
-        state::{Current, EpochPlan, Prepared, State},
+        state::{Batch, Current, EpochPlan, State},
     },
     Error,
 };
@@ -145,14 +145,14 @@ impl Arguments {
         let recipe = Recipe::default();
         let data = synthetic::dataset(recipe.batch_size, 0);
         let batch: Vec<usize> = (0..data.len()).collect();
-        let mut prepared = Prepared::default();
+        let mut prepared = Batch::default();
         let prepare =
             median_of(self.steps, || prepared.fill::<N>(&recipe, &data, MNIST_NORMALIZATION, &batch, 1));
 
         let dropout = Dropout::new(recipe.dropout, recipe.seed, 1);
         let mut state = State::<N>::new(Parameters::init::<N>(recipe.seed), recipe.weight_decay);
         let mut fused = Step::<N>::default();
-        let Prepared { pixels, targets } = &prepared;
+        let Batch { pixels, targets } = &prepared;
         let update =
             |state: &mut State<N>, pass: &mut Pass<_>| state.update(pass, recipe.grad_clip, recipe.lr);
         let (mut passes, mut updates, mut both) = (Vec::new(), Vec::new(), Vec::new());

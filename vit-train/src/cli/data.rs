@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     data::{load_and_tell, Format, Source, Splits},
-    files::{claim_directory, Claim},
+    files::{lock_directory, DirectoryLock},
     network::Trainable,
     paths::{folder_of, resolve},
     run::{data::RunData, folder::RunFolder, origins::origins, report::Report},
@@ -159,6 +159,6 @@ fn is_of_another_checkpoint<N: Trainable>(run: &Path, file: &Path) -> bool {
 }
 
 /// Makes sure that nobody else writes to the run that `file` is to be written into, as long as the result lives.
-pub fn claim_run_of(file: &Path) -> Result<Option<Claim>, Error> {
-    runs_written_into(file).first().map(|directory| claim_directory(directory)).transpose()
+pub fn lock_run_of(file: &Path) -> Result<Option<DirectoryLock>, Error> {
+    runs_written_into(file).first().map(|directory| lock_directory(directory)).transpose()
 }

@@ -3,7 +3,7 @@
 use super::{
     artifact::{file_or_in, Artifact, Content, ModelFile},
     checkpoint::CheckpointArguments,
-    data::{claim_run_of, DataArguments, Loaded},
+    data::{lock_run_of, DataArguments, Loaded},
     dispatch::FileCommand,
     networks::List,
     options::CudaArguments,
@@ -11,7 +11,7 @@ use super::{
     outputs::check_outputs,
 };
 use crate::{
-    data::{Dataset, Disturbance},
+    data::{Corruption, Dataset},
     formats::{
         checkpoint::{Checkpoint, Description},
         vit::read_float_model,
@@ -90,13 +90,13 @@ struct Evaluation {
     score: Score,
     classes: Vec<ClassAccuracy>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    robustness: Vec<Disturbed>,
+    robustness: Vec<Corrupted>,
 }
 
-/// How well disturbed images are classified.
+/// How well corrupted images are classified.
 #[derive(Serialize)]
-struct Disturbed {
-    /// How they are disturbed.
+struct Corrupted {
+    /// How they are corrupted.
     images: String,
     #[serde(flatten)]
     score: Score,
@@ -151,7 +151,7 @@ impl FileCommand for Arguments {
     }
 
     fn run<N: Trainable>(&self, Artifact { path, content, .. }: &Artifact) -> Result<ExitCode, Error> {
-        let _claim = self.logits.as_deref().map(claim_run_of).transpose()?;
+        let _lock = self.logits.as_deref().map(lock_run_of).transpose()?;
         match content {
             Content::Checkpoint(checkpoint) => self.checkpoint::<N>(checkpoint, path),
             Content::Model(ModelFile { kind, file }) => self.model::<N>(*kind, path, file),
@@ -240,10 +240,10 @@ impl Arguments {
         let labels = data.test.labels();
         let score = Score::new(&logits, labels.iter().copied());
         let mut robustness = Vec::new();
-        for disturbance in Disturbance::ALL.iter().filter(|_| self.robustness) {
-            let logits = infer(&disturbance.apply(&data.test))?;
+        for corruption in Corruption::ALL.iter().filter(|_| self.robustness) {
+            let logits = infer(&corruption.apply(&data.test))?;
             let score = Score::new(&logits, labels.iter().copied());
-            robustness.push(Disturbed { images: disturbance.to_string(), score });
+            robustness.push(Corrupted { images: corruption.to_string(), score });
         }
         let evaluation = Evaluation {
             file: self.file.display().to_string(),
@@ -269,7 +269,7 @@ impl Arguments {
                 let acc = acc.map_or("-".to_owned(), |acc| format!("{acc:.2} %"));
                 out!("  {name:<width$}  {acc:>8} of {images}", width = width.unwrap_or(0));
             }
-            for Disturbed { images, score } in &evaluation.robustness {
+            for Corrupted { images, score } in &evaluation.robustness {
                 out!("{:>8}  {images}", format!("{:.2} %", score.acc));
             }
         }

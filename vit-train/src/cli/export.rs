@@ -3,7 +3,7 @@
 use super::{
     artifact::{file_or_in, Artifact},
     checkpoint::{changed, is_checkpoint, CheckpointArguments, LabelArguments},
-    data::claim_run_of,
+    data::lock_run_of,
     dispatch::FileCommand,
     networks::List,
     outputs::check_outputs,
@@ -102,7 +102,7 @@ impl Formats {
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let _claim = claim_run_of(path)?;
+    let _lock = lock_run_of(path)?;
     write_atomically(path, bytes)?;
     out!("{}: {} bytes", path.display(), bytes.len());
     Ok(())

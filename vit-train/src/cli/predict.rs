@@ -150,7 +150,7 @@ impl Arguments {
             Engine::Int8 => {
                 let model = int8::Model::<N>::from_bytes(file).map_err(refused)?;
                 self.print::<N>("int8", model.metadata(), |image| {
-                    model.to_real(&model.infer(image, &mut Box::new(int8::Scratch::new())))
+                    model.dequantize(&model.infer(image, &mut Box::new(int8::Scratch::new())))
                 })
             }
         }

@@ -3,7 +3,7 @@
 use super::{
     artifact::{file_or_in, Artifact},
     checkpoint::{changed, CheckpointArguments, LabelArguments},
-    data::{claim_run_of, run_of, runs_written_into, DataArguments, UNKNOWN},
+    data::{lock_run_of, run_of, runs_written_into, DataArguments, UNKNOWN},
     dispatch::FileCommand,
     networks::List,
     output::print_json,
@@ -94,7 +94,7 @@ impl FileCommand for Arguments {
     fn run<N: Trainable>(&self, file: &Artifact<Checkpoint>) -> Result<ExitCode, Error> {
         let Artifact { path, content: checkpoint, .. } = file;
         let out = self.out(path);
-        let _claim = claim_run_of(&out)?;
+        let _lock = lock_run_of(&out)?;
         self.run_as::<N>(checkpoint, path, &out)
     }
 }

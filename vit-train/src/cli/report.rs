@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     data::Source,
-    files::claim_directory,
+    files::lock_directory,
     formats::model_bytes::ModelBytes,
     inference::{int8_logits, nostd_logits},
     network::list::Networks,
@@ -47,7 +47,7 @@ impl Arguments {
     pub fn run<L: Networks>(self, networks: &List) -> Result<ExitCode, Error> {
         check_files_of_run(&self.run)?;
         let mut report = Report::load(&self.run)?;
-        let directory = claim_directory(&self.run)?;
+        let directory = lock_directory(&self.run)?;
         let [float, int8] = [RunFolder::float_model(&directory), RunFolder::int8_model(&directory)];
         let tested = float.exists() && (int8.exists() || no_integers(&directory).is_some());
         if tested {

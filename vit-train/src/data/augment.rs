@@ -1,4 +1,4 @@
-//! Small random motions and distortions of the training images.
+//! Small random warps and distortions of the training images.
 
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
@@ -66,11 +66,11 @@ impl Augmentation {
             (side * side, side * side),
             "pixels of an image with side {side}"
         );
-        self.motion(side, key).apply(image, side, out);
+        self.warp(side, key).apply(image, side, out);
     }
 
     /// How [`apply`](Self::apply) moves the image with that key.
-    pub(crate) fn motion(&self, side: usize, key: (u64, u64, u64)) -> Motion {
+    pub(crate) fn warp(&self, side: usize, key: (u64, u64, u64)) -> Warp {
         let mut rng = stream(Purpose::Augment, [key.0, key.1, key.2]);
         let mut within = |limit: f32| limit * (2.0 * rng.random::<f32>() - 1.0);
         let part_of_side = |part: f32| part.clamp(0.0, 1.0) * side as f32;
@@ -80,12 +80,12 @@ impl Augmentation {
         let scale = self.scale.clamp(0.0, 0.9);
         let scale = [1.0 + within(scale), 1.0 + within(scale)];
         let slant = within(self.shear_degrees.clamp(0.0, 60.0).to_radians());
-        let mut motion = Motion::new(side, Affine { angle, scale, slant, shift: [dx, dy] });
+        let mut warp = Warp::new(side, Affine { angle, scale, slant, shift: [dx, dy] });
         if self.elastic > 0.0 {
             let pull = ONE * part_of_side(self.elastic);
-            motion.knots = motion.knots.map(|row| row.map(|knot| knot.map(|_| within(pull) as i64)));
+            warp.knots = warp.knots.map(|row| row.map(|knot| knot.map(|_| within(pull) as i64)));
         }
-        motion
+        warp
     }
 }
 
@@ -110,7 +110,7 @@ impl Affine {
 /// Where the pixels of a moved image are fetched from, in fixed-point numbers with 16 fraction bits: (column, row)
 /// each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Motion {
+pub(crate) struct Warp {
     /// What the first pixel fetches.
     pub start: [i64; 2],
     /// From one pixel to the next along the row.
@@ -121,7 +121,7 @@ pub(crate) struct Motion {
     pub knots: [[[i64; 2]; KNOTS]; KNOTS],
 }
 
-impl Motion {
+impl Warp {
     /// Each pixel from its place.
     pub(crate) const NONE: Self =
         Self { start: [0, 0], across: [1 << 16, 0], down: [0, 1 << 16], knots: [[[0; 2]; KNOTS]; KNOTS] };
@@ -225,7 +225,7 @@ mod tests {
 
     fn warped(image: &[u8], affine: Affine) -> Vec<u8> {
         let mut out = vec![77; SIDE * SIDE];
-        Motion::new(SIDE, affine).apply(image, SIDE, &mut out);
+        Warp::new(SIDE, affine).apply(image, SIDE, &mut out);
         out
     }
 
@@ -327,14 +327,14 @@ mod tests {
     #[test]
     fn a_net_pulls_at_its_knots_and_between_them() {
         let image = synthetic::digit(8, 4).map(|ink| 255 - ink);
-        let mut motion = Motion::NONE;
+        let mut warp = Warp::NONE;
         let pulls =
             [((0, 0), [2.0, 1.0]), ((2, 1), [-1.5, 0.75]), ((4, 4), [-3.0, -2.5]), ((2, 2), [0.5, 3.25])];
         for ((row, column), pull) in pulls {
-            motion.knots[row][column] = pull.map(|pull: f64| (pull * 65536.0) as i64);
+            warp.knots[row][column] = pull.map(|pull: f64| (pull * 65536.0) as i64);
         }
         let mut out = vec![0; SIDE * SIDE];
-        motion.apply(&image, SIDE, &mut out);
+        warp.apply(&image, SIDE, &mut out);
         for (at, &found) in out.iter().enumerate() {
             let (column, row) = ((at % SIDE) as f64, (at / SIDE) as f64);
             // A knot's part falls off as a tent.

@@ -1,4 +1,4 @@
-//! The first station: images in, data sets out.
+//! The first probe: images in, data sets out.
 //!
 //! [`load`] turns what the user wrote after `--data` (a [`Source`]) into a pair of [`Dataset`]s, one to train on and
 //! one to test on. Images stay `u8` grey values from the file to the network's input, because that is what the
@@ -22,8 +22,8 @@
 //! ```
 
 mod augment;
+mod corruption;
 mod dataset;
-mod disturb;
 mod download;
 mod error;
 mod folder;
@@ -46,9 +46,9 @@ use std::{
 };
 
 pub use augment::Augmentation;
-pub(crate) use augment::Motion;
+pub(crate) use augment::Warp;
+pub use corruption::Corruption;
 pub use dataset::{Dataset, MNIST_NORMALIZATION};
-pub use disturb::Disturbance;
 pub use error::DataError;
 pub use folder::{pictures_in, Reading};
 pub use format::{Format, CLASS_NAMES, MAX_CLASSES, MNIST_DIR};

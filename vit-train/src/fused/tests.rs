@@ -11,7 +11,7 @@ use crate::{
         Trainable,
     },
     recipe::Recipe,
-    train::state::{Prepared, State},
+    train::state::{Batch, State},
 };
 use dfdx::prelude::{ConstShape, Cpu, Device, Gradients, Tensor};
 use vit_nostd::{Base, Nano, Network, Tiny};
@@ -154,14 +154,14 @@ struct Twins<'a, N: Trainable> {
     fused: State<N>,
     built_in: State<N>,
     operation: Step<N>,
-    prepared: Prepared,
+    prepared: Batch,
 }
 
 impl<'a, N: Trainable> Twins<'a, N> {
     fn new(recipe: Recipe, data: &'a Dataset) -> Self {
         let state = || State::<N>::new(Parameters::init::<N>(recipe.seed), recipe.weight_decay);
         let (fused, built_in) = (state(), state());
-        let (operation, prepared) = (Step::default(), Prepared::default());
+        let (operation, prepared) = (Step::default(), Batch::default());
         Self { recipe, data, step: 0, fused, built_in, operation, prepared }
     }
 
@@ -173,7 +173,7 @@ impl<'a, N: Trainable> Twins<'a, N> {
         let batch: Vec<usize> = (first..first + recipe.batch_size).map(|index| index % data.len()).collect();
         prepared.fill::<N>(recipe, data, MNIST_NORMALIZATION, &batch, 1 + first / data.len());
         let dropout = Dropout::new(recipe.dropout, recipe.seed, self.step as u64);
-        let Prepared { pixels, targets } = prepared;
+        let Batch { pixels, targets } = prepared;
         let mut fused = self.operation.loss_and_gradients(&mut self.fused.model, pixels, targets, &dropout);
         let mut built_in = self.built_in.model.loss_and_gradients(pixels.clone(), targets.clone(), &dropout);
         let update = |state: &mut State<N>, pass: &mut Pass<_>| {

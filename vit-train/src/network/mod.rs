@@ -1,4 +1,4 @@
-//! The second station: networks that can be trained, as dfdx tensors and as lists of parameters.
+//! The second probe: networks that can be trained, as dfdx tensors and as lists of parameters.
 
 pub mod dimensions;
 pub mod dropout;

@@ -11,7 +11,7 @@ use crate::{
 };
 use serde::{Serialize, Serializer};
 use std::{collections::BTreeMap, fmt, path::Path};
-use vit_nostd::{float, int8, Stage, Station, Values};
+use vit_nostd::{float, int8, Probe, Stage, Values};
 
 /// The stages that every block has.
 const OF_A_BLOCK: [Stage; 9] = [
@@ -90,7 +90,7 @@ pub fn layer_errors<N: Trainable>(
     for &index in indices {
         let image = view::<N>(data, index);
         let mut exact = Vec::new();
-        let mut observe = |Station { stage, block, token }: Station, values: Values<'_>| {
+        let mut observe = |Probe { stage, block, token }: Probe, values: Values<'_>| {
             if let Values::F32(values) = values {
                 exact.push(((block, stage), token, values.to_vec()));
             }
@@ -98,21 +98,21 @@ pub fn layer_errors<N: Trainable>(
         infer_observed(&float, image, &mut float_scratch, &mut observe);
 
         let mut rounded = Vec::new();
-        let mut observe = |Station { stage, block, token }: Station, values: Values<'_>| {
+        let mut observe = |Probe { stage, block, token }: Probe, values: Values<'_>| {
             let place = (block, stage);
             let real = match values {
-                Values::I8(values) => to_real(values, place, &scales, &checkpoint.parameters),
-                Values::I16(values) => to_real(values, place, &scales, &checkpoint.parameters),
+                Values::I8(values) => dequantize(values, place, &scales, &checkpoint.parameters),
+                Values::I16(values) => dequantize(values, place, &scales, &checkpoint.parameters),
                 // The logits: the model itself knows their scale.
                 _ => return,
             };
             rounded.push((place, token, real));
         };
         let logits = integer.infer_observed(image, &mut integer_scratch, &mut observe);
-        let real = integer.to_real(&logits).as_ref().iter().map(|&x| x.into()).collect();
+        let real = integer.dequantize(&logits).as_ref().iter().map(|&x| x.into()).collect();
         rounded.push(((N::DEPTH, Stage::Head), 0, real));
 
-        // Both engines pass the same stations, but may take tokens in another order.
+        // Both engines pass the same probes, but may take tokens in another order.
         exact.sort_by_key(|&(place, token, _)| (place, token));
         rounded.sort_by_key(|&(place, token, _)| (place, token));
         for ((place, _, exact), (_, _, rounded)) in exact.iter().zip(&rounded) {
@@ -134,7 +134,7 @@ type Place = (usize, Stage);
 
 /// What the integers of a layer stand for. Those behind a LayerNorm are without its scale and offset, which are folded
 /// into the next layer.
-fn to_real<T: Copy + Into<f64>>(
+fn dequantize<T: Copy + Into<f64>>(
     values: &[T],
     (block, layer): Place,
     scales: &Scales,

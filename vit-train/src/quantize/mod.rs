@@ -36,7 +36,7 @@ use vit_nostd::{
         weights::{BlockMut, Weights, WeightsMut},
     },
     model_file::{Kind, Normalization},
-    Element, Stage, Station, Values,
+    Element, Probe, Stage, Values,
 };
 
 /// Images that activations are measured on.
@@ -218,7 +218,7 @@ fn calibrate<N: Trainable>(
     let scratch = || Box::new(float::Scratch::<N>::new());
     let images = indices.par_iter().map_init(scratch, |scratch, &index| {
         let mut calibration = Calibration::default();
-        let mut observe = |Station { stage, block, .. }: Station, values: Values<'_>| {
+        let mut observe = |Probe { stage, block, .. }: Probe, values: Values<'_>| {
             let Values::F32(values) = values else { return };
             let mut add = |block, tensor, values: &[f32]| calibration.add((block, tensor), values);
             match stage {

@@ -2,7 +2,7 @@
 
 use crate::{
     error::Error,
-    files::{claim_directory, remove, Claim},
+    files::{lock_directory, remove, DirectoryLock},
 };
 use std::{
     ops::Deref,
@@ -13,7 +13,7 @@ use std::{
 /// done: see [`snapshot`](crate::train::snapshot).
 #[derive(Debug)]
 pub struct RunFolder {
-    claim: Claim,
+    lock: DirectoryLock,
 }
 
 macro_rules! files {
@@ -64,7 +64,7 @@ impl RunFolder {
     /// # Errors
     /// [`Error::Io`]; [`Error::InUse`].
     pub fn create(directory: &Path) -> Result<Self, Error> {
-        Ok(Self { claim: claim_directory(directory)? })
+        Ok(Self { lock: lock_directory(directory)? })
     }
 
     /// All files of the report in `directory`.
@@ -84,6 +84,6 @@ impl Deref for RunFolder {
     type Target = Path;
 
     fn deref(&self) -> &Path {
-        &self.claim
+        &self.lock
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     engine::Engine,
-    state::{Current, EpochPlan, Prepared, State},
+    state::{Batch, Current, EpochPlan, State},
 };
 use crate::{
     data::Splits,
@@ -22,15 +22,15 @@ pub struct CpuEngine<'a, N: Trainable> {
     epoch: EpochPlan,
     fused: Step<N>,
     /// The next batch, if any.
-    prepared: Prepared,
+    prepared: Batch,
     /// Memory for the one after it.
-    next: Prepared,
+    next: Batch,
 }
 
 impl<'a, N: Trainable> CpuEngine<'a, N> {
     /// For a run of `recipe` on `data`.
     pub fn new(recipe: &'a Recipe, data: &'a Splits) -> Self {
-        let (prepared, next) = (Prepared::default(), Prepared::default());
+        let (prepared, next) = (Batch::default(), Batch::default());
         Self { recipe, data, epoch: EpochPlan::default(), fused: Step::default(), prepared, next }
     }
 }

@@ -1,7 +1,7 @@
 //! The steps of a training, on a GPU.
 
 use crate::{
-    data::{Motion, Splits},
+    data::{Splits, Warp},
     error::{Divergence, Error},
     fused::cuda::{
         kernels::{Counters, Grid},
@@ -31,7 +31,7 @@ pub struct Trainer<'a, N: Dimensions> {
     images: Images,
     /// The places of the epoch's images, and how each is moved.
     order: CudaSlice<u32>,
-    motions: CudaSlice<i64>,
+    warps: CudaSlice<i64>,
     epoch: EpochPlan,
     means: CudaSlice<f32>,
     squares: CudaSlice<f32>,
@@ -71,7 +71,7 @@ impl<'a, N: Trainable> Trainer<'a, N> {
         let images = Images::load(device, &data.train, data.normalization)?;
         // As many as there can be: graphs refer to these places.
         let order = upload(device, &vec![0; data.train.len()])?;
-        let motions = upload(device, &flatten(&vec![Motion::NONE; data.train.len()]))?;
+        let warps = upload(device, &flatten(&vec![Warp::NONE; data.train.len()]))?;
         resident.set_counters(Counters {
             seed_key: Dropout::seed_key(recipe.seed),
             weight_decay: recipe.weight_decay,
@@ -84,7 +84,7 @@ impl<'a, N: Trainable> Trainer<'a, N> {
             data,
             images,
             order,
-            motions,
+            warps,
             epoch: EpochPlan::default(),
             means,
             squares,
@@ -136,11 +136,11 @@ impl<'a, N: Trainable> Trainer<'a, N> {
 
     /// Queues the part of a step that changes nothing but gradients.
     fn queue_pass(&mut self, images: usize) -> Result<(), CudaError> {
-        let Self { recipe, resident, images: data, order, motions, .. } = self;
+        let Self { recipe, resident, images: data, order, warps, .. } = self;
         let dropout = Dropout::new(recipe.dropout, recipe.seed, 0);
         resident.fold()?;
         let (activations, _, pass) = resident.parts(images, dropout);
-        prepare(&pass, activations, data, (order, motions), recipe.label_smoothing)?;
+        prepare(&pass, activations, data, (order, warps), recipe.label_smoothing)?;
         resident.pass(images, dropout)
     }
 
@@ -189,11 +189,11 @@ impl<N: Trainable> Engine<N> for Trainer<'_, N> {
         let stream = self.device().main.stream.clone();
         let order: Vec<u32> = epoch.order.iter().map(|&index| index as u32).collect();
         let (augmentation, seed, number) = (self.recipe.augmentation, self.recipe.seed, epoch.number as u64);
-        let motion = |&index: &usize| augmentation.motion(N::IMAGE, (seed, number, index as u64));
-        let motions: Vec<_> = epoch.order.par_iter().map(motion).collect();
+        let warp = |&index: &usize| augmentation.warp(N::IMAGE, (seed, number, index as u64));
+        let warps: Vec<_> = epoch.order.par_iter().map(warp).collect();
         stream.memcpy_htod(&order, &mut self.order.slice_mut(..order.len())).map_err(&failed)?;
-        let motions = flatten(&motions);
-        stream.memcpy_htod(&motions, &mut self.motions.slice_mut(..motions.len())).map_err(&failed)?;
+        let warps = flatten(&warps);
+        stream.memcpy_htod(&warps, &mut self.warps.slice_mut(..warps.len())).map_err(&failed)?;
 
         self.resident.load(&state.parameters.values)?;
         let (means, squares, &mut steps) = state.optimizer.parts_mut();

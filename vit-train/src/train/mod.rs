@@ -31,7 +31,7 @@ use crate::{
         cpu::CpuEngine,
         cuda::Trainer,
         engine::Engine,
-        snapshot::{Keeper, Position, Run, Snapshot},
+        snapshot::{Checkpointer, Position, Run, Snapshot},
         state::{Current, EpochPlan, State},
     },
 };
@@ -157,8 +157,8 @@ pub fn train<N: Trainable>(
     let (mut state, mut position, best) = start.into_parts::<N>(recipe);
     let mut best = Checkpoint { parameters: best, description: Some(description) };
     // From now on, what there is to resume is this run.
-    let mut keeper = Keeper::new(directory, run, save_every);
-    keeper.save(&position, &state, &best.parameters)?;
+    let mut checkpointer = Checkpointer::new(directory, run, save_every);
+    checkpointer.save(&position, &state, &best.parameters)?;
     if !position.epochs.is_empty() {
         run_data.write(directory)?; // the images may have been moved
     }
@@ -198,10 +198,10 @@ pub fn train<N: Trainable>(
             let each = seconds / (step - before) as f64;
             position.step_seconds.extend(std::iter::repeat_n(each, step - before));
             let end = progress.wants_to_end();
-            if end || keeper.is_due() {
+            if end || checkpointer.is_due() {
                 engine.sync(&mut state)?;
                 state.check(epoch, step)?;
-                keeper.save(&position, &state, &best.parameters)?;
+                checkpointer.save(&position, &state, &best.parameters)?;
             }
             if end {
                 return Err(Error::Interrupted { epoch, step });
@@ -241,7 +241,7 @@ pub fn train<N: Trainable>(
         }
         position.epochs.push(record);
         report(&position).write(directory)?;
-        keeper.save(&position, &state, &best.parameters)?;
+        checkpointer.save(&position, &state, &best.parameters)?;
         progress.epoch(&record, recipe.epochs, is_best);
         if progress.wants_to_end() {
             return Err(Error::Interrupted { epoch, step: steps });
@@ -250,7 +250,7 @@ pub fn train<N: Trainable>(
 
     let report = finish::<N>(report(&position), &mut best, (data, &train_indices), directory, progress)?;
     position.finished = true;
-    keeper.save(&position, &state, &best.parameters)?;
+    checkpointer.save(&position, &state, &best.parameters)?;
     Ok(report)
 }
 
@@ -287,7 +287,7 @@ mod tests {
         network::{model::Model, parameters},
         score::Score,
         train::snapshot::tests::data,
-        train::state::Prepared,
+        train::state::Batch,
     };
     use dfdx::prelude::Cpu;
     use std::fs;
@@ -508,7 +508,7 @@ mod tests {
     #[test]
     fn targets_are_smoothed() {
         let (data, recipe) = (synthetic::dataset(3, 1), Recipe { label_smoothing: 0.2, ..Recipe::default() });
-        let mut prepared = Prepared::default();
+        let mut prepared = Batch::default();
         for batch in [&[0, 1][..], &[2]] {
             prepared.fill::<Nano>(&recipe, &data, MNIST_NORMALIZATION, batch, 1);
             assert_eq!(prepared.targets.len(), batch.len() * 10);

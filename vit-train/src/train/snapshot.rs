@@ -230,14 +230,14 @@ impl Snapshot<'_> {
 
 /// Writes the snapshots of a run.
 #[derive(Debug)]
-pub struct Keeper {
+pub struct Checkpointer {
     directory: PathBuf,
     run: Run,
     every: Duration,
     saved: Instant,
 }
 
-impl Keeper {
+impl Checkpointer {
     /// Creates the one for `run` in `directory`, which is to be saved at intervals of `every`.
     pub fn new(directory: &Path, run: Run, every: Duration) -> Self {
         Self { directory: directory.to_owned(), run, every, saved: Instant::now() }
@@ -313,9 +313,9 @@ pub(crate) mod tests {
         let position = Position { current, step_seconds: vec![0.1; 3], ..Position::default() };
 
         let run = Run::new::<Nano>(recipe, &data(20), None);
-        let mut keeper = Keeper::new(directory, run.clone(), Duration::from_secs(3600));
-        assert!(!keeper.is_due());
-        keeper.save(&position, &state, &best).unwrap();
+        let mut checkpointer = Checkpointer::new(directory, run.clone(), Duration::from_secs(3600));
+        assert!(!checkpointer.is_due());
+        checkpointer.save(&position, &state, &best).unwrap();
         let snapshot = load(directory, recipe, &data(20)).unwrap();
         assert_eq!((&*snapshot.run, &*snapshot.position), (&run, &position));
         assert_eq!(*snapshot.parameters, state.parameters.values);

@@ -50,14 +50,14 @@ impl Current {
 
 /// Pixels and target distributions of a batch, in memory that is used again.
 #[derive(Debug, Default)]
-pub struct Prepared {
+pub struct Batch {
     /// Augmented and normalised, image by image.
     pub pixels: Vec<f32>,
     /// Smoothed, `batch x classes`.
     pub targets: Vec<f32>,
 }
 
-impl Prepared {
+impl Batch {
     /// Prepares the images `batch` of `data` as epoch `epoch` sees them.
     pub fn fill<N: Trainable>(
         &mut self,

@@ -57,9 +57,9 @@ fn a_run_leaves_results_that_agree() {
     let path = file(&run, "model.f32.vit");
     let exact = json(&["eval", &path, "--data", digits.path(), "--json"]);
     assert!(exact.get("robustness").is_none());
-    let disturbed = json(&["eval", &path, "--data", digits.path(), "--json", "--robustness"]);
-    // Each way of disturbing the images counts.
-    let rows = disturbed["robustness"].as_array().unwrap().iter().chain([&exact]);
+    let corrupted = json(&["eval", &path, "--data", digits.path(), "--json", "--robustness"]);
+    // Each corruption of the images counts.
+    let rows = corrupted["robustness"].as_array().unwrap().iter().chain([&exact]);
     let mut losses: Vec<f64> = rows.map(|row| row["loss"].as_f64().unwrap()).collect();
     losses.sort_by(f64::total_cmp);
     losses.dedup();

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 use tempfile::TempDir;
-use vit_train::files::claim_directory;
+use vit_train::files::lock_directory;
 
 /// Names and contents of the files in a run's folder.
 fn content(folder: &TempDir) -> BTreeMap<String, Vec<u8>> {
@@ -225,7 +225,7 @@ fn a_checkpoint_alone_is_not_calibrated_with_whatever_is_there() {
 fn nothing_is_written_into_a_run_that_is_trained() {
     let (_digits, run) = run_on_own_digits();
     let more = [file(&run, "more.vit"), file(&run, "more.safetensors")];
-    let training = claim_directory(run.path()).unwrap();
+    let training = lock_directory(run.path()).unwrap();
     for arguments in [
         &["quantize", path(&run)][..],
         &["export", path(&run), "--vit", &more[0]],

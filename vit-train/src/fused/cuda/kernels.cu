@@ -37,9 +37,9 @@ struct Mask {
     u32 mask_len;          // the same of masks: they have a row for every token, also where there is one token only
 };
 
-// Where an image is read from, in 16-bit fractions of a pixel: `Motion` of `augment.rs`.
+// Where an image is read from, in 16-bit fractions of a pixel: `Warp` of `augment.rs`.
 const u32 KNOTS = 5;
-struct Motion {
+struct ImageWarp {
     long long start[2];                // of the first pixel
     long long across[2], down[2];      // from one pixel to the next
     long long knots[KNOTS][KNOTS][2];  // added at the knots of a net over the image
@@ -146,31 +146,32 @@ static __device__ u32 pixel(const unsigned char *image, u32 side, long long colu
 }
 
 // What a net adds to one coordinate.
-static __device__ long long bend(const Motion &motion, u32 side, u32 column, u32 row, int axis) {
+static __device__ long long bend(const ImageWarp &image_warp, u32 side, u32 column, u32 row, int axis) {
     u32 distances = side > 1 ? side - 1 : 1;
     u32 x = column * (KNOTS - 1) * 256 / distances, y = row * (KNOTS - 1) * 256 / distances;
     u32 left = x >> 8, top = y >> 8;
     if (left > KNOTS - 2) left = KNOTS - 2;
     if (top > KNOTS - 2) top = KNOTS - 2;
     long long right = x - (left << 8), down = y - (top << 8);
-    long long above = motion.knots[top][left][axis] * (256 - right) + motion.knots[top][left + 1][axis] * right;
-    long long below = motion.knots[top + 1][left][axis] * (256 - right) + motion.knots[top + 1][left + 1][axis] * right;
+    const auto &knots = image_warp.knots;
+    long long above = knots[top][left][axis] * (256 - right) + knots[top][left + 1][axis] * right;
+    long long below = knots[top + 1][left][axis] * (256 - right) + knots[top + 1][left + 1][axis] * right;
     return (above * (256 - down) + below * down) >> 16;
 }
 
 // A block per image: moves it, normalises it, and makes its target. `normalized` are the inputs for the 256 greys.
 extern "C" __global__ void prepare(const Counters *counters, const unsigned char *data, const unsigned char *labels,
-                                   const u32 *order, const long long *motions, const float *normalized, u32 side,
+                                   const u32 *order, const long long *image_warps, const float *normalized, u32 side,
                                    u32 classes, float smoothing, float *pixels, float *targets) {
     u32 place = counters->first + blockIdx.x;
     const unsigned char *image = data + (u64)order[place] * side * side;
-    const Motion &motion = ((const Motion *)motions)[place];
+    const ImageWarp &image_warp = ((const ImageWarp *)image_warps)[place];
     for (u32 at = threadIdx.x; at < side * side; at += blockDim.x) {
         u32 column = at % side, row = at / side;
         long long at_source[2];
         for (int axis = 0; axis < 2; axis++) {
-            at_source[axis] = motion.start[axis] + column * motion.across[axis] + row * motion.down[axis]
-                + bend(motion, side, column, row, axis);
+            at_source[axis] = image_warp.start[axis] + column * image_warp.across[axis] + row * image_warp.down[axis]
+                + bend(image_warp, side, column, row, axis);
         }
         long long x = at_source[0], y = at_source[1];
         u32 right = x >> 8 & 255, down = y >> 8 & 255;

@@ -220,7 +220,7 @@ kernels! {
         data: Read<'_, u8>,
         labels: Read<'_, u8>,
         order: Read<'_, u32>,
-        motions: Read<'_, i64>,
+        warps: Read<'_, i64>,
         normalized: Read<'_>,
         side: u32,
         classes: u32,

@@ -7,7 +7,7 @@ use super::{
     pass::{Linear, Matrix, Pass, PARTS},
 };
 use crate::{
-    data::{Dataset, Motion},
+    data::{Dataset, Warp},
     fused::{
         fold::Fold,
         network::{Activations, Layers, Sizes},
@@ -139,14 +139,14 @@ impl<N: Trainable> Resident<N> {
         let stream = self.device.main.stream.clone();
         let mut logits = Vec::with_capacity(indices.len() * N::CLASSES);
         // Images that are not moved, in their order, a batch after the other.
-        let motions = upload(&self.device, &flatten(&vec![Motion::NONE; self.capacity]))?;
+        let warps = upload(&self.device, &flatten(&vec![Warp::NONE; self.capacity]))?;
         let counters = stream.alloc_zeros(1).map_err(&failed)?;
         for batch in indices.chunks(self.capacity) {
             let order: Vec<u32> = batch.iter().map(|&index| index as u32).collect();
             let order = upload(&self.device, &order)?;
             let (activations, layers, mut pass) = self.parts(batch.len(), Dropout::none());
             pass.counters = &counters;
-            prepare(&pass, activations, images, (&order, &motions), 0.0)?;
+            prepare(&pass, activations, images, (&order, &warps), 0.0)?;
             activations.forward(&mut pass, layers);
             pass.finish()?;
             logits.extend(stream.clone_dtoh(&self.activations.logits.read(batch.len())).map_err(&failed)?);
@@ -278,7 +278,7 @@ pub(crate) fn prepare<D: Dimensions>(
     pass: &Pass<'_, D>,
     activations: &mut Activations<D, CudaSlice<f32>>,
     images: &Images,
-    (order, motions): (&CudaSlice<u32>, &CudaSlice<i64>),
+    (order, warps): (&CudaSlice<u32>, &CudaSlice<i64>),
     label_smoothing: f32,
 ) -> Result<(), CudaError> {
     let prepared = pass.device.main.kernels.prepare(
@@ -287,7 +287,7 @@ pub(crate) fn prepare<D: Dimensions>(
         images.pixels.as_view(),
         images.labels.as_view(),
         order.as_view(),
-        motions.as_view(),
+        warps.as_view(),
         images.normalized.as_view(),
         D::Image::SIZE as u32,
         D::Classes::SIZE as u32,
@@ -346,9 +346,9 @@ pub(crate) fn upload<T: DeviceRepr>(device: &Device, values: &[T]) -> Result<Cud
 }
 
 /// As the kernel takes them.
-pub(crate) fn flatten(motions: &[Motion]) -> Vec<i64> {
-    let flatten = |&Motion { start, across, down, knots }: &Motion| {
+pub(crate) fn flatten(warps: &[Warp]) -> Vec<i64> {
+    let flatten = |&Warp { start, across, down, knots }: &Warp| {
         [start, across, down].into_iter().chain(knots.into_iter().flatten()).flatten()
     };
-    motions.iter().flat_map(flatten).collect()
+    warps.iter().flat_map(flatten).collect()
 }

@@ -39,7 +39,7 @@ use crate::{
         engine,
         engine::Engine,
         optimizer::{clip, AdamW},
-        state::{Current, EpochPlan, Prepared, State},
+        state::{Batch, Current, EpochPlan, State},
     },
 };
 use cudarc::driver::sys::{CUgraphInstantiate_flags, CUstreamCaptureMode};
@@ -504,7 +504,7 @@ fn a_step_takes_the_images_of_the_cpu_and_counts_right_answers() {
     trainer.begin_epoch(&mut state, plan, &done).unwrap();
     trainer.queue_step(16).unwrap();
 
-    let mut expected = Prepared::default();
+    let mut expected = Batch::default();
     expected.fill::<Nano>(&recipe, &data.train, data.normalization, batch, 3);
     let (stream, activations) = (trainer.device().main.stream.clone(), &trainer.resident.activations);
     assert_eq!(stream.clone_dtoh(&activations.pixels.read(16)).unwrap(), expected.pixels);
@@ -566,7 +566,7 @@ fn steps_are_those_of_the_cpu() {
     }
     let data = digits(50);
     let augmentation = Recipe::for_size(Nano::DIMS.parameters()).augmentation;
-    assert!(augmentation.elastic > 0.0, "not every part of a motion is tried");
+    assert!(augmentation.elastic > 0.0, "not every part of a warp is tried");
     let recipe = Recipe { batch_size: 16, grad_clip: 0.5, augmentation, ..Recipe::default() };
     let on = |precision| Recipe { processor: Processor::Cuda { index: 0, precision }, ..recipe.clone() };
     let (expected, parameters, loss) = run(&recipe, &data);

@@ -1,7 +1,7 @@
 //! Images that are harder than those trained on: how robust is what was learned?
 
 use super::{
-    augment::{Affine, Motion},
+    augment::{Affine, Warp},
     dataset::Dataset,
     sine::sin_cos,
 };
@@ -13,7 +13,7 @@ use std::{f32::consts::PI, fmt};
 
 /// What is done to every image of a data set, in a direction of its own.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Disturbance {
+pub enum Corruption {
     /// It is moved by so many pixels.
     Shift(f32),
     /// It is rotated about its centre by so many degrees.
@@ -22,7 +22,7 @@ pub enum Disturbance {
     Noise(f32),
 }
 
-impl fmt::Display for Disturbance {
+impl fmt::Display for Corruption {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Shift(pixels) => write!(f, "shifted by {pixels} px"),
@@ -32,7 +32,7 @@ impl fmt::Display for Disturbance {
     }
 }
 
-impl Disturbance {
+impl Corruption {
     /// Those that robustness is measured with.
     pub const ALL: [Self; 9] = [
         Self::Shift(1.0),
@@ -46,20 +46,20 @@ impl Disturbance {
         Self::Noise(0.4),
     ];
 
-    /// The disturbed copy of `data`, the same every time.
+    /// The corrupted copy of `data`, the same every time.
     pub fn apply(self, data: &Dataset) -> Dataset {
         let area = data.format().side * data.format().side;
-        let mut disturbed = data.clone();
-        let images = disturbed.pixels.par_chunks_exact_mut(area.max(1)).enumerate();
+        let mut corrupted = data.clone();
+        let images = corrupted.pixels.par_chunks_exact_mut(area.max(1)).enumerate();
         images.for_each(|(index, out)| {
-            let mut random = stream(Purpose::Disturb, [index as u64, 0, 0]);
-            self.disturb(data.image(index), data.format().side, &mut random, out);
+            let mut random = stream(Purpose::Corrupt, [index as u64, 0, 0]);
+            self.corrupt(data.image(index), data.format().side, &mut random, out);
         });
-        disturbed
+        corrupted
     }
 
-    fn disturb(self, image: &[u8], side: usize, random: &mut impl Rng, out: &mut [u8]) {
-        let mut move_by = |affine| Motion::new(side, affine).apply(image, side, out);
+    fn corrupt(self, image: &[u8], side: usize, random: &mut impl Rng, out: &mut [u8]) {
+        let mut move_by = |affine| Warp::new(side, affine).apply(image, side, out);
         match self {
             Self::Shift(pixels) => {
                 let (sin, cos) = sin_cos(PI * (2.0 * random.random::<f32>() - 1.0));
@@ -98,7 +98,7 @@ mod tests {
         image[14 * 28 + 14] = 255;
         let data = synthetic::dataset(60, 1);
         let data = Dataset { pixels: image.repeat(60), ..data };
-        let moved = Disturbance::Shift(3.0).apply(&data);
+        let moved = Corruption::Shift(3.0).apply(&data);
         let mut quadrants = [0; 4];
         for index in 0..data.len() {
             let ([x, y], [to_x, to_y]) = (centre(data.image(index)), centre(moved.image(index)));
@@ -108,7 +108,7 @@ mod tests {
             quadrants[usize::from(dx > 0.0) + 2 * usize::from(dy > 0.0)] += 1;
         }
         assert!(quadrants.iter().all(|&count| count > 5), "{quadrants:?}");
-        assert_eq!(moved.images(), Disturbance::Shift(3.0).apply(&data).images());
+        assert_eq!(moved.images(), Corruption::Shift(3.0).apply(&data).images());
         assert_eq!(moved.labels(), data.labels());
     }
 
@@ -122,8 +122,8 @@ mod tests {
         let mut ways = [0; 2];
         for index in 0..20 {
             let mut out = vec![0; 28 * 28];
-            let mut random = stream(Purpose::Disturb, [index, 0, 0]);
-            Disturbance::Rotation(30.0).disturb(&image, 28, &mut random, &mut out);
+            let mut random = stream(Purpose::Corrupt, [index, 0, 0]);
+            Corruption::Rotation(30.0).corrupt(&image, 28, &mut random, &mut out);
             let [x, y] = centre(&out);
             // 10 cos 30 and 10 sin 30.
             assert!((x - 13.5 - 8.66).abs() < 0.2 && ((y - 13.5).abs() - 5.0).abs() < 0.2, "{x} {y}");
@@ -136,7 +136,7 @@ mod tests {
     fn noise_has_its_deviation() {
         let grey = vec![128; 28 * 28];
         let mut out = grey.clone();
-        Disturbance::Noise(0.1).disturb(&grey, 28, &mut stream(Purpose::Disturb, [1, 0, 0]), &mut out);
+        Corruption::Noise(0.1).corrupt(&grey, 28, &mut stream(Purpose::Corrupt, [1, 0, 0]), &mut out);
         let errors = out.iter().map(|&pixel| f64::from(pixel) - 128.0);
         let variance = errors.map(|error| error * error).sum::<f64>() / 784.0;
         // 25.5, of 784 samples: give or take 3 %.
