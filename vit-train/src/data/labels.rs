@@ -41,7 +41,10 @@ pub(super) fn read_class_names(path: PathBuf, format: Format) -> Result<Vec<Stri
     };
     let bytes = read(&path)?;
     if bytes.len() as u64 > LONGEST_LIST {
-        return Err(DataError::ClassEncoding { path, encoding: "larger than 1 MiB and hence not a list of names" });
+        return Err(DataError::ClassEncoding {
+            path,
+            encoding: "larger than 1 MiB and hence not a list of names",
+        });
     }
     let Ok(text) = str::from_utf8(&bytes) else {
         let utf16 = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);

@@ -290,7 +290,10 @@ mod tests {
         assert!(matches!(load_auto(Some(folder.path())), Err(DataError::MissingFile { .. })));
         folder.write_set("", 28, &[3, 1]);
         assert!(matches!(load_auto(Some(folder.path())), Err(DataError::Checksum { .. })));
-        assert!(matches!(load_auto(None), Err(DataError::Checksum { .. })), "files in the cache are checked, too");
+        assert!(
+            matches!(load_auto(None), Err(DataError::Checksum { .. })),
+            "files in the cache are checked, too"
+        );
         // The same files are accepted as a data set that does not claim to be MNIST.
         let own = Source::Directory(folder.path().into());
         let data = load_from(&own, FORMAT, UNTOLD, None, &nowhere, NOWHERE).unwrap();

@@ -229,7 +229,7 @@ struct Distortion {
     /// Displacements on a 3x3 grid, between which parabolas interpolate. The field is smooth, so that strokes that
     /// touch still touch afterwards.
     field: [[(f32, f32); 3]; 3],
-    /// The displacement of the middle of the digit, up or down. Its effect falls to 0 at the top and the bottom.
+    /// Four times the displacement of the middle of the digit, up or down. The top and the bottom stay in place.
     waist: f32,
     /// The amount by which the top is wider than the bottom.
     taper: f32,
