@@ -191,7 +191,7 @@ fn mix((knot, beyond): (usize, i64), values: impl Fn(usize) -> [i64; 2]) -> [i64
 
 /// Interpolates between the four pixels around (x, y). Pixels outside the image count as 0.
 fn bilinear(image: &[u8], side: usize, x: i64, y: i64) -> u8 {
-    let (column, row) = ((x >> 16) as usize, (y >> 16) as usize); // negative coordinates become huge, so that they are outside
+    let (column, row) = ((x >> 16) as usize, (y >> 16) as usize); // negative ones become huge
     let (right, down) = ((x >> 8 & 255) as u32, (y >> 8 & 255) as u32);
     let [a, b, c, d] = if column < side - 1 && row < side - 1 {
         let at = row * side + column;

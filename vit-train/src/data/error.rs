@@ -52,9 +52,9 @@ pub enum DataError {
     /// Something that is not a file, such as a folder or a pipe, has the name of a data set's file.
     #[error("{}: {kind} instead of a file: replace or remove it", path.display())]
     NotAFile {
-        /// The path of the thing.
+        /// The path.
         path: PathBuf,
-        /// The kind of the thing, with an article, such as `a named pipe`.
+        /// The kind of thing at this path, with an article, such as `a named pipe`.
         kind: &'static str,
     },
     /// A compressed file is truncated or damaged.

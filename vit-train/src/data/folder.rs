@@ -6,9 +6,9 @@
 //! pets/dog/three.png           pets/test/cat/two.jpg
 //! ```
 //!
-//! The classes are numbered in natural order (2 before 10). The images to test on are in a folder `test`, or if there
-//! is none in a folder `val`, next to the folder `train`. The names `training`, `testing`, `valid` and `validation`
-//! are understood, too, in upper or lower case.
+//! The classes are numbered in natural order (2 before 10). The images to test on are in a folder `test` or, if there
+//! is no such folder, in a folder `val`, next to the folder `train`. The names `training`, `testing`, `valid` and
+//! `validation` are understood, too, in upper or lower case.
 //!
 //! If there is no such folder, a fifth of each class is set aside for testing: the files whose names have the
 //! smallest SHA-256. The same files are set aside every time, and when files are added, most of the ones set aside

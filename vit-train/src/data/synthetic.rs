@@ -32,7 +32,7 @@ const BOX: f32 = 20.0;
 
 /// Draws one digit and returns its grey values row by row: 0 is the background, 255 full ink.
 ///
-/// The same arguments give the same pixels. The digit is the last decimal digit of `class`.
+/// Equal arguments give equal pixels. The digit is the last decimal digit of `class`.
 pub fn digit(class: u8, seed: u64) -> [u8; SIDE * SIDE] {
     draw(class % 10, seed, 0)
 }

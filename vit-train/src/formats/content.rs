@@ -18,7 +18,7 @@ pub enum Content {
     Checkpoint,
     /// Weights in the format of another program, which Python can convert.
     Foreign(Foreign),
-    /// Any other content.
+    /// Content of another or an unknown type.
     Unknown,
 }
 

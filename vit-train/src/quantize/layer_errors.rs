@@ -74,8 +74,8 @@ pub struct LayerErrors {
 /// least one. Errors name `path`.
 ///
 /// # Errors
-/// - [`Error::Misfit`] if the parameters are not those of network `N`,
-/// - [`Error::Model`] if the file is not an integer model of network `N`,
+/// - The errors of [`Checkpoint::check`] if the checkpoint is not one of `N` or a parameter is not finite,
+/// - [`Error::Model`] if the file is not an integer model of `N`,
 /// - [`Error::Unquantizable`] if the float model computes a value that is not finite.
 pub fn layer_errors<N: Trainable>(
     checkpoint: &Checkpoint,
@@ -196,7 +196,11 @@ impl Energies {
 
 impl fmt::Display for LayerErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "Signal-to-noise ratio of the integer model in dB, on {} images:", self.images)?;
+        writeln!(
+            f,
+            "Signal-to-noise ratio of the integer model against the float model in dB, on {} images:",
+            self.images
+        )?;
         let ratio = |block, layer| {
             let found = self.layers.iter().find(|error| (error.block, error.layer) == (block, layer));
             found.map_or(f64::NAN, |error| error.snr_db)

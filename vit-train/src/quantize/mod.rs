@@ -1,10 +1,10 @@
 //! Post-training quantization: converts a checkpoint to the integer model of `vit-nostd`.
 //!
 //! The page `vit-nostd/NUMERICS.md` defines the meaning of the integers. This module chooses their scales. The scale
-//! of weights follows from their largest value, per output channel. The scale of activations follows from their range
-//! on training images, of which none is clipped (`RECIPES.md` says what clipping costs). Scales, zero points, the
-//! normalisation of pixels and the scales and offsets of LayerNorms are then folded into the weights, biases,
-//! multipliers and tables of the engine.
+//! of weights follows from their largest value, per output channel. The scale of activations covers their whole range
+//! on training images (`RECIPES.md` says what clipping would cost). Scales, zero points, the normalisation of pixels
+//! and the scales and offsets of LayerNorms are then folded into the weights, biases, multipliers and tables of the
+//! engine.
 //!
 //! The engine has bounds for all of these numbers. If a scale would exceed a bound, the scale that just meets it is
 //! chosen, which is coarser: by `Scales` if two layers share the scale, and by `Layer::quantize` if it is that of one
@@ -179,7 +179,7 @@ fn gelu64(x: f64) -> f64 {
 /// same bytes. Errors name `path`.
 ///
 /// # Errors
-/// - [`Error::Misfit`] if the parameters are not those of `N`,
+/// - The errors of [`Checkpoint::check`] if the checkpoint is not one of `N` or a parameter is not finite,
 /// - [`Error::Unquantizable`] if a layer cannot be quantized.
 pub fn quantize<N: Trainable>(
     checkpoint: &Checkpoint,
@@ -524,8 +524,8 @@ impl Scales {
     /// Chooses the same scales as [`quantize`].
     ///
     /// # Errors
-    /// - [`Error::Misfit`] if the parameters are not those of `N`,
-    /// - [`Error::Unquantizable`] if a value is not finite.
+    /// - The errors of [`Checkpoint::check`] if the checkpoint is not one of `N` or a parameter is not finite,
+    /// - [`Error::Unquantizable`] if the float model computes a value that is not finite.
     pub(crate) fn measure<N: Trainable>(
         checkpoint: &Checkpoint,
         data: &Dataset,

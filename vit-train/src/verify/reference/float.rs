@@ -85,8 +85,13 @@ fn batch<N: Network>(
     logits
 }
 
-/// Embeds patches: `x = (p / 255 - mean) / std`, `token[0] = cls + pos[0]`,
-/// `token[1 + n] = linear(pixels of patch n) + pos[1 + n]`.
+/// Embeds the patches of a batch of images.
+///
+/// ```text
+/// x = (p / 255 - mean) / std
+/// token[0] = cls + pos[0]
+/// token[1 + n] = linear(pixels x of patch n) + pos[1 + n]
+/// ```
 fn embed<N: Network>(
     weights: &Embedding<'_, N>,
     Normalization { mean, std }: Normalization,
@@ -131,8 +136,14 @@ fn linear<Row: AsRef<[f32]>>(x: &[Lanes], weight: &[Row], bias: &[f32]) -> Vec<L
     bias.iter().enumerate().map(output).collect()
 }
 
-/// Computes a LayerNorm: `m = (0 + x[0] + x[1] + ...) / D`; `v = (0 + (x[0] - m)^2 + ...) / D`; `r = 1 / sqrt(v +
-/// 1e-6)`; `y[j] = ((x[j] - m) * r) * w[j] + b[j]`.
+/// Computes a LayerNorm.
+///
+/// ```text
+/// m = (0 + x[0] + x[1] + ...) / D
+/// v = (0 + (x[0] - m)^2 + (x[1] - m)^2 + ...) / D
+/// r = 1 / sqrt(v + 1e-6)
+/// y[j] = ((x[j] - m) * r) * w[j] + b[j]
+/// ```
 fn layer_norm(x: &[Lanes], weight: &[f32], bias: &[f32]) -> Vec<Lanes> {
     let width = x.len() as f32;
     let mean = sum(x.iter().cloned(), &x[0]) / width;
@@ -143,8 +154,14 @@ fn layer_norm(x: &[Lanes], weight: &[f32], bias: &[f32]) -> Vec<Lanes> {
     centred.into_iter().zip(affine).map(|(c, (&w, &b))| (c * inverse.clone()) * w + b).collect()
 }
 
-/// Computes the attention of one head: `s[t] = (0 + q[0] * k[t][0] + ...) * (1 / sqrt(HEAD_DIM))`; `e[t] = exp(s[t] -
-/// max(s))`; `p[t] = e[t] * (1 / (0 + e[0] + e[1] + ...))`; `c[d] = 0 + p[0] * v[0][d] + p[1] * v[1][d] + ...`.
+/// Computes the attention of one head.
+///
+/// ```text
+/// s[t] = (0 + q[0] * k[t][0] + q[1] * k[t][1] + ...) * (1 / sqrt(HEAD_DIM))
+/// e[t] = exp(s[t] - max(s))
+/// p[t] = e[t] * (1 / (0 + e[0] + e[1] + ...))
+/// c[d] = 0 + p[0] * v[0][d] + p[1] * v[1][d] + ...
+/// ```
 ///
 /// The elements of tensors belong to the tokens of the queries; the code loops over the tokens `t` of keys and values.
 fn attend(query: &[Lanes], key: &[Lanes], value: &[Lanes]) -> Vec<Lanes> {

@@ -2,8 +2,8 @@
 //! engine.
 //!
 //! Every number on that page is an integer below 2^53, which an `f64` represents exactly. The same is true of the
-//! intermediate sums and products, so that nothing is ever rounded and the order in which dfdx's matrix product sums
-//! does not matter. dfdx has no shift, no integer division, no integer root and no rounding down. The functions
+//! intermediate sums and products. None of them is rounded, so that the order in which dfdx's matrix product sums does
+//! not matter. dfdx has no shift, no integer division, no integer root and no rounding down. The functions
 //! `requantize`, `quotient`, `normalized_root` and `floor` replace them, and their comments say why the results are
 //! exact.
 //!
@@ -208,7 +208,7 @@ struct Linear {
     weight: Matrix,
     bias: Values,
     multiplier: Values,
-    /// 2 to the shift.
+    /// 2 to the power of the shift.
     power: Values,
 }
 
@@ -241,7 +241,7 @@ impl Linear {
 /// The multiplier and the shift of a whole tensor.
 struct Scale {
     multiplier: f64,
-    /// 2 to the shift.
+    /// 2 to the power of the shift.
     power: f64,
 }
 
@@ -261,7 +261,7 @@ impl Scale {
 struct Norm {
     epsilon: f64,
     numerator: f64,
-    /// 2 to the shift.
+    /// 2 to the power of the shift.
     power: f64,
 }
 
@@ -295,8 +295,8 @@ impl Norm {
 /// The binary digits of `e` are found from the highest to the lowest. A product with a power of two is exact.
 ///
 /// The root of an `f64` is correctly rounded. Rounded down, it equals `isqrt` for numbers below 2^52: if a root is
-/// not an integer, its distance from the next integer `i <= 2^26` is at least `i - sqrt(i^2 - 1) > 1 / (2i) >=
-/// 2^-27`, whereas numbers below 2^26 are rounded by at most 2^-28.
+/// not an integer, its distance from the next integer `i <= 2^26` is at least `i - sqrt(i^2 - 1)`. This is more than
+/// `1 / (2i) >= 2^-27`, whereas numbers below 2^26 are rounded by at most 2^-28.
 fn normalized_root(v: Values) -> (Values, Values) {
     let one = v.clone() * 0.0 + 1.0;
     let (v, power) = [16, 8, 4, 2, 1].into_iter().fold((v, one), |(v, power), digit| {
