@@ -76,11 +76,11 @@ impl<N: Trainable> Engine<N> for CpuEngine<'_, N> {
         std::mem::swap(prepared, next);
 
         let logits = pass.logits.chunks_exact(N::CLASSES);
-        let right = logits.zip(batch).filter(|&(l, &i)| argmax(l) == usize::from(data.train.label(i)));
+        let correct = logits.zip(batch).filter(|&(l, &i)| argmax(l) == usize::from(data.train.label(i)));
         done.steps = step;
         done.images += batch.len();
         done.loss_sum += f64::from(pass.loss) * batch.len() as f64;
-        done.right += right.count();
+        done.correct += correct.count();
         Ok(())
     }
 

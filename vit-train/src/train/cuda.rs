@@ -202,7 +202,7 @@ impl<N: Trainable> Engine<N> for Trainer<'_, N> {
         let counters = Counters {
             step: steps as u64,
             loss_sum: done.loss_sum,
-            right: done.right as u32,
+            right: done.correct as u32,
             first: 0, // within the order, whatever is recorded first
             next: done.images as u32,
             lr: epoch.lr,
@@ -233,7 +233,7 @@ impl<N: Trainable> Engine<N> for Trainer<'_, N> {
             let sign = Divergence::Loss { step: ran.steps, loss: loss_sum as f32 };
             return Err(Error::Diverged { epoch: self.epoch.number, sign });
         }
-        *done = Current { loss_sum, right: right as usize, ..ran };
+        *done = Current { loss_sum, correct: right as usize, ..ran };
         Ok(())
     }
 

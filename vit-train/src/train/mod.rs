@@ -115,15 +115,16 @@ impl Start {
 }
 
 /// Trains network `N` on `data` and writes everything to `folder`. Where the network cannot be quantized, there is all
-/// but an integer model, and the report says why ([`TestScores::int8_error`](crate::run::record::TestScores::int8_error)).
+/// but an integer model, and the report says why
+/// ([`TestScores::int8_error`](crate::run::record::TestScores::int8_error)).
 ///
 /// # Errors
-/// At once, before anything is trained: [`Error::Recipe`] and [`Error::Data`] if `recipe` or the images make no sense for
-/// `N`; [`Error::Description`] if the data's class names or normalisation cannot be those of the network;
+/// At once, before anything is trained: [`Error::Recipe`] and [`Error::Data`] if `recipe` or the images make no sense
+/// for `N`; [`Error::Description`] if the data's class names or normalisation cannot be those of the network;
 /// [`Error::Setting`] if the network has more classes than labels can tell apart.
 ///
-/// Later: [`Error::Io`]; [`Error::Diverged`] if a loss or a parameter is no longer a finite number, and `folder` has the
-/// checkpoint and the report of the epochs before then; [`Error::Interrupted`] where `progress` wants to end.
+/// Later: [`Error::Io`]; [`Error::Diverged`] if a loss or a parameter is no longer a finite number, and `folder` has
+/// the checkpoint and the report of the epochs before then; [`Error::Interrupted`] where `progress` wants to end.
 pub fn train<N: Trainable>(
     recipe: &Recipe,
     data: &Splits,
@@ -219,7 +220,7 @@ pub fn train<N: Trainable>(
         let record = Epoch {
             epoch,
             train_loss: trained.loss(),
-            train_acc: 100.0 * trained.right as f64 / trained.images as f64,
+            train_acc: 100.0 * trained.correct as f64 / trained.images as f64,
             val_loss: validation.loss,
             val_acc: validation.acc,
             val_top5: validation.top5,

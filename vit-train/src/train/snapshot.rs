@@ -1,14 +1,15 @@
 //! What a run is continued from after it was interrupted, wherever that was.
 //!
-//! All of it is in one file, the snapshot, which is replaced as a whole: what [`Run`] it is, parameters, AdamW's moments,
-//! the parameters of the best epoch so far, and how far the run is. There is no random state in it, because every random
-//! choice is a function of (seed, epoch, index). So the other files of a run are results only: what an interrupted run
-//! had written of them, before or after it saved its snapshot for the last time, is written again with the same bytes.
+//! All of it is in one file, the snapshot, which is replaced as a whole: what [`Run`] it is, parameters, AdamW's
+//! moments, the parameters of the best epoch so far, and how far the run is. There is no random state in it, because
+//! every random choice is a function of (seed, epoch, index). So the other files of a run are results only: what an
+//! interrupted run had written of them, before or after it saved its snapshot for the last time, is written again with
+//! the same bytes.
 //!
-//! Until its first epoch is done, a run touches nothing in its folder but [`RunFolder::new_snapshot`]: an earlier run there
-//! stays whole. Then all files of the earlier run are removed, those of the new one are written, and the snapshot becomes
-//! [`RunFolder::snapshot`]. Whenever the program is killed, the folder never holds files of both, and there is a snapshot of
-//! one of them to go on from; where there are two, the new run is meant.
+//! Until its first epoch is done, a run touches nothing in its folder but [`RunFolder::new_snapshot`]: an earlier run
+//! there stays whole. Then all files of the earlier run are removed, those of the new one are written, and the snapshot
+//! becomes [`RunFolder::snapshot`]. Whenever the program is killed, the folder never holds files of both, and there is
+//! a snapshot of one of them to go on from; where there are two, the new run is meant.
 //!
 //! The time decides when a snapshot is written, but nothing of what is in the results.
 //!
@@ -176,7 +177,8 @@ impl Snapshot<'_> {
     /// Reads the snapshot of the run in `directory`; that of a new one, where there are two.
     ///
     /// # Errors
-    /// [`Error::NothingToResume`], [`Error::Io`], and [`Error::Snapshot`] where the file is damaged or of another format.
+    /// [`Error::NothingToResume`], [`Error::Io`], and [`Error::Snapshot`] where the file is damaged or of another
+    /// format.
     pub fn load(directory: &Path) -> Result<Snapshot<'static>, Error> {
         let path = Self::current_path(directory);
         match read_regular(&path) {
@@ -187,8 +189,8 @@ impl Snapshot<'_> {
         }
     }
 
-    /// How far the run in `directory` is that has an epoch done and is not finished: the epochs that are done, and all of
-    /// them. None if there is no such run, or if it cannot be resumed.
+    /// How far the run in `directory` is that has an epoch done and is not finished: the epochs that are done, and all
+    /// of them. None if there is no such run, or if it cannot be resumed.
     pub fn unfinished(directory: &Path) -> Option<(usize, usize)> {
         let Snapshot { run, position, .. } =
             Snapshot::parse(&read_regular(&RunFolder::snapshot(directory)).ok()?)?;
@@ -309,7 +311,7 @@ pub(crate) mod tests {
         let (best, parameters) = (Parameters::init::<Nano>(1), Parameters::init::<Nano>(2));
         let mut state = State::<Nano>::new(parameters, recipe.weight_decay);
         state.optimizer.step(&mut state.parameters.values, &best.values, 0.1);
-        let current = Current { steps: 3, images: 384, loss_sum: 0.1 + 0.2, right: 17 };
+        let current = Current { steps: 3, images: 384, loss_sum: 0.1 + 0.2, correct: 17 };
         let position = Position { current, step_seconds: vec![0.1; 3], ..Position::default() };
 
         let run = Run::new::<Nano>(recipe, &data(20), None);

@@ -38,7 +38,7 @@ pub struct Current {
     /// The sum of those images' cross entropies.
     pub loss_sum: f64,
     /// How many of them were classified right.
-    pub right: usize,
+    pub correct: usize,
 }
 
 impl Current {
