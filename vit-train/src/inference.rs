@@ -138,8 +138,8 @@ fn each_image<N: Network, T: Element, Scratch>(
 /// Returns image `index` of `data` as an input of network `N`.
 ///
 /// # Panics
-/// Panics if the images of the data set do not have the size that `N` takes. [`data::load`](crate::data::load) checks
-/// the size.
+/// Panics if the images of the data set do not have the size that `N` takes. [`data::load`](crate::data::load) only
+/// returns images of the size that it was asked for.
 pub fn view<N: Network>(data: &Dataset, index: usize) -> &Image<N> {
     image::<N>(data.image(index)).expect("the data set was loaded for this size of images")
 }
