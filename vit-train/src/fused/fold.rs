@@ -9,7 +9,7 @@
 //! | attention's `1 / sqrt(HEAD_DIM)` | the queries' weights and biases |
 //! | class token, patch bias and positions | one bias row per token of the embedding |
 //!
-//! By the chain rule, the gradients of `W'` and `b'` give those of everything that was folded into them:
+//! The chain rule turns the gradients of `W'` and `b'` into those of everything that was folded into them:
 //! `dW = dW' diag(g) + db' c^T`, `dg[j] = sum_i dW'[i][j] W[i][j]`, `dc = W^T db'`, `db = db'`.
 //!
 //! Folded parameters have the layout of the unfolded ones: `W'` is where `W` was, and so on. The bias rows of the

@@ -4,7 +4,7 @@ use super::buffer::{Area, AttentionWeights, Buffer, KeyValue, Layer, One};
 use crate::network::{dimensions::Dimensions, dropout::Site};
 use dfdx::shapes::ConstDim;
 
-/// Whether a result replaces the content of a buffer or is added to it.
+/// The way a result is stored in a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Store {
     /// The result replaces the content.

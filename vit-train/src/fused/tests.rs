@@ -196,17 +196,17 @@ fn parameters_move_as_with_the_built_in_operations() {
     for _ in 0..8 {
         let [(_, fused), (_, built_in)] = twins.step();
         assert!((fused - built_in).abs() <= 1e-4 * built_in, "{fused} {built_in}");
-        assert!(built_in > 2.0 * twins.recipe.grad_clip, "nothing to clip: {built_in}");
+        assert!(built_in > 2.0 * twins.recipe.grad_clip, "the gradients are not clipped: {built_in}");
     }
     let keys = Nano::EMBED..2 * Nano::EMBED;
     for entry in &begin.layout.0 {
-        let way = |to: &[f32], from: &[f32]| -> f64 {
+        let distance = |to: &[f32], from: &[f32]| -> f64 {
             let pairs = to[entry.range.clone()].iter().zip(&from[entry.range.clone()]).enumerate();
             let pairs = pairs.filter(|(i, _)| !entry.name.ends_with("in_proj_bias") || !keys.contains(i));
             pairs.map(|(_, (a, b))| f64::from(a - b).powi(2)).sum::<f64>().sqrt()
         };
         let [fused, built_in] = [&twins.fused, &twins.built_in].map(|state| &state.parameters.values);
-        let (apart, moved) = (way(fused, built_in), way(built_in, &begin.values));
+        let (apart, moved) = (distance(fused, built_in), distance(built_in, &begin.values));
         assert!(apart <= 1e-3 * moved, "{}: {apart:e} apart, moved {moved:e}", entry.name);
     }
 }

@@ -1,7 +1,7 @@
 //! Dropout with counter-based masks.
 //!
-//! Whether an element is dropped is a function of the run's seed, the step, the site in the network, and the element's
-//! index. It does not depend on the processor or on the order of the computation.
+//! The seed of the run, the step, the site in the network, and the index of an element determine if the element is
+//! dropped. The processor and the order of the computation do not matter.
 
 use dfdx::prelude::*;
 use pulp::Arch;

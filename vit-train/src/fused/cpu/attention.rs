@@ -416,7 +416,10 @@ fn multiply<'a, S: Simd>(
     right: Matrix<'a, S::f32s>,
     out: &'a mut [S::f32s],
 ) {
-    assert!(left.columns == right.rows && left.rows * right.columns == out.len(), "the sizes of the matrices do not match");
+    assert!(
+        left.columns == right.rows && left.rows * right.columns == out.len(),
+        "the sizes of the matrices do not match"
+    );
     // `vectorize` keeps it a function of its own. Inlined, it would be compiled again for every call.
     simd.vectorize(Multiply { simd, left, right, out });
 }

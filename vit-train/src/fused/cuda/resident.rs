@@ -94,7 +94,8 @@ impl<N: Trainable> Resident<N> {
             biases.extend(place.bias.clone().map(|at| at as u32));
             Linear { place: place.clone(), sums }
         });
-        let failed = CudaError::driver("failed to allocate memory for the network (try a smaller --batch-size)");
+        let failed =
+            CudaError::driver("failed to allocate memory for the network (try a smaller --batch-size)");
         let zeros = |len| device.main.stream.alloc_zeros::<f32>(len).map_err(&failed);
         let (parameters, folded, gradients) = (zeros(len)?, zeros(len)?, zeros(len)?);
         let sums = zeros(PARTS * count)?;

@@ -398,7 +398,7 @@ fn compare<N: Trainable>(batches: &[usize], rates: &[f32]) {
             let case = Case::new::<N>(batch);
             let found = pass(&mut resident, &case, rate);
             compare_passes::<N>(&case.built_in::<N>(&Dropout::new(rate, 5, 6)), &found);
-            assert_eq!(found, pass(&mut resident, &case, rate), "a pass cannot be repeated");
+            assert_eq!(found, pass(&mut resident, &case, rate), "a repeated pass has another result");
         }
     }
 }
@@ -516,7 +516,10 @@ fn a_step_takes_the_images_of_the_cpu_and_counts_correct_predictions() {
     let with_label =
         |images: &[usize], label| images.iter().filter(|&&i| data.train.label(i) == label).count();
     let zeros = with_label(batch, 0);
-    assert!(zeros != with_label(before, 0) && zeros != with_label(batch, 9), "the test would not notice a mistake");
+    assert!(
+        zeros != with_label(before, 0) && zeros != with_label(batch, 9),
+        "the test would not notice a mistake"
+    );
     let counters = trainer.read_counters().unwrap();
     assert_eq!(counters.right as usize, zeros);
     assert!((counters.loss_sum - 16.0 * 10f64.ln()).abs() < 1e-4, "{counters:?}");
@@ -574,7 +577,7 @@ fn steps_are_those_of_the_cpu() {
     let on = |precision| Recipe { processor: Processor::Cuda { index: 0, precision }, ..recipe.clone() };
     let (expected, parameters, loss) = run(&recipe, &data);
     let begin = Parameters::init::<Nano>(recipe.seed).values;
-    let way = |to: &[f32], from: &[f32]| {
+    let distance = |to: &[f32], from: &[f32]| {
         to.iter().zip(from).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>().sqrt()
     };
     for (precision, tolerance) in [(Precision::F32, 1e-4), (Precision::Tf32, 2e-2)] {
@@ -585,10 +588,10 @@ fn steps_are_those_of_the_cpu() {
             assert!((a - b).abs() <= tolerance, "{precision}: loss {a} {b}");
         }
         assert!((loss - found_loss).abs() <= tolerance, "{precision}: loss {loss} {found_loss}");
-        let (apart, moved) = (way(&found, &parameters), way(&parameters, &begin));
-        println!("{precision}: {:.1e} of the way apart", apart / moved);
+        let (apart, moved) = (distance(&found, &parameters), distance(&parameters, &begin));
+        println!("{precision}: {:.1e} of the movement apart", apart / moved);
         assert!(apart <= 10.0 * tolerance * moved, "{precision}: {apart:e} apart, moved {moved:e}");
         let again = run(&on(precision), &data);
-        assert_eq!(again, (epochs, found, found_loss), "a run cannot be repeated");
+        assert_eq!(again, (epochs, found, found_loss), "a repeated run has another result");
     }
 }
