@@ -83,9 +83,9 @@ pub struct Block<D: Dimensions, L> {
     pub key_value: Layer<L, D::Embed, KeyValue<D>>,
     /// The output layer of the attention.
     pub out: Layer<L, D::Embed, D::Embed>,
-    /// The MLP's first layer.
+    /// The first layer of the MLP, before GELU.
     pub hidden: Layer<L, D::Embed, D::Hidden>,
-    /// The MLP's second layer.
+    /// The second layer of the MLP, after GELU.
     pub mlp: Layer<L, D::Hidden, D::Embed>,
 }
 

@@ -242,7 +242,7 @@ pub fn load<D: Device<f32>>(model: &mut Model<impl Trainable, D>, values: &[f32]
 }
 
 /// Copies the gradients of all parameters of `model` into `values`, in the order of the layout. A parameter without a
-/// gradient gets zeros. `gradients` is mutable because dfdx returns only clones of gradients that are not.
+/// gradient gets zeros. `gradients` is mutable because dfdx copies a gradient that is only read.
 pub fn collect_gradients(
     model: &mut Model<impl Trainable, Cpu>,
     gradients: &mut Gradients<f32, Cpu>,

@@ -170,7 +170,7 @@ pub fn train<N: Trainable>(
     let mut checkpointer = Checkpointer::new(directory, run, save_every);
     checkpointer.save(&position, &state, &best.parameters)?;
     if !position.epochs.is_empty() {
-        run_data.write(directory)?; // the images may have been moved
+        run_data.write(directory)?; // the path of the images may have changed
     }
 
     let report = |position: &Position| Report {

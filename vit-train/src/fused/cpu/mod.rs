@@ -54,7 +54,8 @@ pub struct Cpu<D: Dimensions> {
     layers: Layers<D, Linear>,
     shards: Vec<Shard>,
     /// The sums of gradients of all shards, one after the other. The first chunk of a shard overwrites the gradients of
-    /// all layers, so they need not be cleared. The gradients of what is folded into the layers follow at the end.
+    /// all layers, so they need not be cleared. The gradients of what is folded into the layers
+    /// are computed from these at the end.
     gradients: Memory,
     /// The workspaces: as many as there were shards in work at the same time.
     workspaces: Pool<D>,

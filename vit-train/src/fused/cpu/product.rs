@@ -69,8 +69,8 @@ pub struct Output<'a> {
 
 /// A matrix packed for the right side of a product.
 ///
-/// It consists of panels, and a panel of `depth` rows, one after the other. A row is [`vectors`] vectors, padded with
-/// zeros; the last panel may have fewer.
+/// It consists of panels. A panel has `depth` rows, one after the other, of [`vectors`] vectors each. The rows of the
+/// last panel may have fewer vectors, and are padded with zeros.
 #[derive(Clone, Debug, Default)]
 pub struct Packed {
     panels: Memory,

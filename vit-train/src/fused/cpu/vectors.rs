@@ -37,8 +37,8 @@ pub fn sum<S: Simd, const N: usize>(simd: S, xs: [&[f32]; N], f: impl Fn([S::f32
     simd.reduce_sum_f32s(sum)
 }
 
-/// Returns the first `len` full vectors of each slice, and the rest of each. Slicing them to `len` here checks their
-/// bounds once, and not in the loop.
+/// Returns the first `len` full vectors of each slice, and the rest of each. Because all of them are cut to `len`,
+/// their bounds are checked here, and not in the loop.
 #[inline(always)]
 fn split<S: Simd, const N: usize>(xs: [&[f32]; N], len: usize) -> ([&[S::f32s]; N], [&[f32]; N]) {
     let split = xs.map(S::as_simd_f32s);
