@@ -12,7 +12,7 @@ pub struct Scale {
 impl Scale {
     /// The largest multiplier, which fits the 16-bit operand of a signed multiplication.
     pub const MAX_MULTIPLIER: u16 = 32767;
-    /// The least shift. With a smaller one, the result might not fit 32 bits.
+    /// The least shift. [`requantize`] needs 2^(shift - 17) to be an integer.
     pub const MIN_SHIFT: u8 = 17;
     /// The largest shift. With a larger one, every result would be 0.
     pub const MAX_SHIFT: u8 = 46;
