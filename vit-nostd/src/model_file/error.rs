@@ -187,13 +187,20 @@ impl fmt::Display for ModelError {
                 write!(f, "a model of another shape: it has {found}; expected {expected}")
             }
             Self::Truncated { expected, actual } => {
-                write!(f, "truncated: {actual} bytes of {expected}")
+                write!(f, "the file is truncated: it has {actual} of its {expected} bytes")
             }
             Self::TrailingBytes { expected, actual } => {
-                write!(f, "{} bytes too many behind the {expected} of the model", actual - expected)
+                write!(
+                    f,
+                    "the file is too long: {} bytes follow the {expected} of the model",
+                    actual - expected
+                )
             }
             Self::BadCrc { stored, computed } => {
-                write!(f, "damaged: the checksum is {computed:08x}, but the file says {stored:08x}")
+                write!(
+                    f,
+                    "the file is damaged: its checksum is {computed:08x}, but the file states {stored:08x}"
+                )
             }
             Self::BadField(field) => write!(f, "malformed model file: {field}"),
         }

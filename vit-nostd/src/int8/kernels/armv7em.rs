@@ -186,8 +186,8 @@ fn linear<R: Row, O: Results>(x: &Tile<'_, Wide>, tokens: usize, layer: Linear<'
     // SAFETY: the conditions of `Results` hold:
     // - `fits` ensures that there are `outputs` rows of weights and as many multipliers and shifts, `R::LEN`
     //   activations of each token, and room for `outputs` results of each token; `outputs` is the number of biases.
-    // - `fits` ensures that `R::LEN` is a multiple of 4 and `outputs` an even number. `outputs` is not 0, as was
-    //   checked, and no type of row has the length 0. Both callers ensure that `R::LEN` is at most `MAX_ROW`.
+    // - `fits` ensures that `R::LEN` is a multiple of 4 and `outputs` an even number. Neither is 0: `outputs` was
+    //   checked, and no length of a network is 0. Both callers ensure that `R::LEN` is at most `MAX_ROW`.
     // - The activations are aligned to 4 bytes, because the memory of a tile is. No other load needs an alignment.
     unsafe {
         match tokens {
