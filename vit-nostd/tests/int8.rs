@@ -182,7 +182,10 @@ fn compare<N: Network>(seed: u64, images: usize) {
                     assert_other_kernels(&model, &pixels, &mut scratch, &plain);
                     distinct.insert(plain);
                 }
-                assert!(distinct.len() > images / 2 || mood != Mood::Calm, "most images have the same logits");
+                assert!(
+                    distinct.len() > images / 2 || mood != Mood::Calm,
+                    "most images have the same logits"
+                );
             });
         });
     }

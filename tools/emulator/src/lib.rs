@@ -155,7 +155,10 @@ impl Chip {
         let answer = fs::read(dir.path().join("logits.bin"))?;
         let words = answer.chunks_exact(4).map(|word| u32::from_le_bytes(word.try_into().expect("4 bytes")));
         let stack = run.log.last().and_then(|line| line.rsplit_once("stack ")?.1.parse().ok());
-        Ok((words.collect(), stack.with_context(|| format!("the log does not state the stack: {:#?}", run.log))?))
+        Ok((
+            words.collect(),
+            stack.with_context(|| format!("the log does not state the stack: {:#?}", run.log))?,
+        ))
     }
 
     /// Runs a firmware with a model file in the chip's memory, and counts instructions.
