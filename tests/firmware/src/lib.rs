@@ -7,7 +7,7 @@ pub mod bench;
 pub mod bits;
 
 /// Returns the model file that the emulator has put into the chip's memory, at the address that the memory map states.
-/// Its length is that of the file `model.vit`, which the host provides.
+/// It has the length of the file `model.vit`, which the host provides.
 pub fn flashed_model() -> &'static [u8] {
     unsafe extern "C" {
         /// Defined in the memory map.

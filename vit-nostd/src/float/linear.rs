@@ -17,7 +17,8 @@ const WIDE: usize = if cfg!(target_pointer_width = "64") { 16 } else { 4 };
 /// The number of a token's sums that are computed together if fewer than [`WIDE`] are left.
 const NARROW: usize = if cfg!(target_pointer_width = "64") { 8 } else { 2 };
 
-/// How many rows ahead the weights are prefetched. 4 and 8 were about equally fast, 16 and 32 slower.
+/// The number of rows by which weights are prefetched ahead. 4 and 8 were about equally fast, 16 and 32 slower
+/// (BENCHMARKS.md, 2026-11-26).
 const AHEAD: usize = 4;
 
 /// Computes `out[t][j] = bias[j] + sum over k of x[t][k] * weight[k][j]`, in ascending order of `k`.
