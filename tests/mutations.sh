@@ -30,7 +30,7 @@ mutations=(
     "engine: LayerNorm, shift" "$engine/layer_norm.rs" 's/(norm.shift - e) as u8/(norm.shift - e + 1) as u8/'
     "engine: LayerNorm, epsilon left out" "$engine/layer_norm.rs" 's/ + norm.epsilon;/ + 1024;/'
     "engine: a product by halves without its carry" "$engine/requantize.rs" 's/ + (low >> 16) as i32$//'
-    "portable: attention, not saturated" "$kernels/portable.rs" 's/sat8(requantize(sum, scale))/requantize(sum, scale) as i8/'
+    "portable: attention, not saturated" "$kernels/portable.rs" 's/sat8(requantize::<P>(sum, scale))/requantize::<P>(sum, scale) as i8/'
     "portable: attention, a last group left out" "$kernels/portable.rs" 's/None => .*,$/None => {}/'
     "portable: attention of the first head only" "$kernels/portable.rs" 's/let mut channel = head \* N::HEAD_DIM/let mut channel = 0 * head/'
     "portable: scores of the first head only" "$kernels/portable.rs" 's/let channels = head \* N::HEAD_DIM..(head + 1)/let channels = 0 * head..1/'
