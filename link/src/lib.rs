@@ -23,10 +23,11 @@
 //! # Conversation
 //!
 //! The host sends one request at a time and waits for the reply: a board does not listen while it works. The host
-//! chooses a number for each request, and the reply repeats it. The board answers a frame that it cannot read with
-//! [`Outcome::Refused`], without a number, and waits for the next frame. After a damaged or oversized frame, the link
-//! therefore works again from the next delimiter on. The host repeats requests that were refused as damaged, and
-//! ignores replies with other numbers than that of its request.
+//! chooses a number for each request, and the reply repeats it. The board answers a request that it cannot carry out
+//! with [`Outcome::Refused`]. If it cannot even read the frame, this reply has no number. In both cases the board then
+//! waits for the next frame, so that after a damaged or oversized frame the link works again from the next delimiter
+//! on. The host repeats requests that were refused as damaged, and ignores replies with other numbers than that of its
+//! request.
 //!
 //! The host refuses to work with a board whose [`Description`] or [`Classification`] cannot be true, for example one
 //! with images of no pixels, or with another class than that of the largest logit.

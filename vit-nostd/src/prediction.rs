@@ -118,7 +118,7 @@ mod tests {
             assert!(best.iter().all(|p| p.probability.is_nan()), "{logits:?}: {best:?}");
             assert_eq!(argmax(&logits), order[0], "{logits:?}");
         }
-        // A class that is ruled out leaves the others likely.
+        // A logit of -infinity rules out its class, but the softmax of the others is still defined.
         let best = top_k::<2>(&[-INF, 1.0]);
         assert_eq!(best.map(|p| p.class), [1, 0]);
         assert!(best[0].probability == 1.0 && best[1].probability < 1e-30);

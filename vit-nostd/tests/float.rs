@@ -188,8 +188,8 @@ fn agrees_for<N: Network>(parameters: Vec<f32>, pixels: Vec<u8>) {
 
     let parameters: Vec<f64> = parameters.into_iter().map(f64::from).collect();
     let mut expected = reference(N::DIMS, &parameters, &pixels);
-    // The engine may process tokens in any order, and several at a time. The order of stages and tokens is sorted out
-    // here.
+    // The engine may process tokens in any order, and several at a time. Sorting brings both traces into the same
+    // order.
     trace.sort_by_key(|(probe, _)| (probe.block, probe.stage, probe.token));
     expected.sort_by_key(|(probe, _)| (probe.block, probe.stage, probe.token));
     let probes: Vec<Probe> = trace.iter().map(|(probe, _)| *probe).collect();

@@ -24,7 +24,7 @@ vit_nostd::network! {
     HeadsOf24 { image: 6, patch: 2, embed: 96, heads: 4, hidden: 100, depth: 1, classes: 5 }
 }
 
-// ---- NUMERICS.md ----
+// ---- The arithmetic of NUMERICS.md ----
 
 fn requantize(a: i128, m: i128, s: i128) -> i128 {
     assert!(a.abs() <= 1 << 31 && (0..=32767).contains(&m) && (17..=46).contains(&s), "{a} {m} {s}");
@@ -162,7 +162,7 @@ fn plain<N: Network>(weights: &Weights<'_, N>, image: &[u8]) -> Vec<i32> {
     .collect()
 }
 
-// ---- the comparison ----
+// ---- The comparison with the engine ----
 
 fn compare<N: Network>(seed: u64, images: usize) {
     for mood in Mood::ALL {

@@ -152,7 +152,7 @@ impl<'a, N: Network, M: Math> Model<'a, N, M> {
         for (index, block) in self.weights.blocks().enumerate() {
             let block = &Layer::<N, M> { index, block, math: PhantomData };
             block.keys_and_values(scratch, &mut observe);
-            // After the last block only the class token counts.
+            // Only the class token is needed after the last block.
             let queries = if index + 1 == N::DEPTH { 1 } else { N::TOKENS };
             block.attend(queries, scratch, &mut observe);
             block.mlp(queries, scratch, &mut observe);

@@ -168,7 +168,7 @@ impl<'a, N: Network> Model<'a, N> {
         for (index, block) in self.weights.blocks().enumerate() {
             let layer = Layer { kernels, index, block };
             layer.keys_and_values(scratch, &mut observe);
-            // After the last block only the class token counts.
+            // Only the class token is needed after the last block.
             let queries = if index + 1 == N::DEPTH { 1 } else { N::TOKENS };
             layer.attend(self.weights.embedding.exp_table, queries, scratch, &mut observe);
             layer.mlp(queries, scratch, &mut observe);

@@ -47,8 +47,8 @@ struct Row {
 #[target_feature(enable = "avx2")]
 #[inline]
 fn normalise(eight: [i16; EIGHT], Row { width, sum, scales }: Row) -> [i8; EIGHT] {
-    // The values and the width fit the lower 16 bits of each lane, so that this product of 16-bit numbers is theirs.
-    // The product of the higher halves is 0, because the width's is.
+    // `madd` multiplies the 16-bit halves of each lane and adds the two products. The lower halves are the value and
+    // the width. The product of the higher halves is 0, because the higher half of the width is.
     let product = _mm256_madd_epi16(_mm256_cvtepi16_epi32(cast(eight)), _mm256_set1_epi32(width));
     let distance = _mm256_slli_epi32::<8>(_mm256_sub_epi32(product, _mm256_set1_epi32(sum)));
     let values = requantize(distance, scales);
