@@ -79,8 +79,8 @@ fn cargo(arguments: &[&str]) -> Command {
     cargo
 }
 
-/// Returns the arguments of cargo that build these programs. They enable the same features of dependencies as `cargo
-/// test` does: those that any member of the workspace needs.
+/// Returns the arguments of cargo that build these programs. They enable the same features of dependencies as
+/// `cargo test` does: those that any member of the workspace needs.
 fn build<'a>(programs: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     let programs = programs.into_iter().flat_map(|program| ["--bin", program]);
     ["build", "--quiet", "--workspace"].into_iter().chain(programs).collect()

@@ -14,8 +14,8 @@ struct Arguments {
     /// Stop the firmware after this many seconds [default: 300, or never with --uart]
     #[arg(long)]
     timeout: Option<u32>,
-    /// Connect the chip's serial port to a socket at this port of 127.0.0.1 (0: a free port), for `vit-train device
-    /// --tcp`; the firmware starts when a client has connected
+    /// Connect the chip's serial port to a socket at this port of 127.0.0.1 (0: a free port), for
+    /// `vit-train device --tcp`; the firmware starts when a client has connected
     #[arg(long, value_name = "PORT")]
     uart: Option<u16>,
     /// The firmware's ELF file

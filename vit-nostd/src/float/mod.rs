@@ -19,9 +19,9 @@
 //! | residual | `x[j] = x[j] + linear(...)[j]` |
 //! | logits | `linear(LayerNorm(x of token 0))` with the weights of [`Head`](weights::Head) |
 //!
-//! Head `h` owns the channels `h * HEAD_DIM ..` of queries, keys, values and context. A block is `x +=
-//! proj(attention(norm1(x)))`, then `x += mlp(gelu(hidden(norm2(x))))`. After the last block only the class token is
-//! needed. Therefore the last block computes the query and the MLP of that token alone.
+//! Head `h` owns the channels `h * HEAD_DIM ..` of queries, keys, values and context. A block is
+//! `x += proj(attention(norm1(x)))`, then `x += mlp(gelu(hidden(norm2(x))))`. Only the class token is needed after the
+//! last block, so that the last block computes the query and the MLP of that token alone.
 
 mod linear;
 pub mod math;
@@ -249,7 +249,7 @@ impl<N: Network, M: Math> Layer<'_, N, M> {
         }
     }
 
-    /// Computes the attention of the first `queries` tokens and adds it to them.
+    /// Computes the attention of the first `queries` tokens, with the output projection, and adds it to them.
     #[inline(always)]
     fn attend(
         &self,

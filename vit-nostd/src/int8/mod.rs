@@ -276,7 +276,7 @@ impl<N: Network, K: Kernels> Layer<'_, N, K> {
         }
     }
 
-    /// Computes the attention of the first `queries` tokens and adds it to them.
+    /// Computes the attention of the first `queries` tokens, with the output projection, and adds it to them.
     fn attend(
         &self,
         exp_table: &ExpTable,

@@ -206,7 +206,7 @@ fn scores<N: Network>(
     keys: &Rows<N>,
     out: &mut Scores<N, SCORED>,
 ) {
-    // SCORED is TILE: the range is that of all tokens of the tile.
+    // SCORED is TILE: the range contains all tokens of the tile.
     let tokens = tokens.end.min(TILE);
     let keys = bytemuck::cast_slice::<_, i8>(keys.as_ref());
     let multiply = match tokens {
