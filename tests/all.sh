@@ -95,7 +95,7 @@ step_oldest_rust() {
     fi
 }
 
-# Builds the library from its package.
+# The library as a package.
 step_package() {
     cargo package --quiet --package vit-nostd --allow-dirty
 }

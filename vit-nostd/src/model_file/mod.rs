@@ -37,11 +37,11 @@
 //! `int8`; epsilon is [`LAYER_NORM_EPSILON`]. A file that says anything else is refused with
 //! [`ModelError::Unsupported`].
 //!
-//! **Bounds of the description.** A mean lies within -10^6 and 10^6, a standard deviation within 10^-6 and 10^6. A
-//! label has 1 to [`MAX_LABEL`] characters, not only spaces; two classes may have the same label. The names of the data
-//! set and of the tool have at most [`MAX_NAME`] characters. None of these texts contains control characters, line
-//! breaks or noncharacters (U+0000 to U+001F, U+007F to U+009F, U+2028, U+2029, U+FFFE, U+FFFF). An accuracy lies
-//! within 0 and 100. [`Metadata::check`] checks all of this, for the reader, for the writer, and for `vit-train`.
+//! **Bounds of the description.** A mean lies within -10^6 and 10^6, a standard deviation within 10^-6 and 10^6. A label
+//! has 1 to [`MAX_LABEL`] characters, not only spaces; two classes may have the same label. The names of the
+//! data set and of the tool have at most [`MAX_NAME`] characters. None of these texts contains control characters, line
+//! breaks or noncharacters (U+0000 to U+001F, U+007F to U+009F, U+2028, U+2029, U+FFFE, U+FFFF). An accuracy lies within 0 and 100.
+//! [`Metadata::check`] checks all of this, for the reader, for the writer, and for `vit-train`.
 //!
 //! **Digest.** It says which checkpoint the weights were made from, so that a program can tell whether two files belong
 //! together. `vit-train` defines it as the SHA-256 of the checkpoint's parameters; this library only carries it.
