@@ -170,21 +170,23 @@ impl fmt::Display for ModelError {
             Self::BadMagic => write!(f, "not a model file (it does not begin with \"ViT!\")"),
             Self::UnsupportedVersion { found } => write!(
                 f,
-                "model file format version {found}, but this program reads version {VERSION} only: {}",
+                "the file has format version {found}, but this program reads version {VERSION} only: {}",
                 if *found < VERSION {
                     "export or quantize its checkpoint again"
                 } else {
                     "a newer version of the program reads it"
                 }
             ),
-            Self::UnknownKind { found } => write!(f, "unknown kind of model ({found})"),
-            Self::Unsupported(feature) => write!(f, "a model that this version cannot run: {feature}"),
+            Self::UnknownKind { found } => write!(f, "the model is of an unknown kind ({found})"),
+            Self::Unsupported(feature) => {
+                write!(f, "this version of the program cannot run the model: {feature}")
+            }
             Self::ImpossibleShape => write!(f, "malformed model file: its dimensions do not fit together"),
             Self::WrongKind { found, expected } => {
-                write!(f, "a model of kind {found}, where {expected} is expected")
+                write!(f, "the model is of kind {found} instead of {expected}")
             }
             Self::WrongShape { found, expected } => {
-                write!(f, "a model of another shape: it has {found}; expected {expected}")
+                write!(f, "the model has another shape: {found}; expected: {expected}")
             }
             Self::Truncated { expected, actual } => {
                 write!(f, "the file is truncated: it has {actual} of its {expected} bytes")
