@@ -1,8 +1,8 @@
-//! Prepares what the firmware is built from: the memory map and the code of the board, the model and its shape.
+//! Prepares the parts of the firmware that can be chosen: the board's memory map and code, and the model and its shape.
 //!
-//! The board is the folder in `boards/` whose name is that of a feature, or else the emulated one of the target. The
-//! model is the file that the environment variable `VIT_MODEL` names, or else one of those in `models/`: `base` for the
-//! board with 2 MB of flash that it was made for, `nano` for the others.
+//! The board is the folder in `boards/` that is named like the enabled feature, or else the emulated board for the
+//! target. The model is the file that the environment variable `VIT_MODEL` names. If it is not set, the model is one of
+//! those in `models/`: `base` for `nucleo-h743zi`, which has 2 MB of flash, and `nano` for the other boards.
 
 use std::{
     env,
@@ -44,7 +44,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The name of the board.
+/// Returns the name of the board's folder.
 fn board(target: &str) -> Result<String, Box<dyn Error>> {
     let mut boards = Vec::new();
     for entry in fs::read_dir("boards")? {
@@ -60,7 +60,9 @@ fn board(target: &str) -> Result<String, Box<dyn Error>> {
     let mut chosen = boards.into_iter().filter(is_feature);
     match (chosen.next(), chosen.next()) {
         (Some(board), None) => Ok(board),
-        (Some(one), Some(other)) => Err(format!("features {one} and {other}: one board at a time").into()),
+        (Some(one), Some(other)) => {
+            Err(format!("the features {one} and {other} are both enabled: enable one board at a time").into())
+        }
         (None, _) => Ok(match target {
             "thumbv6m-none-eabi" => "microbit",
             "thumbv7em-none-eabi" => "mps2-an500",
@@ -71,7 +73,7 @@ fn board(target: &str) -> Result<String, Box<dyn Error>> {
     }
 }
 
-/// The source of the module `model`: the shape as the file has it, and the file.
+/// Returns the source of the module `model`, which declares the network of the file at `path` and embeds the file.
 fn model_source(path: &Path) -> Result<String, Box<dyn Error>> {
     let refused = |what: &dyn std::fmt::Display| format!("{}: {what}", path.display());
     let path = path.canonicalize().map_err(|error| refused(&error))?;
@@ -79,7 +81,7 @@ fn model_source(path: &Path) -> Result<String, Box<dyn Error>> {
     let Preamble { kind, dims, .. } = Preamble::read(&file).map_err(|error| refused(&error))?;
     let Dims { image, patch, embed, heads, hidden, depth, classes, .. } = dims;
     if kind != Kind::Int8 {
-        return Err(refused(&"a float model: this firmware computes in integers").into());
+        return Err(refused(&"this is a float model, but the firmware needs an integer model").into());
     }
     Ok(format!(
         "vit_nostd::network! {{\n    \
@@ -87,7 +89,7 @@ fn model_source(path: &Path) -> Result<String, Box<dyn Error>> {
              pub Flashed {{ image: {image}, patch: {patch}, embed: {embed}, heads: {heads}, hidden: {hidden}, \
              depth: {depth}, classes: {classes} }}\n\
          }}\n\
-         /// The model file, in flash and used where it lies.\n\
+         /// The model file, which is in flash and used in place.\n\
          pub static MODEL: &[u8] = vit_nostd::include_model!({path:?}, Flashed, Int8);\n",
     ))
 }

@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# All that must hold, in one command: installs what is missing, checks everything, ends with a verdict.
+# Runs all checks: installs missing tools, runs every step, and ends with a summary.
 #
-#   bash tests/all.sh              all steps
-#   bash tests/all.sh STEP...      some of them
-#   bash tests/all.sh --list       their names
+#   bash tests/all.sh              runs all steps
+#   bash tests/all.sh STEP...      runs some of them
+#   bash tests/all.sh --list       prints the names of the steps
 #
-# Tests on real data run where the environment variable MNIST_DIR names the folder of MNIST's four files.
+# Tests on real data run only if the environment variable MNIST_DIR names the folder of MNIST's four files.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 root=$PWD
 
-# All steps, in this order: each is the function `step_NAME` below, with _ for -.
+# The steps in their order. Each is a function `step_NAME` below, with _ in place of -.
 steps=(
     tools lock format clippy clippy-cuda clippy-firmware doc bare-metal oldest-rust package
     tests stand-in-gpu overflow-checks firmware
@@ -25,7 +25,7 @@ targets=(
 )
 # The emulated boards.
 boards=(microbit mps2-an385 mps2-an386 mps2-an500 mps2-an505 stm32vldiscovery netduinoplus2)
-# Where NVIDIA's libraries are found, unless they are found elsewhere: see tests/nvrtc.
+# The virtual environment with NVIDIA's libraries; by default, tests/nvrtc installs them there.
 export VIRTUAL_ENV=${VIRTUAL_ENV:-$root/target/nvrtc}
 
 # Installs what the other steps need.
@@ -38,7 +38,7 @@ step_tools() {
     cargo clippy --version >/dev/null || rustup component add clippy
 }
 
-# Is Cargo.lock up to date?
+# Checks that Cargo.lock is up to date.
 step_lock() {
     cargo metadata --locked --format-version 1 >/dev/null
 }
@@ -51,12 +51,12 @@ step_clippy() {
     cargo clippy --quiet "${host[@]}" --all-targets -- -D warnings
 }
 
-# dfdx's own CUDA device needs a GPU to be run, but not to be checked.
+# Checks the code for dfdx's own CUDA device, which needs a GPU only to be run.
 step_clippy_cuda() {
     cargo clippy --quiet "${host[@]}" --lib --profile test --features vit-train/dfdx-cuda-check -- -D warnings
 }
 
-# For a chip, for a small one, and for boards that are built in another way.
+# Checks the firmware for the default chip, for the smallest one, and for two boards with other code.
 step_clippy_firmware() {
     local options
     for options in "" "--target thumbv6m-none-eabi" "--features nrf52840-dk,probe" "--features netduinoplus2,probe"; do
@@ -70,7 +70,7 @@ step_doc() {
     RUSTDOCFLAGS="-D warnings" cargo doc --quiet "${host[@]}" --no-deps
 }
 
-# The library by itself, so that no other crate of the workspace lends it a feature.
+# Checks the library by itself, so that no other crate of the workspace enables a feature that it needs.
 step_bare_metal() {
     local target feature features
     features=$(sed -n '/^\[features\]/,/^\[dep/s/^\([a-z0-9-]*\) = .*/\1/p' vit-nostd/Cargo.toml)
@@ -83,15 +83,15 @@ step_bare_metal() {
     done
 }
 
-# The library with the oldest compiler that Cargo.toml promises. If rustup does not get it, clippy (incompatible_msrv)
-# has at least looked for what is younger in `core`.
+# Checks the library with the oldest compiler that Cargo.toml promises to support. If rustup cannot install it, clippy
+# has at least checked for newer items of `core` (incompatible_msrv).
 step_oldest_rust() {
     local version
     version=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
     if timeout 120 rustup toolchain install "$version" --profile minimal >/dev/null 2>&1; then
         cargo "+$version" check --quiet --package vit-nostd --all-features --target-dir target/oldest-rust
     else
-        echo "left out: rustup does not get Rust $version"
+        echo "skipped: rustup cannot install Rust $version"
     fi
 }
 
@@ -104,15 +104,15 @@ step_tests() {
     cargo test --no-fail-fast "${host[@]}"
 }
 
-# What runs on a GPU, on a stand-in for one: by the test programs of the step `tests`, which other crates or features
-# would compile again.
+# Tests the code for GPUs on a stand-in for one. The command selects the same crates and features as the step `tests`,
+# so that nothing is compiled again.
 step_stand_in_gpu() {
     tests/stand_in_gpu/build || return
     LD_LIBRARY_PATH=$root/target/stand_in_gpu VIT_TRAIN_TEST_GPU=required \
         cargo test "${host[@]}" --lib cuda:: -- --test-threads 1
 }
 
-# The library with overflow checks and debug assertions, which the dev profile leaves out because it is tuned for
+# Tests the library with overflow checks and debug assertions, which the dev profile disables because it is tuned for
 # training.
 step_overflow_checks() {
     local profile=profile.dev.package.vit-nostd
@@ -129,7 +129,7 @@ step_firmware() {
     done
 }
 
-# in_firmware COMMAND...: in the firmware's folder, with its settings.
+# in_firmware COMMAND...: runs the command in the firmware's folder, with its cargo settings.
 in_firmware() (
     cd "$root/firmware-example" && "$@"
 )
@@ -141,7 +141,7 @@ fi
 [ $# != 0 ] || set -- "${steps[@]}"
 for name in "$@"; do
     [[ " ${steps[*]} " == *" $name "* ]] || {
-        echo "error: no step is called \"$name\". The steps are: ${steps[*]}" >&2
+        echo "error: there is no step \"$name\"; the steps are: ${steps[*]}" >&2
         exit 2
     }
 done

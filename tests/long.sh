@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# What takes too long for each change: is every mutation of the arithmetic noticed, how are 60 photographs of each kind
-# read, and how many instructions does each chip take? It is run by hand, and BENCHMARKS.md records the results with
-# their date.
+# Runs the checks that take too long for every change: whether the tests notice every mutation of the arithmetic, how
+# well 60 photographs of each kind are read, and how many instructions an inference takes on each chip. It is run by
+# hand, and BENCHMARKS.md records the results with their date.
 #
 #   tests/long.sh
 set -euo pipefail

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Do the tests notice? Changes one line at a time of the integer engine, or of its independent reference, in a copy of
-# this checkout; every change must turn the tests red. Ends with a table. (`VNNI`: on a processor with AVX-512 VNNI.)
+# Checks that the tests notice errors. It changes one line at a time of the integer engine, or of its independent
+# reference, in a copy of this checkout. Every change must make the tests fail. It ends with a table. (The mutations
+# named `VNNI` need a processor with AVX-512 VNNI.)
 #
-#   tests/mutations.sh [NAME...]      (only the mutations whose names begin so)
+#   tests/mutations.sh [NAME...]      (only the mutations whose names begin with one of these)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -10,7 +11,7 @@ engine=vit-nostd/src/int8
 kernels=vit-nostd/src/int8/kernels
 reference=vit-train/src/verify/reference/int8.rs
 
-# Name, file, and what `sed` does to it; a substitution must change exactly one line.
+# The name of each mutation, its file, and the command of `sed` for it, which must change exactly one line.
 mutations=(
     "engine: rounding, halves down" "$engine/requantize.rs" 's/(1 << (shift - 17))) >>/(1 << (shift - 17)) - 1) >>/'
     "engine: rounding, none" "$engine/requantize.rs" 's/(product + (1 << (shift - 17)))/product/'
@@ -29,7 +30,7 @@ mutations=(
     "engine: LayerNorm, shift" "$engine/layer_norm.rs" 's/(norm.shift - e) as u8/(norm.shift - e + 1) as u8/'
     "engine: LayerNorm, epsilon left out" "$engine/layer_norm.rs" 's/ + norm.epsilon;/ + 1024;/'
     "engine: a product by halves without its carry" "$engine/requantize.rs" 's/ + (low >> 16) as i32$//'
-    "portable: attention, not saturated" "$kernels/portable.rs" 's/sat8(requantize(sum, scale))/requantize(sum, scale) as i8/'
+    "portable: attention, not saturated" "$kernels/portable.rs" 's/sat8(requantize::<P>(sum, scale))/requantize::<P>(sum, scale) as i8/'
     "portable: attention, a last group left out" "$kernels/portable.rs" 's/None => .*,$/None => {}/'
     "portable: attention of the first head only" "$kernels/portable.rs" 's/let mut channel = head \* N::HEAD_DIM/let mut channel = 0 * head/'
     "portable: scores of the first head only" "$kernels/portable.rs" 's/let channels = head \* N::HEAD_DIM..(head + 1)/let channels = 0 * head..1/'
@@ -44,7 +45,7 @@ mutations=(
     "AVX2: activations of at least -127" "$kernels/x86_64/mod.rs" 's/= i16::from(value))/= i16::from(value).max(-127))/'
     "AVX2: the second of two tokens left out" "$kernels/x86_64/mod.rs" 's/(2, false) => linear::linear::<R, O, 2>/(2, false) => linear::linear::<R, O, 1>/'
     "AVX2: the last values of a row left out" "$kernels/x86_64/products.rs" 's/(!len.is_multiple_of(LANES))/(len == 0)/'
-    "AVX2: the first token in the place of all" "$kernels/x86_64/products.rs" 's/rows.next().unwrap_or_default()), len)/rows.clone().next().unwrap_or_default()), len)/'
+    "AVX2: the first token instead of all" "$kernels/x86_64/products.rs" 's/rows.next().unwrap_or_default()), len)/rows.clone().next().unwrap_or_default()), len)/'
     "AVX2: half of each sum" "$kernels/x86_64/products.rs" 's/_mm256_permute2x128_si256::<0x31>(ab, cd)/_mm256_permute2x128_si256::<0x20>(ab, cd)/'
     "AVX2: scores of the neighbouring head" "$kernels/x86_64/attention.rs" 's/padded.get_mut(channel - begin..)/padded.get_mut(0..)/'
     "AVX2: scores, the last key left out" "$kernels/x86_64/attention.rs" 's/for first in (0..N::TOKENS)/for first in (0..N::TOKENS - 1)/'
@@ -75,11 +76,11 @@ mutations=(
 work=$PWD/target/mutations
 copy=$work/tree
 export CARGO_TARGET_DIR=$work/target
-# Compiling takes longer than the tests.
+# Compiling takes longer than the tests, so that little is optimised.
 export CARGO_PROFILE_DEV_OPT_LEVEL=1 CARGO_PROFILE_DEV_DEBUG=false
 trap 'rm -rf "$copy"' EXIT
 
-# tests_of FILE: the cheapest tests that must notice a change of it.
+# tests_of FILE: runs the cheapest tests that must notice a change of the file.
 tests_of() {
     case $1 in
         "$engine"/* | "$kernels"/*) cargo test --quiet --no-fail-fast --package vit-nostd --lib --test int8 -- int8 engine roots ;;
@@ -87,23 +88,24 @@ tests_of() {
     esac
 }
 
-# The files get a new time: what an earlier run has built of a mutated one must not be taken for theirs.
+# The copies get a new modification time, so that cargo does not reuse what an earlier run has built from a mutated
+# file.
 rm -rf "$copy"
 mkdir -p "$copy"
 git ls-files -z --cached --others --exclude-standard |
     tar --create --null --files-from=- --ignore-failed-read | tar --extract --touch --directory="$copy"
 cd "$copy"
 
-# passes_unchanged FILE: makes sure, once, that nothing is red before anything is changed.
+# passes_unchanged FILE: checks, once for each group of tests, that they pass before anything is changed.
 declare -A passed
 passes_unchanged() {
     local group=engine
     [ "$1" != "$reference" ] || group=reference
     [ -z "${passed[$group]:-}" ] || return 0
-    echo "unchanged: the tests of the $group"
+    echo "running the tests of the $group without a mutation"
     tests_of "$1" >"$work/log" 2>&1 || {
         cat "$work/log"
-        echo "they fail before anything is changed" >&2
+        echo "error: the tests of the $group fail without a mutation (their output is above)" >&2
         exit 1
     }
     passed[$group]=1

@@ -1,6 +1,6 @@
-//! Names the module of `src/int8/kernels/` for the processor that the library is built for.
+//! Chooses the module of `src/int8/kernels/` for the processor that the library is built for.
 //!
-//! The target's name says it, because stable Rust does not tell a crate of the DSP extension.
+//! It goes by the target's name, because stable Rust does not tell a crate whether the target has the DSP extension.
 
 use std::env;
 

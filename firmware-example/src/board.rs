@@ -1,6 +1,6 @@
-//! The board that this firmware is built for: one of the folders in `boards/`, chosen by the feature of its name.
+//! The board that this firmware is built for: one of the folders in `boards/`, which the build script chooses.
 //!
-//! Each says what it is called ([`NAME`]), what tells the time ([`Timer`]) and how to talk to it ([`uart`]).
+//! Each board defines its name ([`NAME`]), the clock that measures times ([`Timer`]) and its serial port ([`uart`]).
 
 #[cfg_attr(board = "mps2", path = "../boards/mps2/board.rs")]
 #[cfg_attr(board = "mps2-an500", path = "../boards/mps2/board.rs")]

@@ -1,11 +1,11 @@
-//! Ten handwritten digits, as an example's input: what MNIST shows a network, without MNIST.
+//! Ten handwritten digits in the style of MNIST, as input of the example.
 
 use vit_nostd::{Image, Nano};
 
-/// How many there are.
+/// The number of digits.
 pub const COUNT: usize = 10;
 
-/// Draws the digit `n`. Not a value, which would be on the stack twice.
+/// Draws the digit `n` into `image`. If this returned the image, it would be on the stack twice.
 pub fn draw(n: usize, image: &mut Image<Nano>) {
     for (row, packed) in image.iter_mut().zip(&PACKED[n]) {
         for (x, pixel) in row.iter_mut().enumerate() {
@@ -14,10 +14,10 @@ pub fn draw(n: usize, image: &mut Image<Nano>) {
     }
 }
 
-/// Grey levels come in steps of this one: 0 is the background, 255 is ink.
+/// The step between two of the four grey levels: 0 is the background, 255 is ink.
 const LEVEL: u8 = 85;
 
-/// Four pixels a byte, because the smallest board has no flash to spare.
+/// The images of the digits, with four pixels in a byte, because the smallest board has little flash to spare.
 static PACKED: [[[u8; 7]; 28]; COUNT] =
     [pack(0), pack(1), pack(2), pack(3), pack(4), pack(5), pack(6), pack(7), pack(8), pack(9)];
 
@@ -33,7 +33,7 @@ const fn pack(n: usize) -> [[u8; 7]; 28] {
     packed
 }
 
-/// Side of the box that a digit is drawn in.
+/// The side of the box that a digit is drawn in, in pixels.
 const BOX: usize = 20;
 const DIGITS_PER_ROW: usize = 5;
 const GAP: usize = 2;
@@ -82,7 +82,7 @@ const DRAWN: [&str; 2 * BOX] = [
     "......---...........  .......-++-.........  ........-+..........  ........----........  ...........+-.......",
 ];
 
-/// Places a drawn digit as MNIST places its own: with its centre of mass in the middle of the image.
+/// Returns the image of the digit `n`. Its centre of mass is in the middle of the image, as in MNIST.
 const fn digit(n: usize) -> Image<Nano> {
     let (mut ink, mut down, mut right) = (0, 0, 0);
     let mut i = 0;
@@ -105,7 +105,7 @@ const fn digit(n: usize) -> Image<Nano> {
     image
 }
 
-/// The grey level of one pixel.
+/// Returns the grey level of a pixel of the drawn digit `n`.
 const fn grey(n: usize, y: usize, x: usize) -> u8 {
     let line = DRAWN[n / DIGITS_PER_ROW * BOX + y].as_bytes();
     match line[n % DIGITS_PER_ROW * (BOX + GAP) + x] {
@@ -113,6 +113,6 @@ const fn grey(n: usize, y: usize, x: usize) -> u8 {
         b'-' => LEVEL,
         b'+' => 2 * LEVEL,
         b'#' => 3 * LEVEL,
-        _ => panic!("a digit is drawn with . - + and #"),
+        _ => panic!("a digit is drawn with other characters than . - + and #"),
     }
 }

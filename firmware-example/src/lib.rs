@@ -1,9 +1,9 @@
-//! What every firmware here shares: its board, its model, where its log goes, how it fails, how it ends, and what RAM
-//! and time it took.
+//! The parts that all firmware here shares: the board, the model, the log, the handling of panics and faults, the exit,
+//! and the measurement of time and RAM.
 
 #![no_std]
 
-use cortex_m as _; // the critical sections of the log
+use cortex_m as _; // provides the critical sections for the log
 #[cfg(feature = "probe")]
 use defmt_rtt as _;
 #[cfg(not(feature = "probe"))]
@@ -19,14 +19,15 @@ pub mod registers;
 pub mod timer;
 pub mod uart;
 
-/// The network that the firmware holds: the one that the environment variable `VIT_MODEL` named when it was built.
+/// The model in the firmware, and its network. The build script chooses them.
 pub mod model {
     include!(concat!(env!("OUT_DIR"), "/model.rs"));
 }
 
-/// Ends the firmware: the emulator or the debugger ends with this code too. 0 is success.
+/// Ends the firmware. The emulator or the debugger then exits with `code`, too. 0 is success.
 pub fn exit(code: i32) -> ! {
-    // Semihosting is a breakpoint: a board that nobody watches would fault on it. (A Cortex-M0 cannot tell, and does.)
+    // A semihosting call is a breakpoint, which is a fault if no debugger is attached. A Cortex-M0 cannot detect a
+    // debugger, and does fault.
     #[cfg(all(feature = "probe", not(armv6m)))]
     if !cortex_m::peripheral::DCB::is_debugger_attached() {
         loop {
@@ -36,7 +37,7 @@ pub fn exit(code: i32) -> ! {
     semihosting::process::exit(code)
 }
 
-/// Says where, and not what: the text of a panic would bring `core::fmt` along, some kilobytes of it.
+/// Logs the location of a panic, but not its message, which would need several kilobytes of `core::fmt`.
 #[panic_handler]
 fn panic(info: &PanicInfo) -> ! {
     match info.location() {
@@ -46,7 +47,7 @@ fn panic(info: &PanicInfo) -> ! {
     exit(1)
 }
 
-/// `defmt::panic!` and its like have logged their message already.
+/// Ends the firmware after a panic by a macro of defmt such as `defmt::panic!`, which has already logged the message.
 #[defmt::panic_handler]
 fn logged_panic() -> ! {
     exit(1)

@@ -1,6 +1,6 @@
-//! Classifies ten handwritten digits and says how sure the network is of each, and what time and RAM it took.
+//! Classifies ten handwritten digits, and logs the probability of each result and the time and RAM that it took.
 //!
-//! Ends with success if every digit was recognised.
+//! The exit code is the number of digits that were not recognised.
 
 #![no_std]
 #![no_main]
@@ -27,7 +27,7 @@ fn main() -> ! {
     let mut timer = board::Timer::new(defmt::unwrap!(cortex_m::Peripherals::take()));
     let model = match Model::<Flashed>::from_bytes(MODEL) {
         Ok(model) => model,
-        Err(error) => defmt::panic!("the model file: {}", error),
+        Err(error) => defmt::panic!("the model file is unusable: {}", error),
     };
     let mut ticks = None;
     let mut digit = [[0; 28]; 28];
@@ -39,7 +39,7 @@ fn main() -> ! {
         let [best]: [Prediction; 1] = top_k(&model.dequantize(&logits));
         best
     });
-    let stack = ram::stack(); // before the log takes its own
+    let stack = ram::stack(); // before the log uses the stack
 
     defmt::info!("kernels: {=str}", kernels::name());
     let mut wrong = 0;

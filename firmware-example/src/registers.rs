@@ -1,38 +1,39 @@
-//! Registers of peripherals. The only place that reads and writes them.
+//! Registers of peripherals. All accesses to them go through this module.
 
 /// A 32-bit register of a peripheral.
 #[derive(Clone, Copy)]
 pub struct Register(*mut u32);
 
 impl Register {
-    /// The register at an address, which must be a peripheral's.
+    /// Returns the register at an address, which must belong to a peripheral.
     ///
     /// # Panics
-    /// If the address is not in the part of a Cortex-M's memory that is peripherals', or is not a multiple of 4.
+    /// If the address is not in the part of a Cortex-M's memory that is reserved for peripherals, or not a multiple of
+    /// 4.
     pub const fn at(address: usize) -> Self {
         assert!(address >= 0x4000_0000 && address < 0x6000_0000 && address.is_multiple_of(4));
         Self(address as *mut u32)
     }
 
-    /// Its value.
+    /// Reads the register.
     pub fn read(self) -> u32 {
-        // SAFETY: aligned, and a peripheral's: no variable lies there. No register that this crate knows lets a
-        // peripheral write to memory.
+        // SAFETY: the address is aligned and in the memory of peripherals, as `at` has checked, so that there is no
+        // variable. No register that this crate uses makes a peripheral write to memory.
         unsafe { self.0.read_volatile() }
     }
 
-    /// Gives it a value.
+    /// Writes the register.
     pub fn write(self, value: u32) {
-        // SAFETY: as in `read`.
+        // SAFETY: the conditions are those of `read`.
         unsafe { self.0.write_volatile(value) }
     }
 
-    /// Gives the bits of `mask` the value that they have in `value`, and leaves the others.
+    /// Sets the bits of `mask` to their values in `value`, and leaves the others unchanged.
     pub fn modify(self, mask: u32, value: u32) {
         self.write(self.read() & !mask | value);
     }
 
-    /// Sets all of `bits`, and leaves the others.
+    /// Sets all of `bits` to 1, and leaves the others unchanged.
     pub fn set(self, bits: u32) {
         self.modify(bits, bits);
     }

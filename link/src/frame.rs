@@ -1,4 +1,4 @@
-//! From messages to frames and back.
+//! Encoding of messages as frames, and decoding of frames.
 
 use crate::VERSION;
 use core::fmt;
@@ -13,22 +13,22 @@ use serde::{Deserialize, Serialize};
 static CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
 const CRC_LEN: usize = 4;
 
-/// Why a frame could not be read, or written. The checks run in the order of the variants.
+/// The reason that a frame could not be read or written. The checks run in the order of the variants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum FrameError {
-    /// Longer than the buffer that it should go into.
+    /// The frame is longer than the buffer for it.
     TooLong,
-    /// What came before the delimiter is not COBS, or too short for a frame.
+    /// The bytes before the delimiter are not valid COBS, or too few for a frame.
     Stuffing,
     /// The content does not match its checksum.
     Crc,
-    /// Of another version of the protocol.
+    /// The frame has another version of the protocol.
     Version {
         /// The frame's version.
         found: u8,
     },
-    /// The checksum is right, but this is no message, or one with something behind it.
+    /// The checksum is correct, but the content is not a known message, or has more bytes after the message.
     Message,
 }
 
@@ -39,7 +39,7 @@ impl fmt::Display for FrameError {
             Self::Stuffing => f.write_str("the frame is damaged: it is not COBS"),
             Self::Crc => f.write_str("the frame is damaged: its checksum is wrong"),
             Self::Version { found } => {
-                write!(f, "version {found} of the protocol, where {VERSION} is spoken")
+                write!(f, "the frame has version {found} of the protocol instead of {VERSION}")
             }
             Self::Message => f.write_str("the frame contains no known message"),
         }
@@ -48,7 +48,7 @@ impl fmt::Display for FrameError {
 
 impl core::error::Error for FrameError {}
 
-/// The most bytes that a frame of a message of `message` bytes has, delimiter included.
+/// Returns the largest number of bytes in the frame of a message of `message` bytes, delimiter included.
 pub const fn frame_len(message: usize) -> usize {
     let plain = 1 + message + CRC_LEN;
     plain + plain.div_ceil(254) + 1
@@ -57,18 +57,18 @@ pub const fn frame_len(message: usize) -> usize {
 /// Writes `message` as a frame, delimiter included, to the beginning of `buffer`.
 ///
 /// # Errors
-/// [`FrameError::TooLong`] where `buffer` is too short: [`frame_len`] bytes always suffice.
+/// [`FrameError::TooLong`] if `buffer` is too short. [`frame_len`] bytes are always enough.
 pub fn encode<'b>(message: &impl Serialize, buffer: &'b mut [u8]) -> Result<&'b mut [u8], FrameError> {
     let too_long = |_| FrameError::TooLong;
     let stuffed = Cobs::try_new(Slice::new(buffer)).map_err(too_long)?;
     serialize_with_flavor(&(VERSION, message), CrcModifier::new(stuffed, CRC.digest())).map_err(too_long)
 }
 
-/// Reads the message in a frame, given without its delimiter. The message borrows from the frame, which is unstuffed in
-/// place.
+/// Reads the message in a frame, which is given without its delimiter. The frame is unstuffed in place, and the message
+/// borrows from it.
 ///
 /// # Errors
-/// All of [`FrameError`] but `TooLong`.
+/// All variants of [`FrameError`] except `TooLong`.
 pub fn decode<'f, T: Deserialize<'f>>(frame: &'f mut [u8]) -> Result<T, FrameError> {
     let len = cobs::decode_in_place(frame).map_err(|_| FrameError::Stuffing)?;
     let (content, crc) = frame.get(..len).and_then(<[u8]>::split_last_chunk).ok_or(FrameError::Stuffing)?;
@@ -85,7 +85,7 @@ pub fn decode<'f, T: Deserialize<'f>>(frame: &'f mut [u8]) -> Result<T, FrameErr
     }
 }
 
-/// Gathers bytes from the line until a frame is complete, in `N` bytes of memory.
+/// A buffer of `N` bytes that collects bytes from the line until a frame is complete.
 #[derive(Debug, Default)]
 pub struct Receiver<const N: usize> {
     frame: Vec<u8, N>,
@@ -94,13 +94,13 @@ pub struct Receiver<const N: usize> {
 }
 
 impl<const N: usize> Receiver<N> {
-    /// Waits for the first byte of a frame.
+    /// Creates a receiver that waits for the first byte of a frame.
     pub const fn new() -> Self {
         Self { frame: Vec::new(), too_long: false, complete: false }
     }
 
-    /// Takes the next byte from the line. Where it ends a frame, gives the frame, for [`decode`], or
-    /// [`FrameError::TooLong`] for one that did not fit; with the byte after it, the next frame begins.
+    /// Takes the next byte from the line. If it ends a frame, this returns the frame without its delimiter, for
+    /// [`decode`], or [`FrameError::TooLong`] if the frame did not fit. The byte after that begins the next frame.
     pub fn push(&mut self, byte: u8) -> Option<Result<&mut [u8], FrameError>> {
         if self.complete {
             *self = Self::new();

@@ -1,103 +1,104 @@
-//! What is said.
+//! The messages of the protocol.
 
 use crate::frame::{frame_len, FrameError};
 use core::fmt;
 use serde::{Deserialize, Serialize};
 
-/// The most bytes of the name in a [`Description`].
+/// The largest length of the board's name in a [`Description`], in bytes.
 pub const BOARD_NAME_LEN: usize = 32;
 
-/// What the host says.
+/// A message from the host to the board.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request<'a> {
-    /// Comes back in the reply.
+    /// The number of the request, which the host chooses and the reply repeats.
     pub id: u16,
-    /// What the board should do.
+    /// The command that the board should carry out.
     #[serde(borrow)]
     pub command: Command<'a>,
 }
 
-/// What a board can be asked for.
+/// The commands that a board can carry out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Command<'a> {
-    /// What are you? Answered by [`Outcome::Description`].
+    /// Asks for a description of the board. The outcome is [`Outcome::Description`].
     Describe,
-    /// Which class is this image of? Answered by [`Outcome::Classification`].
+    /// Asks for the class of an image. The outcome is [`Outcome::Classification`].
     Classify {
-        /// Grey levels row by row, 0 is the background: `side * side` of them.
+        /// The `side * side` grey levels of the image, row by row. 0 is the background.
         pixels: &'a [u8],
     },
 }
 
-/// What the board says. `L` is where the logits are: a slice on a board, a vector on a host.
+/// A message from the board to the host. `L` is the type of the logits: a slice on a board, a vector on a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reply<'a, L> {
-    /// The request's, unless it could not be read.
+    /// The number of the request, unless it could not be read.
     pub id: Option<u16>,
-    /// What came of it.
+    /// The outcome of the request.
     #[serde(borrow)]
     pub outcome: Outcome<'a, L>,
 }
 
-/// What came of a request.
+/// The outcome of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Outcome<'a, L> {
-    /// What the board is.
+    /// The answer to [`Command::Describe`].
     #[serde(borrow)]
     Description(Description<'a>),
-    /// What the image shows.
+    /// The answer to [`Command::Classify`].
     Classification(Classification<L>),
-    /// The request was not carried out.
+    /// The reason that the request was not carried out.
     Refused(Refusal),
 }
 
-/// What a board is, and which network it runs.
+/// The properties of a board and of the network that it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Description<'a> {
     /// The board's name, at most [`BOARD_NAME_LEN`] bytes without control characters.
     pub board: &'a str,
-    /// Pixels along one side of an image.
+    /// The number of pixels along one side of an image.
     pub side: u16,
-    /// Number of classes.
+    /// The number of classes.
     pub classes: u16,
-    /// Which model file the board runs: its [`checksum`].
+    /// The [`checksum`] of the model file that the board runs.
     pub model: u32,
-    /// The unit of [`Classification::ticks`], never 0: ticks of the processor's clock on a board, of some clock in an
-    /// emulator.
+    /// The number of [`Classification::ticks`] in a second, never 0. On a board, it is the frequency of the processor's
+    /// clock.
     pub ticks_per_second: u32,
 }
 
-/// A classified image.
+/// The result of classifying an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Classification<L> {
-    /// Index of the largest logit, the first of equal ones.
+    /// The index of the largest logit, the first one if several are equal.
     pub class: u16,
-    /// Time of the inference, unless it was longer than the board's clock can tell.
+    /// The time of the inference in ticks, unless it was too long for the board's clock to measure.
     pub ticks: Option<u32>,
-    /// The integer engine's logits as they are, one `i32` a class.
+    /// The integer engine's logits, one `i32` per class.
     pub logits: L,
 }
 
 impl<L: AsRef<[i32]>> Classification<L> {
-    /// The same, with borrowed logits: serde knows no arrays of every length, and writes those it knows without it.
+    /// Returns this result with its logits as a slice, to be encoded. serde does not implement its traits for arrays of
+    /// every length, and it encodes arrays without their length.
     pub fn borrowed(&self) -> Classification<&[i32]> {
         Classification { class: self.class, ticks: self.ticks, logits: self.logits.as_ref() }
     }
 }
 
-/// Why a board refuses a request.
+/// The reason that a board refuses a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// It could not be read.
+    /// The frame could not be read.
     Frame(FrameError),
-    /// The image has another size than those that the network takes.
+    /// The image does not have the number of pixels that the network takes.
     Pixels {
-        /// Pixels that the network takes.
+        /// The number of pixels that the network takes.
         expected: u32,
-        /// Pixels that came.
+        /// The number of pixels in the request.
         found: u32,
     },
 }
@@ -107,13 +108,14 @@ impl fmt::Display for Refusal {
         match self {
             Self::Frame(error) => error.fmt(f),
             Self::Pixels { expected, found } => {
-                write!(f, "an image of {found} pixels, where {expected} are expected")
+                write!(f, "the image has {found} pixels instead of {expected}")
             }
         }
     }
 }
 
-/// What tells one model file from another: the checksum that it ends with. 0 for what is too short for a model file.
+/// Returns the checksum at the end of a model file, which tells model files apart, or 0 if `model` is too short to have
+/// one.
 pub const fn checksum(model: &[u8]) -> u32 {
     match model.last_chunk() {
         Some(crc) => u32::from_le_bytes(*crc),
@@ -121,17 +123,17 @@ pub const fn checksum(model: &[u8]) -> u32 {
     }
 }
 
-// The most bytes of postcard's integers, which are of variable length, and of what else is in a message.
+// The largest number of bytes in postcard's encoding of an integer, and the length of the tag of an enum or an option.
 const U16: usize = 3;
 const U32: usize = 5;
 const TAG: usize = 1;
 
-/// The most bytes of the frame of a request with an image of `pixels` pixels.
+/// Returns the largest number of bytes in the frame of a request with an image of `pixels` pixels.
 pub const fn request_len(pixels: usize) -> usize {
     frame_len(U16 + TAG + U32 + pixels)
 }
 
-/// The most bytes of the frame of a reply of a board with so many classes.
+/// Returns the largest number of bytes in the frame of a reply from a board with `classes` classes.
 pub const fn reply_len(classes: usize) -> usize {
     let classification = U16 + (TAG + U32) + U32 + classes * U32;
     let description = U32 + BOARD_NAME_LEN + 2 * U16 + 2 * U32;

@@ -5,7 +5,8 @@ use crate::{
     message::{Classification, Command, Description, Outcome, Refusal, Reply, Request},
 };
 
-/// Hears bytes and answers requests. `N` is the memory for one request: [`request_len`](crate::request_len) bytes.
+/// A server that takes bytes from the line and answers requests. `N` is the size of its buffer for a request, in bytes,
+/// which should be [`request_len`](crate::request_len).
 ///
 /// ```
 /// use vit_link::{encode, reply_len, request_len, Classification, Command, Description, Request, Server};
@@ -29,13 +30,16 @@ pub struct Server<'a, const N: usize> {
 }
 
 impl<'a, const N: usize> Server<'a, N> {
-    /// Waits for the first request to the board of this description.
+    /// Creates the server of the board with this description.
     pub const fn new(description: Description<'a>) -> Self {
         Self { description, receiver: Receiver::new() }
     }
 
-    /// Takes the next byte from the line, and gives what there is to answer, written to `buffer`, which should have
-    /// [`reply_len`](crate::reply_len) bytes. `infer` gets an image's pixels, as many as the description says.
+    /// Takes the next byte from the line. If it completes a request, this returns the frame of the reply, which the
+    /// caller must send. The frame is written to `buffer`, which should have [`reply_len`](crate::reply_len) bytes; in
+    /// a shorter one, it may not fit, and the request is not answered.
+    ///
+    /// `infer` classifies an image. It gets as many pixels as the description states.
     pub fn push<'b, L: AsRef<[i32]>>(
         &mut self,
         byte: u8,

@@ -1,4 +1,4 @@
-//! The protocol: its exact bytes, and a board that hears garbage.
+//! Tests of the protocol: its exact bytes, and a board that receives garbage.
 
 use proptest::prelude::*;
 use serde::Serialize;
@@ -17,10 +17,10 @@ const BOARD: Description<'_> = Description {
     ticks_per_second: 9,
 };
 
-/// A board that recognises images by their first pixels.
+/// A board whose logits are computed from the first pixels of the image.
 struct Board(Server<'static, CAPACITY>);
 
-/// A reply that outlives its frame.
+/// A reply that owns its content and so outlives its frame.
 #[derive(Clone, Debug, PartialEq)]
 enum Heard {
     Description(u16, String),
@@ -38,7 +38,8 @@ impl Board {
         let mut heard = Vec::new();
         for &byte in bytes {
             if let Some(frame) = self.0.push(byte, infer, &mut answer) {
-                assert_eq!(frame.iter().position(|&byte| byte == 0), Some(frame.len() - 1), "one delimiter");
+                let delimiter = frame.iter().position(|&byte| byte == 0);
+                assert_eq!(delimiter, Some(frame.len() - 1), "the only zero must be the last byte");
                 let mut frame = frame[..frame.len() - 1].to_vec();
                 let Reply { id, outcome } = decode::<Reply<'_, Vec<i32>>>(&mut frame).unwrap();
                 heard.push(match outcome {
@@ -72,7 +73,7 @@ fn frame(message: &impl Serialize) -> Vec<u8> {
     encode(message, &mut buffer).unwrap().to_vec()
 }
 
-/// An image of noise, and what is answered to it.
+/// Returns an image of noise and its logits.
 fn image(seed: u8) -> (Vec<u8>, Vec<i32>) {
     let pixels: Vec<u8> = (0..PIXELS).map(|i| (i as u8).wrapping_mul(seed) ^ seed).collect();
     let logits = infer(&pixels).logits.to_vec();
@@ -81,7 +82,7 @@ fn image(seed: u8) -> (Vec<u8>, Vec<i32>) {
 
 #[test]
 fn version_1_has_these_bytes() {
-    // Put together from the prose by a program of its own, with zlib's CRC-32.
+    // An independent program has computed these bytes from the description of the protocol, with zlib's CRC-32.
     let golden: [(Vec<u8>, &[u8]); 6] = [
         (
             frame(&Request { id: 1, command: Command::Describe }),
@@ -202,7 +203,7 @@ fn an_oversized_frame_is_refused_once_and_the_next_one_answered() {
 
 #[test]
 fn each_kind_of_damage_is_named() {
-    // Frames put together by hand: no block of theirs is longer than COBS's longest.
+    // These frames are composed without the library. All their blocks are shorter than the longest block of COBS.
     let stuffed = |plain: &[u8]| {
         let blocks = plain.split(|&byte| byte == 0);
         blocks.flat_map(|block| [&[block.len() as u8 + 1], block].concat()).chain([0]).collect::<Vec<u8>>()
@@ -213,14 +214,14 @@ fn each_kind_of_damage_is_named() {
     };
     assert_eq!(sealed(&[VERSION, 1, 0]), frame(&Request { id: 1, command: Command::Describe }));
     for (bytes, error) in [
-        (vec![9, 1, 2, 0], FrameError::Stuffing), // a block that ends behind the frame
+        (vec![9, 1, 2, 0], FrameError::Stuffing), // a block that ends after the frame
         (stuffed(&[VERSION, 1]), FrameError::Stuffing), // shorter than a checksum
         (sealed(&[]), FrameError::Stuffing),
         (stuffed(&[VERSION, 1, 0, 1, 2, 3, 4]), FrameError::Crc),
         (sealed(&[VERSION + 1, 1, 0]), FrameError::Version { found: VERSION + 1 }),
         (sealed(&[VERSION]), FrameError::Message),
         (sealed(&[VERSION, 1, 99]), FrameError::Message), // an unknown command
-        (sealed(&[VERSION, 1, 0, 0]), FrameError::Message), // something behind the message
+        (sealed(&[VERSION, 1, 0, 0]), FrameError::Message), // a byte after the message
         (sealed(&[VERSION, 1, 1, 200, 200, 200, 200, 15]), FrameError::Message), // a hostile length
     ] {
         assert_eq!(Board::new().hear(&bytes), [Heard::Refused(None, Refusal::Frame(error))], "{bytes:x?}");
@@ -236,8 +237,8 @@ fn a_model_is_told_by_its_checksum() {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever comes over the line, the board refuses all of it, says so once for each delimiter that ends something,
-    /// and answers the next request.
+    /// The board refuses all garbage, once for each delimiter that ends a frame that is not empty, and answers the next
+    /// request.
     #[test]
     fn garbage_is_refused(garbage in prop::collection::vec(any::<u8>(), 0..3 * CAPACITY), seed: u8) {
         let (pixels, logits) = image(seed);
@@ -251,7 +252,7 @@ proptest! {
         prop_assert_eq!(board.hear(&classify(1, &pixels)), [Heard::Logits(1, logits)]);
     }
 
-    /// A frame with one byte changed, one lost or one more is never answered as if it were whole.
+    /// A frame in which a byte is changed, missing or added is never answered as if it were intact.
     #[test]
     fn damage_is_noticed(seed: u8, at in 0..PIXELS, byte: u8, kind in 0..3) {
         let (pixels, logits) = image(seed);
@@ -273,7 +274,7 @@ proptest! {
         prop_assert_eq!(board.hear(&classify(2, &pixels)), [Heard::Logits(2, logits)]);
     }
 
-    /// A frame that breaks off is lost; with the delimiter that the host sends first, the next one is not.
+    /// A truncated frame is lost, but not the frame after it, thanks to the delimiter that the host sends first.
     #[test]
     fn a_truncated_frame_takes_no_other_with_it(seed: u8, len in 1..PIXELS) {
         let (pixels, logits) = image(seed);

@@ -1,4 +1,4 @@
-//! Links as `firmware-example` does, whose memory map the linker finds.
+//! Links the firmware like `firmware-example`, with that crate's memory map.
 
 use std::env;
 
@@ -8,7 +8,7 @@ fn main() {
         println!("cargo:rustc-link-arg-bins={argument}");
     }
     println!("cargo:rustc-check-cfg=cfg(small)");
-    // 16 KB of RAM: what takes more is left out.
+    // This target's emulated board has 16 KB of RAM. `small` leaves out what needs more.
     if env::var("TARGET").is_ok_and(|target| target == "thumbv6m-none-eabi") {
         println!("cargo:rustc-cfg=small");
     }

@@ -1,4 +1,4 @@
-//! A whole program. The test lays a model file beside it.
+//! A complete program. The test puts a model file next to it.
 
 use std::sync::Mutex;
 use vit_nostd::{

@@ -1,4 +1,4 @@
-//! A program of nothing but inferences, for `tests/tests/outside/no_panic.rs`: it is linked for a chip and never run.
+//! A program that only runs inferences, for `tests/tests/outside/no_panic.rs`. It is linked for a chip, but never run.
 
 #![no_std]
 #![no_main]
@@ -19,7 +19,7 @@ type Int8<'a, N> =
     (&'a int8::Model<'a, N>, &'a Image<N>, &'a mut int8::Scratch<N>, &'a mut Vector<<N as Network>::Classes, i32>);
 type Task<'a, N> = (Float<'a, N, Polynomial>, Float<'a, N, Micromath>, Int8<'a, N>);
 
-/// The models come from outside, so that nothing about them is known when this is compiled.
+/// Runs an inference of each task. The models are arguments, so that the compiler knows nothing about them.
 #[unsafe(no_mangle)]
 pub fn _start(base: Task<Base>, tiny: Task<Tiny>, nano: Task<Nano>) {
     run(base);
@@ -33,11 +33,11 @@ fn run<N: Network>((for_polynomial, for_micromath, for_int8): Task<N>) {
     infer_int8(for_int8);
 }
 
-// Functions with names that the test looks for, because the compiler may inline all of the library's.
+// The test looks for the symbols of these functions, because the compiler may inline all functions of the library.
 #[inline(never)]
 fn infer_float<N: Network, M: Math>((model, image, scratch, logits): Float<N, M>) {
     *logits = model.infer(image, scratch);
-    // What the test must notice.
+    // The test must detect this possible panic.
     #[cfg(feature = "can_fail")]
     {
         let pixel = image.as_ref()[0].as_ref()[0];

@@ -1,1 +1,1 @@
-//! Proves that another program computes the same from the ONNX export.
+//! Tests that another program computes the same logits from the ONNX export.

@@ -1,4 +1,4 @@
-//! What an inference of the integer engine takes on each emulated chip.
+//! Measures the cost of an inference of the integer engine on each emulated chip: instructions, memory and code.
 
 use anyhow::{ensure, Context, Result};
 use object::{Object, ObjectSection, ObjectSymbol, SymbolKind};
@@ -14,7 +14,8 @@ use vit_nostd::{
     Base, Nano, Network, Stage, Tiny,
 };
 
-/// The part of an inference that a stage belongs to. The softmax, which is a part of the attention, is measured separately.
+/// Returns the part of an inference that a stage belongs to in reports. The softmax, which is a part of the attention,
+/// is measured separately.
 fn part(stage: Stage) -> &'static str {
     match stage {
         Stage::Norm1 | Stage::Norm2 | Stage::Norm => "layer_norm",
@@ -24,37 +25,37 @@ fn part(stage: Stage) -> &'static str {
     }
 }
 
-/// Of one preset on one chip. Instructions are not cycles.
+/// The cost of one preset on one chip. Instructions are not cycles: many take several cycles.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cost {
-    /// The processor.
+    /// The name of the chip.
     pub chip: String,
-    /// The shape of the network.
+    /// The name of the preset.
     pub preset: String,
-    /// The kernels of the integer engine.
+    /// The name of the integer engine's kernels.
     pub engine: String,
-    /// Of one inference.
+    /// The number of instructions of an inference.
     pub instructions: u64,
-    /// Of a block in the middle, with all tokens.
+    /// The number of instructions of a block in the middle, which processes all tokens.
     pub instructions_per_block: u64,
-    /// The block's instructions by its products.
+    /// The number of instructions of that block for each of its products.
     pub instructions_per_mac: f64,
-    /// From the scores to the probabilities, by a row's scores.
+    /// The number of instructions of a softmax for each score of a row.
     pub softmax_instructions_per_element: f64,
-    /// Of an inference, in percent, by stage.
+    /// The share of each part of an inference in its instructions, in percent.
     pub stages: Vec<(String, f64)>,
-    /// `int8::Scratch::BYTES`.
+    /// The size of the scratch memory in bytes, `int8::Scratch::BYTES`.
     pub scratch_bytes: usize,
-    /// Measured.
+    /// The measured number of bytes of stack that an inference takes.
     pub stack_bytes: usize,
-    /// The engine's functions and tables in flash.
+    /// The size of the engine's functions in flash, in bytes.
     pub code_bytes: u64,
-    /// The model file.
+    /// The size of the model file in bytes.
     pub model_bytes: usize,
 }
 
 impl Cost {
-    /// The counts that must not grow.
+    /// Returns the names and values of the counts that must not grow.
     pub fn counts(&self) -> [(&'static str, f64); 3] {
         [
             ("instructions", self.instructions as f64),
@@ -64,10 +65,10 @@ impl Cost {
     }
 }
 
-/// Measures every preset that fits on every chip, and calls `each` with each result as it comes.
+/// Measures, on every chip, every preset that fits on it, and calls `each` with each result as soon as it is known.
 ///
 /// # Errors
-/// If a firmware is not built, or does not do what it should.
+/// If a firmware cannot be built, fails, or does not log the expected numbers.
 pub fn measure(mut each: impl FnMut(&Cost)) -> Result<Vec<Cost>> {
     let mut costs = Vec::new();
     for chip in Chip::ALL {
@@ -88,14 +89,14 @@ fn measure_one<N: Network>(chip: Chip, preset: &str) -> Result<Cost> {
     let elf = chip.build(&format!("bench_{preset}"))?;
     let model = model::<N>()?;
     let run = chip.run_with_model(&elf, &model)?;
-    ensure!(run.exit_code == 0, "the {} refused: {:#?}", chip.name, run.log);
+    ensure!(run.exit_code == 0, "the firmware on the {} failed: {:#?}", chip.name, run.log);
 
     let numbers = |line: &str| -> Vec<u64> {
         line.split(|c: char| !c.is_ascii_digit()).filter_map(|word| word.parse().ok()).collect()
     };
     let after = |begin: &str| -> Result<&str> {
         let line = run.log.iter().find_map(|line| line.strip_prefix("INFO ")?.strip_prefix(begin));
-        line.with_context(|| format!("the log has no {begin:?}: {:#?}", run.log))
+        line.with_context(|| format!("no line of the log begins with {begin:?}: {:#?}", run.log))
     };
     let instructions = |ticks: u64| chip.instructions(ticks);
     let engine = after("kernels ")?.to_owned();
@@ -118,7 +119,7 @@ fn measure_one<N: Network>(chip: Chip, preset: &str) -> Result<Cost> {
     }
     ensure!(all.abs_diff(ticks) * 100 <= ticks, "the stages take {all} ticks, and the inference {ticks}");
 
-    // In the last block, the class token has the only query.
+    // In the last block, only the class token has a query.
     let rows = (N::DEPTH - 1) * N::TOKENS * N::HEADS + N::HEADS;
     let softmax_share = (rows * N::TOKENS) as f64 * softmax / chip.tick;
     for (name, ticks) in &mut stages {
@@ -145,14 +146,16 @@ fn measure_one<N: Network>(chip: Chip, preset: &str) -> Result<Cost> {
     })
 }
 
-/// Products of an encoder block: four projections, scores and weighted values, the MLP.
+/// Returns the number of products in an encoder block: those of four projections, of the scores, of the weighted sums
+/// of values, and of the MLP.
 fn macs<N: Network>() -> usize {
     N::TOKENS * N::EMBED * (4 * N::EMBED + 2 * N::TOKENS + 2 * N::HIDDEN)
 }
 
-/// What the integer engine adds to a firmware: its functions, and those of the compiler that only it calls.
+/// Returns the number of bytes that the integer engine adds to a firmware: its functions, and those of the compiler's
+/// library that only it calls.
 fn code_bytes(elf: &Path) -> Result<u64> {
-    // As the compiler's old and new names for symbols spell them.
+    // Parts of the symbols' names in the compiler's old and new manglings.
     const ENGINE: [&str; 4] = ["9vit_nostd4int8", "vit_nostd..int8", "5bench5infer", "int_sqrt"];
     let file = fs::read(elf)?;
     let elf = object::File::parse(&*file)?;
@@ -164,14 +167,14 @@ fn code_bytes(elf: &Path) -> Result<u64> {
             .name()
             .is_ok_and(|name| ENGINE.iter().any(|part| name.contains(part)) && !name.contains("from_bytes"))
     });
-    // Functions with the same instructions share them.
+    // Functions with the same instructions share an address, which must count once.
     let mut sizes: Vec<(u64, u64)> = of_engine.map(|symbol| (symbol.address(), symbol.size())).collect();
     sizes.sort_unstable();
     sizes.dedup_by_key(|(address, _)| *address);
     Ok(sizes.iter().map(|(_, size)| size).sum())
 }
 
-/// A model file of weights of no meaning: what an inference takes does not depend on them.
+/// Returns a model file with arbitrary weights: the cost of an inference does not depend on them.
 fn model<N: Network>() -> Result<Vec<u8>> {
     let mut words = vec![0u32; Weights::<N>::BYTES.div_ceil(4)];
     let bytes: &mut [u8] = &mut bytemuck::cast_slice_mut(&mut words)[..Weights::<N>::BYTES];

@@ -1,4 +1,4 @@
-//! Proves that the host, the `no_std` library and the emulated chip compute the same bits.
+//! Tests that the host, the `no_std` library and the emulated chip compute the same bits.
 
 pub mod chip_bench;
 
@@ -8,7 +8,7 @@ use vit_train::{
     network::{parameters::Parameters, Trainable},
 };
 
-/// A network with random weights that are as large as those of a trained one; none of them could be left out.
+/// Returns a network with random weights of the size of those in a trained network. Each of them affects the logits.
 pub fn random_checkpoint<N: Trainable>(seed: u64) -> Checkpoint {
     let mut parameters = Parameters::init::<N>(seed);
     let noise = Parameters::init::<N>(seed + 1).values;
@@ -20,7 +20,7 @@ pub fn random_checkpoint<N: Trainable>(seed: u64) -> Checkpoint {
     let description = Description {
         dataset: "none".to_owned(),
         seed,
-        normalization: Normalization { mean: 0.125, std: 0.375 }, // not those of MNIST
+        normalization: Normalization { mean: 0.125, std: 0.375 }, // different from MNIST's
         labels: (0..N::CLASSES).map(|class| format!("class {class}")).collect(),
         test_accuracy: None,
     };

@@ -1,4 +1,4 @@
-//! The emulated chips: firmware does what it says, and computes the host's bits.
+//! Tests on the emulated chips: firmware does what it should, and computes the same bits as the host.
 
 use std::{
     fs,
@@ -26,19 +26,19 @@ use vit_train::{
     quantize::quantize,
 };
 
-/// A network trained on MNIST.
+/// The file of a network trained on MNIST, as a float model.
 const TRAINED: &str = "models/nano.f32.vit";
-/// The same network in integers: the model in the firmware.
+/// The file of that network as an integer model, which is the default model of the firmware.
 const TRAINED_INT8: &str = "models/nano.int8.vit";
 
-/// The chips with room for the float engine and for all presets.
+/// The chips that have enough memory for the float engine and for all presets.
 const LARGE: [Chip; 4] = [Chip::M3, Chip::M4F, Chip::M7, Chip::M33];
 
 fn in_firmware_folder(path: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../firmware-example")).join(path)
 }
 
-/// Builds and runs the firmware `bin`, and compares its log with the one that is expected of it.
+/// Builds and runs the firmware `bin`, and compares its log with the expected one.
 fn run_and_compare(chip: Chip, bin: &str) -> Run {
     let elf = chip.build(bin).unwrap();
     let run = chip.run(&elf, std::env::temp_dir()).unwrap();
@@ -49,14 +49,15 @@ fn run_and_compare(chip: Chip, bin: &str) -> Run {
     for (line, pattern) in run.log.iter().zip(expected) {
         assert!(
             matches(line, pattern),
-            "{}: the log says\n{line}\nwhere this is expected:\n{pattern}",
+            "{}: the log has this line:\n{line}\nexpected:\n{pattern}",
             chip.name
         );
     }
     run
 }
 
-/// Whether `line` is `pattern` with some text for each `*`: for what depends on the compiler.
+/// True if `line` is `pattern` with any text in place of each `*`, which stands for numbers that depend on the
+/// compiler.
 fn matches(line: &str, pattern: &str) -> bool {
     match pattern.split_once('*') {
         None => line == pattern,
@@ -177,7 +178,7 @@ fn trained_nano_has_the_hosts_bits() {
     }
 }
 
-/// On real data, where `MNIST_DIR` says that it is.
+/// Compares on real data, if `MNIST_DIR` names its folder.
 #[test]
 fn mnist_has_the_hosts_bits() {
     let Some(dir) = std::env::var_os(data::MNIST_DIR) else { return };
@@ -211,8 +212,8 @@ fn trained_has_the_hosts_bits<N: Network>(model: &str, images: &[u8], chip: Chip
     assert_eq!(chip.logits(&model, images).unwrap(), on_host, "{}, {}", chip.name, N::DIMS);
 }
 
-/// Weights at their bounds, sums that saturate, rows without variance: the kernels of each chip against those in plain
-/// Rust.
+/// Compares the kernels of each chip with those in plain Rust, for weights at their bounds, sums that saturate, and
+/// rows without variance.
 #[test]
 fn hostile_networks_have_the_portable_bits() {
     for (index, mood) in Mood::ALL.into_iter().enumerate() {
@@ -231,7 +232,8 @@ fn assert_portable_bits<N: Network>(chip: Chip, mood: Mood, seed: u64) {
     assert_eq!(chip.logits(&file, &images).unwrap(), on_host, "{}, {}, {mood:?}", chip.name, N::DIMS);
 }
 
-/// A model file of random integers, two images, and the bits of their logits by the kernels in plain Rust.
+/// Returns a random integer model file, the pixels of two images, and the bits of their logits, computed by the kernels
+/// in plain Rust.
 fn random_int8<N: Network>(mood: Mood, seed: u64) -> (Vec<u8>, Vec<u8>, Vec<u32>) {
     let mut random = Random(seed);
     let mut weights = vec![0; Weights::<N>::BYTES];
@@ -260,7 +262,8 @@ vit_nostd::network! {
     Classes1000 { image: 8, patch: 8, embed: 8, heads: 2, hidden: 16, depth: 1, classes: 1000 }
 }
 
-/// The rows have 4092 weights, which the offset in an instruction reaches, and 4096 and 8192, which it does not reach.
+/// The rows have 4092 weights, which is the longest row within the reach of an offset in an instruction, and 4096 and
+/// 8192 weights.
 #[test]
 fn rows_of_any_length_have_the_portable_bits() {
     for chip in [Chip::M3, Chip::M4F, Chip::M33] {
@@ -271,7 +274,7 @@ fn rows_of_any_length_have_the_portable_bits() {
     }
 }
 
-/// The stack that the documentation of `Scratch` promises: 4 bytes for each class.
+/// An inference takes as much stack as the documentation of `Scratch` states: 4 bytes for each class, and little else.
 #[test]
 fn a_class_takes_four_bytes_of_stack() {
     let float = [float_stack::<Classes10>(), float_stack::<Classes100>(), float_stack::<Classes1000>()];
@@ -293,7 +296,8 @@ fn float_stack<N: Trainable>() -> usize {
     assert_limits(Chip::M4F, (model, images, logits))
 }
 
-/// The bytes of stack that an inference takes.
+/// Compares the logits of the firmware `limits` with those of the host. Returns the number of bytes of stack that an
+/// inference took.
 fn assert_limits(chip: Chip, (model, images, on_host): (Vec<u8>, Vec<u8>, Vec<u32>)) -> usize {
     let (logits, stack) = chip.logits_and_stack("limits", &model, &images).unwrap();
     assert!(logits == on_host, "{}: other logits for a model of {} bytes", chip.name, model.len());
@@ -316,7 +320,7 @@ fn micromath_has_the_hosts_bits() {
     let polynomial = on_host::<Nano, Polynomial>(&model, &images);
     let micromath = on_host::<Nano, Micromath>(&model, &images);
     let differ = polynomial.iter().zip(&micromath).filter(|(a, b)| a != b).count();
-    assert!(differ > polynomial.len() / 2, "only {differ} bits differ: which functions are these?");
+    assert!(differ > polynomial.len() / 2, "only {differ} logits differ: is micromath used at all?");
     for chip in LARGE {
         let on_chip = chip.with_micromath().logits(&model, &images).unwrap();
         assert_eq!(on_chip, micromath, "{}", chip.name);
@@ -328,7 +332,7 @@ fn assert_equal_bits<N: Network>(chip: Chip, model: &[u8], images: &[u8]) {
     assert_eq!(on_chip, on_host::<N, Polynomial>(model, images), "{}, {}", chip.name, N::DIMS);
 }
 
-/// The bits of the float engine's logits, which are numbers.
+/// Returns the bits of the float engine's logits on the host, and checks that they are finite.
 fn on_host<N: Network, M: Math>(model: &[u8], images: &[u8]) -> Vec<u32> {
     let model = ModelBytes::from(model);
     let model = Model::<N, M>::from_bytes(&model).unwrap();
@@ -380,7 +384,7 @@ fn costs_are_within_their_bounds() {
     }
 }
 
-/// A network as training begins with it, in integers.
+/// Returns an integer model of a freshly initialised network.
 fn random_int8_model<N: Trainable>(seed: u64) -> Vec<u8> {
     let checkpoint = Checkpoint { parameters: Parameters::init::<N>(seed), description: None };
     let images = synthetic::dataset(4, seed);
@@ -388,7 +392,8 @@ fn random_int8_model<N: Trainable>(seed: u64) -> Vec<u8> {
     model_file::<N>(Kind::Int8, &weights)
 }
 
-/// A model file of weights between -1/4 and 1/4: far livelier activations than a trained network's.
+/// Returns a float model file with weights between -1/4 and 1/4. Its activations vary far more than those of a trained
+/// network.
 fn random_model<N: Trainable>(seed: u32) -> Vec<u8> {
     let mut state = seed;
     let weights: Vec<u8> = (0..Model::<N>::WEIGHT_BYTES / size_of::<f32>())

@@ -1,29 +1,31 @@
-//! `tools/chip-cargo` asks rustup first, and takes Debian's compiler only where it is new enough. All programs that it
-//! calls are stand-ins, which write down how they are called.
+//! Tests that `tools/chip-cargo` tries rustup first, and uses Debian's compiler only if it is new enough. All programs
+//! that it calls are stand-ins that record how they are called.
 
 #![cfg(unix)]
 
 use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 
-/// The machine that `chip-cargo` finds.
+/// The state of the machine that `chip-cargo` runs on.
 #[derive(Clone, Copy)]
 struct Machine {
-    /// rustup: the target is there, can be added, or cannot.
+    /// The state of the target in rustup: it `has` the target, `adds` it, or `cannot` add it.
     rustup: &'static str,
-    /// The version of Debian's compiler that apt tells, before its lists are fetched and afterwards.
+    /// The installed version of Debian's compiler, according to apt.
     installed: &'static str,
+    /// The version that apt would install, before its lists are fetched.
     candidate: &'static str,
+    /// The version that apt would install, after its lists are fetched.
     fetched: &'static str,
 }
 
 impl Machine {
-    /// The calls that `chip-cargo build` makes of what changes the machine or builds, what it says, and whether it
-    /// succeeds.
+    /// Runs `chip-cargo build`, like [`call`](Self::call).
     fn build(self) -> (Vec<String>, String, bool) {
         self.call(&["build"])
     }
 
-    /// The same of a call with other arguments.
+    /// Runs `chip-cargo` with these arguments. Returns its calls of programs that build or that change the machine, its
+    /// error output, and whether it succeeded.
     fn call(self, arguments: &[&str]) -> (Vec<String>, String, bool) {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
@@ -34,7 +36,7 @@ impl Machine {
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         };
         let at = root.display();
-        // Debian's compiler is called by its path.
+        // The script calls Debian's compiler by its path, which is replaced.
         let chip_cargo =
             include_str!("../../tools/chip-cargo").replace("exec /usr/bin/", &format!("exec {at}/debian/"));
         script("tools/chip-cargo", &chip_cargo);
@@ -52,7 +54,8 @@ impl Machine {
         if rustup == "has" {
             fs::create_dir(root.join("libdir")).unwrap();
         }
-        // As `dpkg-query` and `apt-cache` print it for four packages, and for the first of them.
+        // The stand-in of `dpkg-query` prints the state of four packages, that of `apt-cache` the versions of the first
+        // one.
         let status = if installed == "(none)" { "not-installed" } else { "installed" };
         script("bin/dpkg-query", &format!("#!/bin/bash\nprintf '{}'", format!("{status}\\n").repeat(4)));
         let policy = format!(
@@ -74,7 +77,7 @@ impl Machine {
     }
 }
 
-/// The settings of a firmware.
+/// The settings of cargo in the firmware's folder.
 const CONFIG: &str = r#"
 [build]
 target = "thumbv7em-none-eabihf"
@@ -89,7 +92,7 @@ board = [
 const BARE: Machine =
     Machine { rustup: "cannot", installed: "(none)", candidate: "(none)", fetched: "(none)" };
 const OLD: &str = "1.85.0+dfsg3-1~deb12u3";
-const NEW: &str = "1.100.0+dfsg1-1~deb13u1"; // "1.100" is above "1.89", although its text is not
+const NEW: &str = "1.100.0+dfsg1-1~deb13u1"; // a newer version than 1.89, although its text sorts before that
 
 const ADD: &str = "bin/rustup target add thumbv7em-none-eabihf";
 const UPDATE: &str = "tools/apt-install --update";

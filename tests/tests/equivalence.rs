@@ -1,5 +1,5 @@
-//! dfdx and vit-nostd on the host: the same network, on models and images that are made here, and on MNIST where
-//! the environment variable `MNIST_DIR` names its folder.
+//! Tests that dfdx and vit-nostd compute the same network on the host, for models and images that are made here, and
+//! for MNIST if the environment variable `MNIST_DIR` names its folder.
 
 use std::{path::Path, time::Duration};
 use vit_nostd::{Base, Nano, Tiny};
@@ -17,10 +17,10 @@ use vit_train::{
     verify::{verify, Files, Verification},
 };
 
-/// Where errors say that a random network is.
+/// The path of a random network in error messages. There is no such file.
 const NOWHERE: &str = "random.vit";
 
-/// A random network, and its float and its integer model.
+/// Returns a random network, and its float and its integer model.
 fn random<N: Trainable>(seed: u64) -> (Parameters, [ModelBytes; 2]) {
     let checkpoint = random_checkpoint::<N>(seed);
     let float = float_model::<N>(&checkpoint, Path::new(NOWHERE)).unwrap();
@@ -46,7 +46,7 @@ fn every_preset_agrees() {
         assert!(verification.passed(), "{verification:?}");
         assert!(
             verification.dfdx_vs_nostd_f32_max_abs > 0.0,
-            "two orders of summation never give the same bits"
+            "dfdx and vit-nostd sum in different orders: equal bits mean that they were not compared"
         );
     }
 }
@@ -81,14 +81,15 @@ impl Progress for Silent {
     fn stage(&mut self, _: &str) {}
 }
 
-/// Trains `nano` on the built-in digits alone; where there is MNIST, the network recognises half of it at least.
+/// Trains `nano` on the built-in digits alone. If MNIST is available, the network recognises at least half of its test
+/// images.
 #[test]
 fn built_in_digits_teach_real_ones() {
     let format = Format { side: 28, classes: 10 };
     let digits: Splits = data::load(&Source::Synthetic, format).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let outputs = RunFolder::create(folder.path()).unwrap();
-    let augmentation = Augmentation::NONE; // the digits are varied enough for so few epochs
+    let augmentation = Augmentation::NONE; // the digits are varied enough for two epochs
     let recipe =
         Recipe { epochs: 2, lr: 2e-3, dropout: 0.0, batch_size: 32, augmentation, ..Recipe::default() };
     let report =

@@ -1,5 +1,5 @@
-//! Imports point only downwards: ARCHITECTURE.md lists the modules of both crates in layers, and this test reads the `use`
-//! lines of their files. Tests inside of the files may import what they like.
+//! Tests that imports point only downwards. ARCHITECTURE.md lists the modules of both crates in layers, and these tests
+//! read the `use` declarations in their files. Unit tests inside the files are exempt.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,7 +19,7 @@ fn vit_train_imports_only_downwards() {
     assert_eq!(faults("vit-train"), [""; 0]);
 }
 
-/// Finds the faults in the imports of a crate, each of them as a sentence for a person.
+/// Returns the faults in the imports of a crate, each as a message.
 fn faults(name: &str) -> Vec<String> {
     let mut source = Source::default();
     source.read(&[], &Path::new(ROOT).join(name).join("src/lib.rs"));
@@ -29,7 +29,7 @@ fn faults(name: &str) -> Vec<String> {
     faults
 }
 
-/// A module's path in its crate: empty for the root.
+/// A module's path in its crate. It is empty for the root.
 type Module = Vec<String>;
 
 /// The files that each file imports.
@@ -38,16 +38,17 @@ type Imports = BTreeMap<PathBuf, BTreeSet<PathBuf>>;
 /// The files of a crate.
 #[derive(Default)]
 struct Source {
-    /// The files of each module. One module has several files where a condition chooses among them.
+    /// The files of each module. A module has several files if a condition chooses among them.
     files: BTreeMap<Module, Vec<PathBuf>>,
-    /// The module that each file is, and what it imports, by the paths as they stand in it.
+    /// The module of each file, and the paths that it imports, as they are written.
     uses: BTreeMap<PathBuf, (Module, Vec<Module>)>,
-    /// The files of the macros that a crate exports: their paths begin at its root, wherever they are defined.
+    /// The file of each macro that the crate exports. Paths of such macros begin at the root, wherever they are
+    /// defined.
     macros: BTreeMap<String, PathBuf>,
 }
 
 impl Source {
-    /// Reads a file and those of all modules that it declares.
+    /// Reads a file and the files of all modules that it declares.
     fn read(&mut self, module: &[String], file: &Path) {
         let text = fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         let file = file.canonicalize().unwrap();
@@ -58,7 +59,7 @@ impl Source {
         let folder = file.parent().unwrap();
         let folder = if ["lib", "mod"].contains(&stem) { folder.to_owned() } else { folder.join(stem) };
         let mut uses = vec![];
-        // The modules that stand in the file around a place, each with the number of braces around its content.
+        // The inline modules around the current token, each with the number of braces that are open around it.
         let mut inline: Vec<(String, usize)> = vec![];
         let (mut braces, mut paths) = (0, vec![]);
         for (at, token) in tokens.iter().enumerate() {
@@ -69,7 +70,7 @@ impl Source {
                     inline.pop_if(|(_, outside)| *outside == braces);
                     paths.clear();
                 }
-                // Of `path = "file"`, in an attribute.
+                // The file in an attribute with `path = "file"`.
                 "path" if tokens[at + 1] == "=" => paths.push(tokens[at + 2].trim_matches('"').to_owned()),
                 "macro_export" => {
                     let after = at + tokens[at..].iter().position(|token| token == "macro_rules").unwrap();
@@ -102,13 +103,13 @@ impl Source {
         self.uses.insert(file, (module.to_vec(), uses));
     }
 
-    /// Finds the files that are meant by the paths.
+    /// Returns the files that the imported paths lead to.
     fn imports(&self) -> Imports {
         let mut imports = Imports::new();
         for (file, (module, uses)) in &self.uses {
             let imported = imports.entry(file.clone()).or_default();
             for path in uses {
-                // A path that says `crate` begins there; others may name a module here, or a crate that is not ours.
+                // A path may begin at the root of the crate, or with a child module. Other paths lead to other crates.
                 let path = match path.split_first() {
                     Some((first, rest)) if first == "crate" => rest.to_vec(),
                     Some((first, _)) if self.files.contains_key(&child(module, first)) => {
@@ -126,7 +127,8 @@ impl Source {
         imports
     }
 
-    /// The files of the module that a path from the root on is in. What the root exports is in the module that has it.
+    /// Returns the files of the module that contains the item at a path, which begins at the root. An item that the
+    /// root re-exports belongs to the module that it comes from.
     fn find(&self, path: &[String]) -> &[PathBuf] {
         let len = (0..=path.len()).rev().find(|len| self.files.contains_key(&path[..*len])).unwrap();
         let files = &self.files[&path[..len]];
@@ -140,14 +142,14 @@ impl Source {
     }
 }
 
-/// The module `name` of a module.
+/// Returns the path of the child module `name`.
 fn child(module: &[String], name: &str) -> Module {
     let mut child = module.to_vec();
     child.push(name.to_owned());
     child
 }
 
-/// Words, strings and punctuation, without comments. `::` is one token.
+/// Returns the tokens of a source: words, literals and punctuation, without comments. `::` is one token.
 fn tokens(text: &str) -> Vec<String> {
     let mut tokens = vec![];
     let mut rest = text;
@@ -172,7 +174,7 @@ fn tokens(text: &str) -> Vec<String> {
             });
             end.unwrap() + 2
         } else if first == '\'' {
-            // A character, or else a lifetime.
+            // This is a character literal or the quote of a lifetime.
             let mut chars = rest.char_indices().skip(1);
             match (chars.next(), chars.next()) {
                 (Some((_, '\\')), Some((at, _))) => at + 1 + rest[at + 1..].find('\'').unwrap() + 1,
@@ -195,14 +197,14 @@ fn tokens(text: &str) -> Vec<String> {
     tokens
 }
 
-/// Leaves out each item after `#[cfg(test)]`.
+/// Returns the tokens without the items after `#[cfg(test)]`.
 fn without_tests(tokens: Vec<String>) -> Vec<String> {
     const CFG_TEST: [&str; 7] = ["#", "[", "cfg", "(", "test", ")", "]"];
     let mut kept = vec![];
     let mut at = 0;
     while at < tokens.len() {
         if tokens[at..].iter().zip(CFG_TEST).filter(|(token, expected)| token == expected).count() == 7 {
-            // Up to a semicolon, or to the end of the braces that come first.
+            // The item ends at the first semicolon, or with the first block in braces.
             let mut depth = 0;
             at += CFG_TEST.len();
             loop {
@@ -222,12 +224,13 @@ fn without_tests(tokens: Vec<String>) -> Vec<String> {
     kept
 }
 
-/// All paths of a `use`, with groups taken apart. `self` at the end of a path is the path before it.
+/// Returns all paths of a `use` declaration, with groups expanded. A path that ends in `self` stands for the path
+/// before it.
 fn paths_of(tokens: &[String]) -> Vec<Module> {
     let (mut paths, mut path) = (vec![], vec![]);
-    // The paths before the groups that are open.
+    // The prefixes of the open groups.
     let mut before: Vec<Module> = vec![vec![]];
-    // Whether there is a path to be kept: there is none between a comma and the end of a group.
+    // True if `path` is complete so far. It is false between a trailing comma and the end of a group.
     let mut is_path = false;
     let mut is_name = false;
     for token in tokens {
@@ -261,7 +264,8 @@ fn paths_of(tokens: &[String]) -> Vec<Module> {
     paths
 }
 
-/// The path from `crate` on, where it says `self` or `super`.
+/// Converts a path that begins with `self` or `super`, in the module `place`, to one that begins with `crate`. Returns
+/// other paths unchanged.
 fn absolute(place: &[String], path: Module) -> Module {
     let supers = path.iter().take_while(|segment| *segment == "super").count();
     let own = usize::from(path.first().is_some_and(|first| first == "self"));
@@ -274,15 +278,16 @@ fn absolute(place: &[String], path: Module) -> Module {
     absolute
 }
 
-/// Imports that do not point from a layer to one that ARCHITECTURE.md lists above it.
+/// Returns a message for each import of a module that is not in an earlier line of the table in ARCHITECTURE.md, and
+/// for each disagreement between the table and the files.
 fn wrong_layers(name: &str, source: &Source, imports: &Imports) -> Vec<String> {
     let text = fs::read_to_string(Path::new(ROOT).join("ARCHITECTURE.md")).unwrap();
     let heading = format!("```text {name}/src\n");
-    let (_, table) = text.split_once(&heading).expect("a table for the crate");
+    let (_, table) = text.split_once(&heading).expect("ARCHITECTURE.md has a table for the crate");
     let (table, _) = table.split_once("```").unwrap();
     let mut layers = BTreeMap::<Module, usize>::new();
     for (layer, line) in table.lines().enumerate() {
-        // Modules, and after two spaces words.
+        // A line has modules, and after two spaces a description.
         for path in line.split("  ").next().unwrap().split(' ') {
             layers.insert(path.split("::").map(str::to_owned).collect(), layer);
         }
@@ -290,9 +295,9 @@ fn wrong_layers(name: &str, source: &Source, imports: &Imports) -> Vec<String> {
 
     let mut faults = vec![];
     for module in layers.keys().filter(|module| !source.files.contains_key(*module)) {
-        faults.push(format!("ARCHITECTURE.md lists {}, which is not there", module.join("::")));
+        faults.push(format!("ARCHITECTURE.md lists {}, which does not exist", module.join("::")));
     }
-    // A module that is not listed belongs to the one around it. The root is above all.
+    // A module that is not listed belongs to its nearest listed ancestor. The root may import everything.
     let layer_of = |module: &Module| match module.len() {
         0 => Some((vec![], usize::MAX)),
         len => (1..=len).rev().find_map(|len| Some((module[..len].to_vec(), *layers.get(&module[..len])?))),
@@ -316,7 +321,7 @@ fn wrong_layers(name: &str, source: &Source, imports: &Imports) -> Vec<String> {
     faults
 }
 
-/// Circles of files that import each other, one for each group of files that is connected by circles.
+/// Returns a message for each group of files that import each other in a circle.
 fn circles(imports: &Imports) -> Vec<String> {
     let reach = |from: &PathBuf| {
         let mut found = BTreeSet::new();

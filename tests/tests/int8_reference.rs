@@ -1,4 +1,4 @@
-//! The integer engine against its independent second implementation on dfdx tensors: equal logits, all of them.
+//! Tests that the integer engine and its independent second implementation, on dfdx tensors, compute the same logits.
 
 use std::{collections::HashSet, env, path::Path};
 use vit_nostd::{
@@ -25,7 +25,7 @@ vit_nostd::network! {
     Widest { image: 8, patch: 4, embed: 128, heads: 2, hidden: 384, depth: 2, classes: 10 }
 }
 
-/// Compares the logits of `images` by the model in `file`, and gives how many images have logits of their own.
+/// Compares the logits of `images` by the model in `file`. Returns the number of different results.
 fn assert_equal<N: Network>(file: &[u8], images: &[&Image<N>], what: &str) -> usize {
     let model = Model::<N>::from_bytes(file).unwrap();
     let mut scratch = Box::new(Scratch::new());
@@ -40,7 +40,7 @@ fn assert_equal<N: Network>(file: &[u8], images: &[&Image<N>], what: &str) -> us
     distinct.len()
 }
 
-/// Random models of all kinds, `count` images each.
+/// Compares random models of all moods, with `count` images each.
 fn random_models<N: Network>(seed: u64, count: usize) {
     for mood in Mood::ALL {
         let mut random = Random(seed);
@@ -50,7 +50,7 @@ fn random_models<N: Network>(seed: u64, count: usize) {
             let images: Vec<_> = pixels.iter().filter_map(|pixels| image::<N>(pixels)).collect();
             with_file::<N, _>(weights, |file| {
                 let distinct = assert_equal::<N>(file, &images, &format!("{mood:?}, seed {seed}"));
-                assert!(distinct > count / 2 || mood != Mood::Calm, "the images make no difference");
+                assert!(distinct > count / 2 || mood != Mood::Calm, "most images have the same logits");
             });
         });
     }
@@ -94,7 +94,7 @@ fn trained() -> ModelBytes {
 fn assert_equal_on(data: &Dataset, images: usize) {
     let images: Vec<_> = (0..images).map(|index| view::<Nano>(data, index)).collect();
     let distinct = assert_equal::<Nano>(&trained(), &images, "trained");
-    assert!(distinct > images.len() / 2, "the images make no difference");
+    assert!(distinct > images.len() / 2, "most images have the same logits");
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn trained_network() {
     assert_equal::<Nano>(&trained(), &[&[[0; 28]; 28], &[[255; 28]; 28]], "trained");
 }
 
-/// On real data, where `MNIST_DIR` says that it is.
+/// Compares on real data, if `MNIST_DIR` names its folder.
 #[test]
 fn trained_network_on_mnist() {
     let Some(directory) = env::var_os(data::MNIST_DIR) else {

@@ -1,4 +1,4 @@
-//! The models in the repository are those that their reports are about.
+//! Tests that the models in the repository match their reports.
 
 use std::{env, fs, path::Path};
 
@@ -18,7 +18,7 @@ use vit_train::{
 
 const MODELS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../firmware-example/models");
 
-/// MNIST's test images, where `MNIST_DIR` says that they are.
+/// Returns MNIST's test images if `MNIST_DIR` names their folder.
 fn mnist() -> Option<Dataset> {
     let Some(directory) = env::var_os(data::MNIST_DIR) else {
         println!("MNIST_DIR is not set: no accuracy was measured on MNIST");
@@ -62,10 +62,10 @@ fn models_have_their_recorded_accuracy() {
             Base::DIMS => check::<Base>,
             Tiny::DIMS => check::<Tiny>,
             Nano::DIMS => check::<Nano>,
-            dims => panic!("{name}: none of the networks: {dims}"),
+            dims => panic!("{name}: no preset has these dimensions: {dims}"),
         };
         check(preset, &file, &report, mnist.as_ref());
         models += 1;
     }
-    assert!(models > 0, "no models in {MODELS}");
+    assert!(models > 0, "there are no models in {MODELS}");
 }

@@ -1,5 +1,5 @@
-//! `NUMERICS.md` and the description of the file format are complete: a program in another language, written from them
-//! alone, computes the same logits.
+//! Tests that `NUMERICS.md` and the description of the file format are complete: a program in another language, which
+//! was written from them alone, computes the same logits.
 
 use std::{
     env, fs,
@@ -16,11 +16,12 @@ use vit_train::{
     inference::view,
 };
 
-fn beside(path: &str) -> PathBuf {
+/// Returns a path in the folder of this crate.
+fn in_this_crate(path: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// On MNIST's test images where `MNIST_DIR` says that they are, else on the built-in digits.
+/// Compares on MNIST's test images if `MNIST_DIR` names their folder, or else on the built-in digits.
 #[test]
 fn numpy_computes_the_same_logits() {
     let mut digits = match env::var_os(data::MNIST_DIR) {
@@ -30,7 +31,7 @@ fn numpy_computes_the_same_logits() {
         None => synthetic::dataset(100, 11),
     };
     digits.truncate(100);
-    let path = beside("../firmware-example/models/nano.int8.vit");
+    let path = in_this_crate("../firmware-example/models/nano.int8.vit");
     let file = ModelBytes::read(&path).unwrap();
     let model = Model::<Nano>::from_bytes(&file).unwrap();
     let mut scratch = Box::new(Scratch::new());
@@ -40,13 +41,13 @@ fn numpy_computes_the_same_logits() {
     let folder = tempfile::tempdir().unwrap();
     let images = folder.path().join("images");
     fs::write(&images, digits.images()).unwrap();
-    let output = Command::new(beside("numpy-python"))
-        .args([beside("numpy/vit_int8.py"), path])
+    let output = Command::new(in_this_crate("numpy-python"))
+        .args([in_this_crate("numpy/vit_int8.py"), path])
         .stdin(fs::File::open(images).unwrap())
         .stderr(Stdio::inherit())
         .output()
         .expect("tests/numpy-python starts");
-    assert!(output.status.success(), "the program in numpy failed (see above)");
+    assert!(output.status.success(), "the numpy program failed (its message is above)");
     let lines = String::from_utf8(output.stdout).unwrap();
     let numpy: Vec<Vec<i32>> = lines
         .lines()

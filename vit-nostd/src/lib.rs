@@ -1,6 +1,6 @@
 //! Vision Transformers on microcontrollers: no allocator, no interpreter, and the same bits as on the host.
 //!
-//! A model file, written by `vit-train`, is validated once and used where it lies:
+//! A model file, written by `vit-train`, is validated once and then used in place:
 //!
 //! ```no_run
 //! use vit_nostd::{float::{Model, Scratch}, top_k, Image, ModelError, Nano};
@@ -12,20 +12,20 @@
 //! }
 //! ```
 //!
-//! - The dimensions are a type ([`network!`], [`Nano`]), and so are all sizes: the memory an inference works in is
-//!   [`Scratch::BYTES`](float::Scratch::BYTES) and the stack, nothing else.
-//! - [`include_model!`] embeds a file into a firmware, aligned; one of another shape does not compile.
+//! - A network's dimensions are part of its type ([`network!`], [`Nano`]), so that all sizes are known at compile time:
+//!   an inference uses [`Scratch::BYTES`](float::Scratch::BYTES) bytes and the stack, and no other memory.
+//! - [`include_model!`] embeds a file into a firmware, aligned. A file of another shape is a compile error.
 //! - After [`Model::from_bytes`](float::Model::from_bytes) nothing can fail: `infer` returns logits, not a `Result`,
 //!   and contains no panic.
-//! - The [arithmetic](float) is specified operation by operation, and the same on every machine.
+//! - The [arithmetic](float) is specified operation by operation, and is the same on every machine.
 //!
 //! | type | what it is |
 //! |---|---|
-//! | [`network!`], [`Network`], [`Base`], [`Tiny`], [`Nano`] | networks, by their dimensions |
+//! | [`network!`], [`Network`], [`Base`], [`Tiny`], [`Nano`] | networks, defined by their dimensions |
 //! | [`float::Model`], [`float::Scratch`] | the float engine |
 //! | [`int8::Model`], [`int8::Scratch`] | the integer engine |
-//! | [`int8::kernels`] | its kernels for each kind of processor |
-//! | [`Observer`], [`Stage`] | looking on while a network runs |
+//! | [`int8::kernels`] | the integer engine's inner loops for each kind of processor |
+//! | [`Observer`], [`Stage`] | callbacks with the intermediate values of an inference |
 //! | [`model_file`] | the file format, its reader and its writer |
 //! | [`ModelError`] | what can be wrong with a file |
 //!
@@ -34,9 +34,10 @@
 //! Off by default:
 //!
 //! - `defmt`: `defmt::Format` on the public types.
-//! - `micromath`: `float::Micromath`, other functions for the float engine, for chips without a floating-point unit.
-//! - `dsp`: the chip is a thumbv8m.main with the DSP extension, as most Cortex-M33 are. Other targets'
-//!   names say it.
+//! - `micromath`: `float::Micromath`, cheaper and less exact functions for the float engine, for chips without a
+//!   floating-point unit.
+//! - `dsp`: the chip is a thumbv8m.main with the DSP extension, as most Cortex-M33 are. Only this target needs the
+//!   feature: the names of the others imply whether they have the extension.
 #![cfg_attr(not(test), no_std)]
 #![deny(unsafe_code)] // The kernels and `prefetch` allow it.
 

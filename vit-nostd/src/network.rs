@@ -1,41 +1,41 @@
-//! Networks as types: [`network!`](crate::network) declares one by its lengths, and everything else in the library is
-//! generic over the trait [`Network`] that it implements.
+//! Networks as types. [`network!`](crate::network) declares a network by its dimensions and implements the trait
+//! [`Network`] for it, over which everything else in the library is generic.
 
 use crate::shape::{Length, Matrix};
 use core::fmt;
 
-/// The dimensions of a Vision Transformer, at compile time. [`network!`](crate::network) implements it, and checks that the
-/// dimensions fit together.
+/// The dimensions of a Vision Transformer, at compile time.
 ///
-/// The associated types are lengths of arrays; the constants are the same lengths as numbers.
+/// [`network!`](crate::network) implements this trait, and checks that the dimensions fit together. The associated
+/// types are lengths of arrays; the constants are the same lengths as numbers.
 pub trait Network: Copy + fmt::Debug + Send + Sync + 'static {
-    /// The name that it is declared with.
+    /// The name that the network is declared with.
     const NAME: &'static str;
 
     /// The side of the square input image, in pixels.
     type Image: Length;
     /// The side of a square patch, in pixels.
     type Patch: Length;
-    /// The patches and, as token 0, the class token (CLS).
+    /// The number of tokens: the class token (CLS), which is token 0, and one token per patch.
     type Tokens: Length;
-    /// The channels of the residual stream.
+    /// The number of channels of the residual stream.
     type Embed: Length;
-    /// The attention heads.
+    /// The number of attention heads.
     type Heads: Length;
-    /// The channels of one head.
+    /// The number of channels of one head.
     type HeadDim: Length;
-    /// The channels of the MLP's hidden layer.
+    /// The number of channels of the MLP's hidden layer.
     type Hidden: Length;
-    /// The encoder blocks.
+    /// The number of encoder blocks.
     type Depth: Length;
-    /// The classes.
+    /// The number of classes.
     type Classes: Length;
 
     /// The side of the square input image, in pixels.
     const IMAGE: usize = Self::Image::LEN;
     /// The side of a square patch, in pixels.
     const PATCH: usize = Self::Patch::LEN;
-    /// The number of patches and class token.
+    /// The number of tokens: the class token and one token per patch.
     const TOKENS: usize = Self::Tokens::LEN;
     /// The number of channels of the residual stream.
     const EMBED: usize = Self::Embed::LEN;
@@ -51,7 +51,7 @@ pub trait Network: Copy + fmt::Debug + Send + Sync + 'static {
     const CLASSES: usize = Self::Classes::LEN;
     /// The number of patches along one side of the image.
     const GRID: usize = Self::IMAGE / Self::PATCH;
-    /// The same dimensions as a value, as they stand in a model file.
+    /// All dimensions as a value, as a model file states them.
     const DIMS: Dims = Declaration {
         image: Self::IMAGE,
         patch: Self::PATCH,
@@ -64,10 +64,10 @@ pub trait Network: Copy + fmt::Debug + Send + Sync + 'static {
     .dims();
 }
 
-/// An input image of network `N`: rows of grey levels, 0 to 255.
+/// An input image of network `N`: `IMAGE` rows of `IMAGE` grey levels, 0 to 255.
 pub type Image<N> = Matrix<<N as Network>::Image, <N as Network>::Image, u8>;
 
-/// Views `pixels` (row by row) as an image of network `N`, or says nothing if their number is not `IMAGE * IMAGE`.
+/// Views `pixels` (row by row) as an image of network `N`. Returns `None` if their number is not `IMAGE * IMAGE`.
 ///
 /// ```
 /// use vit_nostd::{image, Nano};
@@ -82,17 +82,17 @@ pub fn image<N: Network>(pixels: &[u8]) -> Option<&Image<N>> {
 ///
 /// ```
 /// vit_nostd::network! {
-///     /// Which letter a hand has written.
+///     /// Recognises handwritten letters.
 ///     pub Letters { image: 28, patch: 7, embed: 48, heads: 4, hidden: 96, depth: 4, classes: 26 }
 /// }
 /// use vit_nostd::Network;
 /// assert_eq!((Letters::TOKENS, Letters::HEAD_DIM), (17, 12));
 /// ```
 ///
-/// The fields may come in any order, and their values are constant expressions. `image` and `patch` are the side of a square
-/// in pixels; `[height, width]` says the same. The number of tokens and the channels of a head are computed. What cannot be
-/// is an error of the compiler that says why: `patch` divides `image`, `heads` divides `embed`, no field is missing or 0, and
-/// every length fits 16 bits.
+/// The fields may come in any order, and their values are constant expressions. `image` and `patch` are the side of a
+/// square in pixels, and may also be written as `[height, width]`. The number of tokens and the channels of a head are
+/// computed. `patch` must divide `image`, `heads` must divide `embed`, no field may be missing or 0, and every length
+/// must fit 16 bits: if not, the declaration is a compile error that says why.
 #[macro_export]
 macro_rules! network {
     (@fields [$($done:tt)*]) => {
@@ -129,30 +129,30 @@ macro_rules! network {
     )+};
 }
 
-/// What [`network!`](crate::network) says of a network, before it is checked.
+/// The fields of a [`network!`](crate::network) declaration, before they are checked.
 #[derive(Clone, Copy, Debug)]
 pub struct Declaration {
     /// The side of the square input image, in pixels.
     pub image: usize,
     /// The side of a square patch, in pixels.
     pub patch: usize,
-    /// The channels of the residual stream.
+    /// The number of channels of the residual stream.
     pub embed: usize,
-    /// The attention heads.
+    /// The number of attention heads.
     pub heads: usize,
-    /// The channels of the MLP's hidden layer.
+    /// The number of channels of the MLP's hidden layer.
     pub hidden: usize,
-    /// The encoder blocks.
+    /// The number of encoder blocks.
     pub depth: usize,
-    /// The classes.
+    /// The number of classes.
     pub classes: usize,
 }
 
 impl Declaration {
-    /// The side of a square that is declared by `[height, width]`.
+    /// Returns the side of the square that is declared as `[height, width]`.
     ///
     /// # Panics
-    /// If it is none.
+    /// If `lengths` is not two equal lengths.
     pub const fn side(lengths: &[usize]) -> usize {
         match *lengths {
             [height, width] => {
@@ -163,10 +163,10 @@ impl Declaration {
         }
     }
 
-    /// The dimensions that follow.
+    /// Checks the declaration and returns its dimensions, with those that follow from the declared ones.
     ///
     /// # Panics
-    /// If they do not fit together.
+    /// If the dimensions do not fit together.
     pub const fn dims(self) -> Dims {
         let Self { image, patch, embed, heads, hidden, depth, classes } = self;
         assert!(image > 0, "`image` must not be 0");
@@ -203,39 +203,40 @@ network! {
     /// The reference network, with 1.80 M parameters in 16 blocks: for chips of the class of an STM32H7.
     pub Base { image: 28, patch: 7, embed: 96, heads: 4, hidden: 384, depth: 16, classes: 10 }
 
-    /// The best accuracy for its size, with 50 tokens of 64 channels: for chips of the class of an STM32F4.
+    /// The network with the best accuracy for its size, with 50 tokens of 64 channels: for chips of the class of an
+    /// STM32F4.
     pub Tiny { image: 28, patch: 4, embed: 64, heads: 4, hidden: 128, depth: 6, classes: 10 }
 
-    /// The smallest, with 80 k parameters in 4 blocks: for chips with 128 KB of flash.
+    /// The smallest network, with 80 k parameters in 4 blocks: for chips with 128 KB of flash.
     pub Nano { image: 28, patch: 7, embed: 48, heads: 4, hidden: 96, depth: 4, classes: 10 }
 }
 
-/// The dimensions of a network as a value: what a model file says of itself.
+/// The dimensions of a network as a value, such as those that a model file states.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Dims {
-    /// Side of the square input image, in pixels.
+    /// The side of the square input image, in pixels.
     pub image: u16,
-    /// Side of a square patch, in pixels.
+    /// The side of a square patch, in pixels.
     pub patch: u16,
-    /// Patches plus one.
+    /// The number of tokens: the number of patches plus one.
     pub tokens: u16,
-    /// Width of the residual stream.
+    /// The number of channels of the residual stream.
     pub embed: u16,
-    /// Attention heads.
+    /// The number of attention heads.
     pub heads: u16,
-    /// Width of one head.
+    /// The number of channels of one head.
     pub head_dim: u16,
-    /// Width of the MLP's hidden layer.
+    /// The number of channels of the MLP's hidden layer.
     pub hidden: u16,
-    /// Encoder blocks.
+    /// The number of encoder blocks.
     pub depth: u16,
-    /// Classes.
+    /// The number of classes.
     pub classes: u16,
 }
 
 impl Dims {
-    /// Learned parameters of a network of these dimensions, biases and class token included.
+    /// Returns the number of learned parameters of a network of these dimensions, biases and class token included.
     pub const fn parameters(&self) -> usize {
         let (embed, hidden) = (self.embed as usize, self.hidden as usize);
         let (patch, tokens, classes) = (self.patch as usize, self.tokens as usize, self.classes as usize);
@@ -271,7 +272,7 @@ mod tests {
 
     #[test]
     fn parameter_counts_of_the_presets() {
-        // Summed by hand, layer by layer; a PyTorch twin of nano has 79,690 parameters too.
+        // Summed by hand, layer by layer. A PyTorch implementation of nano has 79,690 parameters too.
         let (embedding, block, head) =
             (4_800 + 96 + 1_632, 192 + 27_936 + 9_312 + 192 + 37_248 + 36_960, 192 + 970);
         assert_eq!(Base::DIMS.parameters(), embedding + 16 * block + head);

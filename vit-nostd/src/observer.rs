@@ -1,38 +1,39 @@
-//! Looking on while a network runs.
+//! Observers: callbacks that see the intermediate values of an inference.
 
-/// The probes of an inference, in the order in which they are passed.
+/// The stages of an inference, in the order in which a token passes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Stage {
-    /// A token enters the residual stream.
+    /// The patch projection plus the position (for token 0, the class token plus its position). Its result is the
+    /// residual stream.
     Embedding,
-    /// LayerNorm before keys and values.
+    /// The LayerNorm before the key and value projections.
     Norm1,
-    /// Key projection.
+    /// The key projection.
     Key,
-    /// Value projection.
+    /// The value projection.
     Value,
-    /// Query projection, with its LayerNorm.
+    /// The query projection, with the LayerNorm before it, which is computed a second time.
     Query,
-    /// Scores, softmax and weighted sum of the values, all heads joined.
+    /// The scores, their softmax and the weighted sums of the values, with all heads joined.
     Attention,
-    /// Output projection, added to the residual stream.
+    /// The output projection, added to the residual stream. Its result is the residual stream.
     Projection,
-    /// LayerNorm before the MLP.
+    /// The LayerNorm before the MLP.
     Norm2,
-    /// First layer of the MLP and its GELU.
+    /// The first layer of the MLP and its GELU.
     Hidden,
-    /// Second layer of the MLP, added to the residual stream.
+    /// The second layer of the MLP, added to the residual stream. Its result is the residual stream.
     Mlp,
     /// The last LayerNorm.
     Norm,
-    /// The classifier.
+    /// The classifier. Its result is the logits.
     Head,
 }
 
 impl Stage {
-    /// All stages, in their order.
+    /// All stages, in the order of an inference.
     pub const ALL: [Self; 12] = [
         Self::Embedding,
         Self::Norm1,
@@ -48,7 +49,7 @@ impl Stage {
         Self::Head,
     ];
 
-    /// The name in logs and reports: the variant's, in lower case.
+    /// Returns the stage's name in logs and reports, which is that of the variant in lower case.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Embedding => "embedding",
@@ -67,23 +68,23 @@ impl Stage {
     }
 }
 
-/// What is being computed when an [`Observer`] is called.
+/// The place in an inference at which an [`Observer`] is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Probe {
-    /// What was done.
+    /// The stage that was computed.
     pub stage: Stage,
-    /// In which encoder block; `DEPTH` after the last one.
+    /// The index of the encoder block: 0 for the embedding, `DEPTH` for the stages after the last block.
     pub block: usize,
-    /// To which token.
+    /// The index of the token that the stage was computed for.
     pub token: usize,
 }
 
-/// Numbers of an inference, as the engine holds them.
+/// The result of a stage for one token, in the engine's number format.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Values<'a> {
-    /// Of the float engine.
+    /// Values of the float engine.
     F32(&'a [f32]),
     /// Activations of the integer engine.
     I8(&'a [i8]),
@@ -93,13 +94,15 @@ pub enum Values<'a> {
     I32(&'a [i32]),
 }
 
-/// Is called after each stage of an inference: to measure time, to compare intermediate values, to feed a watchdog.
+/// A callback that is called after each stage of an inference: to measure time, to compare intermediate values, to feed
+/// a watchdog.
 ///
-/// The stages of a token come in the order of [`Stage`]. An engine may take a few tokens through a stage together.
+/// Within a block, the stages of a token come in the order of [`Stage`]. An engine may take a few tokens through a
+/// stage together.
 ///
 /// `()` observes nothing and costs nothing. Every `FnMut(Probe, Values<'_>)` is an observer.
 pub trait Observer {
-    /// `values` is the stage's result for the token of `probe`.
+    /// Receives `values`, the result of the stage for the token that `probe` names.
     fn observe(&mut self, probe: Probe, values: Values<'_>);
 }
 
@@ -125,6 +128,6 @@ mod tests {
             assert_eq!(stage as usize, index);
             assert_eq!(format!("{stage:?}").to_lowercase(), stage.name());
         }
-        assert_eq!(Stage::ALL.last(), Some(&Stage::Head), "none is missing at the end");
+        assert_eq!(Stage::ALL.last(), Some(&Stage::Head), "`ALL` must end with the last stage");
     }
 }

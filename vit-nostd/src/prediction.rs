@@ -1,27 +1,27 @@
-//! From logits to something a person reads.
+//! Classes and probabilities from logits.
 
 use crate::float::math::exp;
 use core::cmp::Ordering;
 
-/// A class and how sure the network is of it.
+/// A class and its probability.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Prediction {
-    /// Index of the class.
+    /// The index of the class.
     pub class: usize,
-    /// Softmax of the logits, from 0 to 1. NaN if there is no softmax, see [`top_k`]: a comparison with a threshold,
-    /// such as `probability > 0.9`, is false then.
+    /// The softmax of the logits, from 0 to 1. It is NaN if the softmax is not defined (see [`top_k`]): then a
+    /// comparison with a threshold, such as `probability > 0.9`, is false.
     pub probability: f32,
 }
 
-/// The `K` likeliest classes, likeliest first; of equal logits the lower class first.
+/// Returns the `K` likeliest classes, likeliest first. Among classes with equal logits, the lower index comes first.
 ///
-/// With fewer classes than `K`, the remaining places hold class 0 with probability 0: pass over them with
+/// If there are fewer classes than `K`, the remaining places hold class 0 with probability 0. To skip them, use
 /// `.iter().take(logits.len())`.
 ///
-/// Softmax is not defined if a logit is NaN, or the largest one is infinite. That is how the float engine shows that its
-/// arithmetic has overflowed, or that the weights are damaged. All probabilities are NaN then. The classes still come in
-/// the order of their logits, NaN last.
+/// Softmax is not defined if a logit is NaN, or if the largest one is infinite. The float engine returns such logits if
+/// its arithmetic overflows. In that case all probabilities are NaN. The classes still come in the order of their
+/// logits, NaN last.
 ///
 /// ```
 /// let [first, second] = vit_nostd::top_k([1.0, 3.0, 2.0].as_slice());
@@ -51,7 +51,8 @@ pub fn top_k<const K: usize>(logits: &[f32]) -> [Prediction; K] {
     })
 }
 
-/// Whether class and logit `a` come before `b` in the order of [`top_k`]; an empty place comes after all.
+/// True if `a`, a class and its logit, comes before `b` in the order of [`top_k`]. An empty place comes after all
+/// classes.
 fn ranks_before(a: Option<(usize, f32)>, b: Option<(usize, f32)>) -> bool {
     match (a, b) {
         (Some((class, logit)), Some((other_class, other))) => match logit.partial_cmp(&other) {
@@ -64,7 +65,8 @@ fn ranks_before(a: Option<(usize, f32)>, b: Option<(usize, f32)>) -> bool {
     }
 }
 
-/// The index of the largest logit, the first of equal ones. NaN counts as less than every number.
+/// Returns the index of the largest logit, the first one if several are equal. NaN counts as less than every number.
+/// Returns 0 if there are no logits.
 pub fn argmax<T: PartialOrd + Copy>(logits: &[T]) -> usize {
     let mut best = 0;
     let mut largest: Option<T> = None;
@@ -85,13 +87,13 @@ mod tests {
     fn ties_go_to_the_lower_class() {
         let best = top_k::<3>(&[1.0, 2.0, 2.0]);
         assert_eq!(best.map(|p| p.class), [1, 2, 0]);
-        // Also where the tie is pushed down by a likelier class that comes later.
+        // The order of a tie is kept if a likelier class that comes later moves both down.
         let best = top_k::<3>(&[1.0, 1.0, 2.0]);
         assert_eq!(best.map(|p| p.class), [2, 0, 1]);
         assert_eq!(argmax(&[1, 2, 2]), 1);
     }
 
-    /// Also where their probabilities are too small to differ.
+    /// The order holds even for classes whose probabilities are both 0 in single precision.
     #[test]
     fn unlikely_classes_are_in_order() {
         let best = top_k::<4>(&[-400.0, 0.0, -300.0, -200.0]);
@@ -116,7 +118,7 @@ mod tests {
             assert!(best.iter().all(|p| p.probability.is_nan()), "{logits:?}: {best:?}");
             assert_eq!(argmax(&logits), order[0], "{logits:?}");
         }
-        // A class that is ruled out leaves the others likely.
+        // A logit of -infinity rules out its class, but the softmax of the others is still defined.
         let best = top_k::<2>(&[-INF, 1.0]);
         assert_eq!(best.map(|p| p.class), [1, 0]);
         assert!(best[0].probability == 1.0 && best[1].probability < 1e-30);

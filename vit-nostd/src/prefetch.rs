@@ -1,7 +1,7 @@
-//! Memory that is fetched ahead of time.
+//! Prefetching of memory into the cache.
 
-/// Has the memory at `address` fetched ahead of time, on processors for which that pays. Every address is allowed, because
-/// nothing is read.
+/// Starts fetching the memory at `address` into the cache, on processors where that makes a difference. Every address
+/// is allowed, because nothing is read.
 #[inline(always)]
 pub fn prefetch<T>(address: *const T) {
     #[cfg(target_arch = "x86_64")]

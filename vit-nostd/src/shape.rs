@@ -1,12 +1,14 @@
-//! Lengths as types. Stable Rust cannot use an associated constant of a generic type as the length of an array, but it can
-//! use an associated type: a [`Length`] knows the array that has it.
+//! Lengths as types.
+//!
+//! Stable Rust cannot use an associated constant of a generic type as the length of an array, but it can use an
+//! associated type. The trait [`Length`] therefore has the array type of its length as an associated type.
 
 use bytemuck::Pod;
 use core::fmt;
 
-/// A plain number, or an array of them: any bit pattern is a value, and zero is one.
+/// A plain number, or an array of them: every bit pattern is a valid value.
 pub trait Element: Pod + fmt::Debug + Send + Sync {
-    /// All elements zero.
+    /// The value zero, or an array of zeros.
     const ZERO: Self;
 }
 
@@ -21,7 +23,7 @@ impl<T: Element, const LEN: usize> Element for [T; LEN] {
     const ZERO: Self = [T::ZERO; LEN];
 }
 
-/// `[T; LEN]`, where `LEN` is a [`Length`].
+/// The array `[T; LEN]`, with `LEN` as an associated constant.
 pub trait Array<T: Element>: Element + AsRef<[T]> + AsMut<[T]> {
     /// The number of elements.
     const LEN: usize;
@@ -31,15 +33,15 @@ impl<T: Element, const LEN: usize> Array<T> for [T; LEN] {
     const LEN: usize = LEN;
 }
 
-/// A number of elements as a type: [`Len`].
+/// A number of elements as a type. The only implementation is [`Len`].
 pub trait Length: sealed::Sealed + Copy + fmt::Debug + Send + Sync + 'static {
     /// The number of elements.
     const LEN: usize;
-    /// So many elements.
+    /// The array of `LEN` elements of type `T`.
     type Array<T: Element>: Array<T>;
 }
 
-/// The length `LEN`.
+/// The length `LEN` as a type.
 #[derive(Clone, Copy, Debug)]
 pub struct Len<const LEN: usize>;
 
@@ -53,7 +55,7 @@ mod sealed {
     impl<const LEN: usize> Sealed for super::Len<LEN> {}
 }
 
-/// `L` elements.
+/// An array of `L` elements.
 pub type Vector<L, T> = <L as Length>::Array<T>;
-/// `R` rows of `C` elements each, row by row.
+/// An array of `R` rows of `C` elements each, row by row.
 pub type Matrix<R, C, T> = Vector<R, Vector<C, T>>;

@@ -2,10 +2,10 @@
 
 use bytemuck::Pod;
 
-/// Declares a list of tensors that lie one after the other without gaps: a struct of references to them, the same
-/// struct with mutable references for whoever writes them, and their size.
+/// Declares a list of tensors that lie one after the other without gaps. Defines a struct of references to them, a
+/// second struct of mutable references for code that writes them, and their size in bytes.
 ///
-/// The declaration is the layout: order and types are said nowhere else.
+/// The declaration is the only place that states the order and the types of the tensors.
 macro_rules! tensors {
     (
         $(#[$meta:meta])*
@@ -26,10 +26,11 @@ macro_rules! tensors {
         }
 
         impl<'a, N: Network> $name<'a, N> {
-            /// Bytes of all the tensors together.
+            /// The size of all the tensors together, in bytes.
             pub const BYTES: usize = 0 $(+ size_of::<$type>())*;
 
-            /// Views the front of `bytes` and returns what is left; nothing if there are too few, or misaligned.
+            /// Views the front of `bytes` as these tensors, and returns them and the remaining bytes. Returns `None` if
+            /// there are too few bytes, or if they are misaligned.
             pub(crate) fn split_from(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
                 $(let ($field, bytes) = crate::tensors::split(bytes)?;)*
                 Some((Self { $($field,)* }, bytes))
@@ -37,7 +38,8 @@ macro_rules! tensors {
         }
 
         impl<'a, N: Network> $name_mut<'a, N> {
-            /// Views the front of `bytes` and returns what is left; nothing if there are too few, or misaligned.
+            /// Views the front of `bytes` as these tensors, and returns them and the remaining bytes. Returns `None` if
+            /// there are too few bytes, or if they are misaligned.
             pub(crate) fn split_from(bytes: &'a mut [u8]) -> Option<(Self, &'a mut [u8])> {
                 $(let ($field, bytes) = crate::tensors::split_mut(bytes)?;)*
                 Some((Self { $($field,)* }, bytes))
@@ -47,13 +49,13 @@ macro_rules! tensors {
 }
 pub(crate) use tensors;
 
-/// Splits one tensor off the front of `bytes`.
+/// Splits one tensor off the front of `bytes`. Returns `None` if there are too few bytes, or if they are misaligned.
 pub(crate) fn split<T: Pod>(bytes: &[u8]) -> Option<(&T, &[u8])> {
     let (tensor, rest) = bytes.split_at_checked(size_of::<T>())?;
     Some((bytemuck::try_from_bytes(tensor).ok()?, rest))
 }
 
-/// Splits one tensor off the front of `bytes`, to write it.
+/// Splits one mutable tensor off the front of `bytes`, like [`split`].
 pub(crate) fn split_mut<T: Pod>(bytes: &mut [u8]) -> Option<(&mut T, &mut [u8])> {
     let (tensor, rest) = bytes.split_at_mut_checked(size_of::<T>())?;
     Some((bytemuck::try_from_bytes_mut(tensor).ok()?, rest))

@@ -1,5 +1,5 @@
-//! The float engine against the textbook: [`reference`] computes a Vision Transformer in f64, as one would write it
-//! down, and knows of the library only the dimensions.
+//! Tests of the float engine against the textbook. [`reference`] computes a Vision Transformer in f64 in the most
+//! direct way, and uses nothing of the library but the dimensions.
 
 use vit_nostd::float::{Model, Scratch};
 use vit_nostd::model_file::{overhead, write, Kind};
@@ -19,10 +19,10 @@ vit_nostd::network! {
 
 type Trace<T> = Vec<(Probe, Vec<T>)>;
 
-/// What the engine must show to its observer, computed from the parameters in the order of the file.
+/// Returns the values that the engine must pass to its observer, computed from the parameters in the order of the file.
 fn reference(dims: Dims, mut parameters: &[f64], pixels: &[u8]) -> Trace<f64> {
     let [side, patch, tokens, embed, heads, head_dim, hidden, depth, classes] = sizes(dims);
-    let (mean, std) = (0.25, 0.5); // as `metadata` says
+    let (mean, std) = (0.25, 0.5); // those of `metadata`
     let mut take = |count: usize| {
         let (tensor, rest) = parameters.split_at(count);
         parameters = rest;
@@ -101,7 +101,7 @@ fn reference(dims: Dims, mut parameters: &[f64], pixels: &[u8]) -> Trace<f64> {
     note(Stage::Norm, depth, 0, &normed);
     let logits = linear(&normed, take(embed * classes), take(classes));
     note(Stage::Head, depth, 0, &logits);
-    assert!(take(0).is_empty() && parameters.is_empty(), "every parameter has its use");
+    assert!(take(0).is_empty() && parameters.is_empty(), "some parameters were not used");
     trace
 }
 
@@ -129,7 +129,7 @@ fn sum(a: &[f64], b: &[f64]) -> Vec<f64> {
     a.iter().zip(b).map(|(a, b)| a + b).collect()
 }
 
-/// Pseudo-random numbers (Marsaglia's xorshift), the same in every run.
+/// A pseudo-random number generator (Marsaglia's xorshift) with the same numbers in every run.
 struct Random(u64);
 
 impl Random {
@@ -140,7 +140,7 @@ impl Random {
         self.0
     }
 
-    /// Parameters between -0.5 and 0.5.
+    /// Returns parameters between -0.5 and 0.5.
     fn parameters<N: Network>(&mut self) -> Vec<f32> {
         (0..N::DIMS.parameters()).map(|_| (self.next() >> 40) as f32 / (1 << 24) as f32 - 0.5).collect()
     }
@@ -162,7 +162,8 @@ fn bits<'a>(values: impl IntoIterator<Item = &'a f32>) -> Vec<u32> {
     values.into_iter().map(|value| value.to_bits()).collect()
 }
 
-/// Compares every value of every probe for a few random networks and images, and `infer` with `infer_observed`.
+/// Compares every value of every probe with the reference, and `infer` with `infer_observed`, for a few random networks
+/// and images.
 fn agrees_with_the_textbook<N: Network>(networks: u64) {
     for seed in 1..=networks {
         let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
@@ -176,7 +177,7 @@ fn agrees_for<N: Network>(parameters: Vec<f32>, pixels: Vec<u8>) {
         let mut trace = vec![];
         let mut note = |probe, values: Values<'_>| match values {
             Values::F32(values) => trace.push((probe, values.to_vec())),
-            _ => panic!("not of the float engine"),
+            _ => panic!("the float engine has f32 values only"),
         };
         let observed = model.infer_observed(image, &mut Scratch::new(), &mut note);
         let silent = model.infer(image, &mut Scratch::new());
@@ -187,7 +188,8 @@ fn agrees_for<N: Network>(parameters: Vec<f32>, pixels: Vec<u8>) {
 
     let parameters: Vec<f64> = parameters.into_iter().map(f64::from).collect();
     let mut expected = reference(N::DIMS, &parameters, &pixels);
-    // Tokens may be worked on in any order, and some at a time, but a token's key comes before its value.
+    // The engine may process tokens in any order, and several at a time. Sorting brings both traces into the same
+    // order.
     trace.sort_by_key(|(probe, _)| (probe.block, probe.stage, probe.token));
     expected.sort_by_key(|(probe, _)| (probe.block, probe.stage, probe.token));
     let probes: Vec<Probe> = trace.iter().map(|(probe, _)| *probe).collect();
@@ -197,7 +199,7 @@ fn agrees_for<N: Network>(parameters: Vec<f32>, pixels: Vec<u8>) {
         let largest = expected.iter().fold(1.0, |largest: f64, x| largest.max(x.abs()));
         for (value, expected) in values.iter().zip(expected) {
             let error = (f64::from(*value) - expected).abs() / largest;
-            assert!(error < 2e-6, "{probe:?} of {}: {value} is not {expected}", N::DIMS);
+            assert!(error < 2e-6, "{probe:?} of {}: {value}, expected {expected}", N::DIMS);
         }
     }
 }
@@ -230,7 +232,7 @@ fn presets() {
 
 #[test]
 fn softmax_of_large_scores() {
-    // Keys that are the same large numbers for every token make large scores, all equal.
+    // If the keys of all tokens are the same large numbers, all scores of a query are large and equal.
     type N = OneBlock;
     let mut random = Random(7);
     let mut parameters = random.parameters::<N>();
@@ -253,7 +255,8 @@ fn what_was_in_the_scratch_does_not_matter() {
         let mut scratch = Scratch::new();
         let other: Vec<f32> = random.parameters::<N>().iter().map(|parameter| parameter * garbage).collect();
         let logits = with_model::<N, _>(&other, |other| other.infer(image, &mut scratch));
-        assert_eq!(logits.iter().all(|logit| logit.is_nan()), garbage == f32::MAX, "its sums are infinite");
+        let overflows = garbage == f32::MAX;
+        assert_eq!(logits.iter().all(|logit| logit.is_nan()), overflows, "factor {garbage}");
         let again = with_model::<N, _>(&parameters, |model| model.infer(image, &mut scratch));
         assert_eq!(bits(&fresh), bits(&again), "after {garbage}");
     }
@@ -261,7 +264,8 @@ fn what_was_in_the_scratch_does_not_matter() {
 
 #[test]
 fn scratch_has_the_size_one_counts() {
-    // Residual stream, keys, values; of a tile of 6 tokens: normalised, projected, context, hidden layer, scores.
+    // Residual stream, keys and values; and for a tile of 6 tokens: normalised, projected, context, hidden layer,
+    // scores.
     const NANO: usize = (3 * 17 * 48 + 6 * (3 * 48 + 96 + 17)) * 4;
     assert_eq!(NANO, 15_960);
     assert_eq!(Scratch::<Nano>::BYTES, NANO);

@@ -1,4 +1,4 @@
-//! The integer engine against NUMERICS.md, written down once more as plainly as it stands there.
+//! Tests of the integer engine against NUMERICS.md, which is implemented here a second time, as directly as possible.
 
 use vit_nostd::{
     image,
@@ -24,7 +24,7 @@ vit_nostd::network! {
     HeadsOf24 { image: 6, patch: 2, embed: 96, heads: 4, hidden: 100, depth: 1, classes: 5 }
 }
 
-// ---- NUMERICS.md ----
+// ---- The arithmetic of NUMERICS.md ----
 
 fn requantize(a: i128, m: i128, s: i128) -> i128 {
     assert!(a.abs() <= 1 << 31 && (0..=32767).contains(&m) && (17..=46).contains(&s), "{a} {m} {s}");
@@ -162,7 +162,7 @@ fn plain<N: Network>(weights: &Weights<'_, N>, image: &[u8]) -> Vec<i32> {
     .collect()
 }
 
-// ---- the comparison ----
+// ---- The comparison with the engine ----
 
 fn compare<N: Network>(seed: u64, images: usize) {
     for mood in Mood::ALL {
@@ -182,13 +182,16 @@ fn compare<N: Network>(seed: u64, images: usize) {
                     assert_other_kernels(&model, &pixels, &mut scratch, &plain);
                     distinct.insert(plain);
                 }
-                assert!(distinct.len() > images / 2 || mood != Mood::Calm, "the images make no difference");
+                assert!(
+                    distinct.len() > images / 2 || mood != Mood::Calm,
+                    "most images have the same logits"
+                );
             });
         });
     }
 }
 
-/// By the kernels that `infer` has better ones than, on this processor.
+/// Compares the logits of the kernels that `infer` does not choose on this processor, because it has better ones.
 fn assert_other_kernels<N: Network>(
     model: &Model<'_, N>,
     pixels: &[u8],
@@ -212,7 +215,7 @@ fn engine_is_the_specification() {
         compare::<OneHead>(seed, 10);
         compare::<ManyTokens>(seed, 5);
     }
-    // Heads of a vector and a part of one, and an even number of tokens.
+    // Heads that fill one vector and a part of another, and an even number of tokens.
     compare::<HeadsOf20>(21, 10);
     compare::<HeadOf24>(22, 10);
     compare::<HeadsOf24>(23, 10);
@@ -264,8 +267,8 @@ fn values_out_of_bounds_are_refused() {
     }
 }
 
-// The memory that was promised, with wide activations; what a chip without them takes is measured there. The whole file
-// of `nano` must stay below 104,000 bytes.
+// The promised sizes of the scratch memory, for processors that widen activations; tests on the emulated chips check
+// the others. The whole file of `nano` must stay below 104,000 bytes.
 const _: () = assert!(Scratch::<Nano>::BYTES <= 4608);
 const _: () = assert!(Scratch::<vit_nostd::Base>::BYTES <= 9 * 1024);
 const _: () = assert!(Model::<Nano>::WEIGHT_BYTES <= 103_000);
@@ -278,17 +281,18 @@ fn observer_sees_what_infer_computes() {
         with_file::<N, _>(bytes, |file| {
             let model = Model::<N>::from_bytes(file).unwrap();
             let mut scratch = Scratch::<N>::new();
-            let (mut stations, mut last) = (0, Vec::new());
+            let (mut calls, mut last) = (0, Vec::new());
             let logits =
                 model.infer_observed(&[[7; 6]; 6], &mut scratch, &mut |_: Probe, values: Values<'_>| {
-                    stations += 1;
+                    calls += 1;
                     if let Values::I32(logits) = values {
                         last = logits.to_vec();
                     }
                 });
             assert_eq!(last, logits);
-            // Embedding; per block keys and values of all tokens; the other stages of all, at last of one token.
-            assert_eq!(stations, 5 + 3 * (5 * 3) + (5 + 5 + 1) * 6 + 2);
+            // The embedding of 5 tokens; in each of 3 blocks, LayerNorm, keys and values of all tokens; the 6 other
+            // stages of all tokens, in the last block of one token; the last LayerNorm and the head.
+            assert_eq!(calls, 5 + 3 * (5 * 3) + (5 + 5 + 1) * 6 + 2);
             assert_eq!(model.infer(&[[7; 6]; 6], &mut scratch), logits);
         });
     });

@@ -1,8 +1,8 @@
-//! The model file: its exact bytes, and that no bad file is accepted.
+//! Tests of the model file: its exact bytes, and the refusal of bad files.
 //!
-//! The files here are composed by [`File::compose`] from the specification in the docs of `vit_nostd::model_file`,
-//! not by the library. The property tests run as long as one likes: `PROPTEST_CASES=1000000 cargo test --release -p
-//! vit-nostd --test model_file`.
+//! [`File::compose`] composes the files according to the specification in the documentation of `vit_nostd::model_file`,
+//! without the library. The number of cases of the property tests can be chosen:
+//! `PROPTEST_CASES=1000000 cargo test --release -p vit-nostd --test model_file`.
 
 use proptest::prelude::*;
 use vit_nostd::float::weights::{Weights, WeightsMut};
@@ -15,25 +15,25 @@ use vit_nostd::{Base, Dims, Feature, Field, Image, LabelFault, ModelError, Nano,
 use vit_random_models::{aligned, metadata};
 
 vit_nostd::network! {
-    /// 216 parameters, for a file of about 1 KB.
+    /// A network of 216 parameters, whose file has about 1 KB.
     Mini { image: 4, patch: 2, embed: 4, heads: 2, hidden: 6, depth: 1, classes: 2 }
 }
 const DIMS: [u16; 10] = [4, 4, 1, 2, 2, 4, 2, 6, 1, 2];
 const WEIGHTS: usize = 216;
 
-/// A model file of version 2 in the order of its bytes. Fields in `Vec`s are encoded already.
+/// The parts of a model file of version 2, in the order of its bytes. Fields of type `Vec` are already encoded.
 #[derive(Clone)]
 struct File {
     version: u16,
     kind: u8,
     reserved: u8,
     dims: [u16; 10],
-    /// Bits of a weight, colours, fit, convolutions.
+    /// The bits of a weight, colours, fit and convolutions.
     settings: [u8; 4],
     convolutions: [u8; 16],
     epsilon: f32,
     more_reserved: [u8; 8],
-    /// Mean and standard deviation of three channels.
+    /// The mean and the standard deviation of each of three channels.
     normalization: [f32; 6],
     labels: Vec<u8>,
     dataset: Vec<u8>,
@@ -41,13 +41,14 @@ struct File {
     accuracy: Vec<u8>,
     tool: Vec<u8>,
     digest: Vec<u8>,
-    /// What is added to the padding that aligns the weights.
+    /// The bytes that are added to the padding that aligns the weights.
     more_padding: Vec<u8>,
     weights_len: Vec<u8>,
     weights: Vec<u8>,
 }
 
-/// What the golden file says; the same as `metadata("no\nyes")`, with the weights -99/128, -98/128, -97/128, ...
+/// Returns the content of the golden file: the metadata `metadata("no\nyes")` and the weights -99/128, -98/128,
+/// -97/128, ...
 fn golden() -> File {
     File {
         version: 2,
@@ -102,7 +103,7 @@ impl File {
     }
 }
 
-/// Makes length and checksum right.
+/// Sets the length and the checksum of a file.
 fn seal(bytes: &mut [u8]) {
     let len = bytes.len();
     bytes[28..32].copy_from_slice(&(len as u32).to_le_bytes());
@@ -143,7 +144,7 @@ fn refused(file: File, field: Field) {
 fn golden_file_is_what_the_specification_says() {
     assert_eq!(crc32(b"123456789"), 0xCBF4_3926, "the check value of CRC-32");
     let bytes = include_bytes!("golden/version2.f32.vit");
-    // Where this fails, the format has changed: raise its version, and add a golden file for that one.
+    // If this fails, the format has changed: raise its version, and add a golden file of the new version.
     assert_eq!(golden().compose(), bytes);
 
     let mut out = vec![0xAA; bytes.len() + 1];
@@ -161,7 +162,8 @@ fn golden_file_means_what_the_specification_says() {
     assert_eq!(model.metadata(), &metadata("no\nyes"));
     assert!(model.metadata().labels().eq(["no", "yes"]));
 
-    // The place of a tensor's first number, counted by hand, and its value: no tensor is missing or elsewhere.
+    // The value of a number in each tensor tells its place in the file, which was counted by hand: no tensor is missing
+    // or in the wrong place.
     let file = ModelFile::parse::<Mini>(GOLDEN, Kind::F32, WEIGHTS * 4).unwrap();
     let weights = Weights::<Mini>::from_bytes(file.weights).unwrap();
     let place = |weight: f32| weight * 128.0 + 99.0;
@@ -181,7 +183,7 @@ fn golden_file_means_what_the_specification_says() {
     assert_eq!([head.head_weight[1][0], head.head_bias[1]].map(place), [208.0, 215.0]);
 }
 
-/// What version 1 called a model: the reader says which version it is.
+/// A model file of version 1 is refused, with a message that names the version.
 #[test]
 fn version_1_is_refused_by_its_name() {
     let error = load(include_bytes!("golden/version1.f32.vit")).unwrap_err();
@@ -202,7 +204,7 @@ fn every_other_byte_is_refused() {
             bytes[position] = value;
             let error = load(&bytes).unwrap_err();
             let len = u32::from_le_bytes(bytes[28..32].try_into().unwrap()) as usize;
-            let right = match position {
+            let is_expected = match position {
                 0..4 => error == ModelError::BadMagic,
                 4..6 => {
                     let found = u16::from_le_bytes([bytes[4], bytes[5]]);
@@ -226,12 +228,12 @@ fn every_other_byte_is_refused() {
                 28..32 => error == ModelError::TrailingBytes { expected: len, actual: good.len() },
                 _ => matches!(error, ModelError::BadCrc { .. }),
             };
-            assert!(right, "{value:#04x} at {position}: {error:?}");
+            assert!(is_expected, "{value:#04x} at {position}: {error:?}");
         }
     }
 }
 
-/// What a file with these dimensions is answered, which are not those of `Mini`.
+/// Returns the error for a file with these dimensions, which must differ from those of `Mini`.
 fn other_shape(dims: [u16; 10]) -> ModelError {
     let [height, width, channels, patch_height, patch_width, embed, heads, hidden, depth, classes] = dims;
     if height != width || patch_height != patch_width {
@@ -283,7 +285,7 @@ fn dimensions_that_do_not_fit_together_are_refused() {
     for (place, value) in [(5, 0), (5, 5), (6, 0), (6, 3), (7, 0), (8, 0), (9, 0)] {
         assert_eq!(with(&|dims| dims[place] = value), Err(ModelError::ImpossibleShape), "{place}");
     }
-    // Patches that are too large, too many, or none; 255 x 255 are as many as 16 bits can count.
+    // Patches that are too large, too many, or of no pixels. 255 x 255 patches are as many as 16 bits can count.
     for (image, patch) in [(4, 3), (4, 8), (4, 0), (0, 2), (512, 2), (65535, 1)] {
         let shape = [image, image, 1, patch, patch];
         assert_eq!(with(&|dims| dims[..5].copy_from_slice(&shape)), Err(ModelError::ImpossibleShape));
@@ -422,7 +424,7 @@ fn reserved_bytes_must_be_zero() {
         file.more_reserved[index] = 0x80;
         refused(file, Field::Reserved);
     }
-    // There are no convolutions, so that nothing may stand in their places.
+    // The file has no convolutions, so that their fields must be 0.
     for index in 0..16 {
         let mut file = golden();
         file.convolutions[index] = 1;
@@ -441,7 +443,7 @@ fn normalisation_must_be_usable() {
     for (mean, std) in [(0.0, 1e-6), (-1e6, 1e6), (1e6, 1e-6), (-0.0, 1.0)] {
         assert_eq!(load(&File::normalized(mean, std).compose()), Ok(()));
     }
-    // Of channels that there are not.
+    // The values of channels that the network does not have must be exactly 0 and 1.
     for (index, number) in [(2, -0.0), (2, 0.25), (3, 0.5), (4, 1.0), (5, f32::NAN)] {
         let mut file = golden();
         file.normalization[index] = number;
@@ -520,7 +522,7 @@ fn accuracy_must_be_a_percentage() {
 
 #[test]
 fn padding_must_be_short_and_zero_and_align_the_weights() {
-    // Sixteen bytes more align the weights as well, and are too many, even where none is needed.
+    // Sixteen more bytes align the weights, too, but are too many, even if no padding is needed.
     for more in [1, 4, 8, 16] {
         refused(File { more_padding: vec![0; more], ..golden() }, Field::Padding);
     }
@@ -530,7 +532,7 @@ fn padding_must_be_short_and_zero_and_align_the_weights() {
     let good = golden().compose();
     let start = good.len() - 4 - WEIGHTS * 4 - 2;
     let padding = start - good[..start].iter().rev().position(|&byte| byte != 0).unwrap()..start;
-    assert_eq!(usize::from(good[padding.start - 1]), padding.len(), "its length stands before it");
+    assert_eq!(usize::from(good[padding.start - 1]), padding.len(), "the length is before the padding");
     assert!(padding.len() > 1);
     for position in padding {
         let mut bytes = good.clone();
@@ -571,7 +573,7 @@ fn weights_must_be_finite() {
 
 #[test]
 fn hostile_lengths_are_refused() {
-    // Longer than the file, than 32 bits, than any memory; and no number at all.
+    // Lengths beyond the file, beyond 32 bits, and beyond any memory; and an encoding that is not a number.
     let lengths = [2000, 1 << 31, 1 << 32, 1 << 63, u64::MAX].map(varint);
     for length in lengths.into_iter().chain([vec![0xFF; 11]]) {
         let hostile = |text: &str| [&length, text.as_bytes()].concat();
@@ -581,7 +583,7 @@ fn hostile_lengths_are_refused() {
         refused(File { weights_len: length, ..golden() }, Field::Encoding);
     }
     refused(File { seed: vec![0xFF; 10], ..golden() }, Field::Encoding);
-    // The checksum is not part of the weights, and nothing stands between the two.
+    // The checksum is not a part of the weights and follows them immediately.
     for len in [WEIGHTS * 4 - 1, WEIGHTS * 4 + 1, WEIGHTS * 4 + 4, WEIGHTS * 4 + 5] {
         refused(File { weights_len: varint(len as u64), ..golden() }, Field::Encoding);
     }
@@ -665,7 +667,7 @@ fn weights_are_written_where_they_are_read() {
     assert!(Weights::<Mini>::from_bytes(&bytes[4..]).is_none());
 }
 
-/// One way to spoil a file. Places are fractions of its length; half of them lie before the weights.
+/// One way to damage a file. Offsets beyond its end are at the end; about half of them lie before the weights.
 #[derive(Clone, Debug)]
 enum Mutation {
     Set(usize, u8),
@@ -711,7 +713,7 @@ proptest! {
         prop_assert!(load(&bytes).is_err());
     }
 
-    /// A mutated file never panics, and is accepted only with a right checksum; then it runs.
+    /// A mutated file never causes a panic. It is accepted only if its checksum is correct, and then the model runs.
     #[test]
     fn mutated_files_do_no_harm(mutations in prop::collection::vec(mutation(), 1..6), sealed: bool) {
         let mut bytes = golden().compose();
@@ -730,7 +732,7 @@ proptest! {
         })?;
     }
 
-    /// What is written is read, and `overhead` is room enough.
+    /// Metadata is read as it was written, and `overhead` bytes are always enough for it.
     #[test]
     fn any_metadata_survives(
         labels in (r"[\PC&&[^ \u{2028}\u{2029}]]{1,100}", r"[\PC&&[^ \u{2028}\u{2029}]]{1,9}"),

@@ -2,13 +2,13 @@
 
 use crate::uart::{nrf::Nrf, Uart};
 
-/// What the board is called.
+/// The board's name.
 pub const NAME: &str = "micro:bit";
 
-/// What tells the time.
+/// The clock that measures times.
 pub type Timer = crate::timer::Nrf;
 
-/// To the USB connector.
+/// Returns the serial port that leads to the USB connector.
 pub fn uart() -> impl Uart {
     Nrf::new(24, 25)
 }

@@ -2,16 +2,16 @@
 
 use crate::uart::{cmsdk::Cmsdk, Uart};
 
-/// What the board is called.
+/// The board's name.
 pub const NAME: &str = "MPS2";
 
 /// The processor's clock, in hertz.
 const CLOCK: u32 = 25_000_000;
 
-/// What tells the time.
+/// The clock that measures times.
 pub type Timer = crate::timer::Core<CLOCK>;
 
-/// UART 0.
+/// Returns UART 0.
 pub fn uart() -> impl Uart {
     Cmsdk::new(0x4000_4000, CLOCK, 0)
 }

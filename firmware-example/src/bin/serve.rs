@@ -1,5 +1,5 @@
-//! Classifies the images that come over the serial port, and answers with the logits, the class and the time taken:
-//! the board's side of `vit-train device`.
+//! Classifies the images that arrive at the serial port, and answers with the logits, the class and the time taken.
+//! This is the board's side of `vit-train device`.
 
 #![no_std]
 #![no_main]
@@ -36,12 +36,12 @@ fn main() -> ! {
     let mut uart = board::uart();
     let model = match Model::<Flashed>::from_bytes(MODEL) {
         Ok(model) => model,
-        Err(error) => defmt::panic!("the model file: {}", error),
+        Err(error) => defmt::panic!("the model file is unusable: {}", error),
     };
     defmt::info!("{=str}: waiting for images of {=usize} pixels", board::NAME, PIXELS);
 
     let mut classify = |pixels: &[u8]| {
-        let image = image::<Flashed>(pixels).unwrap_or(&Image::<Flashed>::ZERO); // the server has counted them
+        let image = image::<Flashed>(pixels).unwrap_or(&Image::<Flashed>::ZERO); // the server has checked the number
         timer.start();
         let logits = model.infer(image, SCRATCH);
         let ticks = timer.ticks();

@@ -3,16 +3,16 @@
 use super::Timer;
 use cortex_m::{peripheral::DWT, Peripherals};
 
-/// Counts the processor's cycles, of which there are `HZ` a second. It starts anew after 2^32 of them.
+/// A timer that counts the processor's cycles, of which there are `HZ` in a second. It wraps around after 2^32 cycles.
 pub struct Cycles<const HZ: u32> {
     start: u32,
 }
 
 impl<const HZ: u32> Cycles<HZ> {
-    /// Switches it on.
+    /// Switches the cycle counter on.
     pub fn new(mut peripherals: Peripherals) -> Self {
         peripherals.DCB.enable_trace();
-        DWT::unlock(); // a Cortex-M7 has it locked
+        DWT::unlock(); // on a Cortex-M7, the counter is locked at first
         peripherals.DWT.enable_cycle_counter();
         Self { start: 0 }
     }

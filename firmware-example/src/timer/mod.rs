@@ -1,4 +1,4 @@
-//! How long something takes: one kind of clock for each kind of chip.
+//! Timers for measuring durations, one for each kind of chip.
 
 #[cfg(all(feature = "probe", not(armv6m)))]
 mod cycles;
@@ -14,12 +14,13 @@ pub use systick::SysTick as Core;
 
 /// A stopwatch.
 pub trait Timer {
-    /// Ticks per second.
+    /// The number of ticks in a second.
     const HZ: u32;
 
-    /// Starts at 0.
+    /// Starts the measurement at 0 ticks.
     fn start(&mut self);
 
-    /// Ticks since the start, unless it was too long ago.
+    /// Returns the number of ticks since the start, or `None` if the timer has noticed that it wrapped around since
+    /// then.
     fn ticks(&mut self) -> Option<u32>;
 }

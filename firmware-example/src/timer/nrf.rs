@@ -1,9 +1,9 @@
-//! TIMER0 of Nordic's chips: what an nRF51 has in the place of SysTick.
+//! TIMER0 of Nordic's chips. An nRF51 has no SysTick.
 
 use super::Timer;
 use crate::registers::Register;
 
-/// Counts at 16 MHz, the clock of an nRF51's processor, and starts anew after 2^32 ticks.
+/// A timer that counts at 16 MHz, the clock of an nRF51's processor. It wraps around after 2^32 ticks.
 pub struct Nrf {
     clear: Register,
     capture: Register,
@@ -11,11 +11,11 @@ pub struct Nrf {
 }
 
 impl Nrf {
-    /// Switches it on.
+    /// Switches TIMER0 on.
     pub fn new(_: cortex_m::Peripherals) -> Self {
         let [mode, bits, prescaler, start] = [0x504, 0x508, 0x510, 0x000].map(register);
         mode.write(0); // a timer, not a counter of events
-        bits.write(3); // 32 of them
+        bits.write(3); // 32 bits
         prescaler.write(0);
         start.write(1);
         let [clear, capture, captured] = [0x00c, 0x040, 0x540].map(register);

@@ -1,4 +1,4 @@
-//! SysTick, for the emulator, which has no cycle counter.
+//! The timer SysTick, for the emulator, which has no cycle counter.
 
 use super::Timer;
 use cortex_m::{
@@ -6,14 +6,15 @@ use cortex_m::{
     Peripherals,
 };
 
-/// It counts in 24 bits.
+/// The largest value of SysTick, which has 24 bits.
 const MAX: u32 = (1 << 24) - 1;
 
-/// Counts the ticks of the processor's clock, of which there are `HZ` a second.
+/// A timer that counts ticks of the processor's clock, of which there are `HZ` in a second. It measures up to 2^24
+/// ticks.
 pub struct SysTick<const HZ: u32>(SYST);
 
 impl<const HZ: u32> SysTick<HZ> {
-    /// Switches it on.
+    /// Switches SysTick on.
     pub fn new(mut peripherals: Peripherals) -> Self {
         peripherals.SYST.set_clock_source(SystClkSource::Core);
         peripherals.SYST.set_reload(MAX);
@@ -26,7 +27,7 @@ impl<const HZ: u32> Timer for SysTick<HZ> {
     const HZ: u32 = HZ;
 
     fn start(&mut self) {
-        self.0.clear_current(); // and the flag that says that it has come around
+        self.0.clear_current(); // also clears the flag that it has wrapped around
     }
 
     fn ticks(&mut self) -> Option<u32> {

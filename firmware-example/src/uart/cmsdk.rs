@@ -3,12 +3,12 @@
 use super::{Alarm, Uart};
 use crate::registers::Register;
 
-/// The transmitter has no room.
+/// The bit of the state that is set while the transmitter cannot take a byte.
 const TRANSMIT_FULL: u32 = 1 << 0;
-/// The receiver has a byte.
+/// The bit of the state that is set while the receiver holds a byte, and the bit that clears its interrupt.
 const RECEIVE_FULL: u32 = 1 << 1;
 
-/// A port.
+/// A serial port.
 pub struct Cmsdk {
     data: Register,
     state: Register,
@@ -17,12 +17,13 @@ pub struct Cmsdk {
 }
 
 impl Cmsdk {
-    /// Switches the port at `base` on, whose clock has so many hertz, and whose receiver this interrupt.
+    /// Switches on the port with registers at `base`. `clock` is the frequency of its clock in hertz, and `interrupt`
+    /// the number of its receiver's interrupt.
     pub fn new(base: usize, clock: u32, interrupt: u16) -> Self {
         let [data, state, control, clear, divider] =
             [0x00, 0x04, 0x08, 0x0c, 0x10].map(|offset| Register::at(base + offset));
         divider.write(clock / vit_link::BAUD);
-        control.write(0b1011); // receiver with its interrupt, transmitter
+        control.write(0b1011); // enables the receiver, its interrupt and the transmitter
         Self { data, state, clear, alarm: Alarm::new(interrupt) }
     }
 }
@@ -30,7 +31,7 @@ impl Cmsdk {
 impl Uart for Cmsdk {
     fn read(&mut self) -> u8 {
         self.alarm.wait(|| self.state.read() & RECEIVE_FULL != 0);
-        self.clear.write(RECEIVE_FULL); // of the interrupt, before the next byte can set it
+        self.clear.write(RECEIVE_FULL); // clears the interrupt before the next byte can set it
         self.data.read() as u8
     }
 

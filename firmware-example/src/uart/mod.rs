@@ -1,7 +1,7 @@
-//! Serial ports: one driver for each family of chips.
+//! Drivers for serial ports, one for each family of chips.
 //!
-//! They wait for each byte, asleep: nothing else happens while a request comes in, and the host waits while an
-//! inference runs.
+//! They let the processor sleep until the next byte arrives. That is enough here, because the firmware does nothing
+//! else while it receives a request, and the host waits while an inference runs.
 
 pub mod cmsdk;
 pub mod nrf;
@@ -15,18 +15,18 @@ use cortex_m::{
 
 /// A serial port at [`vit_link::BAUD`], 8 bits, no parity.
 pub trait Uart {
-    /// Waits for the next byte. Some may be lost where they came while nobody waited.
+    /// Waits for the next byte. Bytes that arrive between two calls may be lost.
     fn read(&mut self) -> u8;
 
     /// Waits until a byte can be sent, and sends it.
     fn write(&mut self, byte: u8);
 }
 
-/// The interrupt of a port, which wakes the processor and does nothing else.
+/// The interrupt of a port. It wakes the processor and has no handler.
 #[derive(Clone, Copy)]
 struct Alarm(u16);
 
-// SAFETY: the number is one that the board's code has chosen for its chip, and never changes.
+// SAFETY: the board's code has chosen the number, which is valid for its chip and never changes.
 unsafe impl InterruptNumber for Alarm {
     fn number(self) -> u16 {
         self.0
@@ -35,15 +35,15 @@ unsafe impl InterruptNumber for Alarm {
 
 impl Alarm {
     fn new(interrupt: u16) -> Self {
-        // A processor that sleeps wakes also from an interrupt that it then does not carry out.
+        // A pending interrupt wakes the processor even while interrupts are disabled.
         interrupt::disable();
         let alarm = Self(interrupt);
-        // SAFETY: interrupts are off, from here on and for ever, so that no handler runs.
+        // SAFETY: interrupts are disabled and stay so, so that no handler runs.
         unsafe { NVIC::unmask(alarm) };
         alarm
     }
 
-    /// Sleeps until `ready`.
+    /// Sleeps until `ready` returns true.
     fn wait(self, ready: impl Fn() -> bool) {
         while !ready() {
             wfi();

@@ -1,15 +1,15 @@
-//! The UART of Nordic's chips, the same in the nRF51 and the nRF52 series.
+//! The UART of Nordic's chips, which is the same in the nRF51 and the nRF52 series.
 
 use super::{Alarm, Uart};
 use crate::registers::Register;
 
 const BASE: usize = 0x4000_2000;
 const INTERRUPT: u16 = 2;
-/// 115200 bits per second, in Nordic's unit.
+/// The value of Nordic's register for 115200 bits per second.
 const BAUD: u32 = 0x01d7_e000;
 const _: () = assert!(vit_link::BAUD == 115_200);
 
-/// The port.
+/// The serial port.
 pub struct Nrf {
     received: Register,
     sent: Register,
@@ -19,12 +19,13 @@ pub struct Nrf {
 }
 
 impl Nrf {
-    /// Switches the port on, with these two pins of port 0.
+    /// Switches the serial port on. It transmits and receives on the pins of port 0 with these numbers.
     pub fn new(transmit: u32, receive: u32) -> Self {
-        // Started, and not waited for: until the crystal swings, the chip's own clock serves.
+        // Starts the crystal oscillator. It is not waited for: until it is stable, the chip uses its internal
+        // oscillator.
         Register::at(0x4000_0000).write(1);
         let pin = |number: u32| Register::at(0x5000_0700 + 4 * number as usize);
-        Register::at(0x5000_0508).write(1 << transmit); // a line that rests is high
+        Register::at(0x5000_0508).write(1 << transmit); // an idle line is high
         pin(transmit).write(0b11); // an output
         pin(receive).write(0b1100); // an input, pulled up
 
@@ -34,7 +35,7 @@ impl Nrf {
         select_receive.write(receive);
         baud.write(BAUD);
         enable.write(4);
-        interrupts.write(1 << 2); // of a byte that came
+        interrupts.write(1 << 2); // when a byte has arrived
         let [start_receive, start_transmit] = [0x000, 0x008].map(register);
         start_receive.write(1);
         start_transmit.write(1);
@@ -50,7 +51,7 @@ fn register(offset: usize) -> Register {
 impl Uart for Nrf {
     fn read(&mut self) -> u8 {
         self.alarm.wait(|| self.received.read() != 0);
-        self.received.write(0); // before the byte is taken: another one in the queue sets it anew
+        self.received.write(0); // before the byte is read: another byte in the queue sets it again
         self.receive.read() as u8
     }
 

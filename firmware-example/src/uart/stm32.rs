@@ -1,28 +1,28 @@
-//! The USART of STMicroelectronics' chips, of which there are two generations.
+//! The USART of STMicroelectronics' chips, which exists in two generations.
 
 use super::{Alarm, Uart};
 use crate::registers::Register;
 
-/// The receiver has a byte.
+/// The bit of the status that is set while the receiver holds a byte.
 const RECEIVED: u32 = 1 << 5;
-/// The transmitter has room.
+/// The bit of the status that is set while the transmitter can take a byte.
 const ROOM: u32 = 1 << 7;
-/// Receiver with its interrupt, and transmitter.
+/// The control bits that enable the receiver, its interrupt and the transmitter.
 const BOTH_WAYS: u32 = 1 << 5 | 1 << 3 | 1 << 2;
 
-/// A port.
+/// A serial port.
 pub struct Usart {
     status: Register,
     receive: Register,
     transmit: Register,
-    /// Clears the errors; in the first generation, reading status and byte does.
+    /// The register that clears errors. The first generation has none: reading the status and the byte clears them.
     clear: Option<Register>,
     alarm: Alarm,
 }
 
 impl Usart {
-    /// Switches a port of the STM32F1, F2, F4 or L1 series on, whose clock has so many hertz, with its
-    /// interrupt.
+    /// Switches on the port of a chip of the series STM32F1, F2, F4 or L1 with registers at `base`. `clock` is the
+    /// frequency of its clock in hertz, and `interrupt` the number of its interrupt.
     pub fn first(base: usize, clock: u32, interrupt: u16) -> Self {
         let [status, data, divider, control] =
             [0x00, 0x04, 0x08, 0x0c].map(|offset| Register::at(base + offset));
@@ -31,7 +31,7 @@ impl Usart {
         Self { status, receive: data, transmit: data, clear: None, alarm: Alarm::new(interrupt) }
     }
 
-    /// The same of all later series.
+    /// Switches on the port of a chip of any later series. The arguments are those of [`first`](Self::first).
     pub fn second(base: usize, clock: u32, interrupt: u16) -> Self {
         let [control, divider] = [0x00, 0x0c].map(|offset| Register::at(base + offset));
         let [status, clear, receive, transmit] =
@@ -42,7 +42,7 @@ impl Usart {
     }
 }
 
-/// The nearest divider of the clock.
+/// Returns the divider that turns a clock of `clock` hertz into the nearest rate to [`vit_link::BAUD`].
 const fn divided(clock: u32) -> u32 {
     (clock + vit_link::BAUD / 2) / vit_link::BAUD
 }
@@ -51,7 +51,7 @@ impl Uart for Usart {
     fn read(&mut self) -> u8 {
         self.alarm.wait(|| self.status.read() & RECEIVED != 0);
         if let Some(clear) = self.clear {
-            clear.write(0b1111); // overrun, noise, framing, parity: the checksum will tell
+            clear.write(0b1111); // overrun, noise, framing and parity errors, which the checksum of the frame detects
         }
         self.receive.read() as u8
     }

@@ -1,4 +1,5 @@
-//! What an inference takes, by stage: for `chip-bench` in `tests`, which reads the log.
+//! Measures the ticks of an inference, in total and by stage, and the memory that it takes. `chip-bench` in `tests`
+//! reads the log.
 
 use cortex_m::peripheral::{syst::SystClkSource, Peripherals, SYST};
 use vit_nostd::{
@@ -9,13 +10,13 @@ use vit_nostd::{
 
 use firmware_example::{exit, ram};
 
-/// SysTick counts in 24 bits.
+/// The largest value of SysTick, which has 24 bits.
 const SYSTICK: u32 = (1 << 24) - 1;
 
 /// The number of stages.
 const STAGES: usize = Stage::ALL.len();
 
-/// Times inferences with the model in the chip's memory, and ends the firmware.
+/// Measures inferences with the model in the chip's memory, logs the results, and ends the firmware.
 pub fn bench<N: Network>(scratch: &mut Scratch<N>) -> ! {
     if let Some(mut peripherals) = Peripherals::take() {
         peripherals.SYST.set_clock_source(SystClkSource::Core);
@@ -24,9 +25,9 @@ pub fn bench<N: Network>(scratch: &mut Scratch<N>) -> ! {
     }
     let bytes = crate::flashed_model();
     let (Ok(model), Ok(Preamble { .. })) = (Model::<N>::from_bytes(bytes), Preamble::read(bytes)) else {
-        defmt::panic!("the model is none of this shape");
+        defmt::panic!("the model file is damaged or of another shape");
     };
-    // Grey levels of no meaning: what an inference takes does not depend on them.
+    // Arbitrary grey levels: the number of instructions does not depend on them.
     let mut image = Image::<N>::ZERO;
     let mut level = 0u8;
     for pixel in image.as_mut().iter_mut().flat_map(|row| row.as_mut()) {
@@ -47,7 +48,7 @@ pub fn bench<N: Network>(scratch: &mut Scratch<N>) -> ! {
         stack
     );
 
-    // A stage lasts from one call to the next.
+    // A stage lasts from one call of the observer to the next.
     let (mut all, mut middle) = ([0u32; STAGES], [0u32; STAGES]);
     let mut last = SYST::get_current();
     model.infer_observed(&image, scratch, &mut |probe: Probe, _: Values<'_>| {
@@ -67,16 +68,16 @@ pub fn bench<N: Network>(scratch: &mut Scratch<N>) -> ! {
     exit(0)
 }
 
-/// A function of its own, so that its code can be found.
+/// Runs an inference. It is a separate function so that `chip-bench` finds its code in the ELF file.
 #[inline(never)]
 fn infer<N: Network>(model: &Model<N>, image: &Image<N>, scratch: &mut Scratch<N>) {
     core::hint::black_box(model.infer(image, scratch));
 }
 
-/// Rows of scores.
+/// The number of rows of scores that [`softmax`] measures.
 const ROUNDS: u32 = 1000;
 
-/// Ticks of the softmax, from scores to probabilities.
+/// Returns the ticks for turning [`ROUNDS`] rows of scores into probabilities.
 fn softmax<N: Network>() -> u32 {
     let table: ExpTable = core::array::from_fn(|i| 32767 >> (i / 16));
     let scores = core::array::from_fn::<_, 64, _>(|i| (i * i) as i32 * 211 % 9973);
@@ -91,7 +92,7 @@ fn softmax<N: Network>() -> u32 {
         }
         since(start)
     };
-    // Without laying out the row.
+    // The difference leaves out the ticks for preparing the rows.
     rounds(&|row| kernels::softmax(row, scale, &table)) - rounds(&|_| ())
 }
 

@@ -1,8 +1,12 @@
-//! Classifies whatever the host sends, and sends back every bit of the logits: for the host to compare with its own.
+//! Classifies images from the host and returns every bit of the logits, so that the host can compare them with its own.
 //!
-//! The model is where the memory map says, as if it were in flash. The files, over semihosting: `model.vit` (the same,
-//! for its length), `images.bin` (the pixels of one image after the other), and as the answer `logits.bin` (32 bits a
-//! class, little-endian). Where there is a file `micromath`, float models compute with it.
+//! The model is at the address that the memory map states, as if it were in flash. The other data are files, over
+//! semihosting:
+//!
+//! - `model.vit` is the model file again. The firmware reads its length.
+//! - `images.bin` has the pixels of all images, one image after the other.
+//! - `logits.bin` is the answer: 32 bits per class, little-endian, for one image after the other.
+//! - If there is a file `micromath`, float models compute with [`float::Micromath`].
 
 use firmware_example::ram;
 use semihosting::{
@@ -17,13 +21,13 @@ use vit_nostd::{
     int8, Element, Image, ModelError, Network,
 };
 
-/// Classifies with an integer model.
+/// Classifies the images with an integer model.
 pub fn integers<N: Network>(model: &[u8], scratch: &mut int8::Scratch<N>) {
     let model = accept(int8::Model::<N>::from_bytes(model));
     classify::<N, i32, _>(|image| model.infer(image, scratch), i32::to_le_bytes);
 }
 
-/// Classifies with a float model.
+/// Classifies the images with a float model.
 pub fn floats<N: Network>(model: &[u8], scratch: &mut float::Scratch<N>) {
     match File::open(c"micromath") {
         Ok(_) => floats_by::<N, float::Micromath>(model, scratch),
@@ -59,7 +63,7 @@ fn classify<N: Network, T: Copy, L: AsRef<[T]>>(
     defmt::info!("{=usize} images, stack {=usize}", count, most);
 }
 
-/// The value, or a panic that says what is wrong with the model.
+/// Returns the value, or panics with the error in the model file.
 pub fn accept<T>(result: Result<T, ModelError>) -> T {
     match result {
         Ok(value) => value,

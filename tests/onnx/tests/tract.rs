@@ -1,4 +1,4 @@
-//! The ONNX export in the hands of `tract`, against vit-nostd.
+//! Compares the logits that the program `tract` computes from the ONNX export with those of vit-nostd.
 
 use std::path::Path;
 use tract_onnx::{onnx, prelude::*};
@@ -15,7 +15,7 @@ vit_nostd::network! {
     OneHead { image: 28, patch: 14, embed: 40, heads: 1, hidden: 8, depth: 1, classes: 10 }
 }
 
-/// The largest difference of a logit.
+/// The largest permitted difference of a logit.
 const TOLERANCE: f32 = 1e-4;
 
 fn compare<N: Trainable>(batches: &[usize]) {
@@ -27,7 +27,7 @@ fn compare_network<N: Trainable>(checkpoint: &Checkpoint, batches: &[usize]) {
     let file = float_model::<N>(checkpoint, path).unwrap();
     let model = float::Model::<N>::from_bytes(&file).unwrap();
     let exported = onnx_model::<N>(checkpoint, path).unwrap();
-    // Once, for any number of images.
+    // The program is loaded once and must run with any number of images.
     let tract = onnx().model_for_read(&mut exported.as_slice()).unwrap();
     let tract = tract.into_optimized().unwrap().into_runnable().unwrap();
     for &batch in batches {
@@ -54,7 +54,8 @@ fn tract_computes_the_same() {
     compare::<OneHead>(&[3]);
 }
 
-/// Tokens that hardly differ from zero: their variance is about that little number which LayerNorm adds to it.
+/// The variance of tokens that are almost zero is about as small as the epsilon that LayerNorm adds to it, so that a
+/// wrong epsilon would change the logits.
 #[test]
 fn layer_norm_adds_the_same_to_the_variance() {
     let mut checkpoint = random_checkpoint::<Nano>(2);

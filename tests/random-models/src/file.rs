@@ -1,8 +1,8 @@
-//! Model files for the tests of their format and of the engines.
+//! Helpers for model files in the tests of the format and of the engines.
 
 use vit_nostd::model_file::{Metadata, Normalization, Provenance, ALIGNMENT};
 
-/// Calls `f` with a copy of `bytes` that lies where a model must lie.
+/// Calls `f` with a copy of `bytes` that is aligned like a model file.
 pub fn aligned<R>(bytes: &[u8], f: impl FnOnce(&[u8]) -> R) -> R {
     let mut buffer = vec![0; bytes.len() + ALIGNMENT];
     let start = buffer.as_ptr().align_offset(ALIGNMENT);
@@ -11,7 +11,7 @@ pub fn aligned<R>(bytes: &[u8], f: impl FnOnce(&[u8]) -> R) -> R {
     f(place)
 }
 
-/// Metadata with these labels, and with something in every other field.
+/// Returns metadata with these labels, and with a value in every optional field.
 pub fn metadata(labels: &str) -> Metadata<'_> {
     Metadata::new(
         Normalization { mean: 0.25, std: 0.5 },

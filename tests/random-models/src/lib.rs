@@ -1,5 +1,5 @@
-//! Random integer models, from calm to hostile: what the tests of the integer engine, those of its reference in
-//! `vit-train` and those of the chips share.
+//! Random integer models, from calm to hostile. The tests of the integer engine, of its reference in `vit-train` and of
+//! the chips share them.
 
 mod file;
 
@@ -11,22 +11,22 @@ use vit_nostd::{
     Network,
 };
 
-/// Numbers that look random (a multiplicative congruential generator of 64 bits).
+/// A pseudo-random number generator (a linear congruential generator of 64 bits), which starts from a seed.
 pub struct Random(pub u64);
 
 impl Random {
-    /// From 0 to below `n`.
+    /// Returns a number from 0 to below `n`.
     pub fn below(&mut self, n: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % n
     }
 
-    /// One of `choices`.
+    /// Returns one of `choices`.
     pub fn of<T: Copy>(&mut self, choices: &[T]) -> T {
         choices[self.below(choices.len() as u64) as usize]
     }
 
-    /// From -limit to limit; every fourth time one of the ends.
+    /// Returns a number from -limit to limit. One time in four, it is one of the ends.
     pub fn within(&mut self, limit: i64) -> i64 {
         match self.below(8) {
             0 => limit,
@@ -36,32 +36,33 @@ impl Random {
     }
 }
 
-/// How hostile the numbers of a random model are.
+/// The character of the numbers in a random model, from harmless to hostile.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Mood {
-    /// Scales that keep activations within their range, as a quantizer chooses them.
+    /// The scales keep activations within their range, like those that a quantizer chooses.
     Calm,
-    /// Scales that saturate, biases up to their bound.
+    /// The scales make activations saturate, and biases reach their bounds.
     Wild,
-    /// Every number at one of its bounds.
+    /// Every number is at one of its bounds.
     Extreme,
-    /// Like [`Mood::Calm`], but all channels of a token are equal until the first MLP: the variance is zero.
+    /// The numbers are like those of [`Mood::Calm`], but all channels of a token are equal up to the first MLP, so that
+    /// their variance is zero.
     Flat,
 }
 
 impl Mood {
-    /// All of them.
+    /// All moods.
     pub const ALL: [Self; 4] = [Self::Calm, Self::Wild, Self::Extreme, Self::Flat];
 }
 
-/// Fills the weights of a model of shape `N`.
+/// Fills `bytes` with the weights of a random model of network `N`.
 pub fn random_weights<N: Network>(random: &mut Random, mood: Mood, bytes: &mut [u8]) {
     const MAX_BIAS: i64 = (1 << 30) - 1;
     let mut weights = WeightsMut::<N>::from_bytes(bytes).unwrap();
     fn bias(random: &mut Random, mood: Mood) -> i32 {
         match mood {
             Mood::Extreme => random.of(&[-MAX_BIAS, 0, MAX_BIAS]) as i32,
-            // Now and then up to the bound: always, and nothing else would count.
+            // Only some biases are large: if all were, nothing else would affect the results.
             Mood::Wild if random.below(8) == 0 => random.within(MAX_BIAS) as i32,
             _ => random.within(3000) as i32,
         }
@@ -72,7 +73,8 @@ pub fn random_weights<N: Network>(random: &mut Random, mood: Mood, bytes: &mut [
             _ => 16384 + random.below(16384) as u16,
         }
     }
-    /// A shift for results of about 40 where sums are of about `terms * 2000`.
+    /// Returns a shift with which typical sums of `terms` products give results of about 40, or of about 1500 if
+    /// `wide`.
     fn shift(random: &mut Random, mood: Mood, terms: usize, wide: bool) -> u8 {
         let sum = (terms as f64).sqrt() * 3000.0;
         match mood {
@@ -120,7 +122,8 @@ pub fn random_weights<N: Network>(random: &mut Random, mood: Mood, bytes: &mut [
     let embedding = &mut weights.embedding;
     for (i, entry) in embedding.exp_table.iter_mut().enumerate() {
         *entry = match mood {
-            // Not falling: the last entries of a real table are all the same.
+            // The entries are in no order: the last entries of a real table are all equal, and would hide a wrong
+            // index.
             Mood::Wild if i > 0 => random.below(32768) as u16,
             Mood::Extreme if i > 0 => random.of(&[0, 32767]),
             _ => (32767.0 * (-(i as f64) / 24.0).exp()).round() as u16,
@@ -178,26 +181,26 @@ pub fn random_weights<N: Network>(random: &mut Random, mood: Mood, bytes: &mut [
 }
 
 vit_nostd::network! {
-    /// The shape of [`normalizing_weights`].
+    /// The network of [`normalizing_weights`].
     pub Normalizer { image: 4, patch: 2, embed: 4, heads: 1, hidden: 4, depth: 1, classes: 4 }
 }
 
-/// A LayerNorm by hand.
+/// A row, the constants of a LayerNorm, and the result, which was computed by hand.
 pub struct NormCase {
-    /// What is normalised.
+    /// The row that is normalised.
     pub row: [i16; 4],
-    /// Constant of the LayerNorm.
+    /// The epsilon of the LayerNorm.
     pub epsilon: u64,
-    /// Constant of the LayerNorm.
+    /// The numerator of the LayerNorm.
     pub numerator: u64,
-    /// Constant of the LayerNorm.
+    /// The shift of the LayerNorm.
     pub shift: u32,
-    /// The result.
+    /// The normalised row.
     pub expected: [i32; 4],
 }
 
-/// Cases in which a root that is larger by 1 changes the result. It is 2^25 in the first one, and in the second, which
-/// must be rounded, just below 2^26.
+/// Cases of LayerNorm in which a square root that is too large by 1 changes the result. In the first case the root is
+/// exactly 2^25. In the second case it is just below 2^26 and not an integer, so that it must be rounded down.
 pub const ROOTS: [NormCase; 2] = [
     NormCase {
         row: [101, -101, 101, -101],
@@ -215,7 +218,7 @@ pub const ROOTS: [NormCase; 2] = [
     },
 ];
 
-/// The weights of a model whose logits are the result of `case`, whatever the image.
+/// Fills `bytes` with the weights of a model whose logits are the result of `case` for every image.
 pub fn normalizing_weights(case: &NormCase, bytes: &mut [u8]) {
     let &NormCase { row, epsilon, numerator, shift, .. } = case;
     random_weights::<Normalizer>(&mut Random(1), Mood::Calm, bytes);
@@ -230,7 +233,7 @@ pub fn normalizing_weights(case: &NormCase, bytes: &mut [u8]) {
     *weights.head.head_weight = [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]];
 }
 
-/// Calls `then` with zeroed memory where weights may lie.
+/// Calls `then` with `len` zeroed bytes that are aligned like weights.
 pub fn with_weights<R>(len: usize, then: impl FnOnce(&mut [u8]) -> R) -> R {
     const ALIGNMENT: usize = 4;
     let mut buffer = vec![0; len + ALIGNMENT];
@@ -238,7 +241,7 @@ pub fn with_weights<R>(len: usize, then: impl FnOnce(&mut [u8]) -> R) -> R {
     then(&mut buffer[start..start + len])
 }
 
-/// Calls `then` with a model file of these weights.
+/// Calls `then` with an integer model file that has these weights.
 pub fn with_file<N: Network, R>(weights: &[u8], then: impl FnOnce(&[u8]) -> R) -> R {
     let labels = vec!["x"; N::CLASSES].join("\n");
     let metadata = metadata(&labels);
@@ -247,7 +250,7 @@ pub fn with_file<N: Network, R>(weights: &[u8], then: impl FnOnce(&[u8]) -> R) -
     aligned(&bytes[..len], then)
 }
 
-/// Pixels of a black image, a white one, and noise.
+/// Returns the pixels of a test image: all 0 for index 0, all 255 for index 1, and noise for the others.
 pub fn random_image<N: Network>(random: &mut Random, index: usize) -> Vec<u8> {
     let pixel = |_| match index {
         0 => 0,

@@ -1,4 +1,4 @@
-//! What an inference of the integer engine takes on each emulated chip, as a table or as JSON.
+//! Prints the cost of an inference of the integer engine on each emulated chip, as a table or as JSON.
 
 use std::process::ExitCode;
 

@@ -1,10 +1,11 @@
-//! Crates outside of the workspace that use `vit-nostd` and `vit-train` as anyone else would.
+//! Tests with crates outside the workspace, which use `vit-nostd` and `vit-train` as any other crate would.
 //!
-//! They are members of a second workspace, whose root holds links to the folders of the first one. Cargo identifies a
-//! package by its path below the workspace's root, and by its profile and its dependencies, all of which are the same
-//! there: what the first workspace has compiled in the same target directory is not compiled again.
+//! These crates are members of a second workspace, whose root has links to the folders of the first one. Cargo
+//! identifies a package by its path below the workspace's root, its profile and its dependencies. All of these are the
+//! same in both workspaces, so that packages that the first one has compiled in the shared target directory are not
+//! compiled again.
 
-#![cfg(unix)] // because of the links
+#![cfg(unix)] // for the links
 
 mod must_not_compile;
 mod no_panic;
@@ -21,7 +22,7 @@ use std::{
 /// The target directory of both workspaces.
 const TARGET: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/..");
 
-/// The crates: those that a test fills with its sources, and one that is already there.
+/// The crates of the second workspace: two that tests fill with sources, and one from the repository.
 const MEMBERS: [&str; 3] = ["must-not-compile", "inferences", "tests/outside/own-network"];
 
 /// The root of the second workspace.
@@ -29,7 +30,7 @@ static WORKSPACE: LazyLock<PathBuf> = LazyLock::new(|| {
     let first = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let second = Path::new(env!("CARGO_TARGET_TMPDIR")).join("outside");
     if second.exists() {
-        fs::remove_dir_all(&second).unwrap(); // removes links, and not what they lead to
+        fs::remove_dir_all(&second).unwrap(); // removes the links, but not the folders that they lead to
     }
     fs::create_dir_all(&second).unwrap();
     for entry in fs::read_dir(&first).unwrap() {
@@ -38,7 +39,8 @@ static WORKSPACE: LazyLock<PathBuf> = LazyLock::new(|| {
             symlink(first.join(&name).canonicalize().unwrap(), second.join(&name)).unwrap();
         }
     }
-    // The same lock file and profiles, and other crates instead of the firmware.
+    // The lock file and the profiles are those of the first workspace. The members that begin with the firmware are
+    // replaced.
     fs::copy(first.join("Cargo.lock"), second.join("Cargo.lock")).unwrap();
     let manifest = fs::read_to_string(first.join("Cargo.toml")).unwrap();
     let (before, after) = manifest.split_once("\"firmware-example\"").unwrap();
@@ -61,12 +63,13 @@ static WORKSPACE: LazyLock<PathBuf> = LazyLock::new(|| {
     second
 });
 
-/// The cargo that runs this test, in the second workspace.
+/// Returns a command that runs cargo in the second workspace. It is the cargo that runs this test.
 fn cargo(arguments: &[&str]) -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
     cargo.args(arguments).args(["--target-dir", TARGET]).current_dir(&*WORKSPACE);
-    // `cargo test` tells a test of its package by variables. A build script that looks at them (ring's does) would run
-    // again, and all that depends on its crate would be compiled again, here and then in the first workspace.
+    // `cargo test` sets variables that describe the test's package. A build script that depends on them (ring's does)
+    // would run again, and all crates that depend on its crate would be compiled again, both here and later in the
+    // first workspace.
     for (variable, _) in env::vars_os() {
         let name = variable.to_string_lossy();
         if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
@@ -76,8 +79,8 @@ fn cargo(arguments: &[&str]) -> Command {
     cargo
 }
 
-/// Arguments that build these programs as `cargo test` builds the workspace: a feature that any member needs of a
-/// dependency is on for all of them.
+/// Returns the arguments of cargo that build these programs. They enable the same features of dependencies as
+/// `cargo test` does: those that any member of the workspace needs.
 fn build<'a>(programs: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     let programs = programs.into_iter().flat_map(|program| ["--bin", program]);
     ["build", "--quiet", "--workspace"].into_iter().chain(programs).collect()

@@ -1,6 +1,7 @@
-//! The compiler must refuse wrong declarations and wrong model files, and say why. Each case in `tests/must_not_compile` is a
-//! program, and beside it stands a text that is a part of the compiler's first error. Only the program `good` compiles: its
-//! text is what it prints.
+//! Tests that the compiler refuses wrong declarations and wrong model files, and says why.
+//!
+//! Each case in `tests/must_not_compile` is a program and a text file, whose content must occur in the compiler's first
+//! error. Only the program `good` compiles: it must print its text.
 
 use crate::{build, cargo, TARGET, WORKSPACE};
 use serde_json::Value;
@@ -11,9 +12,9 @@ use vit_nostd::{Nano, Network, Tiny};
 
 const DIGITS: &str = "zero\none\ntwo\nthree\nfour\nfive\nsix\nseven\neight\nnine";
 
-/// A float model that takes every image for a seven.
+/// Returns a float model that classifies every image as a seven.
 fn sevens<N: Network>() -> Vec<u8> {
-    // Room for a copy that is aligned to the numbers.
+    // The buffer has room for the weights at an address that is aligned to 4 bytes.
     let mut bytes = vec![0; Model::<N>::WEIGHT_BYTES + 4];
     let start = bytes.as_ptr().align_offset(4);
     let weights = &mut bytes[start..start + Model::<N>::WEIGHT_BYTES];
@@ -81,7 +82,7 @@ fn the_compiler_says_what_is_wrong() {
     assert!(wrong.is_empty() && errors.len() == cases.len() - 1, "{wrong}");
 }
 
-/// The first error in each program, as the compiler's messages in JSON have it.
+/// Returns the first error of each program, given cargo's messages in JSON.
 fn first_errors(messages: &[u8]) -> HashMap<String, String> {
     let mut errors = HashMap::new();
     for message in serde_json::Deserializer::from_slice(messages).into_iter::<Value>() {

@@ -1,4 +1,5 @@
-//! Inference has no panic path: a program of inferences alone, linked for a chip, holds no trace of `core::panicking`.
+//! Tests that inference has no panic path: a program that only runs inferences, linked for a chip, has no symbols of
+//! `core::panicking`.
 
 use crate::{TARGET as TARGET_DIRECTORY, WORKSPACE};
 use object::{Object, ObjectSymbol};
@@ -6,7 +7,7 @@ use std::{fs, path::Path, process::Command};
 
 const TARGET: &str = "thumbv7em-none-eabihf";
 
-/// Builds the program and names all of its symbols that have to do with panics.
+/// Builds the program and returns the names of its symbols that are related to panics.
 fn panics(opt_level: &str, features: &str) -> Vec<String> {
     let status = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../tools/chip-cargo"))
         .args(["build", "--quiet", "--release", "--package", "inferences", "--features", features])
@@ -22,7 +23,7 @@ fn panics(opt_level: &str, features: &str) -> Vec<String> {
     let elf = object::File::parse(elf.as_slice()).expect("an ELF file");
     let names: Vec<_> = elf.symbols().filter_map(|symbol| symbol.name().ok()).collect();
     for engine in ["infer_float", "infer_int8"] {
-        assert!(names.iter().any(|name| name.contains(engine)), "the symbols are there");
+        assert!(names.iter().any(|name| name.contains(engine)), "the program has no symbol {engine}");
     }
     let of_panics = |name: &&&str| name.contains("panic") || name.contains("rust_begin_unwind");
     names.iter().filter(of_panics).map(|name| String::from(*name)).collect()
@@ -34,7 +35,7 @@ fn inference_has_no_panic_path() {
     fs::write(WORKSPACE.join("inferences/src/main.rs"), program).expect("the program is written");
 
     let none: [String; 0] = [];
-    assert_eq!(panics("3", ""), none, "for speed");
-    assert_eq!(panics("z", ""), none, "for size");
-    assert!(!panics("3", "can_fail").is_empty(), "the test does not notice a panic");
+    assert_eq!(panics("3", ""), none, "optimised for speed");
+    assert_eq!(panics("z", ""), none, "optimised for size");
+    assert!(!panics("3", "can_fail").is_empty(), "this test does not detect a panic that is there");
 }

@@ -1,4 +1,4 @@
-//! A network that only one crate outside of the workspace knows, in every command that works without a board.
+//! Tests every command that works without a board with a network that only a crate outside the workspace declares.
 
 use crate::{build, cargo, TARGET};
 use image::GrayImage;
@@ -13,7 +13,7 @@ static PROGRAM: LazyLock<()> = LazyLock::new(|| {
     assert!(status.success(), "the program is not built");
 });
 
-/// Runs the program in `folder`, which must succeed, and gives what it printed.
+/// Runs the program in `folder`, checks that it succeeds, and returns its output.
 fn run(folder: &Path, arguments: &[&str]) -> String {
     LazyLock::force(&PROGRAM);
     let mut program = Command::new(Path::new(TARGET).join("debug/own-network"));
@@ -32,7 +32,7 @@ fn every_command_works_with_it() {
     let folder = folder.path();
     let data = ["--data", "synthetic"];
     let train = ["--epochs", "1", "--batch-size", "32", "--limit", "200", "--out", "run", "--quiet"];
-    // Without --preset, and with it.
+    // The option --preset may be left out, because the program has a single network.
     let report = json(folder, &[&train[..], &data].concat());
     assert_eq!(report["preset"], NAME);
     let report = json(folder, &[&["train", "--preset", NAME][..], &train, &data].concat());
@@ -62,7 +62,8 @@ fn every_command_works_with_it() {
     let exports = ["--onnx", "x.onnx", "--vit", "x.vit", "--safetensors", "x.safetensors"];
     run(folder, &[&["export", "run"][..], &exports].concat());
     let onnx = fs::read(folder.join("x.onnx")).unwrap();
-    assert!(onnx.windows(NAME.len()).any(|bytes| bytes == NAME.as_bytes()), "the ONNX file does not name it");
+    let names_it = onnx.windows(NAME.len()).any(|bytes| bytes == NAME.as_bytes());
+    assert!(names_it, "the ONNX file does not name the network");
     for exported in ["x.vit", "x.safetensors"] {
         assert_eq!(json(folder, &["inspect", exported])["preset"], NAME);
     }
@@ -76,7 +77,7 @@ fn every_command_works_with_it() {
     for times in ["step_ms", "infer_ms"] {
         assert!(bench[times].as_object().unwrap().keys().eq([NAME]), "{bench}");
     }
-    // Of the networks that `vit-train` has, it knows nothing.
+    // The program does not offer the presets of `vit-train`.
     let help = run(folder, &["--help"]);
     assert!(help.contains(NAME) && !help.contains("nano:"), "{help}");
 }

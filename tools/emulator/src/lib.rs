@@ -1,4 +1,4 @@
-//! Chips without a board: builds firmware, runs it in QEMU and decodes its defmt log.
+//! Runs firmware without a board: builds it, runs it in QEMU and decodes its defmt log.
 //!
 //! ```no_run
 //! let chip = vit_emulator::Chip::M4F;
@@ -9,9 +9,9 @@
 //! # anyhow::Ok(())
 //! ```
 //!
-//! The log comes over semihosting, and so do files: a firmware that opens `model.vit` opens the file of that
-//! name in the folder the emulator was started in. That is how tests hand a chip their images; a model is put into
-//! its memory, as if it had been flashed.
+//! The log comes over semihosting. So do files: a firmware that opens `images.bin` opens the file of that name in the
+//! folder of the run ([`Emulator::dir`]). Tests pass images to the chip in this way. A model is put into the chip's
+//! memory, as if it had been flashed there.
 
 use std::{
     ffi::OsStr,
@@ -28,22 +28,23 @@ use std::{
 use anyhow::{bail, ensure, Context, Result};
 use defmt_decoder::{DecodeError, Table};
 
-/// An emulated chip: the QEMU machine it sits on and the Rust target that it runs.
+/// An emulated chip: a QEMU machine and the Rust target that firmware is built for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Chip {
-    /// A name to say aloud.
+    /// The chip's name in logs and reports.
     pub name: &'static str,
-    /// As `qemu-system-arm -machine help` lists it.
+    /// The machine's name, as `qemu-system-arm -machine help` lists it.
     pub machine: &'static str,
-    /// As `rustc --print target-list` lists it.
+    /// The target's name, as `rustc --print target-list` lists it.
     pub target: &'static str,
-    /// The firmware's feature for the board, unless it is the target's own.
+    /// The firmware's feature for the board, unless the board is the default one for the target.
     board: Option<&'static str>,
-    /// Where the machine has memory for a model, if it has: `_model` in the firmware's memory map.
+    /// The address of the machine's memory for a model, if it has any: `_model` in the firmware's memory map.
     model_address: Option<u32>,
-    /// One tick of SysTick at the machine's clock, in nanoseconds: in instructions, where they are counted.
+    /// The length of a tick of SysTick in nanoseconds. If [instructions are counted](Emulator::count_instructions),
+    /// this is also the number of instructions in a tick.
     pub tick: f64,
-    /// Whether the firmware `bits` computes float models with `vit_nostd::float::Micromath`.
+    /// True if the firmware `bits` computes float models with `vit_nostd::float::Micromath`.
     micromath: bool,
 }
 
@@ -58,7 +59,7 @@ impl Chip {
         tick: 1e9 / 16e6,
         micromath: false,
     };
-    /// A Cortex-M3: no floating-point unit, so the compiler's routines do its arithmetic.
+    /// A Cortex-M3: no floating-point unit, so that the compiler's routines do its float arithmetic.
     pub const M3: Self = Self {
         name: "Cortex-M3",
         machine: "mps2-an385",
@@ -71,7 +72,7 @@ impl Chip {
     /// A Cortex-M4F: single precision in hardware.
     pub const M4F: Self =
         Self { name: "Cortex-M4F", machine: "mps2-an386", target: "thumbv7em-none-eabihf", ..Self::M3 };
-    /// A Cortex-M7, with arithmetic as of one without a floating-point unit.
+    /// A Cortex-M7, with firmware that does not use a floating-point unit.
     pub const M7: Self = Self {
         name: "Cortex-M7",
         machine: "mps2-an500",
@@ -79,7 +80,7 @@ impl Chip {
         model_address: Some(0x6000_0000),
         ..Self::M3
     };
-    /// A Cortex-M33 with the DSP extension: of ARMv8-M, the architecture that the others' is the one before.
+    /// A Cortex-M33 with the DSP extension: its architecture is ARMv8-M, the successor of that of the other chips.
     pub const M33: Self = Self {
         name: "Cortex-M33",
         machine: "mps2-an505",
@@ -107,35 +108,38 @@ impl Chip {
         tick: 1e9 / 168e6,
         ..Self::M4F
     };
-    /// Every kind of processor that firmware is tested on.
+    /// One chip for each kind of processor that firmware is tested on.
     pub const ALL: [Self; 5] = [Self::M0, Self::M3, Self::M4F, Self::M7, Self::M33];
-    /// Every board that firmware is tested on.
+    /// One chip for each board that firmware is tested on.
     pub const BOARDS: [Self; 7] =
         [Self::M0, Self::M3, Self::M4F, Self::M7, Self::M33, Self::STM32F100, Self::STM32F405];
 
-    /// This chip, where the firmware `bits` computes float models with `vit_nostd::float::Micromath`.
+    /// Returns this chip with the setting that the firmware `bits` computes float models with
+    /// `vit_nostd::float::Micromath`.
     pub fn with_micromath(self) -> Self {
         Self { micromath: true, ..self }
     }
 
-    /// Builds the binary `bin` of `firmware-example` or of `tests/firmware` for this chip, in release, and returns the ELF
-    /// file's path.
+    /// Builds the binary `bin` of `firmware-example` or of `tests/firmware` for this chip, in release, and returns the
+    /// ELF file's path.
     pub fn build(&self, bin: &str) -> Result<PathBuf> {
         build(self.machine, self.target, self.board.unwrap_or_default(), bin, None)
     }
 
-    /// Runs a firmware on this chip in the folder `dir` until it exits, for [`Emulator::TIMEOUT`] at most.
+    /// Runs a firmware on this chip until it exits. `dir` is the folder for its files. A run that takes longer than
+    /// [`Emulator::TIMEOUT`] is an error.
     pub fn run(&self, elf: &Path, dir: impl AsRef<Path>) -> Result<Run> {
         Emulator::new(self.machine).dir(dir).run(elf, |_| ())
     }
 
-    /// Classifies `images` (the pixels of one after the other) with the model file `model` on this chip, and returns
-    /// the bits of all logits: the work of the firmware `bits`.
+    /// Classifies `images` (the pixels of all images, one image after the other) with the model file `model` on this
+    /// chip, by the firmware `bits`. Returns the bits of all logits.
     pub fn logits(&self, model: &[u8], images: &[u8]) -> Result<Vec<u32>> {
         Ok(self.logits_and_stack("bits", model, images)?.0)
     }
 
-    /// The same by the firmware `bin`, which is `bits` or `limits`, and the bytes of stack that an inference took.
+    /// Classifies images like [`logits`](Self::logits), by the firmware `bin`, which is `bits` or `limits`. Returns the
+    /// bits of all logits, and the number of bytes of stack that an inference took.
     pub fn logits_and_stack(&self, bin: &str, model: &[u8], images: &[u8]) -> Result<(Vec<u32>, usize)> {
         let elf = self.build(bin)?;
         let dir = tempfile::tempdir()?;
@@ -147,11 +151,14 @@ impl Chip {
         }
         let run =
             Emulator::new(self.machine).dir(&dir).load(&file, self.model_address()?).run(&elf, |_| ())?;
-        ensure!(run.exit_code == 0, "the {} refused: {:#?}", self.name, run.log);
+        ensure!(run.exit_code == 0, "the firmware on the {} failed: {:#?}", self.name, run.log);
         let answer = fs::read(dir.path().join("logits.bin"))?;
         let words = answer.chunks_exact(4).map(|word| u32::from_le_bytes(word.try_into().expect("4 bytes")));
         let stack = run.log.last().and_then(|line| line.rsplit_once("stack ")?.1.parse().ok());
-        Ok((words.collect(), stack.with_context(|| format!("no stack in {:#?}", run.log))?))
+        Ok((
+            words.collect(),
+            stack.with_context(|| format!("the log does not state the stack: {:#?}", run.log))?,
+        ))
     }
 
     /// Runs a firmware with a model file in the chip's memory, and counts instructions.
@@ -167,22 +174,23 @@ impl Chip {
         self.model_address.with_context(|| format!("the {} has no room for a model", self.name))
     }
 
-    /// How many instructions so many ticks are, where the emulator [counts](Emulator::count_instructions) them.
+    /// Converts ticks of SysTick to instructions, for runs in which the emulator
+    /// [counts](Emulator::count_instructions) them.
     pub fn instructions(&self, ticks: u64) -> u64 {
         (ticks as f64 * self.tick).round() as u64
     }
 }
 
-/// Builds the binary `bin` of `firmware-example` for the debug probe of a board that is not emulated, with the model in
-/// the file `model`, and returns the ELF file's path.
+/// Builds the binary `bin` of `firmware-example` for a real board with a debug probe, with the model in the file
+/// `model`, and returns the ELF file's path. `board` is the firmware's feature for the board.
 pub fn build_for_probe(board: &str, target: &str, bin: &str, model: &Path) -> Result<PathBuf> {
     let features = format!("{board},probe");
     build(&features, target, &features, bin, Some(model))
 }
 
-/// Builds `bin` in release, and returns the path of an ELF file in a folder of this name.
+/// Builds `bin` in release, copies its ELF file into a folder with the name `folder`, and returns the path of the copy.
 fn build(folder: &str, target: &str, features: &str, bin: &str, model: Option<&Path>) -> Result<PathBuf> {
-    // All boards of one target share a path: nobody else builds until this one's file is a copy of its own.
+    // cargo writes the ELF files of all boards of a target to the same path. The lock is held until the file is copied.
     static BUILDING: Mutex<()> = Mutex::new(());
     let _building = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
 
@@ -211,25 +219,25 @@ fn build(folder: &str, target: &str, features: &str, bin: &str, model: Option<&P
     let folder = elf.with_file_name(folder);
     fs::create_dir_all(&folder)?;
     let own = folder.join(bin);
-    // Beside it and renamed, for an emulator may be reading the one of an earlier call.
+    // The copy is made under another name and then renamed, because an emulator may be reading that of an earlier call.
     let copy = tempfile::NamedTempFile::new_in(&folder)?;
     fs::copy(&elf, copy.path())?;
     copy.persist(&own)?;
     Ok(own)
 }
 
-/// What a firmware did.
+/// The result of running a firmware.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
-    /// What it passed to semihosting's exit: 0 is success.
+    /// The exit code that the firmware passed to semihosting. 0 is success.
     pub exit_code: i32,
-    /// Its log, one line a frame: level and message, as in `INFO 7 is a 7`.
+    /// The lines of the log, each with its level and message, as in `INFO 7 is a 7`.
     pub log: Vec<String>,
     /// The log as it left the chip: encoded defmt frames.
     pub raw: Vec<u8>,
 }
 
-/// How to run a firmware: [`Chip::run`] with everything to choose.
+/// The settings for running a firmware in QEMU. [`Chip::run`] uses the default ones.
 #[derive(Clone, Debug)]
 pub struct Emulator {
     machine: String,
@@ -243,23 +251,23 @@ pub struct Emulator {
 const NO_SERIAL: [&str; 2] = ["-serial", "none"];
 
 impl Emulator {
-    /// How long a firmware may run unless [`Emulator::timeout`] says otherwise.
+    /// The default of [`Emulator::timeout`].
     pub const TIMEOUT: Duration = Duration::from_secs(300);
 
-    /// A machine that `qemu-system-arm -machine help` lists, without a serial port.
+    /// Creates the settings for a machine, by its name in `qemu-system-arm -machine help`. It has no serial port.
     pub fn new(machine: impl Into<String>) -> Self {
         let serial = NO_SERIAL.map(str::to_owned).to_vec();
         let (dir, options) = (PathBuf::from("."), Vec::new());
         Self { machine: machine.into(), dir, timeout: Self::TIMEOUT, serial, options }
     }
 
-    /// The folder that the firmware's semihosting calls open files in.
+    /// Sets the folder that the firmware's semihosting calls open files in.
     pub fn dir(mut self, dir: impl AsRef<Path>) -> Self {
         self.dir = dir.as_ref().to_owned();
         self
     }
 
-    /// How long the firmware may run before it is stopped and the run is an error.
+    /// Sets the time after which the firmware is stopped and the run is an error.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
@@ -267,7 +275,7 @@ impl Emulator {
 
     /// Puts the content of a file at an address of the chip, as if it had been flashed there.
     pub fn load(mut self, file: &Path, address: u32) -> Self {
-        // A comma ends a value in QEMU's options, and two stand for one.
+        // A comma ends a value in QEMU's options, and two commas stand for one.
         let file = file.display().to_string().replace(',', ",,");
         let device = format!("loader,file={file},addr={address:#x},force-raw=on");
         self.options.extend(["-device".to_owned(), device]);
@@ -280,23 +288,23 @@ impl Emulator {
         self
     }
 
-    /// Makes the chip's serial port a socket on this machine: at `port`, or at a free one where that is 0. The firmware
-    /// starts when somebody has connected.
+    /// Connects the chip's serial port to a socket on this machine, at `port` or, if that is 0, at a free port. The
+    /// firmware starts when a client has connected.
     pub fn uart(mut self, port: u16) -> Self {
         let socket = format!("socket,id=uart,host=127.0.0.1,port={port},server=on,wait=on");
         self.serial = ["-chardev", &socket, "-serial", "chardev:uart"].map(str::to_owned).to_vec();
         self
     }
 
-    /// Runs a firmware until it exits, and hands out each line of its log as it comes.
+    /// Runs a firmware until it exits, and calls `line` with each line of its log as it arrives.
     pub fn run(&self, elf: &Path, line: impl FnMut(&str)) -> Result<Run> {
         self.start(elf)?.wait(line)
     }
 
-    /// Starts a firmware.
+    /// Starts a firmware and returns while it runs.
     pub fn start(&self, elf: &Path) -> Result<Running> {
         let file = fs::read(elf).with_context(|| format!("cannot read {}", elf.display()))?;
-        let table = Table::parse(&file)?.with_context(|| format!("{} logs nothing", elf.display()))?;
+        let table = Table::parse(&file)?.with_context(|| format!("{} has no defmt log", elf.display()))?;
         let elf = elf.canonicalize()?; // QEMU opens it from its own folder
         let mut qemu = Command::new("qemu-system-arm")
             .args(["-machine", &self.machine, "-display", "none", "-monitor", "none"])
@@ -319,7 +327,7 @@ impl Emulator {
     }
 }
 
-/// What QEMU says of its socket when it waits for somebody to connect to it.
+/// Reads the address of QEMU's socket from its message that it waits for a connection.
 fn address(messages: &mut impl BufRead) -> Result<SocketAddr> {
     let mut line = String::new();
     messages.read_line(&mut line)?;
@@ -327,10 +335,10 @@ fn address(messages: &mut impl BufRead) -> Result<SocketAddr> {
         let (address, _) = rest.split_once(',')?;
         address.parse().ok()
     });
-    address.with_context(|| format!("qemu-system-arm opens no socket: {}", line.trim()))
+    address.with_context(|| format!("qemu-system-arm did not open a socket: {}", line.trim()))
 }
 
-/// A firmware that runs. It ends when this is dropped.
+/// A running firmware. It is stopped when this is dropped.
 pub struct Running {
     qemu: Stopped,
     table: Table,
@@ -341,12 +349,12 @@ pub struct Running {
 }
 
 impl Running {
-    /// Where the serial port is, if there is one.
+    /// Returns the address of the serial port's socket, if there is one.
     pub fn uart(&self) -> Option<SocketAddr> {
         self.uart
     }
 
-    /// Waits until the firmware exits, and hands out each line of its log as it comes.
+    /// Waits until the firmware exits, and calls `line` with each line of its log as it arrives.
     pub fn wait(mut self, mut line: impl FnMut(&str)) -> Result<Run> {
         let mut decoder = self.table.new_stream_decoder();
         let (mut log, mut raw) = (Vec::new(), Vec::new());
@@ -378,18 +386,19 @@ impl Running {
     }
 }
 
-/// A process that does not outlive its owner.
+/// A child process that is stopped when this is dropped.
 struct Stopped(Child);
 
 impl Drop for Stopped {
     fn drop(&mut self) {
-        // Both fail if it has ended already, which is all that is wanted.
+        // Errors mean that the process has already ended.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// What `source` yields until its end, read by a thread of its own so that waiting for it can time out.
+/// Reads `source` to the end in a separate thread, and returns a channel of the chunks, so that waiting for them can
+/// time out.
 fn chunks(mut source: impl Read + Send + 'static) -> mpsc::Receiver<Vec<u8>> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {

@@ -1,11 +1,11 @@
-//! Runs a firmware in QEMU, prints its defmt log as text and ends with its exit code.
+//! Runs a firmware in QEMU, prints its defmt log as text, and exits with its exit code.
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::Parser;
 use vit_emulator::Emulator;
 
-/// Runs a firmware in QEMU, prints its defmt log as text and ends with its exit code
+/// Runs a firmware in QEMU, prints its defmt log as text, and exits with its exit code
 #[derive(Parser)]
 struct Arguments {
     /// The machine to emulate, as `qemu-system-arm -machine help` lists it
@@ -14,8 +14,8 @@ struct Arguments {
     /// Stop the firmware after this many seconds [default: 300, or never with --uart]
     #[arg(long)]
     timeout: Option<u32>,
-    /// Make the chip's serial port a socket at this port of 127.0.0.1, for `vit-train device --tcp` (0: a free one); the
-    /// firmware starts when somebody has connected
+    /// Connect the chip's serial port to a socket at this port of 127.0.0.1 (0: a free port), for
+    /// `vit-train device --tcp`; the firmware starts when a client has connected
     #[arg(long, value_name = "PORT")]
     uart: Option<u16>,
     /// The firmware's ELF file

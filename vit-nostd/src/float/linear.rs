@@ -1,25 +1,27 @@
 //! Sums of products, for a few tokens at a time.
 //!
-//! 1. Naive: a token's sums are in memory, and every input adds its row of weights to them. Each product costs two loads
-//!    and a store, and the weights are read again for every token.
-//! 2. [`TILE`] tokens at a time, and as many of their sums as there are registers for: a step of the inputs reads a few
-//!    weights, which serve all tokens of the tile, and one number of each token, which serves all of its sums. Every sum
-//!    still runs over the inputs upwards: the bits are the same.
+//! 1. The naive way: a token's sums are in memory, and every input adds its row of weights to them. Each product costs
+//!    two loads and a store, and the weights are read again for every token.
+//! 2. The way used here: [`TILE`] tokens at a time, and as many of their sums as fit into the registers. For each
+//!    input, the code reads a few weights, which all tokens of the tile share, and one value of each token, which all
+//!    sums of the token share. Every sum still adds its terms in the order of the inputs, so that the bits are the
+//!    same.
 
 use crate::{prefetch::prefetch, shape::Array};
 
-/// Tokens that go through a layer together.
+/// The number of tokens that go through a layer together.
 pub const TILE: usize = 6;
-/// Sums of a token that are computed side by side: two vectors of AVX, which leaves 4 of its 16 registers; on a small
-/// chip with an FPU, 24 of its 32 registers.
+/// The number of a token's sums that are computed together. On 64-bit processors they are two AVX vectors, so that the
+/// sums of a tile take 12 of the 16 registers. On a small chip with an FPU they take 24 of the 32 registers.
 const WIDE: usize = if cfg!(target_pointer_width = "64") { 16 } else { 4 };
-/// Where fewer are left.
+/// The number of a token's sums that are computed together if fewer than [`WIDE`] are left.
 const NARROW: usize = if cfg!(target_pointer_width = "64") { 8 } else { 2 };
 
-/// Rows of weights that are fetched ahead. 4 and 8 were about equally fast, 16 and 32 slower (BENCHMARKS.md, 2026-11-26).
+/// The number of rows by which weights are prefetched ahead. 4 and 8 were about equally fast, 16 and 32 slower
+/// (BENCHMARKS.md, 2026-11-26).
 const AHEAD: usize = 4;
 
-/// `out[t][j] = bias[j] + sum over k of x[t][k] * weight[k][j]`, k upwards.
+/// Computes `out[t][j] = bias[j] + sum over k of x[t][k] * weight[k][j]`, in ascending order of `k`.
 #[inline(always)]
 pub fn linear<I: Array<f32>, O: Array<f32>, W: Array<O>>(
     x: &[I; TILE],
@@ -27,7 +29,7 @@ pub fn linear<I: Array<f32>, O: Array<f32>, W: Array<O>>(
     bias: &O,
     out: &mut [O; TILE],
 ) {
-    // Row by row: an array of rows would lie on the stack first, where the compiler does not optimise.
+    // The rows are assigned one by one: an unoptimised build would put an array of rows on the stack first.
     for row in &mut *out {
         *row = *bias;
     }
@@ -39,8 +41,8 @@ pub fn linear<I: Array<f32>, O: Array<f32>, W: Array<O>>(
     );
 }
 
-/// `out[t][j] += x[t][k] * row[k][j]` for each row, k upwards. The rows are as long as `out`'s, and lie `stride` numbers
-/// apart.
+/// Adds `x[t][k] * rows[k][j]` to `out[t][j]` for each row, in ascending order of `k`. Each row is as long as a row of
+/// `out`. `stride` is the distance between the starts of two rows in memory, in values; only the prefetching uses it.
 #[inline(always)]
 pub fn add_products<'a>(
     x: [&[f32]; TILE],
@@ -56,13 +58,13 @@ pub fn add_products<'a>(
     for index in wide * WIDE / NARROW..wide * WIDE / NARROW + narrow {
         add_part::<NARROW>(x, rows.clone(), stride, &mut out, index);
     }
-    // What is left, such as the scores of a last token.
+    // The remaining sums, such as the scores of a last token.
     for index in wide * WIDE + narrow * NARROW..len {
         add_part::<1>(x, rows.clone(), stride, &mut out, index);
     }
 }
 
-/// The sums from `J * index` on, `J` of them.
+/// Computes the `J` sums from number `J * index` on, for all tokens.
 #[inline(always)]
 fn add_part<'a, const J: usize>(
     x: [&[f32]; TILE],
@@ -80,8 +82,8 @@ fn add_part<'a, const J: usize>(
     let columns = a.iter().zip(b).zip(c.iter().zip(d)).zip(e.iter().zip(f));
     for (row, (((a, b), (c, d)), (e, f))) in rows.zip(columns) {
         let Some(row) = row.as_chunks::<J>().0.get(index) else { return };
-        // Of what these sums need soon, and of what the next ones need: all of it lies a row away from what they need
-        // before, where no processor looks for it.
+        // Prefetches what these sums need soon, and what the next sums need. Each access is a whole row away from the
+        // one before it, a pattern that hardware prefetchers do not recognise.
         prefetch(row.as_ptr().wrapping_add(AHEAD * stride));
         prefetch(row.as_ptr().wrapping_add(J));
         let x = [a, b, c, d, e, f];

@@ -1,28 +1,31 @@
-//! The choice of the feature `micromath`.
+//! The functions that the feature `micromath` adds.
 
 use super::math::Math;
 use micromath::F32;
 
-/// The exponential function of the crate [`micromath`](https://docs.rs/micromath), and GELU by way of it.
+/// The exponential function of the crate [`micromath`](https://docs.rs/micromath), and a GELU computed from it.
 ///
-/// Less exact than [`Polynomial`](super::math::Polynomial), and the same bits on every machine as well. It is for chips
-/// without a floating-point unit, where it takes fewer instructions; with one, it takes more. BENCHMARKS.md has the
-/// figures, and `vit-train eval --micromath` measures the accuracy of a model with it.
+/// These functions are less exact than [`Polynomial`](super::math::Polynomial), but also give the same bits on every
+/// machine. They are for chips without a floating-point unit, where they take fewer instructions. With a floating-point
+/// unit they take more. BENCHMARKS.md has the figures, and `vit-train eval --micromath` measures the accuracy of a
+/// model with these functions.
 ///
-/// | function | formula | error, at most |
+/// | function | formula | largest error |
 /// |---|---|---|
 /// | `exp` | `F32(x).exp()` for `-87 <= x <= 0`, 0 below | 0.24 % of the value |
 /// | `gelu` | `(x if x > 0, else 0) - (a * e) / (1 + e)`, `a = abs(x)`, `e = exp(a * (-1.595769 - 0.071354814 * (a * a)))` | 5.1e-4 |
 ///
 /// This GELU is the one known as the `tanh` approximation, `x / (1 + exp(-2 * sqrt(2 / pi) * (x + 0.044715 * x^3)))`,
-/// with an exponent that is never positive.
+/// rearranged so that the argument of `exp` is never positive.
 ///
-/// Nothing else of `micromath` pays: its `sqrt` is off by up to 6.1 % and its `invsqrt` by up to 3.5 %, for less than
-/// 0.5 % of an inference. Its trait `F32Ext` must not be used, for where std is linked, std's own methods hide it.
+/// No other function of `micromath` is worth its error: its `sqrt` is off by up to 6.1 % and its `invsqrt` by up to 3.5
+/// %, and they would save less than 0.5 % of an inference. The crate's trait `F32Ext` must not be used, because in a
+/// program with std, std's own methods take precedence over it.
 #[derive(Clone, Copy, Debug)]
 pub enum Micromath {}
 
-/// Below it, `exp` answers 0: what `micromath` answers where `e^x` is less than 2^-126, or `x` no number, is no use.
+/// The least argument that is passed to `micromath`, whose results are unusable if `e^x` is less than 2^-126 or `x` is
+/// NaN. For these arguments, `exp` returns 0.
 const EXP_MIN: f32 = -87.0;
 
 impl Math for Micromath {
@@ -74,7 +77,8 @@ mod tests {
         assert!(worst >= 5.0e-4, "{worst:e}: the bound is not what was measured");
     }
 
-    /// All but the exponential function in f64: behind that function's error, a wrong constant would hide.
+    /// Compares with the formula in f64, but with the same exponential function, whose error is so large that it would
+    /// hide a wrong constant.
     #[test]
     fn gelu_is_its_formula() {
         let factor = (8.0 / std::f64::consts::PI).sqrt();
@@ -87,7 +91,7 @@ mod tests {
         }
     }
 
-    /// With overflow checks and debug assertions, too: `micromath` has some.
+    /// Test builds have overflow checks and debug assertions, and `micromath` contains some of the latter.
     #[test]
     fn no_number_makes_it_panic() {
         for x in [f32::INFINITY, f32::NAN, f32::MAX, 1e20, 100.0, 89.0, 88.0, f32::from_bits(1), 0.0] {
@@ -98,7 +102,7 @@ mod tests {
         }
     }
 
-    /// Why the square root is not micromath's.
+    /// The reason that the engine does not take its square roots from `micromath`.
     #[test]
     fn its_roots_are_too_far_off() {
         let worst = |root: fn(F32) -> F32, power: f64| {

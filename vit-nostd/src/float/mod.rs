@@ -1,10 +1,11 @@
-//! The float engine: 32-bit IEEE 754 arithmetic in one canonical order, the same bits on every machine.
+//! The float engine: 32-bit IEEE 754 arithmetic in one defined order, so that every machine computes the same bits.
 //!
 //! # Arithmetic
 //!
 //! Every operation below is one IEEE 754 single-precision operation, rounded to nearest even. There are no fused
-//! multiply-adds and no reordered sums: a sum runs over its index upwards, from the first term it names. The
-//! square root is [`sqrt`], and `exp` and `gelu` are those of the model's [`Math`]: [`Polynomial`] by default.
+//! multiply-adds and no reordered sums: a sum starts with the first term that is written, and adds the others in
+//! ascending order of their index. The square root is [`sqrt`], and `exp` and `gelu` are those of the model's [`Math`],
+//! which is [`Polynomial`] by default.
 //!
 //! | stage | formula |
 //! |---|---|
@@ -19,8 +20,8 @@
 //! | logits | `linear(LayerNorm(x of token 0))` with the weights of [`Head`](weights::Head) |
 //!
 //! Head `h` owns the channels `h * HEAD_DIM ..` of queries, keys, values and context. A block is
-//! `x += proj(attention(norm1(x)))`, then `x += mlp(gelu(hidden(norm2(x))))`. After the last block only the class
-//! token is needed, so that there its queries and its MLP are the only ones that are computed.
+//! `x += proj(attention(norm1(x)))`, then `x += mlp(gelu(hidden(norm2(x))))`. Only the class token is needed after the
+//! last block, so that the last block computes the query and the MLP of that token alone.
 
 mod linear;
 pub mod math;
@@ -47,7 +48,8 @@ pub use self::micromath::Micromath;
 
 pub use crate::model_file::LAYER_NORM_EPSILON;
 
-/// A float model, borrowed from its file: a few pointers. It computes with the functions of `M`.
+/// A float model of network `N`, borrowed from its file, which computes with the functions of `M`. The struct consists
+/// of a few pointers and is cheap to copy.
 #[derive(Clone, Copy, Debug)]
 pub struct Model<'a, N: Network, M: Math = Polynomial> {
     metadata: Metadata<'a>,
@@ -55,34 +57,35 @@ pub struct Model<'a, N: Network, M: Math = Polynomial> {
     math: PhantomData<M>,
 }
 
-/// The memory an inference works in. Its content between inferences does not matter.
+/// The memory that an inference works in. Its content between inferences does not matter.
 ///
-/// What is not in here is on the stack: the logits, 4 bytes for each class, and less than 1 KB besides, on a Cortex-M and
-/// in an optimised build. A build that is not optimised copies arrays over the stack and takes many times as much.
+/// Everything else is on the stack: the logits, with 4 bytes for each class, and in an optimised build for a Cortex-M
+/// less than 1 KB more. A build without optimisation copies arrays via the stack and needs many times as much.
 #[derive(Clone, Copy, Debug)]
 pub struct Scratch<N: Network> {
     /// The residual stream.
     tokens: Matrix<N::Tokens, N::Embed, f32>,
-    /// Transposed, so that a query meets all tokens' keys side by side.
+    /// The keys, transposed: a row has one channel of all tokens, so that the scores of a query for all tokens are
+    /// summed together.
     keys: Matrix<N::Embed, N::Tokens, f32>,
     values: Matrix<N::Tokens, N::Embed, f32>,
-    /// A tile of tokens, normalised.
+    /// A tile of tokens after LayerNorm.
     normed: [Vector<N::Embed, f32>; TILE],
-    /// The tile's keys or queries, and then its results of a layer that go into the residual stream.
+    /// The tile's keys, values or queries, and later the outputs of a layer that are added to the residual stream.
     projected: [Vector<N::Embed, f32>; TILE],
-    /// The tile's attention, all heads.
+    /// The tile's weighted sums of the values, with all heads joined.
     context: [Vector<N::Embed, f32>; TILE],
-    /// One head's attention.
+    /// The scores, and then the probabilities, of one head for each token of the tile.
     scores: [Vector<N::Tokens, f32>; TILE],
-    /// The tile in the MLP.
+    /// The tile's hidden activations in the MLP.
     hidden: [Vector<N::Hidden, f32>; TILE],
 }
 
 impl<N: Network> Scratch<N> {
-    /// Bytes of the scratch memory.
+    /// The size of the scratch memory, in bytes.
     pub const BYTES: usize = size_of::<Self>();
 
-    /// All zero, to be put into a `static`.
+    /// Returns a scratch memory of zeros. It is a `const fn`, so that a `static` can hold the memory.
     pub const fn new() -> Self {
         Self {
             tokens: Element::ZERO,
@@ -104,13 +107,15 @@ impl<N: Network> Default for Scratch<N> {
 }
 
 impl<'a, N: Network, M: Math> Model<'a, N, M> {
-    /// Bytes of the weights in the model file.
+    /// The size of the weights in the model file, in bytes.
     pub const WEIGHT_BYTES: usize = Weights::<N>::BYTES;
 
-    /// Validates `bytes` as a float model of shape `N`. The weights stay where they are.
+    /// Validates `bytes`, a whole model file, as a float model of network `N`. The weights are not copied.
+    ///
+    /// `bytes` must begin at a multiple of [`ALIGNMENT`](crate::model_file::ALIGNMENT).
     ///
     /// # Errors
-    /// See [`ModelError`]; `bytes` must be aligned to [`ALIGNMENT`](crate::model_file::ALIGNMENT).
+    /// The first check that fails, in the order of the variants of [`ModelError`].
     pub fn from_bytes(bytes: &'a [u8]) -> Result<Self, ModelError> {
         let file = ModelFile::parse::<N>(bytes, Kind::F32, Self::WEIGHT_BYTES)?;
         let weights = Weights::from_bytes(file.weights).filter(|_| weights::are_finite(file.weights));
@@ -118,21 +123,21 @@ impl<'a, N: Network, M: Math> Model<'a, N, M> {
         Ok(Self { metadata: file.metadata, weights, math: PhantomData })
     }
 
-    /// Normalisation, labels and provenance.
+    /// Returns the model's input normalisation, labels and provenance.
     pub fn metadata(&self) -> &Metadata<'a> {
         &self.metadata
     }
 
-    /// Classifies `image`: returns one logit per class. Cannot fail and cannot panic.
+    /// Classifies `image`: returns one logit per class. This cannot fail and cannot panic.
     ///
-    /// Weights that are finite but huge can overflow single precision: logits are NaN or infinite then, which
-    /// [`top_k`](crate::top_k) shows as probabilities that are NaN.
+    /// Weights that are finite but huge can overflow single precision. Then logits are NaN or infinite, and
+    /// [`top_k`](crate::top_k) returns NaN as probabilities.
     #[inline(always)]
     pub fn infer(&self, image: &Image<N>, scratch: &mut Scratch<N>) -> Vector<N::Classes, f32> {
         self.infer_observed(image, scratch, &mut ())
     }
 
-    /// [`infer`](Self::infer), with `observer` called after each stage for each token.
+    /// Does the same as [`infer`](Self::infer), and calls `observer` after each stage for each token.
     #[inline(always)]
     pub fn infer_observed<O: Observer>(
         &self,
@@ -147,7 +152,7 @@ impl<'a, N: Network, M: Math> Model<'a, N, M> {
         for (index, block) in self.weights.blocks().enumerate() {
             let block = &Layer::<N, M> { index, block, math: PhantomData };
             block.keys_and_values(scratch, &mut observe);
-            // After the last block only the class token counts.
+            // Only the class token is needed after the last block.
             let queries = if index + 1 == N::DEPTH { 1 } else { N::TOKENS };
             block.attend(queries, scratch, &mut observe);
             block.mlp(queries, scratch, &mut observe);
@@ -198,7 +203,7 @@ impl<'a, N: Network, M: Math> Model<'a, N, M> {
         let cls = tokens.as_ref().get(..1).unwrap_or_default();
         layer_norm::<N>(cls, head.norm_weight, head.norm_bias, normed);
         let [normed, ..] = normed;
-        // Of one token alone: the logits are on the stack, where a tile of them would take six times as much.
+        // The logits of the class token alone are on the stack; those of a tile would take six times as much.
         let mut logits = *head.head_bias;
         for (x, row) in normed.as_ref().iter().zip(head.head_weight.as_ref()) {
             logits.as_mut().iter_mut().zip(row.as_ref()).for_each(|(logit, w)| *logit += x * w);
@@ -209,7 +214,7 @@ impl<'a, N: Network, M: Math> Model<'a, N, M> {
     }
 }
 
-/// An encoder block and its number.
+/// An encoder block and its index.
 struct Layer<'a, N: Network, M: Math> {
     index: usize,
     block: Block<'a, N>,
@@ -217,7 +222,7 @@ struct Layer<'a, N: Network, M: Math> {
 }
 
 impl<N: Network, M: Math> Layer<'_, N, M> {
-    /// The keys and values of all tokens.
+    /// Computes the keys and values of all tokens.
     #[inline(always)]
     fn keys_and_values(
         &self,
@@ -244,7 +249,7 @@ impl<N: Network, M: Math> Layer<'_, N, M> {
         }
     }
 
-    /// The attention of the first `queries` tokens, which are updated.
+    /// Computes the attention of the first `queries` tokens, with the output projection, and adds it to them.
     #[inline(always)]
     fn attend(
         &self,
@@ -290,7 +295,7 @@ impl<N: Network, M: Math> Layer<'_, N, M> {
         }
     }
 
-    /// The MLP of the first `queries` tokens, which are updated.
+    /// Computes the MLP of the first `queries` tokens and adds it to them.
     #[inline(always)]
     fn mlp(
         &self,
@@ -316,7 +321,7 @@ impl<N: Network, M: Math> Layer<'_, N, M> {
     }
 }
 
-/// Calls `observe` with the first `count` rows of tile number `tile`, and the numbers of their tokens.
+/// Calls `observe` with the index of the token and the row, for the first `count` rows of tile number `tile`.
 #[inline(always)]
 fn observe_tile<A: Array<f32>>(
     tile: usize,
@@ -327,7 +332,7 @@ fn observe_tile<A: Array<f32>>(
     rows.iter().take(count).zip(tile * TILE..).for_each(|(row, token)| observe(token, row.as_ref()));
 }
 
-/// LayerNorm of the tokens of a tile.
+/// Computes the LayerNorm of up to [`TILE`] tokens. The rows of `out` that have no token repeat the first one.
 #[inline(always)]
 fn layer_norm<N: Network>(
     tokens: &[Vector<N::Embed, f32>],
@@ -349,8 +354,8 @@ fn layer_norm<N: Network>(
     }
 }
 
-/// `0 + f(t, x[t][0]) + f(t, x[t][1]) + ...` for each token t. Side by side, because the additions of one sum wait for
-/// each other.
+/// Returns `0 + f(t, x[t][0]) + f(t, x[t][1]) + ...` for each token `t`. The sums are computed in parallel, because
+/// each addition of one sum has to wait for the one before it.
 #[inline(always)]
 fn sums<N: Network>(x: &[&Vector<N::Embed, f32>; TILE], f: impl Fn(usize, f32) -> f32) -> [f32; TILE] {
     let mut sums = [0.0; TILE];
@@ -362,7 +367,7 @@ fn sums<N: Network>(x: &[&Vector<N::Embed, f32>; TILE], f: impl Fn(usize, f32) -
     sums
 }
 
-/// The values of `range`, all of which there are.
+/// Returns `values[range]`, without a panic: the range is always within the slice.
 #[inline(always)]
 fn part<'a, T>(values: &'a [T], range: &Range<usize>) -> &'a [T] {
     values.get(range.clone()).unwrap_or_default()

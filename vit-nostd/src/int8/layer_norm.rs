@@ -3,32 +3,32 @@
 use super::requantize::{requantize, sat8, Product, Scale};
 use core::num::NonZeroU32;
 
-/// The constants of one LayerNorm, as they stand in the file: epsilon (low half, high half), numerator (low, high),
-/// shift.
+/// The constants of one LayerNorm as the file holds them: epsilon (low half, high half), numerator (low half, high
+/// half), shift.
 pub type NormTensor = [u32; 5];
 
-/// The constants of one LayerNorm.
+/// The constants of one LayerNorm of `D` channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Norm {
-    /// Added to D^2 times the variance.
+    /// The number that is added to `D^2` times the variance, from [`Norm::MIN_EPSILON`] to below [`Norm::MAX_EPSILON`].
     pub epsilon: u64,
-    /// Divided by the square root.
+    /// The number that is divided by the square root of that sum to get the multiplier, within [`Norm::NUMERATOR`].
     pub numerator: u64,
-    /// With the numerator, the scale of the result.
+    /// The shift that together with the numerator determines the scale of the result, within [`Norm::SHIFT`].
     pub shift: u32,
 }
 
 impl Norm {
-    /// Below it, the shift could become too small.
+    /// The least epsilon. With a smaller one, the shift of a row's [`Scale`] could become too small.
     pub const MIN_EPSILON: u64 = 1 << 10;
-    /// Keeps the variance within what an f64 holds exactly.
+    /// The bound that epsilon is below, which keeps `D^2` times the variance plus epsilon below 2^52.
     pub const MAX_EPSILON: u64 = 1 << 44;
-    /// Bounds of the numerator, so that the multiplier uses its 15 bits.
+    /// The bounds of the numerator, so that the multiplier of a row's [`Scale`] uses its 15 bits.
     pub const NUMERATOR: core::ops::RangeInclusive<u64> = 1 << 39..=1 << 40;
-    /// Bounds of the shift, so that with every variance it is one of a [`Scale`].
+    /// The bounds of the shift, so that the shift of a row's [`Scale`] is valid for every variance.
     pub const SHIFT: core::ops::RangeInclusive<u32> = 37..=46;
 
-    /// Reads the constants.
+    /// Returns the constants that the tensor of a file holds.
     pub fn from_tensor(
         &[epsilon_low, epsilon_high, numerator_low, numerator_high, shift]: &NormTensor,
     ) -> Self {
@@ -40,13 +40,13 @@ impl Norm {
         }
     }
 
-    /// The constants as they stand in the file.
+    /// Returns the constants as the tensor of a file.
     pub fn to_tensor(self) -> NormTensor {
         let (low, high) = (|x: u64| x as u32, |x: u64| (x >> 32) as u32);
         [low(self.epsilon), high(self.epsilon), low(self.numerator), high(self.numerator), self.shift]
     }
 
-    /// Whether all constants are within their bounds.
+    /// True if all constants are within their bounds.
     pub fn is_valid(self) -> bool {
         (Self::MIN_EPSILON..Self::MAX_EPSILON).contains(&self.epsilon)
             && Self::NUMERATOR.contains(&self.numerator)
@@ -54,10 +54,11 @@ impl Norm {
     }
 }
 
-/// The most channels of a row, so that 256 times the distance from the mean, times the channels, fits 32 bits.
+/// The largest number of channels. Up to it, a value's distance from the mean times 256 times the number of channels
+/// fits 32 bits.
 pub const MAX_WIDTH: usize = 128;
 
-/// Normalises a row of at most [`MAX_WIDTH`] values; see NUMERICS.md.
+/// Normalises a row of at most [`MAX_WIDTH`] values, as NUMERICS.md defines it.
 #[inline(always)]
 pub fn layer_norm<P: Product>(x: &[i16], norm: Norm, out: &mut [i8]) {
     let width = x.len() as i32;
@@ -69,11 +70,11 @@ pub fn layer_norm<P: Product>(x: &[i16], norm: Norm, out: &mut [i8]) {
     }
 }
 
-/// What a value's distance from the mean, times 256 and the width, is requantized by; of a row with this sum and this
-/// sum of squares.
+/// Returns the scale of a row of `width` values with this sum and this sum of squares. Requantizing 256 times `width`
+/// times a value's distance from the mean by it gives the normalised value.
 #[inline(always)]
 pub fn scale(width: i32, sum: i32, square: u64, norm: Norm) -> Scale {
-    // Not negative: it is D^2 times the variance.
+    // The difference is not negative: it is D^2 times the variance.
     let variance =
         (width as u64 * square).wrapping_sub((i64::from(sum) * i64::from(sum)) as u64) + norm.epsilon;
 
@@ -83,8 +84,10 @@ pub fn scale(width: i32, sum: i32, square: u64, norm: Norm) -> Scale {
     Scale { multiplier: quotient.min(u32::from(Scale::MAX_MULTIPLIER)) as u16, shift: (norm.shift - e) as u8 }
 }
 
-/// The square root, rounded down, of 2^50 <= `n` < 2^52: that of the higher 32 bits, and 10 more bits by a division
-/// (Zimmermann's "Karatsuba square root"), so that 32 bits suffice.
+/// Returns the square root of `n`, rounded down, for 2^50 <= `n` < 2^52.
+///
+/// It takes the square root of the higher 32 bits and finds 10 more bits by a division (Paul Zimmermann, "Karatsuba
+/// Square Root", 1999), so that arithmetic of 32 bits suffices.
 #[inline(always)]
 fn root(n: u64) -> u32 {
     const BITS: u32 = 10;
@@ -95,12 +98,14 @@ fn root(n: u64) -> u32 {
     let Some(twice) = NonZeroU32::new(2 * first) else { return 0 };
     let (second, rest) = (rest / twice, rest % twice);
     let root = (first << BITS) + second;
-    // It is too large by 1 if its square is above n.
+    // The root is too large by 1 if its square is above `n`.
     root - u32::from((rest << BITS | n as u32 & DIGIT) < second * second)
 }
 
-/// `numerator / denominator`, rounded down, for `numerator` < 2^41 and 2^25 <= `denominator` < 2^26: by hand, 32, 6 and 3
-/// bits of the numerator at a time, so that 32 bits suffice.
+/// Returns `numerator / denominator`, rounded down, for `numerator` < 2^41 and 2^25 <= `denominator` < 2^26.
+///
+/// It is a long division that takes 32, 6 and 3 bits of the numerator at a time, so that arithmetic of 32 bits
+/// suffices.
 #[inline(always)]
 fn divide(numerator: u64, denominator: u32) -> u32 {
     let Some(denominator) = NonZeroU32::new(denominator) else { return 0 };
@@ -119,12 +124,13 @@ mod tests {
 
     #[test]
     fn normalises() {
-        // Mean 0, standard deviation 1000: the values are 0, 1.22, -1.22, 32 steps a unit.
+        // The mean is 0 and the standard deviation is 1000: the normalised values are 0, 1.22 and -1.22. One unit is 32
+        // steps.
         let x = [0, 1225, -1225, 0, 1225, -1225];
         let mut y = [0; 6];
         layer_norm::<Whole>(&x, NORM, &mut y);
         assert_eq!(y, [0, 39, -39, 0, 39, -39]);
-        // Offset and size do not matter.
+        // Neither an offset nor a factor changes the result.
         layer_norm::<Whole>(&x.map(|x| 10 * x + 5000), NORM, &mut y);
         assert_eq!(y, [0, 39, -39, 0, 39, -39]);
     }

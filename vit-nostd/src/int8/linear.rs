@@ -1,11 +1,11 @@
-//! Linear layers: rows of 8-bit weights, 32-bit sums, one rounding.
+//! Linear layers with rows of 8-bit weights, sums of 32 bits, and one rounding per output.
 
 use crate::{network::Network, shape::Array};
 use core::marker::PhantomData;
 
-/// A row of weights: an array of `i8`, or a [`PatchRow`].
+/// The type of a row of weights: an array of `i8`, or a [`PatchRow`].
 pub trait Row {
-    /// How many there are, a multiple of 4.
+    /// The number of weights in a row, a multiple of 4.
     const LEN: usize;
 }
 
@@ -13,7 +13,7 @@ impl<A: Array<i8>> Row for A {
     const LEN: usize = A::LEN;
 }
 
-/// A row of the patch projection: one weight per pixel, and zeros up to a multiple of 4.
+/// A row of weights of the patch projection: one weight per pixel of a patch, and zeros up to a multiple of 4.
 #[derive(Clone, Copy, Debug)]
 pub struct PatchRow<N>(PhantomData<N>);
 
@@ -24,19 +24,19 @@ impl<N: Network> Row for PatchRow<N> {
 /// A linear layer, borrowed from the file: `y[j] = requantize(bias[j] + sum over k of x[k] * weight[j][k], scale[j])`.
 #[derive(Clone, Copy, Debug)]
 pub struct Linear<'a, R> {
-    /// One row after the other, one for each output.
+    /// The weights: one row of `R::LEN` for each output, one after the other.
     pub weight: &'a [i8],
-    /// Added to the sums of products.
+    /// The bias of each output, which is added to its sum of products.
     pub bias: &'a [i32],
-    /// With the shifts, what the sums are requantized by.
+    /// The multiplier of the [`Scale`](super::requantize::Scale) of each output.
     pub multiplier: &'a [u16],
-    /// With the multipliers, what the sums are requantized by.
+    /// The shift of the [`Scale`](super::requantize::Scale) of each output.
     pub shift: &'a [u8],
-    /// The type of a row.
+    /// The type of a row of weights.
     pub row: PhantomData<R>,
 }
 
-/// The sum of the products.
+/// Returns the sum of `x[k] * y[k]` over all `k`.
 #[inline(always)]
 pub fn dot(x: &[i8], y: &[i8]) -> i32 {
     x.iter().zip(y).map(|(&x, &y)| i32::from(x) * i32::from(y)).sum()

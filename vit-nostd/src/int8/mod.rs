@@ -1,9 +1,9 @@
-//! The integer engine: integers only, from the pixel to the logit, with one rounding function.
+//! The integer engine: it computes with integers only, from the pixel to the logit, and has one rounding function.
 //!
-//! The arithmetic is defined operation by operation in `NUMERICS.md`, in the folder of this crate. Weights are 8 bits and
-//! stay in flash; activations are 8 bits; the residual stream is 16 bits.
+//! `NUMERICS.md`, in the folder of this crate, defines the arithmetic operation by operation. Weights have 8 bits and
+//! stay in flash. Activations have 8 bits, and the residual stream has 16 bits.
 //!
-//! Tokens go through the layers in tiles of a few, by the [`Kernels`] of the processor at hand.
+//! Tokens go through the layers in tiles of a few. The [`Kernels`] are the inner loops for the processor at hand.
 
 pub mod kernels;
 pub mod layer_norm;
@@ -27,46 +27,48 @@ use linear::{dot, PatchRow, Row};
 use softmax::ExpTable;
 use weights::{scale_from, Block, Weights};
 
-/// An integer model, borrowed from its file: a few pointers.
+/// An integer model of network `N`, borrowed from its file. The struct consists of a few pointers and is cheap to copy.
 #[derive(Clone, Copy, Debug)]
 pub struct Model<'a, N: Network> {
     metadata: Metadata<'a>,
     weights: Weights<'a, N>,
 }
 
-/// The memory an inference works in. Its content between inferences does not matter.
+/// The memory that an inference works in. Its content between inferences does not matter.
 ///
-/// What is not in here is on the stack: the logits, 4 bytes for each class, and less than 1 KB besides, on a Cortex-M and
-/// in an optimised build. A build that is not optimised copies arrays over the stack and takes many times as much, up to
+/// Everything else is on the stack: the logits, with 4 bytes for each class, and in an optimised build for a Cortex-M
+/// less than 1 KB more. A build without optimisation copies arrays via the stack and needs many times as much, up to
 /// the size of this memory.
 #[derive(Clone, Copy, Debug)]
 pub struct Scratch<N: Network> {
     /// The residual stream.
     tokens: Matrix<N::Tokens, N::Embed, i16>,
     shared: Shared<N>,
-    /// A tile of tokens, normalised.
+    /// A tile of tokens after LayerNorm.
     normed: TileMemory<Vector<N::Embed, i8>, Vector<N::Embed, Wide>>,
-    /// The tile's queries, and head by head the attention in their place.
+    /// The tile's queries. The attention's weighted sums of the values replace them, one head after the other.
     mixed: TileMemory<Vector<N::Embed, i8>, Vector<N::Embed, Wide>>,
-    /// One head's attention.
+    /// The scores, and then the probabilities, of one head.
     scores: Scores<N>,
 }
 
-/// Something for each pixel of a patch.
+/// A `T` for each pixel of a patch.
 type Pixels<N, T> = Matrix<<N as Network>::Patch, <N as Network>::Patch, T>;
 
-/// What is never needed at the same time.
+/// Memory that is used for different purposes at different times.
 #[derive(Clone, Copy, Debug)]
 enum Shared<N: Network> {
-    /// Of all tokens. The first variant: a scratch memory of zeros begins with it, and takes no flash.
+    /// The keys and values of all tokens. This is the first variant so that its tag is 0: a new scratch memory then
+    /// consists of zeros, and a `static` one takes no flash.
     Attention(KeysValues<N>),
-    /// A tile of patches. Four times the pixels, because their number is rounded up to a multiple of 4.
+    /// A tile of patches. Rows are rounded up to a multiple of 4 pixels, for which four times the pixels is always
+    /// enough.
     Patches(TileMemory<Pixels<N, [i8; 4]>, Pixels<N, [Wide; 4]>>),
-    /// A tile of tokens.
+    /// The hidden activations of a tile of tokens.
     Mlp(TileMemory<Vector<N::Hidden, i8>, Vector<N::Hidden, Wide>>),
 }
 
-/// Aligned, because kernels fetch four at once.
+/// The keys and values of all tokens, aligned to 4 bytes because kernels fetch four values at once.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(4))]
 struct KeysValues<N: Network> {
@@ -79,10 +81,10 @@ impl<N: Network> KeysValues<N> {
 }
 
 impl<N: Network> Scratch<N> {
-    /// Bytes of the scratch memory.
+    /// The size of the scratch memory, in bytes.
     pub const BYTES: usize = size_of::<Self>();
 
-    /// All zero, to be put into a `static`.
+    /// Returns a scratch memory of zeros. It is a `const fn`, so that a `static` can hold the memory.
     pub const fn new() -> Self {
         Self {
             tokens: Element::ZERO,
@@ -100,18 +102,20 @@ impl<N: Network> Default for Scratch<N> {
     }
 }
 
-/// Calls an [`Observer`] with the integers of a stage.
+/// A function that calls an [`Observer`] with a stage, a block, a token and the values of the stage.
 trait Watch: FnMut(Stage, usize, usize, Values<'_>) {}
 impl<F: FnMut(Stage, usize, usize, Values<'_>)> Watch for F {}
 
 impl<'a, N: Network> Model<'a, N> {
-    /// Bytes of the weights in the model file.
+    /// The size of the weights in the model file, in bytes.
     pub const WEIGHT_BYTES: usize = Weights::<N>::BYTES;
 
-    /// Validates `bytes` as an integer model of shape `N`. The weights stay where they are.
+    /// Validates `bytes`, a whole model file, as an integer model of network `N`. The weights are not copied.
+    ///
+    /// `bytes` must begin at a multiple of [`ALIGNMENT`](crate::model_file::ALIGNMENT).
     ///
     /// # Errors
-    /// See [`ModelError`]; `bytes` must be aligned to [`ALIGNMENT`](crate::model_file::ALIGNMENT).
+    /// The first check that fails, in the order of the variants of [`ModelError`].
     pub fn from_bytes(bytes: &'a [u8]) -> Result<Self, ModelError> {
         let file = ModelFile::parse::<N>(bytes, Kind::Int8, Self::WEIGHT_BYTES)?;
         let weights = Weights::from_bytes(file.weights).filter(Weights::is_valid);
@@ -119,12 +123,12 @@ impl<'a, N: Network> Model<'a, N> {
         Ok(Self { metadata: file.metadata, weights })
     }
 
-    /// Normalisation, labels and provenance.
+    /// Returns the model's input normalisation, labels and provenance.
     pub fn metadata(&self) -> &Metadata<'a> {
         &self.metadata
     }
 
-    /// The logits as real numbers, for people: what [`top_k`](crate::top_k) takes.
+    /// Returns the logits as real numbers, which is what [`top_k`](crate::top_k) takes.
     pub fn dequantize(&self, logits: &Vector<N::Classes, i32>) -> Vector<N::Classes, f32> {
         let mut real = Vector::<N::Classes, f32>::ZERO;
         for (real, &logit) in real.as_mut().iter_mut().zip(logits.as_ref()) {
@@ -133,12 +137,13 @@ impl<'a, N: Network> Model<'a, N> {
         real
     }
 
-    /// Classifies `image`: returns one logit per class. Cannot fail and cannot panic.
+    /// Classifies `image`: returns one logit per class, in units of the model's logit scale (see
+    /// [`dequantize`](Self::dequantize)). This cannot fail and cannot panic.
     pub fn infer(&self, image: &Image<N>, scratch: &mut Scratch<N>) -> Vector<N::Classes, i32> {
         self.infer_observed(image, scratch, &mut ())
     }
 
-    /// [`infer`](Self::infer), with `observer` called after each stage for each token.
+    /// Does the same as [`infer`](Self::infer), and calls `observer` after each stage for each token.
     pub fn infer_observed<O: Observer>(
         &self,
         image: &Image<N>,
@@ -148,7 +153,7 @@ impl<'a, N: Network> Model<'a, N> {
         kernels::with_best!(kernels => self.infer_with(kernels, image, scratch, observer))
     }
 
-    /// [`infer_observed`](Self::infer_observed) by kernels of choice.
+    /// Does the same as [`infer_observed`](Self::infer_observed), with the given kernels instead of the best ones.
     pub fn infer_with<K: Kernels, O: Observer>(
         &self,
         kernels: K,
@@ -163,7 +168,7 @@ impl<'a, N: Network> Model<'a, N> {
         for (index, block) in self.weights.blocks().enumerate() {
             let layer = Layer { kernels, index, block };
             layer.keys_and_values(scratch, &mut observe);
-            // After the last block only the class token counts.
+            // Only the class token is needed after the last block.
             let queries = if index + 1 == N::DEPTH { 1 } else { N::TOKENS };
             layer.attend(self.weights.embedding.exp_table, queries, scratch, &mut observe);
             layer.mlp(queries, scratch, &mut observe);
@@ -232,7 +237,7 @@ impl<'a, N: Network> Model<'a, N> {
     }
 }
 
-/// An encoder block, its number, and what it is computed by.
+/// An encoder block, its index, and the kernels that compute it.
 struct Layer<'a, N: Network, K> {
     kernels: K,
     index: usize,
@@ -240,7 +245,7 @@ struct Layer<'a, N: Network, K> {
 }
 
 impl<N: Network, K: Kernels> Layer<'_, N, K> {
-    /// The keys and values of all tokens.
+    /// Computes the keys and values of all tokens.
     fn keys_and_values(&self, scratch: &mut Scratch<N>, observe: &mut impl Watch) {
         let &Self { kernels, index, ref block } = self;
         let Scratch { tokens, shared, normed, .. } = scratch;
@@ -249,7 +254,8 @@ impl<N: Network, K: Kernels> Layer<'_, N, K> {
         *shared = Shared::Attention(KeysValues::ZERO);
         let Shared::Attention(KeysValues { keys, values }) = shared else { return };
 
-        // Not zipped: a zip divides by the length of a chunk, which at some optimisation levels can panic.
+        // `zip` is avoided: it divides by the length of a chunk, and some optimisation levels keep the panic for a
+        // zero.
         let (mut keys, mut values) = (keys.as_mut().chunks_mut(TILE), values.as_mut().chunks_mut(TILE));
         for (tile, tokens) in tokens.as_ref().chunks(TILE).enumerate() {
             let (Some(keys), Some(values)) = (keys.next(), values.next()) else { return };
@@ -270,7 +276,7 @@ impl<N: Network, K: Kernels> Layer<'_, N, K> {
         }
     }
 
-    /// The attention of the first `queries` tokens, which are updated.
+    /// Computes the attention of the first `queries` tokens, with the output projection, and adds it to them.
     fn attend(
         &self,
         exp_table: &ExpTable,
@@ -283,7 +289,7 @@ impl<N: Network, K: Kernels> Layer<'_, N, K> {
         let norm = Norm::from_tensor(block.norm1);
         let (mut normed, mut mixed) = (normed.tile(N::EMBED), mixed.tile(N::EMBED));
         let Shared::Attention(KeysValues { keys, values }) = shared else { return };
-        // Loading made sure that both are valid.
+        // `Model::from_bytes` has checked that both are valid.
         let (Some(score_scale), Some(context_scale)) =
             (scale_from(block.score_scale), scale_from(block.context_scale))
         else {
@@ -325,7 +331,7 @@ impl<N: Network, K: Kernels> Layer<'_, N, K> {
         }
     }
 
-    /// The MLP of the first `queries` tokens, which are updated.
+    /// Computes the MLP of the first `queries` tokens and adds it to them.
     fn mlp(&self, queries: usize, scratch: &mut Scratch<N>, observe: &mut impl Watch) {
         let &Self { kernels, index, ref block } = self;
         let Scratch { tokens, shared, normed, .. } = scratch;

@@ -1,47 +1,49 @@
-//! The one rounding of the integer engine.
+//! Requantization, the only rounding of the integer engine.
 
-/// What [`requantize`] multiplies and shifts by.
+/// The factor `multiplier / 2^shift` of a requantization.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scale {
-    /// 0 to [`Scale::MAX_MULTIPLIER`].
+    /// The multiplier, from 0 to [`Scale::MAX_MULTIPLIER`].
     pub multiplier: u16,
-    /// [`Scale::MIN_SHIFT`] to [`Scale::MAX_SHIFT`].
+    /// The shift, from [`Scale::MIN_SHIFT`] to [`Scale::MAX_SHIFT`].
     pub shift: u8,
 }
 
 impl Scale {
-    /// Fits the 16-bit operand of a signed multiplication.
+    /// The largest multiplier, which fits the 16-bit operand of a signed multiplication.
     pub const MAX_MULTIPLIER: u16 = 32767;
-    /// Below it, the result would not fit 32 bits.
+    /// The least shift. [`requantize`] needs 2^(shift - 17) to be an integer.
     pub const MIN_SHIFT: u8 = 17;
-    /// Above it, every result would be 0.
+    /// The largest shift. With a larger one, every result would be 0.
     pub const MAX_SHIFT: u8 = 46;
 
-    /// Whether multiplier and shift are within their bounds.
+    /// True if multiplier and shift are within their bounds.
     pub fn is_valid(self) -> bool {
         self.multiplier <= Self::MAX_MULTIPLIER && (Self::MIN_SHIFT..=Self::MAX_SHIFT).contains(&self.shift)
     }
 }
 
-/// `(a * m + 2^(s-1)) >> s`: `a` times `m / 2^s`, rounded to nearest, halves up.
+/// Returns `(a * m + 2^(s-1)) >> s` for the multiplier `m` and the shift `s`: `a` times `m / 2^s`, rounded to nearest,
+/// with halves rounded up.
 ///
-/// `P` computes the product.
-///
-/// In two floors, which are the one: floor((floor(a * m / 2^16) + 2^(s-17)) / 2^(s-16)), because 2^(s-17) is an integer.
-/// The first one is one instruction of some processors, and everything fits 32 bits: |a| <= 2^31, m < 2^15, s >= 17.
+/// It computes floor((floor(a * m / 2^16) + 2^(s-17)) / 2^(s-16)), which has the same value because 2^(s-17) is an
+/// integer. Some processors have an instruction for the inner floor, which `P` computes, and all intermediate values
+/// fit 32 bits:
+/// |a| <= 2^31, m < 2^15, s >= 17.
 #[inline(always)]
 pub fn requantize<P: Product>(a: i32, Scale { multiplier, shift }: Scale) -> i32 {
     let product = P::product(a, multiplier);
     (product + (1 << (shift - 17))) >> (shift - 16)
 }
 
-/// A way to compute the product in [`requantize`]: the same bits from all, but not the same instructions.
+/// A way to compute the product in [`requantize`]. All implementations give the same bits, but use different
+/// instructions.
 pub trait Product {
-    /// floor(a * m / 2^16), for `multiplier` up to [`Scale::MAX_MULTIPLIER`].
+    /// Returns floor(a * multiplier / 2^16), for `multiplier` up to [`Scale::MAX_MULTIPLIER`].
     fn product(a: i32, multiplier: u16) -> i32;
 }
 
-/// One multiplication whose result has 64 bits.
+/// A product by one multiplication whose result has 64 bits.
 #[derive(Clone, Copy, Debug)]
 pub enum Whole {}
 
@@ -52,8 +54,8 @@ impl Product for Whole {
     }
 }
 
-/// Two multiplications whose results have 32 bits, for processors without a longer one: the product of the higher half,
-/// and what the product of the lower half carries.
+/// A product by two multiplications whose results have 32 bits, for processors without a longer one: the product of the
+/// higher half of `a`, plus the carry from the product of the lower half.
 #[derive(Clone, Copy, Debug)]
 pub enum Halves {}
 
@@ -65,13 +67,13 @@ impl Product for Halves {
     }
 }
 
-/// Clamped to -128..127.
+/// Returns `a` clamped to -128..=127.
 #[inline(always)]
 pub fn sat8(a: i32) -> i8 {
     a.clamp(i32::from(i8::MIN), i32::from(i8::MAX)) as i8
 }
 
-/// Clamped to -32768..32767.
+/// Returns `a` clamped to -32768..=32767.
 #[inline(always)]
 pub fn sat16(a: i32) -> i16 {
     a.clamp(i32::from(i16::MIN), i32::from(i16::MAX)) as i16

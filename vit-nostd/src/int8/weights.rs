@@ -1,12 +1,14 @@
 //! The tensors of an integer model, in the order of the file.
 //!
-//! [`Embedding`], the weights of the patch projection, [`Block`] as often as there are blocks, [`Head`]: each with its
-//! tensors as they are declared below, without gaps. `Matrix<N::Tokens, N::Embed, i16>` is a matrix of `i16`, a row per token and
-//! a column per channel. The weights of the patch projection are `i8`, a row per channel: one per pixel of a patch, and
-//! zeros up to a multiple of 4.
+//! The file has [`Embedding`], the weights of the patch projection, one [`Block`] for each encoder block, and [`Head`].
+//! Each has its tensors in the order in which they are declared below, and there are no gaps. The type
+//! `Matrix<N::Tokens, N::Embed, i16>` is a matrix of `i16` with a row per token and a column per channel. The weights
+//! of the patch projection are `i8` with a row per channel: one weight per pixel of a patch, and zeros up to a multiple
+//! of 4.
 //!
-//! Weights are in natural row order, `output x input`. A linear layer has a bias, a multiplier and a shift per output;
-//! see NUMERICS.md for what they mean. The widest numbers come first, so that everything is aligned.
+//! The weights of linear layers have a row per output and a column per input. A linear layer has a bias, a multiplier
+//! and a shift per output; NUMERICS.md defines what they mean. The order of the tensors is such that each is aligned to
+//! the size of its numbers.
 
 use super::{
     layer_norm::{Norm, NormTensor, MAX_WIDTH},
@@ -21,105 +23,107 @@ use crate::{
 };
 use core::marker::PhantomData;
 
-/// A multiplier and a shift of a whole tensor.
+/// The multiplier and the shift of a [`Scale`] that a whole tensor shares, as the file holds them.
 pub type ScaleTensor = [u32; 2];
 
 tensors! {
-    /// From pixels to tokens; the weights of the patches stand beside it in [`Weights`].
+    /// The tensors that turn pixels into tokens, except for the weights of the patch projection, which follow them
+    /// ([`Weights::patch_weight`]).
     Embedding,
-    /// [`Embedding`], to be written.
+    /// The tensors of [`Embedding`], mutably borrowed.
     EmbeddingMut {
-        /// Exponentials of the softmax.
+        /// The exponentials that the softmax of every block uses.
         exp_table: ExpTable,
-        /// Bias of the patch projection.
+        /// The biases of the patch projection.
         patch_bias: Vector<N::Embed, i32>,
-        /// Positions, and for token 0 also the class token, in the scale of the residual stream.
+        /// The positions, in the scale of the residual stream. That of token 0 includes the class token.
         positions: Matrix<N::Tokens, N::Embed, i16>,
-        /// Multipliers of the patch projection.
+        /// The multipliers of the patch projection.
         patch_multiplier: Vector<N::Embed, u16>,
-        /// Shifts of the patch projection.
+        /// The shifts of the patch projection.
         patch_shift: Vector<N::Embed, u8>,
     }
 }
 
 tensors! {
-    /// One encoder block.
+    /// The tensors of one encoder block.
     Block,
-    /// [`Block`], to be written.
+    /// The tensors of [`Block`], mutably borrowed.
     BlockMut {
-        /// LayerNorm before the attention.
+        /// The constants of the LayerNorm before the attention.
         norm1: NormTensor,
-        /// LayerNorm before the MLP.
+        /// The constants of the LayerNorm before the MLP.
         norm2: NormTensor,
-        /// From a difference of scores to a step of the exponential table.
+        /// The scale that turns a difference of scores into a step of the exponential table.
         score_scale: ScaleTensor,
-        /// From the weighted sum of values to the context.
+        /// The scale that turns the weighted sum of values into an input of the output projection.
         context_scale: ScaleTensor,
-        /// Bias of the query projection.
+        /// The biases of the query projection.
         query_bias: Vector<N::Embed, i32>,
-        /// Bias of the key projection.
+        /// The biases of the key projection.
         key_bias: Vector<N::Embed, i32>,
-        /// Bias of the value projection.
+        /// The biases of the value projection.
         value_bias: Vector<N::Embed, i32>,
-        /// Bias of the projection of the joined heads.
+        /// The biases of the projection of the joined heads.
         proj_bias: Vector<N::Embed, i32>,
-        /// Bias of the MLP's first layer.
+        /// The biases of the MLP's first layer.
         hidden_bias: Vector<N::Hidden, i32>,
-        /// Bias of the MLP's second layer.
+        /// The biases of the MLP's second layer.
         mlp_bias: Vector<N::Embed, i32>,
-        /// Multipliers of the query projection.
+        /// The multipliers of the query projection.
         query_multiplier: Vector<N::Embed, u16>,
-        /// Multipliers of the key projection.
+        /// The multipliers of the key projection.
         key_multiplier: Vector<N::Embed, u16>,
-        /// Multipliers of the value projection.
+        /// The multipliers of the value projection.
         value_multiplier: Vector<N::Embed, u16>,
-        /// Multipliers of the projection of the joined heads.
+        /// The multipliers of the projection of the joined heads.
         proj_multiplier: Vector<N::Embed, u16>,
-        /// Multipliers of the MLP's first layer.
+        /// The multipliers of the MLP's first layer.
         hidden_multiplier: Vector<N::Hidden, u16>,
-        /// Multipliers of the MLP's second layer.
+        /// The multipliers of the MLP's second layer.
         mlp_multiplier: Vector<N::Embed, u16>,
-        /// Shifts of the query projection.
+        /// The shifts of the query projection.
         query_shift: Vector<N::Embed, u8>,
-        /// Shifts of the key projection.
+        /// The shifts of the key projection.
         key_shift: Vector<N::Embed, u8>,
-        /// Shifts of the value projection.
+        /// The shifts of the value projection.
         value_shift: Vector<N::Embed, u8>,
-        /// Shifts of the projection of the joined heads.
+        /// The shifts of the projection of the joined heads.
         proj_shift: Vector<N::Embed, u8>,
-        /// Shifts of the MLP's first layer.
+        /// The shifts of the MLP's first layer.
         hidden_shift: Vector<N::Hidden, u8>,
-        /// Shifts of the MLP's second layer.
+        /// The shifts of the MLP's second layer.
         mlp_shift: Vector<N::Embed, u8>,
-        /// GELU, from the MLP's first layer (plus 128) to what the second one takes.
+        /// The GELU as a table: entry `x + 128` is the input of the MLP's second layer for the output `x` of the first
+        /// one.
         gelu_table: [i8; 256],
-        /// Query projection.
+        /// The weights of the query projection.
         query_weight: Matrix<N::Embed, N::Embed, i8>,
-        /// Key projection.
+        /// The weights of the key projection.
         key_weight: Matrix<N::Embed, N::Embed, i8>,
-        /// Value projection.
+        /// The weights of the value projection.
         value_weight: Matrix<N::Embed, N::Embed, i8>,
-        /// Projection of the joined heads.
+        /// The weights of the projection of the joined heads.
         proj_weight: Matrix<N::Embed, N::Embed, i8>,
-        /// The MLP's first layer.
+        /// The weights of the MLP's first layer.
         hidden_weight: Matrix<N::Hidden, N::Embed, i8>,
-        /// The MLP's second layer.
+        /// The weights of the MLP's second layer.
         mlp_weight: Matrix<N::Embed, N::Hidden, i8>,
     }
 }
 
 tensors! {
-    /// From the class token to the logits.
+    /// The tensors that turn the class token into logits.
     Head,
-    /// [`Head`], to be written.
+    /// The tensors of [`Head`], mutably borrowed.
     HeadMut {
-        /// The last LayerNorm.
+        /// The constants of the last LayerNorm.
         norm: NormTensor,
-        /// What a logit of 1 stands for, finite and above 0; only for people.
+        /// The real number that a logit of 1 stands for, finite and above 0. The inference does not use it.
         logit_scale: f32,
-        /// Bias of the classifier.
+        /// The biases of the classifier.
         head_bias: Vector<N::Classes, i32>,
-        /// Classifier.
+        /// The weights of the classifier.
         head_weight: Matrix<N::Classes, N::Embed, i8>,
     }
 }
@@ -127,21 +131,23 @@ tensors! {
 /// All weights of an integer model, borrowed from the file.
 #[derive(Clone, Copy, Debug)]
 pub struct Weights<'a, N: Network> {
-    /// From pixels to tokens.
+    /// The tensors that turn pixels into tokens.
     pub embedding: Embedding<'a, N>,
-    /// Patch projection: a row of [`Self::PATCH_ROW`] weights for each channel, one per pixel and then zeros.
+    /// The weights of the patch projection: a row of [`Self::PATCH_ROW`] for each channel, one per pixel and then
+    /// zeros.
     pub patch_weight: &'a [i8],
     blocks: &'a [u8],
-    /// From the class token to the logits.
+    /// The tensors that turn the class token into logits.
     pub head: Head<'a, N>,
 }
 
 impl<'a, N: Network> Weights<'a, N> {
-    /// Weights of a row of the patch projection: the pixels of a patch, rounded up to a multiple of 4.
+    /// The length of a row of weights of the patch projection: the number of pixels of a patch, rounded up to a
+    /// multiple of 4.
     pub const PATCH_ROW: usize = PatchRow::<N>::LEN;
     const PATCH_WEIGHT: usize = N::EMBED * Self::PATCH_ROW;
     const BLOCKS: usize = N::DEPTH * Block::<N>::BYTES;
-    /// Bytes of all weights.
+    /// The size of all weights, in bytes. It does not compile for a network that the integer engine cannot run.
     pub const BYTES: usize = {
         assert!(N::EMBED <= MAX_WIDTH, "the integer engine's LayerNorm takes at most 128 channels");
         assert!(N::EMBED.is_multiple_of(4), "the integer engine needs EMBED to be a multiple of 4");
@@ -150,7 +156,8 @@ impl<'a, N: Network> Weights<'a, N> {
         Embedding::<N>::BYTES + Self::PATCH_WEIGHT + Self::BLOCKS + Head::<N>::BYTES
     };
 
-    /// Views `bytes` as weights; nothing if they are not [`Self::BYTES`] many, or not aligned to 4 bytes.
+    /// Views `bytes` as weights. Returns `None` if their number is not [`Self::BYTES`], or if they are not aligned to 4
+    /// bytes.
     pub fn from_bytes(bytes: &'a [u8]) -> Option<Self> {
         let (embedding, bytes) = Embedding::split_from(bytes)?;
         let (patch_weight, bytes) = bytes.split_at_checked(Self::PATCH_WEIGHT)?;
@@ -160,19 +167,19 @@ impl<'a, N: Network> Weights<'a, N> {
         rest.is_empty().then_some(Self { embedding, patch_weight, blocks, head })
     }
 
-    /// The encoder blocks, `N::DEPTH` of them.
+    /// Returns the `N::DEPTH` encoder blocks in order.
     pub fn blocks(&self) -> impl Iterator<Item = Block<'a, N>> {
-        // Every chunk has the size of a block and its alignment, so that no block is left out.
+        // Every chunk has the size and the alignment of a block, so that `filter_map` drops none.
         self.blocks.chunks_exact(Block::<N>::BYTES).filter_map(|chunk| Some(Block::split_from(chunk)?.0))
     }
 
-    /// From the pixels of a patch, minus 128, to its token.
+    /// Returns the patch projection, which turns the pixels of a patch, minus 128, into a token.
     pub(crate) fn patch(&self) -> Linear<'a, PatchRow<N>> {
         let Embedding { patch_bias, patch_multiplier, patch_shift, .. } = self.embedding;
         layer(self.patch_weight, patch_bias, patch_multiplier, patch_shift)
     }
 
-    /// Whether every number is within the bounds that NUMERICS.md gives.
+    /// True if every number is within the bounds that NUMERICS.md states.
     pub(crate) fn is_valid(&self) -> bool {
         let exp_table = self.embedding.exp_table;
         let Head { norm, head_bias, logit_scale, .. } = self.head;
@@ -206,17 +213,17 @@ macro_rules! layers {
     };
 }
 layers! {
-    /// Query projection.
+    /// Returns the query projection.
     query: Vector<N::Embed, i8> = query_weight, query_bias, query_multiplier, query_shift;
-    /// Key projection.
+    /// Returns the key projection.
     key: Vector<N::Embed, i8> = key_weight, key_bias, key_multiplier, key_shift;
-    /// Value projection.
+    /// Returns the value projection.
     value: Vector<N::Embed, i8> = value_weight, value_bias, value_multiplier, value_shift;
-    /// Projection of the joined heads.
+    /// Returns the projection of the joined heads.
     proj: Vector<N::Embed, i8> = proj_weight, proj_bias, proj_multiplier, proj_shift;
-    /// The MLP's first layer.
+    /// Returns the MLP's first layer.
     hidden: Vector<N::Embed, i8> = hidden_weight, hidden_bias, hidden_multiplier, hidden_shift;
-    /// The MLP's second layer.
+    /// Returns the MLP's second layer.
     mlp: Vector<N::Hidden, i8> = mlp_weight, mlp_bias, mlp_multiplier, mlp_shift;
 }
 
@@ -230,7 +237,7 @@ fn layer<'a, R>(
     Linear { weight, bias, multiplier, shift, row: PhantomData }
 }
 
-/// A valid scale, as it stands in the file.
+/// Returns the scale that a file holds, if it is valid.
 pub(crate) fn scale_from(&[multiplier, shift]: &ScaleTensor) -> Option<Scale> {
     let scale = Scale { multiplier: u16::try_from(multiplier).ok()?, shift: u8::try_from(shift).ok()? };
     scale.is_valid().then_some(scale)
@@ -246,12 +253,12 @@ fn is_valid_bias(bias: i32) -> bool {
     bias.unsigned_abs() <= MAX_BIAS
 }
 
-/// The largest amount of a bias.
+/// The largest absolute value of a bias.
 const MAX_BIAS: u32 = (1 << 30) - 1;
 
-/// Proves that no sum of a network of shape `N` overflows, whatever the weights and the pixels are.
+/// Fails to compile unless no sum of network `N` can overflow, whatever the weights and the pixels are.
 const fn bounds<N: Network>() {
-    const I8: u64 = 1 << 7; // the largest amounts
+    const I8: u64 = 1 << 7; // the largest absolute values of each type
     const I16: u64 = 1 << 15;
     const I32: u64 = i32::MAX as u64;
     let (embed, hidden, tokens) = (N::EMBED as u64, N::HIDDEN as u64, N::TOKENS as u64);
@@ -262,33 +269,35 @@ const fn bounds<N: Network>() {
     assert!(2 * N::HEAD_DIM as u64 * I8 * I8 <= I32, "differences of scores must fit 32 bits");
     assert!(tokens * EXP_ONE as u64 <= I32, "the sum of exponentials must fit 32 bits");
     assert!(tokens * 255 * I8 <= I32, "a weighted sum of values must fit 32 bits");
-    // LayerNorm: D x - sum is D - 1 differences of two values; the variance is at most a quarter of their square.
+    // LayerNorm: `D * x - sum` is the sum of D - 1 differences of two values, and the variance is at most a quarter of
+    // the square of such a difference.
     assert!(
         256 * (embed - 1) * (2 * I16 - 1) <= I32,
         "256 times the distance from the mean must fit 32 bits"
     );
     assert!(embed * embed * I16 * I16 + Norm::MAX_EPSILON < 1 << 52, "the variance must fit 52 bits");
-    // Requantization keeps the 14 highest bits of a result at most, and the residual stream adds 16 bits.
+    // A requantized sum is at most 2^(31 + 15 - 17) + 1, and a value of the residual stream is added to it.
     assert!(
         (1 << (31 + 15 - Scale::MIN_SHIFT as u64)) + 1 + I16 <= I32,
         "a requantized sum must fit 32 bits"
     );
 }
 
-/// All weights of an integer model, to be written.
+/// All weights of an integer model, mutably borrowed, for programs that write model files.
 #[derive(Debug)]
 pub struct WeightsMut<'a, N: Network> {
-    /// From pixels to tokens.
+    /// The tensors that turn pixels into tokens.
     pub embedding: EmbeddingMut<'a, N>,
-    /// Patch projection, see [`Weights::patch_weight`].
+    /// The weights of the patch projection, laid out like [`Weights::patch_weight`].
     pub patch_weight: &'a mut [i8],
     blocks: &'a mut [u8],
-    /// From the class token to the logits.
+    /// The tensors that turn the class token into logits.
     pub head: HeadMut<'a, N>,
 }
 
 impl<'a, N: Network> WeightsMut<'a, N> {
-    /// Views `bytes` as weights; nothing if they are not [`Weights::BYTES`] many, or not aligned to 4 bytes.
+    /// Views `bytes` as weights. Returns `None` if their number is not [`Weights::BYTES`], or if they are not aligned
+    /// to 4 bytes.
     pub fn from_bytes(bytes: &'a mut [u8]) -> Option<Self> {
         let (embedding, bytes) = EmbeddingMut::split_from(bytes)?;
         let (patch_weight, bytes) = bytes.split_at_mut_checked(Weights::<N>::PATCH_WEIGHT)?;
@@ -298,7 +307,7 @@ impl<'a, N: Network> WeightsMut<'a, N> {
         rest.is_empty().then_some(Self { embedding, patch_weight, blocks, head })
     }
 
-    /// The encoder blocks, `N::DEPTH` of them.
+    /// Returns the `N::DEPTH` encoder blocks in order.
     pub fn blocks(&mut self) -> impl Iterator<Item = BlockMut<'_, N>> {
         self.blocks
             .chunks_exact_mut(Block::<N>::BYTES)

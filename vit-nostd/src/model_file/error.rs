@@ -1,10 +1,11 @@
-//! What can be wrong with a model file.
+//! The errors of the model file reader and writer.
 
 use super::format::{Kind, ALIGNMENT, LAYER_NORM_EPSILON, MAX_LABEL, MAX_NAME, VERSION};
 use crate::network::Dims;
 use core::fmt;
 
-/// Why a model file was refused. The checks run in the order of the variants; the first that fails is reported.
+/// The reason that a model file was refused. The checks run in the order of the variants, and the first one that fails
+/// is reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -12,104 +13,105 @@ pub enum ModelError {
     /// The bytes do not begin at a multiple of [`ALIGNMENT`]. Embed the file with
     /// [`include_model!`](crate::include_model), or copy it into an [`Aligned`](crate::model_file::Aligned).
     Misaligned,
-    /// Shorter than the fixed-width preamble that every model file begins with.
+    /// The file is shorter than the fixed-width preamble that every model file begins with.
     NoPreamble {
-        /// Bytes there are.
+        /// The number of bytes in the file.
         actual: usize,
     },
-    /// Does not begin with the magic bytes: not a model file.
+    /// The file does not begin with the magic bytes: it is not a model file.
     BadMagic,
-    /// Written in a version of the format that this library does not read.
+    /// The file has a version of the format that this library does not read.
     UnsupportedVersion {
         /// The file's version.
         found: u16,
     },
-    /// Neither a float nor an integer model.
+    /// The kind byte stands for neither a float nor an integer model.
     UnknownKind {
         /// The file's kind byte.
         found: u8,
     },
-    /// A file that says something this library does not implement yet.
+    /// The model needs a feature of the format that this library does not implement yet.
     Unsupported(Feature),
-    /// Dimensions that no network can have: zero, a patch that does not divide the image, heads that do not divide the
-    /// channels, or more tokens than 16 bits can count.
+    /// The dimensions are impossible: one is zero, the patch does not divide the image, the heads do not divide the
+    /// channels, or there are more tokens than 16 bits can count.
     ImpossibleShape,
-    /// A float model where an integer model is expected, or the other way round.
+    /// The file has a float model where an integer model is expected, or the other way round.
     WrongKind {
         /// The file's kind.
         found: Kind,
-        /// The engine's kind.
+        /// The kind that the engine runs.
         expected: Kind,
     },
-    /// A network of another shape.
+    /// The network in the file has other dimensions than expected.
     WrongShape {
         /// The file's dimensions.
         found: Dims,
-        /// The dimensions of the type that was asked for.
+        /// The dimensions of the network type.
         expected: Dims,
     },
-    /// Fewer bytes than the file says it has.
+    /// The file has fewer bytes than its preamble states.
     Truncated {
-        /// Bytes the preamble promises.
+        /// The number of bytes that the preamble states.
         expected: usize,
-        /// Bytes there are.
+        /// The number of bytes in the file.
         actual: usize,
     },
-    /// More bytes than the file says it has.
+    /// The file has more bytes than its preamble states.
     TrailingBytes {
-        /// Bytes the preamble promises.
+        /// The number of bytes that the preamble states.
         expected: usize,
-        /// Bytes there are.
+        /// The number of bytes in the file.
         actual: usize,
     },
-    /// The content does not match its checksum: a damaged file.
+    /// The content does not match its checksum: the file is damaged.
     BadCrc {
         /// The checksum in the file.
         stored: u32,
         /// The checksum of the content.
         computed: u32,
     },
-    /// The checksum is right, but a field is not: the writer was wrong.
+    /// The checksum is correct, but a field is not: the program that wrote the file has an error.
     BadField(Field),
 }
 
-/// A property that a model file can state and this library does not implement yet: see [`ModelError::Unsupported`].
+/// A property that the format can express but this library does not implement yet, as reported by
+/// [`ModelError::Unsupported`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Feature {
-    /// Weights of another width than that of the kind.
+    /// Weights with another number of bits than 32 for [`Kind::F32`] and 8 for [`Kind::Int8`].
     WeightBits {
-        /// Bits of a weight in the file.
+        /// The number of bits of a weight in the file.
         found: u8,
     },
-    /// Pictures in colour.
+    /// Pictures that are not grey.
     Colours {
-        /// The file's colours.
+        /// The file's colours byte.
         found: u8,
     },
-    /// Pictures that are cropped or padded to the input.
+    /// Pictures that are cropped or padded to the input, instead of stretched.
     Fit {
-        /// The file's fit.
+        /// The file's fit byte.
         found: u8,
     },
-    /// A tokenizer of convolutions.
+    /// A tokenizer with convolutions, instead of plain patches.
     Convolutions {
-        /// The number of channels in the file.
+        /// The number of convolutions in the file.
         found: u8,
     },
     /// Another epsilon of LayerNorm than [`LAYER_NORM_EPSILON`].
     Epsilon,
     /// An image or a patch that is not square.
     Rectangle,
-    /// Images of another number of channels than one.
+    /// Images with another number of channels than one.
     Channels {
-        /// The file's channels.
+        /// The number of channels in the file.
         found: u16,
     },
 }
 
-/// The field of a model file that [`ModelError::BadField`] complains of.
+/// The field of a model file that is wrong, as reported by [`ModelError::BadField`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -118,43 +120,43 @@ pub enum Field {
     Reserved,
     /// The fields do not decode as postcard.
     Encoding,
-    /// Mean or standard deviation are out of their bounds, or those of a channel that the network does not have are not
-    /// 0 and 1.
+    /// The mean or the standard deviation is out of its bounds, or those of a channel that the network does not have
+    /// are not 0 and 1.
     Normalization,
-    /// Not one label per class.
+    /// The number of labels is not the number of classes.
     Labels {
         /// The number of labels.
         found: usize,
         /// The number of classes of the network.
         classes: usize,
     },
-    /// A label that cannot be used.
+    /// The label of a class is unusable.
     Label {
-        /// The number of the class.
+        /// The index of the class.
         class: usize,
-        /// What is wrong with its label.
+        /// The reason that its label is unusable.
         fault: LabelFault,
     },
     /// The name of the data set or of the tool is too long or contains control characters.
     Name,
-    /// An accuracy outside 0 to 100 percent.
+    /// The accuracy is not within 0 to 100 percent.
     Accuracy,
     /// The padding is too long, or not zero, or the weights after it are not aligned.
     Padding,
-    /// The weights are not as many as the shape needs, or one of them is not a finite number (kind `f32`) or beyond
-    /// the bounds of NUMERICS.md (kind `int8`).
+    /// The number of weights is not that of the shape, or one of them is not finite (kind `f32`) or not within the
+    /// bounds that NUMERICS.md states (kind `int8`).
     Weights,
 }
 
-/// What is wrong with the label of a class.
+/// The reason that the label of a class is unusable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum LabelFault {
-    /// It contains a control character or a line break.
+    /// The label contains a control character or a line break.
     Control,
-    /// It has no characters, or only spaces.
+    /// The label has no characters, or only spaces.
     Empty,
-    /// It has more than [`MAX_LABEL`] characters.
+    /// The label has more than [`MAX_LABEL`] characters.
     TooLong,
 }
 
@@ -168,30 +170,39 @@ impl fmt::Display for ModelError {
             Self::BadMagic => write!(f, "not a model file (it does not begin with \"ViT!\")"),
             Self::UnsupportedVersion { found } => write!(
                 f,
-                "model file format version {found}, but this program reads version {VERSION} only: {}",
+                "the file has format version {found}, but this program reads version {VERSION} only: {}",
                 if *found < VERSION {
                     "export or quantize its checkpoint again"
                 } else {
                     "a newer version of the program reads it"
                 }
             ),
-            Self::UnknownKind { found } => write!(f, "unknown kind of model ({found})"),
-            Self::Unsupported(feature) => write!(f, "a model that this version cannot run: {feature}"),
+            Self::UnknownKind { found } => write!(f, "the model is of an unknown kind ({found})"),
+            Self::Unsupported(feature) => {
+                write!(f, "this version of the program cannot run the model: {feature}")
+            }
             Self::ImpossibleShape => write!(f, "malformed model file: its dimensions do not fit together"),
             Self::WrongKind { found, expected } => {
-                write!(f, "a model of kind {found}, where {expected} is expected")
+                write!(f, "the model is of kind {found} instead of {expected}")
             }
             Self::WrongShape { found, expected } => {
-                write!(f, "a model of another shape: it has {found}; expected {expected}")
+                write!(f, "the model has another shape: {found}; expected: {expected}")
             }
             Self::Truncated { expected, actual } => {
-                write!(f, "truncated: {actual} bytes of {expected}")
+                write!(f, "the file is truncated: it has {actual} of its {expected} bytes")
             }
             Self::TrailingBytes { expected, actual } => {
-                write!(f, "{} bytes too many behind the {expected} of the model", actual - expected)
+                write!(
+                    f,
+                    "the file is too long: {} bytes follow the {expected} of the model",
+                    actual - expected
+                )
             }
             Self::BadCrc { stored, computed } => {
-                write!(f, "damaged: the checksum is {computed:08x}, but the file says {stored:08x}")
+                write!(
+                    f,
+                    "the file is damaged: its checksum is {computed:08x}, but the file states {stored:08x}"
+                )
             }
             Self::BadField(field) => write!(f, "malformed model file: {field}"),
         }

@@ -65,24 +65,28 @@ use error::{Feature, Field, LabelFault, ModelError};
 use serde::{Deserialize, Serialize};
 
 const CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
-/// Bytes of the checksum at the end.
+/// The length of the checksum at the end of a file, in bytes.
 const CRC_LEN: usize = 4;
 
-/// The fixed-width beginning of a model file. [`Preamble::read`] is a `const fn`, so that a firmware's compiler can
-/// look at the file it embeds.
+/// The fixed-width beginning of a model file. [`Preamble::read`] is a `const fn`, so that
+/// [`include_model!`](crate::include_model) can check a file at compile time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Preamble {
-    /// The arithmetic the model is made for.
+    /// The arithmetic that the model is made for.
     pub kind: Kind,
-    /// The network's shape.
+    /// The dimensions of the network.
     pub dims: Dims,
-    /// Length of the whole file in bytes.
+    /// The length of the whole file in bytes.
     pub file_len: u32,
 }
 
 impl Preamble {
-    /// Reads the preamble; checks magic, version, kind, what is not implemented, and shape, in this order.
+    /// Reads the preamble at the beginning of `bytes`, and checks magic, version, kind, unimplemented features and
+    /// shape, in this order.
+    ///
+    /// # Errors
+    /// The first check that fails, or [`ModelError::NoPreamble`] if there are too few bytes for the next check.
     pub const fn read(bytes: &[u8]) -> Result<Self, ModelError> {
         let short = Err(ModelError::NoPreamble { actual: bytes.len() });
         let Some((&[m0, m1, m2, m3, v0, v1, kind, _], rest)) = bytes.split_first_chunk() else {
@@ -112,8 +116,8 @@ impl Preamble {
         }
     }
 
-    /// Where in the file the weights of a float model begin: they are the last but the checksum. Nothing for other
-    /// models, and for a file that would be too short.
+    /// Returns the offset of the weights of a float model, which stand before the checksum at the end of the file.
+    /// Returns `None` for other models, and if the file is too short for its weights.
     pub fn float_weights_at(&self) -> Option<usize> {
         if self.kind != Kind::F32 {
             return None;
@@ -122,7 +126,7 @@ impl Preamble {
         (self.file_len as usize).checked_sub(CRC_LEN)?.checked_sub(weights)
     }
 
-    /// The preamble's two halves, [`Preamble::read`] backwards.
+    /// Returns the bytes of the preamble in two halves: the inverse of [`Preamble::read`].
     fn to_bytes(self) -> [[u8; PREAMBLE_LEN / 2]; 2] {
         let Dims { image, patch, embed, heads, hidden, depth, classes, tokens: _, head_dim: _ } = self.dims;
         let dims = [image, image, CHANNELS, patch, patch, embed, heads, hidden, depth, classes];
@@ -142,13 +146,13 @@ impl Preamble {
     }
 }
 
-/// The only values so far of what the format has room for.
+// The only values that are implemented so far of the properties that the format can express.
 const CHANNELS: u16 = 1;
 const GREY: u8 = 0;
 const STRETCH: u8 = 0;
 const PATCHES: u8 = 0;
 
-/// Checks the half of the preamble after the length of the file.
+/// Checks the second half of the preamble, which follows the length of the file.
 const fn check_settings(kind: Kind, settings: &[u8; PREAMBLE_LEN / 2]) -> Result<(), Feature> {
     let &[bits, colours, fit, convolutions, ..] = settings;
     let &[.., e0, e1, e2, e3, _, _, _, _, _, _, _, _] = settings;
@@ -167,7 +171,7 @@ const fn check_settings(kind: Kind, settings: &[u8; PREAMBLE_LEN / 2]) -> Result
     }
 }
 
-/// Reads the ten numbers of the shape, and computes those that follow from them.
+/// Reads the ten numbers of the shape, checks them, and computes the dimensions that follow from them.
 const fn read_dims(b: &[u8; 20]) -> Result<Dims, ModelError> {
     let (height, width) = (u16::from_le_bytes([b[0], b[1]]), u16::from_le_bytes([b[2], b[3]]));
     let channels = u16::from_le_bytes([b[4], b[5]]);
@@ -200,21 +204,21 @@ const fn read_dims(b: &[u8; 20]) -> Result<Dims, ModelError> {
     Ok(Dims { image, patch, tokens: tokens as u16, embed, heads, head_dim, hidden, depth, classes })
 }
 
-/// How a pixel becomes a number: `(pixel / 255 - mean) / std`.
+/// The input normalisation: a pixel `p` enters the network as `(p / 255 - mean) / std`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Normalization {
-    /// Mean of the training pixels, on a scale of 0 to 1.
+    /// The mean of the training pixels, on a scale of 0 to 1.
     pub mean: f32,
-    /// Their standard deviation, on the same scale.
+    /// The standard deviation of the training pixels, on the same scale.
     pub std: f32,
 }
 
 impl Normalization {
-    /// What stands in a file for a channel that the network does not have.
+    /// The values in a file for a channel that the network does not have.
     const NO_CHANNEL: Self = Self { mean: 0.0, std: 1.0 };
 
-    /// Whether the numbers lie within the [bounds](self) of the format, so that every pixel becomes a finite number.
+    /// True if the numbers are within the [bounds](self) of the format, so that every pixel becomes a finite number.
     pub const fn is_usable(self) -> bool {
         self.mean.abs() <= 1e6 && self.std >= 1e-6 && self.std <= 1e6 // false for NaN
     }
@@ -224,46 +228,46 @@ impl Normalization {
     }
 }
 
-/// Where the weights come from.
+/// The origin of the weights.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Provenance<'a> {
-    /// What the network was trained on.
+    /// The name of the data set that the network was trained on.
     pub dataset: &'a str,
     /// The seed of the training run.
     pub seed: u64,
-    /// Top-1 accuracy on the whole test set in percent, if it was measured.
+    /// The top-1 accuracy on the whole test set in percent, if it was measured.
     pub test_accuracy: Option<f32>,
-    /// Name and version of the program that wrote the file.
+    /// The name and version of the program that wrote the file.
     pub tool: &'a str,
-    /// The digest of the checkpoint that the weights were made from, where it is known.
+    /// The digest of the checkpoint that the weights were made from, if it is known.
     pub checkpoint: Option<[u8; 32]>,
 }
 
-/// What a model file says besides its shape and its weights.
+/// The description in a model file: everything except the shape and the weights.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Metadata<'a> {
-    /// How a pixel becomes a number.
+    /// The input normalisation.
     pub normalization: Normalization,
     labels: &'a str,
-    /// Where the weights come from.
+    /// The origin of the weights.
     pub provenance: Provenance<'a>,
 }
 
 impl<'a> Metadata<'a> {
-    /// `labels`: one label per class, separated by line feeds (serde can borrow one string, but not a list of them).
+    /// Creates a description. `labels` has one label per class, separated by line feeds, because serde can borrow one
+    /// string but not a list of them. Nothing is checked; see [`Metadata::check`].
     pub fn new(normalization: Normalization, labels: &'a str, provenance: Provenance<'a>) -> Self {
         Self { normalization, labels, provenance }
     }
 
-    /// The names of the classes, in the order of the logits.
+    /// Returns the labels of the classes, in the order of the logits.
     pub fn labels(&self) -> impl Iterator<Item = &'a str> + Clone {
         self.labels.split('\n')
     }
 
-    /// Checks that a network of so many classes can be described like this: see the bounds in the
-    /// [format](self).
+    /// Checks that a network with `classes` classes can be described like this. The [format](self) states the bounds.
     ///
     /// # Errors
     /// The first field that is out of its bounds.
@@ -283,10 +287,11 @@ impl<'a> Metadata<'a> {
     }
 }
 
-/// Checks that there is one usable label per class; part of [`Metadata::check`].
+/// Checks that there is one usable label for each of `classes` classes. [`Metadata::check`] does this, too.
 ///
 /// # Errors
-/// [`Field::Labels`]; [`Field::Label`] for the first label that cannot be used.
+/// - [`Field::Labels`] if the number of labels is wrong.
+/// - [`Field::Label`] for the first label that is unusable.
 pub fn check_labels<'a>(labels: impl Iterator<Item = &'a str> + Clone, classes: usize) -> Result<(), Field> {
     let found = labels.clone().count();
     if found != classes {
@@ -298,10 +303,10 @@ pub fn check_labels<'a>(labels: impl Iterator<Item = &'a str> + Clone, classes: 
     Ok(())
 }
 
-/// Checks the label of a class; part of [`Metadata::check`].
+/// Checks that the label of a class is usable. [`Metadata::check`] does this, too.
 ///
 /// # Errors
-/// Why it cannot be used.
+/// The reason that the label is unusable.
 pub fn check_label(label: &str) -> Result<(), LabelFault> {
     if label.contains(is_control) {
         Err(LabelFault::Control)
@@ -314,7 +319,7 @@ pub fn check_label(label: &str) -> Result<(), LabelFault> {
     }
 }
 
-/// Control characters, line breaks, and what XML cannot hold.
+/// True for control characters, line breaks, and characters that XML does not allow.
 fn is_control(character: char) -> bool {
     matches!(
         character,
@@ -322,11 +327,11 @@ fn is_control(character: char) -> bool {
     )
 }
 
-/// The whole file, as postcard sees it.
+/// The whole file in postcard's data model.
 #[derive(Serialize, Deserialize)]
 struct Wire<'a> {
     preamble: [[u8; PREAMBLE_LEN / 2]; 2],
-    /// Of three channels.
+    /// The input normalisation of each of three channels.
     normalization: [Normalization; 3],
     labels: &'a str,
     #[serde(borrow)]
@@ -336,20 +341,21 @@ struct Wire<'a> {
     crc: [u8; CRC_LEN],
 }
 
-/// A validated model file, borrowed from where it lies.
+/// A validated model file, borrowed from the bytes that it was read from.
 #[derive(Clone, Copy, Debug)]
 pub struct ModelFile<'a> {
-    /// Normalisation, labels, provenance.
+    /// The input normalisation, the labels and the provenance.
     pub metadata: Metadata<'a>,
     /// The raw tensors, at a multiple of [`ALIGNMENT`].
     pub weights: &'a [u8],
 }
 
 impl<'a> ModelFile<'a> {
-    /// Validates `bytes` as a model of shape `N` and kind `kind` with `weights_len` bytes of weights.
+    /// Validates `bytes` as a model of network `N` and kind `kind` with `weights_len` bytes of weights. It does not
+    /// look at the weights themselves; the engines do.
     ///
     /// # Errors
-    /// The first of the checks that fails, in the order of [`ModelError`]'s variants.
+    /// The first check that fails, in the order of the variants of [`ModelError`].
     pub fn parse<N: Network>(bytes: &'a [u8], kind: Kind, weights_len: usize) -> Result<Self, ModelError> {
         if !is_aligned(bytes) {
             return Err(ModelError::Misaligned);
@@ -374,7 +380,7 @@ impl<'a> ModelFile<'a> {
             Ok((file, [])) => file,
             _ => return Err(ModelError::BadField(Field::Encoding)),
         };
-        // The preamble was read from these bytes: only the reserved ones are not in it.
+        // `preamble` was read from these bytes, so that only the reserved ones, which it does not hold, can differ.
         if file.preamble != preamble.to_bytes() {
             return Err(ModelError::BadField(Field::Reserved));
         }
@@ -422,9 +428,8 @@ const fn check_fits<N: Network>(preamble: Preamble, expected: Kind) -> Result<()
     Ok(())
 }
 
-/// The most bytes that [`write()`] adds to the weights.
-///
-/// Two strings of the metadata, the preamble, numbers, length prefixes, padding and checksum.
+/// Returns the largest number of bytes that [`write()`] adds to the weights: the preamble, the description, length
+/// prefixes, padding and checksum.
 pub const fn overhead(metadata: &Metadata<'_>) -> usize {
     const NUMBERS: usize = 24 + 10 + 5 + 33; // normalisation, seed as varint, accuracy and digest as options
     const LENGTHS: usize = 5 * 5; // three strings, padding, weights
@@ -432,14 +437,15 @@ pub const fn overhead(metadata: &Metadata<'_>) -> usize {
     PREAMBLE_LEN + NUMBERS + LENGTHS + strings + ALIGNMENT + CRC_LEN
 }
 
-/// Writes a model of shape `N` to the front of `out` and returns how many bytes it has; `out` needs room for
-/// [`overhead`] bytes besides the weights.
+/// Writes a model of network `N` to the beginning of `out` and returns the length of the file in bytes. Besides the
+/// weights, `out` needs room for [`overhead`] bytes.
 ///
-/// The same input gives the same bytes. Neither the number nor the content of the weights is looked at.
+/// Equal arguments give equal bytes. Neither the number nor the content of the weights is checked.
 ///
 /// # Errors
-/// [`ModelError::BadField`] with what [`ModelFile::parse`] would refuse in `metadata`, or [`Field::Encoding`] if `out`
-/// is too small.
+/// - [`ModelError::BadField`] with the first field of `metadata` that is out of its bounds.
+/// - [`ModelError::BadField`] with [`Field::Encoding`] if `out` is too small.
+/// - [`ModelError::BadField`] with [`Field::Weights`] if the length of the file does not fit 32 bits.
 pub fn write<N: Network>(
     kind: Kind,
     metadata: &Metadata<'_>,
@@ -459,7 +465,8 @@ pub fn write<N: Network>(
         crc: [0; CRC_LEN],
     };
 
-    // Everything but the weights and what their length adds to its varint gives the offset of the weights.
+    // The offset of the weights without padding: the length of the file without weights and checksum, with the varint
+    // of the weights' length in place of the one byte for an empty slice.
     let before =
         postcard::to_slice(&file, out).map_err(encoding)?.len() - CRC_LEN - 1 + varint_len(weights.len());
     let padding = before.next_multiple_of(ALIGNMENT) - before;
@@ -476,7 +483,7 @@ pub fn write<N: Network>(
     Ok(total)
 }
 
-/// Bytes of a length as postcard writes it: seven bits each.
+/// Returns the number of bytes that postcard needs for a length: it stores seven bits in each.
 const fn varint_len(value: usize) -> usize {
     let bits = (usize::BITS - value.leading_zeros()) as usize;
     if bits == 0 {
@@ -486,16 +493,19 @@ const fn varint_len(value: usize) -> usize {
     }
 }
 
-/// Aligns what it holds to [`ALIGNMENT`] bytes. [`include_model!`](crate::include_model) uses it for files that are
-/// part of the firmware; a program that reads a file at run time copies it into one.
+/// A wrapper that aligns its content to [`ALIGNMENT`] bytes. [`include_model!`](crate::include_model) uses it for files
+/// that are part of a firmware. A program that reads a file at run time can copy it into such a wrapper.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(16))]
 pub struct Aligned<T: ?Sized>(pub T);
 
 const _: () = assert!(align_of::<Aligned<u8>>() == ALIGNMENT);
 
-/// Panics, at compile time, unless `bytes` is a whole model file of shape `N` and kind `kind`. Behind
-/// [`include_model!`](crate::include_model).
+/// Checks, at compile time, that `bytes` is a whole model file of network `N` and kind `kind`. This is an
+/// implementation detail of [`include_model!`](crate::include_model).
+///
+/// # Panics
+/// If `bytes` is not such a file. The checksum and the content after the preamble are not checked.
 #[doc(hidden)]
 pub const fn assert_fits<N: Network>(bytes: &[u8], kind: Kind) {
     match Preamble::read(bytes) {
@@ -519,14 +529,14 @@ pub const fn assert_fits<N: Network>(bytes: &[u8], kind: Kind) {
     }
 }
 
-/// Embeds a model file into the program, aligned, and gives it as `&'static [u8]`. A file of another shape or kind
-/// does not compile.
+/// Embeds a model file into the program, aligned, and evaluates to a `&'static [u8]`. A file of another network or kind
+/// is a compile error.
 ///
 /// ```text
 /// static MODEL: &[u8] = vit_nostd::include_model!("../models/nano.f32.vit", vit_nostd::Nano, F32);
 /// ```
 ///
-/// The path is relative to the source file, as that of [`include_bytes!`].
+/// The path is relative to the source file, as in [`include_bytes!`].
 #[macro_export]
 macro_rules! include_model {
     ($path:expr, $shape:ty, $kind:ident) => {{

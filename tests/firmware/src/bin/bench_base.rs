@@ -1,4 +1,4 @@
-//! What an inference of `base` takes.
+//! Measures inferences of `base`.
 
 #![no_std]
 #![no_main]

@@ -1,4 +1,4 @@
-//! What an inference of `nano` takes.
+//! Measures inferences of `nano`.
 
 #![no_std]
 #![no_main]

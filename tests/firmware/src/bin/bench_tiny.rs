@@ -1,4 +1,4 @@
-//! What an inference of `tiny` takes.
+//! Measures inferences of `tiny`.
 
 #![no_std]
 #![no_main]

@@ -1,4 +1,5 @@
-//! [`bits`](test_firmware::bits) for the presets: one ELF file serves them all and both engines, where the RAM suffices.
+//! Runs [`bits`](test_firmware::bits) for the presets. A single ELF file contains all presets and both engines, as far
+//! as the RAM is large enough.
 
 #![no_std]
 #![no_main]
@@ -47,7 +48,7 @@ fn main() -> ! {
         (Kind::F32, Tiny::DIMS) => floats(model, FLOAT_TINY),
         #[cfg(not(small))]
         (Kind::F32, Base::DIMS) => floats(model, FLOAT_BASE),
-        (_, dims) => defmt::panic!("not served here: this kind of model, or its shape {}", dims),
+        (_, dims) => defmt::panic!("this firmware has no engine for the model's kind and shape, {}", dims),
     }
     exit(0)
 }

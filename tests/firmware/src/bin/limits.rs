@@ -1,5 +1,5 @@
-//! [`bits`](test_firmware::bits) for networks at the limits: rows of weights that are longer than an offset in an
-//! instruction reaches, the longest that it reaches, and many classes.
+//! Runs [`bits`](test_firmware::bits) for networks at the limits: rows of weights that are the longest within the reach
+//! of an offset in an instruction, longer ones, and many classes.
 
 #![no_std]
 #![no_main]
@@ -17,9 +17,9 @@ use vit_nostd::{
 };
 
 vit_nostd::network! {
-    /// A row of 4096 weights for each channel of a patch, and one of 4092 in the MLP.
+    /// A network with rows of 4096 weights in the patch projection, and rows of 4092 weights in the MLP.
     LargePatch { image: 64, patch: 64, embed: 8, heads: 2, hidden: 4092, depth: 1, classes: 10 }
-    /// Rows of 8192 weights in the MLP.
+    /// A network with rows of 8192 weights in the MLP.
     WideMlp { image: 8, patch: 8, embed: 8, heads: 2, hidden: 8192, depth: 1, classes: 10 }
     Classes10 { image: 8, patch: 8, embed: 8, heads: 2, hidden: 16, depth: 1, classes: 10 }
     Classes100 { image: 8, patch: 8, embed: 8, heads: 2, hidden: 16, depth: 1, classes: 100 }
@@ -46,7 +46,7 @@ fn main() -> ! {
         (Kind::F32, Classes10::DIMS) => floats(model, &mut FLOAT.0),
         (Kind::F32, Classes100::DIMS) => floats(model, &mut FLOAT.1),
         (Kind::F32, Classes1000::DIMS) => floats(model, &mut FLOAT.2),
-        (_, dims) => defmt::panic!("not served here: this kind of model, or its shape {}", dims),
+        (_, dims) => defmt::panic!("this firmware has no engine for the model's kind and shape, {}", dims),
     }
     exit(0)
 }

@@ -1,4 +1,5 @@
-//! Cortex-M0 and others of its architecture: few registers, and products of 32 bits.
+//! Kernels for the Cortex-M0 and other processors of its architecture, which have few registers and no multiplication
+//! with a result of 64 bits.
 
 use super::{
     interface::KernelsFor,
@@ -18,19 +19,20 @@ use core::ops::Range;
 
 pub(crate) use super::interface::always_best as with_best;
 
-/// The number of tokens that go through a layer together: the registers do not suffice for two.
+/// The number of tokens that go through a layer together. There are not enough registers for two.
 pub const TILE: usize = 1;
 
 /// The number of tokens whose scores are held at the same time.
 pub const SCORED: usize = 1;
 
-/// The type that activations are widened to before multiplication: none, because that does not pay here.
+/// The type that activations are widened to before multiplication. It has size zero: widening does not pay here.
 pub type Wide = [i16; 0];
 
-/// The type that the kernels fetch at once: tiles are aligned to it.
+/// The type that tiles are aligned like: the largest unit that the kernels load at once.
 pub type Fetch = u32;
 
-/// The portable kernels with products that this processor has instructions for.
+/// The portable kernels, with [`Halves`] for the products: multiplications with 32-bit results, which this processor
+/// has an instruction for.
 #[derive(Clone, Copy, Debug)]
 pub struct Best;
 

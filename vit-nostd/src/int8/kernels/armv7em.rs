@@ -1,13 +1,13 @@
 //! Kernels for Cortex-M with the DSP extension: two products in one instruction (`SMLAD`).
 //!
-//! The time goes into sums of products. Four weights of each of two channels are fetched in two words and spread over four
-//! registers (`SXTB16`: bytes 0 and 2, bytes 1 and 3); they meet four activations of each of three tokens, which were
-//! spread in the same way beforehand: 12 `SMLAD` for 24 products, and 9 instructions to fetch and to spread. All 14
-//! registers are in use, and nothing is spilled in the loop:
+//! Most of the time goes into sums of products. The inner loop loads four weights of each of two channels in two words,
+//! and widens them into four registers (`SXTB16`: bytes 0 and 2, bytes 1 and 3). It multiplies them by four activations
+//! of each of three tokens, which were widened in the same way beforehand. That is 12 `SMLAD` for 24 products, and 9
+//! instructions for loads and widening. All 14 registers are in use, and nothing is spilled in the loop:
 //!
 //! ```text
-//! r0      activations: for each four, for each token, a word of (0, 2) and a word of (1, 3)
-//! r1      weights of the first channel; those of the second one are a row further on
+//! r0      pointer to the activations: for each group of four, for each token, a word of (0, 2) and a word of (1, 3)
+//! r1      pointer to the weights of the first channel; those of the second one are a row further on
 //! r2 r3   two words of activations
 //! r4-r6   sums of the first channel         r7-r9   sums of the second channel
 //! r10 r11 weights of the first channel      r12 r14 weights of the second channel
@@ -37,20 +37,20 @@ pub(crate) use super::interface::always_best as with_best;
 /// The number of tokens that go through a layer together.
 pub const TILE: usize = 3;
 
-/// The number of tokens whose scores are held at the same time: a tile, which saves fetching keys.
+/// The number of tokens whose scores are held at the same time: a whole tile, so that each key is loaded once per tile.
 pub const SCORED: usize = TILE;
 
 /// The type that activations are widened to before multiplication.
 pub type Wide = i16;
 
-/// The type that the kernels fetch at once: tiles are aligned to it.
+/// The type that tiles are aligned like: the largest unit that the kernels load at once.
 pub type Fetch = u32;
 
 /// Kernels for Cortex-M with the DSP extension.
 #[derive(Clone, Copy, Debug)]
 pub struct Best;
 
-/// The number of channels that are computed side by side.
+/// The number of output channels that are computed together.
 const PAIR: usize = 2;
 
 impl KernelsFor<Wide, TILE, SCORED> for Best {
@@ -101,7 +101,7 @@ impl KernelsFor<Wide, TILE, SCORED> for Best {
         keys: &Rows<N>,
         out: &mut Scores<N, SCORED>,
     ) {
-        // A row of keys has EMBED bytes, at most 128: the offset always reaches.
+        // A row of keys has EMBED bytes, at most 128, which is always within the reach of the offset.
         if const { N::HEAD_DIM.is_multiple_of(4) && N::TOKENS >= PAIR } {
             scores::<N>(query, tokens, head, keys, out);
         } else {
@@ -110,7 +110,8 @@ impl KernelsFor<Wide, TILE, SCORED> for Best {
     }
 }
 
-/// Tells the assembler that the extension is there: the targets of ARMv8-M are for chips without it, too.
+/// Expands to a directive that tells the assembler that the DSP extension is available. The targets of ARMv8-M need it,
+/// because they are also for chips without the extension.
 #[cfg(armv8m)]
 macro_rules! dsp {
     () => {
@@ -124,12 +125,12 @@ macro_rules! dsp {
     };
 }
 
-/// Bytes 0 and 2 of a word, widened to 16 bits each.
+/// Returns bytes 0 and 2 of a word, widened to 16 bits each.
 #[inline(always)]
 fn spread(word: u32) -> u32 {
     let wide;
-    // SAFETY: the instruction computes one register from another and touches no memory, and every processor that this
-    // module is for has it.
+    // SAFETY: the instruction computes one register from another and touches no memory. This module is compiled only
+    // for processors with the DSP extension, which the instruction belongs to.
     unsafe {
         asm!(
             dsp!(),
@@ -142,7 +143,7 @@ fn spread(word: u32) -> u32 {
     wide
 }
 
-/// A linear layer as its kernel takes it: the order of the fields is known to the kernel.
+/// The arguments of a linear layer's kernel. The kernel's assembly depends on the order of the fields.
 #[derive(Debug)]
 #[repr(C)]
 pub struct Arguments<O> {
@@ -153,7 +154,7 @@ pub struct Arguments<O> {
     multiplier: *const u16,
     shift: *const u8,
     out: *mut O,
-    /// Bytes from the outputs of one token to those of the next.
+    /// The distance from the outputs of one token to those of the next, in bytes.
     stride: usize,
 }
 
@@ -182,10 +183,12 @@ fn linear<R: Row, O: Results>(x: &Tile<'_, Wide>, tokens: usize, layer: Linear<'
         out: out.as_mut_ptr(),
         stride: outputs * size_of::<O>(),
     };
-    // SAFETY: the kernel goes through `outputs` rows of weights and as many biases, multipliers and shifts, reads `R::LEN`
-    // activations of each token, and writes `outputs` results for each. `fits` says that all of that is there, and that
-    // `R::LEN` and `outputs` are the multiples that the kernel needs; neither is 0. Both callers make sure that `R::LEN` is
-    // at most `MAX_ROW`. Of the loads, only those of activations must be aligned, to 4 bytes: the memory of a tile is.
+    // SAFETY: the conditions of `Results` hold:
+    // - `fits` ensures that there are `outputs` rows of weights and as many multipliers and shifts, `R::LEN`
+    //   activations of each token, and room for `outputs` results of each token; `outputs` is the number of biases.
+    // - `fits` ensures that `R::LEN` is a multiple of 4 and `outputs` an even number. Neither is 0: `outputs` was
+    //   checked, and no length of a network is 0. Both callers ensure that `R::LEN` is at most `MAX_ROW`.
+    // - The activations are aligned to 4 bytes, because the memory of a tile is. No other load needs an alignment.
     unsafe {
         match tokens {
             1 => O::linear_1::<R>(&arguments),
@@ -203,7 +206,7 @@ fn scores<N: Network>(
     keys: &Rows<N>,
     out: &mut Scores<N, SCORED>,
 ) {
-    // All tokens of the tile.
+    // SCORED is TILE: the range contains all tokens of the tile.
     let tokens = tokens.end.min(TILE);
     let keys = bytemuck::cast_slice::<_, i8>(keys.as_ref());
     let multiply = match tokens {
@@ -216,15 +219,17 @@ fn scores<N: Network>(
     };
     let mut key = 0;
     while key < N::TOKENS {
-        // The last two, where one would be left over.
+        // If a single key would be left over, this takes the last two.
         key = key.min(N::TOKENS - PAIR);
         let begin = key * N::EMBED + head * N::HEAD_DIM;
         let Some(rows) = keys.get(begin..begin + N::EMBED + N::HEAD_DIM) else { return };
         let mut sums = [[0; TILE]; PAIR];
-        // SAFETY: `rows` begins with a head's channels of one key and ends after those of the next one, a row of `N::EMBED`
-        // bytes further on, and `query` has as many widened values of each token: these are the groups that the kernel
-        // reads. A row has at most 128 bytes, which is less than `MAX_ROW`. The query is aligned to 4 bytes like its tile,
-        // because the caller makes sure that a head is a multiple of 4 wide.
+        // SAFETY: the conditions of `multiply!` hold:
+        // - `rows` begins with the head's `N::HEAD_DIM` channels of one key, and ends after those of the next key,
+        //   which are a row of `N::EMBED` bytes further on.
+        // - `query` has `N::HEAD_DIM` widened values of each token. It is aligned to 4 bytes, because its tile is and
+        //   the caller ensures that `N::HEAD_DIM` is a multiple of 4.
+        // - A row has at most 128 bytes, which is less than `MAX_ROW`.
         unsafe { multiply(query.as_ptr(), rows.as_ptr(), N::HEAD_DIM / 4, &mut sums) };
         for (offset, sums) in sums.iter().enumerate() {
             for (scores, &sum) in out.iter_mut().zip(sums) {
@@ -237,26 +242,29 @@ fn scores<N: Network>(
     }
 }
 
-/// The linear layers for one type of results.
+/// The kernels of the linear layers for one type of results.
 ///
 /// # Safety
-/// The functions may be called where all of this holds of the arguments and of `R`:
-/// - The weights are rows of `R::LEN` bytes that end at `weights_end`, an even number of them and at least two.
-/// - `bias`, `multiplier` and `shift` have a number for each row.
-/// - `x` has `R::LEN` widened activations of each token of the tile, and is aligned to 4 bytes.
-/// - `out` has a result for each row and each token, and `stride` is the number of bytes from one token's to the next one's.
+/// A caller of the functions must make sure of all of this:
+/// - `weights` points to rows of `R::LEN` bytes that end at `weights_end`. Their number is even and at least two.
+/// - `bias`, `multiplier` and `shift` point to a value for each row.
+/// - `x` points to `R::LEN` widened activations of each token of the tile, and is aligned to 4 bytes.
+/// - `out` points to a result for each row and each token, and `stride` is the number of bytes from one token's results
+///   to those of the next.
 /// - `R::LEN` is a multiple of 4, above 0, and at most `MAX_ROW`.
 #[allow(clippy::missing_safety_doc)] // The trait says it once for its three functions.
 pub trait Results: Sized {
-    /// For a tile of one token.
+    /// Computes the layer for a tile of one token.
     unsafe extern "C" fn linear_1<R: Row>(arguments: &Arguments<Self>);
-    /// For a tile of two tokens.
+    /// Computes the layer for a tile of two tokens.
     unsafe extern "C" fn linear_2<R: Row>(arguments: &Arguments<Self>);
-    /// For a tile of three tokens.
+    /// Computes the layer for a tile of three tokens.
     unsafe extern "C" fn linear_3<R: Row>(arguments: &Arguments<Self>);
 }
 
-/// The instructions for a group of four activations, and for the two sums of one token. `stride` is a row.
+/// Surrounds assembly with the definitions of two assembler macros: `group` adds the products of a group of four
+/// activations, and `token`, which it uses, does so for the two sums of one token. `$stride` is the length of a row of
+/// weights in bytes, and `$token` the registers of a token's two sums.
 macro_rules! with_group {
     ($stride:expr, [$($token:literal)*] $($code:tt)*) => {
         naked_asm!(
@@ -285,23 +293,27 @@ macro_rules! with_group {
     };
 }
 
-/// A kernel: what it is called, the sums of each token, and how many bits a result has, with the instructions for one of
-/// them. The first one takes it from `\sum`, requantizes with the half of r12 that `\half` names (`b` or `t`) and the shift
-/// in `\shift`, less 17, and puts it to `\place`; it may use r3 in between.
+/// Defines a kernel, given its name, the registers of each token's sums, the instructions that store the results of the
+/// first and of the second channel, the size of a result in bytes, and the instructions that store one result.
+///
+/// The kernel has an assembler macro `put` that requantizes and stores one result. It takes the sum in `\sum`, the
+/// multiplier in the half of r12 that `\half` names (`b` or `t`), and the shift, less 17, in `\shift`. The instructions
+/// in `$put` then have twice the result, plus the bit that rounds it, in `\sum`. They store the result at `\place`, and
+/// may overwrite r3.
 macro_rules! linear {
     ($name:ident, [$($token:literal)*], $first:literal, $second:literal, $size:literal, [$($put:literal)*]) => {
         #[unsafe(naked)]
         unsafe extern "C" fn $name<R: Row>(_: &Arguments<Self>) {
             with_group!(R::LEN, [$($token)*]
                 ".macro put sum, half, shift, place:vararg",
-                // Floors: a * m / 2^16, then / 2^(s-17), and then the half that rounds.
+                // floor(a * m / 2^16), then floor(that / 2^(s-17)). Adding 1 and halving, which follows, rounds.
                 "smulw\\half \\sum, \\sum, r12",
                 "asr \\sum, \\sum, \\shift",
                 "add \\sum, #1",
                 $($put,)*
                 ".endm",
 
-                // On the stack: x, end of the main loop, end of the weights, bias, multiplier, shift, out, stride.
+                // The stack holds: x, end of the main loop, end of the weights, bias, multiplier, shift, out, stride.
                 "push {{r4-r11, lr}}",
                 "ldm r0, {{r1-r8}}",
                 "push {{r1-r8}}",
@@ -390,12 +402,14 @@ results!(i16, "2", [
     "strh r3, \\place"
 ]);
 
-/// Functions that add to `sums` the products of two rows of weights with `groups` groups of four activations of each token.
+/// Defines a function that adds to `sums` the products of two rows of weights with `groups` groups of four activations
+/// of each token.
 ///
 /// # Safety
-/// The functions may be called where all of this holds:
-/// - `weights` leads to `4 * groups` bytes, and `R::LEN` bytes further on to as many of the second row.
-/// - `x` leads to `4 * groups` widened activations of each token, and is aligned to 4 bytes.
+/// A caller of the function must make sure of all of this:
+/// - `weights` points to `4 * groups` bytes of the first row, and `R::LEN` bytes further on there are as many of the
+///   second.
+/// - `x` points to `4 * groups` widened activations of each token, and is aligned to 4 bytes.
 /// - `R::LEN` is at most `MAX_ROW`.
 macro_rules! multiply {
     ($name:ident, [$($token:literal)*]) => {
@@ -407,7 +421,7 @@ macro_rules! multiply {
             sums: &mut [[i32; TILE]; PAIR],
         ) {
             with_group!(R::LEN, [$($token)*]
-                // On the stack: the end of the weights, the sums.
+                // The stack holds: the end of the weights, the pointer to the sums.
                 "push {{r3-r11, lr}}",
                 "ldm r3, {{r4-r9}}",
                 "add r2, r1, r2, lsl #2",

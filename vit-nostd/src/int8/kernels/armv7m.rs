@@ -1,6 +1,8 @@
-//! Sums of products for Cortex-M without the DSP extension (M3): two channels and two tokens side by side, 4 loads and 4
-//! multiplications for 4 products. In Rust, the compiler takes the four sums one after the other, and lays all that it has
-//! fetched for the first one on the stack for the next.
+//! Kernels for Cortex-M without the DSP extension (M3).
+//!
+//! Sums of products are in assembly, for two channels and two tokens together: 4 loads and 4 multiplications for 4
+//! products. From Rust code, the compiler computes the four sums one after the other, and spills the values that it has
+//! loaded for the first sum to the stack.
 
 use super::{
     interface::KernelsFor,
@@ -22,13 +24,13 @@ pub const TILE: usize = 2;
 /// The number of tokens whose scores are held at the same time.
 pub const SCORED: usize = 1;
 
-/// The type that activations are widened to before multiplication: none, because that does not pay here.
+/// The type that activations are widened to before multiplication. It has size zero: widening does not pay here.
 pub type Wide = [i16; 0];
 
-/// The type that the kernels fetch at once: tiles are aligned to it.
+/// The type that tiles are aligned like: the largest unit that the kernels load at once.
 pub type Fetch = u32;
 
-/// The portable kernels, with sums of products in assembler.
+/// The portable kernels, with sums of products in assembly.
 #[derive(Clone, Copy, Debug)]
 pub struct Best;
 
@@ -47,7 +49,7 @@ impl KernelsFor<Wide, TILE, SCORED> for Best {
 #[inline(never)]
 fn linear<R: Row, O: Output>(x: &Tile<'_, Wide>, tokens: usize, layer: Linear<'_, R>, out: &mut [O]) {
     linear_by::<R, O, Whole, TILE>(layer, out, |rows| {
-        // For a single token, too: the second row costs less than another loop.
+        // A single token goes this way, too: computing a second row costs less than another loop.
         if const { fits::<R>() } {
             dots::<R>(x.rows, rows)
         } else {
@@ -56,14 +58,14 @@ fn linear<R: Row, O: Output>(x: &Tile<'_, Wide>, tokens: usize, layer: Linear<'_
     });
 }
 
-/// Tells whether [`multiply`] takes such rows: the next row is as near as an offset in an instruction reaches, and a row
-/// consists of whole groups of four products.
+/// True if [`multiply`] can process rows of type `R`: an offset in an instruction reaches the next row, and a row
+/// consists of whole groups of four values.
 const fn fits<R: Row>() -> bool {
     R::LEN <= MAX_ROW && R::LEN.is_multiple_of(4) && R::LEN > 0
 }
 
-/// The sums of products of two rows of weights with those of two tokens; nothing if there are fewer rows than two, or the
-/// rows do not fit.
+/// Returns the sums of products of two rows of weights with the rows of two tokens. Returns `None` if there are fewer
+/// than two rows, or if [`multiply`] cannot process them.
 #[inline(always)]
 fn dots<R: Row>(x: &[i8], weights: &[i8]) -> Option<[[i32; TILE]; PAIR]> {
     if !fits::<R>() {
@@ -71,14 +73,17 @@ fn dots<R: Row>(x: &[i8], weights: &[i8]) -> Option<[[i32; TILE]; PAIR]> {
     }
     let (x, weights) = (x.get(..TILE * R::LEN)?, weights.get(..PAIR * R::LEN)?);
     let mut sums = [[0; TILE]; PAIR];
-    // SAFETY: `x` and `weights` have two rows of `R::LEN` bytes each, and `R::LEN` is a multiple of 4 above 0 and at most
-    // `MAX_ROW`.
+    // SAFETY: `x` and `weights` have two rows of `R::LEN` bytes each. `fits` has checked that `R::LEN` is a multiple of
+    // 4, above 0, and at most `MAX_ROW`.
     unsafe { multiply::<R>(x.as_ptr(), weights.as_ptr(), &mut sums) };
     Some(sums)
 }
 
+/// Writes the sums of products of two rows of weights with the rows of two tokens to `sums`.
+///
 /// # Safety
-/// `x` and `weights` lead to two rows of `R::LEN` bytes each; `R::LEN` is a multiple of 4, above 0, and at most `MAX_ROW`.
+/// - `x` and `weights` must each point to two rows of `R::LEN` bytes.
+/// - `R::LEN` must be a multiple of 4, above 0, and at most `MAX_ROW`.
 #[unsafe(naked)]
 unsafe extern "C" fn multiply<R: Row>(x: *const i8, weights: *const i8, sums: &mut [[i32; TILE]; PAIR]) {
     naked_asm!(

@@ -1,4 +1,5 @@
-//! The interface of the kernels: the inner loops that the integer engine calls, and how the best ones are chosen.
+//! The interface of the kernels, which are the inner loops that the integer engine calls, and the choice of the best
+//! ones.
 
 use super::{
     portable,
@@ -15,40 +16,44 @@ use crate::{
 };
 use core::ops::Range;
 
-/// The inner loops, for tiles of `TILE` tokens whose activations are widened to `W`, and for scores of `SCORED` tokens at the
-/// same time. NUMERICS.md says what they compute; `tokens` is how many rows of a tile count, at least one.
+/// The inner loops, for tiles of `TILE` tokens whose activations are widened to `W`, and for scores of `SCORED` tokens
+/// at the same time.
 ///
-/// Kernels for a processor implement what they do better than the portable functions, which do everything else.
+/// NUMERICS.md defines what the functions compute. Their argument `tokens` is the number, or the range, of the tile's
+/// rows that hold tokens; there is at least one.
+///
+/// The portable functions are the defaults. Kernels for a processor override those that they can do better.
 pub trait KernelsFor<W, const TILE: usize, const SCORED: usize>: Copy {
-    /// The name that logs and reports show.
+    /// Returns the name of the kernels for logs and reports.
     fn name(self) -> &'static str {
         "portable"
     }
 
-    /// LayerNorm of one row.
+    /// Computes the LayerNorm of one row.
     #[inline(always)]
     fn layer_norm(self, x: &[i16], norm: Norm, out: &mut [i8]) {
         portable::layer_norm(x, norm, out);
     }
 
-    /// Makes the rows of `x`, a multiple of 4 wide, ready for [`linear`](Self::linear), [`add_linear`](Self::add_linear) and
-    /// [`scores`](Self::scores).
+    /// Prepares the rows of `x` for [`linear`](Self::linear), [`add_linear`](Self::add_linear) and
+    /// [`scores`](Self::scores), by widening their values. The length of a row is a multiple of 4.
     #[inline(always)]
     fn widen(self, _x: &mut Tile<'_, W>, _tokens: usize) {}
 
-    /// A linear layer whose results are activations: `out` has a row for each token.
+    /// Computes a linear layer whose results are activations. `out` has a row for each token.
     #[inline(always)]
     fn linear<R: Row>(self, x: &Tile<'_, W>, tokens: usize, layer: Linear<'_, R>, out: &mut [i8]) {
         portable::linear::<R, _, _, Whole, TILE>(x, tokens, layer, out);
     }
 
-    /// A linear layer whose results are added to the residual stream: `out` has a row for each token.
+    /// Computes a linear layer and adds its results to the residual stream in `out`, which has a row for each token.
     #[inline(always)]
     fn add_linear<R: Row>(self, x: &Tile<'_, W>, tokens: usize, layer: Linear<'_, R>, out: &mut [i16]) {
         portable::linear::<R, _, _, Whole, TILE>(x, tokens, layer, out);
     }
 
-    /// The scores of one head for every key, of at most `SCORED` tokens, the first of which is a multiple of that.
+    /// Computes the scores of one head for every key, for a range of at most `SCORED` tokens. The start of the range is
+    /// a multiple of `SCORED`.
     #[inline(always)]
     fn scores<N: Network>(
         self,
@@ -67,7 +72,7 @@ pub trait KernelsFor<W, const TILE: usize, const SCORED: usize>: Copy {
         portable::softmax(scores, scale, table);
     }
 
-    /// The weighted sums of one head's values, for the same tokens as in [`scores`](Self::scores).
+    /// Computes the weighted sums of one head's values, for the same tokens as [`scores`](Self::scores).
     #[inline(never)]
     fn context<N: Network>(
         self,
@@ -82,8 +87,9 @@ pub trait KernelsFor<W, const TILE: usize, const SCORED: usize>: Copy {
     }
 }
 
-/// Evaluates an expression with a processor's kernels, where every such processor has all that they need.
-#[cfg(not(kernels = "x86_64"))] // which looks for some of them when it runs
+/// Evaluates an expression with [`Best`](super::Best) as the kernels, on processors where they need no check at run
+/// time.
+#[cfg(not(kernels = "x86_64"))] // x86-64 detects extensions at run time.
 macro_rules! always_best {
     ($kernels:ident => $then:expr) => {{
         let $kernels = $crate::int8::kernels::Best;

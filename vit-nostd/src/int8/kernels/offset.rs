@@ -1,13 +1,14 @@
-//! For kernels of Arm processors in which the next row of weights is an offset in an instruction.
+//! Limits of the Arm kernels, whose instructions address the next row of weights by a constant offset.
 
-// Other processors have no such kernels.
+// The kernels of other processors do not use this module.
 #![allow(dead_code)]
 
-/// The longest row of weights, in bytes, that such an offset spans.
+/// The longest row of weights, in bytes, that the offset in an instruction can span.
 pub const MAX_ROW: usize = 4092;
 
-/// The offset of the next row of `len` weights as an instruction states it. For rows longer than [`MAX_ROW`] it is some
-/// offset that the assembler accepts: their kernel is never called, but the compiler may still translate it.
+/// Returns the offset of the next row of `len` weights for use in an instruction. For rows longer than [`MAX_ROW`] it
+/// returns [`MAX_ROW`], which the assembler accepts: the kernel for such rows is never called, but may still be
+/// compiled.
 pub const fn offset_of_row(len: usize) -> usize {
     if len <= MAX_ROW {
         len

@@ -1,4 +1,4 @@
-//! Every processor without a module of its own: all is done by the portable functions.
+//! Kernels for every processor without a module of its own: the portable functions.
 
 use super::interface::KernelsFor;
 
@@ -10,10 +10,11 @@ pub const TILE: usize = 2;
 /// The number of tokens whose scores are held at the same time.
 pub const SCORED: usize = 1;
 
-/// The type that activations are widened to before multiplication: none, because that does not pay here.
+/// The type that activations are widened to before multiplication. It has size zero: the portable functions do not
+/// widen.
 pub type Wide = [i16; 0];
 
-/// The type that the kernels fetch at once: tiles are aligned to it.
+/// The type that tiles are aligned like: the largest unit that the kernels load at once.
 pub type Fetch = u32;
 
 /// The portable kernels.

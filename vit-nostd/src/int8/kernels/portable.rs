@@ -12,19 +12,19 @@ use crate::{
 };
 use core::ops::Range;
 
-/// The number of outputs that are computed side by side: an activation is fetched once for both.
+/// The number of outputs that are computed together, so that an activation is loaded once for both.
 pub const PAIR: usize = 2;
 
-/// The number of channels of a head that are computed side by side: a probability is fetched once for all of them.
+/// The number of channels of a head that are computed together, so that a probability is loaded once for all of them.
 const GROUP: usize = if cfg!(target_arch = "arm") { 4 } else { 8 };
 
-/// Where the results of a linear layer go.
+/// The type of the results of a linear layer.
 pub trait Output {
-    /// Takes a result.
+    /// Stores a requantized sum: replaces an activation, or adds to a value of the residual stream.
     fn put(&mut self, value: i32);
 }
 
-/// An activation keeps 8 bits.
+/// Activations.
 impl Output for i8 {
     #[inline(always)]
     fn put(&mut self, value: i32) {
@@ -32,7 +32,7 @@ impl Output for i8 {
     }
 }
 
-/// The residual stream is added to.
+/// Values of the residual stream.
 impl Output for i16 {
     #[inline(always)]
     fn put(&mut self, value: i32) {
@@ -40,13 +40,13 @@ impl Output for i16 {
     }
 }
 
-/// LayerNorm of one row.
+/// Computes the LayerNorm of one row.
 #[inline(never)]
 pub fn layer_norm(x: &[i16], norm: Norm, out: &mut [i8]) {
     layer_norm::layer_norm::<Whole>(x, norm, out);
 }
 
-/// A linear layer: `out` has a row for each token.
+/// Computes a linear layer. `out` has a row for each token.
 #[inline(never)]
 pub fn linear<R: Row, O: Output, W, P: Product, const TILE: usize>(
     x: &Tile<'_, W>,
@@ -57,7 +57,8 @@ pub fn linear<R: Row, O: Output, W, P: Product, const TILE: usize>(
     linear_by::<R, O, P, TILE>(layer, out, |rows| dots::<R, W, TILE>(x, tokens, rows));
 }
 
-/// A linear layer whose sums come from `dots`: the sums of products of two rows of weights with all tokens of a tile.
+/// Computes a linear layer, given a function `dots` that returns the sums of products of two rows of weights with all
+/// tokens of a tile, or `None` if it gets too few weights.
 #[inline(always)]
 pub fn linear_by<R: Row, O: Output, P: Product, const TILE: usize>(
     layer: Linear<'_, R>,
@@ -65,7 +66,7 @@ pub fn linear_by<R: Row, O: Output, P: Product, const TILE: usize>(
     dots: impl Fn(&[i8]) -> Option<[[i32; TILE]; PAIR]>,
 ) {
     let outputs = layer.bias.len();
-    // The outputs are a multiple of 4.
+    // Nothing remains, because the number of outputs is a multiple of 4.
     let (biases, _) = layer.bias.as_chunks::<PAIR>();
     let (multipliers, _) = layer.multiplier.as_chunks::<PAIR>();
     let (shifts, _) = layer.shift.as_chunks::<PAIR>();
@@ -89,7 +90,8 @@ pub fn linear_by<R: Row, O: Output, P: Product, const TILE: usize>(
     }
 }
 
-/// The sums of products of two rows of weights with all tokens; the sums after the first `tokens` do not count.
+/// Returns the sums of products of two rows of weights with the first `tokens` tokens. The other sums are 0. Returns
+/// `None` if there are fewer than two rows.
 #[inline(always)]
 pub fn dots<R: Row, W, const TILE: usize>(
     x: &Tile<'_, W>,
@@ -106,7 +108,7 @@ pub fn dots<R: Row, W, const TILE: usize>(
     Some(sums)
 }
 
-/// The scores of one head for every key, of some tokens.
+/// Computes the scores of one head for every key, for a range of tokens.
 #[inline(never)]
 pub fn scores<N: Network, W, const SCORED: usize>(
     query: &Tile<'_, W>,
@@ -130,7 +132,7 @@ pub fn softmax(scores: &mut [i32], scale: Scale, table: &ExpTable) {
     softmax::softmax::<Whole>(scores, scale, table);
 }
 
-/// The weighted sums of one head's values, for some tokens.
+/// Computes the weighted sums of one head's values, for a range of tokens.
 #[inline(always)]
 pub fn context<N: Network, W, P: Product, const SCORED: usize>(
     probabilities: &Scores<N, SCORED>,

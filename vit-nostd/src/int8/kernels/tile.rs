@@ -1,15 +1,16 @@
-//! Activations of a few tokens, in the form in which the kernels take them. How many tokens, and what else a processor
-//! wants to know of them, is a parameter of the types here: each processor's module says it.
+//! Tiles: activations of a few tokens, in the form in which the kernels take them. What differs between processors,
+//! such as the number of tokens, is a parameter of the types here, which the processor's module determines.
 
 use crate::{
     network::Network,
     shape::{Element, Matrix, Vector},
 };
 
-/// The memory of a [`Tile`] of `TILE` tokens, for rows of type `R`; `W` is an array of as many widened activations.
+/// The memory of a [`Tile`] of `TILE` tokens, for rows of type `R`. `W` is an array of as many widened activations as
+/// `R` has values.
 ///
-/// It is aligned like `F`, the type of what the kernels fetch at once: a vector that lies in two cache lines takes twice as
-/// long.
+/// The memory is aligned like `F`, the largest unit that the kernels load at once, because loading a vector that spans
+/// two cache lines takes twice as long.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct TileMemory<R, W, F, const TILE: usize> {
@@ -19,7 +20,7 @@ pub struct TileMemory<R, W, F, const TILE: usize> {
 }
 
 impl<R: Element, W: Element, F, const TILE: usize> TileMemory<R, W, F, TILE> {
-    /// All zero.
+    /// A memory of zeros.
     pub const ZERO: Self = Self { aligned: [], wide: [W::ZERO; TILE], rows: [R::ZERO; TILE] };
 
     /// Views the memory as a tile with rows of `width` values, at most as many as there are bytes in `R`.
@@ -30,13 +31,13 @@ impl<R: Element, W: Element, F, const TILE: usize> TileMemory<R, W, F, TILE> {
     }
 }
 
-/// Activations of a few tokens.
+/// The activations of a few tokens.
 #[derive(Debug)]
 pub struct Tile<'a, X> {
     /// The rows of all tokens, one after the other.
     pub rows: &'a mut [i8],
-    /// The same values as the processor's kernels want them, aligned as [`TileMemory`] is. Kernels that widen nothing do
-    /// not look at it.
+    /// The values in the form that [`widen`](super::interface::KernelsFor::widen) produces, aligned like
+    /// [`TileMemory`]. Kernels that do not widen ignore this field.
     #[allow(dead_code)]
     pub wide: &'a mut [X],
     /// The number of values in a row.
@@ -44,21 +45,21 @@ pub struct Tile<'a, X> {
 }
 
 impl<X> Tile<'_, X> {
-    /// The values of one token.
+    /// Returns the values of one token.
     #[inline(always)]
     pub fn row(&self, token: usize) -> &[i8] {
         self.rows.get(token * self.width..(token + 1) * self.width).unwrap_or_default()
     }
 
-    /// The values of one token, to be written.
+    /// Returns the values of one token, mutably borrowed.
     #[inline(always)]
     pub fn row_mut(&mut self, token: usize) -> &mut [i8] {
         self.rows.get_mut(token * self.width..(token + 1) * self.width).unwrap_or_default()
     }
 }
 
-/// The scores or probabilities of one head for each of `SCORED` tokens.
+/// The scores or probabilities of one head: for each of `SCORED` tokens, one per key.
 pub type Scores<N, const SCORED: usize> = [Vector<<N as Network>::Tokens, i32>; SCORED];
 
-/// Keys or values: a row of channels for each token.
+/// The keys or the values of all tokens: a row of `EMBED` channels for each token.
 pub type Rows<N> = Matrix<<N as Network>::Tokens, <N as Network>::Embed, i8>;

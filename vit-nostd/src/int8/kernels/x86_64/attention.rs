@@ -1,4 +1,4 @@
-//! Attention of one head: scores, probabilities, weighted values.
+//! The attention of one head: scores, probabilities, and weighted sums of values.
 
 use super::{
     super::{
@@ -25,10 +25,10 @@ use core::{
     ops::Range,
 };
 
-/// The number of tokens whose scores are held at the same time: a tile, which saves fetching keys.
+/// The number of tokens whose scores are held at the same time: a whole tile, so that each key is loaded once per tile.
 pub const SCORED: usize = TILE;
 
-/// The scores of one head for every key, of some tokens.
+/// Computes the scores of one head for every key, for a range of tokens.
 #[target_feature(enable = "avx2")]
 pub fn scores<N: Network>(
     query: &Tile<'_, Wide>,
@@ -37,7 +37,8 @@ pub fn scores<N: Network>(
     keys: &Rows<N>,
     out: &mut Scores<N, SCORED>,
 ) {
-    // Whole vectors, in which zeros meet the channels of other heads.
+    // The head's channels are extended to whole vectors. The query is padded with zeros, which cancel the channels of
+    // other heads in the keys.
     let width = N::HEAD_DIM.next_multiple_of(WIDE_LANES).min(N::EMBED);
     let channel = head * N::HEAD_DIM;
     let begin = channel.min(N::EMBED - width);
@@ -50,12 +51,12 @@ pub fn scores<N: Network>(
     }
     let queries = Vectors::of(windows(&queries, 0, width), width);
     for first in (0..N::TOKENS).step_by(PAIR) {
-        // Of an odd number, the last but one comes twice.
+        // If the number of keys is odd, the last pair computes the last key but one a second time.
         let first = first.min(N::TOKENS - PAIR);
         let Some(pair) = keys.as_ref().get(first..).and_then(|keys| keys.first_chunk()) else { return };
         let pair = Vectors::of(windows::<_, _, PAIR>(pair, begin, width), width);
-        // SAFETY: this function is compiled for AVX2, and called only where the processor has it. The instructions
-        // of `Widened` are those of AVX2.
+        // SAFETY: this function is compiled for AVX2, and called only on processors that have it. The instructions of
+        // `Widened` belong to AVX2.
         let values: [[i32; PAIR]; SLOTS] = cast(unsafe { products::<Widened, SLOTS, _>(&queries, &pair) });
         for (scores, values) in out.iter_mut().zip(values) {
             if let Some(scores) = scores.as_mut().get_mut(first..first + PAIR) {
@@ -65,7 +66,7 @@ pub fn scores<N: Network>(
     }
 }
 
-/// The [function](crate::int8::softmax::softmax) of the same name, eight scores at once.
+/// Does the same as [`int8::softmax::softmax`](crate::int8::softmax::softmax), for eight scores at a time.
 #[target_feature(enable = "avx2")]
 pub fn softmax(scores: &mut [i32], scale: Scale, table: &ExpTable) {
     let max = scores.iter().copied().fold(i32::MIN, i32::max);
@@ -74,7 +75,7 @@ pub fn softmax(scores: &mut [i32], scale: Scale, table: &ExpTable) {
     let scales = Scales::all(scale);
     for eight in &mut *eights {
         let steps = requantize(_mm256_sub_epi32(_mm256_set1_epi32(max), cast(*eight)), scales);
-        // They are not negative.
+        // The lower bound of 0 needs no clamp, because steps are not negative.
         let steps = _mm256_min_epi32(steps, _mm256_set1_epi32(255));
         let steps: [i32; EIGHT] = cast(steps);
         for (score, step) in eight.iter_mut().zip(steps) {
@@ -96,7 +97,7 @@ pub fn softmax(scores: &mut [i32], scale: Scale, table: &ExpTable) {
     }
 }
 
-/// The weighted sums of one head's values, for some tokens.
+/// Computes the weighted sums of one head's values, for a range of tokens.
 #[target_feature(enable = "avx2")]
 pub fn context<N: Network>(
     probabilities: &Scores<N, SCORED>,
@@ -111,12 +112,12 @@ pub fn context<N: Network>(
     }
     let scales = Scales::all(scale);
     for channel in (0..N::HEAD_DIM).step_by(EIGHT) {
-        // Of channels that are not a multiple, some come twice.
+        // If HEAD_DIM is not a multiple of EIGHT, the last step computes some channels a second time.
         let channel = head * N::HEAD_DIM + channel.min(N::HEAD_DIM - EIGHT);
         let mut sums = [_mm256_setzero_si256(); SLOTS];
         for (pair, values) in values.as_ref().chunks(PAIR).enumerate() {
             let (first, second) = (eight(values.first(), channel), eight(values.get(1), channel));
-            // A channel of the first row, the same of the second one, the next ...
+            // The two rows, interleaved: a channel of the first row, the same channel of the second row, and so on.
             let both = _mm_unpacklo_epi8(_mm_set1_epi64x(first), _mm_set1_epi64x(second));
             let both = _mm256_cvtepi8_epi16(both);
             for (sum, probabilities) in sums.iter_mut().zip(probabilities) {
@@ -133,9 +134,9 @@ pub fn context<N: Network>(
     }
 }
 
-// Not closures: those in a function with this instruction set are not inlined into what calls them.
+// These are functions because closures inside a function with `target_feature` are not inlined into their callers.
 
-/// `width` values of each row, from `begin` on.
+/// Returns `width` values of each row, from `begin` on. Rows that are too short become empty.
 #[inline(always)]
 fn windows<T, R: AsRef<[T]>, const ROWS: usize>(
     rows: &[R; ROWS],
@@ -149,7 +150,7 @@ fn windows<T, R: AsRef<[T]>, const ROWS: usize>(
     windows
 }
 
-/// Eight channels of a row, or zeros where there is none.
+/// Returns eight channels of a row, or zeros if there is no row.
 #[inline(always)]
 fn eight(row: Option<&impl AsRef<[i8]>>, channel: usize) -> i64 {
     let Some(channels) = row.and_then(|row| row.as_ref().get(channel..)?.first_chunk::<EIGHT>()) else {
@@ -158,7 +159,7 @@ fn eight(row: Option<&impl AsRef<[i8]>>, channel: usize) -> i64 {
     i64::from_le_bytes(cast(*channels))
 }
 
-/// Two probabilities, in 16 bits each, or a zero where there is only one.
+/// Returns two probabilities in 16 bits each. The second is zero if there is only one.
 #[inline(always)]
 fn two(probabilities: &[i32], first: usize) -> i32 {
     match probabilities.get(first..) {

@@ -10,17 +10,17 @@ use core::arch::x86_64::{
     _mm_packs_epi32,
 };
 
-/// The [function](crate::int8::layer_norm::layer_norm) of the same name.
+/// Does the same as [`int8::layer_norm::layer_norm`](crate::int8::layer_norm::layer_norm), for eight values at a time.
 #[target_feature(enable = "avx2")]
 pub fn layer_norm(x: &[i16], norm: Norm, out: &mut [i8]) {
     let (eights, rest) = x.as_chunks::<EIGHT>();
     let padded = padded(rest);
     let (mut sums, mut squares) = (_mm256_setzero_si256(), _mm256_setzero_si256());
-    // Zeros add nothing.
+    // The padding with zeros changes neither sum.
     for eight in eights.iter().chain([&padded]) {
         let eight: __m128i = cast(*eight);
         sums = _mm256_add_epi32(sums, _mm256_cvtepi16_epi32(eight));
-        // Two squares of 2^30 are not negative, taken as unsigned.
+        // The sum of two squares is at most 2^31, which is correct if it is taken as unsigned.
         squares = _mm256_add_epi64(squares, _mm256_cvtepu32_epi64(_mm_madd_epi16(eight, eight)));
     }
     let sum = cast::<_, [i32; EIGHT]>(sums).iter().sum();
@@ -36,7 +36,7 @@ pub fn layer_norm(x: &[i16], norm: Norm, out: &mut [i8]) {
     out_rest.iter_mut().zip(normalised).zip(rest).for_each(|((out, value), _)| *out = value);
 }
 
-/// What the values of a row have in common.
+/// The quantities that all values of a row are normalised with.
 #[derive(Clone, Copy, Debug)]
 struct Row {
     width: i32,
@@ -47,7 +47,8 @@ struct Row {
 #[target_feature(enable = "avx2")]
 #[inline]
 fn normalise(eight: [i16; EIGHT], Row { width, sum, scales }: Row) -> [i8; EIGHT] {
-    // A product of the lower 16 bits, in which the values stand.
+    // `madd` multiplies the 16-bit halves of each lane and adds the two products. The lower halves are the value and
+    // the width. The product of the higher halves is 0, because the higher half of the width is.
     let product = _mm256_madd_epi16(_mm256_cvtepi16_epi32(cast(eight)), _mm256_set1_epi32(width));
     let distance = _mm256_slli_epi32::<8>(_mm256_sub_epi32(product, _mm256_set1_epi32(sum)));
     let values = requantize(distance, scales);
@@ -56,7 +57,7 @@ fn normalise(eight: [i16; EIGHT], Row { width, sum, scales }: Row) -> [i8; EIGHT
     bytes
 }
 
-/// Fewer values than eight, and zeros behind them.
+/// Returns fewer than eight values, followed by zeros.
 #[inline(always)]
 fn padded(values: &[i16]) -> [i16; EIGHT] {
     let mut padded = [0; EIGHT];

@@ -1,4 +1,4 @@
-//! Linear layers: two channels and all tokens of a tile at a time.
+//! Linear layers, computed for two channels and all tokens of a tile at a time.
 
 use super::{
     super::tile::Tile,
@@ -15,7 +15,7 @@ use core::arch::x86_64::{
 };
 use core::array;
 
-/// A linear layer for the processor's AVX2: `out` has a row for each token.
+/// Computes a linear layer with AVX2. `out` has a row for each token.
 #[target_feature(enable = "avx2")]
 pub fn linear<R: Row, O: Results, const TOKENS: usize>(
     x: &Tile<'_, Wide>,
@@ -23,12 +23,12 @@ pub fn linear<R: Row, O: Results, const TOKENS: usize>(
     out: &mut [O],
 ) {
     let x = Vectors::<_, TOKENS, _>::new(x.wide, R::LEN).of_unknown_length();
-    // SAFETY: this function is compiled for AVX2, and called only where the processor has it. The instructions of
-    // `Widened` are those of AVX2.
+    // SAFETY: this function is compiled for AVX2, and called only on processors that have it. The instructions of
+    // `Widened` belong to AVX2.
     unsafe { pairs_of_rows::<Widened, R, O, TOKENS, _>(&x, _mm256_setzero_si256(), layer, out) }
 }
 
-/// The same on a processor with AVX-512 VNNI.
+/// Computes a linear layer with AVX-512 VNNI. `out` has a row for each token.
 #[target_feature(enable = "avx2,avx512vl,avx512vnni")]
 pub fn linear_vnni<R: Row, O: Results, const TOKENS: usize>(
     x: &Tile<'_, Wide>,
@@ -36,18 +36,18 @@ pub fn linear_vnni<R: Row, O: Results, const TOKENS: usize>(
     out: &mut [O],
 ) {
     let x = Vectors::<_, TOKENS, _>::new(x.rows, R::LEN);
-    // Twice as many registers have room for the tokens, too, where rows are short.
+    // AVX-512 has twice as many registers: if rows are short, the tokens' values fit into them as well.
     let x = if R::LEN <= 4 * vnni::LANES { x } else { x.of_unknown_length() };
-    // SAFETY: this function is compiled for AVX2 and AVX-512 VNNI, and called only where the processor has both. The
-    // instructions of `Bytes` are those of AVX-512 VNNI.
+    // SAFETY: this function is compiled for AVX2 and AVX-512 VNNI, and called only on processors that have both. The
+    // instructions of `Bytes` belong to AVX-512 VNNI.
     unsafe { pairs_of_rows::<vnni::Bytes, R, O, TOKENS, _>(&x, vnni::excess(&x), layer, out) }
 }
 
-/// The results of two rows at a time, for all tokens; the sums of products have `excess` too much.
+/// Computes the results of two rows at a time, for all tokens. `excess` is subtracted from the sums of products.
 ///
 /// # Safety
 /// The processor must have AVX2, and the extension that the instructions of `M` belong to.
-#[inline(always)] // into a function that has the instructions
+#[inline(always)] // into a function that is compiled for the instructions
 unsafe fn pairs_of_rows<M: Multiply<LANES>, R: Row, O: Results, const TOKENS: usize, const LANES: usize>(
     x: &Vectors<'_, M::X, TOKENS, LANES>,
     excess: __m256i,
@@ -57,7 +57,7 @@ unsafe fn pairs_of_rows<M: Multiply<LANES>, R: Row, O: Results, const TOKENS: us
     let outputs = layer.bias.len();
     let pairs = outputs / PAIR;
     let Some(mut out) = pairs_of_tokens::<O, TOKENS>(out, outputs) else { return };
-    // That all are as long is known to the loop: it checks nothing.
+    // Slices of equal, known length spare the loop its bounds checks.
     let (Some(biases), Some(multipliers), Some(shifts)) = (
         layer.bias.as_chunks::<PAIR>().0.get(..pairs),
         layer.multiplier.as_chunks::<PAIR>().0.get(..pairs),
@@ -71,8 +71,8 @@ unsafe fn pairs_of_rows<M: Multiply<LANES>, R: Row, O: Results, const TOKENS: us
         for (result, out) in results.iter_mut().zip(&out) {
             *result = out[pair];
         }
-        // SAFETY: the caller makes sure that the processor has AVX2 and the extension that `M` belongs to. The unsafe
-        // functions in this block need nothing else.
+        // SAFETY: the caller makes sure that the processor has AVX2 and the extension that the instructions of `M`
+        // belong to. The unsafe functions in this block have no other conditions.
         let results = unsafe {
             let multiplier = _mm256_cvtepu16_epi32(_mm_set1_epi32(cast(multipliers[pair])));
             let shift = _mm256_cvtepu8_epi32(_mm_set1_epi16(cast(shifts[pair])));
@@ -86,7 +86,7 @@ unsafe fn pairs_of_rows<M: Multiply<LANES>, R: Row, O: Results, const TOKENS: us
     }
 }
 
-/// The pairs of results of each token.
+/// Splits `out` into one slice of pairs of results for each token, with `outputs` results each.
 #[inline(always)]
 fn pairs_of_tokens<O, const TOKENS: usize>(
     out: &mut [O],
@@ -100,9 +100,10 @@ fn pairs_of_tokens<O, const TOKENS: usize>(
     Some(pairs)
 }
 
-/// Results of a linear layer that the kernels know how to put away.
+/// The type of the results of a linear layer.
 pub trait Results: Copy + Default {
-    /// What becomes of each result that is there and each value: an activation is replaced, the residual stream added to.
+    /// Returns the new results, given the old ones and the requantized sums: for activations the sums themselves, for
+    /// the residual stream the old results plus the sums. Both saturate.
     ///
     /// # Safety
     /// The processor must have AVX2.

@@ -1,4 +1,4 @@
-//! Kernels for x86-64 with AVX2; linear layers by AVX-512 VNNI where the processor has it.
+//! Kernels for x86-64 with AVX2. Linear layers use AVX-512 VNNI on processors that have it.
 
 mod attention;
 mod layer_norm;
@@ -30,27 +30,27 @@ use linear::Results;
 pub use attention::SCORED;
 pub use products::{Wide, TILE};
 
-/// The type that the kernels fetch at once: tiles are aligned to it.
+/// The type that tiles are aligned like: the largest unit that the kernels load at once.
 pub type Fetch = __m256i;
 
 cpufeatures::new!(avx2, "avx2");
 cpufeatures::new!(avx512vl, "avx2", "avx512f", "avx512vl");
 
-/// Kernels for x86-64 with AVX2; a value of it exists only on such a processor.
+/// Kernels for x86-64 with AVX2. A value of this type exists only on a processor with AVX2.
 #[derive(Clone, Copy, Debug)]
 pub struct Best {
-    /// Only on a processor with AVX-512 VNNI.
+    /// True if linear layers use AVX-512 VNNI. It is true only on a processor that has this extension.
     vnni: bool,
 }
 
 impl Best {
-    /// Looks for AVX2, and for AVX-512 VNNI.
+    /// Detects the processor's extensions. Returns `None` if it does not have AVX2.
     #[inline(always)]
     pub fn detect() -> Option<Self> {
         avx2::get().then(|| Self { vnni: has_vnni() })
     }
 
-    /// The same without AVX-512 VNNI.
+    /// Returns these kernels without the use of AVX-512 VNNI.
     pub fn without_vnni(self) -> Self {
         Self { vnni: false }
     }
@@ -63,7 +63,8 @@ impl Best {
         layer: Linear<'_, R>,
         out: &mut [O],
     ) {
-        // SAFETY: a value of this type exists only on a processor with AVX2, and `vnni` is true only on one with AVX-512 VNNI.
+        // SAFETY: a value of this type exists only on a processor with AVX2, and `vnni` is true only on one with
+        // AVX-512 VNNI.
         unsafe {
             match (tokens, self.vnni) {
                 (1, true) => linear::linear_vnni::<R, O, 1>(x, layer, out),
@@ -77,8 +78,8 @@ impl Best {
     }
 }
 
-/// Evaluates an expression with the best kernels for this processor, which are looked for while the program runs. It is for
-/// the end of a function, from which it returns.
+/// Evaluates an expression with the best kernels for this processor, which are detected at run time. The macro must
+/// stand at the end of a function, because it may return from it.
 macro_rules! with_best {
     ($kernels:ident => $then:expr) => {{
         if let Some($kernels) = $crate::int8::kernels::Best::detect() {
@@ -90,7 +91,8 @@ macro_rules! with_best {
 }
 pub(crate) use with_best;
 
-/// Looks for AVX-512 VNNI, once: in a virtual machine, asking takes as long as an inference of a small network.
+/// Detects AVX-512 VNNI, and remembers the result: in a virtual machine, the instruction CPUID takes as long as an
+/// inference of a small network.
 #[inline(always)]
 fn has_vnni() -> bool {
     const UNKNOWN: u8 = 0;
@@ -99,8 +101,8 @@ fn has_vnni() -> bool {
     static FOUND: AtomicU8 = AtomicU8::new(UNKNOWN);
     match FOUND.load(Ordering::Relaxed) {
         UNKNOWN => {
-            #[allow(unused_unsafe)] // Newer compilers call it safe.
-            // SAFETY: it is only asked on a processor with AVX-512, and each of those has the instruction CPUID and leaf 7.
+            #[allow(unused_unsafe)] // In newer compilers, the intrinsic is safe.
+            // SAFETY: the instruction is executed only on a processor with AVX-512. Each of those has CPUID and leaf 7.
             let found = avx512vl::get() && unsafe { __cpuid_count(7, 0) }.ecx & (1 << 11) != 0;
             FOUND.store(if found { YES } else { NO }, Ordering::Relaxed);
             found

@@ -1,5 +1,5 @@
-//! Sums of the products of tokens and rows, two rows and all tokens of a tile at a time: as many sums as there are
-//! registers for.
+//! Sums of the products of tokens and rows of weights, for two rows and all tokens of a tile at a time. That is as many
+//! sums as fit into the registers.
 
 use bytemuck::cast;
 use core::{
@@ -15,29 +15,30 @@ use core::{
 pub const TILE: usize = 3;
 /// The type that activations are widened to before multiplication.
 pub type Wide = i16;
-/// Rows side by side.
+/// The number of rows of weights that are multiplied together.
 pub const PAIR: usize = 2;
-/// Tokens that the results of a pair of rows have room for in a vector.
+/// The number of tokens whose results for a pair of rows fit into a vector.
 pub const SLOTS: usize = 4;
 const _: () = assert!(TILE <= SLOTS);
 
-/// Rows of equal length in vectors.
+/// Rows of equal length, divided into vectors of `LANES` values.
 #[derive(Clone, Copy, Debug)]
 pub struct Vectors<'a, T, const ROWS: usize, const LANES: usize> {
+    /// The whole vectors of each row.
     whole: [&'a [[T; LANES]]; ROWS],
-    /// What is behind them, and zeros.
+    /// The remaining values of each row, padded with zeros to a vector, unless there are none.
     rest: Option<[[T; LANES]; ROWS]>,
 }
 
 impl<'a, T: Copy + Default, const ROWS: usize, const LANES: usize> Vectors<'a, T, ROWS, LANES> {
-    /// Of rows of `len` values, which lie one behind the other; those that are missing are empty.
+    /// Divides `ROWS` rows of `len` values each, which lie one after the other. Missing rows become empty.
     #[inline(always)]
     pub fn new(rows: &'a [T], len: usize) -> Self {
         let mut rows = rows.chunks_exact(len);
         Self::of(array::from_fn(|_| rows.next().unwrap_or_default()), len)
     }
 
-    /// Of rows of `len` values.
+    /// Divides rows of `len` values.
     #[inline(always)]
     pub fn of(rows: [&'a [T]; ROWS], len: usize) -> Self {
         let mut whole = [&[][..]; ROWS];
@@ -50,22 +51,22 @@ impl<'a, T: Copy + Default, const ROWS: usize, const LANES: usize> Vectors<'a, T
         Self { whole, rest: (!len.is_multiple_of(LANES)).then_some(rest) }
     }
 
-    /// The vectors of one row.
+    /// Returns the vectors of one row, the padded one included.
     #[inline(always)]
     pub fn row(&self, row: usize) -> impl Iterator<Item = &[T; LANES]> {
         let rest = self.rest.as_ref().and_then(|rest| rest.get(row));
         self.whole.get(row).copied().unwrap_or_default().iter().chain(rest)
     }
 
-    /// The same, but the compiler does not know how long they are: it would unroll until the sums do not fit into the
-    /// registers.
+    /// Returns the same rows, but hides their length from the compiler. Otherwise it would unroll loops so far that the
+    /// sums no longer fit into the registers.
     #[inline(always)]
     pub fn of_unknown_length(self) -> Self {
         let whole = self.first(black_box(self.whole[0].len())).unwrap_or(self.whole);
         Self { whole, ..self }
     }
 
-    /// So many vectors of each row, if there are as many.
+    /// Returns the first `vectors` whole vectors of each row, or `None` if a row has fewer.
     #[inline(always)]
     fn first(&self, vectors: usize) -> Option<[&'a [[T; LANES]]; ROWS]> {
         let mut whole = self.whole;
@@ -76,40 +77,41 @@ impl<'a, T: Copy + Default, const ROWS: usize, const LANES: usize> Vectors<'a, T
     }
 }
 
-/// Instructions that multiply `LANES` values of a token with as many of a row. An implementation says which extension of the
-/// instruction set they belong to.
+/// Instructions that multiply `LANES` values of a token by as many of a row. The documentation of an implementation
+/// states which extension of the instruction set they belong to.
 pub trait Multiply<const LANES: usize> {
-    /// What a token's values are.
+    /// The type of a token's values.
     type X: Copy + Default;
 
-    /// The values of a row as they are multiplied.
+    /// Converts the values of a row to the form in which they are multiplied.
     ///
     /// # Safety
     /// The processor must have the extension that the instructions belong to.
     unsafe fn weights(values: [i8; LANES]) -> __m256i;
 
-    /// Adds the products to the 32-bit values of `sum`, several to each.
+    /// Adds the products to the 32-bit values of `sum`, several of them to each.
     ///
     /// # Safety
     /// The processor must have the extension that the instructions belong to.
     unsafe fn multiply_add(sum: __m256i, x: [Self::X; LANES], weights: __m256i) -> __m256i;
 }
 
-/// The sums of the products of each of the tokens `x` and two rows: both of the first token, both of the second one ...
+/// Returns the sums of products of each of the tokens `x` and two rows: both sums of the first token, both of the
+/// second, and so on.
 ///
 /// # Safety
 /// The processor must have AVX2, and the extension that the instructions of `M` belong to.
-#[inline(always)] // into a function that has the instructions
+#[inline(always)] // into a function that is compiled for the instructions
 pub unsafe fn products<M: Multiply<LANES>, const TOKENS: usize, const LANES: usize>(
     x: &Vectors<'_, M::X, TOKENS, LANES>,
     rows: &Vectors<'_, i8, PAIR, LANES>,
 ) -> __m256i {
-    // SAFETY: the caller makes sure that the processor has AVX2 and the extension that `M` belongs to. The unsafe functions in this
-    // block need nothing else.
+    // SAFETY: the caller makes sure that the processor has AVX2 and the extension that the instructions of `M` belong
+    // to. The unsafe functions in this block have no other conditions.
     unsafe {
         let zero = _mm256_setzero_si256();
         let mut sums = [[zero; PAIR]; SLOTS];
-        // That all are as long as that is known to the loop: it checks nothing.
+        // Slices of equal, known length spare the loop its bounds checks.
         let steps = x.whole[0].len();
         let (Some(x_whole), Some(rows_whole)) = (x.first(steps), rows.first(steps)) else { return zero };
         for k in 0..steps {
@@ -135,21 +137,22 @@ pub unsafe fn products<M: Multiply<LANES>, const TOKENS: usize, const LANES: usi
     }
 }
 
-/// The sum of each vector.
+/// Returns the sum of the 32-bit values of each vector.
 #[target_feature(enable = "avx2")]
 #[inline]
 pub fn totals([a, b, c, d]: [[__m256i; PAIR]; SLOTS]) -> __m256i {
     let ab = _mm256_hadd_epi32(_mm256_hadd_epi32(a[0], a[1]), _mm256_hadd_epi32(b[0], b[1]));
     let cd = _mm256_hadd_epi32(_mm256_hadd_epi32(c[0], c[1]), _mm256_hadd_epi32(d[0], d[1]));
-    // Each half of a register was added up by itself.
+    // `hadd` adds within each half of a register: the last step adds the two halves.
     _mm256_add_epi32(_mm256_permute2x128_si256::<0x20>(ab, cd), _mm256_permute2x128_si256::<0x31>(ab, cd))
 }
 
-/// `VPMADDWD`, of AVX2: the tokens were widened before, the rows are widened as they are fetched.
+/// Multiplication by `VPMADDWD` of AVX2. The tokens' values were widened to 16 bits beforehand, and those of the rows
+/// are widened when they are loaded.
 #[derive(Clone, Copy, Debug)]
 pub struct Widened;
 
-/// Values that fill a vector when they are widened.
+/// The number of values in a vector after they are widened to 16 bits.
 pub const WIDE_LANES: usize = 16;
 
 impl Multiply<WIDE_LANES> for Widened {
@@ -168,7 +171,7 @@ impl Multiply<WIDE_LANES> for Widened {
     }
 }
 
-/// Adds the sum of the products of two neighbours to each 32 bits.
+/// Adds to each 32-bit value of `sum` the products of two neighbouring pairs of 16-bit values of `x` and `y`.
 #[target_feature(enable = "avx2")]
 #[inline]
 pub fn multiply_add(sum: __m256i, x: __m256i, y: __m256i) -> __m256i {

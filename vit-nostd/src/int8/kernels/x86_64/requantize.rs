@@ -1,4 +1,4 @@
-//! The one rounding, eight at a time.
+//! Requantization of eight values at a time.
 
 use crate::int8::requantize::Scale;
 use core::arch::x86_64::{
@@ -6,21 +6,21 @@ use core::arch::x86_64::{
     _mm256_sllv_epi32, _mm256_srav_epi32, _mm256_sub_epi32,
 };
 
-/// Values of 32 bits in a vector.
+/// The number of 32-bit values in a vector.
 pub const EIGHT: usize = 8;
 
 /// A [`Scale`] for each of eight values.
 #[derive(Clone, Copy, Debug)]
 pub struct Scales {
     multiplier: __m256i,
-    /// The same in the higher 16 bits.
+    /// The multipliers in the higher 16 bits of each value.
     multiplier_high: __m256i,
     half: __m256i,
     shift: __m256i,
 }
 
 impl Scales {
-    /// Of multipliers and shifts of 32 bits.
+    /// Returns the scales with these multipliers and shifts, which have 32 bits each.
     #[target_feature(enable = "avx2")]
     #[inline]
     pub fn new(multiplier: __m256i, shift: __m256i) -> Self {
@@ -32,7 +32,7 @@ impl Scales {
         }
     }
 
-    /// The same for all.
+    /// Returns one scale for all eight values.
     #[target_feature(enable = "avx2")]
     #[inline]
     pub fn all(Scale { multiplier, shift }: Scale) -> Self {
@@ -40,8 +40,8 @@ impl Scales {
     }
 }
 
-/// The [function](crate::int8::requantize::requantize) of the same name: the product is made of those of the lower and the
-/// higher 16 bits.
+/// Does the same as [`int8::requantize::requantize`](crate::int8::requantize::requantize), for eight values. The
+/// product is the sum of those of the higher and the lower 16 bits of `a`.
 #[target_feature(enable = "avx2")]
 #[inline]
 pub fn requantize(a: __m256i, scales: Scales) -> __m256i {

@@ -1,7 +1,7 @@
-//! Products of 8 bits by 8 bits (`VPDPBUSD`, of AVX-512 VNNI).
+//! Products of 8 bits by 8 bits (`VPDPBUSD` of AVX-512 VNNI).
 //!
-//! One factor of the instruction is unsigned: the weights plus 128. For every row alike, that adds 128 times the sum of a
-//! token's values to the sum of the products.
+//! One factor of the instruction is unsigned. It is the weight plus 128, which adds 128 times the sum of the token's
+//! values to every sum of products. This excess is the same for every row of weights, and is subtracted afterwards.
 
 use super::products::{totals, Multiply, Vectors, PAIR, SLOTS};
 use bytemuck::cast;
@@ -9,14 +9,14 @@ use core::arch::x86_64::{
     __m256i, _mm256_dpbusd_epi32, _mm256_set1_epi8, _mm256_setzero_si256, _mm256_xor_si256,
 };
 
-/// Values of a vector.
+/// The number of 8-bit values in a vector.
 pub const LANES: usize = 32;
 
-/// `VPDPBUSD`: tokens and rows are taken as they are.
+/// Multiplication by `VPDPBUSD` of AVX-512 VNNI, which needs no widening.
 #[derive(Clone, Copy, Debug)]
 pub struct Bytes;
 
-/// A weight of zero, plus 128.
+/// The bits of 128 as an unsigned byte, which is a weight of zero plus 128.
 const ZERO: i8 = -128;
 
 impl Multiply<LANES> for Bytes {
@@ -35,7 +35,7 @@ impl Multiply<LANES> for Bytes {
     }
 }
 
-/// What the sums of products of each token and any two rows have too much.
+/// Returns the excess of the sums of products of each token and any two rows: 128 times the sum of the token's values.
 #[target_feature(enable = "avx512vl,avx512vnni")]
 #[inline]
 pub fn excess<const TOKENS: usize>(x: &Vectors<'_, i8, TOKENS, LANES>) -> __m256i {
