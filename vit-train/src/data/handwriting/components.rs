@@ -1,33 +1,37 @@
-//! Connected components: which of them are the digit, and what makes that doubtful.
+//! Finds the connected components of a picture, decides which of them are the digit, and says what makes that doubtful.
 
 use super::{doubt::Doubt, plane::Plane};
 
-/// A component with a smaller part of the largest one's area is a speck.
+/// A component whose area is a smaller part of the main one's is a speck.
 const SPECK: f32 = 0.02;
-/// A component whose strokes are wider, as a part of its size, is a blot or a hole.
+/// A component whose strokes are wider, relative to its size, is a blot or a hole.
 const SOLID: f32 = 0.4;
-/// A smaller blot may be the dot that a pen leaves.
+/// A blot that is smaller, relative to the digit, may be the dot that a pen leaves.
 const LEAST_BLOT: f32 = 0.12;
-/// A component that is at least as large, as a part of the digit, is something of its own.
+/// A component that is at least this large, relative to the digit, is not a mere part of it unless it is joined to it.
 const COMPARABLE: f32 = 0.45;
-/// A small part of a digit is at most this far away from the rest, as a part of the digit.
+/// A small part of a digit is at most this far away from the rest, relative to the size of the digit.
 const NEAR: f32 = 0.15;
-/// A stroke that does not touch the digit and is at least as large, as a part of the digit, may be what was meant.
+/// A stroke that does not touch the digit and is at least this large, relative to the digit, may be what was meant.
 const APART: f32 = 0.25;
-/// The width of a digit's strokes is less than this part of its size.
+/// The strokes of a digit are narrower than this, relative to its size.
 const THIN: f32 = 0.3;
-/// A component that is wider than this times its height is a line, such as the one under a digit or the bar of a 5.
+/// A component whose width is more than this times its height is a line, such as the one under a digit or the bar of a 5.
 const FLAT: f32 = 2.2;
-/// A stroke that is at most this far away, as a part of the digit, touches it but for a scratch.
+/// A stroke that is at most this far away, relative to the size of the digit, counts as touching it: only a scratch
+/// separates the two.
 const TOUCHING: f32 = 0.04;
-/// The boxes of two comparable parts of a digit overlap by at least as much, as a part of the digit, from top to bottom.
+/// The strokes of two comparable parts of a digit are at most this far away from each other, relative to its size: digits
+/// side by side are farther.
+const SCRATCH: f32 = 0.02;
+/// The boxes of two comparable parts of a digit overlap vertically by at least this, relative to the size of the digit.
 const OVERLAP: f32 = 0.1;
 /// A line under the digit is no part of it if it is wider than this times the digit.
 const UNDERLINE: f32 = 1.3;
-/// A component within the digit's box that is at least as large, as a part of the digit, is not a part of it: a circle was
-/// drawn around something, or a face.
+/// A component inside the digit's box that is at least this large, relative to the digit, is not a part of it: somebody drew
+/// a circle around something, or a face.
 const ENCLOSED: f32 = 0.1;
-/// Of the digit's ink, another component has at least as much contrast, or it is the print of the paper, or a stain.
+/// A component with less than this share of the digit's contrast is not ink of the same pen, but print or a stain.
 const PALE: f32 = 0.5;
 /// The longest path of a pen in a digit, in sizes of the digit.
 const LONGEST_PATH: f32 = 5.5;
@@ -38,12 +42,12 @@ const MOST_LOOPS: usize = 2;
 pub struct Component {
     /// The number of pixels that are surely ink.
     pub area: usize,
-    /// Leftmost and rightmost column, uppermost and lowest row.
+    /// The leftmost and the rightmost column, the uppermost and the lowest row.
     pub bounds: [usize; 4],
     pub pixels: Vec<usize>,
-    /// The mean of the surely inked pixels.
+    /// The mean value of the pixels that are surely ink.
     contrast: f32,
-    /// The sides of the surely inked pixels where others are not.
+    /// The number of sides at which a pixel that is surely ink meets one that is not.
     outline: usize,
 }
 
@@ -56,7 +60,7 @@ impl Component {
         self.bounds[3] - self.bounds[2] + 1
     }
 
-    /// Whether it does not touch the edge of the picture.
+    /// True if it does not touch the edge of the picture.
     pub fn is_inside(&self, picture: &Plane) -> bool {
         let [left, right, top, bottom] = self.bounds;
         left > 0 && top > 0 && right + 1 < picture.width() as usize && bottom + 1 < picture.height() as usize
@@ -66,8 +70,8 @@ impl Component {
         self.width().max(self.height()) as f32
     }
 
-    /// The width of its strokes. A line has two sides; sides that slant have 4 / pi times their length in pixels, on
-    /// average.
+    /// The mean width of its strokes, in pixels: twice the area by the length of the outline, because a line has two sides.
+    /// On average over all directions, an outline has 4 / pi times as many sides of pixels as its length.
     pub fn stroke(&self) -> f32 {
         2.0 * self.area as f32 / (0.785 * self.outline as f32).max(1.0)
     }
@@ -76,17 +80,17 @@ impl Component {
         self.stroke() > SOLID * self.size()
     }
 
-    /// Whether it can be a digit that was meant: blots are thicker.
+    /// True if its strokes are as narrow as a digit's; blots are thicker.
     fn is_thin(&self) -> bool {
         self.stroke() < THIN * self.size()
     }
 
-    /// Whether it is a line from left to right, which no digit is.
+    /// True if it is a horizontal line, which no digit is.
     fn is_flat(&self) -> bool {
         self.width() as f32 > FLAT * self.height() as f32
     }
 
-    /// Whether it is a line under `digit`, and not the foot of it.
+    /// True if it is a line under `digit`, and not the foot of a 2.
     fn underlines(&self, digit: &Self) -> bool {
         let middle = (self.bounds[2] + self.bounds[3]) as f32 / 2.0;
         let is_under = middle > digit.bounds[3] as f32 - TOUCHING * digit.size();
@@ -95,8 +99,26 @@ impl Component {
         self.is_flat() && is_under && (is_apart || is_wide)
     }
 
-    /// How far two of them lie apart in one direction, whose ends are `low` and `high` of the bounds; less than 0, where
-    /// they overlap.
+    /// True if a pixel of `other` is at most [`SCRATCH`] away from one of this component. `width` is that of the picture.
+    fn touches(&self, other: &Self, width: u32) -> bool {
+        let width = width as usize;
+        let reach = (SCRATCH * self.size()).round().max(1.0) as usize;
+        let [left, right, top, bottom] = self.bounds;
+        let (across, down) = (right - left + 1, bottom - top + 1);
+        let mut is_ink = vec![false; across * down];
+        for &index in &self.pixels {
+            is_ink[(index / width - top) * across + index % width - left] = true;
+        }
+        other.pixels.iter().any(|&index| {
+            let (x, y) = (index % width, index / width);
+            let rows = y.saturating_sub(reach).max(top)..(y + reach + 1).min(bottom + 1);
+            let columns = x.saturating_sub(reach).max(left)..(x + reach + 1).min(right + 1);
+            rows.into_iter().any(|y| columns.clone().any(|x| is_ink[(y - top) * across + x - left]))
+        })
+    }
+
+    /// The gap between the boxes of two components in one direction, whose ends are the entries `low` and `high` of the
+    /// bounds. It is negative if the boxes overlap.
     fn gap(&self, other: &Self, low: usize, high: usize) -> f32 {
         let (start, end) =
             (self.bounds[low].max(other.bounds[low]), self.bounds[high].min(other.bounds[high]));
@@ -104,7 +126,8 @@ impl Component {
     }
 }
 
-/// The components of the pixels above `low` that have some above `high`.
+/// Returns the connected components of the pixels above `low`, as far as they have a pixel above `high`, which is surely
+/// ink.
 pub fn components(ink: &Plane, low: f32, high: f32) -> Vec<Component> {
     let (width, height) = (ink.width() as usize, ink.height() as usize);
     let ink = ink.as_raw();
@@ -146,8 +169,9 @@ pub fn components(ink: &Plane, low: f32, high: f32) -> Vec<Component> {
     found
 }
 
-/// Those that make up the digit, and what makes that doubtful. In a picture as small as MNIST's, all of them do that are
-/// not as large as a digit of their own, and the edge of the picture may be near.
+/// Returns the components that make up the digit, and a reason for doubt if there is one. In a picture as small as MNIST's,
+/// which is not a photograph, every component belongs to the digit that is not as large as a digit itself, and the digit may
+/// touch the edge of the picture.
 pub fn digit<'a>(
     found: &'a [Component],
     ink: &Plane,
@@ -178,7 +202,8 @@ pub fn digit<'a>(
         // The boxes of a digit's strokes overlap, and the bar of a 5 is near the rest. What is above or below is a digit
         // of its own.
         let reach = if other.is_flat() { TOUCHING } else { -OVERLAP };
-        let joined = over && (!is_photograph || down <= reach * main.size());
+        let joined =
+            over && (!is_photograph || down <= reach * main.size() && main.touches(other, ink.width()));
         let pale = is_photograph && other.contrast < PALE * main.contrast;
         let blot = is_photograph && other.is_solid();
         let speck = (other.area as f32) < SPECK * main.area as f32;
@@ -208,7 +233,7 @@ pub fn digit<'a>(
     Some((parts, doubt.or(not_a_stroke).or(tangle)))
 }
 
-/// The number of regions that a component encloses, but for specks.
+/// Returns the number of regions that a component encloses, without specks.
 fn loops(of: &Component, width: usize) -> usize {
     let (across, down) = (of.width() + 2, of.height() + 2);
     let mut free = Plane::from_pixel(across as u32, down as u32, [1.0].into());

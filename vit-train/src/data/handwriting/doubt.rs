@@ -1,19 +1,19 @@
-//! Why a picture is doubtful.
+//! Reasons why a picture may be misread.
 
-/// Why a picture does not look like one digit.
+/// A reason why a picture does not look like one digit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Doubt {
-    /// A part of the digit may be missing.
+    /// The digit touches the edge of the picture, so that a part of it may be missing.
     #[error("what is written touches the edge of the picture")]
     AtEdge,
-    /// Another digit, or print.
+    /// There is another digit, or print.
     #[error("there are several things of similar size")]
     Several,
-    /// A blot, a hole, a shadow.
+    /// The main component is a blot, a hole or a shadow.
     #[error("there is nothing that looks like the stroke of a pen")]
     NoStroke,
-    /// A scribble, letters, a pattern.
+    /// The main component is a scribble, a word or a pattern.
     #[error("there are more strokes than a digit has")]
     Tangle,
 }

@@ -1,4 +1,4 @@
-//! Draws the photographs that people take of a digit: on squared paper, with a shadow across it, with the table around.
+//! Draws photographs of a digit as people take them: on squared paper, with a shadow across it, with a table around it.
 
 use super::plane::Plane;
 use image::{codecs::jpeg::JpegEncoder, GrayImage, ImageReader, Luma};
@@ -6,11 +6,12 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::{f32::consts::PI, io::Cursor};
 
-/// Writes a digit: how much ink there is in each pixel, 0 to 1. The arguments are its class, a number, and its height in
-/// pixels.
+/// Writes a digit and returns the amount of ink in each pixel, 0 to 1. The arguments are its class, a seed, and its height
+/// in pixels.
 pub type Write<'a> = &'a (dyn Fn(u8, u64, f32) -> Plane + Sync);
 
-/// A kind of picture, and whether there is one digit in it to be read.
+/// A kind of picture. `readable` is true if there is one digit in it that can be read.
+#[derive(Clone, Copy)]
 pub struct Kind {
     pub name: &'static str,
     pub readable: bool,
@@ -18,7 +19,7 @@ pub struct Kind {
 }
 
 impl Kind {
-    /// A picture of a digit of `class`.
+    /// Draws a picture of a digit of `class`.
     pub fn picture(&self, class: u8, seed: u64, write: Write) -> GrayImage {
         let mut scene = Scene::new(class, seed, write);
         (self.draw)(&mut scene);
@@ -50,6 +51,7 @@ pub const KINDS: &[Kind] = &[
     Kind { name: "one above another", readable: false, draw: one_above_another },
     Kind { name: "tick beside", readable: false, draw: tick_beside },
     Kind { name: "several digits", readable: false, draw: several },
+    Kind { name: "slanted digits", readable: false, draw: slanted_digits },
     Kind { name: "scribble", readable: false, draw: scribble },
     Kind { name: "cut off", readable: false, draw: cut_off },
     Kind { name: "texture", readable: false, draw: texture },
@@ -70,10 +72,11 @@ struct Scene<'a> {
     sheet: Plane,
     /// The share that ink reflects.
     ink: f32,
-    /// The height of the digit, and the middle of its place.
+    /// The height of the digit.
     digit: f32,
+    /// The centre of the digit.
     middle: Point,
-    /// A standard deviation, in grey levels.
+    /// The standard deviation of the noise, in grey levels.
     noise: f32,
     jpeg: Option<u8>,
 }
@@ -114,24 +117,24 @@ impl<'a> Scene<'a> {
         self.random.random()
     }
 
-    /// Changes each point of the sheet.
+    /// Changes each point of the sheet by a function of its place and value.
     fn change(&mut self, change: impl Fn(f32, f32, f32) -> f32) {
         for (x, y, pixel) in self.sheet.enumerate_pixels_mut() {
             pixel.0[0] = change(x as f32, y as f32, pixel.0[0]);
         }
     }
 
-    /// Covers the sheet with what reflects `value` within `distance` (negative inside).
+    /// Covers the points of the sheet with a negative `distance`, so that they reflect `value`.
     fn cover(&mut self, value: f32, distance: impl Fn(f32, f32) -> f32) {
         self.change(|x, y, old| old + (value - old) * (0.5 - distance(x, y)).clamp(0.0, 1.0));
     }
 
-    /// A straight line from end to end of the picture or between two points.
+    /// Draws a straight line between two points.
     fn line(&mut self, (a, b): (Point, Point), thickness: f32, value: f32) {
         self.cover(value, |x, y| distance((x, y), a, b) - thickness / 2.0);
     }
 
-    /// Lines across the whole picture: parallel, `pitch` apart, at an angle.
+    /// Draws parallel lines across the whole picture, `pitch` apart, at an angle.
     fn lines(&mut self, angle: f32, pitch: f32, thickness: f32, value: f32) {
         let (sin, cos) = angle.sin_cos();
         let offset = self.uniform(0.0, pitch);
@@ -141,7 +144,7 @@ impl<'a> Scene<'a> {
         });
     }
 
-    /// The digit, in its place.
+    /// Writes the digit in its place.
     fn write(&mut self) {
         self.digit_at(self.class, self.seed, self.middle);
     }
@@ -164,8 +167,8 @@ impl<'a> Scene<'a> {
         }
     }
 
-    /// A point on the sheet that is not under the digit, if there is one.
-    fn beside(&mut self, reach: f32) -> Point {
+    /// Returns a point on the sheet that is not under the digit, if there is one.
+    fn next_to_digit(&mut self, reach: f32) -> Point {
         for _ in 0..50 {
             let (x, y) = (self.uniform(0.05, 0.95) * self.width, self.uniform(0.05, 0.95) * self.height);
             let away = (x - self.middle.0).abs().max((y - self.middle.1).abs());
@@ -176,7 +179,7 @@ impl<'a> Scene<'a> {
         (0.0, 0.0)
     }
 
-    /// Light that comes from one side: how much of it there is, and the noise of the camera.
+    /// Takes the photograph: the light comes from one side, and the camera adds noise.
     fn photograph(mut self) -> GrayImage {
         let (gain, slope, angle) =
             (self.uniform(0.85, 1.0), self.uniform(0.0, 0.25), self.uniform(0.0, 2.0 * PI));
@@ -210,14 +213,14 @@ fn between(random: &mut ChaCha8Rng, low: f32, high: f32) -> f32 {
     low + (high - low) * random.random::<f32>()
 }
 
-/// From a point to a straight piece of a line.
+/// Returns the distance of a point from a line segment.
 fn distance((x, y): Point, a: Point, b: Point) -> f32 {
     let (dx, dy) = (b.0 - a.0, b.1 - a.1);
     let t = (((x - a.0) * dx + (y - a.1) * dy) / (dx * dx + dy * dy).max(1e-9)).clamp(0.0, 1.0);
     (x - a.0 - t * dx).hypot(y - a.1 - t * dy)
 }
 
-/// What a pen leaves that follows strokes in a box of about 1 by 1.
+/// Draws strokes, which lie in a box of about 1 by 1, with a round pen. Returns the amount of ink in each pixel.
 pub fn pen(strokes: &[Vec<Point>], height: f32, thickness: f32, angle: f32) -> Plane {
     let (sin, cos) = angle.sin_cos();
     let turned = |&(x, y): &Point| (cos * x - sin * y, sin * x + cos * y);
@@ -262,7 +265,7 @@ fn light_on_dark(scene: &mut Scene) {
     scene.change(|_, _, value| chalk + (board - chalk) * (value - ink) / (paper - ink));
 }
 
-/// Printed around the digit, upright or turned a little, in some cases so near that they touch.
+/// Draws a printed frame around the digit, upright or turned a little, in some cases so near that they touch.
 fn frame(scene: &mut Scene) {
     let (sin, cos) = scene.uniform(-0.1, 0.1).sin_cos();
     let (wide, high) = (scene.uniform(0.55, 0.85) * scene.digit, scene.uniform(0.58, 0.85) * scene.digit);
@@ -301,7 +304,7 @@ fn margin(scene: &mut Scene) {
     scene.write();
 }
 
-/// The signed distance from a straight line near the middle of the digit, at any angle.
+/// Returns the signed distance from a straight line near the middle of the digit, at a random angle.
 fn edge(scene: &mut Scene) -> impl Fn(f32, f32) -> f32 + use<> {
     let (sin, cos) = scene.uniform(0.0, 2.0 * PI).sin_cos();
     let offset = scene.uniform(-0.9, 0.9) * scene.digit;
@@ -323,7 +326,7 @@ fn soft_shadow(scene: &mut Scene) {
     scene.change(|x, y, value| value * (1.0 + (dark - 1.0) * (0.5 - edge(x, y) / soft).clamp(0.0, 1.0)));
 }
 
-/// A crease, darker or brighter than the paper, which is lit differently on both sides.
+/// Draws a crease, darker or brighter than the paper, which is lit differently on its two sides.
 fn fold(scene: &mut Scene) {
     scene.write();
     let (dark, crease, width) = (scene.uniform(0.7, 0.95), scene.uniform(0.6, 1.15), scene.uniform(1.0, 5.0));
@@ -350,7 +353,7 @@ fn holes(scene: &mut Scene) {
     }
 }
 
-/// All but a rectangle is a table, with or without a grain.
+/// Turns everything but a rectangle into a table, with or without a grain.
 fn around(scene: &mut Scene, angle: f32) {
     scene.write();
     let (sin, cos) = angle.sin_cos();
@@ -376,9 +379,9 @@ fn tilted(scene: &mut Scene) {
     around(scene, angle);
 }
 
-/// The ring that a cup of coffee leaves, which the digit may lie on.
+/// Draws the ring that a cup of coffee leaves, which may cross the digit.
 fn stain(scene: &mut Scene) {
-    let (x0, y0) = scene.beside(-0.3 * scene.digit);
+    let (x0, y0) = scene.next_to_digit(-0.3 * scene.digit);
     let (radius, width) = (scene.uniform(0.3, 0.8) * scene.digit, scene.uniform(4.0, 16.0));
     let (ring, inner) = (scene.uniform(0.7, 0.88), scene.uniform(0.9, 1.0));
     scene.write();
@@ -389,10 +392,10 @@ fn stain(scene: &mut Scene) {
     });
 }
 
-/// Of ink, next to the digit.
+/// Draws a blot of ink next to the digit.
 fn blot(scene: &mut Scene) {
     let radius = scene.uniform(0.05, 0.2) * scene.digit;
-    let (x0, y0) = scene.beside(1.3 * radius);
+    let (x0, y0) = scene.next_to_digit(1.3 * radius);
     let (lobes, phase) = (scene.uniform(2.0, 6.0).round(), scene.uniform(0.0, 6.0));
     scene.write();
     let ink = scene.ink;
@@ -437,7 +440,7 @@ fn several(scene: &mut Scene) {
     }
 }
 
-/// A line of a pen that is `gap` away from the digit, below or above it, and curved a little or not.
+/// Draws a line with a pen, below or above the digit and `gap` away from it, straight or a little curved.
 fn line_of_a_pen(scene: &mut Scene, above: bool, gap: f32) {
     let half = scene.uniform(0.25, 0.9) * scene.digit;
     let bend = if scene.coin() { scene.uniform(-0.05, 0.05) * scene.digit } else { 0.0 };
@@ -456,7 +459,7 @@ fn line_of_a_pen(scene: &mut Scene, above: bool, gap: f32) {
     }
 }
 
-/// Once or twice.
+/// Underlines the digit once or twice.
 fn underlined(scene: &mut Scene) {
     scene.digit *= 0.8;
     scene.write();
@@ -467,7 +470,7 @@ fn underlined(scene: &mut Scene) {
     }
 }
 
-/// As over a number that repeats.
+/// Draws a line above the digit, like that over a repeating decimal.
 fn line_above(scene: &mut Scene) {
     scene.digit *= 0.8;
     scene.write();
@@ -475,7 +478,7 @@ fn line_above(scene: &mut Scene) {
     line_of_a_pen(scene, true, gap);
 }
 
-/// Two digits, nearer to each other than they are high.
+/// Writes two digits one above the other, nearer to each other than they are high.
 fn one_above_another(scene: &mut Scene) {
     scene.digit = scene.uniform(0.25, 0.38) * scene.width.min(scene.height);
     let (x, y) = (scene.width / 2.0, scene.height / 2.0);
@@ -485,7 +488,7 @@ fn one_above_another(scene: &mut Scene) {
     scene.digit_at((scene.class + 3) % 10, scene.seed + 1, (x + aside, y + half));
 }
 
-/// A teacher's tick, up to three times as high as the digit.
+/// Draws a teacher's tick next to the digit, up to three times as high.
 fn tick_beside(scene: &mut Scene) {
     let side = scene.width.min(scene.height);
     scene.digit = scene.uniform(0.16, 0.24) * side;
@@ -499,6 +502,33 @@ fn tick_beside(scene: &mut Scene) {
     scene.ink_at(&tick, (tick_x, scene.height / 2.0));
 }
 
+/// Writes two slanted digits side by side whose boxes overlap although their strokes do not. The second one may be lower.
+fn slanted_digits(scene: &mut Scene) {
+    scene.digit = scene.uniform(0.3, 0.5) * scene.width.min(scene.height);
+    let (slant, lower) = (scene.uniform(0.2, 0.5), scene.uniform(0.0, 0.25) * scene.digit);
+    let [left, right] = [0, 3].map(|at| {
+        let ink = (scene.write)((scene.class + at) % 10, scene.seed + u64::from(at), scene.digit);
+        let shift = |y: u32| (slant * (ink.height() - y) as f32) as u32;
+        let mut slanted = Plane::new(ink.width() + shift(0), ink.height());
+        for (x, y, &pixel) in ink.enumerate_pixels() {
+            slanted.put_pixel(x + shift(y), y, pixel);
+        }
+        slanted
+    });
+    // The digits are as near to each other as a gap between their strokes allows, also from one row to another.
+    let gap = scene.uniform(0.06, 0.15) * scene.digit;
+    let end = |y: u32| (0..left.width()).rev().find(|&x| left.get_pixel(x, y).0[0] > 0.0);
+    let start = |y: u32| (0..right.width()).find(|&x| right.get_pixel(x, y).0[0] > 0.0);
+    let rows = (0..left.height()).flat_map(|above| (0..right.height()).map(move |below| (above, below)));
+    let near = rows.filter(|&(above, below)| (above as f32 - below as f32 - lower).abs() <= gap);
+    let nearest = near.filter_map(|(above, below)| Some(end(above)? as f32 - start(below)? as f32));
+    let pitch = nearest.fold(f32::MIN, f32::max) + gap;
+    let (x, y) = ((scene.width - pitch) / 2.0, (scene.height - lower) / 2.0);
+    let half = (right.width() as f32 - left.width() as f32) / 2.0;
+    scene.ink_at(&left, (x, y));
+    scene.ink_at(&right, (x + pitch + half, y + lower));
+}
+
 fn scribble(scene: &mut Scene) {
     let turns = scene.uniform(14.0, 40.0) as usize;
     let path: Vec<Point> = (0..turns).map(|_| (scene.uniform(0.0, 1.0), scene.uniform(0.0, 1.0))).collect();
@@ -507,7 +537,7 @@ fn scribble(scene: &mut Scene) {
     scene.ink_at(&ink, scene.middle);
 }
 
-/// By the edge of the picture: a fifth to a half of it is missing.
+/// Writes the digit at the edge of the picture, so that a fifth to a half of it is missing.
 fn cut_off(scene: &mut Scene) {
     let inside = 0.5 - scene.uniform(0.2, 0.5);
     let (wide, high) = (inside * 0.6 * scene.digit, inside * scene.digit);
@@ -520,7 +550,7 @@ fn cut_off(scene: &mut Scene) {
     scene.write();
 }
 
-/// Waves of several lengths and directions: cloth, wood, grass.
+/// Draws waves of several lengths and directions, like cloth, wood or grass.
 fn texture(scene: &mut Scene) {
     let waves: [_; 8] = std::array::from_fn(|_| {
         let (sin, cos) = scene.uniform(0.0, 2.0 * PI).sin_cos();

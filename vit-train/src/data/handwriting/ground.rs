@@ -1,4 +1,4 @@
-//! Ink apart from the paper that it is on.
+//! Separates ink from the paper that it is on.
 
 use super::{
     components::{components, Component},
@@ -6,36 +6,36 @@ use super::{
 };
 use image::imageops;
 
-/// Fits of the surface.
+/// The number of times that the surface is fitted, each time to the pixels that were near to the last one.
 const FITS: usize = 12;
-/// The least noise, in grey levels: of rounding and of JPEG's.
+/// The least noise, in grey levels, because of rounding and of JPEG.
 const LEAST_NOISE: f32 = 1.0;
-/// Times the noise: what differs more is ink.
+/// A pixel that differs from the ground by more than this times the noise is ink.
 pub const SURELY_INK: f32 = 5.0;
-/// The widest stroke, as a part of the longer side of the picture, where the ground is not smooth.
+/// The width of the widest stroke, relative to the longer side of the picture, if the ground is not smooth.
 const WIDEST_STROKE: f32 = 0.25;
-/// The ground is not smooth where more of the picture's edge differs from the surface.
+/// The ground is not smooth if more than this share of the picture's edge differs from the surface.
 const ROUGH_EDGE: f32 = 0.02;
-/// The picture has one grey value at its edge where less of the edge differs from it.
+/// The edge of the picture has one grey value if at most this share of it differs from that value.
 const UNEVEN_EDGE: f32 = 0.05;
-/// A smaller part of the largest difference from the surface is too pale to be taken for ink.
+/// A difference that is less than this share of the largest one is too pale to be taken for ink.
 const HARMLESS: f32 = 0.2;
-/// The side of the picture in which what most pixels around show is looked up.
+/// The longer side of the reduced picture in which medians of the surroundings are computed.
 const COARSE_SIDE: u32 = 48;
-/// The grey value of paper in the darkest shadow.
+/// The grey value that paper has at least, also in the darkest shadow.
 const LEAST_LIGHT: f32 = 40.0;
 
-/// How much each pixel differs from the ground, in grey levels; ink is positive.
+/// The differences of all pixels from the ground, in grey levels; ink is positive.
 pub struct Ink {
     pub plane: Plane,
-    /// The noise of the ground, a standard deviation.
+    /// The standard deviation of the ground's noise.
     pub noise: f32,
-    /// Whether ink is darker than the ground.
+    /// True if ink is darker than the ground.
     pub dark: bool,
 }
 
-/// Takes the ground away: a smooth surface or, where a shadow, a fold or a table makes that impossible, what is wider
-/// than a stroke.
+/// Subtracts the ground: a smooth surface, or everything that is wider than a stroke if a shadow, a fold or a table makes
+/// that impossible.
 pub fn remove(plane: &Plane, is_photograph: bool) -> Ink {
     let (width, height) = plane.dimensions();
     let (differences, noise) = surface(plane);
@@ -71,20 +71,20 @@ fn edge(plane: &Plane) -> Vec<f32> {
     plane.enumerate_pixels().filter(|&(x, y, _)| at_edge(x, y)).map(|(_, _, pixel)| pixel.0[0]).collect()
 }
 
-/// The share of the edge of the picture that differs by more than `limit` from what most of it shows.
+/// Returns the share of the picture's edge that differs by more than `limit` from its median.
 fn uneven(picture: &Plane, limit: f32) -> f32 {
     let greys = edge(picture);
     let usual = median(greys.clone());
     greys.iter().filter(|&grey| (grey - usual).abs() > limit).count() as f32 / greys.len() as f32
 }
 
-/// Whether the edge of the picture has one grey value, without the noise that a photograph has.
+/// True if the edge of the picture has one grey value, without the noise of a photograph.
 pub fn is_flat(picture: &Plane) -> bool {
     uneven(picture, LEAST_NOISE) <= UNEVEN_EDGE
 }
 
-/// Whether the edge of the picture shows nothing but ground, and either the picture has one grey value there or neighbours
-/// differ as much as the ground does.
+/// True if the edge of the picture shows only ground, and either the picture has one grey value there or neighbouring pixels
+/// differ from each other as much as pixels do from the surface.
 fn is_smooth(picture: &Plane, differences: &Plane, noise: f32) -> bool {
     let largest = differences.iter().fold(0.0, |largest: f32, x| largest.max(x.abs()));
     let limit = (SURELY_INK * noise).max(HARMLESS * largest);
@@ -100,8 +100,9 @@ fn is_smooth(picture: &Plane, differences: &Plane, noise: f32) -> bool {
     beyond <= ROUGH_EDGE && (is_even || noise <= 2.0 * own_noise + 2.0 * LEAST_NOISE)
 }
 
-/// What is darker or brighter than the ground and narrower than the widest stroke: a morphological closing or opening
-/// leaves the ground, with its steps. In the shadow, ink has less contrast in the same proportion as there is less light.
+/// Returns what is darker or brighter than the ground and narrower than the widest stroke. A morphological closing or opening
+/// removes strokes and leaves the ground with its steps; the difference is ink. It is divided by the light, because ink in the
+/// shadow has less contrast in the proportion in which there is less light.
 fn narrow(plane: &Plane, picture: &Plane) -> Ink {
     let (width, height) = plane.dimensions();
     let reach = (WIDEST_STROKE * width.max(height) as f32 / 2.0).ceil() as usize;
@@ -109,7 +110,7 @@ fn narrow(plane: &Plane, picture: &Plane) -> Ink {
     let usual = usual(plane);
     let hats = [true, false].map(|dark| {
         let (mut hat, plane) = (signed(&smooth, !dark), signed(plane, !dark));
-        // Of dark ink, the closing; of the negative of bright ink, too.
+        // This is the closing of dark ink, or of the negative if ink is bright.
         hat = extreme(&hat, reach, f32::max);
         hat = extreme(&hat, reach, f32::min);
         hat.iter_mut().zip(plane.iter()).for_each(|(ground, &own)| *ground -= own);
@@ -123,7 +124,7 @@ fn narrow(plane: &Plane, picture: &Plane) -> Ink {
         let noise = (1.5 * median(hat.iter().map(|x| x.abs()).collect())).max(LEAST_NOISE);
         Ink { plane: hat, noise, dark }
     });
-    // A loop of a digit is narrow as well, but what most pixels around it show: it is no ink.
+    // The inside of a digit's loop is narrow as well, but it has the grey value of most pixels around it, so it is not ink.
     let sure = hats.each_ref().map(|ink| {
         let sign = if ink.dark { 1.0 } else { -1.0 };
         let mut sure = ink.plane.clone();
@@ -139,7 +140,7 @@ fn narrow(plane: &Plane, picture: &Plane) -> Ink {
             pixels.map(|&index| f64::from(sure.as_raw()[index]).powi(2)).sum::<f64>()
         })
     };
-    // A corner of light or shadow, at the edge of the picture, counts only where there is nothing else.
+    // Components at the edge of the picture, such as a corner in the shadow, count only if there is nothing else.
     let inside = energy(Component::is_inside);
     let energies = if inside == [0.0; 2] { energy(|_, _| true) } else { inside };
     let [dark, bright] = hats;
@@ -150,7 +151,7 @@ fn narrow(plane: &Plane, picture: &Plane) -> Ink {
     }
 }
 
-/// The median of the pixels around, in half of the picture's width and height.
+/// Returns for each pixel the median of its surroundings, which are half as wide and half as high as the picture.
 fn usual(plane: &Plane) -> Plane {
     let (width, height) = plane.dimensions();
     let scaled = |side: u32| (side * COARSE_SIDE / width.max(height)).clamp(1, side);
@@ -166,7 +167,7 @@ fn usual(plane: &Plane) -> Plane {
     Plane::from_fn(width, height, |x, y| *medians.get_pixel(x * across / width, y * down / height))
 }
 
-/// The extreme of the pixels at most `reach` rows and columns away: a dilation or an erosion.
+/// Returns for each pixel the extreme of the pixels at most `reach` rows and columns away: a dilation or an erosion.
 fn extreme(plane: &Plane, reach: usize, better: fn(f32, f32) -> f32) -> Plane {
     let (width, height) = plane.dimensions();
     let mut result = plane.clone();
@@ -182,10 +183,11 @@ fn extreme(plane: &Plane, reach: usize, better: fn(f32, f32) -> f32) -> Plane {
     result
 }
 
-/// Van Herk's algorithm: with the extremes from the start and to the end of each block, any window takes two of them.
+/// Replaces each value with the extreme of its window by van Herk's algorithm: with the running extremes from the start and
+/// from the end of each block, every window needs only two of them.
 fn extreme_of_line(line: &mut [f32], reach: usize, better: fn(f32, f32) -> f32) {
     let window = 2 * reach + 1;
-    // What lies beyond the ends is what the ends show.
+    // The values at the ends continue beyond the ends.
     let (first, last) = (line[0], line[line.len() - 1]);
     let ends = |value| std::iter::repeat_n(value, reach);
     let mut from_start: Vec<f32> = ends(first).chain(line.iter().copied()).chain(ends(last)).collect();
@@ -204,7 +206,8 @@ fn extreme_of_line(line: &mut [f32], reach: usize, better: fn(f32, f32) -> f32) 
     }
 }
 
-/// The differences from a smooth surface that most pixels lie on, and its noise (a standard deviation).
+/// Fits a surface of second degree in x and y to what most pixels show. Returns the differences of all pixels from it, and
+/// the standard deviation of its noise.
 fn surface(plane: &Plane) -> (Vec<f32>, f32) {
     let (width, height) = (plane.width() as usize, plane.height() as usize);
     let centred =
@@ -251,7 +254,7 @@ fn surface(plane: &Plane) -> (Vec<f32>, f32) {
     (differences, 1.5 * deviation)
 }
 
-/// Solves six equations with a positive definite matrix, whose right side is the last column.
+/// Solves six linear equations with a positive definite matrix; the last column is the right-hand side.
 fn solve(mut matrix: [[f64; 7]; 6]) -> [f64; 6] {
     for pivot in 0..6 {
         let row = matrix[pivot];

@@ -1,4 +1,5 @@
-//! Ruled lines, squares, margins, folds and frames: found as straight lines, and removed but for what crosses them.
+//! Finds ruled lines, squares, margins, folds and frames as straight lines, and removes them except where something crosses
+//! them.
 
 use super::{
     components::{components, Component},
@@ -6,21 +7,21 @@ use super::{
 };
 use std::f32::consts::PI;
 
-/// Directions that lines are looked for in.
+/// The number of directions in which lines are searched.
 const DIRECTIONS: usize = 360;
-/// The most lines of a picture.
+/// The largest number of lines in a picture.
 const MOST_LINES: usize = 100;
-/// A line that crosses the picture is ink along this part of it, at least.
+/// A line that crosses the picture has ink along at least this share of it.
 const LINE_COVER: f32 = 0.7;
-/// The sides of a frame are ink along this part of them, at least.
+/// A side of a frame has ink along at least this share of it.
 const FRAME_COVER: f32 = 0.8;
-/// The least side of a frame, as a part of the picture's shorter one.
+/// The shortest side of a frame, relative to the shorter side of the picture.
 const LEAST_FRAME: f32 = 0.2;
-/// How far from the straight line, in pixels, its ink may be.
+/// The greatest distance, in pixels, of a line's ink from the ideal straight line.
 const WAVER: i32 = 3;
-/// The most pixels that vote for lines.
+/// The largest number of pixels that vote for lines.
 const VOTERS: usize = 2500;
-/// A frame's line is thinner, as a part of its shorter side.
+/// The lines of a frame are thinner than this, relative to its shorter side.
 const WIDEST_FRAME: f32 = 0.1;
 
 type Point = (f32, f32);
@@ -48,7 +49,7 @@ fn is_ink(ink: &Plane, (x, y): Point, low: f32) -> bool {
     x >= 0.0 && y >= 0.0 && ink.get_pixel_checked(x as u32, y as u32).is_some_and(|pixel| pixel.0[0] > low)
 }
 
-/// The points of a straight piece, half a pixel apart, and the direction across it.
+/// Returns the points of a line segment, half a pixel apart, and the unit vector across it.
 fn walk((x0, y0): Point, (x1, y1): Point) -> (impl Iterator<Item = Point> + Clone, Point) {
     let (dx, dy) = (x1 - x0, y1 - y0);
     let length = (dx * dx + dy * dy).sqrt().max(1.0);
@@ -60,7 +61,7 @@ fn walk((x0, y0): Point, (x1, y1): Point) -> (impl Iterator<Item = Point> + Clon
     (points, (-dy / length, dx / length))
 }
 
-/// The ink nearest to a point of a line, across it: how far away it begins and ends.
+/// Returns where the ink that is nearest to a point of a line begins and ends, as distances across the line, in pixels.
 fn run(ink: &Plane, (x, y): Point, (nx, ny): Point, low: f32) -> Option<(i32, i32)> {
     let at = |offset: i32| is_ink(ink, (x + offset as f32 * nx, y + offset as f32 * ny), low);
     let nearest = (0..=WAVER).flat_map(|away| [away, -away]).find(|&offset| at(offset))?;
@@ -69,7 +70,7 @@ fn run(ink: &Plane, (x, y): Point, (nx, ny): Point, low: f32) -> Option<(i32, i3
     Some((end(-1) + 1, end(1) - 1))
 }
 
-/// Removes a line. Where the ink is wider across it than the line is, something crosses it, and stays.
+/// Removes a line. Ink stays where it is wider than the line, because there a stroke crosses it.
 fn erase(ink: &mut Plane, from: Point, to: Point, low: f32) {
     let (points, (nx, ny)) = walk(from, to);
     let runs: Vec<_> =
@@ -90,7 +91,7 @@ fn erase(ink: &mut Plane, from: Point, to: Point, low: f32) {
     }
 }
 
-/// The lines from one edge of the picture to another: peaks of the Hough transform.
+/// Returns the lines from one edge of the picture to another: the peaks of the Hough transform.
 fn crossing(ink: &Plane, low: f32) -> Vec<(Point, Point)> {
     let (width, height) = (ink.width() as f32, ink.height() as f32);
     let (x0, y0) = ((width - 1.0) / 2.0, (height - 1.0) / 2.0);
@@ -105,7 +106,7 @@ fn crossing(ink: &Plane, low: f32) -> Vec<(Point, Point)> {
         }
     };
     let inked: Vec<usize> = (0..ink.len()).filter(|&index| ink.as_raw()[index] > low).collect();
-    // What is mostly ink has no lines.
+    // A picture that is mostly ink has no lines.
     if 2 * inked.len() > ink.len() {
         return Vec::new();
     }
@@ -151,7 +152,7 @@ fn crossing(ink: &Plane, low: f32) -> Vec<(Point, Point)> {
     lines
 }
 
-/// The part of a straight line that lies in the picture.
+/// Returns the part of a straight line that lies in the picture.
 fn chord((x, y): Point, (dx, dy): Point, width: f32, height: f32) -> Option<(Point, Point)> {
     let (mut first, mut last) = (f32::MIN, f32::MAX);
     for (at, step, len) in [(x, dx, width - 1.0), (y, dy, height - 1.0)] {
@@ -165,7 +166,7 @@ fn chord((x, y): Point, (dx, dy): Point, width: f32, height: f32) -> Option<(Poi
     (first < last).then_some(((x + first * dx, y + first * dy), (x + last * dx, y + last * dy)))
 }
 
-/// The corners of a component that is the frame of a rectangle, with what touches it from within.
+/// Returns the corners of a component that is a rectangular frame. A digit may touch it from within.
 fn frame(of: &Component, width: usize, ink: &Plane, low: f32) -> Option<[Point; 4]> {
     let points = || of.pixels.iter().map(|&index| ((index % width) as f32, (index / width) as f32));
     let rectangle = |angle: f32| {

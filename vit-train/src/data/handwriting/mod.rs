@@ -1,21 +1,22 @@
-//! What somebody drew, scanned or photographed, brought to the form of MNIST's images.
+//! Brings a digit that somebody drew, scanned or photographed to the form of MNIST's images.
 //!
 //! MNIST's digits are light ink on a dark ground; they fill a box of 20x20 pixels, with their proportions, and their
-//! centre of mass is in the middle of 28x28. A user's picture is of any size, mostly dark on light, and a photograph has
-//! shadows, noise, lines on the paper, and the table around it. So, one after the other:
+//! centre of mass is in the middle of 28x28. A user's picture has any size and is mostly dark on light, and a photograph
+//! has shadows, noise, lines on the paper, and a table around it. These steps follow each other:
 //!
-//! 1. A large picture is shrunk, which averages noise out.
+//! 1. A large picture is shrunk, which averages noise out, and a small photograph is enlarged.
 //! 2. A bright sheet that ends within the picture is found, and the table around it is painted over (`sheet`).
-//! 3. The ground is taken away (`ground`): a smooth surface, of second degree in x and y, is fitted to what most pixels
-//!    show. Where that does not do, because of the edge of a shadow or a fold, whatever is wider than a stroke is ground.
-//! 4. What differs from the ground more than its noise does is ink, darker or lighter: whichever there is more of.
-//! 5. Straight lines across the picture and frames are removed, but for what crosses them (`lines`).
-//! 6. The digit is the largest of the connected components, and what is near to it (`components`). Specks, blots, pale
-//!    stains and what touches the edge of the picture are left out.
+//! 3. The ground is subtracted (`ground`): a smooth surface, of second degree in x and y, is fitted to what most pixels
+//!    show. If the ground is not smooth, because of the edge of a shadow or a fold, everything wider than a stroke is ground.
+//! 4. Pixels that differ from the ground by more than its noise are ink: either the darker or the lighter ones, whichever
+//!    there are more of.
+//! 5. Straight lines across the picture and frames are removed, except where a stroke crosses them (`lines`).
+//! 6. The digit is the largest connected component with the components near to it (`components`). Specks, blots, pale
+//!    stains and components that touch the edge of the picture are left out.
 //! 7. Lines that would be thinner than a pixel of the result are thickened.
 //! 8. The box around the digit is scaled and moved.
 //!
-//! Where the result does not look like one digit, a [`Doubt`] says why.
+//! If the result does not look like one digit, a [`Doubt`] says why.
 
 mod components;
 mod doubt;
@@ -38,30 +39,33 @@ use plane::Plane;
 use std::path::Path;
 
 /// The longest side, in pixels, of a picture that is not shrunk.
-const WORKING_SIDE: u32 = 512;
-/// Times the noise: what differs more is ink, where it touches ink.
+const LONGEST_SIDE: u32 = 512;
+/// The shortest side, in pixels, of a photograph that is not enlarged.
+const SHORTEST_SIDE: u32 = 128;
+/// A pixel that differs from the ground by more than this times the noise is ink if it touches ink.
 const PERHAPS_INK: f32 = 2.5;
 /// In a smaller picture, lines and stains cannot be told from strokes, or a sheet from what is written.
-const LEAST_PHOTOGRAPH: u32 = 100;
-/// The least part of full ink that belongs to a stroke: in a photograph, and in a small picture, where edges are soft.
+const LEAST_PHOTOGRAPH: u32 = 48;
+/// The least share of full ink in a pixel that belongs to a stroke, in a photograph and in a small picture, whose edges are
+/// soft.
 const PALE_INK: (f32, f32) = (0.35, 0.04);
-/// Of MNIST's 28 pixels, the digit fills 20.
+/// The side of the box that a digit fills, relative to the image: 20 of MNIST's 28 pixels.
 const BOX: f32 = 20.0 / 28.0;
-/// The least width of a line, as a part of the box.
+/// The least width of a line, relative to the box.
 const LEAST_LINE: f32 = 0.11;
 
-/// An image as MNIST has them.
+/// An image in the form of MNIST's images.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Handwriting {
     /// Grey values, row by row: 0 is the background, 255 full ink.
     pub pixels: Vec<u8>,
-    /// Whether the picture was dark on light.
+    /// True if the picture was dark on light.
     pub inverted: bool,
-    /// Why this may not be the digit that was meant.
+    /// The reason, if there is one, why this may not be the digit that was meant.
     pub doubt: Option<Doubt>,
 }
 
-/// What is written in a PNG or JPEG file, as an image of `side` rows and columns.
+/// Reads a PNG or JPEG file and returns the digit in it as an image of `side` rows and columns.
 ///
 /// # Errors
 /// [`DataError::Picture`]; [`DataError::BlankPicture`].
@@ -70,7 +74,7 @@ pub fn read(path: &Path, side: usize) -> Result<Handwriting, DataError> {
     find(&picture, side).ok_or_else(|| DataError::BlankPicture { path: path.to_owned() })
 }
 
-/// A PNG or JPEG file as it is, grey and stretched to `side` rows and columns.
+/// Reads a PNG or JPEG file as it is, in grey and stretched to `side` rows and columns.
 ///
 /// # Errors
 /// [`DataError::Picture`].
@@ -82,10 +86,16 @@ fn not_a_picture(path: &Path, error: PictureError) -> DataError {
     DataError::Picture { path: path.to_owned(), error, others: Vec::new() }
 }
 
-/// What is written in a picture, as an image of `side` rows and columns; nothing, where the picture is blank.
+/// Returns the digit in a picture as an image of `side` rows and columns, or None if the picture is blank.
 pub fn find(picture: &GrayImage, side: usize) -> Option<Handwriting> {
-    let plane = shrink(picture);
-    let is_photograph = plane.width().min(plane.height()) >= LEAST_PHOTOGRAPH;
+    let mut picture = scaled(picture, u32::max, |longer| longer.min(LONGEST_SIDE));
+    let is_photograph = picture.width().min(picture.height()) >= LEAST_PHOTOGRAPH;
+    if is_photograph {
+        picture = scaled(&picture, u32::min, |shorter| shorter.max(SHORTEST_SIDE));
+    }
+    let plane = Plane::from_fn(picture.width(), picture.height(), |x, y| {
+        Luma([f32::from(picture.get_pixel(x, y).0[0])])
+    });
     let sheet = if is_photograph { sheet::without_table(&plane) } else { None };
     let on_sheet = sheet.and_then(|sheet| find_on(&sheet, is_photograph, side));
     let on_sheet = on_sheet.filter(|found| found.inverted && found.doubt != Some(Doubt::AtEdge));
@@ -93,8 +103,7 @@ pub fn find(picture: &GrayImage, side: usize) -> Option<Handwriting> {
     if is_sure(&on_sheet) && !ground::is_flat(&plane) {
         return on_sheet;
     }
-    // What looks like a sheet may be the digit: a thick, bright 8 has spots in it. Around it, nothing shows that this is a
-    // table.
+    // The supposed sheet may be the digit itself: a thick, bright 8 has dark spots in it.
     let found = find_on(&plane, is_photograph, side);
     if on_sheet.is_none() || is_sure(&found) {
         return found;
@@ -127,19 +136,20 @@ fn find_on(plane: &Plane, is_photograph: bool, side: usize) -> Option<Handwritin
     Some(Handwriting { pixels: place(&thicken(&crop(&kept)), side), inverted: dark, doubt })
 }
 
-fn shrink(picture: &GrayImage) -> Plane {
+/// Scales a picture until the shorter or the longer one of its sides, by `which`, has another length.
+fn scaled(picture: &GrayImage, which: fn(u32, u32) -> u32, to: impl Fn(u32) -> u32) -> GrayImage {
     let (width, height) = picture.dimensions();
-    let longest = width.max(height);
-    let shrunk = (longest > WORKING_SIDE).then(|| {
-        let scaled =
-            |side: u32| (u64::from(side) * u64::from(WORKING_SIDE)).div_ceil(u64::from(longest)) as u32;
-        imageops::resize(picture, scaled(width), scaled(height), imageops::FilterType::Triangle)
-    });
-    let picture = shrunk.as_ref().unwrap_or(picture);
-    Plane::from_fn(picture.width(), picture.height(), |x, y| Luma([f32::from(picture.get_pixel(x, y).0[0])]))
+    let from = which(width, height);
+    let to = to(from);
+    if from == to {
+        return picture.clone();
+    }
+    let scaled = |side: u32| (u64::from(side) * u64::from(to)).div_ceil(u64::from(from)) as u32;
+    imageops::resize(picture, scaled(width), scaled(height), imageops::FilterType::Triangle)
 }
 
-/// Half of the mean of what is above it, and at least `least`; nothing, where nothing is.
+/// Returns the threshold that is half of the mean of the values above it, and at least `least`; or None if no value is
+/// above it.
 fn threshold(ink: &[f32], least: f32) -> Option<f32> {
     let mut threshold = least;
     for _ in 0..20 {
@@ -152,7 +162,7 @@ fn threshold(ink: &[f32], least: f32) -> Option<f32> {
     Some(threshold)
 }
 
-/// The box around what is not 0; there is something.
+/// Crops a picture to the box around the pixels that are not 0. There is at least one.
 fn crop(ink: &Plane) -> Plane {
     let mut bounds = [u32::MAX, 0, u32::MAX, 0];
     for (x, y, _) in ink.enumerate_pixels().filter(|(_, _, pixel)| pixel.0[0] > 0.0) {
@@ -163,7 +173,7 @@ fn crop(ink: &Plane) -> Plane {
     imageops::crop_imm(ink, left, top, right + 1 - left, bottom + 1 - top).to_image()
 }
 
-/// Makes lines that are too thin for the size of what is written thicker, all by as much.
+/// Thickens lines that are too thin for the size of the digit, all by the same width.
 fn thicken(ink: &Plane) -> Plane {
     let full = |x: i64, y: i64| {
         let (Ok(x), Ok(y)) = (u32::try_from(x), u32::try_from(y)) else { return false };
@@ -179,7 +189,8 @@ fn thicken(ink: &Plane) -> Plane {
             outline += open.count() as f32;
         }
     }
-    // A line has two sides; sides that slant have 4 / pi times their length in pixels, on average.
+    // A line has two sides, and on average over all directions an outline has 4 / pi times as many sides of pixels as its
+    // length.
     let line = 2.0 * area / (outline * 0.785).max(1.0);
     let radius = (LEAST_LINE * width.max(height) as f32 - line) / 2.0;
     if radius < 0.5 {
@@ -191,7 +202,7 @@ fn thicken(ink: &Plane) -> Plane {
         for dy in 0..=2 * margin {
             for dx in 0..=2 * margin {
                 let (a, b) = (dx as f32 - margin as f32, dy as f32 - margin as f32);
-                // Round, with a soft edge.
+                // The pen is round and has a soft edge.
                 let share = (radius + 0.5 - (a * a + b * b).sqrt()).clamp(0.0, 1.0);
                 let value = &mut thick.get_pixel_mut(x + dx, y + dy).0[0];
                 *value = value.max(share * pixel.0[0]);
@@ -208,7 +219,7 @@ fn place(ink: &Plane, side: usize) -> Vec<u8> {
     let scale = length / width.max(height) as f32;
     let scaled = |side: u32| ((side as f32 * scale).round() as u32).max(1);
     let (width, height) = (scaled(width), scaled(height));
-    // Lines of a small picture would be blurred by a filter that only interpolates.
+    // A filter that only interpolates would blur the lines of a small picture.
     let filter = if scale > 1.0 { imageops::FilterType::CatmullRom } else { imageops::FilterType::Triangle };
     let ink = imageops::resize(ink, width, height, filter);
 

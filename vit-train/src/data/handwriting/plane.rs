@@ -1,11 +1,11 @@
-//! Pictures as numbers.
+//! Pictures of floating-point numbers.
 
 use image::{ImageBuffer, Luma};
 
-/// Grey levels, or amounts of ink.
+/// A picture of grey levels or of amounts of ink.
 pub(super) type Plane = ImageBuffer<Luma<f32>, Vec<f32>>;
 
-/// A filter of `image`, which cuts off values that are not from 0 to 1, on grey levels from -255 to 255.
+/// Applies a filter of the crate `image`, which clamps values to 0..1, to grey levels from -255 to 255.
 pub(super) fn filtered(plane: &Plane, filter: impl FnOnce(&Plane) -> Plane) -> Plane {
     let mut plane = plane.clone();
     plane.iter_mut().for_each(|x| *x = (*x + 255.0) / 510.0);

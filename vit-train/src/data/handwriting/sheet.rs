@@ -1,4 +1,4 @@
-//! A sheet of paper on a table.
+//! Finds a sheet of paper that lies on a table.
 
 use super::{
     components::components,
@@ -7,23 +7,23 @@ use super::{
 use image::imageops;
 use std::ops::RangeInclusive;
 
-/// The longer side of the picture in which the sheet is looked for.
+/// The longer side of the reduced picture in which the sheet is searched.
 const COARSE_SIDE: u32 = 128;
-/// How much brighter than the table it is at least, in grey levels.
+/// The least difference between the grey levels of sheet and table.
 const LEAST_CONTRAST: f32 = 25.0;
-/// The part of the picture that it takes.
+/// The share of the picture's area that a sheet takes.
 const AREA: RangeInclusive<f32> = 0.06..=0.85;
-/// The least side, as a part of the picture's shorter one: a stroke is narrower.
+/// The shortest side of a sheet, relative to the shorter side of the picture. A stroke is narrower.
 const LEAST_SIDE: f32 = 0.3;
-/// The least part of the sheet that is not covered by what is written.
+/// The least share of the sheet that is not covered by ink.
 const LEAST_PAPER: f32 = 0.85;
-/// The least part of its convex hull that a sheet fills.
+/// The least share of its convex hull that a sheet fills.
 const CONVEX: f32 = 0.9;
-/// The pixels at its edge, of the coarse picture, that do not count.
+/// The width of the sheet's edge that counts as table, in pixels of the reduced picture.
 const EDGE: u32 = 2;
 
-/// The picture, with a table around a bright sheet painted over with the sheet's edge; nothing, where no sheet is seen.
-/// A sheet touches at most one side of the picture: a region that is lit, with shadow around, touches more.
+/// Returns the picture with the table around a bright sheet painted over with the colour of the sheet's edge, or None if
+/// there is no sheet. A sheet touches at most one side of the picture; a lit region with shadow around it touches more.
 pub fn without_table(plane: &Plane) -> Option<Plane> {
     let (width, height) = plane.dimensions();
     let scaled = |side: u32| (side * COARSE_SIDE / width.max(height)).clamp(1, side);
@@ -41,7 +41,7 @@ pub fn without_table(plane: &Plane) -> Option<Plane> {
     {
         return None;
     }
-    // Its outline is convex: what lies between its pixels in a row and in a column is the sheet as well.
+    // The outline of a sheet is convex, so that everything between its outermost pixels in a row and a column belongs to it.
     let mut rows = vec![(u32::MAX, 0); down as usize];
     let mut columns = vec![(u32::MAX, 0); across as usize];
     for index in sheet.pixels.iter().map(|&index| index as u32) {
@@ -51,7 +51,7 @@ pub fn without_table(plane: &Plane) -> Option<Plane> {
     }
     let within = |x: u32, y: u32, edge: u32| {
         let ((left, right), (top, bottom)) = (rows[y as usize], columns[x as usize]);
-        // Where the sheet goes on beyond the picture, it has no edge.
+        // A sheet that continues beyond the picture has no edge there.
         let clear = |at: u32, low: u32, high: u32, len: u32| {
             (at >= low.saturating_add(edge) || low == 0)
                 && (at + edge <= high || high + 1 == len)
@@ -65,7 +65,7 @@ pub fn without_table(plane: &Plane) -> Option<Plane> {
     if (sheet.area as f32) < LEAST_PAPER * filled as f32 || (filled as f32) < CONVEX * hull(&rows) {
         return None;
     }
-    // The table shows what the nearest pixel of the sheet in its row shows: the sheet's grey, its shadow and its noise.
+    // Each pixel of the table gets the value of the nearest pixel of the sheet in its row, with its shadow and its noise.
     let (left, right, top, bottom) = (left + EDGE, right - EDGE, top + EDGE, bottom - EDGE);
     let spans: Vec<(u32, u32)> = (top..=bottom)
         .map(|y| {
@@ -83,7 +83,7 @@ pub fn without_table(plane: &Plane) -> Option<Plane> {
     }))
 }
 
-/// The area of the convex hull of rows from a first to a last column.
+/// Returns the area of the convex hull of rows that extend from a first to a last column.
 fn hull(rows: &[(u32, u32)]) -> f32 {
     let rows = (0..).zip(rows).filter(|(_, (first, last))| first <= last);
     let corners =
@@ -112,7 +112,7 @@ fn hull(rows: &[(u32, u32)]) -> f32 {
     doubled.abs() as f32 / 2.0
 }
 
-/// The threshold that parts grey values best, by Otsu's method, if both parts differ clearly.
+/// Returns the threshold that separates grey values best, by Otsu's method, or None if the two parts differ too little.
 fn otsu(values: &[f32]) -> Option<f32> {
     let mut histogram = [0.0_f64; 256];
     values.iter().for_each(|&value| histogram[value.clamp(0.0, 255.0) as usize] += 1.0);
