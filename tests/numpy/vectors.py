@@ -164,7 +164,7 @@ def text(title, model, images):
                 lines.append(f"{stage} {block} {token}: {numbers(channels)}\n")
 
     model.logits(images, observe)
-    return f"# {title}\n# Written by tests/numpy/vectors.py; README.md has the format.\n" + "".join(
+    return f"# {title}\n# Written by tests/numpy/vectors.py; NUMERICS.md describes the lines.\n" + "".join(
         line for lines in images_lines for line in lines
     )
 
