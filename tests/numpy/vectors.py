@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+sys.dont_write_bytecode = True
 import vit_int8
 
 HERE = Path(__file__).parent
@@ -83,11 +84,14 @@ def small_model(seed):
     """The model file, as FORMAT.md has it."""
     random = Random(seed)
     # The table falls at first, as that of a trained model, but its last entries differ.
-    weights = tensor("H", [32767] + [int(32767 * 0.8**i) for i in range(1, 254)] + [3000, 9000])
+    table = [32767]
+    while len(table) < 254:
+        table.append(table[-1] * 4 // 5)
+    weights = tensor("H", table + [3000, 9000])
     patch = Layer(random, D, PATCH * PATCH, ROW - PATCH * PATCH, True)
     positions = [random.within(32767) for _ in range(TOKENS * D)]
-    # The class token makes the first LayerNorm's `floor(numerator / root)` 32768, and each of its results a half: the
-    # variance is 64 * 101^2, and with epsilon it is 2^20.
+    # The class token makes the first LayerNorm's V 2^20, so that floor(numerator / root) is 32768; with that instead of
+    # 32767, each of its results would be a half, 50.5 or -50.5.
     positions[:D] = [101, -101, 101, 101, -101, 101, -101, -101]
     weights += patch.bias + tensor("h", positions) + patch.multiplier + patch.shift + patch.weight
     for block in range(DEPTH):

@@ -1,6 +1,6 @@
 //! The model file: its exact bytes, and that no bad file is accepted.
 //!
-//! The files here are composed by [`File::compose`] from the specification in the docs of `vit_nostd::model_file`,
+//! The files here are composed by [`File::compose`] from the specification in FORMAT.md,
 //! not by the library. The property tests run as long as one likes: `PROPTEST_CASES=1000000 cargo test --release -p
 //! vit-nostd --test model_file`.
 
@@ -585,6 +585,13 @@ fn hostile_lengths_are_refused() {
     for len in [WEIGHTS * 4 - 1, WEIGHTS * 4 + 1, WEIGHTS * 4 + 4, WEIGHTS * 4 + 5] {
         refused(File { weights_len: varint(len as u64), ..golden() }, Field::Encoding);
     }
+}
+
+/// FORMAT.md says so. None is written like that.
+#[test]
+fn a_varint_may_be_longer_than_it_must_be() {
+    assert_eq!(load(&File { seed: b"\xAC\x82\x80\x00".to_vec(), ..golden() }.compose()), Ok(()));
+    assert_eq!(load(&File { labels: b"\x86\x00no\nyes".to_vec(), ..golden() }.compose()), Ok(()));
 }
 
 #[test]

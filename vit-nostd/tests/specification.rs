@@ -37,8 +37,8 @@ fn read(path: &str) -> Vec<u8> {
 
 // ---- Test vectors ----
 
-/// The values of an inference, by stage, block and token.
-type Stages = BTreeMap<(Stage, usize, usize), Vec<i64>>;
+/// The values of an inference, by block, stage and token: the order in which they are computed.
+type Stages = BTreeMap<(usize, Stage, usize), Vec<i64>>;
 
 /// An image and the values that a file of vectors gives for it.
 struct Vectors {
@@ -62,7 +62,7 @@ fn read_vectors(path: &str) -> Vec<Vectors> {
         }
         let [stage, block, token] = name.split(' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
         let stage = Stage::ALL.into_iter().find(|known| known.name() == stage).expect("a stage");
-        let place = (stage, block.parse().unwrap(), token.parse().unwrap());
+        let place = (block.parse().unwrap(), stage, token.parse().unwrap());
         let again = images.last_mut().unwrap().stages.insert(place, values);
         assert!(again.is_none(), "twice: {name}");
     }
@@ -79,7 +79,7 @@ fn observed(infer: impl FnOnce(&mut dyn FnMut(Probe, Values<'_>))) -> Stages {
             Values::I32(values) => values.iter().map(|&value| value.into()).collect(),
             other => panic!("not of the integer engine: {other:?}"),
         };
-        assert!(stages.insert((stage, block, token), values).is_none(), "{stage:?} twice");
+        assert!(stages.insert((block, stage, token), values).is_none(), "{stage:?} twice");
     });
     stages
 }
@@ -122,7 +122,7 @@ fn compare<N: Network>(file: &[u8], vectors: &str, images: usize) {
         );
         let logits = model.infer(image, &mut scratch);
         let logits: Vec<i64> = logits.as_ref().iter().map(|&logit| logit.into()).collect();
-        assert_eq!(logits, stages[&(Stage::Head, depth, 0)], "image {index}");
+        assert_eq!(logits, stages[&(depth, Stage::Head, 0)], "image {index}");
     }
 }
 
@@ -149,7 +149,7 @@ fn a_saturating_network_computes_its_vectors() {
 fn the_saturating_network_saturates() {
     let images = read_vectors("vectors/saturating.txt");
     let mut reached = BTreeSet::new();
-    for ((stage, ..), values) in images.iter().flat_map(|image| &image.stages) {
+    for ((_, stage, _), values) in images.iter().flat_map(|image| &image.stages) {
         reached.extend(values.iter().map(|&value| (*stage, value)));
     }
     for stage in [Stage::Embedding, Stage::Projection, Stage::Mlp] {
