@@ -1,6 +1,6 @@
 //! The model file: its exact bytes, and that no bad file is accepted.
 //!
-//! The files here are composed by [`File::compose`] from the specification in FORMAT.md,
+//! The files here are composed by [`File::compose`] from the specification in the docs of `vit_nostd::model_file`,
 //! not by the library. The property tests run as long as one likes: `PROPTEST_CASES=1000000 cargo test --release -p
 //! vit-nostd --test model_file`.
 

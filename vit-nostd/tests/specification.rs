@@ -362,7 +362,7 @@ fn evaluate<N: Network>(formula: &str) -> usize {
     formula.split('+').map(term).sum()
 }
 
-/// Where a tensor lies, by its address.
+/// The address and the size of a tensor.
 fn bytes_of<T: ?Sized>(tensor: &T) -> (usize, usize) {
     (std::ptr::from_ref(tensor).cast::<u8>().addr(), size_of_val(tensor))
 }

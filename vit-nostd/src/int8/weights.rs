@@ -6,8 +6,7 @@
 //! zeros up to a multiple of 4.
 //!
 //! Weights are in natural row order, `output x input`. A linear layer has a bias, a multiplier and a shift per output;
-//! see NUMERICS.md for what they mean. Every tensor takes a multiple of 4 bytes, so that all of them are aligned: EMBED and
-//! HIDDEN are multiples of 4. FORMAT.md has a table of all tensors with their offsets.
+//! see NUMERICS.md for what they mean. The widest numbers come first, so that everything is aligned.
 
 use super::{
     layer_norm::{Norm, NormTensor, MAX_WIDTH},

@@ -67,8 +67,8 @@ pub struct Arguments {
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Write the logits of the test images, images x classes, to compare them with another program's; those of an integer
-    /// model are integers
+    /// Write the logits of the test images, images x classes, to compare them with those of another program (integers, if
+    /// the model computes in integers)
     #[arg(long, value_name = "FILE.safetensors")]
     logits: Option<PathBuf>,
     #[command(flatten)]
@@ -162,6 +162,13 @@ impl FileCommand for Arguments {
     }
 }
 
+/// Writes integer logits as [`Checkpoint::save`] writes those in real numbers: a tensor `logits`.
+fn save_integers(logits: &[i32], dims: &[usize], path: &Path) -> Result<(), Error> {
+    let bytes = TensorView::new(Dtype::I32, dims.to_vec(), bytemuck::cast_slice(logits))
+        .and_then(|view| safetensors::serialize([("logits", view)], None));
+    write_atomically(path, &bytes.map_err(|error| Error::checkpoint(path, error))?)
+}
+
 impl Arguments {
     fn load<N: Trainable>(&self, path: &Path, dataset: &str) -> Result<Loaded, Error> {
         let data = self.data.load_for::<N>(path, dataset)?;
@@ -217,8 +224,7 @@ impl Arguments {
         }
     }
 
-    /// Prints how well the network does that `infer` gives the logits (`images x classes`) of. `integers` are those of an
-    /// integer model on the test images, which `--logits` writes instead.
+    /// Prints how well the network does that `infer` gives the logits (`images x classes`) of.
     fn score<N: Trainable>(
         &self,
         engine: &'static str,
@@ -240,6 +246,7 @@ impl Arguments {
                 "NOTE: the model's classes are {model}, and the data's {data}: they are compared by number."
             );
         }
+        // An integer model's logits are written as they are, before they are multiplied with their scale.
         if let (Some(path), Some(integers)) = (&self.logits, &integers) {
             save_integers(integers, &[data.test.len(), N::CLASSES], path)?;
         } else if let Some(path) = &self.logits {
@@ -286,13 +293,6 @@ impl Arguments {
         }
         Ok(ExitCode::SUCCESS)
     }
-}
-
-/// Writes integer logits as [`Checkpoint::save`] writes those in real numbers: a tensor `logits`.
-fn save_integers(logits: &[i32], dims: &[usize], path: &Path) -> Result<(), Error> {
-    let bytes = TensorView::new(Dtype::I32, dims.to_vec(), bytemuck::cast_slice(logits))
-        .and_then(|view| safetensors::serialize([("logits", view)], None));
-    write_atomically(path, &bytes.map_err(|error| Error::checkpoint(path, error))?)
 }
 
 /// Only the float engine has a choice of functions.
