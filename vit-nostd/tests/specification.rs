@@ -11,7 +11,7 @@ use vit_nostd::{
     int8::{
         kernels::Portable,
         layer_norm::{self, Norm},
-        requantize::{requantize, sat8, Halves, Scale, Whole},
+        requantize::{requantize, Halves, Scale, Whole},
         softmax,
         weights::Weights,
         Model, Scratch,
@@ -308,7 +308,6 @@ fn bounds_of_layer_norm() {
     assert_eq!(layer_norm::scale(128, sum, square, norm(Norm::MAX_EPSILON - 1, 46)).shift, 43);
     assert_eq!(layer_norm::scale(128, 0, 0, norm(Norm::MIN_EPSILON, 37)).shift, 17);
     assert!(256 * 127 * 65535 < i64::from(i32::MAX));
-    assert_eq!(sat8(128), 127);
 }
 
 // ---- The tables and the example in FORMAT.md ----
