@@ -1,9 +1,9 @@
-"""An integer Vision Transformer in numpy, written from vit-nostd/NUMERICS.md and the description of the file format.
+"""An integer Vision Transformer in numpy, written from vit-nostd/NUMERICS.md and vit-nostd/FORMAT.md alone.
 
     python3 vit_int8.py MODEL.int8.vit < IMAGES > LOGITS
 
 reads images one after the other, a byte per pixel, row by row, and prints a line of integer logits for each. Everything
-is computed with 64-bit integers, all images at once.
+is computed with 64-bit integers, all images at once. vectors.py makes the test vectors with it.
 """
 
 import struct
@@ -88,18 +88,26 @@ class Model:
         self.head_bias = file.tensor("i4", self.classes)
         self.head_weight = file.tensor("i1", self.classes, D)
 
-    def logits(self, images):
-        """Of images x rows x columns of grey levels, images x classes."""
+    def logits(self, images, observe=lambda stage, block, values: None):
+        """Returns the logits, images x classes, of images x rows x columns of grey levels.
+
+        Calls `observe` after each stage with its values, images x tokens x channels."""
         N, P, grid = len(images), self.patch, self.image // self.patch
         pixels = images.astype(np.int64).reshape(N, grid, P, grid, P) - 128
         patches = pixels.transpose(0, 1, 3, 2, 4).reshape(N, grid * grid, P * P)
         a = self.patch_bias + patches @ self.patch_weight.T
         x = np.zeros((N, self.tokens, self.embed), np.int64) + self.positions
         x[:, 1:] = sat16(requantize(a, *self.patch_scale) + self.positions[1:])
-        for block in self.blocks:
-            x = block.attention(x, self.heads, self.exp_table)
-            x = block.mlp(x)
-        return self.head_bias + self.norm(x[:, 0]) @ self.head_weight.T
+        observe("embedding", 0, x)
+        for index, block in enumerate(self.blocks):
+            observe_block = lambda stage, values: observe(stage, index, values)
+            x = block.attention(x, self.heads, self.exp_table, observe_block)
+            x = block.mlp(x, observe_block)
+        n = self.norm(x[:, :1])
+        observe("norm", self.depth, n)
+        logits = self.head_bias + n @ self.head_weight.T
+        observe("head", self.depth, logits)
+        return logits[:, 0]
 
 
 class Norm:
@@ -136,21 +144,33 @@ class Block:
     def linear(self, name, x):
         return requantize(self.bias[name] + x @ self.weight[name].T, self.multiplier[name], self.shift[name])
 
-    def attention(self, x, heads, exp_table):
+    def attention(self, x, heads, exp_table, observe):
         n = self.norm1(x)
-        split = lambda y: sat8(y).reshape(*y.shape[:-1], heads, -1).swapaxes(-2, -3)  # heads before tokens
-        query, key, value = (split(self.linear(name, n)) for name in ("query", "key", "value"))
+        observe("norm1", n)
+        projected = {name: sat8(self.linear(name, n)) for name in ("key", "value", "query")}
+        for name, y in projected.items():
+            observe(name, y)
+        split = lambda y: y.reshape(*y.shape[:-1], heads, -1).swapaxes(-2, -3)  # heads before tokens
+        key, value, query = map(split, projected.values())
         s = query @ key.swapaxes(-1, -2)
         i = np.minimum(255, requantize(s.max(-1, keepdims=True) - s, *self.score_scale))
         w = exp_table[i]
         r = np.minimum(32767, 2**30 // w.sum(-1, keepdims=True))
         p = np.minimum(255, requantize(w, r, 22))
-        o = sat8(requantize(p @ value, *self.context_scale))
-        return sat16(x + self.linear("proj", o.swapaxes(-2, -3).reshape(x.shape)))
+        o = sat8(requantize(p @ value, *self.context_scale)).swapaxes(-2, -3).reshape(x.shape)
+        observe("attention", o)
+        x = sat16(x + self.linear("proj", o))
+        observe("projection", x)
+        return x
 
-    def mlp(self, x):
-        g = self.gelu_table[128 + sat8(self.linear("hidden", self.norm2(x)))]
-        return sat16(x + self.linear("mlp", g))
+    def mlp(self, x, observe):
+        n = self.norm2(x)
+        observe("norm2", n)
+        g = self.gelu_table[128 + sat8(self.linear("hidden", n))]
+        observe("hidden", g)
+        x = sat16(x + self.linear("mlp", g))
+        observe("mlp", x)
+        return x
 
 
 def requantize(a, m, s):

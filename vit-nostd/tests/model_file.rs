@@ -589,6 +589,13 @@ fn hostile_lengths_are_refused() {
     }
 }
 
+/// FORMAT.md says so. None is written like that.
+#[test]
+fn a_varint_may_be_longer_than_it_must_be() {
+    assert_eq!(load(&File { seed: b"\xAC\x82\x80\x00".to_vec(), ..golden() }.compose()), Ok(()));
+    assert_eq!(load(&File { labels: b"\x86\x00no\nyes".to_vec(), ..golden() }.compose()), Ok(()));
+}
+
 #[test]
 fn what_would_be_refused_is_not_written() {
     let normalization =

@@ -1,58 +1,12 @@
 //! The model file: what `vit-train` writes and a chip reads from its flash.
 //!
-//! # Format, version 2
+//! [`ModelFile::parse`] validates a file once, and an engine's `from_bytes` then checks its weights; [`write()`] makes one.
+//! [`Metadata::check`] holds the bounds of the description, for the reader, for the writer and for `vit-train`.
+//! [`ModelError`] says what can be wrong with a file. The tensors are declared in
+//! [`int8::weights`](crate::int8::weights) and [`float::weights`](crate::float::weights). The format itself is defined by
+//! the following page, `FORMAT.md` in the folder of this crate; a golden test holds it to its exact bytes.
 //!
-//! A file is one [postcard](https://postcard.jamesmunns.com) value. Integers of more than one byte that are called
-//! fixed are little-endian, and so are all f32; "varint" and "string" are postcard's encodings.
-//!
-//! | offset | bytes | field |
-//! |---|---|---|
-//! | 0 | 4 | magic, `ViT!` |
-//! | 4 | 2 | format version, fixed u16: 2 |
-//! | 6 | 1 | kind: 0 `f32`, 1 `int8` |
-//! | 7 | 1 | reserved, 0 |
-//! | 8 | 20 | shape, ten fixed u16: height and width of the image, its channels, height and width of a patch, embed, heads, hidden, depth, classes |
-//! | 28 | 4 | length of the whole file, fixed u32 |
-//! | 32 | 1 | bits of a weight: 32 for kind `f32`, 8 for `int8` |
-//! | 33 | 1 | colours: 0 grey (one channel), 1 RGB (three channels) |
-//! | 34 | 1 | how a picture is fitted to the input: 0 stretched, 1 cropped, 2 padded |
-//! | 35 | 1 | convolutions of the tokenizer: 0 (plain patches), 1 or 2 |
-//! | 36 | 16 | two convolutions of 8 bytes: kernel, stride, padding and a reserved byte (u8 each), output channels and a reserved number (fixed u16 each); all 0 where there is no convolution |
-//! | 52 | 4 | epsilon of LayerNorm, f32 |
-//! | 56 | 8 | reserved, 0 |
-//! | 64 | 24 | input normalisation: for each of three channels mean and standard deviation, f32; a pixel `p` enters as `(p / 255 - mean) / std`; 0 and 1 for channels that the network does not have |
-//! | 88 | .. | labels: one string, one label a class, separated by line feeds |
-//! | .. | .. | provenance: dataset (string), seed (varint u64), test accuracy in percent (postcard option of f32), tool (string), digest of the checkpoint (postcard option of 32 bytes) |
-//! | .. | .. | padding: varint length (0 to 15), then that many zeros, so that the weights are aligned |
-//! | .. | .. | weights: varint length, then the raw tensors, at a multiple of 16 from the file's start |
-//! | end - 4 | 4 | CRC-32 (the one of zlib: reflected, polynomial 0x04C11DB7) of all bytes before it, fixed u32 |
-//!
-//! The number of tokens is `(height / patch height) * (width / patch width) + 1`, and the width of a head is
-//! `embed / heads`. The tensors lie one after the other without gaps, little-endian, in the order in which
-//! [`float::weights`](crate::float::weights) declares them for kind `f32`, and
-//! [`int8::weights`](crate::int8::weights) those of kind `int8`.
-//!
-//! **What is not implemented yet.** The format has room for more than this library can run. Images and patches must be
-//! square, with one channel, grey, stretched to the input, and cut into plain patches; weights have 8 bits in kind
-//! `int8`; epsilon is [`LAYER_NORM_EPSILON`]. A file that says anything else is refused with
-//! [`ModelError::Unsupported`].
-//!
-//! **Bounds of the description.** A mean lies within -10^6 and 10^6, a standard deviation within 10^-6 and 10^6. A label
-//! has 1 to [`MAX_LABEL`] characters, not only spaces; two classes may have the same label. The names of the
-//! data set and of the tool have at most [`MAX_NAME`] characters. None of these texts contains control characters, line
-//! breaks or noncharacters (U+0000 to U+001F, U+007F to U+009F, U+2028, U+2029, U+FFFE, U+FFFF). An accuracy lies within 0 and 100.
-//! [`Metadata::check`] checks all of this, for the reader, for the writer, and for `vit-train`.
-//!
-//! **Digest.** It says which checkpoint the weights were made from, so that a program can tell whether two files belong
-//! together. `vit-train` defines it as the SHA-256 of the checkpoint's parameters; this library only carries it.
-//!
-//! **Versioning rule.** Every change of the layout or of the meaning of a byte raises the format version. A reader
-//! reads one version and refuses every other by [`ModelError::UnsupportedVersion`]; the first 8 bytes keep their
-//! meaning for ever, so that it always can. A golden test holds version 2 to its exact bytes.
-//!
-//! **Checks.** [`ModelFile::parse`] validates everything once, in this order: alignment, magic, version, kind, what is
-//! not implemented, shape, length, CRC, fields; the engine that is to run the model then checks its weights. Inference
-//! afterwards cannot fail.
+#![doc = include_str!("../../FORMAT.md")]
 
 pub mod error;
 mod format;

@@ -12,12 +12,13 @@ use super::{
 };
 use crate::{
     data::{Corruption, Dataset},
+    files::write_atomically,
     formats::{
         checkpoint::{Checkpoint, Description},
         vit::read_float_model,
     },
     fused::cuda,
-    inference::{check_logits, dfdx_logits, int8_logits, nostd_logits},
+    inference::{check_logits, dfdx_logits, int8_logits, int8_raw_logits, nostd_logits},
     network::{
         model::Model,
         parameters::{self, Layout, Parameters},
@@ -30,6 +31,7 @@ use crate::{
 };
 use clap::Args;
 use dfdx::prelude::Cpu;
+use safetensors::{tensor::TensorView, Dtype};
 use serde::Serialize;
 use std::{
     path::{Path, PathBuf},
@@ -65,7 +67,8 @@ pub struct Arguments {
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Write the logits of the test images, images x classes, to compare them with another program's
+    /// Write the logits of the test images, images x classes, to compare them with those of another program (integers, if
+    /// the model computes in integers)
     #[arg(long, value_name = "FILE.safetensors")]
     logits: Option<PathBuf>,
     #[command(flatten)]
@@ -159,6 +162,13 @@ impl FileCommand for Arguments {
     }
 }
 
+/// Writes integer logits as [`Checkpoint::save`] writes those in real numbers: a tensor `logits`.
+fn save_integers(logits: &[i32], dims: &[usize], path: &Path) -> Result<(), Error> {
+    let bytes = TensorView::new(Dtype::I32, dims.to_vec(), bytemuck::cast_slice(logits))
+        .and_then(|view| safetensors::serialize([("logits", view)], None));
+    write_atomically(path, &bytes.map_err(|error| Error::checkpoint(path, error))?)
+}
+
 impl Arguments {
     fn load<N: Trainable>(&self, path: &Path, dataset: &str) -> Result<Loaded, Error> {
         let data = self.data.load_for::<N>(path, dataset)?;
@@ -172,12 +182,14 @@ impl Arguments {
         let values = &checkpoint.parameters.values;
         if let Processor::Cuda { index, precision } = self.cuda.processor() {
             let logits = |test: &Dataset| cuda::logits::<N>(index, precision, values, normalization, test);
-            return self.score::<N>("CUDA", labels, &data, |test| Ok(logits(test)?));
+            return self.score::<N>("CUDA", labels, &data, None, |test| Ok(logits(test)?));
         }
         let mut model = Model::<N, _>::zeros(&Cpu::default());
         parameters::load(&mut model, values);
         let indices: Vec<usize> = (0..data.splits.test.len()).collect();
-        self.score::<N>("dfdx", labels, &data, |test| Ok(dfdx_logits(&model, normalization, test, &indices)))
+        self.score::<N>("dfdx", labels, &data, None, |test| {
+            Ok(dfdx_logits(&model, normalization, test, &indices))
+        })
     }
 
     fn model<N: Trainable>(&self, kind: Kind, path: &Path, file: &[u8]) -> Result<ExitCode, Error> {
@@ -188,14 +200,14 @@ impl Arguments {
                 let model = float::Model::<N, float::Micromath>::from_bytes(file).map_err(refused)?;
                 let data = self.load::<N>(path, model.metadata().provenance.dataset)?;
                 let engine = "vit-nostd f32 with micromath";
-                self.score::<N>(engine, labels(model.metadata()), &data, |test| {
+                self.score::<N>(engine, labels(model.metadata()), &data, None, |test| {
                     Ok(nostd_logits(&model, test, test.len()))
                 })
             }
             Kind::F32 => {
                 let model = read_float_model::<N>(file, path)?;
                 let data = self.load::<N>(path, model.metadata().provenance.dataset)?;
-                self.score::<N>("vit-nostd f32", labels(model.metadata()), &data, |test| {
+                self.score::<N>("vit-nostd f32", labels(model.metadata()), &data, None, |test| {
                     Ok(nostd_logits(&model, test, test.len()))
                 })
             }
@@ -203,7 +215,9 @@ impl Arguments {
             Kind::Int8 => {
                 let model = int8::Model::<N>::from_bytes(file).map_err(refused)?;
                 let data = self.load::<N>(path, model.metadata().provenance.dataset)?;
-                self.score::<N>("vit-nostd int8", labels(model.metadata()), &data, |test| {
+                let test = &data.splits.test;
+                let integers = self.logits.as_ref().map(|_| int8_raw_logits(&model, test, test.len()));
+                self.score::<N>("vit-nostd int8", labels(model.metadata()), &data, integers, |test| {
                     Ok(int8_logits(&model, test, test.len()))
                 })
             }
@@ -216,6 +230,7 @@ impl Arguments {
         engine: &'static str,
         names: Vec<String>,
         loaded: &Loaded,
+        integers: Option<Vec<i32>>,
         infer: impl Fn(&Dataset) -> Result<Vec<f32>, Error>,
     ) -> Result<ExitCode, Error> {
         let data = &loaded.splits;
@@ -231,7 +246,10 @@ impl Arguments {
                 "NOTE: the model's classes are {model}, and the data's {data}: they are compared by number."
             );
         }
-        if let Some(path) = &self.logits {
+        // An integer model's logits are written as they are, before they are multiplied with their scale.
+        if let (Some(path), Some(integers)) = (&self.logits, &integers) {
+            save_integers(integers, &[data.test.len(), N::CLASSES], path)?;
+        } else if let Some(path) = &self.logits {
             let mut layout = Layout(Vec::new());
             layout.push("logits", &[data.test.len(), N::CLASSES]);
             let parameters = Parameters { layout, values: logits.clone() };

@@ -1,11 +1,19 @@
 //! Networks that are hard to put into integers, and one that cannot be.
 
 use super::{entries, file, json, refuse, run, succeed, text, Digits};
-use safetensors::SafeTensors;
+use safetensors::{Dtype, SafeTensors};
 use std::{collections::HashMap, fs, path::Path};
 use tempfile::TempDir;
-use vit_nostd::Nano;
-use vit_train::{formats::checkpoint::Checkpoint, network::parameters::Parameters};
+use vit_nostd::{
+    image,
+    int8::{Model, Scratch},
+    Nano,
+};
+use vit_train::{
+    data::synthetic,
+    formats::{checkpoint::Checkpoint, model_bytes::ModelBytes},
+    network::parameters::Parameters,
+};
 
 const PUBLISHED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../firmware-example/models/nano.f32.vit");
 
@@ -22,6 +30,28 @@ fn the_published_network_is_quantized_on_other_images() {
         succeed(&["quantize", &bare, "--data", Digits::new(images, 10).path()]);
     }
     assert!(file_exists(&folder, "model.int8.vit"));
+}
+
+/// Real numbers would hide a logit that is off by one.
+#[test]
+fn logits_of_an_integer_model_are_integers() {
+    let (digits, folder) = (Digits::new(40, 10), tempfile::tempdir().unwrap());
+    let (model, out) = (file(&folder, "nano.int8.vit"), file(&folder, "logits.safetensors"));
+    fs::copy(PUBLISHED.replace("f32", "int8"), &model).unwrap();
+    // Twice: a file of such logits may be replaced.
+    for _ in 0..2 {
+        succeed(&["eval", &model, "--data", digits.path(), "--logits", &out]);
+    }
+    let bytes = fs::read(&out).unwrap();
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    let logits = tensors.tensor("logits").unwrap();
+    assert_eq!((tensors.len(), logits.dtype(), logits.shape()), (1, Dtype::I32, &[10, 10][..]));
+
+    let (bytes, images) = (ModelBytes::read(Path::new(&model)).unwrap(), synthetic::dataset(10, 2));
+    let (model, mut scratch) = (Model::<Nano>::from_bytes(&bytes).unwrap(), Scratch::new());
+    let infer = |index| model.infer(image::<Nano>(images.image(index)).unwrap(), &mut scratch);
+    let expected: Vec<u8> = (0..10).flat_map(infer).flat_map(i32::to_le_bytes).collect();
+    assert_eq!(logits.data(), expected);
 }
 
 fn file_exists(folder: &TempDir, name: &str) -> bool {

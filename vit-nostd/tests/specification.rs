@@ -1,0 +1,517 @@
+//! The specification, NUMERICS.md and FORMAT.md, against the library: the test vectors, which an independent
+//! implementation in numpy has made, the tables of tensors, and every example in the text.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
+use vit_nostd::{
+    image,
+    int8::{
+        kernels::Portable,
+        layer_norm::{self, Norm},
+        requantize::{requantize, Halves, Scale, Whole},
+        softmax,
+        weights::Weights,
+        Model, Scratch,
+    },
+    model_file::{Kind, ModelFile},
+    Nano, Network, Probe, Stage, Values,
+};
+use vit_random_models::aligned;
+
+const NUMERICS: &str = include_str!("../NUMERICS.md");
+const FORMAT: &str = include_str!("../FORMAT.md");
+
+vit_nostd::network! {
+    /// The shape of `vectors/saturating.int8.vit`.
+    Saturating { image: 6, patch: 3, embed: 8, heads: 2, hidden: 12, depth: 2, classes: 3 }
+}
+
+static SATURATING: &[u8] = vit_nostd::include_model!("../vectors/saturating.int8.vit", Saturating, Int8);
+
+fn read(path: &str) -> Vec<u8> {
+    fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+}
+
+// ---- Test vectors ----
+
+/// The values of an inference, by block, stage and token: the order in which they are computed.
+type Stages = BTreeMap<(usize, Stage, usize), Vec<i64>>;
+
+/// An image and the values that a file of vectors gives for it.
+struct Vectors {
+    pixels: Vec<u8>,
+    stages: Stages,
+}
+
+fn numbers(text: &str) -> Vec<i64> {
+    text.split_whitespace().map(|number| number.parse().expect("an integer")).collect()
+}
+
+fn read_vectors(path: &str) -> Vec<Vectors> {
+    let mut images: Vec<Vectors> = Vec::new();
+    for line in String::from_utf8(read(path)).unwrap().lines().filter(|line| !line.starts_with('#')) {
+        let (name, values) = line.split_once(": ").expect("a name and values");
+        let values = numbers(values);
+        if name == "image" {
+            let pixels = values.iter().map(|&pixel| pixel.try_into().unwrap()).collect();
+            images.push(Vectors { pixels, stages: Stages::new() });
+            continue;
+        }
+        let [stage, block, token] = name.split(' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
+        let stage = Stage::ALL.into_iter().find(|known| known.name() == stage).expect("a stage");
+        let place = (block.parse().unwrap(), stage, token.parse().unwrap());
+        let again = images.last_mut().unwrap().stages.insert(place, values);
+        assert!(again.is_none(), "twice: {name}");
+    }
+    images
+}
+
+/// The values that `infer` passes to the observer it is given.
+fn observed(infer: impl FnOnce(&mut dyn FnMut(Probe, Values<'_>))) -> Stages {
+    let mut stages = Stages::new();
+    infer(&mut |Probe { stage, block, token }, values| {
+        let values = match values {
+            Values::I8(values) => values.iter().map(|&value| value.into()).collect(),
+            Values::I16(values) => values.iter().map(|&value| value.into()).collect(),
+            Values::I32(values) => values.iter().map(|&value| value.into()).collect(),
+            other => panic!("not of the integer engine: {other:?}"),
+        };
+        assert!(stages.insert((block, stage, token), values).is_none(), "{stage:?} twice");
+    });
+    stages
+}
+
+fn compare<N: Network>(file: &[u8], vectors: &str, images: usize) {
+    let model = Model::<N>::from_bytes(file).unwrap();
+    let vectors = read_vectors(vectors);
+    assert_eq!(vectors.len(), images);
+    for (index, Vectors { pixels, stages }) in vectors.iter().enumerate() {
+        // An embedding; per block norm, keys and values of all tokens, six stages of all or in the last of one; the head.
+        let (tokens, depth) = (N::TOKENS, N::DEPTH);
+        assert_eq!(stages.len(), tokens + depth * 3 * tokens + 6 * ((depth - 1) * tokens + 1) + 2);
+        let check = |kernels: &str, observed: &Stages| {
+            assert!(observed.keys().eq(stages.keys()), "{kernels}, image {index}: other stages");
+            for (place, expected) in stages {
+                assert_eq!(&observed[place], expected, "{kernels}, image {index}, {place:?}");
+            }
+        };
+        let (image, mut scratch) = (image::<N>(pixels).unwrap(), Box::new(Scratch::new()));
+        check(
+            "portable",
+            &observed(|mut observer| {
+                model.infer_with(Portable, image, &mut scratch, &mut observer);
+            }),
+        );
+        #[cfg(target_arch = "x86_64")]
+        if let Some(avx2) = vit_nostd::int8::kernels::Best::detect() {
+            check(
+                "AVX2",
+                &observed(|mut observer| {
+                    model.infer_with(avx2.without_vnni(), image, &mut scratch, &mut observer);
+                }),
+            );
+        }
+        check(
+            "the best",
+            &observed(|mut observer| {
+                model.infer_observed(image, &mut scratch, &mut observer);
+            }),
+        );
+        let logits = model.infer(image, &mut scratch);
+        let logits: Vec<i64> = logits.as_ref().iter().map(|&logit| logit.into()).collect();
+        assert_eq!(logits, stages[&(depth, Stage::Head, 0)], "image {index}");
+    }
+}
+
+#[test]
+fn nano_computes_its_vectors() {
+    let file = read("../firmware-example/models/nano.int8.vit");
+    aligned(&file, |file| compare::<Nano>(file, "vectors/nano.txt", 1));
+
+    // The formula of the image.
+    let pixel = |row: i32, column: i32| {
+        0.max(255 - ((2 * row - 27).pow(2) + 2 * (2 * column - 27).pow(2) - 350).abs()) as u8
+    };
+    let ring: Vec<u8> = (0..28 * 28).map(|k| pixel(k / 28, k % 28)).collect();
+    assert_eq!(read_vectors("vectors/nano.txt")[0].pixels, ring);
+}
+
+#[test]
+fn a_saturating_network_computes_its_vectors() {
+    compare::<Saturating>(SATURATING, "vectors/saturating.txt", 4);
+}
+
+/// The vectors would show a clamp that is missing or wrong only if they reach it.
+#[test]
+fn the_saturating_network_saturates() {
+    let images = read_vectors("vectors/saturating.txt");
+    let mut reached = BTreeSet::new();
+    for ((_, stage, _), values) in images.iter().flat_map(|image| &image.stages) {
+        reached.extend(values.iter().map(|&value| (*stage, value)));
+    }
+    for stage in [Stage::Embedding, Stage::Projection, Stage::Mlp] {
+        assert!(reached.contains(&(stage, -32768)) && reached.contains(&(stage, 32767)), "{stage:?}");
+    }
+    let narrow = [Stage::Norm2, Stage::Key, Stage::Value, Stage::Query, Stage::Attention];
+    for stage in narrow {
+        assert!(reached.contains(&(stage, -128)) && reached.contains(&(stage, 127)), "{stage:?}");
+    }
+    let weights = weights::<Saturating>(SATURATING);
+    let rows = weights.patch_weight.chunks(Weights::<Saturating>::PATCH_ROW);
+    assert!(rows.flat_map(|row| &row[9..]).any(|&filling| filling != 0), "rows are filled with zeros");
+}
+
+fn weights<N: Network>(file: &[u8]) -> Weights<'_, N> {
+    let file = ModelFile::parse::<N>(file, Kind::Int8, Weights::<N>::BYTES).unwrap();
+    Weights::from_bytes(file.weights).unwrap()
+}
+
+// ---- The examples in NUMERICS.md ----
+
+/// The lines of the text blocks in `page` whose first line begins like this.
+fn blocks(page: &'static str, begin: &str) -> Vec<Vec<&'static str>> {
+    let parts = page.split("```text\n").skip(1);
+    let blocks = parts.map(|part| part.split("```").next().unwrap());
+    blocks.filter(|block| block.starts_with(begin)).map(|block| block.lines().collect()).collect()
+}
+
+/// The values of a block of lines such as `name = 1 2 3`.
+fn named(block: &[&'static str]) -> BTreeMap<&'static str, Vec<i64>> {
+    let pairs = block.iter().map(|line| line.split_once(" = ").expect("a name and values"));
+    pairs.map(|(name, values)| (name, numbers(values))).collect()
+}
+
+#[test]
+fn examples_of_requantization() {
+    let blocks = blocks(NUMERICS, "requantize(");
+    let lines = blocks.concat();
+    assert_eq!((blocks.len(), lines.len()), (1, 6));
+    for line in lines {
+        let (arguments, result) = line.strip_prefix("requantize(").unwrap().split_once(") = ").unwrap();
+        let [a, m, s] = numbers(&arguments.replace(',', " "))[..] else { panic!("{line}") };
+        let scale = Scale { multiplier: m.try_into().unwrap(), shift: s.try_into().unwrap() };
+        assert!(scale.is_valid());
+        let a = a.try_into().unwrap();
+        let results = [requantize::<Whole>(a, scale), requantize::<Halves>(a, scale)];
+        assert_eq!(results.map(i64::from), [result.parse().unwrap(); 2], "{line}");
+    }
+}
+
+#[test]
+fn examples_of_layer_norm() {
+    let blocks = blocks(NUMERICS, "x = ");
+    assert_eq!(blocks.len(), 3);
+    for block in blocks {
+        let values = named(&block);
+        let x: Vec<i16> = values["x"].iter().map(|&x| x.try_into().unwrap()).collect();
+        let one = |name| {
+            let [value] = values[name][..] else { panic!("{name}") };
+            value
+        };
+        let norm = Norm {
+            epsilon: one("epsilon") as u64,
+            numerator: one("numerator") as u64,
+            shift: one("shift") as u32,
+        };
+        assert!(norm.is_valid());
+
+        // What the library computes, and where it computes a step by itself, that step.
+        let mut y = vec![0; x.len()];
+        layer_norm::layer_norm::<Whole>(&x, norm, &mut y);
+        assert_eq!(y.iter().map(|&y| y.into()).collect::<Vec<i64>>(), values["y"]);
+        let (sum, square): (i64, i64) = (values["x"].iter().sum(), values["x"].iter().map(|x| x * x).sum());
+        let scale = layer_norm::scale(x.len() as i32, sum as i32, square as u64, norm);
+        assert_eq!((scale.multiplier, scale.shift), (one("r") as u16, (one("shift") - one("e")) as u8));
+
+        // The steps as they stand there.
+        let width = x.len() as i64;
+        assert_eq!((one("sum"), one("square")), (sum, square));
+        assert_eq!(one("V"), width * square - sum * sum + one("epsilon"));
+        let scaled = one("V") << (2 * one("e"));
+        assert!((1 << 50..1 << 52).contains(&scaled));
+        assert_eq!(one("root"), scaled.isqrt());
+        assert_eq!(one("r"), (one("numerator") / one("root")).min(32767));
+    }
+    // What the text says of the second and the third row.
+    let scale = |multiplier, shift| Scale { multiplier, shift };
+    let text = "without the `min`, `y[0]` would be 51";
+    assert!(NUMERICS.contains(text));
+    assert_eq!((256 * 4 * 101 * 32768 + (1i64 << 25)) >> 26, 51);
+    assert_eq!((1u64 << 40) / (1 << 25), 32768);
+    assert_eq!(requantize::<Whole>(256 * 4 * 25856, scale(16383, 33)), 50);
+    assert_eq!(((1u64 << 40) - (1 << 14)) / (1 << 26), 16383);
+}
+
+#[test]
+fn examples_of_softmax() {
+    let blocks = blocks(NUMERICS, "score_scale = ");
+    assert_eq!(blocks.len(), 2);
+    let file = read("../firmware-example/models/nano.int8.vit");
+    aligned(&file, |file| {
+        let table = weights::<Nano>(file).embedding.exp_table;
+        assert_eq!([1, 2, 149, 255].map(|i| table[i]), [31430, 30147, 66, 1], "the entries in the text");
+        for block in &blocks {
+            let values = named(block);
+            let [m, s] = values["score_scale"][..] else { panic!() };
+            let scale = Scale { multiplier: m.try_into().unwrap(), shift: s.try_into().unwrap() };
+            assert!(scale.is_valid());
+            let scores: Vec<i32> = values["s"].iter().map(|&s| s.try_into().unwrap()).collect();
+            let mut shares = scores.clone();
+            softmax::softmax::<Whole>(&mut shares, scale, table);
+            assert_eq!(shares.iter().map(|&p| p.into()).collect::<Vec<i64>>(), values["p"]);
+
+            let max = scores.iter().max().unwrap();
+            let steps: Vec<i64> =
+                scores.iter().map(|s| requantize::<Whole>(max - s, scale).min(255).into()).collect();
+            assert_eq!(values["i"], steps);
+            let weights: Vec<i64> = steps.iter().map(|&i| table[i as usize].into()).collect();
+            assert_eq!(values["w"], weights);
+            let sum: i64 = weights.iter().sum();
+            assert_eq!(values["r"], [i64::from(softmax::normalization(sum as u32).multiplier)]);
+            assert_eq!(values["r"], [((1 << 30) / sum).min(32767)]);
+        }
+    });
+    assert_eq!((1 << 30) / 32767, 32769, "the largest quotient");
+}
+
+/// The `min` of `r` changes no probability: where it takes effect, one weight is 32767 and another at most 1.
+#[test]
+fn the_largest_normalizations_make_no_difference() {
+    for sum in [32767, 32768] {
+        assert_eq!(softmax::normalization(sum).multiplier, 32767);
+        let unbounded = (1i64 << 30) / i64::from(sum);
+        assert!(unbounded > 32767);
+        for weight in [0, 1, 32767u16] {
+            let p = ((i64::from(weight) * unbounded + (1 << 21)) >> 22).min(255);
+            let bounded = softmax::probability::<Whole>(weight, softmax::normalization(sum));
+            assert_eq!(i64::from(bounded), p, "{weight} of {sum}");
+        }
+    }
+    assert_eq!(softmax::normalization(32769).multiplier, 32767);
+    assert_eq!((1 << 30) / 32769, 32767);
+}
+
+/// The bounds that the text derives for LayerNorm, at their ends.
+#[test]
+fn bounds_of_layer_norm() {
+    let largest = 128 * 128 / 4 * 65535u64.pow(2) + Norm::MAX_EPSILON - 1;
+    assert!(largest < 1 << 45);
+    let mut row = [i16::MIN; 128];
+    row[64..].fill(i16::MAX);
+    let (sum, square) = (-64, 64 * (32768u64.pow(2) + 32767u64.pow(2)));
+    assert_eq!(128 * square - 64 * 64 + Norm::MAX_EPSILON - 1, largest);
+    let norm = |epsilon, shift| Norm { epsilon, numerator: 1 << 40, shift };
+    // The smallest and the largest e.
+    assert_eq!(layer_norm::scale(128, sum, square, norm(Norm::MAX_EPSILON - 1, 46)).shift, 43);
+    assert_eq!(layer_norm::scale(128, 0, 0, norm(Norm::MIN_EPSILON, 37)).shift, 17);
+    assert!(256 * 127 * 65535 < i64::from(i32::MAX));
+}
+
+// ---- The tables and the example in FORMAT.md ----
+
+/// A row of a table of tensors.
+struct Tensor {
+    name: &'static str,
+    kind: &'static str,
+    dimensions: &'static str,
+    bytes: &'static str,
+    offset: &'static str,
+    nano: [usize; 2],
+}
+
+/// The rows of the table after `heading`, and its last row's formula and number: the bytes of all tensors.
+fn table(heading: &str) -> (Vec<Tensor>, &'static str, usize) {
+    let (_, rest) = FORMAT.split_once("## Tensors of an `int8` model").unwrap();
+    let (_, rest) = rest.split_once(heading).unwrap();
+    let lines =
+        rest.lines().skip_while(|line| !line.starts_with('|')).take_while(|line| line.starts_with('|'));
+    let (mut tensors, mut all) = (Vec::new(), None);
+    for line in lines.skip(2) {
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let [name, kind, dimensions, bytes, offset, nano, at] = cells[..] else { panic!("{line}") };
+        assert!(all.is_none(), "a row after the last: {line}");
+        if name == "all" {
+            all = Some((bytes, nano.parse().unwrap()));
+            continue;
+        }
+        let nano = [nano.parse().unwrap(), at.parse().unwrap()];
+        tensors.push(Tensor { name: name.trim_matches('`'), kind, dimensions, bytes, offset, nano });
+    }
+    let (formula, number) = all.unwrap();
+    (tensors, formula, number)
+}
+
+/// The value of a formula such as `56 + 4\*D`, where letters are lengths of `N`.
+fn evaluate<N: Network>(formula: &str) -> usize {
+    let factor = |factor: &str| match factor {
+        "P" => N::PATCH,
+        "T" => N::TOKENS,
+        "R" => Weights::<N>::PATCH_ROW,
+        "D" => N::EMBED,
+        "H" => N::HEADS,
+        "F" => N::HIDDEN,
+        "L" => N::DEPTH,
+        "C" => N::CLASSES,
+        number => number.parse().unwrap_or_else(|_| panic!("{number:?} in {formula:?}")),
+    };
+    let term = |term: &str| term.replace('\\', "").split('*').map(|f| factor(f.trim())).product::<usize>();
+    formula.split('+').map(term).sum()
+}
+
+/// The address and the size of a tensor.
+fn bytes_of<T: ?Sized>(tensor: &T) -> (usize, usize) {
+    (std::ptr::from_ref(tensor).cast::<u8>().addr(), size_of_val(tensor))
+}
+
+fn tables_are_the_layout<N: Network>(file: &[u8], is_nano: bool) {
+    let bytes = ModelFile::parse::<N>(file, Kind::Int8, Weights::<N>::BYTES).unwrap().weights;
+    let weights = Weights::<N>::from_bytes(bytes).unwrap();
+    assert_eq!(Weights::<N>::PATCH_ROW, (N::PATCH * N::PATCH).div_ceil(4) * 4);
+    let mut start = bytes.as_ptr().addr();
+    let mut check = |heading: &str, fields: &[(&str, (usize, usize))]| {
+        let (tensors, all, nano_bytes) = table(heading);
+        assert!(tensors.iter().map(|tensor| tensor.name).eq(fields.iter().map(|field| field.0)), "{heading}");
+        for (Tensor { name, kind, dimensions, bytes, offset, nano }, (_, (at, len))) in
+            tensors.iter().zip(fields)
+        {
+            let width = match *kind {
+                "u8" | "i8" => 1,
+                "u16" | "i16" => 2,
+                "u32" | "i32" | "f32" => 4,
+                other => panic!("{name}: {other}"),
+            };
+            let count: usize = dimensions.split(" x ").map(evaluate::<N>).product();
+            assert_eq!([evaluate::<N>(bytes), width * count], [*len; 2], "{name}: bytes");
+            assert_eq!(evaluate::<N>(offset), at - start, "{name}: offset");
+            assert!(len.is_multiple_of(4) && (at - start).is_multiple_of(4), "{name}");
+            if is_nano {
+                assert_eq!(*nano, [*len, at - start], "{name}: nano");
+            }
+        }
+        let last = fields.last().unwrap().1;
+        assert_eq!(evaluate::<N>(all), last.0 + last.1 - start, "{heading}");
+        if is_nano {
+            assert_eq!(nano_bytes, evaluate::<N>(all));
+        }
+        start = last.0 + last.1;
+    };
+    macro_rules! fields {
+        ($part:ident: $($field:ident)*) => { [$((stringify!($field), bytes_of($part.$field))),*] };
+    }
+    let embedding = weights.embedding;
+    let mut fields = fields!(embedding: exp_table patch_bias positions patch_multiplier patch_shift).to_vec();
+    fields.push(("patch_weight", bytes_of(weights.patch_weight)));
+    check("**Embedding**", &fields);
+    for block in weights.blocks() {
+        check(
+            "**Block**",
+            &fields!(block: norm1 norm2 score_scale context_scale
+                query_bias key_bias value_bias proj_bias hidden_bias mlp_bias
+                query_multiplier key_multiplier value_multiplier proj_multiplier hidden_multiplier mlp_multiplier
+                query_shift key_shift value_shift proj_shift hidden_shift mlp_shift gelu_table
+                query_weight key_weight value_weight proj_weight hidden_weight mlp_weight),
+        );
+    }
+    let head = weights.head;
+    check("**Head**", &fields!(head: norm logit_scale head_bias head_weight));
+    assert_eq!(start, bytes.as_ptr().addr() + Weights::<N>::BYTES);
+    // A block begins where the text says.
+    let begin = "512 + 7\\*D + 2\\*T\\*D + D\\*R";
+    assert_eq!(FORMAT.matches(begin).count(), 2);
+}
+
+#[test]
+fn tables_of_tensors() {
+    tables_are_the_layout::<Saturating>(SATURATING, false);
+    let file = read("../firmware-example/models/nano.int8.vit");
+    aligned(&file, |file| tables_are_the_layout::<Nano>(file, true));
+    let sum = format!("4976 + 4 \\* 21096 + 544 = {} bytes", Weights::<Nano>::BYTES);
+    assert!(FORMAT.contains(&sum), "{sum}");
+
+    // LayerNorm's five numbers.
+    let norm = Norm { epsilon: 0x0123_89AB_CDEF, numerator: 0x00FF_7654_3210, shift: 40 };
+    assert_eq!(norm.to_tensor(), [0x89AB_CDEF, 0x0123, 0x7654_3210, 0xFF, 40]);
+    assert_eq!(Norm::from_tensor(&norm.to_tensor()), norm);
+}
+
+/// The order of the tensors of a float model, by a network whose tensors differ in size.
+#[test]
+fn tables_of_float_tensors() {
+    use vit_nostd::float::weights::Weights;
+    let (_, page) = FORMAT.split_once("## Tensors of an `f32` model").unwrap();
+    let table = |heading: &str| -> Vec<(&str, usize)> {
+        let (_, rest) = page.split_once(heading).unwrap();
+        let lines = rest.lines().skip_while(|line| !line.starts_with('|'));
+        let rows = lines.take_while(|line| line.starts_with('|')).skip(2);
+        rows.map(|row| {
+            let [name, dimensions] = row.trim_matches('|').split('|').collect::<Vec<_>>()[..] else {
+                panic!("{row}")
+            };
+            let dimensions = dimensions.split(" (").next().unwrap();
+            let count: usize = dimensions.split(" x ").map(evaluate::<Saturating>).product();
+            (name.trim().trim_matches('`'), 4 * count)
+        })
+        .collect()
+    };
+    let memory = vec![0u32; Weights::<Saturating>::BYTES / 4];
+    let mut start = memory.as_ptr().addr();
+    let weights = Weights::<Saturating>::from_bytes(bytemuck::cast_slice(&memory)).unwrap();
+    let mut check = |heading: &str, fields: &[(&str, (usize, usize))]| {
+        let table = table(heading);
+        assert_eq!(table.len(), fields.len(), "{heading}");
+        for ((name, bytes), (field, (at, len))) in table.into_iter().zip(fields) {
+            assert_eq!((name, bytes, start), (*field, *len, *at));
+            start += len;
+        }
+    };
+    macro_rules! fields {
+        ($part:ident: $($field:ident)*) => { [$((stringify!($field), bytes_of($part.$field))),*] };
+    }
+    let embedding = weights.embedding;
+    check("**Embedding**", &fields!(embedding: patch_weight patch_bias cls_token pos_embed));
+    for block in weights.blocks() {
+        check(
+            "**Block**",
+            &fields!(block: norm1_weight norm1_bias query_weight query_bias key_weight key_bias
+                value_weight value_bias proj_weight proj_bias norm2_weight norm2_bias
+                hidden_weight hidden_bias mlp_weight mlp_bias),
+        );
+    }
+    let head = weights.head;
+    check("**Head**", &fields!(head: norm_weight norm_bias head_weight head_bias));
+    assert_eq!(start, memory.as_ptr().addr() + Weights::<Saturating>::BYTES);
+}
+
+#[test]
+fn example_of_a_file() {
+    let lines: Vec<&str> = blocks(FORMAT, "").concat();
+    let (mut next, mut seen) = (0, 0);
+    for line in &lines {
+        let (offset, rest) = line.split_once(": ").unwrap();
+        let offset = usize::from_str_radix(offset, 16).unwrap();
+        // Two spaces end the bytes.
+        let bytes = rest.split("  ").next().unwrap().split(' ');
+        let bytes: Vec<u8> = bytes.map(|byte| u8::from_str_radix(byte, 16).expect(line)).collect();
+        assert!(offset == next || offset == SATURATING.len() - 4, "{line}: there is a gap before it");
+        assert_eq!(SATURATING[offset..][..bytes.len()], bytes, "{line}");
+        next = offset + bytes.len();
+        seen += bytes.len();
+    }
+    assert_eq!((lines.len(), seen), (22, 0x84 + 4));
+    // What the words say.
+    let model = Model::<Saturating>::from_bytes(SATURATING).unwrap();
+    let metadata = model.metadata();
+    assert!(metadata.labels().eq(["low", "middle", "high"]));
+    assert_eq!((metadata.normalization.mean, metadata.normalization.std), (0.25, 0.5));
+    let provenance = metadata.provenance;
+    assert_eq!((provenance.dataset, provenance.seed, provenance.test_accuracy), ("none", 300, None));
+    assert_eq!((provenance.tool, provenance.checkpoint), ("vectors.py", None));
+    assert_eq!(weights::<Saturating>(SATURATING).embedding.exp_table[1], 26213);
+    assert_eq!((SATURATING.len(), Weights::<Saturating>::BYTES), (3184, 3052));
+    // The reader has compared the checksum with what it computes of the other bytes.
+    let checksum = format!("0x{:08X}", u32::from_le_bytes(*SATURATING.last_chunk().unwrap()));
+    assert!(FORMAT.contains(&checksum), "{checksum}");
+}
