@@ -30,7 +30,7 @@ IMAGE, PATCH, D, H, F, DEPTH, CLASSES = 6, 3, 8, 2, 12, 2, 3
 TOKENS = (IMAGE // PATCH) ** 2 + 1
 ROW = (PATCH * PATCH + 3) // 4 * 4
 MAX_BIAS = 2**30 - 1
-SEED = 193  # found by trying: the first with which every one of SLIPS shows
+SEED = 588  # found by trying: the first with which every one of SLIPS shows
 
 
 class Random:
@@ -65,7 +65,7 @@ class Layer:
         for _ in range(outputs):
             kind = random.below(8)
             if kind == 0:  # a bias at its bound
-                weight, bias, multiplier, shift = 128, MAX_BIAS, 16384 + random.below(16384), 30 if wide else 36
+                weight, bias, multiplier, shift = 128, MAX_BIAS, 16384 + random.below(16384), 28 if wide else 36
             elif kind < 5 and not wide:  # small weights, and an eighth of their sums: halves are frequent
                 weight, bias, multiplier, shift = 4, 300, 16384, 17
             else:
@@ -95,7 +95,7 @@ def small_model(seed):
     positions[:D] = [101, -101, 101, 101, -101, 101, -101, -101]
     weights += patch.bias + tensor("h", positions) + patch.multiplier + patch.shift + patch.weight
     for block in range(DEPTH):
-        first = norm(2**20 - 64 * 101**2, 2**40, 42) if block == 0 else norm(2**30 + 12345, 2**39 + 54321, 41)
+        first = norm(2**20 - 64 * 101**2, 2**40, 42) if block == 0 else norm(2**32 + 12345, 2**39 + 54321, 41)
         weights += first + norm(1024, 2**40 - 99999, 41)
         # The differences of scores reach the end of the table in the second block only.
         weights += struct.pack("<4I", 16384, 21 - 3 * block, 32767, 22)
@@ -180,6 +180,13 @@ SLIPS = [
     ("no sat16 in the embedding", "sat16(requantize(a, *self.patch_scale)", "(requantize(a, *self.patch_scale)"),
     ("no sat16 after the attention", 'sat16(x + self.linear("proj", o))', 'x + self.linear("proj", o)'),
     ("no sat16 after the MLP", 'sat16(x + self.linear("mlp", g))', 'x + self.linear("mlp", g)'),
+    (
+        "sat16 before the positions are added",
+        "sat16(requantize(a, *self.patch_scale)",
+        "sat16(sat16(requantize(a, *self.patch_scale))",
+    ),
+    ("sat16 before the output projection is added", 'self.linear("proj", o))', 'sat16(self.linear("proj", o)))'),
+    ("sat16 before the MLP is added", 'sat16(x + self.linear("mlp", g))', 'sat16(x + sat16(self.linear("mlp", g)))'),
     ("sat16 from -32767", "-32768, 32767", "-32767, 32767"),
     ("sat8 from -127", "-128, 127", "-127, 127"),
     ("no sat8 of queries, keys and values", "{name: sat8(self.linear(name, n))", "{name: (self.linear(name, n))"),
@@ -207,6 +214,7 @@ SLIPS = [
     ("patches column by column", "transpose(0, 1, 3, 2, 4)", "transpose(0, 3, 1, 2, 4)"),
     ("pixels of a patch column by column", "transpose(0, 1, 3, 2, 4)", "transpose(0, 1, 3, 4, 2)"),
     ("keys from the wrong norm", "n = self.norm1(x)", "n = self.norm2(x)"),
+    ("epsilon without its high half", "epsilon_high << 32 | epsilon_low", "epsilon_low"),
     ("numerator without its high half", "numerator_high << 32 | numerator_low", "numerator_low | 1 << 39"),
     ("one head", "reshape(*y.shape[:-1], heads, -1)", "reshape(*y.shape[:-1], 1, -1)"),
 ]
