@@ -5,7 +5,7 @@
 Version 1 did not say which checkpoint a model was made from. A float model contains all parameters of its checkpoint,
 so that its digest is computed from them; with --made-from, so is that of the integer model of the same run. Otherwise
 it is unknown. The digest is the one that `vit-train/src/digest.rs` defines, the formats are those of
-`vit-nostd/src/model_file/mod.rs`.
+`vit-nostd/FORMAT.md`.
 """
 
 import hashlib
