@@ -175,17 +175,13 @@ impl Checkpoint {
     /// Reads the file. Numbers of 16 and of 64 bits become those of 32, as where PyTorch loads them into a network.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Checkpoint`] where it is not a safetensors file of floating-point tensors.
+    /// [`Error::Io`]; [`Error::Checkpoint`] where it is not a safetensors file of floating-point tensors;
+    /// [`Error::NotACheckpoint`] where it is a model file.
     pub fn load(path: &Path) -> Result<Self, Error> {
         let bytes = files::read(path).at(path)?;
         match Content::of(&bytes) {
             Content::Foreign(foreign) => return Err(Error::checkpoint(path, foreign.advice(path))),
-            Content::Model => {
-                return Err(Error::checkpoint(
-                    path,
-                    "a model file; give the checkpoint.safetensors of its run, or what `export --safetensors` makes of it",
-                ))
-            }
+            Content::Model => return Err(Error::NotACheckpoint { path: path.to_owned() }),
             Content::Checkpoint | Content::Unknown => (),
         }
         let (_, header) =

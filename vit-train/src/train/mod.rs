@@ -10,7 +10,7 @@ pub mod snapshot;
 pub mod state;
 
 use crate::{
-    data::{Format, Splits},
+    data::{DataError, Format, Splits, MAX_CLASSES},
     digest::Digest,
     error::{Divergence, Error},
     formats::checkpoint::{Checkpoint, Description},
@@ -43,9 +43,6 @@ use std::{
     path::Path,
     time::{Duration, Instant},
 };
-
-/// The most classes that the labels of a [`Dataset`] can tell apart.
-const MAX_CLASSES: usize = u8::MAX as usize + 1;
 
 /// Checks that a processor is there.
 ///
@@ -120,7 +117,7 @@ impl Start {
 /// # Errors
 /// At once, before anything is trained: [`Error::Recipe`] and [`Error::Data`] if `recipe` or the images make no sense for
 /// `N`; [`Error::Description`] if the data's class names or normalisation cannot be those of the network;
-/// [`Error::Setting`] if the network has more classes than labels can tell apart.
+/// [`DataError::TooManyClasses`] if the network has more classes than labels can tell apart.
 ///
 /// Later: [`Error::Io`]; [`Error::Diverged`] if a loss or a parameter is no longer a finite number, and `folder` has the
 /// checkpoint and the report of the epochs before then; [`Error::Interrupted`] where `progress` wants to end.
@@ -136,10 +133,7 @@ pub fn train<N: Trainable>(
     let description = describe(recipe, data);
     description.check(N::CLASSES).map_err(|field| Error::Description { from: data.name.clone(), field })?;
     if N::CLASSES > MAX_CLASSES {
-        return Err(Error::Setting(format!(
-            "a network of {} classes: labels have 8 bits, so that at most {MAX_CLASSES} classes can be trained",
-            N::CLASSES
-        )));
+        return Err(DataError::TooManyClasses { classes: N::CLASSES }.into());
     }
     data.check(Format::of::<N>())?;
     if cfg!(debug_assertions) {
