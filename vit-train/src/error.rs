@@ -38,7 +38,7 @@ pub enum Error {
     Checkpoint {
         /// The checkpoint file.
         path: PathBuf,
-        /// What is wrong with it, for a person.
+        /// The fault, in words for a person.
         message: String,
     },
     /// A file is a model file, but a checkpoint is needed.
@@ -76,7 +76,7 @@ pub enum Error {
     Report {
         /// The report file.
         path: PathBuf,
-        /// What is wrong with it, for a person.
+        /// The fault, in words for a person.
         message: String,
     },
     /// The tensors of a checkpoint are not those of the network.
@@ -126,7 +126,7 @@ pub enum Error {
     RunData {
         /// The record file.
         path: PathBuf,
-        /// What is wrong with it, for a person.
+        /// The fault, in words for a person.
         message: String,
     },
     /// The images of a run are no longer where they were.
@@ -251,7 +251,7 @@ pub enum Divergence {
 pub struct Unquantizable {
     /// The name of the layer in the tensors of the checkpoint.
     pub layer: String,
-    /// What is wrong with the layer, as a predicate: "has a weight that is too large".
+    /// The fault of the layer, as a predicate: "has a weight that is too large".
     pub what: &'static str,
     /// The number that is out of range.
     pub value: f64,

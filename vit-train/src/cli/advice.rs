@@ -115,7 +115,13 @@ mod tests {
     fn other(kind: Kind, model: &str) -> Error {
         let [theirs, ours] = [Digest([1; 32]), Digest([2; 32])];
         let checkpoint = "runs/x/checkpoint.safetensors".into();
-        Error::OtherCheckpoint(Box::new(OtherCheckpoint { kind, model: model.into(), theirs, checkpoint, ours }))
+        Error::OtherCheckpoint(Box::new(OtherCheckpoint {
+            kind,
+            model: model.into(),
+            theirs,
+            checkpoint,
+            ours,
+        }))
     }
 
     /// An error of each kind that there is advice for, with the words that the advice has to contain.

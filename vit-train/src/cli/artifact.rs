@@ -65,8 +65,8 @@ impl Artifact<ModelFile> {
 }
 
 impl<C> Artifact<C> {
-    /// Returns this artifact if the files of the run that was `named` belong together. For a file alone, there is nothing
-    /// to check.
+    /// Returns this artifact if the files of the run that was `named` belong together. For a file alone, there is
+    /// nothing to check.
     pub fn of_one_run(self, named: &Path) -> Result<Self, Error> {
         if named.is_dir() {
             (self.network.check_origins)(named, &[Kind::F32, Kind::Int8])?;
@@ -87,7 +87,7 @@ pub fn file_or_in(path: &Path, name: &str) -> Result<PathBuf, Error> {
     }
     let folder = path.display();
     if let Some(no_integers) = no_integers(path).filter(|_| name == "model.int8.vit") {
-        return Err(Error::Usage(format!("{folder}: no {name} in it; {no_integers}. {UNQUANTIZABLE}")));
+        return Err(Error::Usage(format!("{folder}: no {name} in it. {no_integers}. {UNQUANTIZABLE}")));
     }
     Err(Error::Usage(format!("{folder}: no {name} in it: give a file, or the folder of a finished run")))
 }

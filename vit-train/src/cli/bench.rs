@@ -97,8 +97,8 @@ pub struct StepTimes {
 struct CudaTimes {
     /// The name of the GPU, and the precision of its matrix products.
     device: String,
-    /// The time of a step in milliseconds: the median, over stretches of steps, of the mean in a stretch. A stretch ends where
-    /// the host waits for the loss.
+    /// The time of a step in milliseconds: the median, over stretches of steps, of the mean in a stretch. A stretch
+    /// ends where the host waits for the loss.
     step: f64,
     /// The speed in GFLOP/s, counting matrix products only.
     gflops: f64,
@@ -297,7 +297,8 @@ fn print(preset: &str, step: &StepTimes, inference: &InferenceTimes) {
         step.builtin.map_or(String::new(), |ms| format!(", with dfdx's built-in operations {ms:.1} ms"));
     out!("{preset}: a training step of 128 images {:.1} ms{builtin}", step.fused);
     out!(
-        "    loss and gradients {:.1} ms ({:.0} GFLOP/s), clipping and AdamW {:.2} ms; in parallel, augmentation {:.2} ms",
+        "    loss and gradients {:.1} ms ({:.0} GFLOP/s), clipping and AdamW {:.2} ms; in parallel, augmentation \
+         {:.2} ms",
         step.pass, step.gflops, step.update, step.prepare
     );
     if let Some(CudaTimes { device, step, gflops }) = &step.cuda {
@@ -310,6 +311,8 @@ fn print(preset: &str, step: &StepTimes, inference: &InferenceTimes) {
     }
     let InferenceTimes { f32_single, f32_batch, int8_single, int8_batch } = inference;
     for (engine, single, batch) in [("f32", f32_single, f32_batch), ("int8", int8_single, int8_batch)] {
-        out!("    {engine} inference {single:.3} ms for one image on one thread, {batch:.3} ms per image for many on all threads");
+        out!(
+            "    {engine} inference {single:.3} ms for one image on one thread, {batch:.3} ms per image for many on all"
+        );
     }
 }

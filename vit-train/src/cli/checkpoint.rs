@@ -15,8 +15,8 @@ use vit_nostd::model_file::Normalization;
 
 #[derive(Args, Debug)]
 pub struct CheckpointArguments {
-    /// Normalisation of the network's input, (pixel / 255 - MEAN) / STD, instead of the one in the checkpoint [default if
-    /// the checkpoint states none: 0.1307,0.3081]
+    /// Normalisation of the network's input, (pixel / 255 - MEAN) / STD, instead of the one in the checkpoint [default
+    /// if the checkpoint states none: 0.1307,0.3081]
     #[arg(long, value_name = "MEAN,STD", value_parser = normalization, allow_hyphen_values = true)]
     pub normalization: Option<Normalization>,
 }
@@ -91,9 +91,9 @@ fn change(network: Known, checkpoint: Checkpoint, change: impl FnOnce(&mut Descr
     Checkpoint { description: Some(description), ..checkpoint }
 }
 
-/// Returns true if a file is to be read as a checkpoint, and false if as a model file. The content of the file decides or, if
-/// that is neither or cannot be looked at because it is a pipe, its extension. Weights in the format of another program
-/// count as a checkpoint: reading them fails with an error that says how to convert them.
+/// Returns true if a file is to be read as a checkpoint, and false if as a model file. The content of the file decides
+/// or, if that is neither or cannot be looked at because it is a pipe, its extension. Weights in the format of another
+/// program count as a checkpoint: reading them fails with an error that says how to convert them.
 pub fn is_checkpoint(path: &Path) -> Result<bool, Error> {
     Ok(match Content::of_file(path)? {
         Content::Checkpoint | Content::Foreign(_) => true,

@@ -20,9 +20,9 @@ use vit_nostd::model_file::Kind;
 #[derive(Args, Debug)]
 pub struct DataArguments {
     /// Images to use: `mnist`, `synthetic` (built-in digits), `auto` (MNIST or, if it is not available, the built-in
-    /// digits), or a folder. A folder has either four files in MNIST's format (and `labels.txt` with one name per line, if
-    /// the classes have names), or a folder of PNG and JPEG files for each class, or folders `train` and `test` (or `val`)
-    /// that have a folder for each class [default: the images of the run that is given, or else auto]
+    /// digits), or a folder. A folder has either four files in MNIST's format (and `labels.txt` with one name per line,
+    /// if the classes have names), or a folder of PNG and JPEG files for each class, or folders `train` and `test` (or
+    /// `val`) that have a folder for each class [default: the images of the run that is given, or else auto]
     #[arg(long, help_heading = DATA, value_name = "auto|mnist|synthetic|DIR")]
     pub data: Option<Source>,
     /// Print only results and errors
@@ -52,8 +52,8 @@ impl Loaded {
 }
 
 impl DataArguments {
-    /// Loads the images that are named, or else those of `auto`. Prints a note if the built-in digits stand in for MNIST, and
-    /// for folders that are not read.
+    /// Loads the images that are named, or else those of `auto`. Prints a note if the built-in digits stand in for
+    /// MNIST, and for folders that are not read.
     pub fn load(&self, format: Format) -> Result<Splits, Error> {
         use_threads(self.threads)?;
         let source = self.data.clone().unwrap_or_default();
@@ -87,8 +87,8 @@ impl DataArguments {
         own.open(directory, format, &progress::reading(self.quiet))
     }
 
-    /// Loads images for the network `N` in `file`, which states that it was trained on `dataset`: the images that are named,
-    /// or else those of the run that the file is from.
+    /// Loads images for the network `N` in `file`, which states that it was trained on `dataset`: the images that are
+    /// named, or else those of the run that the file is from.
     pub fn load_for<N: Trainable>(&self, file: &Path, dataset: &str) -> Result<Loaded, Error> {
         let format = Format::of::<N>();
         let others = |dataset: &str, splits: &Splits| {
@@ -139,8 +139,8 @@ pub fn run_around(file: &Path) -> Option<&Path> {
     file.parent().filter(|directory| is_run(directory))
 }
 
-/// Returns the directories of the runs that `file` is written into. A file in a run directory may be a link to another place,
-/// and a link elsewhere may lead into a run directory: both places count.
+/// Returns the directories of the runs that `file` is written into. A file in a run directory may be a link to another
+/// place, and a link elsewhere may lead into a run directory: both places count.
 pub fn runs_written_into(file: &Path) -> Vec<PathBuf> {
     let named = resolve(folder_of(file)).join(file.file_name().unwrap_or_default());
     [named, resolve(file)].iter().filter_map(|place| run_around(place)).map(Path::to_owned).collect()
@@ -152,15 +152,15 @@ pub fn run_of(file: &Path) -> Option<&Path> {
     run_around(file).filter(|run| networks.iter().any(|path| path(run) == file))
 }
 
-/// Returns true if `file`, which has the name of a model of the run of network `N` in `run`, states that it was made from
-/// another checkpoint than that of the run.
+/// Returns true if `file`, which has the name of a model of the run of network `N` in `run`, states that it was made
+/// from another checkpoint than that of the run.
 fn is_of_another_checkpoint<N: Trainable>(run: &Path, file: &Path) -> bool {
     let origins = origins::<N>(run, &[Kind::F32, Kind::Int8]).unwrap_or_default();
     origins.iter().any(|origin| origin.file == file && origin.other.is_some())
 }
 
-/// Locks the run directory that `file` is to be written into, if there is one, so that no other process writes to it while
-/// the lock exists.
+/// Locks the run directory that `file` is to be written into, if there is one, so that no other process writes to it
+/// while the lock exists.
 pub fn lock_run_of(file: &Path) -> Result<Option<DirectoryLock>, Error> {
     runs_written_into(file).first().map(|directory| lock_directory(directory)).transpose()
 }

@@ -65,7 +65,8 @@ struct Place {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Measure accuracy and speed of the board on test images; the exit code is 1 if a logit differs from those of --model.
+    /// Measure accuracy and speed of the board on test images; the exit code is 1 if a logit differs from those of
+    /// --model.
     Eval(Eval),
     /// Classify pictures on the board.
     Predict(Predict),
@@ -73,8 +74,8 @@ enum Action {
 
 #[derive(Args, Debug)]
 struct Eval {
-    /// Model file that the board runs, or run that has it: all logits are compared with those that this computer computes
-    /// with it
+    /// Model file that the board runs, or run that has it: all logits are compared with those that this computer
+    /// computes with it
     #[arg(long, value_name = "FILE.vit|RUN")]
     model: Option<PathBuf>,
     /// Use only the first N test images
@@ -185,8 +186,8 @@ impl Eval {
         }
     }
 
-    /// Lets the board classify the test images of `data`, and prints the result. `expected` returns the logits of the given
-    /// number of images for comparison, or None if there is nothing to compare with.
+    /// Lets the board classify the test images of `data`, and prints the result. `expected` returns the logits of the
+    /// given number of images for comparison, or None if there is nothing to compare with.
     fn evaluate(
         &self,
         board: Board<'_>,
@@ -312,7 +313,8 @@ fn same_model<N: Network>(device: &Device, path: &Path, file: &[u8]) -> Result<(
     let description = device.description();
     let (side, classes) = (description.side, description.classes);
     if (usize::from(side), usize::from(classes)) != (N::IMAGE, N::CLASSES) {
-        let expected = format!("{} x {} in {}, those of {}", N::IMAGE, N::IMAGE, N::CLASSES, path.display());
+        let expected =
+            format!("{} x {} in {} classes, as {} has it", N::IMAGE, N::IMAGE, N::CLASSES, path.display());
         return Err(DeviceError::OtherNetwork { side, classes, expected });
     }
     let (theirs, ours) = (description.model, vit_link::checksum(file));

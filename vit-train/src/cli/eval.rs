@@ -52,11 +52,12 @@ Examples:
 
 #[derive(Args, Debug)]
 pub struct Arguments {
-    /// Model file (.vit), which vit-nostd runs, or checkpoint (.safetensors, or a PyTorch state_dict with the same tensor
-    /// names), which dfdx runs; for a run, its float model or, with --cuda, its checkpoint is taken
+    /// Model file (.vit), which vit-nostd runs, or checkpoint (.safetensors, or a PyTorch state_dict with the same
+    /// tensor names), which dfdx runs; for a run, its float model or, with --cuda, its checkpoint is taken
     #[arg(value_name = "FILE.vit|FILE.safetensors|RUN")]
     file: PathBuf,
-    /// Compute a float model with the approximations of the crate `micromath`, as a chip without a floating-point unit may
+    /// Compute a float model with the approximations of the crate `micromath`, as a chip without a floating-point unit
+    /// may
     #[arg(long)]
     micromath: bool,
     /// Measure the accuracy on shifted, rotated and noisy images, too
@@ -279,5 +280,8 @@ impl Arguments {
 
 /// Returns the error for `--micromath` with something else than a float model.
 fn not_of_floats(path: &Path) -> Error {
-    Error::Usage(format!("{}: --micromath works with float models (.f32.vit) only: leave it out", path.display()))
+    Error::Usage(format!(
+        "{}: --micromath works with float models (.f32.vit) only: leave it out",
+        path.display()
+    ))
 }

@@ -28,8 +28,8 @@ Examples:
 
 #[derive(Args, Debug)]
 pub struct Arguments {
-    /// Checkpoint (or PyTorch state_dict with the same tensor names), float model file, or folder of a training run, whose
-    /// checkpoint is taken
+    /// Checkpoint (or PyTorch state_dict with the same tensor names), float model file, or folder of a training run,
+    /// whose checkpoint is taken
     #[arg(value_name = "RUN|FILE.safetensors|FILE.vit")]
     source: PathBuf,
     #[command(flatten)]
@@ -43,8 +43,8 @@ pub struct Arguments {
 #[derive(Args, Debug)]
 #[group(required = true, multiple = true)]
 struct Formats {
-    /// Write an ONNX model: input `pixels`, uint8 grey levels from 0 to 255, batch x 1 x side x side (the model normalises
-    /// them); output `logits`, float, batch x classes
+    /// Write an ONNX model: input `pixels`, uint8 grey levels from 0 to 255, batch x 1 x side x side (the model
+    /// normalises them); output `logits`, float, batch x classes
     #[arg(long, value_name = "FILE.onnx")]
     onnx: Option<PathBuf>,
     /// Write a checkpoint, which PyTorch loads with `load_state_dict`

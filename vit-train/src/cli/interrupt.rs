@@ -18,8 +18,9 @@ pub const EXIT_CODE: u8 = 130;
 /// A second signal counts only if it comes later than this after the first. A terminal that is closed sends one twice.
 const TOGETHER: Duration = Duration::from_millis(500);
 
-/// A request to end a training, made by Ctrl-C, SIGTERM or SIGHUP. After the first signal, the training finishes its current
-/// step and is saved. The second signal ends the program at once, and so does the first one if everything is saved already.
+/// A request to end a training, made by Ctrl-C, SIGTERM or SIGHUP. After the first signal, the training finishes its
+/// current step and is saved. The second signal ends the program at once, and so does the first one if everything is
+/// saved already.
 #[derive(Debug)]
 pub struct Interrupt {
     /// The text that tells how the training can be continued.
@@ -29,8 +30,8 @@ pub struct Interrupt {
 }
 
 impl Interrupt {
-    /// Installs the handler of the signals, so that they do not end the program by themselves any more. `advice` tells how the
-    /// training can be continued.
+    /// Installs the handler of the signals, so that they do not end the program by themselves any more. `advice` tells
+    /// how the training can be continued.
     pub fn listen(advice: String) -> Result<Arc<Self>, Error> {
         let interrupt = Arc::new(Self { advice, first: OnceLock::new(), saved: AtomicBool::new(false) });
         let heard = Arc::clone(&interrupt);
@@ -66,8 +67,8 @@ impl Interrupt {
 #[cfg(unix)]
 fn keep_nohup<T>(listen: impl FnOnce() -> T) -> T {
     use nix::sys::signal::{signal, SigHandler, Signal};
-    // SAFETY: `signal` is unsafe because a handler must only call async-signal-safe functions. `SigIgn` is no handler: it
-    // makes the process ignore the signal.
+    // SAFETY: `signal` is unsafe because a handler must only call async-signal-safe functions. `SigIgn` is no handler:
+    // it makes the process ignore the signal.
     let ignore = || unsafe { signal(Signal::SIGHUP, SigHandler::SigIgn) };
     let before = ignore();
     let result = listen();

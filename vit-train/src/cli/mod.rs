@@ -98,8 +98,8 @@ enum Command {
     Bench(bench::Arguments),
 }
 
-/// Runs the program `vit-train` for the networks of `L`, such as `(Base, Tiny, Nano)`. The first of them is trained if the
-/// command line names none. The `main` of a program for networks of your own only has to call this function:
+/// Runs the program `vit-train` for the networks of `L`, such as `(Base, Tiny, Nano)`. The first of them is trained if
+/// the command line names none. The `main` of a program for networks of your own only has to call this function:
 ///
 /// ```no_run
 /// vit_nostd::network! {
@@ -112,14 +112,14 @@ enum Command {
 /// }
 /// ```
 ///
-/// Returns exit code 0 for success, 1 if a comparison found a difference or some pictures cannot be used, 2 for an error,
-/// and 130 if a training was interrupted.
+/// Returns exit code 0 for success, 1 if a comparison found a difference or some pictures cannot be used, 2 for an
+/// error, and 130 if a training was interrupted.
 pub fn main<L: Networks>() -> ExitCode {
     main_with::<L>(|_| None)
 }
 
-/// Runs the program like [`main`], with recipes of your own: `recipe` returns that of the network with a given name, or None
-/// for the recipe that follows from the network's size.
+/// Runs the program like [`main`], with recipes of your own: `recipe` returns that of the network with a given name, or
+/// None for the recipe that follows from the network's size.
 pub fn main_with<L: Networks>(recipe: fn(&str) -> Option<Recipe>) -> ExitCode {
     match List::of::<L>(recipe).and_then(run::<L>) {
         Ok(code) => code,
@@ -161,8 +161,8 @@ fn with_networks(command: clap::Command, networks: &List) -> clap::Command {
     command.mut_subcommands(|command| with_networks(command, networks))
 }
 
-/// Lets options have values that begin with a minus sign. Without this, `--lr -1` would be refused as an unknown option `-1`
-/// and not because of its value.
+/// Lets options have values that begin with a minus sign. Without this, `--lr -1` would be refused as an unknown option
+/// `-1` and not because of its value.
 fn with_negative_numbers(command: clap::Command) -> clap::Command {
     let command = command.mut_args(|argument| match argument.get_action().takes_values() {
         true if !argument.is_positional() => argument.allow_negative_numbers(true),

@@ -75,8 +75,8 @@ impl List {
     /// Lists the networks of `L`.
     ///
     /// # Errors
-    /// [`Error::Usage`] if two of them have the same name or the same dimensions, so that a name on the command line or a
-    /// model file would stand for both.
+    /// [`Error::Usage`] if two of them have the same name or the same dimensions, so that a name on the command line or
+    /// a model file would stand for both.
     pub fn of<L: Networks>(own_recipe: fn(&str) -> Option<Recipe>) -> Result<Self, Error> {
         let mut list = Self { networks: Vec::new(), own_recipe };
         L::each(&mut list);
@@ -84,7 +84,8 @@ impl List {
             let same = |other: &&Known| other.name() == network.name() || other.dims == network.dims;
             if let Some(other) = list.networks[..index].iter().find(same) {
                 return Err(Error::Usage(format!(
-                    "the networks {} and {} of this program have the same name or the same dimensions: change one of them",
+                    "the networks {} and {} of this program have the same name or the same dimensions: change \
+                     one of them",
                     other.name(),
                     network.name()
                 )));
@@ -129,8 +130,8 @@ impl List {
         found.copied().ok_or_else(unknown)
     }
 
-    /// Returns the network that has the most tensors, by name and shape, in common with `parameters`. The number of heads
-    /// shows in no shape, so that it is that of the network.
+    /// Returns the network that has the most tensors, by name and shape, in common with `parameters`. The number of
+    /// heads shows in no shape, so that it is that of the network.
     pub fn nearest(&self, parameters: &Layout) -> Known {
         let in_common = |network: &&Known| network.layout().in_common(parameters);
         self.networks.iter().max_by_key(in_common).copied().unwrap_or(self.default())

@@ -38,8 +38,8 @@ pub fn print_json(value: &impl serde::Serialize) -> Result<(), Error> {
 /// True if lines of results go to the standard error.
 static TO_ERROR: AtomicBool = AtomicBool::new(false);
 
-/// Makes lines of results go to the standard error from now on, because a file is written to the standard output, as with
-/// `--onnx /dev/stdout`.
+/// Makes lines of results go to the standard error from now on, because a file is written to the standard output, as
+/// with `--onnx /dev/stdout`.
 pub fn results_to_standard_error() {
     TO_ERROR.store(true, Ordering::Relaxed);
 }
@@ -80,8 +80,8 @@ pub fn line(text: fmt::Arguments) {
     let _ = Output.write_all(text.as_bytes()); // an error has ended the program
 }
 
-/// Prints text to the standard error as one line, even if a file name or a message of another library in it has several. A
-/// failure is ignored, because there is no other place to report it.
+/// Prints text to the standard error as one line, even if a file name or a message of another library in it has
+/// several. A failure is ignored, because there is no other place to report it.
 pub fn error_line(text: fmt::Arguments) {
     let _ = writeln!(io::stderr(), "{}", one_line(&text.to_string()));
 }

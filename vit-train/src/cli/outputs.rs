@@ -17,9 +17,9 @@ use std::{fs, path::Path};
 /// Checks that files can be written to `outputs`, each of which comes with the option that names it, and that nothing
 /// valuable is replaced.
 ///
-/// Refused is a file that is the same as another output or as one of `inputs`, that belongs to a run, or whose content is
-/// not of the kind that the option writes. A result of an earlier command may be replaced, and so may the model of a run if
-/// it is made again from the run's own checkpoint and no option has `changed` the description in that.
+/// Refused is a file that is the same as another output or as one of `inputs`, that belongs to a run, or whose content
+/// is not of the kind that the option writes. A result of an earlier command may be replaced, and so may the model of a
+/// run if it is made again from the run's own checkpoint and no option has `changed` the description in that.
 ///
 /// If one of the outputs is the standard output or a pipe, results are printed to the standard error from now on.
 pub fn check_outputs<'a>(
@@ -92,8 +92,8 @@ pub fn check_links_of_run(directory: &Path) -> Result<(), Error> {
     files.iter().filter(|file| file.is_symlink()).try_for_each(|file| check_writable(file))
 }
 
-/// Checks that the results of a new run in `directory` do not replace the checkpoint that the run begins with or files that no
-/// run has written, and that `directory` is not among the images.
+/// Checks that the results of a new run in `directory` do not replace the checkpoint that the run begins with or files
+/// that no run has written, and that `directory` is not among the images.
 pub fn check_run(directory: &Path, init: Option<&Path>, data: Option<&Source>) -> Result<(), Error> {
     let out = directory.display();
     let results = RunFolder::files(directory);
@@ -126,8 +126,8 @@ fn is_same(a: &Path, b: &Path) -> bool {
     number(a).is_some_and(|number_of_a| number(b) == Some(number_of_a)) || resolve(a) == resolve(b)
 }
 
-/// Returns the numbers by which the file system knows a file, whatever its names are. The file is not opened, because opening
-/// a pipe waits for the other end.
+/// Returns the numbers by which the file system knows a file, whatever its names are. The file is not opened, because
+/// opening a pipe waits for the other end.
 #[cfg(unix)]
 fn number(path: &Path) -> Option<(u64, u64)> {
     use std::os::unix::fs::MetadataExt;

@@ -28,8 +28,8 @@ pub struct PictureArguments {
     #[arg(value_name = "IMAGE", required = true)]
     images: Vec<PathBuf>,
     /// Only convert pictures to grey and scale them, for networks that were not trained on handwriting like MNIST's.
-    /// Without this option, dark writing on light ground is inverted, and the writing is cut out, scaled and centred as in
-    /// MNIST
+    /// Without this option, dark writing on light ground is inverted, and the writing is cut out, scaled and centred as
+    /// in MNIST
     #[arg(long)]
     pub raw: bool,
 }
@@ -81,12 +81,12 @@ impl Pictures {
         self.files.iter().map(|(path, _)| path.display().to_string().chars().count()).max().unwrap_or(0)
     }
 
-    /// Reads all pictures, scales them to `side` rows and columns, and calls `work` with each, in parallel. `finish` gets the
-    /// results in the order of the arguments. It prints them or, if `json` is true, returns what is printed as an entry of a
-    /// list. Only a few pictures are in memory at a time.
+    /// Reads all pictures, scales them to `side` rows and columns, and calls `work` with each, in parallel. `finish`
+    /// gets the results in the order of the arguments. It prints them or, if `json` is true, returns what is printed as
+    /// an entry of a list. Only a few pictures are in memory at a time.
     ///
-    /// For a picture that cannot be used, an error is printed, and the others are still classified. The exit code is then 1,
-    /// or 2 if no picture could be used.
+    /// For a picture that cannot be used, an error is printed, and the others are still classified. The exit code is
+    /// then 1, or 2 if no picture could be used.
     pub fn each<T: Send, U: Serialize>(
         self,
         side: usize,
@@ -97,7 +97,8 @@ impl Pictures {
         let Self { files, raw } = self;
         let at_a_time = AT_A_TIME * rayon::current_num_threads();
         let bar = progress::pictures(files.len(), at_a_time);
-        let not_json = |error: serde_json::Error| Error::Io { path: STANDARD_OUTPUT.into(), error: error.into() };
+        let not_json =
+            |error: serde_json::Error| Error::Io { path: STANDARD_OUTPUT.into(), error: error.into() };
         let mut serializer = serde_json::Serializer::pretty(Output);
         let list = json.then(|| serializer.serialize_seq(None)).transpose();
         let mut list = list.map_err(not_json)?;

@@ -105,8 +105,8 @@ impl FileCommand for Arguments {
         let path = artifact.path.display();
         match &artifact.content {
             Content::Checkpoint(_) if self.engine == Some(Engine::Int8) => Err(Error::Usage(format!(
-                "{path}: a checkpoint has no integers: run `vit-train quantize {path}`, and give the model.int8.vit that \
-                 it writes"
+                "{path}: a checkpoint has to be quantized first, which takes training images: run `vit-train quantize \
+                 {path}`, and give the model.int8.vit that it writes"
             ))),
             Content::Model(ModelFile { kind, .. }) if self.engine.is_some_and(|wanted| wanted != Engine::from(*kind)) => {
                 Err(Error::Usage(format!(
@@ -128,8 +128,8 @@ impl FileCommand for Arguments {
 }
 
 impl Arguments {
-    /// Returns the name of the file to use if a run directory is given: the model for the engine, or the checkpoint if the run
-    /// is not finished.
+    /// Returns the name of the file to use if a run directory is given: the model for the engine, or the checkpoint if
+    /// the run is not finished.
     fn in_run(&self) -> &'static str {
         let run = &self.model;
         let unfinished = !RunFolder::float_model(run).exists() && RunFolder::checkpoint(run).exists();

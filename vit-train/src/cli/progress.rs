@@ -70,8 +70,8 @@ pub fn counter(len: usize) -> ProgressBar {
     bar.with_style(style(COUNTER))
 }
 
-/// Returns a bar for `len` pictures whose results are printed meanwhile. It is shown on the standard error, and hidden if that
-/// is not a terminal or if there are at most `few` pictures.
+/// Returns a bar for `len` pictures whose results are printed meanwhile. It is shown on the standard error, and hidden
+/// if that is not a terminal or if there are at most `few` pictures.
 pub fn pictures(len: usize, few: usize) -> ProgressBar {
     let bar = if len > few { ProgressBar::new(len as u64) } else { ProgressBar::hidden() };
     bar.with_style(style(COUNTER))

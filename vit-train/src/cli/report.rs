@@ -82,7 +82,7 @@ impl Arguments {
             (None, None) => {
                 let name = &report.dataset;
                 return Err(Error::Usage(format!(
-                    "{run}: this run was trained on {name}, but does not know where that is: name its folder with --data"
+                    "{run}: trained on {name}, but the place of that is not recorded: name its folder with --data"
                 )));
             }
         };
@@ -138,7 +138,8 @@ impl Task for Test<'_> {
         let test = TestScores::new(data, &logits, int8_logits.as_deref().map_err(Clone::clone));
         // If the report is that of another run, or if the images are others, the results differ.
         if let Some(recorded) = &report.test {
-            // For each class, the number of images and the classes that they are taken for. Old reports do not have them.
+            // For each class, the number of images and the classes that they are taken for. Old reports do not have
+            // them.
             let counts =
                 |test: &TestScores| test.classes.iter().map(|class| class.f32.clone()).collect::<Vec<_>>();
             let is_same = recorded.classes.is_empty() || counts(recorded) == counts(&test);

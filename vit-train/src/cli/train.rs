@@ -55,8 +55,8 @@ ends it at once. A new run in the folder of an earlier one replaces that when it
 enum RecipeName {
     /// The best known recipe for the network
     Best,
-    /// The recipe of the article that is this project's reference: AdamW with a learning rate of 1e-3 that falls along a
-    /// cosine, 20 epochs, dropout 0.1, small rotations and translations
+    /// The recipe of the article that is this project's reference: AdamW with a learning rate of 1e-3 that falls along
+    /// a cosine, 20 epochs, dropout 0.1, small rotations and translations
     Article,
 }
 
@@ -73,8 +73,8 @@ struct Settings {
     /// Largest learning rate; after the warm-up, it falls to 0 along a cosine
     #[arg(long, value_name = "RATE", value_parser = above_0)]
     lr: Option<f32>,
-    /// Number of epochs in which the learning rate rises, less than --epochs [default: that of the recipe, or less if no
-    /// epoch would be left for the full learning rate]
+    /// Number of epochs in which the learning rate rises, less than --epochs [default: that of the recipe, or less if
+    /// no epoch would be left for the full learning rate]
     #[arg(long, value_name = "N")]
     warmup: Option<usize>,
     /// Weight decay of AdamW
@@ -165,8 +165,8 @@ pub struct Arguments {
     /// Save the state for --resume every SECONDS, and after every epoch
     #[arg(long, help_heading = RESULTS, value_name = "SECONDS", default_value_t = 60)]
     save_every: u64,
-    /// Checkpoint whose parameters the training begins with (or a PyTorch state_dict with the same tensor names), or a run
-    /// that has one
+    /// Checkpoint whose parameters the training begins with (or a PyTorch state_dict with the same tensor names), or a
+    /// run that has one
     #[arg(long, help_heading = RECIPE, value_name = "FILE.safetensors|RUN")]
     init: Option<PathBuf>,
     /// Print the report as JSON at the end; everything else goes to the standard error
@@ -386,8 +386,8 @@ impl Arguments {
     }
 }
 
-/// Prints a note if a new run is about to replace an unfinished one in its folder, which may have taken much work. Returns
-/// whether there is one.
+/// Prints a note if a new run is about to replace an unfinished one in its folder, which may have taken much work.
+/// Returns whether there is one.
 fn tell_of_unfinished_run(directory: &Path) -> bool {
     let Some((done, all)) = Snapshot::unfinished(directory) else { return false };
     let (run, new) = (quoted(directory), quoted(&RunFolder::new_snapshot(directory)));

@@ -37,8 +37,8 @@ Examples:
 #[derive(Args, Debug)]
 pub struct Arguments {
     /// Folder of a training run, whose checkpoint.safetensors, model.f32.vit and model.int8.vit are compared; or a
-    /// checkpoint (or a PyTorch state_dict with the same tensor names), which is compared with the models that `export` and
-    /// `quantize` make of it
+    /// checkpoint (or a PyTorch state_dict with the same tensor names), which is compared with the models that `export`
+    /// and `quantize` make of it
     #[arg(value_name = "RUN|FILE.safetensors")]
     run: PathBuf,
     /// Number of images whose logits must have the same bits when dfdx computes every sum in the canonical order

@@ -23,9 +23,9 @@ pub struct Origin {
     pub other: Option<OtherCheckpoint>,
 }
 
-/// Reads which checkpoint the model files of the run of network `N` in the directory `run` were made from, and compares it
-/// with the run's checkpoint or, if that is gone, with its float model. Only files that exist and are of one of the `kinds`
-/// are looked at.
+/// Reads which checkpoint the model files of the run of network `N` in the directory `run` were made from, and compares
+/// it with the run's checkpoint or, if that is gone, with its float model. Only files that exist and are of one of the
+/// `kinds` are looked at.
 ///
 /// # Errors
 /// The error of reading one of the files.

@@ -120,10 +120,8 @@ impl Run {
 
     /// All settings in which this run differs from `other`.
     fn differences(&self, other: &Self) -> Vec<Difference> {
-        let implied = [
-            ("data", self.data.sha256 == other.data.sha256),
-            ("dimensions", self.network != other.network),
-        ];
+        let implied =
+            [("data", self.data.sha256 == other.data.sha256), ("dimensions", self.network != other.network)];
         let pairs = self.settings().into_iter().zip(other.settings());
         let different = pairs.filter(|(a, b)| a != b && !implied.contains(&(a.0, true)));
         different.map(|((name, theirs), (_, ours))| Difference { name, theirs, ours }).collect()
@@ -345,10 +343,7 @@ pub(crate) mod tests {
         let tiny = Run::new::<Tiny>(&recipe, &data(20), Some("0123".to_owned()));
         let error = Snapshot::load(directory).unwrap().of_run::<Tiny>(directory, &tiny);
         let error = error.unwrap_err().to_string();
-        assert!(
-            error.contains(": network nano, not tiny; init random, not of SHA-256 0123"),
-            "{error}"
-        );
+        assert!(error.contains(": network nano, not tiny; init random, not of SHA-256 0123"), "{error}");
 
         // A network that was declared anew under its old name is another one.
         let mut changed = Run::new::<Nano>(&recipe, &data(20), None);
