@@ -1,17 +1,19 @@
-// A stand-in for an NVIDIA GPU: as much of the driver's and cuBLAS' interfaces as `vit-train --cuda` uses, on the CPU,
-// so that all of its code can be tested where there is no GPU. It is slow, and strict: it stops the process with a
-// line when a kernel or the host does what a GPU would not forgive.
+// A stand-in for an NVIDIA GPU that runs on the CPU, so that the code of `vit-train --cuda` can be tested where there
+// is no GPU. It implements those parts of the interfaces of the driver and of cuBLAS that this code uses. It is slow
+// and strict: if a kernel or the host makes a mistake that could fail on a GPU, it prints a line and aborts the
+// process.
 //
-// What is given to streams is done when the host waits, or copies, or gives memory back. In turn, the first stream goes as
-// far ahead of the others as it may, and lags as far behind as they let it: what does not wait for what it needs, or
-// does not let others finish, comes too early or too late. Each thread of a block is a coroutine. One runs until it waits
-// for others, which is at `__syncthreads` for the block and at a shuffle for the warp; what is missing a barrier reads
-// what is not there yet, because warps and lanes run in an order that changes. Memory is full of NaN before it is
-// written, and has guards around it.
+// Operations in streams are executed when the host waits, copies, or frees memory. From one time to the next, the first
+// stream alternately runs as far ahead of the others as it can, and as far behind them. An operation that does not wait
+// for its input, or does not make others wait for it, therefore comes too early or too late, and the results are wrong.
 //
-// What it cannot show: what kernels do at the same time within a warp, or in two streams, and with one workspace for
-// both; what the host does while a stream is busy; the speed, the rounding of a GPU's functions, and what NVIDIA's
-// libraries accept.
+// Each thread of a block is a coroutine. It runs until it waits for others: for its block at `__syncthreads`, for its
+// warp at a shuffle. The order of warps and lanes changes, so that a kernel without a necessary barrier reads memory
+// that has not been written yet. Memory is filled with NaN before it is written, and has guards around it.
+//
+// Some mistakes cannot be detected: races within a warp or between two streams that run at the same time, two streams
+// with the same workspace, and what the host does while a stream is busy. Nor does it have the speed of a GPU, the
+// rounding of its functions, or the checks of NVIDIA's libraries.
 
 #include <algorithm>
 #include <cmath>
@@ -38,7 +40,7 @@
     abort();
 }
 
-// -- What CUDA C has and C++ has not ---------------------------------------------------------------------------------
+// -- The extensions of CUDA C ----------------------------------------------------------------------------------------
 
 struct Dim {
     unsigned x, y, z;
@@ -49,7 +51,7 @@ static Dim gridDim, blockDim, blockIdx, threadIdx;
 #define __device__
 #define __shared__
 
-// As much as every GPU gives a block.
+// The bytes of shared memory that a block has on every GPU.
 const size_t SHARED = 48 << 10;
 double shared_memory[SHARED / sizeof(double)];
 
@@ -62,7 +64,7 @@ struct Thread {
     bool started;
     Waits waits;
     Dim index;
-    uint64_t shown; // to the others of its warp
+    uint64_t shown; // the value that the other threads of the warp read in a shuffle
 };
 
 static std::vector<Thread> threads(1024);
@@ -92,7 +94,7 @@ static void __syncwarp(unsigned) {
 }
 
 template <typename T> static T __shfl_xor_sync(unsigned lanes, T x, size_t offset) {
-    if (lanes != 0xffffffffu) stop("a shuffle of some lanes only");
+    if (lanes != 0xffffffffu) stop("a shuffle must be of all lanes");
     Thread &self = threads[current];
     memcpy(&self.shown, &x, sizeof x);
     wait(FOR_WARP);
@@ -101,7 +103,7 @@ template <typename T> static T __shfl_xor_sync(unsigned lanes, T x, size_t offse
     return x;
 }
 
-// Runs a thread until it waits.
+// Runs a thread until it waits or ends.
 static void resume(size_t index) {
     Thread &thread = threads[index];
     current = index;
@@ -111,7 +113,7 @@ static void resume(size_t index) {
     setcontext(&thread.begin);
 }
 
-// Lets those who all wait for each other go on; whether they did.
+// Lets the threads of a range go on if all of them wait at the barrier `what`. Returns true if they did.
 static bool meet(size_t begin, size_t end, Waits what) {
     auto count = [&](Waits waits) {
         auto first = threads.begin() + begin, last = threads.begin() + end;
@@ -153,7 +155,7 @@ static void run_block(size_t count, size_t shared) {
         goes_on |= meet(0, count, FOR_BLOCK);
     }
     for (size_t index = 0; index < count; index++) {
-        if (threads[index].waits != ENDED) stop("threads that wait for each other for ever");
+        if (threads[index].waits != ENDED) stop("the threads of a block wait for each other forever");
     }
     for (size_t at = (shared + 7) / 8; at < SHARED / 8; at++) {
         if (!std::isnan(shared_memory[at])) stop("a block uses more shared memory than the %zu bytes it has", shared);
@@ -164,7 +166,7 @@ static void run_block(size_t count, size_t shared) {
 
 // -- Kernels by name -------------------------------------------------------------------------------------------------
 
-// The call of a kernel with copies of these arguments.
+// Returns a call of a kernel with copies of these arguments.
 template <typename... T, size_t... N>
 static std::function<void()> bind_arguments(void (*function)(T...), void **arguments, std::index_sequence<N...>) {
     std::tuple<T...> values(*(T *)arguments[N]...);
@@ -191,7 +193,7 @@ static void check_range(const void *address, size_t bytes, const char *what) {
     auto next = memory.upper_bound((uintptr_t)address);
     if (next == memory.begin()) stop("%s: not an address of the GPU", what);
     auto [begin, size] = *std::prev(next);
-    if ((uintptr_t)address + bytes > begin + size) stop("%s: beyond the end of its memory", what);
+    if ((uintptr_t)address + bytes > begin + size) stop("%s: beyond the end of its allocation", what);
 }
 
 static void check_guards() {
@@ -200,13 +202,14 @@ static void check_guards() {
     };
     for (auto [begin, size] : memory) {
         auto bytes = (const unsigned char *)begin;
-        if (!guarded(bytes - GUARD) || !guarded(bytes + size)) stop("written beyond %zu bytes of memory", size);
+        if (!guarded(bytes - GUARD) || !guarded(bytes + size)) stop("a write beyond %zu bytes of memory", size);
     }
 }
 
 // -- Streams ---------------------------------------------------------------------------------------------------------
 
-// Something that a stream is given. Points in time have numbers from 1; 0 is one that has always been there.
+// An operation in a stream. `reaches` and `waits_for` are points in time, which are numbered from 1; 0 stands for one
+// that has always been reached.
 struct Item {
     size_t stream;
     std::function<void()> work;
@@ -214,13 +217,13 @@ struct Item {
 };
 
 typedef std::vector<Item> Graph;
-typedef size_t Event; // the number of the time when it was recorded last
+typedef size_t Event; // the number of the point in time when it was last recorded
 
 static Graph given, *recording;
-static std::vector<size_t> recorded; // streams that take part in the record; the first one began it
+static std::vector<size_t> recorded; // the streams that take part in the recording; the first one began it
 static size_t streams, times;
 
-// Does all of it: always the next item of the first stream that has not to wait. Which one is the first changes.
+// Executes a graph: always the next item of the first stream that need not wait. The order of the streams alternates.
 static void run(const Graph &graph) {
     if (graph.empty()) return;
     static bool backwards;
@@ -239,7 +242,7 @@ static void run(const Graph &graph) {
         size_t place = 0;
         auto stream = [&] { return backwards ? streams - 1 - place : place; };
         while (place < streams && !ready(stream())) place++;
-        if (place == streams) stop("streams that wait for each other for ever");
+        if (place == streams) stop("the streams wait for each other forever");
         const Item &item = *queues[stream()][next[stream()]++];
         if (item.work) item.work();
         reached[item.reaches] = true;
@@ -247,20 +250,20 @@ static void run(const Graph &graph) {
     check_guards();
 }
 
-// The host waits for all that streams were given, which cannot be recorded.
+// Executes all operations that streams were given, because the host waits for them. Waiting cannot be recorded.
 static void host_waits(const char *what) {
     if (recording) stop("%s cannot be recorded", what);
     run(std::exchange(given, {}));
 }
 
 static int give(Item item) {
-    if (item.stream >= streams) stop("no stream");
+    if (item.stream >= streams) stop("there is no such stream");
     if (recording) {
         bool takes_part = std::count(recorded.begin(), recorded.end(), item.stream) > 0;
         auto reached = [&](const Item &other) { return other.reaches == item.waits_for; };
         bool within = item.waits_for != 0 && std::any_of(recording->begin(), recording->end(), reached);
-        if (item.waits_for != 0 && !within) stop("a record that waits for something before it");
-        if (!takes_part && !within) stop("a stream that does not wait for one that is recorded");
+        if (item.waits_for != 0 && !within) stop("an operation in a recording waits for one before the recording");
+        if (!takes_part && !within) stop("an operation is queued in a stream that is not part of the recording");
         if (!takes_part) recorded.push_back(item.stream);
     }
     (recording ? *recording : given).push_back(item);
@@ -271,9 +274,9 @@ static int queue(void *stream, std::function<void()> work) {
     return give({(size_t)stream - 1, work, 0, 0});
 }
 
-// Ends the record. The stream that began it must have waited for the ends of all others.
+// Ends the recording. The stream that began it must have waited for the ends of all others.
 static Graph *end_record(void *begun) {
-    if (!recording || (size_t)begun - 1 != recorded[0]) stop("a stream that began no record");
+    if (!recording || (size_t)begun - 1 != recorded[0]) stop("a recording is ended by a stream that did not begin it");
     for (size_t stream : recorded) {
         size_t end = 0;
         for (auto &item : *recording) {
@@ -281,7 +284,7 @@ static Graph *end_record(void *begun) {
         }
         auto waits = [&](const Item &item) { return item.stream == recorded[0] && end != 0 && item.waits_for == end; };
         bool waited_for = std::any_of(recording->begin(), recording->end(), waits);
-        if (stream != recorded[0] && !waited_for) stop("a record ends before one of its streams");
+        if (stream != recorded[0] && !waited_for) stop("a recording ends before one of its streams");
     }
     recorded.clear();
     return std::exchange(recording, nullptr);
@@ -296,7 +299,7 @@ static void launch(const std::function<void()> &call, Dim grid, Dim block, size_
     }
 }
 
-// Rounded to the 10 bits that a tensor core keeps.
+// Rounds a number to the 10 bits of fraction that a tensor core keeps.
 static float tf32(float x) {
     uint32_t bits;
     memcpy(&bits, &x, sizeof bits);
@@ -307,7 +310,7 @@ static float tf32(float x) {
 
 // -- The interfaces --------------------------------------------------------------------------------------------------
 
-static int anything; // what handles point to
+static int anything; // a target for handles
 
 extern "C" {
 int cuInit(unsigned) { return 0; }
@@ -375,12 +378,12 @@ int cuModuleGetFunction(Kernel *function, void *, const char *name) {
 }
 int cuLaunchKernel(Kernel function, unsigned grid_x, unsigned grid_y, unsigned, unsigned x, unsigned y, unsigned,
                    unsigned shared, void *stream, void **arguments, void **) {
-    if (x * y > 1024 || shared > SHARED) stop("a block of %u threads with %u bytes", x * y, shared);
+    if (x * y > 1024 || shared > SHARED) stop("a block is too large: %u threads, %u bytes", x * y, shared);
     auto call = function(arguments);
     return queue(stream, [=] { launch(call, {grid_x, grid_y, 1}, {x, y, 1}, shared); });
 }
 int cuStreamBeginCapture_v2(void *stream, int) {
-    host_waits("a record");
+    host_waits("the beginning of a recording");
     recorded = {(size_t)stream - 1};
     return recording = new Graph, 0;
 }
@@ -388,7 +391,7 @@ int cuStreamEndCapture(void *stream, Graph **graph) { return *graph = end_record
 int cuGraphInstantiateWithFlags(Graph **executable, Graph *graph, unsigned long long) { return *executable = graph, 0; }
 int cuGraphUpload(Graph *, void *) { return 0; }
 int cuGraphLaunch(Graph *graph, void *) {
-    return host_waits("a graph"), run(*graph), 0;
+    return host_waits("the launch of a graph"), run(*graph), 0;
 }
 int cuGraphExecDestroy(Graph *) { return 0; }
 int cuGraphDestroy(Graph *graph) { return delete graph, 0; }
@@ -397,7 +400,7 @@ int cublasCreate_v2(void ***handle) { return *handle = new void *(), 0; }
 int cublasDestroy_v2(void **handle) { return delete handle, 0; }
 int cublasSetStream_v2(void **handle, void *stream) { return *handle = stream, 0; }
 int cublasSetWorkspace_v2(void *, void *workspace, size_t size) { return check_range(workspace, size, "workspace"), 0; }
-// Column by column: c = alpha op(a) op(b) + beta c, where op(a) is m x k and op(b) k x n.
+// Computes c = alpha op(a) op(b) + beta c, column by column, where op(a) is m x k and op(b) is k x n.
 int cublasGemmEx(void **stream, int transpose_a, int transpose_b, int m, int n, int k, const float *alpha,
                  const float *a, int, int lda, const float *b, int, int ldb, const float *beta, float *c, int, int ldc,
                  int compute, int) {

@@ -1,4 +1,4 @@
-//! Running networks over whole data sets.
+//! Running networks on whole data sets.
 
 use crate::{
     data::Dataset,
@@ -14,13 +14,13 @@ use vit_nostd::{
     Vector,
 };
 
-/// Images in a batch of evaluation.
+/// The number of images in a batch of evaluation.
 const BATCH: usize = 100;
 
 /// Checks that the logits of the network in file `path` are finite numbers.
 ///
 /// # Errors
-/// [`Error::Output`].
+/// Returns [`Error::Output`] for the first logit that is not.
 pub fn check_logits(logits: &[f32], path: &Path) -> Result<(), Error> {
     match logits.iter().find(|logit| !logit.is_finite()) {
         Some(&logit) => Err(Error::Output { path: path.to_owned(), logit }),
@@ -28,13 +28,13 @@ pub fn check_logits(logits: &[f32], path: &Path) -> Result<(), Error> {
     }
 }
 
-/// Turns pixels into what the network's first layer takes.
+/// Normalises pixels for the first layer of the network: `(pixel / 255 - mean) / std`.
 pub fn normalize(pixels: &[u8], normalization: Normalization) -> impl Iterator<Item = f32> + '_ {
     let Normalization { mean, std } = normalization;
     pixels.iter().map(move |&pixel| (f32::from(pixel) / 255.0 - mean) / std)
 }
 
-/// The logits of the images `indices` of `data` by the dfdx model, `images x classes`, on all threads.
+/// Computes the logits of the images `indices` of `data` by the dfdx model, `images x classes`, on all threads.
 pub fn dfdx_logits(
     model: &Model<impl Trainable, Cpu>,
     normalization: Normalization,
@@ -50,7 +50,7 @@ pub fn dfdx_logits(
     batches.collect()
 }
 
-/// The logits of the first `images` images of `data` by the float engine, `images x classes`, on all threads.
+/// Computes the logits of the first `images` images of `data` by the float engine, `images x classes`, on all threads.
 pub fn nostd_logits<N: Network, M: Math>(
     model: &float::Model<'_, N, M>,
     data: &Dataset,
@@ -59,9 +59,9 @@ pub fn nostd_logits<N: Network, M: Math>(
     each_image::<N, _, _>(data, images, float::Scratch::new, |image, scratch| infer(model, image, scratch))
 }
 
-/// [`float::Model::infer`], compiled for vectors that this processor has. The same bits: there is one order of
-/// operations, and Rust does not fuse a multiplication and an addition.
-// Inlined, it has been left without vectors by the compiler for one of its callers.
+/// Calls [`float::Model::infer`], compiled for the vector instructions of this processor. The result is the same to the
+/// bit, because the order of operations is fixed and Rust does not fuse multiplications and additions.
+// It must not be inlined: in one of its callers, the compiler then did not vectorise it.
 #[inline(never)]
 pub fn infer<N: Network, M: Math>(
     model: &float::Model<'_, N, M>,
@@ -75,7 +75,7 @@ pub fn infer<N: Network, M: Math>(
     );
     impl<N: Network, M: Math> NullaryFnOnce for Infer<'_, N, M> {
         type Output = Vector<N::Classes, f32>;
-        // Into the function that has these vectors: a closure as large as this would not be.
+        // It must be inlined into the function that has the instruction set. A closure of this size would not be.
         #[inline(always)]
         fn call(self) -> Self::Output {
             self.0.infer(self.1, self.2)
@@ -84,8 +84,8 @@ pub fn infer<N: Network, M: Math>(
     arch().dispatch(Infer(model, image, scratch))
 }
 
-/// The vectors of the float engine, 256 bits where there are more: given AVX-512, the compiler gathers its operands from
-/// all over the memory, and an image takes 30 times as long.
+/// Returns the instruction set for the float engine, whose vectors have at most 256 bits. With AVX-512, the compiler
+/// generates gather instructions, and an image takes 30 times as long.
 fn arch() -> Arch {
     #[cfg(target_arch = "x86_64")]
     if let Some(avx2) = pulp::x86::V3::try_new() {
@@ -94,7 +94,7 @@ fn arch() -> Arch {
     Arch::new()
 }
 
-/// [`float::Model::infer_observed`], compiled once for a shape, whoever observes.
+/// Calls [`float::Model::infer_observed`] with a dynamic observer, so that it is compiled only once for a network.
 pub fn infer_observed<N: Network, M: Math>(
     model: &float::Model<'_, N, M>,
     image: &Image<N>,
@@ -104,16 +104,16 @@ pub fn infer_observed<N: Network, M: Math>(
     model.infer_observed(image, scratch, &mut observer)
 }
 
-/// The logits of the first `images` images of `data` by the integer engine, in real numbers, `images x classes`, on
-/// all threads.
+/// Computes the logits of the first `images` images of `data` by the integer engine, dequantized, `images x classes`,
+/// on all threads.
 pub fn int8_logits<N: Network>(model: &int8::Model<'_, N>, data: &Dataset, images: usize) -> Vec<f32> {
     each_image::<N, _, _>(data, images, int8::Scratch::new, |image, scratch| {
         model.dequantize(&model.infer(image, scratch))
     })
 }
 
-/// The logits of the first `images` images of `data` by the integer engine, as they are, `images x classes`, on all
-/// threads.
+/// Computes the logits of the first `images` images of `data` by the integer engine, as integers, `images x classes`,
+/// on all threads.
 pub fn int8_raw_logits<N: Network>(model: &int8::Model<'_, N>, data: &Dataset, images: usize) -> Vec<i32> {
     each_image::<N, _, _>(data, images, int8::Scratch::new, |image, scratch| model.infer(image, scratch))
 }
@@ -135,12 +135,13 @@ fn each_image<N: Network, T: Element, Scratch>(
     logits
 }
 
-/// Image `index` of `data` as the engine takes it.
+/// Returns image `index` of `data` as an input of network `N`.
 ///
 /// # Panics
-/// If the data set has images of another size than `N`; [`data::load`](crate::data::load) was told the size.
+/// Panics if the images of the data set do not have the size that `N` takes. [`data::load`](crate::data::load) only
+/// returns images of the size that it was asked for.
 pub fn view<N: Network>(data: &Dataset, index: usize) -> &Image<N> {
-    image::<N>(data.image(index)).expect("the data set was loaded for this shape")
+    image::<N>(data.image(index)).expect("the data set was loaded for this size of images")
 }
 
 #[cfg(test)]

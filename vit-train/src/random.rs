@@ -1,29 +1,32 @@
-//! Where random numbers come from: every choice has a stream of its own, named by what it is for and by numbers such
-//! as (seed, epoch, index), so that no order of calls and no number of threads changes it.
+//! Streams of random numbers.
+//!
+//! Every random choice has a stream of its own, whose key is a purpose and numbers such as (seed, epoch, index). The
+//! order of calls and the number of threads therefore do not change it.
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-/// What random numbers are for: the same seed gives unrelated numbers for each.
+/// The purpose of random numbers. The same seed gives unrelated numbers for each purpose.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Purpose {
-    /// Setting a validation part aside.
+    /// Choosing the images of the validation part.
     Split = 1,
-    /// Moving a training image.
+    /// Augmenting a training image.
     Augment = 2,
     /// Drawing a digit.
     Digit = 3,
-    /// The first values of a parameter.
+    /// The initial values of a parameter.
     Init = 4,
     /// The order of the training images in an epoch.
     Order = 5,
-    /// Choosing test images to be shown.
+    /// Choosing the test images of a report.
     Show = 6,
     /// Corrupting a test image.
     Corrupt = 7,
 }
 
-/// The random numbers that belong to `key`. A ChaCha key has room for all of it, so that no two streams collide.
+/// Returns the stream of random numbers for a purpose and a key. They become the key of ChaCha, which has room for all
+/// of their bits, so that different keys never have the same stream.
 pub(crate) fn stream(purpose: Purpose, key: [u64; 3]) -> ChaCha8Rng {
     let mut seed = [0; 32];
     for (bytes, word) in seed.chunks_exact_mut(8).zip([purpose as u64, key[0], key[1], key[2]]) {
@@ -39,7 +42,7 @@ mod tests {
     use std::collections::HashSet;
 
     #[test]
-    fn streams_do_not_meet() {
+    fn streams_are_different() {
         let mut first = HashSet::new();
         for purpose in [
             Purpose::Split,

@@ -1,4 +1,4 @@
-//! What a training run does.
+//! Recipes: the settings of a training run.
 
 use crate::{data::Augmentation, error::Error};
 use clap::ValueEnum;
@@ -9,7 +9,7 @@ use std::{
     ops::{Bound, RangeBounds},
 };
 
-/// What a network is trained on.
+/// The processor on which a network is trained.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Processor {
@@ -18,14 +18,14 @@ pub enum Processor {
     Cpu,
     /// An NVIDIA GPU.
     Cuda {
-        /// Which one, from 0.
+        /// The number of the GPU, from 0.
         index: usize,
-        /// Of matrix products.
+        /// The precision of matrix products.
         precision: Precision,
     },
 }
 
-/// What of it shows in the results.
+/// Writes what affects the results: the kind of processor and the precision, but not the number of the GPU.
 impl Display for Processor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -35,13 +35,14 @@ impl Display for Processor {
     }
 }
 
-/// How exactly matrix products are computed. All else is in f32.
+/// The precision of matrix products. All other computations are in 32-bit floating point.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
-    /// In 32-bit floating point.
+    /// 32-bit floating point.
     F32,
-    /// With inputs rounded to 10 bits behind the point and sums in 32-bit floating point: several times faster.
+    /// TensorFloat-32: factors are rounded to 10 bits of fraction, sums are in 32-bit floating point. It is several
+    /// times faster.
     #[default]
     Tf32,
 }
@@ -55,36 +56,37 @@ impl Display for Precision {
     }
 }
 
-/// The settings of a run; the defaults are the reference recipe's.
+/// The settings of a run. The defaults are those of the reference recipe, `--recipe article`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Recipe {
-    /// Passes over the training images, at least 1.
+    /// The number of passes over the training images, at least 1.
     pub epochs: usize,
-    /// Images in a step, at least 1.
+    /// The number of images in a step, at least 1.
     pub batch_size: usize,
-    /// Largest learning rate: see [`lr_of`](Self::lr_of).
+    /// The largest learning rate, above 0: see [`lr_of`](Self::lr_of).
     pub lr: f32,
-    /// Epochs in which the learning rate rises, fewer than [`epochs`](Self::epochs).
+    /// The number of epochs in which the learning rate rises, less than [`epochs`](Self::epochs).
     #[serde(default)]
     pub warmup: usize,
-    /// AdamW's.
+    /// The weight decay of AdamW, at least 0.
     pub weight_decay: f32,
-    /// Largest norm of the gradients.
+    /// The largest norm of the gradients, to which they are clipped, above 0.
     pub grad_clip: f32,
-    /// Share of activations dropped.
+    /// The share of activations that are dropped, from 0 to below 1.
     pub dropout: f32,
-    /// Share of a target's probability that is spread over all classes.
+    /// The share of a target's probability that is spread over all classes, from 0 to below 1.
     pub label_smoothing: f32,
-    /// How training images are varied.
+    /// The augmentation of training images.
     pub augmentation: Augmentation,
-    /// Of every random choice.
+    /// The seed of all random choices: the same seed gives the same model.
     pub seed: u64,
-    /// What it runs on.
+    /// The processor on which the run is trained.
     #[serde(default)]
     pub processor: Processor,
 }
 
-/// Parameters halfway, as a ratio, from `nano` (79,690) to `tiny` (205,962), and from there to `base` (1,797,130).
+/// The numbers of parameters at which the recipe changes: the geometric means of those of `nano` (79,690) and `tiny`
+/// (205,962), and of those of `tiny` and `base` (1,797,130).
 const NANO_TO_TINY: usize = 128_000;
 const TINY_TO_BASE: usize = 608_000;
 
@@ -107,8 +109,8 @@ impl Default for Recipe {
 }
 
 impl Recipe {
-    /// The best that is known for a network with so many parameters: that of the one of `base`, `tiny` and `nano` that is
-    /// nearest in size. `RECIPES.md` in the folder of this crate says how they were found.
+    /// Returns the best known recipe for a network with this many parameters: that of the preset, `base`, `tiny` or
+    /// `nano`, that is nearest in size. `RECIPES.md` in the folder of this crate says how they were found.
     pub fn for_size(parameters: usize) -> Self {
         let augmentation = Augmentation {
             rotation_degrees: 10.0,
@@ -125,16 +127,16 @@ impl Recipe {
         }
     }
 
-    /// The same recipe for another number of epochs. If they are too few for its warm-up, that is shortened, so that one
-    /// epoch at least has the full learning rate.
+    /// Returns the same recipe for another number of epochs. If there are too few epochs for the warm-up, it is
+    /// shortened, so that at least one epoch has the full learning rate.
     pub fn with_epochs(self, epochs: usize) -> Self {
         Self { epochs, warmup: self.warmup.min(epochs.saturating_sub(1)), ..self }
     }
 
-    /// Checks that a run can work with these settings.
+    /// Checks that all settings are in their ranges.
     ///
     /// # Errors
-    /// [`Error::Recipe`] names the first setting that makes no sense.
+    /// Returns [`Error::Recipe`] for the first setting that is not.
     pub fn check(&self) -> Result<(), Error> {
         let Augmentation { rotation_degrees, translation, scale, shear_degrees, elastic } = self.augmentation;
         check("epochs", self.epochs, self.epochs > 0, "at least 1")?;
@@ -162,8 +164,8 @@ impl Recipe {
         Ok(())
     }
 
-    /// The learning rate of `epoch` (from 1), constant within it: it rises in equal steps while it warms up, and then
-    /// falls from [`lr`](Self::lr) to 0 along half a cosine wave.
+    /// Returns the learning rate of `epoch` (from 1), which is constant within the epoch. It rises in equal steps
+    /// during the warm-up, and then falls from [`lr`](Self::lr) to 0 along half a cosine wave.
     pub fn lr_of(&self, epoch: usize) -> f64 {
         let lr = f64::from(self.lr);
         if epoch <= self.warmup {
@@ -186,40 +188,40 @@ fn check(
     Err(Error::Recipe { setting, value: value.to_string(), expected })
 }
 
-/// The numbers that a setting may have. NaN and infinity are never among them.
+/// The range of a setting's values. NaN and infinity are never allowed.
 #[derive(Clone, Copy, Debug)]
 pub struct Allowed {
     range: (Bound<f32>, Bound<f32>),
-    /// Names them, after "expected".
+    /// A description of the range that follows the word "expected" in messages.
     pub expected: &'static str,
 }
 
 impl Allowed {
-    /// Of learning rates and the largest norm of gradients.
+    /// The range of learning rates and of the largest norm of gradients.
     pub const POSITIVE: Self = Self {
         range: (Bound::Excluded(0.0), Bound::Excluded(f32::INFINITY)),
         expected: "a number above 0, such as 1e-3",
     };
-    /// Of weight decay.
+    /// The range of weight decay.
     pub const NOT_NEGATIVE: Self = Self {
         range: (Bound::Included(0.0), Bound::Excluded(f32::INFINITY)),
         expected: "a number of at least 0, such as 1e-4",
     };
-    /// Of parts of something, of which some is always left.
+    /// The range of shares that must not be the whole.
     pub const SHARE: Self =
         Self { range: (Bound::Included(0.0), Bound::Excluded(1.0)), expected: "a number from 0 to below 1" };
-    /// Of angles by which images are rotated.
+    /// The range of angles in degrees by which images are rotated.
     pub const ROTATION: Self = Self::up_to(180.0, "a number from 0 to 180");
-    /// Of angles by which images are slanted.
+    /// The range of angles in degrees by which images are sheared.
     pub const SHEAR: Self = Self::up_to(60.0, "a number from 0 to 60");
-    /// Of parts by which images grow and shrink.
+    /// The range of shares by which images are enlarged and reduced.
     pub const SCALE: Self = Self::up_to(0.9, "a number from 0 to 0.9");
 
     const fn up_to(max: f32, expected: &'static str) -> Self {
         Self { range: (Bound::Included(0.0), Bound::Included(max)), expected }
     }
 
-    /// Whether `value` is one of them.
+    /// Returns true if `value` is in the range.
     pub fn contains(&self, value: f32) -> bool {
         self.range.contains(&value)
     }
@@ -251,7 +253,7 @@ mod tests {
         check_rates(&Recipe { epochs: 2, lr: 1.0, warmup: 1, ..Recipe::default() }, &[0.5, 1.0]);
     }
 
-    /// The settings that RECIPES.md gives.
+    /// The expected settings are those of RECIPES.md.
     #[test]
     fn networks_have_the_recipe_of_their_size() {
         for (parameters, epochs, lr, warmup) in [

@@ -1,21 +1,22 @@
-//! How well a network does.
+//! The loss and the accuracy of a network on a data set.
 
 use serde::{Deserialize, Serialize};
 
-/// How well a network does on a data set. Accuracies in percent. Of equal logits, that of the lower class counts as the
-/// larger one; an image with a logit that is NaN is classified wrong.
+/// The loss and the accuracies of a network on a data set.
+///
+/// If two logits are equal, the lower class is ranked first. An image with a logit that is NaN counts as misclassified.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Score {
-    /// Mean cross entropy, without label smoothing.
+    /// The mean cross entropy, without label smoothing.
     pub loss: f64,
-    /// Share of images whose class is the likeliest.
+    /// The percentage of images whose class is the most probable one.
     pub acc: f64,
-    /// Share of images whose class is one of the five likeliest.
+    /// The percentage of images whose class is one of the five most probable ones.
     pub top5: f64,
 }
 
 impl Score {
-    /// Of `logits` (`images x classes`) against `labels`.
+    /// Computes the score of `logits` (`images x classes`), where the correct classes are `labels`.
     pub fn new(logits: &[f32], labels: impl ExactSizeIterator<Item = u8>) -> Self {
         let images = labels.len();
         let classes = logits.len() / images.max(1);
@@ -38,7 +39,7 @@ impl Score {
     }
 }
 
-/// How many classes are likelier than `class`; none if a logit is not a number.
+/// Returns the number of classes that are more probable than `class`, or `None` if a logit is NaN.
 fn rank(logits: &[f32], class: usize) -> Option<usize> {
     let own = logits[class];
     let likelier = |&(other, &logit): &(usize, &f32)| logit > own || (logit == own && other < class);
@@ -73,7 +74,7 @@ mod tests {
                 assert!((score.acc, score.top5) == (0.0, 0.0) && score.loss.is_nan(), "{score:?}");
             }
         }
-        // Finite logits have a finite loss, and what is infinite cannot be hidden.
+        // Finite logits have a finite loss, and an infinite logit makes the loss infinite or NaN.
         let score = Score::new(&[f32::MAX, f32::MIN], [1].into_iter());
         assert!(score.loss > 6e38 && score.loss.is_finite(), "{score:?}");
         assert!(!Score::new(&[infinite, 0.0], [0].into_iter()).loss.is_finite());

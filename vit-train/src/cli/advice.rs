@@ -5,6 +5,7 @@
 use crate::{
     data::DataError,
     error::{Difference, Error, OtherCheckpoint},
+    fused::cuda::CudaError,
 };
 use std::collections::BTreeSet;
 use vit_nostd::model_file::Kind;
@@ -43,6 +44,12 @@ pub fn advice(error: &Error) -> Option<String> {
         Error::NothingToResume { .. } => "Leave out --resume to start a run.",
         Error::Snapshot { .. } => "Leave out --resume to start a new run.",
         Error::OtherRun { differences, .. } => return Some(keep_settings(differences)),
+        Error::Cuda(error) => match error.downcast_ref() {
+            Some(CudaError::NoSuchDevice { .. }) => {
+                "Choose another GPU with --cuda-device, or leave out --cuda to use the CPU."
+            }
+            _ => "Leave out --cuda to use the CPU.",
+        },
         Error::Recipe { setting, .. } => return Some(format!("Change {}.", options_of(setting).first()?)),
         Error::Diverged { .. } | Error::Output { .. } => "Train again with a lower --lr.",
         _ => return None,
@@ -170,6 +177,8 @@ mod tests {
                 Error::Recipe { setting: "warmup", value: "3".to_owned(), expected: "less" },
                 &["Change --warmup."],
             ),
+            (CudaError::NoSuchDevice { index: 7, count: 1 }.into(), &["--cuda-device", "leave out --cuda "]),
+            (CudaError::NothingRecorded.into(), &["Leave out --cuda "]),
             (Error::Diverged { epoch: 1, sign: Divergence::Validation { loss: f64::NAN } }, &["lower --lr"]),
             (Error::Output { path: path(), logit: f32::NAN }, &["lower --lr"]),
         ]

@@ -1,4 +1,4 @@
-//! Small random warps and distortions of the training images.
+//! Augmentation: small random warps and elastic distortions of the training images.
 
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
@@ -7,20 +7,24 @@ use std::{array, fmt};
 use super::sine::sin_cos;
 use crate::random::{stream, Purpose};
 
-/// How far training images are moved and bent at random: every epoch sees each image a little different.
+/// The limits of the random warps of training images, because of which every epoch sees each image a little
+/// differently.
+///
+/// Every random number is drawn uniformly between its limit and minus its limit.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Augmentation {
-    /// The largest rotation about the centre, either way, in degrees; at most 180.
+    /// The largest rotation about the centre in either direction, in degrees from 0 to 180.
     pub rotation_degrees: f32,
-    /// The largest translation in each direction, as a part of the image's side; at most 1.
+    /// The largest translation along each axis, as a fraction of the image's side from 0 to 1.
     pub translation: f32,
-    /// How much larger or smaller an image may become in each direction, as a part of its size; at most 0.9.
+    /// The largest change of the image's width and of its height, as a fraction of its size from 0 to 0.9.
     pub scale: f32,
-    /// The largest slant, either way, in degrees; at most 60.
+    /// The largest shear (slant of upright lines) in either direction, in degrees from 0 to 60.
     pub shear_degrees: f32,
-    /// How far the 5 x 5 knots of a net over the image are pulled in each direction, as a part
-    /// of the image's side; at most 1. What lies between them follows: an elastic distortion.
+    /// The largest displacement of the knots of an elastic distortion along each axis, as a fraction of the image's
+    /// side from 0 to 1. The knots are the points of a 5 x 5 grid over the image; the pixels between them are
+    /// displaced by bilinear interpolation.
     pub elastic: f32,
 }
 
@@ -35,41 +39,44 @@ impl fmt::Display for Augmentation {
     }
 }
 
-/// Knots of the net of an elastic distortion, in each direction.
+/// The number of knots of an elastic distortion along each axis.
 pub const KNOTS: usize = 5;
 
-// Source coordinates are fixed-point numbers with 16 fraction bits: the floor of one is a shift, and every machine
-// gets the same pixels.
+// The number 1 among source coordinates, which are fixed-point numbers with 16 fraction bits. Rounding one down is a
+// shift, and every machine computes the same pixels.
 const ONE: f32 = 65536.0;
 
 impl Default for Augmentation {
-    /// The reference recipe's: 7 degrees and a tenth.
+    /// Returns the augmentation of the default recipe: rotations of up to 7 degrees, and translations of up to a
+    /// tenth of the side.
     fn default() -> Self {
         Self { rotation_degrees: 7.0, translation: 0.1, ..Self::NONE }
     }
 }
 
 impl Augmentation {
-    /// Nothing moves.
+    /// No augmentation: images stay as they are.
     pub const NONE: Self =
         Self { rotation_degrees: 0.0, translation: 0.0, scale: 0.0, shear_degrees: 0.0, elastic: 0.0 };
 
-    /// Writes a moved copy of `image`, which has `side` rows and columns, to `out`: bilinear, and black where the
-    /// source is outside the image. `key` is (seed, epoch, index), and the result is a function of it.
+    /// Writes a warped copy of `image`, which has `side` rows and columns, to `out`.
+    ///
+    /// Pixels are interpolated bilinearly, and are 0 where their source is outside the image. `key` is (seed, epoch,
+    /// index); the result depends on nothing else.
     ///
     /// # Panics
     ///
-    /// If `image` or `out` does not have `side * side` pixels.
+    /// Panics if `image` or `out` does not have `side * side` pixels.
     pub fn apply(&self, image: &[u8], side: usize, key: (u64, u64, u64), out: &mut [u8]) {
         assert_eq!(
             (image.len(), out.len()),
             (side * side, side * side),
-            "pixels of an image with side {side}"
+            "an image of side {side} does not have its number of pixels"
         );
         self.warp(side, key).apply(image, side, out);
     }
 
-    /// How [`apply`](Self::apply) moves the image with that key.
+    /// Returns the warp with which [`apply`](Self::apply) changes the image of this key.
     pub(crate) fn warp(&self, side: usize, key: (u64, u64, u64)) -> Warp {
         let mut rng = stream(Purpose::Augment, [key.0, key.1, key.2]);
         let mut within = |limit: f32| limit * (2.0 * rng.random::<f32>() - 1.0);
@@ -89,43 +96,46 @@ impl Augmentation {
     }
 }
 
-/// A map of the plane that keeps lines straight: scales, slants, rotates about the centre, then shifts.
+/// An affine map of the plane. It scales, shears and rotates about the centre, in this order, and then shifts.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Affine {
-    /// In radians, clockwise on the screen.
+    /// The angle of the rotation in radians, clockwise on the screen.
     pub angle: f32,
-    /// Along the row, and down.
+    /// The factors of the width and of the height.
     pub scale: [f32; 2],
-    /// Of what is upright, in radians.
+    /// The angle by which upright lines are slanted, in radians.
     pub slant: f32,
-    /// In pixels.
+    /// The shift in pixels, to the right and down.
     pub shift: [f32; 2],
 }
 
 impl Affine {
-    /// Everything stays where it is.
+    /// The identity.
     pub const NONE: Self = Self { angle: 0.0, scale: [1.0; 2], slant: 0.0, shift: [0.0; 2] };
 }
 
-/// Where the pixels of a moved image are fetched from, in fixed-point numbers with 16 fraction bits: (column, row)
-/// each.
+/// The places in the original image from which the pixels of a warped image are sampled.
+///
+/// Each place is a pair (column, row) of fixed-point numbers with 16 fraction bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Warp {
-    /// What the first pixel fetches.
+    /// The source of the first pixel.
     pub start: [i64; 2],
-    /// From one pixel to the next along the row.
+    /// The step from the source of a pixel to that of its right neighbour.
     pub across: [i64; 2],
-    /// From one pixel to the next below.
+    /// The step from the source of a pixel to that of the pixel below.
     pub down: [i64; 2],
-    /// What is added at the knots of a net over the image, the corners included; linear in between.
+    /// The displacements of the sources at the knots of a grid that covers the image, corners included. Between the
+    /// knots, they are interpolated linearly along each axis.
     pub knots: [[[i64; 2]; KNOTS]; KNOTS],
 }
 
 impl Warp {
-    /// Each pixel from its place.
+    /// The identity: each pixel is its own source.
     pub(crate) const NONE: Self =
         Self { start: [0, 0], across: [1 << 16, 0], down: [0, 1 << 16], knots: [[[0; 2]; KNOTS]; KNOTS] };
 
+    /// Returns the warp that moves an image with `side` rows and columns like an affine map.
     pub(super) fn new(
         side: usize,
         Affine { angle, scale: [width, height], slant, shift: [dx, dy] }: Affine,
@@ -134,7 +144,8 @@ impl Warp {
         let (slant_sin, slant_cos) = sin_cos(slant);
         let slant = slant_sin / slant_cos;
         let centre = (side as f32 - 1.0) / 2.0;
-        // Each target pixel q fetches from where it came from: (q - centre - d), rotated, slanted and scaled back.
+        // The source of a target pixel q is found by the inverse map: (q - centre - d) is rotated, sheared and scaled
+        // back.
         let across = [(cos + slant * sin) / width, -sin / height];
         let down = [(sin - slant * cos) / width, cos / height];
         let (x, y) = (centre + dx, centre + dy);
@@ -143,17 +154,17 @@ impl Warp {
         Self { start, across: across.map(fixed), down: down.map(fixed), ..Self::NONE }
     }
 
-    /// Writes the moved `image` to `out`.
+    /// Writes the warped `image` to `out`.
     pub(super) fn apply(&self, image: &[u8], side: usize, out: &mut [u8]) {
         let Self { start: mut row_start, across, down, ref knots } = *self;
         let is_bent = *knots != Self::NONE.knots;
         for (row, out) in out.chunks_exact_mut(side.max(1)).enumerate() {
-            let net = between(row, side);
-            let threads: [_; KNOTS] = array::from_fn(|at| mix(net, |row| knots[row][at]));
+            let place = between(row, side);
+            let row_knots: [_; KNOTS] = array::from_fn(|at| mix(place, |row| knots[row][at]));
             let [mut x, mut y] = row_start;
             for (column, pixel) in out.iter_mut().enumerate() {
                 let [bend_x, bend_y] =
-                    if is_bent { mix(between(column, side), |at| threads[at]) } else { [0; 2] };
+                    if is_bent { mix(between(column, side), |at| row_knots[at]) } else { [0; 2] };
                 *pixel = bilinear(image, side, x + (bend_x >> 16), y + (bend_y >> 16));
                 x += across[0];
                 y += across[1];
@@ -164,22 +175,23 @@ impl Warp {
     }
 }
 
-/// The knot at or before row or column `at`, and how far beyond it that is, in 1/256 of their distance.
+/// Returns the last knot that is not beyond row or column `at`, and the distance from it in 1/256 of the distance
+/// between knots.
 fn between(at: usize, side: usize) -> (usize, i64) {
     let place = at * (KNOTS - 1) * 256 / (side - 1).max(1);
     let knot = (place >> 8).min(KNOTS - 2);
     (knot, (place - (knot << 8)) as i64)
 }
 
-/// 256 times what lies there between two neighbours.
+/// Interpolates linearly between the values at a knot and the next one, and returns 256 times the result.
 fn mix((knot, beyond): (usize, i64), values: impl Fn(usize) -> [i64; 2]) -> [i64; 2] {
-    let (before, behind) = (values(knot), values(knot + 1));
-    [0, 1].map(|axis| before[axis] * (256 - beyond) + behind[axis] * beyond)
+    let (before, after) = (values(knot), values(knot + 1));
+    [0, 1].map(|axis| before[axis] * (256 - beyond) + after[axis] * beyond)
 }
 
-/// Mixes the four pixels around (x, y).
+/// Interpolates between the four pixels around (x, y). Pixels outside the image count as 0.
 fn bilinear(image: &[u8], side: usize, x: i64, y: i64) -> u8 {
-    let (column, row) = ((x >> 16) as usize, (y >> 16) as usize); // a negative one becomes huge
+    let (column, row) = ((x >> 16) as usize, (y >> 16) as usize); // negative ones become huge
     let (right, down) = ((x >> 8 & 255) as u32, (y >> 8 & 255) as u32);
     let [a, b, c, d] = if column < side - 1 && row < side - 1 {
         let at = row * side + column;
@@ -267,7 +279,7 @@ mod tests {
         }
     }
 
-    /// The ink of `image` at a place between pixels, in floating point.
+    /// Returns the grey value of `image` at a place between pixels, in floating point.
     fn ink(image: &[u8], x: f64, y: f64) -> f64 {
         let at = |column: f64, row: f64| {
             let inside = (0.0..SIDE as f64).contains(&column) && (0.0..SIDE as f64).contains(&row);
@@ -283,7 +295,7 @@ mod tests {
             + (at(left, top + 1.0) * (1.0 - u) + at(left + 1.0, top + 1.0) * u) * v
     }
 
-    /// Where the matrix that scales, slants and rotates sends (1, 0) and (0, 1).
+    /// Returns the columns of the matrix that scales, shears and rotates: the images of (1, 0) and (0, 1).
     fn columns(affine: Affine) -> [[f64; 2]; 2] {
         let (angle, slant) = (f64::from(affine.angle), f64::from(affine.slant));
         let (cos, sin) = (1.0 - angle * angle / 2.0 + angle.powi(4) / 24.0, angle - angle.powi(3) / 6.0);
@@ -306,7 +318,7 @@ mod tests {
         .into_iter()
         .enumerate()
         {
-            // Full ink to the edge, so that the border is tried too.
+            // White up to the edge, so that the border is tested, too.
             let image = synthetic::digit(8, seed as u64).map(|ink| 255 - ink);
             let out = warped(&image, affine);
             let [[a, b], [c, d]] = columns(affine);
@@ -314,16 +326,16 @@ mod tests {
             for (at, &found) in out.iter().enumerate() {
                 let [dx, dy] = affine.shift.map(f64::from);
                 let (x, y) = ((at % SIDE) as f64 - 13.5 - dx, (at / SIDE) as f64 - 13.5 - dy);
-                // Cramer's rule: what is sent there.
+                // Cramer's rule gives the point that the map sends to this pixel.
                 let (x, y) = ((x * d - y * c) / determinant, (a * y - b * x) / determinant);
                 let expected = ink(&image, x + 13.5, y + 13.5);
-                // Fractions of 1/256 of a pixel.
+                // The tolerance allows for coordinates in steps of 1/256 of a pixel.
                 assert!((f64::from(found) - expected).abs() <= 2.5, "{at}: {found} instead of {expected}");
             }
         }
     }
 
-    /// A net of 4 x 4 meshes over 27 x 27 distances of pixels.
+    /// The grid of knots has 4 x 4 cells, each with a side of 27 / 4 = 6.75 pixels.
     #[test]
     fn a_net_pulls_at_its_knots_and_between_them() {
         let image = synthetic::digit(8, 4).map(|ink| 255 - ink);
@@ -337,13 +349,14 @@ mod tests {
         warp.apply(&image, SIDE, &mut out);
         for (at, &found) in out.iter().enumerate() {
             let (column, row) = ((at % SIDE) as f64, (at / SIDE) as f64);
-            // A knot's part falls off as a tent.
+            // The weight of a knot falls linearly to 0 at its neighbours.
             let tent = |at: f64, knot: usize| (1.0 - (at - 6.75 * knot as f64).abs() / 6.75).max(0.0);
             let bend = |axis: usize| -> f64 {
                 pulls.iter().map(|&((r, c), pull)| tent(row, r) * tent(column, c) * pull[axis]).sum()
             };
             let expected = ink(&image, column + bend(0), row + bend(1));
-            // Of the distances of knots, too, there are only fractions of 1/256: 0.026 of a pixel, pulled 3 in 6.75.
+            // The distance between knots is divided into steps of 1/256, too, which are 0.026 pixels. The displacement
+            // changes by up to 3 pixels in 6.75.
             assert!((f64::from(found) - expected).abs() <= 6.0, "{at}: {found} instead of {expected}");
         }
     }

@@ -1,4 +1,4 @@
-//! Images that are harder than those trained on: how robust is what was learned?
+//! Corruptions of images, with which the robustness of a trained network is measured.
 
 use super::{
     augment::{Affine, Warp},
@@ -11,14 +11,15 @@ use rand_distr::StandardNormal;
 use rayon::prelude::*;
 use std::{f32::consts::PI, fmt};
 
-/// What is done to every image of a data set, in a direction of its own.
+/// A corruption of images. Each image of a data set gets its own random direction or noise.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Corruption {
-    /// It is moved by so many pixels.
+    /// The image is shifted by this many pixels in a random direction.
     Shift(f32),
-    /// It is rotated about its centre by so many degrees.
+    /// The image is rotated about its centre by this many degrees, clockwise or counterclockwise at random.
     Rotation(f32),
-    /// Normally distributed noise is added to each pixel; its standard deviation, as a part of the range of greys.
+    /// Normally distributed noise is added to each pixel. The number is its standard deviation as a fraction of the
+    /// range of grey values.
     Noise(f32),
 }
 
@@ -33,7 +34,7 @@ impl fmt::Display for Corruption {
 }
 
 impl Corruption {
-    /// Those that robustness is measured with.
+    /// The corruptions with which robustness is measured.
     pub const ALL: [Self; 9] = [
         Self::Shift(1.0),
         Self::Shift(2.0),
@@ -46,7 +47,7 @@ impl Corruption {
         Self::Noise(0.4),
     ];
 
-    /// The corrupted copy of `data`, the same every time.
+    /// Returns a corrupted copy of `data`. The same data always give the same copy.
     pub fn apply(self, data: &Dataset) -> Dataset {
         let area = data.format().side * data.format().side;
         let mut corrupted = data.clone();
@@ -83,7 +84,7 @@ impl Corruption {
 mod tests {
     use super::{super::synthetic, *};
 
-    /// The centre of the ink: (column, row).
+    /// Returns the centre of mass of the ink as \[column, row\].
     fn centre(image: &[u8]) -> [f64; 2] {
         let mass: f64 = image.iter().map(|&ink| f64::from(ink)).sum();
         [(|at| at % 28) as fn(usize) -> usize, |at| at / 28].map(|place| {
@@ -93,7 +94,7 @@ mod tests {
 
     #[test]
     fn shifts_have_their_length_and_any_direction() {
-        // A spot in the middle, none of which leaves the image.
+        // A spot in the middle, which stays within the image.
         let mut image = vec![0; 28 * 28];
         image[14 * 28 + 14] = 255;
         let data = synthetic::dataset(60, 1);
@@ -103,7 +104,7 @@ mod tests {
         for index in 0..data.len() {
             let ([x, y], [to_x, to_y]) = (centre(data.image(index)), centre(moved.image(index)));
             let (dx, dy) = (to_x - x, to_y - y);
-            // Greys are rounded.
+            // The tolerance allows for the rounding of grey values.
             assert!((2.95..3.05).contains(&dx.hypot(dy)), "{dx} {dy}");
             quadrants[usize::from(dx > 0.0) + 2 * usize::from(dy > 0.0)] += 1;
         }
@@ -139,7 +140,7 @@ mod tests {
         Corruption::Noise(0.1).corrupt(&grey, 28, &mut stream(Purpose::Corrupt, [1, 0, 0]), &mut out);
         let errors = out.iter().map(|&pixel| f64::from(pixel) - 128.0);
         let variance = errors.map(|error| error * error).sum::<f64>() / 784.0;
-        // 25.5, of 784 samples: give or take 3 %.
+        // The expected value is 25.5. Estimated from 784 samples, it varies by about 3 %.
         assert!((23.5..27.5).contains(&variance.sqrt()), "{}", variance.sqrt());
     }
 }

@@ -6,10 +6,11 @@ use rand::seq::SliceRandom;
 use std::path::Path;
 use vit_nostd::model_file::Normalization;
 
-/// MNIST's mean and standard deviation: the built-in digits, which stand in for it, are normalised with them, too.
+/// The mean and standard deviation of MNIST's training images, with grey values scaled to 0..1. The built-in digits,
+/// which stand in for MNIST, are normalised with them, too.
 pub const MNIST_NORMALIZATION: Normalization = Normalization { mean: 0.1307, std: 0.3081 };
 
-/// Square grey images and their labels.
+/// A set of square grey images and their labels.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dataset {
     pub(super) format: Format,
@@ -18,12 +19,14 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Joins the images, one after the other and row by row, with their labels. `origin` names them in an error.
+    /// Creates a data set from `pixels`, image after image and row by row, and one label per image. `origin` is the
+    /// file or folder that errors name.
     ///
     /// # Errors
     ///
-    /// [`DataError::Empty`], [`DataError::Count`] and [`DataError::Label`], where the parts do not fit `format` or
-    /// each other.
+    /// - [`DataError::Empty`] if there are no images,
+    /// - [`DataError::Count`] if there is not one label for every image of `format`,
+    /// - [`DataError::Label`] if a label is not below `format.classes`.
     pub fn new(format: Format, pixels: Vec<u8>, labels: Vec<u8>, origin: &Path) -> Result<Self, DataError> {
         let Format { classes, .. } = format;
         let path = || origin.to_path_buf();
@@ -40,49 +43,52 @@ impl Dataset {
         }
     }
 
-    /// The size of the images and the number of classes.
+    /// Returns the size of the images and the number of classes.
     pub fn format(&self) -> Format {
         self.format
     }
 
-    /// The number of images, never 0.
+    /// Returns the number of images, which is never 0.
     #[allow(clippy::len_without_is_empty)] // it would always be false
     pub fn len(&self) -> usize {
         self.labels.len()
     }
 
-    /// The grey values of image `index`, row by row: 0 is the background, 255 full ink.
+    /// Returns the grey values of image `index`, row by row. In MNIST and the built-in digits, 0 is the background
+    /// and 255 full ink.
     ///
     /// # Panics
     ///
-    /// If `index >= self.len()`, like a slice.
+    /// Panics if `index >= self.len()`.
     pub fn image(&self, index: usize) -> &[u8] {
         let pixels = self.format.pixels();
         &self.pixels[index * pixels..][..pixels]
     }
 
-    /// Keeps only the first `images` images, and at least one.
+    /// Keeps the first `images` images, but at least one.
     pub fn truncate(&mut self, images: usize) {
         self.labels.truncate(images.max(1));
         self.pixels.truncate(images.max(1) * self.format.pixels());
     }
 
-    /// The class of image `index`.
+    /// Returns the class of image `index`.
     ///
     /// # Panics
     ///
-    /// If `index >= self.len()`, like a slice.
+    /// Panics if `index >= self.len()`.
     pub fn label(&self, index: usize) -> u8 {
         self.labels[index]
     }
 
-    /// All images, one after the other.
+    /// Returns the grey values of all images, image after image and row by row.
     pub fn images(&self) -> &[u8] {
         &self.pixels
     }
 
-    /// Mean and standard deviation of all pixels, rounded to four decimals, as they are usually given; None where
-    /// nothing deviates.
+    /// Returns the mean and standard deviation of all pixels, scaled to 0..1 and rounded to four decimals as is
+    /// customary.
+    ///
+    /// Returns `None` if the rounded standard deviation is 0: such images cannot be normalised.
     pub fn normalization(&self) -> Option<Normalization> {
         let mut counts = [0_u64; 256];
         self.pixels.iter().for_each(|&pixel| counts[usize::from(pixel)] += 1);
@@ -96,14 +102,16 @@ impl Dataset {
             .filter(|normalization| normalization.std > 0.0)
     }
 
-    /// All labels.
+    /// Returns the labels of all images.
     pub fn labels(&self) -> &[u8] {
         &self.labels
     }
 
-    /// Draws a tenth of the images for validation and keeps the rest for training: two ascending lists of indices,
-    /// (train, validation). The same seed and length always give the same lists. Of a single image, the validation
-    /// part is empty.
+    /// Draws a tenth of the images for validation and keeps the rest for training. Returns two ascending lists of
+    /// indices, (train, validation).
+    ///
+    /// The lists depend only on the seed and the number of images. If there is a single image, the validation part is
+    /// empty.
     pub fn split(&self, seed: u64) -> (Vec<usize>, Vec<usize>) {
         let mut train: Vec<usize> = (0..self.len()).collect();
         train.shuffle(&mut stream(Purpose::Split, [seed, 0, 0]));

@@ -1,4 +1,4 @@
-//! Fetches MNIST from public mirrors.
+//! Downloads MNIST from public mirrors.
 
 use std::fs;
 use std::path::Path;
@@ -8,19 +8,24 @@ use std::time::Duration;
 use super::error::DataError;
 use super::idx::{self, File};
 
-/// Where MNIST's files are served, under their usual names with `.gz`; tried in this order.
+/// The addresses under which MNIST's files are served, with their usual names followed by `.gz`. They are tried in this
+/// order.
 pub(super) const MIRRORS: &[&str] =
     &["https://ossci-datasets.s3.amazonaws.com/mnist", "https://storage.googleapis.com/cvdf-datasets/mnist"];
 
-/// Without a network, every mirror costs at most twice this before the program can go on.
+/// The time limit for resolving a name, and again for connecting. Without a network, the program waits at most twice
+/// this long for every mirror.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// For one file, from the first byte to the last: the largest has 10 MB.
+/// The time limit for one file, from the first byte to the last. The largest file has 10 MB.
 const TRANSFER_TIMEOUT: Duration = Duration::from_secs(300);
-/// More than the largest file has, packed and unpacked, so that a mirror that goes astray cannot fill the memory.
+/// The largest accepted size of a compressed file. It is more than any of MNIST's files has, and keeps a faulty
+/// mirror from filling the memory.
 const MAX_BYTES: u64 = 16 << 20;
+/// The largest accepted size of a decompressed file.
 const MAX_UNPACKED_BYTES: u64 = 64 << 20;
 
-/// Downloads those of MNIST's files that `directory` lacks. A file appears there whole and checked, or not at all.
+/// Downloads the files of MNIST that are missing in `directory`. A file appears there whole and verified, or not at
+/// all.
 pub(super) fn complete(directory: &Path, mirrors: &[&str]) -> Result<(), DataError> {
     let missing: Vec<&File> = idx::FILES.iter().filter(|file| file.find(directory).is_none()).collect();
     if missing.is_empty() {
@@ -48,7 +53,7 @@ fn fetch(agent: &ureq::Agent, file: &File, directory: &Path, mirrors: &[&str]) -
     Err(DataError::Download { path: directory.into(), name, reasons: reasons.join("; ") })
 }
 
-/// The bytes at `url`, if what they unpack to is `file`.
+/// Downloads the compressed file at `url`, and checks that it decompresses to `file`.
 fn get(agent: &ureq::Agent, url: &str, file: &File) -> Result<Vec<u8>, String> {
     let mut response = agent.get(url).call().map_err(|error| error.to_string())?;
     let bytes = response
@@ -63,7 +68,7 @@ fn get(agent: &ureq::Agent, url: &str, file: &File) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-/// Writes under a temporary name first, for nobody to find half a file.
+/// Writes a file under a temporary name and renames it, so that no program finds half a file.
 fn store(directory: &Path, name: &str, bytes: &[u8]) -> Result<(), DataError> {
     let path = directory.join(name);
     let temporary = directory.join(format!("{name}.{}.part", process::id()));
@@ -85,7 +90,7 @@ mod tests {
     use super::super::testing::Folder;
     use super::*;
 
-    /// A mirror that answers every request with these bytes.
+    /// Starts a mirror that answers every request with these bytes, and returns its URL.
     fn mirror(answer: Vec<u8>) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -96,7 +101,7 @@ mod tests {
                 while !request.ends_with(b"\r\n\r\n") && client.read_exact(&mut byte).is_ok() {
                     request.push(byte[0]);
                 }
-                let _ = client.write_all(&answer); // a client that hangs up has its reasons
+                let _ = client.write_all(&answer); // the client may have closed the connection
             }
         });
         url
@@ -107,12 +112,12 @@ mod tests {
         [head.as_bytes(), body].concat()
     }
 
-    /// The agent of the tests: what stands between us and ourselves is no business of a proxy.
+    /// Returns an agent for the tests. It ignores proxies, because it talks to its own machine.
     fn direct() -> ureq::Agent {
         ureq::Agent::config_builder().proxy(None).timeout_global(Some(Duration::from_secs(5))).build().into()
     }
 
-    /// "hello\n", packed.
+    /// The text "hello\n", compressed with gzip.
     const HELLO: &[u8] = &[
         0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0xcb, 0x48, 0xcd, 0xc9, 0xc9, 0xe7, 2, 0, 0x20, 0x30, 0x3a, 0x36,
         6, 0, 0, 0,

@@ -1,4 +1,4 @@
-//! Why there are no images.
+//! The errors of loading images.
 
 use super::{
     format::{Format, CLASS_NAMES, MAX_CLASSES, MNIST_DIR},
@@ -10,20 +10,20 @@ use std::{
 };
 use vit_nostd::LabelFault;
 
-/// Of more names than these, a message tells the number only.
+/// The largest number of names that a message lists. If there are more, it lists the first ones.
 const NAMED: usize = 12;
 
-/// Why there are no images: each message is one line that says what was wrong, where, and what to do.
+/// A reason why images cannot be loaded. Each message is one line that says what is wrong, where, and what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DataError {
-    /// The folder does not exist, or is not a folder.
+    /// The folder does not exist.
     #[error("{}: no such directory: check the path", path.display())]
     MissingDirectory {
         /// The folder.
         path: PathBuf,
     },
-    /// A file where a folder is expected.
+    /// A file was given where a folder is expected.
     #[error(
         "{}: a file, and images to train or test on are given as a folder",
         path.display()
@@ -32,28 +32,28 @@ pub enum DataError {
         /// The file.
         path: PathBuf,
     },
-    /// One of the four files is not in the folder.
-    #[error("{}: no {name}, neither raw nor .gz: put MNIST's four files there", path.display())]
+    /// One of the four files in MNIST's format is not in the folder.
+    #[error("{}: {name} is missing, also as .gz: put MNIST's four files there", path.display())]
     MissingFile {
         /// The folder.
         path: PathBuf,
         /// The file's name, without `.gz`.
         name: String,
     },
-    /// The operating system refuses to read or write.
+    /// The operating system refuses to read or write a file or folder.
     #[error("{}: {error}: check the path and its permissions", path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the operating system says.
+        /// The error of the operating system.
         error: io::Error,
     },
-    /// Something else has the name of a file of a data set.
+    /// Something that is not a file, such as a folder or a pipe, has the name of a data set's file.
     #[error("{}: {kind} instead of a file: replace or remove it", path.display())]
     NotAFile {
-        /// What has the name.
+        /// The path.
         path: PathBuf,
-        /// What it is, with an article.
+        /// The kind of thing at this path, with an article, such as `a named pipe`.
         kind: &'static str,
     },
     /// A compressed file is truncated or damaged.
@@ -61,50 +61,50 @@ pub enum DataError {
     Gzip {
         /// The file.
         path: PathBuf,
-        /// What the decompressor says.
+        /// The error of the decompressor.
         error: io::Error,
     },
-    /// The file is not of the kind that its name says.
+    /// The file does not begin with the magic number of the kind of file that its name stands for.
     #[error("{}: starts with {found:#010x} instead of {expected:#010x}: this is not an IDX file of {kind}", path.display())]
     Magic {
         /// The file.
         path: PathBuf,
-        /// `images` or `labels`.
+        /// The kind of the file: `images` or `labels`.
         kind: &'static str,
-        /// What the file should start with.
+        /// The magic number that the file should start with.
         expected: u32,
-        /// What it starts with.
+        /// The number that the file starts with.
         found: u32,
     },
     /// The file is longer or shorter than its header says.
-    #[error("{}: {found} bytes, but its header asks for {expected}: fetch the file again", path.display())]
+    #[error("{}: {found} bytes, but {expected} according to its header: fetch the file again", path.display())]
     Length {
         /// The file.
         path: PathBuf,
-        /// The number of bytes, uncompressed, that there should be, header included.
+        /// The number of bytes, uncompressed and including the header, that the file should have.
         expected: u64,
-        /// The number of bytes, uncompressed, that there are.
+        /// The number of bytes, uncompressed and including the header, that the file has.
         found: u64,
     },
-    /// The images are not of the size that the network takes.
+    /// The images do not have the size that the network takes.
     #[error("{}: images of {rows}x{columns} pixels, but the network takes {side}x{side}: choose other data, or give them as PNG files in class folders, which are resized", path.display())]
     ImageSize {
         /// The file.
         path: PathBuf,
-        /// The height of its images.
+        /// The height of the images in pixels.
         rows: u32,
-        /// The width of its images.
+        /// The width of the images in pixels.
         columns: u32,
-        /// The height and width that fit.
+        /// The height and width that the network takes, in pixels.
         side: usize,
     },
-    /// There are no images.
+    /// A file or a class folder contains no images.
     #[error("{}: no images in it: add some, or choose other data", path.display())]
     Empty {
         /// The file or folder.
         path: PathBuf,
     },
-    /// There are not as many labels as images.
+    /// The numbers of labels and images differ.
     #[error("{}: {images} images, but {labels} labels: take both files from the same data set", path.display())]
     Count {
         /// The file of the labels.
@@ -114,7 +114,7 @@ pub enum DataError {
         /// The number of labels.
         labels: usize,
     },
-    /// A label names a class that the network does not have.
+    /// A label is not the number of one of the network's classes.
     #[error("{}: label {label} at index {index}, but there are {classes} classes: labels go from 0 to {}; for other classes, declare a network (README.md says how)", path.display(), classes.saturating_sub(1))]
     Label {
         /// The file of the labels.
@@ -126,28 +126,28 @@ pub enum DataError {
         /// The number of classes.
         classes: usize,
     },
-    /// The file is well-formed, but it is not MNIST's.
+    /// The file is well-formed, but its content is not that of MNIST's file.
     #[error("{}: not MNIST's file (SHA-256 {found} instead of {expected})", path.display())]
     Checksum {
         /// The file.
         path: PathBuf,
-        /// The SHA-256 of MNIST's uncompressed file.
+        /// The SHA-256 of MNIST's uncompressed file, in hexadecimal digits.
         expected: &'static str,
-        /// The SHA-256 of this one, uncompressed.
+        /// The SHA-256 of this file, uncompressed, in hexadecimal digits.
         found: String,
     },
-    /// MNIST is not on the disk, and no mirror delivers it.
+    /// MNIST is not on the disk, and no mirror provides it.
     #[error("cannot download {name} ({reasons}): put MNIST's four files into {}, or set {MNIST_DIR} to their folder", path.display())]
     Download {
-        /// The folder that the file was meant for.
+        /// The folder to which the file was to be downloaded.
         path: PathBuf,
-        /// The file.
+        /// The name of the file.
         name: String,
-        /// What went wrong, mirror by mirror.
+        /// The errors of all mirrors, each preceded by its address.
         reasons: String,
     },
     /// The folder holds neither files in MNIST's format nor class folders.
-    #[error("{}: no images: put in MNIST's four files, or a folder of PNG or JPEG files for each class", path.display())]
+    #[error("{}: no images: add MNIST's four files, or a folder of PNG or JPEG files for each class", path.display())]
     NoImages {
         /// The folder.
         path: PathBuf,
@@ -158,10 +158,10 @@ pub enum DataError {
         /// The number of classes that the network has.
         classes: usize,
     },
-    /// There are not as many class folders as the network has classes.
+    /// The number of class folders differs from the network's number of classes.
     #[error(
-        "{}: {} class folders ({}), but the network has {classes} classes: give as many, or declare a network of such a \
-        shape (README.md says how)",
+        "{}: {} class folders ({}), but the network has {classes} classes: provide one folder for each, or declare \
+        a network with as many classes as folders (README.md says how)",
         path.display(), names.len(), list(names)
     )]
     Classes {
@@ -172,21 +172,21 @@ pub enum DataError {
         /// The number of classes that the network has.
         classes: usize,
     },
-    /// A name that no class can have.
+    /// The name of a class folder is not a valid name of a class.
     #[error("{path:?}: the name of the class {fault}: rename the folder")]
     ClassName {
         /// The class folder.
         path: PathBuf,
-        /// What is wrong with the name.
+        /// The rule that the name breaks.
         fault: LabelFault,
     },
-    /// A name of a class that is not text.
+    /// The name of a class folder is not text in UTF-8.
     #[error("{path:?}: the name of the class is not UTF-8: rename the folder")]
     ClassNameEncoding {
         /// The class folder.
         path: PathBuf,
     },
-    /// Two class folders for one class.
+    /// The names of two class folders are the same after Unicode normalization.
     #[error(
         "{}: means the same class as {}, because the names differ only in how Unicode composes letters: merge the two",
         path.display(), other.display()
@@ -194,128 +194,128 @@ pub enum DataError {
     SameClass {
         /// The second of the two folders.
         path: PathBuf,
-        /// The first.
+        /// The first of the two folders.
         other: PathBuf,
     },
-    /// Several folders for one part of the data.
+    /// Several folders have names that stand for the same part of the data.
     #[error("{}: both {} and {} look like the images to {purpose} on: keep one of them here", path.display(), name(first), name(second))]
     TwoParts {
-        /// The folder that they are in.
+        /// The folder that contains them.
         path: PathBuf,
-        /// `train` or `test`.
+        /// The purpose of the part: `train` or `test`.
         purpose: &'static str,
-        /// One of them.
+        /// One of these folders.
         first: PathBuf,
-        /// Another.
+        /// Another of these folders.
         second: PathBuf,
     },
-    /// A folder of images to test on without one of images to train on.
+    /// There is a folder of images to test on, but none of images to train on.
     #[error(
         "{}: {} has class folders, but there is no folder `train` with class folders next to it: expected `train` and `test` with a \
         folder for each class in both, or a folder for each class and nothing else",
         path.display(), name(test)
     )]
     NoTrain {
-        /// The folder that should have both.
+        /// The folder that should contain both.
         path: PathBuf,
         /// The folder of images to test on.
         test: PathBuf,
     },
-    /// A folder for a part of the data, but without class folders.
+    /// The folder of one part of the data contains no class folders, although that of the other part does.
     #[error("{}: no class folders in it, although {} has some: put a folder for each class into it, or remove it", path.display(), other.display())]
     NoClasses {
-        /// The folder.
+        /// The folder without class folders.
         path: PathBuf,
-        /// The one that has class folders.
+        /// The folder with class folders.
         other: PathBuf,
     },
-    /// A class to test on that there is nothing of to train on.
-    #[error("{}: no such class in {}: both parts have the same classes", path.display(), train.display())]
+    /// A class occurs in the images to test on, but not in those to train on.
+    #[error("{}: no such class in {}: both parts must have the same classes", path.display(), train.display())]
     UnknownClass {
         /// The class folder.
         path: PathBuf,
-        /// The folder with those to train on.
+        /// The folder of the images to train on.
         train: PathBuf,
     },
-    /// A folder in a class folder.
+    /// A class folder contains a folder.
     #[error("{}: a folder within a class folder: give the folder whose folders are the classes", path.display())]
     Nested {
-        /// The inner one.
+        /// The inner folder.
         path: PathBuf,
     },
-    /// A class that has no image to spare for the test.
-    #[error("{}: only one image, so that none can be set aside to test on: add more", path.display())]
+    /// A class has only one image, so that none can be set aside for testing.
+    #[error("{}: only one image, so that none can be set aside for testing: add more", path.display())]
     TooFew {
         /// The class folder.
         path: PathBuf,
     },
-    /// Files that are not pictures, or cannot be used as such.
+    /// One or more files cannot be used as pictures.
     #[error("{}: {error}{}: {}", path.display(), and(others), error.advice())]
     Picture {
-        /// The file.
+        /// The first of these files.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason why this file cannot be used.
         error: PictureError,
-        /// Those that cannot be used either.
+        /// The other files that cannot be used.
         others: Vec<PathBuf>,
     },
-    /// The list of the classes' names does not fit the network.
-    #[error("{}: {found} names, but the network has {classes} classes: write one name a line, class 0 first", path.display())]
+    /// The list of class names does not have one name for each class of the network.
+    #[error("{}: {found} names, but the network has {classes} classes: write one name per line, class 0 first", path.display())]
     ClassNames {
-        /// The list.
+        /// The file with the list.
         path: PathBuf,
-        /// The number of names in it.
+        /// The number of names in the list.
         found: usize,
         /// The number of classes that the network has.
         classes: usize,
     },
-    /// Images that a program put together, and that the network cannot be trained on.
+    /// A network cannot be trained on the images that a program passed.
     #[error("{name}: {reason}")]
     Unfit {
-        /// The name of the data.
+        /// The name of the data set.
         name: String,
-        /// What is wrong with them.
+        /// The reason why the images do not fit the network.
         reason: String,
     },
-    /// A line of the list of the classes' names cannot be used.
-    #[error("{}: the name in line {line} {fault}: write one name a line, class 0 first", path.display())]
+    /// A line of the list of class names is not a valid name of a class.
+    #[error("{}: the name in line {line} {fault}: write one name per line, class 0 first", path.display())]
     ClassLine {
-        /// The list.
+        /// The file with the list.
         path: PathBuf,
-        /// Counted from 1.
+        /// The number of the line, counted from 1.
         line: usize,
-        /// What is wrong with it.
+        /// The rule that the name breaks.
         fault: LabelFault,
     },
-    /// Two lines of the list of the classes' names are the same.
-    #[error("{}: {name} is there twice: give each class a name of its own", path.display())]
+    /// Two lines of the list of class names are the same.
+    #[error("{}: the name {name} occurs twice: give each class a name of its own", path.display())]
     ClassTwice {
-        /// The list.
+        /// The file with the list.
         path: PathBuf,
-        /// The name.
+        /// The repeated name.
         name: String,
     },
-    /// The list of the classes' names is not text as expected.
+    /// The list of class names is not text in UTF-8, or is too large.
     #[error("{}: {encoding}: save {CLASS_NAMES} as UTF-8", path.display())]
     ClassEncoding {
-        /// The list.
+        /// The file with the list.
         path: PathBuf,
-        /// What it is instead.
+        /// A description of the content, such as `text in UTF-16`.
         encoding: &'static str,
     },
-    /// All pixels to train on are the same.
-    #[error("{}: nothing but one grey value in all images to train on: check them", path.display())]
+    /// All pixels of the images to train on have the same grey value, or nearly so.
+    #[error("{}: all pixels of the images to train on have one grey value: check the images", path.display())]
     Blank {
         /// The folder.
         path: PathBuf,
     },
-    /// A picture without anything on it.
-    #[error("{}: blank: there is nothing on it that stands out", path.display())]
+    /// A picture shows nothing but background.
+    #[error("{}: blank: nothing differs from the background", path.display())]
     BlankPicture {
         /// The file.
         path: PathBuf,
     },
-    /// A folder without pictures.
+    /// A folder contains no pictures.
     #[error("{}: no PNG or JPEG files in it", path.display())]
     NoPictures {
         /// The folder.
@@ -323,27 +323,27 @@ pub enum DataError {
     },
     /// The built-in digits do not fit the network.
     #[error(
-        "synthetic: digits of 28x28 pixels in 10 classes, but the network takes {0}x{0} in {1}",
+        "synthetic: digits of 28x28 pixels in 10 classes, but the network takes {0}x{0} pixels and has {1} classes",
         format.side, format.classes
     )]
     Synthetic {
-        /// What the network takes.
+        /// The format that the network takes.
         format: Format,
     },
 }
 
-/// The first of the names.
+/// Lists the first [`NAMED`] names, followed by an ellipsis if there are more.
 fn list(names: &[String]) -> String {
     let more = if names.len() > NAMED { ", ..." } else { "" };
     names[..names.len().min(NAMED)].join(", ") + more
 }
 
-/// The name of a folder, without its path.
+/// Returns the name of a folder, without the path to it.
 fn name(path: &Path) -> std::path::Display<'_> {
     Path::new(path.file_name().unwrap_or_default()).display()
 }
 
-/// Says that these cannot be used either.
+/// Returns a clause that lists the other files that cannot be used, or nothing if there are none.
 fn and(others: &[PathBuf]) -> String {
     if others.is_empty() {
         return String::new();

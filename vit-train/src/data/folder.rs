@@ -1,4 +1,4 @@
-//! Folders of class folders: each has a class's name and holds its pictures.
+//! Reads folders of class folders. A class folder has the name of a class and contains its pictures.
 //!
 //! ```text
 //! pets/cat/one.png             pets/train/cat/one.png
@@ -6,11 +6,15 @@
 //! pets/dog/three.png           pets/test/cat/two.jpg
 //! ```
 //!
-//! The classes are numbered in natural order (2 before 10). Images to test on lie in a folder `test`, or else `val`, next to
-//! `train`, whatever the case of the letters; `training`, `testing`, `valid` and `validation` are understood, too.
-//! Otherwise a fifth of each class is set aside: those whose file names have the smallest SHA-256, so that the same ones
-//! are set aside every time, and most of them even when others join them. What operating systems leave in folders is
-//! ignored; whatever else lies in a class folder has to be a picture.
+//! The classes are numbered in natural order (2 before 10). The images to test on are in a folder `test` or, if there
+//! is no such folder, in a folder `val`, next to the folder `train`. The names `training`, `testing`, `valid` and
+//! `validation` are understood, too, in upper or lower case.
+//!
+//! If there is no such folder, a fifth of each class is set aside for testing: the files whose names have the
+//! smallest SHA-256. The same files are set aside every time, and when files are added, most of the ones set aside
+//! stay the same.
+//!
+//! Files that operating systems leave in folders are ignored. Every other file in a class folder has to be a picture.
 
 use super::{
     dataset::Dataset,
@@ -29,11 +33,13 @@ use std::{
 use unicode_normalization::UnicodeNormalization;
 use vit_nostd::model_file::check_label;
 
-/// What the folder of the images to train on may be called, in lower case.
+/// The names that the folder of the images to train on may have, in lower case.
 const TRAIN: &[&str] = &["train", "training"];
-/// What the folder of the images to test on may be called. Where there are folders of both lists, the first list counts.
+/// The names that the folder of the images to test on may have, in lower case. If there are folders with names of both
+/// lists, the first list counts.
 const TEST: [&[&str]; 2] = [&["test", "testing"], &["val", "valid", "validation"]];
-/// Files and folders that operating systems and other programs leave, in lower case, besides those that are hidden.
+/// The names, in lower case, of files and folders that operating systems and other programs leave in folders. Those
+/// whose names begin with a full stop are ignored, too.
 const LEFT_BEHIND: [&str; 8] = [
     "thumbs.db",
     "ehthumbs.db",
@@ -44,38 +50,44 @@ const LEFT_BEHIND: [&str; 8] = [
     "lost+found",
     "@eadir",
 ];
-/// The endings of names of pictures, also of those in formats that are not read: they are refused by name.
+/// The extensions of pictures. Formats that cannot be read are included, so that such files are reported and not
+/// ignored.
 const EXTENSIONS: [&str; 15] = [
     "png", "jpg", "jpeg", "jpe", "jfif", "heic", "heif", "avif", "webp", "gif", "bmp", "tif", "tiff", "jxl",
     "jp2",
 ];
 
-/// Is told how many pictures are read, and how many there are in all; by several threads at once. Only class folders
-/// take so long that it is.
+/// A function that is called with the number of pictures read so far and the number of all pictures, to show the
+/// progress.
+///
+/// Several threads may call it at once. It is called only while class folders are read, because other data load
+/// quickly.
 pub type Reading<'a> = &'a (dyn Fn(usize, usize) + Sync);
 
-/// What a folder of class folders holds.
+/// The content of a folder of class folders.
 pub(super) struct Folder {
     pub class_names: Vec<String>,
     pub train: Dataset,
     pub test: Dataset,
-    /// Folders that are neither.
+    /// The folders next to those of the two parts, which were not read.
     pub passed_over: Vec<PathBuf>,
 }
 
-/// Whether there is a folder in `directory`.
+/// Returns true if there is a folder in `directory`.
 pub(super) fn has_folders(directory: &Path) -> Result<bool, DataError> {
     Ok(entries(directory)?.iter().any(|path| path.is_dir()))
 }
 
-/// A file of a folder, or why what is called like a picture cannot be one.
+/// A path in a folder, with an error if its name is that of a picture but it is not a file.
 pub type Listed = (PathBuf, Result<(), DataError>);
 
-/// The pictures in a folder, by name: files that are called so, and those whose content is one. What is called so but is
-/// not a file (a pipe, for example) comes with its error.
+/// Returns the pictures in a folder, sorted by name: everything with the extension of a picture, and files whose
+/// content is a picture. If something has such an extension but is not a file (a pipe, for example), it comes with an
+/// error.
 ///
 /// # Errors
-/// [`DataError::Io`]; [`DataError::NoPictures`].
+/// Returns [`DataError::Io`] if the folder cannot be read, and [`DataError::NoPictures`] if there are no pictures in
+/// it.
 pub fn pictures_in(directory: &Path) -> Result<Vec<Listed>, DataError> {
     let is_called_so = |path: &Path| {
         let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
@@ -96,7 +108,7 @@ pub fn pictures_in(directory: &Path) -> Result<Vec<Listed>, DataError> {
     Ok(pictures)
 }
 
-/// Where the images are.
+/// The folders that contain the class folders of the two parts of a data set.
 struct Parts {
     train: PathBuf,
     test: Option<PathBuf>,
@@ -104,7 +116,8 @@ struct Parts {
 }
 
 impl Parts {
-    /// Folders in `directory` are either parts or classes. A class that is called `train` holds pictures, and no folders.
+    /// Finds out whether the folders in `directory` are parts or classes. They are parts if a folder with the name of
+    /// a part contains folders. A class may be called `train`, but its folder contains pictures and no folders.
     fn find(directory: &Path) -> Result<Self, DataError> {
         let folders: Vec<_> = entries(directory)?.into_iter().filter(|path| path.is_dir()).collect();
         let called = |names: &[&str]| -> Vec<&PathBuf> {
@@ -148,7 +161,7 @@ impl Parts {
     }
 }
 
-/// Reads the pictures in `directory`.
+/// Reads the pictures in the class folders of `directory`.
 pub(super) fn read(directory: &Path, format: Format, reading: Reading) -> Result<Folder, DataError> {
     let parts = Parts::find(directory)?;
     let classes = Class::all_in(&parts.train)?;
@@ -186,7 +199,7 @@ pub(super) fn read(directory: &Path, format: Format, reading: Reading) -> Result
         }
     };
 
-    // The classes are mixed, so that the first of the images are a sample of all.
+    // The classes are mixed, so that the first images are a sample of all classes.
     train.sort_by_cached_key(Picture::key);
     test.sort_by_cached_key(Picture::key);
     let images = train.len();
@@ -200,7 +213,8 @@ pub(super) fn read(directory: &Path, format: Format, reading: Reading) -> Result
     Ok(Folder { class_names, train, test, passed_over: parts.passed_over })
 }
 
-/// The pixels of all pictures, read in parallel: in memory are the small images, and one large one for each thread.
+/// Reads all pictures in parallel and returns the pixels of the resized images. Besides these, only one picture per
+/// thread is in memory.
 fn load(pictures: &[Picture], side: usize, reading: Reading) -> Result<Vec<u8>, DataError> {
     let (done, total) = (AtomicUsize::new(0), pictures.len());
     reading(0, total);
@@ -223,14 +237,14 @@ fn load(pictures: &[Picture], side: usize, reading: Reading) -> Result<Vec<u8>, 
     }
 }
 
-/// A class folder.
+/// A class and its folder.
 struct Class {
     name: String,
     path: PathBuf,
 }
 
 impl Class {
-    /// The classes in `directory`, in natural order.
+    /// Returns the classes in `directory`, in natural order.
     fn all_in(directory: &Path) -> Result<Vec<Self>, DataError> {
         let mut classes: Vec<Self> = Vec::new();
         for path in entries(directory)?.into_iter().filter(|path| path.is_dir()) {
@@ -240,7 +254,7 @@ impl Class {
             if let Err(fault) = check_label(name) {
                 return Err(DataError::ClassName { path, fault });
             }
-            // Some file systems compose letters, and others do not.
+            // Some file systems store accented letters composed and others decomposed.
             let name = name.nfc().collect();
             if let Some(same) = classes.iter().find(|class| class.name == name) {
                 return Err(DataError::SameClass { path, other: same.path.clone() });
@@ -251,7 +265,7 @@ impl Class {
         Ok(classes)
     }
 
-    /// What lies in this folder; at least one picture.
+    /// Returns the files in this folder, which must be pictures. There is at least one.
     fn pictures(self, label: u8) -> Result<Vec<Picture>, DataError> {
         let paths = entries(&self.path)?;
         if let Some(path) = paths.iter().find(|path| path.is_dir()) {
@@ -264,7 +278,7 @@ impl Class {
     }
 }
 
-/// A file, and the class whose folder it lies in.
+/// A file and its class.
 #[derive(Clone)]
 struct Picture {
     path: PathBuf,
@@ -272,14 +286,15 @@ struct Picture {
 }
 
 impl Picture {
-    /// Sorts pictures into an order that has nothing to do with what they show, and that is the same on every machine.
+    /// Returns a key that sorts pictures into an order that does not depend on what they show and is the same on every
+    /// machine.
     fn key(&self) -> ([u8; 32], u8) {
         let name = self.path.file_name().unwrap_or_default();
         (Sha256::digest(name.as_encoded_bytes()).into(), self.label)
     }
 }
 
-/// What is in `directory`, in an order of its own, without what people do not see or did not put there.
+/// Returns the paths in `directory`, sorted, without hidden files and those that operating systems leave.
 fn entries(directory: &Path) -> Result<Vec<PathBuf>, DataError> {
     let failed = |error| DataError::Io { path: directory.to_owned(), error };
     let mut paths = Vec::new();
@@ -305,7 +320,8 @@ mod tests {
 
     const FORMAT: Format = Format { side: 28, classes: 3 };
 
-    /// A folder with these files; pictures are of one grey value, and all others are made up.
+    /// Creates a folder with these files. Files whose names end with `png` become pictures of this grey value, and
+    /// all others text files.
     fn folder(files: &[(&str, u8)]) -> TempDir {
         let folder = tempfile::tempdir().unwrap();
         for &(name, grey) in files {
@@ -323,7 +339,7 @@ mod tests {
         load(&Source::Directory(folder.path().into()), FORMAT).unwrap()
     }
 
-    /// The message for files that are no data; one line that names the place.
+    /// Returns the error for these files, and checks that its message is one line that names the place.
     fn refuse(files: &[(&str, u8)], place: &str, words: &[&str]) -> DataError {
         let folder = folder(files);
         let error = load(&Source::Directory(folder.path().into()), FORMAT).unwrap_err();
@@ -334,12 +350,12 @@ mod tests {
         error
     }
 
-    /// Label and grey value of each image.
+    /// Returns the label and grey value of each image.
     fn content(dataset: &Dataset) -> BTreeSet<(u8, u8)> {
         (0..dataset.len()).map(|index| (dataset.label(index), dataset.image(index)[0])).collect()
     }
 
-    /// `count` pictures in each of three classes; the grey value tells which one it is.
+    /// Returns `count` pictures for each of three classes. Every picture has a different grey value.
     fn classes(count: u8) -> Vec<(String, u8)> {
         let picture = |class: u8, n| (format!("c{}/{n}.png", 9 + class), 50 * class + n);
         (0..3).flat_map(|class| (0..count).map(move |n| picture(class, n))).collect()
@@ -383,12 +399,12 @@ mod tests {
         assert!((0..3).all(|class| test.iter().filter(|(label, _)| *label == class).count() == 3));
         assert!(train.union(&test).all(|(label, grey)| *label == grey / 50));
 
-        // Made in another order, in another place, with other names of classes: the same ones.
+        // The same files are set aside if they were made in another order, in another folder, with other class names.
         let other: Vec<_> = files.iter().rev().map(|(name, grey)| (name.replace('c', "d"), *grey)).collect();
         let other = read(&folder(&borrow(&other)));
         assert_eq!((&other.train, &other.test), (&data.train, &data.test));
 
-        // When some join, hardly any changes sides.
+        // When files are added, few of the others move between the parts.
         let more = content(&read(&folder(&borrow(&classes(13)))).test);
         assert!(test.difference(&more).count() <= 3, "{test:?} {more:?}");
     }
@@ -447,7 +463,7 @@ mod tests {
         refuse(&empty, "c", &["no images in it"]);
     }
 
-    /// A train and a test image for each of three classes, in parts of these names.
+    /// Returns a train and a test image for each of three classes, in folders of these names.
     fn in_parts(train: &str, test: &str) -> Vec<(String, u8)> {
         let picture =
             |part: &str, class: u8| (format!("{part}/c{class}/1.png"), 50 * class + part.len() as u8);

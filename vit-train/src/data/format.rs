@@ -1,33 +1,33 @@
-//! What a network expects of images, and what the files of a data set are called.
+//! The format of images that a network expects, and the names of a data set's files.
 
 use vit_nostd::Network;
 
-/// The environment variable that names a folder with MNIST's four files.
+/// The name of the environment variable that holds the path of a folder with MNIST's four files.
 pub const MNIST_DIR: &str = "MNIST_DIR";
 
-/// The file beside those in MNIST's format that names the classes, one a line, class 0 first; without it, they are
-/// called by their numbers.
+/// The name of the file, next to files in MNIST's format, that lists the names of the classes: one per line, class 0
+/// first. Without this file, the classes are named by their numbers.
 pub const CLASS_NAMES: &str = "labels.txt";
 
-/// The most classes: a label has 8 bits.
+/// The largest number of classes, because a label has 8 bits.
 pub const MAX_CLASSES: usize = 256;
 
-/// What the network expects of a data set.
+/// The size of the images and the number of classes that a network expects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Format {
-    /// Width and height of an image in pixels.
+    /// The width and the height of an image in pixels.
     pub side: usize,
-    /// The number of classes; labels are smaller.
+    /// The number of classes. Labels are numbers from 0 to `classes - 1`.
     pub classes: usize,
 }
 
 impl Format {
-    /// What a network of shape `N` expects.
+    /// Returns the format that a network of shape `N` expects.
     pub const fn of<N: Network>() -> Self {
         Self { side: N::IMAGE, classes: N::CLASSES }
     }
 
-    /// The number of pixels of one image.
+    /// Returns the number of pixels of one image.
     pub const fn pixels(self) -> usize {
         self.side * self.side
     }

@@ -1,4 +1,4 @@
-//! MNIST's file format, IDX: a big-endian header, then bytes; gzip around it or not.
+//! Reads IDX, the file format of MNIST: a big-endian header followed by bytes. The file may be compressed with gzip.
 //!
 //! ```text
 //! images:  0x00000803  count  rows  columns  count * rows * columns grey values
@@ -21,9 +21,9 @@ const LABELS_MAGIC: u32 = 0x0000_0801;
 /// One of the four files of a data set.
 #[derive(Clone, Copy)]
 pub(super) struct File {
-    /// Its name, without `.gz`.
+    /// The name of the file, without `.gz`.
     pub name: &'static str,
-    /// The SHA-256 of its uncompressed bytes, where only one content will do.
+    /// The required SHA-256 of the uncompressed bytes, or `None` if any content is accepted.
     pub sha256: Option<&'static str>,
 }
 
@@ -32,23 +32,23 @@ impl File {
         Self { name, sha256: Some(sha256) }
     }
 
-    /// The same name with any content.
+    /// Returns a file with the same name whose content is not checked.
     pub const fn unchecked(self) -> Self {
         Self { sha256: None, ..self }
     }
 
-    /// The path of this file in `directory`, in whichever spelling is there.
+    /// Returns the path of this file in `directory`. Its name may end with `.gz`, and have `.idx` instead of `-idx`.
     pub fn find(&self, directory: &Path) -> Option<PathBuf> {
         let dotted = self.name.replacen("-idx", ".idx", 1);
         let spellings =
             [self.name, &dotted].into_iter().flat_map(|name| [name.to_owned(), format!("{name}.gz")]);
         let mut paths = spellings.map(|name| directory.join(name)).filter(|path| path.exists());
         let first = paths.next()?;
-        // Where a folder has the name of a file, another spelling may be the file.
+        // If a folder has one of the names, the file may have another one.
         Some(if first.is_file() { first } else { paths.find(|path| path.is_file()).unwrap_or(first) })
     }
 
-    /// Checks the uncompressed bytes of the file at `path`.
+    /// Checks the SHA-256 of the uncompressed bytes of the file at `path`.
     pub fn check(&self, bytes: &[u8], path: &Path) -> Result<(), DataError> {
         let Some(expected) = self.sha256 else { return Ok(()) };
         let found = hex(Sha256::digest(bytes));
@@ -60,7 +60,7 @@ impl File {
     }
 }
 
-/// MNIST's files: images and labels to train on, images and labels to test on.
+/// MNIST's files, in this order: images and labels to train on, images and labels to test on.
 #[rustfmt::skip]
 pub(super) const FILES: [File; 4] = [
     File::mnist("train-images-idx3-ubyte", "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"),
@@ -95,8 +95,9 @@ pub(super) fn read(
     Dataset::new(format, pixels, classes, &path)
 }
 
-/// Finds a file and reads its uncompressed bytes, which begin with `N` dimensions that `fits` accepts. No more is read
-/// than they ask for: a small compressed file may be a huge one.
+/// Finds a file and reads its uncompressed bytes, whose header has `N` dimensions that `fits` must accept.
+///
+/// No more bytes are kept than the header announces, because a small compressed file may expand to a huge one.
 fn load<const N: usize>(
     directory: &Path,
     file: &File,
@@ -115,12 +116,12 @@ fn load<const N: usize>(
         return Err(DataError::MissingFile { path: directory.into(), name: file.name.into() });
     };
     let io = |error| DataError::Io { path: path.clone(), error };
-    // A pipe would be waited for without end.
+    // Reading a pipe could block forever.
     if let Some(kind) = no_file(&fs::metadata(&path).map_err(io)?) {
         return Err(DataError::NotAFile { path, kind });
     }
     let mut raw = BufReader::new(fs::File::open(&path).map_err(io)?);
-    // By content and not by name: some tools unpack a .gz and leave its name.
+    // The content decides and not the name, because some tools decompress a .gz file and keep its name.
     let packed = raw.fill_buf().map_err(io)?.starts_with(&[0x1f, 0x8b]);
     let mut reader: Box<dyn Read> = if packed { Box::new(MultiGzDecoder::new(raw)) } else { Box::new(raw) };
     let failed = |error: io::Error| match error.kind() {
@@ -133,7 +134,7 @@ fn load<const N: usize>(
     let mut bytes = Vec::new();
     reader.by_ref().take(start).read_to_end(&mut bytes).map_err(failed)?;
     let dimensions = header(&bytes, &path, kind, magic)?;
-    // A hostile header saturates: no file is that long.
+    // The product saturates for a hostile header, and no file is that long.
     let content = dimensions.iter().fold(1, |product: u64, &n| product.saturating_mul(n.into()));
     let expected = start.saturating_add(content);
     let fit = fits(&path, dimensions);
@@ -147,7 +148,7 @@ fn load<const N: usize>(
     fit.map(|()| (path, bytes))
 }
 
-/// Unpacks a gzip file, and stops after `limit` bytes.
+/// Decompresses a gzip file, but no more than `limit` bytes of it.
 pub(super) fn gunzip(bytes: &[u8], limit: u64) -> io::Result<Vec<u8>> {
     let mut unpacked = Vec::new();
     MultiGzDecoder::new(bytes).take(limit).read_to_end(&mut unpacked)?;
@@ -198,8 +199,8 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    /// What is wrong with a good set of three images once `spoil` is done with it. The message is one line, and
-    /// names the place.
+    /// Returns the error for a valid data set of three images after `spoil` has changed its files. Checks that its
+    /// message is one line that names the place.
     fn wrong(test: &str, spoil: impl FnOnce(&Folder)) -> DataError {
         let folder = Folder::new(test);
         folder.write_set("", 28, &[0, 1, 2]);
@@ -295,7 +296,7 @@ mod tests {
 
     #[test]
     fn small_files_that_unpack_to_huge_ones() {
-        // 64 MiB of zeros in 64 KiB: no more of it is kept than the header asks for.
+        // 64 KiB that expand to 64 MiB of zeros, of which no more is kept than the header announces.
         let zeros = vec![0; 64 << 20];
         let error =
             wrong("bomb", |folder| folder.write(IMAGES, &gzip(&[&images(3, 28)[..], &zeros].concat())));

@@ -1,24 +1,24 @@
-//! Whether a JPEG file holds its whole picture.
+//! Checks that a JPEG file contains its whole picture.
 //!
-//! Decoders do not say so: they fill in grey where picture data are missing, because a viewer should rather show a part
-//! of a picture than nothing. A network must not be shown such a picture. [`complete`] therefore reads the codes of all
-//! picture data, without making pixels of them, and finds out whether the last one is there.
+//! Decoders do not report missing data: they fill in grey, because a viewer should show a part of a picture rather
+//! than nothing. A network must not be given such a picture. [`complete`] therefore reads the codes of all picture
+//! data, without computing pixels from them, and finds out whether the last one is there.
 //!
-//! A file consists of segments that begin with a marker: tables, the frame (size and components), scans. The Huffman codes
-//! of a scan follow its segment. A sequential file has one scan of all components, or one for each. A progressive file
-//! sends the 64 coefficients of a block in several scans: some of them at a time, first their upper bits, and then one
-//! more bit in each scan that refines. ITU-T T.81 describes the order of blocks in annex A, the segments in annex B, the
-//! codes of sequential scans in annex F, and those of progressive ones in annex G.
+//! A file consists of segments that begin with a marker: tables, the frame (size and components) and scans. The
+//! Huffman codes of a scan follow its segment. A sequential file has one scan for all components, or one for each. A
+//! progressive file has several scans, each of which contains some of the 64 coefficients of every block: first their
+//! upper bits, then one more bit in each refining scan. ITU-T T.81 describes the order of blocks in annex A, the
+//! segments in annex B, the codes of sequential scans in annex F, and those of progressive scans in annex G.
 
 use std::ops::RangeInclusive;
 
-/// The marker of a frame, by kind: baseline, extended sequential, progressive.
+/// The markers of the kinds of frames that are checked: baseline, extended sequential and progressive.
 const FRAMES: RangeInclusive<u8> = 0xc0..=0xc2;
 const PROGRESSIVE: u8 = 0xc2;
 const HUFFMAN_TABLES: u8 = 0xc4;
-/// Frames that are lossless, hierarchical or coded in another way. Hardly any program reads them.
+/// The markers of frames that are lossless, hierarchical or arithmetically coded. Hardly any program reads them.
 const OTHER_FRAMES: [u8; 11] = [0xc3, 0xc5, 0xc6, 0xc7, 0xc9, 0xca, 0xcb, 0xcd, 0xce, 0xcf, 0xf7];
-/// The eight markers that take turns between the intervals of a scan.
+/// The eight restart markers, which take turns between the intervals of a scan.
 const RESTARTS: RangeInclusive<u8> = 0xd0..=0xd7;
 const START_OF_IMAGE: u8 = 0xd8;
 const END_OF_IMAGE: u8 = 0xd9;
@@ -26,23 +26,24 @@ const START_OF_SCAN: u8 = 0xda;
 const RESTART_INTERVAL: u8 = 0xdd;
 const TEMPORARY: u8 = 0x01;
 
-/// Bytes that may lie unused between the last code of a scan and the next marker. If there are more, the codes are
-/// damaged, and their reader has lost its way.
+/// The largest number of unused bytes between the last code of a scan and the next marker. If there are more, the
+/// codes are damaged, and the reader has lost synchronization.
 const UNUSED: usize = 64;
 
-/// Why a file is not a whole picture.
+/// A reason why a file is not a whole picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     /// The file, or a scan in it, ends before the picture does.
     Truncated,
-    /// What is there contradicts itself.
+    /// The data are inconsistent.
     Damaged,
 }
 
-/// Checks that a JPEG file holds its whole picture, cuts off what follows the picture in it, and adds the end marker
-/// where that is missing: with it, a decoder that looks ahead does not take the last rows for missing, too.
+/// Checks that a JPEG file contains its whole picture, and makes the file end after the picture with an end marker.
 ///
-/// Kinds of frames that hardly any program reads are left to the decoder.
+/// Bytes after the picture are removed. A missing end marker is added, because without it a decoder that looks ahead
+/// would treat the last rows as missing. Files with kinds of frames that hardly any program reads are left to the
+/// decoder.
 pub(super) fn complete(bytes: &mut Vec<u8>) -> Result<(), Fault> {
     if let Some(end) = end_of_picture(bytes)? {
         bytes.truncate(end);
@@ -51,7 +52,7 @@ pub(super) fn complete(bytes: &mut Vec<u8>) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Where the codes of the picture end.
+/// Returns the offset at which the codes of the picture end, or `None` if the kind of frame is not checked.
 fn end_of_picture(bytes: &[u8]) -> Result<Option<usize>, Fault> {
     let (mut at, mut tables, mut frame) = (0, Tables::default(), None);
     loop {
@@ -85,33 +86,36 @@ fn end_of_picture(bytes: &[u8]) -> Result<Option<usize>, Fault> {
     }
 }
 
-/// Where the next marker ends. In codes, 0xff is followed by 0; before a marker, it may be repeated.
+/// Returns the offset at which the next marker ends.
+///
+/// A marker is 0xff, which may be repeated, followed by a byte other than 0. In codes, 0xff is followed by 0.
 fn next_marker(bytes: &[u8], at: usize) -> Option<usize> {
     let pairs = bytes.get(at..)?.windows(2);
     Some(at + 2 + pairs.into_iter().position(|pair| pair[0] == 0xff && !matches!(pair[1], 0 | 0xff))?)
 }
 
-/// The number in two bytes.
+/// Reads the big-endian number in the two bytes at offset `at`.
 fn number(bytes: &[u8], at: usize) -> Result<usize, Fault> {
     let bytes = bytes.get(at..at + 2).ok_or(Fault::Damaged)?;
     Ok(usize::from(u16::from_be_bytes([bytes[0], bytes[1]])))
 }
 
-/// The two numbers in a byte.
+/// Splits a byte into its upper and lower four bits.
 fn halves(byte: u8) -> (usize, usize) {
     (usize::from(byte >> 4), usize::from(byte & 0x0f))
 }
 
-/// What segments before a scan say about its codes.
+/// The tables in the segments before a scan, which its codes depend on.
 #[derive(Default)]
 struct Tables {
-    /// For the first coefficient of a block (DC), and for the others (AC), four each.
+    /// The four Huffman tables for the first coefficient of a block (DC), and the four for the other coefficients (AC).
     codes: [[Option<Codes>; 4]; 2],
-    /// Units between two restart markers; 0 where there are none.
+    /// The number of units between two restart markers, or 0 if there are no restart markers.
     restart_interval: usize,
 }
 
 impl Tables {
+    /// Adds the Huffman tables that a segment defines.
     fn define(&mut self, mut segment: &[u8]) -> Result<(), Fault> {
         while let Some((&which, rest)) = segment.split_first() {
             let (counts, rest) = rest.split_first_chunk::<16>().ok_or(Fault::Damaged)?;
@@ -136,14 +140,16 @@ impl Tables {
 
 /// A Huffman code.
 struct Codes {
-    /// For each length: a number that is above all 16 bits that begin with a code of at most this length, and what has to
-    /// be added to a code of this length to get the place of its symbol.
+    /// For each code length from 1 to 16, a pair of numbers. Sequences of 16 bits that begin with a code of at most
+    /// this length are smaller than the first. The second, added to a code of this length, gives the index of its
+    /// symbol.
     lengths: [(u32, i32); 16],
+    /// The symbols in the order of their codes.
     symbols: Vec<u8>,
 }
 
 impl Codes {
-    /// `counts` has the number of codes of each length.
+    /// Creates the code with `counts[i]` codes of length `i + 1` (ITU-T T.81, annex C).
     fn new(counts: &[u8; 16], symbols: &[u8]) -> Result<Self, Fault> {
         let (mut code, mut place, mut lengths) = (0, 0, [(0, 0); 16]);
         for (index, &count) in counts.iter().enumerate() {
@@ -160,7 +166,7 @@ impl Codes {
     }
 }
 
-/// The picture as a whole.
+/// The frame: the size and the components of the picture.
 struct Frame {
     progressive: bool,
     width: usize,
@@ -168,18 +174,19 @@ struct Frame {
     components: Vec<Component>,
 }
 
-/// Brightness, or one of the colours.
+/// A component of the picture: the brightness or one of the colour channels.
 struct Component {
     id: u8,
-    /// Blocks in a unit of a scan of several components, in a row and in a column.
+    /// The numbers of blocks, in a row and in a column, that this component has in a unit (MCU) of a scan of several
+    /// components.
     sampling: (usize, usize),
-    /// The Huffman tables of the present scan, for DC and AC.
+    /// The indices of the Huffman tables of the current scan, for DC and AC.
     tables: (usize, usize),
-    /// The lowest bit that has come of each coefficient.
+    /// The lowest bit of each coefficient that previous scans contained, or `None` before the first.
     lowest: [Option<u8>; 64],
-    /// For each block of a progressive frame, a bit for each coefficient that is known not to be 0.
+    /// A bit mask for each block of a progressive frame, with a bit for each coefficient that is known not to be 0.
     nonzero: Vec<u64>,
-    /// Blocks in a row of `nonzero`.
+    /// The number of blocks in a row of `nonzero`.
     stride: usize,
 }
 
@@ -212,30 +219,33 @@ impl Frame {
         Ok(frame)
     }
 
-    /// The largest sampling of a component.
+    /// Returns the largest sampling factors of all components.
     fn sampling(&self) -> (usize, usize) {
         let most = |of: fn(&Component) -> usize| self.components.iter().map(of).max().unwrap_or(1);
         (most(|component| component.sampling.0), most(|component| component.sampling.1))
     }
 
-    /// Units of a scan of several components, in a row and in a column.
+    /// Returns the numbers of units of a scan of several components, in a row and in a column.
     fn units(&self) -> (usize, usize) {
         let (across, down) = self.sampling();
         (self.width.div_ceil(8 * across), self.height.div_ceil(8 * down))
     }
 
-    /// Whether all bits of all coefficients of all components have come.
+    /// Returns true if the scans so far contained all bits of all coefficients of all components.
     fn is_complete(&self) -> bool {
         self.components.iter().all(|component| component.lowest == [Some(0); 64])
     }
 }
 
-/// Codes of some coefficients of some components.
+/// A scan: the codes of some coefficients of some components.
 struct Scan {
+    /// The indices of the components.
     components: Vec<usize>,
+    /// The first of the coefficients.
     first: usize,
+    /// The last of the coefficients.
     last: usize,
-    /// Whether this adds a bit to coefficients of which upper ones have come.
+    /// True if the scan adds one bit to coefficients whose upper bits were in previous scans.
     refines: bool,
     progressive: bool,
 }
@@ -245,7 +255,7 @@ impl Scan {
         let (&count, rest) = segment.split_first().ok_or(Fault::Damaged)?;
         let (selectors, rest) = rest.split_at_checked(2 * usize::from(count)).ok_or(Fault::Damaged)?;
         let &[first, last, bits, ..] = rest else { return Err(Fault::Damaged) };
-        // A sequential scan has everything, whatever it says of this.
+        // A sequential scan always has all bits of all coefficients, whatever its header says.
         let progressive = frame.progressive;
         let (first, last, bits) = if progressive { (first, last, bits) } else { (0, 63, 0) };
         let (first, last) = (usize::from(first), usize::from(last));
@@ -276,12 +286,12 @@ impl Scan {
         Ok(Self { components, first, last, refines, progressive })
     }
 
-    /// Reads the codes of this scan, which begin at `at`, and returns where they end.
+    /// Reads the codes of this scan, which begin at offset `at`, and returns the offset at which they end.
     fn walk(&self, frame: &mut Frame, tables: &Tables, bytes: &[u8], at: usize) -> Result<usize, Fault> {
         let (most, mut units) = (frame.sampling(), frame.units());
         let mut alone = None;
         if let [only] = self.components[..] {
-            // Of a component alone there are the blocks that the picture needs, and none that fill up a unit.
+            // A scan of a single component has only the blocks that the picture needs, and none that fill up a unit.
             let sampling = frame.components[only].sampling;
             let blocks = |side: usize, own: usize, most: usize| (side * own).div_ceil(most).div_ceil(8);
             units = (blocks(frame.width, sampling.0, most.0), blocks(frame.height, sampling.1, most.1));
@@ -300,7 +310,7 @@ impl Scan {
                     let x = unit % units.0 * across + block % across;
                     let y = unit / units.0 * down + block / across;
                     let place = y * component.stride + x;
-                    // Sequential frames keep nothing.
+                    // Only progressive frames remember which coefficients are not 0.
                     let mut nonzero = component.nonzero.get(place).copied().unwrap_or(0);
                     self.block(component, tables, &mut reader, &mut nonzero)?;
                     if let Some(kept) = component.nonzero.get_mut(place) {
@@ -312,7 +322,7 @@ impl Scan {
         reader.finish()
     }
 
-    /// Reads the codes of a block.
+    /// Reads the codes of one block.
     fn block(
         &self,
         component: &Component,
@@ -332,7 +342,7 @@ impl Scan {
         }
     }
 
-    /// The first bits of coefficients, or all of them.
+    /// Reads the upper bits of coefficients (in a sequential frame, all bits).
     fn upper_bits(
         &self,
         coefficients: RangeInclusive<usize>,
@@ -348,7 +358,7 @@ impl Scan {
         while at <= *coefficients.end() {
             match halves(reader.symbol(codes)?) {
                 (15, 0) => at += 16,
-                // This block has no more, and neither have the next ones.
+                // The rest of this block is 0, and so are this many blocks after it.
                 (run, 0) if self.progressive || run == 0 => {
                     reader.zero_blocks = (1 << run) - 1 + reader.read(run)?;
                     return Ok(());
@@ -368,7 +378,7 @@ impl Scan {
     }
 }
 
-/// One more bit of coefficients. There is one for each that is not 0 already, and codes for the others.
+/// Reads one more bit of coefficients. Those that are known not to be 0 have a bit each; the others have codes.
 fn refine(
     coefficients: RangeInclusive<usize>,
     codes: &Codes,
@@ -386,7 +396,7 @@ fn refine(
                 break;
             }
             0 => {}
-            1 => reader.skip(1)?, // its sign
+            1 => reader.skip(1)?, // the sign of the coefficient
             _ => return Err(Fault::Damaged),
         }
         while at <= last && (is_known(at) || run > 0) {
@@ -415,19 +425,21 @@ fn refine(
     Ok(())
 }
 
-/// Reads bits of codes, and never beyond the next marker.
+/// A reader of the bits of codes that stops at the next marker.
 struct Reader<'a> {
     bytes: &'a [u8],
+    /// The offset of the next byte.
     at: usize,
-    /// The last bits of this are the next ones.
+    /// The bits that were read but not used yet: the lowest `bits` of this number.
     buffer: u64,
     bits: usize,
-    /// Blocks to come that have no codes.
+    /// The number of following blocks that have no codes.
     zero_blocks: usize,
 }
 
 impl Reader<'_> {
-    /// Makes sure, if the codes are long enough, that there are bits for a code, or for what follows it.
+    /// Fills the buffer with at least 16 bits, which suffice for a code or for the bits after it, unless the codes
+    /// end before.
     fn fill(&mut self) {
         while self.bits < 16 {
             let rest = &self.bytes[self.at.min(self.bytes.len())..];
@@ -449,7 +461,7 @@ impl Reader<'_> {
         self.read(bits).map(|_| ())
     }
 
-    /// The next bits, at most 16 of them.
+    /// Reads the next bits, of which there may be at most 16.
     fn read(&mut self, bits: usize) -> Result<usize, Fault> {
         if self.bits < bits {
             self.fill();
@@ -458,10 +470,10 @@ impl Reader<'_> {
         Ok((self.buffer >> self.bits) as usize & ((1 << bits) - 1))
     }
 
-    /// What the next code stands for.
+    /// Reads the next code and returns its symbol.
     fn symbol(&mut self, codes: &Codes) -> Result<u8, Fault> {
         self.fill();
-        // Zeros where there are no more bits.
+        // Bits after the end are 0.
         let next = (self.buffer << 16 >> self.bits) as u32 & 0xffff;
         let index = codes.lengths.iter().position(|&(limit, _)| next < limit).ok_or(Fault::Damaged)?;
         let code = self.read(index + 1)?;
@@ -469,7 +481,7 @@ impl Reader<'_> {
         codes.symbols.get(place as usize).copied().ok_or(Fault::Damaged)
     }
 
-    /// Goes on after the next marker, which has to be this one.
+    /// Continues after the next marker, which has to be this restart marker.
     fn restart(&mut self, marker: Option<u8>) -> Result<(), Fault> {
         let at = self.finish()?;
         self.at = next_marker(self.bytes, at).ok_or(Fault::Truncated)?;
@@ -482,7 +494,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Where the codes end, before the next marker.
+    /// Checks that the codes end here, and returns the offset of their end.
     fn finish(&self) -> Result<usize, Fault> {
         let unused = next_marker(self.bytes, self.at).map_or(0, |next| next - 2 - self.at);
         if self.zero_blocks > 0 || unused > UNUSED {

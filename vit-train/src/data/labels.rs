@@ -11,26 +11,26 @@ use std::{
 use unicode_normalization::UnicodeNormalization;
 use vit_nostd::model_file::check_label;
 
-/// What some editors put before a text in UTF-8.
+/// The character that some editors put at the beginning of a text in UTF-8.
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
-/// The first name that is in the list a second time.
+/// Returns the first name that is in the list a second time, or `None` if all names are different.
 pub fn repeated(names: &[String]) -> Option<&String> {
     let mut seen = HashSet::new();
     names.iter().find(|&name| !seen.insert(name))
 }
 
-/// The most bytes of a list of classes' names.
+/// The largest size of a list of class names, in bytes.
 const LONGEST_LIST: u64 = 1 << 20;
 
-/// Reads the names of the classes of `format`, one a line; a byte-order mark and empty lines at the end do not count.
+/// Reads the names of the classes of `format`, one per line. A byte-order mark and empty lines at the end are ignored.
 ///
 /// # Errors
-/// [`DataError`] says what is wrong with the list.
+/// Returns a [`DataError`] that says what is wrong with the list.
 pub(super) fn read_class_names(path: PathBuf, format: Format) -> Result<Vec<String>, DataError> {
     let read = |path: &Path| {
         let error = |error| DataError::Io { path: path.to_owned(), error };
-        // A pipe would be waited for without end.
+        // Reading a pipe could block forever.
         if let Some(kind) = no_file(&fs::metadata(path).map_err(error)?) {
             return Err(DataError::NotAFile { path: path.to_owned(), kind });
         }
@@ -41,7 +41,10 @@ pub(super) fn read_class_names(path: PathBuf, format: Format) -> Result<Vec<Stri
     };
     let bytes = read(&path)?;
     if bytes.len() as u64 > LONGEST_LIST {
-        return Err(DataError::ClassEncoding { path, encoding: "larger than 1 MiB, and no list of names" });
+        return Err(DataError::ClassEncoding {
+            path,
+            encoding: "larger than 1 MiB and hence not a list of names",
+        });
     }
     let Ok(text) = str::from_utf8(&bytes) else {
         let utf16 = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);

@@ -1,11 +1,11 @@
-//! The first probe: images in, data sets out.
+//! Loads images for training and testing, and augments or corrupts them.
 //!
-//! [`load`] turns what the user wrote after `--data` (a [`Source`]) into a pair of [`Dataset`]s, one to train on and
-//! one to test on. Images stay `u8` grey values from the file to the network's input, because that is what the
-//! microcontroller sees, too. [`Dataset::split`] sets a validation part aside, [`Augmentation`] varies what is left.
+//! [`load`] turns a [`Source`] (MNIST, the built-in digits or a folder) into a pair of [`Dataset`]s, one to train on
+//! and one to test on. Images stay `u8` grey values from the file to the network's input, because that is what the
+//! microcontroller sees, too. [`Dataset::split`] sets a validation part aside, and [`Augmentation`] varies the rest.
 //!
-//! Every random choice is a function of numbers that the caller names, such as (seed, epoch, index). No order of
-//! calls and no number of threads changes a pixel.
+//! Every random choice is a function of numbers that the caller passes, such as (seed, epoch, index). Neither the order
+//! of calls nor the number of threads changes a pixel.
 //!
 //! ```
 //! use vit_train::data::{load, Augmentation, Format, Source};
@@ -62,26 +62,27 @@ const MNIST_SHA256: &str = "06b0d1f124c4e5fa796686ade41a9b778edacc8622f2195a352e
 
 /// Loads the images that `source` names, and checks that they fit `format`.
 ///
-/// Files that are there but damaged are an error for every source: [`Source::Auto`] falls back only where MNIST is
-/// neither on the disk nor to be downloaded.
+/// Damaged files are an error for every source: [`Source::Auto`] falls back to the built-in digits only if MNIST is not
+/// on the disk and cannot be downloaded.
 ///
 /// # Errors
 ///
-/// A [`DataError`] that says what is wrong, where, and what to do.
+/// Returns a [`DataError`] that says what is wrong, where, and what to do.
 pub fn load(source: &Source, format: Format) -> Result<Splits, DataError> {
     load_and_tell(source, format, &|_, _| {})
 }
 
-/// [`load`], with somebody who is told how far it is.
+/// Loads images like [`load`], and reports the progress to `reading`.
 ///
 /// # Errors
 ///
-/// Those of [`load`].
+/// The errors are those of [`load`].
 pub fn load_and_tell(source: &Source, format: Format, reading: Reading) -> Result<Splits, DataError> {
     load_from(source, format, reading, chosen_directory(), Path::new(MNIST_CACHE), download::MIRRORS)
 }
 
-/// [`load_and_tell`], with the surroundings as arguments.
+/// Does what [`load_and_tell`] does, with everything that depends on the environment as an argument: the folder
+/// `chosen` by an environment variable, the `cache` for downloads and the `mirrors`.
 fn load_from(
     source: &Source,
     format: Format,
@@ -112,14 +113,15 @@ fn load_mnist(directory: &Path, format: Format) -> Result<Splits, DataError> {
     load_idx(directory, format, "mnist".into(), Source::Mnist, &idx::FILES)
 }
 
-/// Whatever kind of data is in `directory`.
+/// Loads the four files in MNIST's format or the class folders in `directory`, whichever are there.
 fn load_directory(directory: &Path, format: Format, reading: Reading) -> Result<Splits, DataError> {
-    // Its own name only: where it lies is nobody's business who reads the model file. (`..` has one by another path.)
+    // The name goes into the model file, whose readers need not know the whole path. A path such as `..` has no name of
+    // its own; its canonical form does.
     let canonical = directory.canonicalize().unwrap_or_else(|_| directory.into());
     let name = directory.file_name().or(canonical.file_name()).unwrap_or(directory.as_os_str());
     let mut name = name.to_string_lossy().into_owned();
     if !matches!(name.parse(), Ok(Source::Directory(_))) {
-        name.insert_str(0, "./"); // as it has to be written after --data, too
+        name.insert_str(0, "./"); // without it, the name would mean a built-in data set
     }
     let source = Source::Directory(canonical);
     let files = idx::FILES.map(idx::File::unchecked);
@@ -179,7 +181,7 @@ fn splits(
     })
 }
 
-/// What classes are called that have no names.
+/// Returns the names of classes without names: their numbers.
 fn numbers(format: Format) -> Vec<String> {
     (0..format.classes).map(|class| class.to_string()).collect()
 }
@@ -210,7 +212,7 @@ mod tests {
 
     const FORMAT: Format = Format { side: 28, classes: 10 };
     const UNTOLD: Reading = &|_, _| {};
-    /// A port that nobody serves: refuses at once.
+    /// A mirror at a port where nobody listens, so that connections are refused at once.
     const NOWHERE: &[&str] = &["http://127.0.0.1:1/mnist"];
 
     #[test]
@@ -269,7 +271,7 @@ mod tests {
         assert_eq!(data.class_names[9], "9");
         let note = data.fallback.unwrap().to_string();
         assert!(note.contains("127.0.0.1:1") && note.contains("MNIST_DIR") && !note.contains('\n'), "{note}");
-        assert!(!cache.exists(), "a failure leaves an empty folder");
+        assert!(!cache.exists(), "a failed download leaves an empty folder");
 
         let strict = load_from(&Source::Mnist, FORMAT, UNTOLD, None, &cache, NOWHERE);
         assert!(matches!(strict, Err(DataError::Download { .. })));
@@ -288,8 +290,11 @@ mod tests {
         assert!(matches!(load_auto(Some(folder.path())), Err(DataError::MissingFile { .. })));
         folder.write_set("", 28, &[3, 1]);
         assert!(matches!(load_auto(Some(folder.path())), Err(DataError::Checksum { .. })));
-        assert!(matches!(load_auto(None), Err(DataError::Checksum { .. })), "those in the cache count, too");
-        // The same files are fine as a set of their own.
+        assert!(
+            matches!(load_auto(None), Err(DataError::Checksum { .. })),
+            "files in the cache are checked, too"
+        );
+        // The same files are accepted as a data set that does not claim to be MNIST.
         let own = Source::Directory(folder.path().into());
         let data = load_from(&own, FORMAT, UNTOLD, None, &nowhere, NOWHERE).unwrap();
         assert_eq!((data.train.labels(), data.test.len(), data.synthetic), (&[3, 1][..], 2, false));
@@ -340,7 +345,7 @@ mod tests {
             (names.replace('c', "c\u{7}"), "the name in line 3 contains a control character"),
             (names.replace("d\n", " \n"), "the name in line 4 is empty"),
             (names.replace('b', &"b".repeat(101)), "the name in line 2 has more than 100 characters"),
-            (names.replace('b', "a"), "a is there twice"),
+            (names.replace('b', "a"), "the name a occurs twice"),
         ] {
             let error = load(bad.as_bytes()).unwrap_err().to_string();
             assert!(error.contains(words), "{error}");
@@ -405,7 +410,7 @@ mod tests {
     #[test]
     fn built_in_digits_need_their_format() {
         let error = load(&Source::Synthetic, Format { side: 32, classes: 10 }).unwrap_err();
-        assert!(error.to_string().contains("takes 32x32 and 10"), "{error}");
+        assert!(error.to_string().contains("takes 32x32 pixels and has 10 classes"), "{error}");
         assert!(load(&Source::Synthetic, Format { side: 28, classes: 26 }).is_err());
     }
 
@@ -428,12 +433,12 @@ mod tests {
 
 #[cfg(test)]
 mod testing {
-    //! Folders and files for this module's tests.
+    //! Folders and files for the tests of the data layer.
 
     use std::path::{Path, PathBuf};
     use std::{env, fs, process};
 
-    /// A folder that goes away with the test.
+    /// A temporary folder that is removed when it goes out of scope.
     pub struct Folder(PathBuf);
 
     impl Folder {
@@ -451,7 +456,7 @@ mod testing {
             fs::write(self.0.join(name), bytes).unwrap();
         }
 
-        /// Writes the four files of a set with these labels, their names followed by `suffix`.
+        /// Writes the four files of a data set with these labels; `suffix` is appended to their names.
         pub fn write_set(&self, suffix: &str, side: u32, labels: &[u8]) {
             for part in ["train", "t10k"] {
                 self.write(&format!("{part}-images-idx3-ubyte{suffix}"), &images(labels.len(), side));
@@ -465,16 +470,18 @@ mod testing {
 
     impl Drop for Folder {
         fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0); // the next run does not mind
+            let _ = fs::remove_dir_all(&self.0); // a folder that is left does not disturb the next run
         }
     }
 
+    /// Returns an IDX file with this header and content.
     pub fn idx(magic: u32, dimensions: &[u32], content: &[u8]) -> Vec<u8> {
         let header =
             [magic].into_iter().chain(dimensions.iter().copied()).flat_map(|word| word.to_be_bytes());
         header.chain(content.iter().copied()).collect()
     }
 
+    /// Returns an IDX file of `count` images whose grey values count from 0 to 250, again and again.
     pub fn images(count: usize, side: u32) -> Vec<u8> {
         let pixels: Vec<u8> = (0..count * (side * side) as usize).map(|at| (at % 251) as u8).collect();
         idx(0x803, &[count as u32, side, side], &pixels)

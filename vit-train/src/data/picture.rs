@@ -1,4 +1,4 @@
-//! Picture files: PNG and JPEG, as grey images.
+//! Reads picture files (PNG and JPEG) as grey images.
 
 use super::jpeg;
 use crate::paths::no_file;
@@ -10,56 +10,57 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-/// The most bytes of a file.
+/// The largest size of a file, in bytes.
 const MAX_FILE: u64 = 512 << 20;
-/// Pictures of more bytes are decoded one after the other, so that no number of threads takes the memory many times.
+/// The size in bytes above which decoded pictures are large. Only one large picture is decoded at a time, so that
+/// threads do not fill the memory together.
 const LARGE: u64 = 128 << 20;
-/// What decoding takes at most, for each byte of a picture: the picture, its grey form, and the coefficients of a
-/// progressive JPEG.
+/// The largest number of bytes of memory that decoding takes for each byte of a picture. They are for the picture,
+/// its grey copy, and the coefficients of a progressive JPEG.
 const BYTES_EACH: u64 = 4;
-/// How much of a file [`foreign`] looks at.
+/// The number of bytes at the beginning of a file from which its format is recognised.
 const HEAD: usize = 1024;
 
-/// Why a file cannot be used as a picture.
+/// A reason why a file cannot be used as a picture.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PictureError {
-    /// The operating system refuses to read it.
+    /// The operating system refuses to read the file.
     #[error("{0}")]
     Io(io::Error),
-    /// It is something else than a file: what, with an article.
+    /// The path is not that of a file. The text names the kind of thing, with an article.
     #[error("{0} instead of a picture file")]
     NotAFile(&'static str),
-    /// There is nothing in it.
+    /// The file is empty.
     #[error("an empty file")]
     Empty,
-    /// It is in a known format, but not in one that is read: which, with an article.
+    /// The file has a known format that cannot be read. The text names it, with an article.
     #[error("{0}, but only PNG and JPEG are read")]
     OtherFormat(&'static str),
-    /// It is neither PNG nor JPEG.
+    /// The file is neither PNG nor JPEG, nor in another known format.
     #[error("cannot be read as a PNG or JPEG image (its content is neither)")]
     NoPicture,
     /// The file ends before the picture does.
     #[error("cannot be read as a PNG or JPEG image (it is truncated: a part of the picture is missing)")]
     Truncated,
-    /// The content is damaged, or of a kind that is not read.
+    /// The content is damaged, or is a variant of the format that cannot be read.
     #[error("cannot be read as a PNG or JPEG image ({0})")]
     Damaged(String),
-    /// It is too large.
+    /// The picture is too large.
     #[error("takes more than 512 MiB when it is read")]
     TooLarge,
-    /// There is too little memory for it.
+    /// There is too little memory to decode the picture.
     #[error("{width} x {height} pixels, for which there is too little memory")]
     OutOfMemory {
-        /// The width of the picture.
+        /// The width of the picture in pixels.
         width: u32,
-        /// Its height.
+        /// The height of the picture in pixels.
         height: u32,
     },
 }
 
 impl PictureError {
-    /// What to do.
+    /// Returns what the user should do, as the end of an error message.
     pub(super) fn advice(&self) -> &'static str {
         match self {
             Self::Io(error) if error.kind() == io::ErrorKind::NotFound => "check the path",
@@ -87,16 +88,19 @@ impl From<jpeg::Fault> for PictureError {
     fn from(fault: jpeg::Fault) -> Self {
         match fault {
             jpeg::Fault::Truncated => Self::Truncated,
-            jpeg::Fault::Damaged => Self::Damaged("its data contradict themselves".to_owned()),
+            jpeg::Fault::Damaged => Self::Damaged("its data are inconsistent".to_owned()),
         }
     }
 }
 
-/// Reads a PNG or JPEG file, whatever its name, upright (a camera may have written that it is not) and in grey. What is
-/// transparent is white, as on paper. The path `-` means the standard input; pipes are read, too.
+/// Reads a PNG or JPEG file as a grey image.
+///
+/// The format is recognised by the content, whatever the name. The picture is turned upright if its Exif data say
+/// that the camera was turned. Transparent pixels become white, as on paper. The path `-` means the standard input,
+/// and pipes are read, too.
 ///
 /// # Errors
-/// [`PictureError`]; in particular, a picture of which a part is missing is refused.
+/// Returns a [`PictureError`] if the file cannot be used. In particular, a truncated picture is refused.
 pub fn read_grey(path: &Path) -> Result<GrayImage, PictureError> {
     if path.as_os_str() == "-" {
         return decode(read_bytes(io::stdin().lock())?);
@@ -107,16 +111,16 @@ pub fn read_grey(path: &Path) -> Result<GrayImage, PictureError> {
     decode(read_bytes(fs::File::open(path).map_err(PictureError::Io)?)?)
 }
 
-/// [`read_grey`], stretched to `side` rows and columns.
+/// Reads a picture like [`read_grey`] and stretches it to `side` rows and columns.
 pub(super) fn read_square(path: &Path, side: usize) -> Result<Vec<u8>, PictureError> {
     let side = side as u32;
-    // Cubic, widened to the size of a target pixel where the picture shrinks. Unlike Lanczos, it needs no sine, which
-    // platforms compute differently.
+    // A cubic filter, which is widened to the size of a target pixel if the picture shrinks. Unlike Lanczos, it needs
+    // no sine, which platforms compute differently.
     let filter = imageops::FilterType::CatmullRom;
     Ok(imageops::resize(&read_grey(path)?, side, side, filter).into_raw())
 }
 
-/// Refuses what is not a file. In a folder, a pipe would be waited for without end.
+/// Checks that `path` is that of a file. This is for the contents of folders, where reading a pipe could block forever.
 pub(super) fn require_file(path: &Path) -> Result<(), PictureError> {
     let metadata = fs::metadata(path).map_err(|error| match path.is_symlink() {
         true if error.kind() == io::ErrorKind::NotFound => PictureError::NotAFile("a link to nothing"),
@@ -125,14 +129,14 @@ pub(super) fn require_file(path: &Path) -> Result<(), PictureError> {
     no_file(&metadata).map_or(Ok(()), |kind| Err(PictureError::NotAFile(kind)))
 }
 
-/// Whether the content of a file is a PNG or JPEG image, or an image in another format that people have.
+/// Returns true if the content of a file is a PNG or JPEG image, or an image in another common format.
 pub(super) fn looks_like_a_picture(path: &Path) -> bool {
     let mut head = Vec::new();
     let read = fs::File::open(path).and_then(|file| file.take(HEAD as u64).read_to_end(&mut head));
     read.is_ok() && (format(&head).is_ok() || foreign(&head).is_some_and(|format| format.is_picture))
 }
 
-/// All that can be read, but no more than is good, and nothing but pictures.
+/// Reads a file to its end, and refuses files of other formats (after their first bytes) and files that are too large.
 fn read_bytes(mut reader: impl Read) -> Result<Vec<u8>, PictureError> {
     let mut bytes = Vec::new();
     let mut read = |bytes: &mut Vec<u8>, limit| match reader.by_ref().take(limit).read_to_end(bytes) {
@@ -149,7 +153,7 @@ fn read_bytes(mut reader: impl Read) -> Result<Vec<u8>, PictureError> {
     Ok(bytes)
 }
 
-/// The format of a file that begins so.
+/// Returns the format of a file that begins with `head`, if it is one that can be read.
 fn format(head: &[u8]) -> Result<ImageFormat, PictureError> {
     match image::guess_format(head) {
         Ok(format @ (ImageFormat::Png | ImageFormat::Jpeg)) => Ok(format),
@@ -161,13 +165,14 @@ fn format(head: &[u8]) -> Result<ImageFormat, PictureError> {
     }
 }
 
-/// A format that people take for one that is read.
+/// A common format that cannot be read.
 struct Foreign {
+    /// The name of the format, with an article.
     name: &'static str,
     is_picture: bool,
 }
 
-/// Recognises other formats by how a file begins.
+/// Recognises other common formats by the first bytes of a file.
 fn foreign(head: &[u8]) -> Option<Foreign> {
     let contains = |text: &[u8]| head.windows(text.len()).any(|window| window.eq_ignore_ascii_case(text));
     let name = match head {
@@ -190,7 +195,7 @@ fn foreign(head: &[u8]) -> Option<Foreign> {
     Some(Foreign { name, is_picture: true })
 }
 
-/// The most bytes that a PNG's metadata are unpacked to: a colour profile that is larger is left out.
+/// The largest decompressed size of a PNG's metadata, in bytes. A larger colour profile is ignored.
 const PNG_METADATA: u64 = 16 << 20;
 
 fn decoder(bytes: &[u8], format: ImageFormat) -> Result<impl ImageDecoder + '_, PictureError> {
@@ -202,7 +207,7 @@ fn decoder(bytes: &[u8], format: ImageFormat) -> Result<impl ImageDecoder + '_, 
     }
     let decoder = reader.into_decoder()?;
     let mut limits = Limits::default();
-    limits.reserve(decoder.total_bytes())?; // which `from_decoder` leaves to us
+    limits.reserve(decoder.total_bytes())?; // `from_decoder` does not check this
     Ok(decoder)
 }
 
@@ -214,7 +219,8 @@ fn decode(mut bytes: Vec<u8>) -> Result<GrayImage, PictureError> {
     let ((width, height), size) = (header.dimensions(), header.total_bytes());
     drop(header);
     let _others_wait = (size > LARGE).then(|| ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner));
-    // The decoder would end the process where there is too little memory. What can be reserved can be had.
+    // The decoder would abort the process if there were too little memory. Reserving it first shows that there is
+    // enough.
     let needed = usize::try_from(BYTES_EACH * size).map_err(|_| PictureError::TooLarge)?;
     Vec::<u8>::new().try_reserve_exact(needed).map_err(|_| PictureError::OutOfMemory { width, height })?;
 
@@ -259,7 +265,7 @@ mod tests {
 
     #[test]
     fn others_are_stretched() {
-        // Left half black, right half white, 7 times as wide as high: still half and half.
+        // The left half is black and the right half white, also after a picture 7 times as wide as high is made square.
         let image = GrayImage::from_fn(140, 20, |x, _| [if x < 70 { 0 } else { 255 }].into());
         for name in ["a.png", "a.jpg"] {
             let (_folder, path) = save(image.clone(), name);
@@ -269,7 +275,7 @@ mod tests {
                 assert!(row[15..].iter().all(|&grey| grey > 247), "{name}: {row:?}");
             }
         }
-        // Every pixel of a picture that shrinks counts: a fine chequerboard is grey, and not black or white.
+        // Every pixel of a picture that shrinks counts, so that a fine chequerboard becomes grey.
         let image = GrayImage::from_fn(280, 280, |x, y| [if (x + y) % 2 == 0 { 0 } else { 255 }].into());
         let (_folder, path) = save(image, "a.png");
         assert!(read_square(&path, 28).unwrap().iter().all(|&grey| grey.abs_diff(127) <= 3));
@@ -293,7 +299,8 @@ mod tests {
 
     #[test]
     fn what_a_camera_wrote_on_its_side_is_turned_upright() {
-        // Left half black, right half white, and a note (Exif, by hand) that the first column is the upper edge.
+        // The left half is black and the right half white. Exif data, written by hand, say that the first column is the
+        // upper edge.
         let image = GrayImage::from_fn(64, 32, |x, _| [if x < 32 { 0 } else { 255 }].into());
         let (_folder, path) = save(image, "a.jpg");
         let jpeg = fs::read(&path).unwrap();
@@ -316,8 +323,9 @@ mod tests {
         assert_eq!(read_grey(&renamed).unwrap().into_raw(), [9; 4]);
     }
 
-    /// JPEG files of many kinds; those of `jpeg_files` were written by Pillow 13 (`progressive`, `subsampling`,
-    /// `restart_marker_blocks`, `restart_marker_rows`, CMYK), which knows more kinds than our encoder.
+    /// Returns JPEG files of many kinds. Those in the folder `jpeg_files` were written by Pillow 13 (with its options
+    /// `progressive`, `subsampling`, `restart_marker_blocks` and `restart_marker_rows`, and as CMYK), which supports
+    /// more kinds than our encoder.
     fn jpeg_files() -> Vec<(&'static str, Vec<u8>)> {
         let image = RgbImage::from_fn(61, 47, |x, y| Rgb([x * 4, y * 5, x * y].map(|c| c as u8)));
         let encode = |image: DynamicImage| {
@@ -352,7 +360,7 @@ mod tests {
             let whole = decode(bytes.clone()).unwrap();
             let mut refused = 0;
             for end in 0..bytes.len() {
-                // Some programs put an end marker after a part of a picture.
+                // Some programs append an end marker to a truncated picture.
                 for marker in [&[][..], &[0xff, 0xd9]] {
                     match decode([&bytes[..end], marker].concat()) {
                         Err(_) => refused += 1,
@@ -375,7 +383,8 @@ mod tests {
                 assert!(decode(variant).unwrap() == whole, "{name}");
             }
         }
-        // The last rows of this one take less than a byte each: a decoder that looks ahead takes them for missing.
+        // The last rows of this picture take less than a byte each, so that a decoder that looks ahead may treat them
+        // as missing.
         let white = GrayImage::from_pixel(8, 64, [255].into());
         let mut bytes = Cursor::new(Vec::new());
         white.write_to(&mut bytes, ImageFormat::Jpeg).unwrap();
@@ -392,7 +401,7 @@ mod tests {
                 damaged[at] ^= 1 << (at % 8);
                 refused += usize::from(decode(damaged).is_err());
             }
-            // Not in a preview, which nothing is read of.
+            // Damage in the thumbnail goes unnoticed, because the thumbnail is not read.
             assert!(refused > 100, "{name}: {refused} of {}", bytes.len());
         }
     }
@@ -428,7 +437,7 @@ mod tests {
 
     #[test]
     fn hostile_sizes_are_refused() {
-        // A PNG that says to be 60,000 pixels wide and high.
+        // The header of this PNG says that it is 60,000 pixels wide and high.
         let (_folder, path) = save(GrayImage::from_pixel(2, 2, [9].into()), "a.png");
         let mut bytes = fs::read(&path).unwrap();
         for side in [16..20, 20..24] {

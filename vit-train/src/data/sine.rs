@@ -1,6 +1,8 @@
-//! Sine and cosine, with the same bits on every machine.
+//! Sine and cosine that have the same bits on every machine.
 
-/// Sine and cosine for -pi..pi, by their series: unlike the platform's, the same bits everywhere.
+/// Returns the sine and the cosine of `angle`, from -pi to pi radians.
+///
+/// They are computed from their Taylor series, because the functions of the platforms differ in the last bits.
 pub(super) fn sin_cos(angle: f32) -> (f32, f32) {
     let square = f64::from(angle) * f64::from(angle);
     let (mut sin, mut cos) = (1.0, 1.0);

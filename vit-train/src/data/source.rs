@@ -1,4 +1,4 @@
-//! Where images come from.
+//! The sources of images that a user can choose.
 
 use super::{format::MNIST_DIR, idx};
 use crate::paths::resolve;
@@ -10,28 +10,32 @@ use std::{
     str::FromStr,
 };
 
-/// Where MNIST is looked for without [`MNIST_DIR`], and downloaded to; relative to the working directory.
+/// The folder where MNIST is looked for if the environment variable [`MNIST_DIR`] is not set, and to which it is
+/// downloaded. The path is relative to the working directory.
 pub const MNIST_CACHE: &str = "data/mnist";
 
-/// Where the images come from: the argument of `--data`.
+/// The source of the images: the argument of `--data`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Source {
-    /// `auto`: MNIST, and where it cannot be had, the built-in digits.
+    /// `auto`: MNIST, or the built-in digits if MNIST can be neither found nor downloaded.
     #[default]
     Auto,
-    /// `mnist`: MNIST from `$MNIST_DIR`, from `data/mnist`, or downloaded there.
+    /// `mnist`: MNIST from `$MNIST_DIR` if that is set, or else from `data/mnist`, to which it is downloaded if
+    /// necessary.
     Mnist,
-    /// `synthetic`: the built-in digits.
+    /// `synthetic`: the built-in digits of [`synthetic`](super::synthetic).
     Synthetic,
-    /// A folder with four files in MNIST's format, perhaps with [`CLASS_NAMES`](super::CLASS_NAMES), or with a folder of PNG and JPEG files
-    /// for each class. One that is called like a variant above is `./mnist`.
+    /// A folder with four files in MNIST's format and possibly [`CLASS_NAMES`](super::CLASS_NAMES), or with a folder
+    /// of PNG and JPEG files for each class. If a folder has the name of one of the other sources, it is written as a
+    /// path, such as `./mnist`.
     Directory(PathBuf),
 }
 
 impl Source {
-    /// Whether `path` is the folder, or lies in it. A folder in a folder with files in MNIST's format does not count: it is
-    /// not read.
+    /// Returns true if `path` is the folder of this source or lies in it, so that writing there could change the data.
+    ///
+    /// A subfolder of a folder with files in MNIST's format does not count, because it is not read.
     pub fn is_within(&self, path: &Path) -> bool {
         let directory = match self {
             Self::Directory(directory) => directory.clone(),
@@ -68,7 +72,7 @@ impl fmt::Display for Source {
     }
 }
 
-/// The folder that [`MNIST_DIR`] names.
+/// Returns the folder that the environment variable [`MNIST_DIR`] names, if it is set and not empty.
 pub(super) fn chosen_directory() -> Option<PathBuf> {
     env::var_os(MNIST_DIR).filter(|value| !value.is_empty()).map(PathBuf::from)
 }

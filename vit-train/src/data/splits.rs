@@ -1,4 +1,4 @@
-//! A data set in its two parts.
+//! A data set that is split into a part to train on and a part to test on.
 
 use super::{dataset::Dataset, error::DataError, format::Format, source::Source};
 use crate::hex::hex;
@@ -6,36 +6,41 @@ use sha2::{Digest as _, Sha256};
 use std::path::PathBuf;
 use vit_nostd::model_file::Normalization;
 
-/// A data set in its two parts, and where it came from.
+/// A data set that is split into a part to train on and a part to test on, and its origin.
 #[derive(Debug)]
 pub struct Splits {
-    /// `mnist`, `synthetic`, or the folder's name. A folder that is called like one of the variants of [`Source`] has the
-    /// name `./mnist`, unless its content is MNIST.
+    /// The name of the data set: `mnist`, `synthetic`, or the name of the folder. A folder that has the name of a
+    /// built-in source is named `./mnist`, for example, unless its content is MNIST.
     pub name: String,
-    /// Where they were found: never [`Source::Auto`], and a folder by its absolute path.
+    /// The source in which the images were found. It is never [`Source::Auto`], and a folder has its absolute path.
     pub source: Source,
-    /// Whether these are the built-in digits. Accuracies on them say nothing about real handwriting.
+    /// True if these are the built-in digits. Accuracies on them say nothing about real handwriting.
     pub synthetic: bool,
-    /// Why [`Source::Auto`] fell back to the built-in digits; to be shown loudly.
+    /// The reason why [`Source::Auto`] fell back to the built-in digits, if it did. Users should be shown it
+    /// prominently.
     pub fallback: Option<DataError>,
-    /// Folders next to those of images to train and to test on, of which nothing was read; to be named to the user.
+    /// The folders next to those of images to train and to test on, from which nothing was read. Users should be told.
     pub passed_over: Vec<PathBuf>,
-    /// What a label stands for, one name per class.
+    /// The names of the classes, indexed by label.
     pub class_names: Vec<String>,
-    /// How pixels become numbers: by mean and standard deviation of the images to train on.
+    /// The mean and standard deviation of the images to train on, with which pixels are normalised.
     pub normalization: Normalization,
-    /// The images to train (and validate) on.
+    /// The images to train and validate on.
     pub train: Dataset,
-    /// The images to test on, once, at the end.
+    /// The images to test on, once, after training.
     pub test: Dataset,
 }
 
 impl Splits {
-    /// Checks that a network that expects `format` can be trained on these images; it can, on those that [`load`](super::load) returns.
+    /// Checks that a network that expects `format` can be trained on these images.
+    ///
+    /// Data sets that a program assembles need this check. Those that [`load`](super::load) returned for `format`
+    /// have its size and classes.
     ///
     /// # Errors
     ///
-    /// [`DataError::Unfit`].
+    /// Returns [`DataError::Unfit`] if the images have another size or number of classes, or if there are fewer than
+    /// two images to train on.
     pub fn check(&self, format: Format) -> Result<(), DataError> {
         let unfit = |reason| Err(DataError::Unfit { name: self.name.clone(), reason });
         let Format { side, classes } = format;
@@ -52,13 +57,13 @@ impl Splits {
             }
         }
         if self.train.len() < 2 {
-            return unfit("a single image to train on, so that none is left to validate with".to_owned());
+            return unfit("only one image to train on, so that none is left for validation".to_owned());
         }
         Ok(())
     }
 
-    /// The SHA-256 in hexadecimal digits of all images and labels: of the first `training_images` to train on, and of
-    /// those to test on.
+    /// Returns the SHA-256, in hexadecimal digits, of images and labels: those of the first `training_images` images
+    /// to train on, followed by those of all images to test on.
     pub fn sha256(&self, training_images: usize) -> String {
         let mut hash = Sha256::new();
         for (part, images) in

@@ -1,11 +1,12 @@
-//! Handwriting-like digits, for where there is no MNIST: for the first try, for tests, for a demonstration.
+//! Digits like handwritten ones, which replace MNIST in a first try, a test or a demonstration.
 //!
-//! A digit is written as a hand writes it. One of several skeletons of its class (an open or a closed 4, a 7 with or
-//! without a bar) is bent by a smooth random field, stretched, slanted and rotated; a pen of varying pressure follows
-//! it; and the result is brought to MNIST's form: 20 pixels tall or wide, its centre of mass in the middle of 28x28.
+//! A digit is drawn as a hand would write it. One of several skeletons of its class (an open or a closed 4, a 7 with
+//! or without a bar) is bent by a smooth random field, stretched, slanted and rotated. A pen of varying pressure
+//! follows the skeleton. The result gets the form of MNIST: it is 20 pixels tall or wide, and its centre of mass is
+//! in the middle of an image of 28x28 pixels.
 //!
-//! Only `+ - * /` and square roots make the pixels, so that they are the same on every machine. Image `i` of a data
-//! set is a function of the seed and of `i`.
+//! The pixels are computed with `+ - * /` and square roots only, so that they are the same on every machine. Image
+//! `i` of a data set depends only on the seed and on `i`.
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -13,29 +14,30 @@ use rand_chacha::ChaCha8Rng;
 use super::{dataset::Dataset, format::Format, sine::sin_cos};
 use crate::random::{stream, Purpose};
 
-/// What the digits look like from outside: MNIST.
+/// The format of the digits, which is that of MNIST: 28x28 pixels and 10 classes.
 pub const FORMAT: Format = Format { side: SIDE, classes: SKELETONS.len() };
 
-/// How many images `--data synthetic` trains and validates on.
+/// The number of images to train and validate on in [`Source::Synthetic`](super::Source::Synthetic).
 pub const TRAIN_IMAGES: usize = 12_000;
-/// How many images `--data synthetic` tests on.
+/// The number of images to test on in [`Source::Synthetic`](super::Source::Synthetic).
 pub const TEST_IMAGES: usize = 2_000;
-/// The seed of those to train on. The data are the same in every run, as MNIST would be.
+/// The seed of the images to train on. It is constant, so that the data are the same in every run, as MNIST's are.
 pub const TRAIN_SEED: u64 = 1;
-/// The seed of those to test on.
+/// The seed of the images to test on.
 pub const TEST_SEED: u64 = 2;
 
 const SIDE: usize = 28;
-/// The side of the box that a digit fills before it is centred.
+/// The side, in pixels, of the box that a digit fills before it is centred.
 const BOX: f32 = 20.0;
 
-/// One digit, row by row: 0 is the background, 255 full ink. The same arguments give the same pixels. Of `class`,
-/// only the last decimal digit counts.
+/// Draws one digit and returns its grey values row by row: 0 is the background, 255 full ink.
+///
+/// Equal arguments give equal pixels. The digit is the last decimal digit of `class`.
 pub fn digit(class: u8, seed: u64) -> [u8; SIDE * SIDE] {
     draw(class % 10, seed, 0)
 }
 
-/// `count` digits; the classes take turns, so that every part of the set is balanced. A `count` of 0 counts as 1.
+/// Draws `count` digits, but at least one. The classes take turns, so that every part of the data set is balanced.
 pub fn dataset(count: usize, seed: u64) -> Dataset {
     let labels: Vec<u8> = (0..10).cycle().take(count.max(1)).collect();
     let mut pixels = Vec::with_capacity(labels.len() * FORMAT.pixels());
@@ -45,11 +47,11 @@ pub fn dataset(count: usize, seed: u64) -> Dataset {
     Dataset { format: FORMAT, pixels, labels }
 }
 
-/// A stroke is a smooth curve through points, in hundredths of the writing box, x to the right and y down. A point
-/// that is written twice is a corner.
+/// A smooth curve through points, which are given in hundredths of the writing box with x to the right and y down. A
+/// point that occurs twice in a row is a corner.
 type Stroke = &'static [(i8, i8)];
 
-/// The ways to write each digit.
+/// The skeletons of each digit: different ways to write it, each a list of strokes.
 #[rustfmt::skip]
 const SKELETONS: [&[&[Stroke]]; 10] = [
     &[ // 0: round, narrow, closed with a tail, begun on the left
@@ -157,37 +159,42 @@ const SKELETONS: [&[&[Stroke]]; 10] = [
     ],
 ];
 
-/// A random hand.
+/// The random numbers from which a digit is drawn.
 struct Hand(ChaCha8Rng);
 
 impl Hand {
+    /// Draws a number that is uniformly distributed between `low` and `high`.
     fn uniform(&mut self, low: f32, high: f32) -> f32 {
         low + (high - low) * self.0.random::<f32>()
     }
 
-    /// A bell curve around 0 with standard deviation `sigma`, never beyond three of it.
+    /// Draws a number from a bell curve around 0 with the standard deviation `sigma`, of at most `3 * sigma` in
+    /// absolute value.
     fn bell(&mut self, sigma: f32) -> f32 {
         sigma * (self.uniform(-1.0, 1.0) + self.uniform(-1.0, 1.0) + self.uniform(-1.0, 1.0))
     }
 
+    /// Draws an index below `length`.
     fn index(&mut self, length: usize) -> usize {
         self.0.random_range(0..length)
     }
 }
 
+/// A point on the path of the pen.
 #[derive(Clone, Copy)]
 struct Point {
     x: f32,
     y: f32,
-    /// How hard the pen presses: the factor of its width.
+    /// The pressure of the pen, as a factor of its width.
     pressure: f32,
 }
 
+/// Draws image `index` of the data set with this seed, whose class is `class`.
 fn draw(class: u8, seed: u64, index: u64) -> [u8; SIDE * SIDE] {
     let mut hand = Hand(stream(Purpose::Digit, [seed, u64::from(class), index]));
     let mut strokes = written(class, &mut hand);
 
-    // 1.2 to 4.2 pixels wide, thin more often than thick.
+    // The pen is 1.3 to 4.9 pixels wide, and more often thin than thick.
     let thickness = hand.uniform(0.0, 1.0);
     let radius = 0.65 + 1.8 * thickness * (0.3 + 0.7 * hand.uniform(0.0, 1.0));
     fit(&mut strokes, BOX - 2.0 * radius);
@@ -201,6 +208,7 @@ fn draw(class: u8, seed: u64, index: u64) -> [u8; SIDE * SIDE] {
     develop(&centred(&canvas), &mut hand)
 }
 
+/// Returns the path of the pen that writes a digit, stroke by stroke, in a box of about 1 by 1.
 fn written(class: u8, hand: &mut Hand) -> Vec<Vec<Point>> {
     let skeletons = SKELETONS[usize::from(class)];
     let skeleton = skeletons[hand.index(skeletons.len())];
@@ -208,7 +216,7 @@ fn written(class: u8, hand: &mut Hand) -> Vec<Vec<Point>> {
     skeleton.iter().map(|stroke| write(stroke, &distortion, hand)).collect()
 }
 
-/// The path of the pen that writes a digit, stroke by stroke: points (x, y) in a box of about 1 by 1.
+/// Returns the points (x, y) of the path of the pen that writes a digit, stroke by stroke, in a box of about 1 by 1.
 #[cfg(test)]
 pub(super) fn strokes(class: u8, seed: u64) -> Vec<Vec<(f32, f32)>> {
     let mut hand = Hand(stream(Purpose::Digit, [seed, u64::from(class), 0]));
@@ -216,19 +224,24 @@ pub(super) fn strokes(class: u8, seed: u64) -> Vec<Vec<(f32, f32)>> {
     strokes.iter().map(|stroke| stroke.iter().map(|point| (point.x, point.y)).collect()).collect()
 }
 
-/// How this hand bends the whole digit.
+/// The random distortion of a whole digit.
 struct Distortion {
-    /// Displacements on a 3x3 grid, interpolated by parabolas: strokes that touch still touch afterwards.
+    /// Displacements on a 3x3 grid, between which parabolas interpolate. The field is smooth, so that strokes that
+    /// touch still touch afterwards.
     field: [[(f32, f32); 3]; 3],
-    /// Moves the waist up or down.
+    /// Four times the displacement of the middle of the digit, up or down. The top and the bottom stay in place.
     waist: f32,
-    /// Makes the head wider than the foot.
+    /// The amount by which the top is wider than the bottom.
     taper: f32,
+    /// The factor of the width.
     width: f32,
+    /// The horizontal displacement of the top against the bottom.
     slant: f32,
+    /// The sine of the angle of the rotation.
     sin: f32,
+    /// The cosine of the angle of the rotation.
     cos: f32,
-    /// Of the single points.
+    /// The standard deviation of the displacements of single points.
     jitter: f32,
 }
 
@@ -251,7 +264,7 @@ impl Distortion {
         }
     }
 
-    /// From the unit square to the same neighbourhood.
+    /// Maps a point of the unit square to its place in the distorted digit, whose centre is near (0, 0).
     fn bend(&self, x: f32, y: f32) -> (f32, f32) {
         let parabolas = |t: f32| [(1.0 - t) * (1.0 - 2.0 * t), 4.0 * t * (1.0 - t), t * (2.0 * t - 1.0)];
         let (mut dx, mut dy) = (0.0, 0.0);
@@ -267,12 +280,12 @@ impl Distortion {
     }
 }
 
-/// Follows a stroke with the pen.
+/// Returns the path of the pen along a stroke: the stroke's points are distorted, and joined by a smooth curve.
 fn write(stroke: Stroke, distortion: &Distortion, hand: &mut Hand) -> Vec<Point> {
     let mut points: Vec<Point> = Vec::with_capacity(stroke.len());
     for (i, &(x, y)) in stroke.iter().enumerate() {
         if i > 0 && stroke[i - 1] == (x, y) {
-            points.push(points[i - 1]); // a corner stays one
+            points.push(points[i - 1]); // a corner stays a corner
             continue;
         }
         let (x, y) = (
@@ -282,7 +295,7 @@ fn write(stroke: Stroke, distortion: &Distortion, hand: &mut Hand) -> Vec<Point>
         let (x, y) = distortion.bend(x, y);
         points.push(Point { x, y, pressure: 1.0 + hand.bell(0.08) });
     }
-    // The ends are where hands differ most: a stroke stops early, or goes on for a while.
+    // Hands differ most at the ends of strokes: a stroke may stop early or continue for a while.
     let n = points.len();
     for (end, next) in [(0, 1), (n - 1, n - 2)] {
         let by = hand.bell(0.1);
@@ -298,7 +311,7 @@ fn write(stroke: Stroke, distortion: &Distortion, hand: &mut Hand) -> Vec<Point>
         if same(from, to) {
             continue;
         }
-        // At an end and at a corner, the curve starts straight.
+        // At an end or a corner of the stroke, the curve begins as a straight line.
         let before = if i >= 2 { points[i - 2] } else { from };
         let after = if i + 1 < n { points[i + 1] } else { to };
         for step in 1..=6 {
@@ -308,7 +321,7 @@ fn write(stroke: Stroke, distortion: &Distortion, hand: &mut Hand) -> Vec<Point>
     path
 }
 
-/// The smooth curve through four points, between the middle two.
+/// Returns the point at `t`, from 0 to 1, between the middle two of four points on a Catmull-Rom spline.
 fn catmull_rom([a, b, c, d]: [Point; 4], t: f32) -> Point {
     let along = |a: f32, b: f32, c: f32, d: f32| {
         let (linear, square, cube) = (c - a, 2.0 * a - 5.0 * b + 4.0 * c - d, 3.0 * (b - c) + d - a);
@@ -321,7 +334,8 @@ fn catmull_rom([a, b, c, d]: [Point; 4], t: f32) -> Point {
     }
 }
 
-/// Scales a digit to a box and puts the box into the middle of the image, as MNIST's makers did.
+/// Scales a digit to a square box with this side and moves the box to the middle of the image, as the authors of
+/// MNIST did.
 fn fit(strokes: &mut [Vec<Point>], side: f32) {
     let points = || strokes.iter().flatten();
     let (left, right) = points().fold((f32::MAX, f32::MIN), |(low, high), p| (low.min(p.x), high.max(p.x)));
@@ -334,7 +348,8 @@ fn fit(strokes: &mut [Vec<Point>], side: f32) {
     }
 }
 
-/// Inks a straight piece of a stroke: black up to the pen's radius, then fading out.
+/// Draws the line from `a` to `b` on the canvas. The ink is full within the radius of the pen and fades out over
+/// `softness` pixels at its edge.
 fn ink(canvas: &mut [f32; SIDE * SIDE], a: Point, b: Point, radius: f32, softness: f32) {
     let reach = radius * a.pressure.max(b.pressure) + softness;
     let cells = |low: f32, high: f32| {
@@ -355,7 +370,7 @@ fn ink(canvas: &mut [f32; SIDE * SIDE], a: Point, b: Point, radius: f32, softnes
     }
 }
 
-/// Moves the centre of mass to the middle of the image, by whole pixels.
+/// Returns the image moved by whole pixels so that its centre of mass is in the middle.
 fn centred(canvas: &[f32; SIDE * SIDE]) -> [f32; SIDE * SIDE] {
     let (mut mass, mut x, mut y) = (1e-6, 0.0, 0.0);
     for (at, &ink) in canvas.iter().enumerate() {
@@ -376,7 +391,7 @@ fn centred(canvas: &[f32; SIDE * SIDE]) -> [f32; SIDE * SIDE] {
     moved
 }
 
-/// From ink to grey values, with a little noise where there is ink.
+/// Converts ink to grey values and adds a little noise where there is ink.
 fn develop(canvas: &[f32; SIDE * SIDE], hand: &mut Hand) -> [u8; SIDE * SIDE] {
     canvas.map(|ink| {
         if ink <= 0.0 {
@@ -408,7 +423,7 @@ mod tests {
         assert_eq!(seen.len(), 100);
     }
 
-    /// Published figures name this data set: it changes on purpose or not at all.
+    /// Published figures refer to this data set, so that it must not change by accident.
     #[test]
     fn pixels_are_the_same_on_every_machine() {
         let sha256: String = Sha256::digest(dataset(1000, TRAIN_SEED).images())
@@ -444,24 +459,25 @@ mod tests {
             assert!((18..=22).contains(&rows.max(columns)), "{index}: {rows} rows, {columns} columns");
             assert!(image.contains(&255) || image.iter().any(|&ink| ink > 150), "{index} is faint");
         }
-        // MNIST: 0.13.
+        // The mean of MNIST is 0.13.
         let mean = digits.images().iter().map(|&ink| f64::from(ink)).sum::<f64>()
             / digits.images().len() as f64
             / 255.0;
         assert!((0.11..0.15).contains(&mean), "{mean}");
     }
 
-    /// How many of `tests`' first `count` images have the class of the `train` image nearest by angle, in percent.
+    /// Returns the percentage of the first `count` images of `tests` that have the class of their nearest neighbour
+    /// in `train`. The nearest neighbour is the image with the smallest angle to it.
     fn nearest_neighbour(train: &Dataset, tests: &Dataset, count: usize) -> f64 {
         let unit = |image: &[u8]| -> Vec<f32> {
             let norm = image.iter().map(|&ink| f32::from(ink) * f32::from(ink)).sum::<f32>().sqrt();
             image.iter().map(|&ink| f32::from(ink) / norm).collect()
         };
         let known: Vec<Vec<f32>> = (0..train.len()).map(|index| unit(train.image(index))).collect();
-        let right = (0..count).filter(|&index| {
+        let correct = (0..count).filter(|&index| {
             let image = unit(tests.image(index));
             let alike = |other: &Vec<f32>| {
-                let mut lanes = [0.0; 16]; // 16 sums at a time: this has to be quick
+                let mut lanes = [0.0; 16]; // 16 sums at a time are fast
                 for (a, b) in image.chunks_exact(16).zip(other.chunks_exact(16)) {
                     for lane in 0..16 {
                         lanes[lane] += a[lane] * b[lane];
@@ -472,7 +488,7 @@ mod tests {
             let nearest = known.iter().map(alike).enumerate().max_by(|a, b| a.1.total_cmp(&b.1)).unwrap().0;
             train.label(nearest) == tests.label(index)
         });
-        100.0 * right.count() as f64 / count as f64
+        100.0 * correct.count() as f64 / count as f64
     }
 
     #[test]

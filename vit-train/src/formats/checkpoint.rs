@@ -1,5 +1,5 @@
-//! Checkpoints: safetensors files with the names and layouts of PyTorch's `state_dict`, so that PyTorch loads ours
-//! and we load PyTorch's.
+//! Reads and writes checkpoints: safetensors files whose tensors have the names and layouts of PyTorch's
+//! `state_dict`, so that either program loads the files of the other.
 
 use crate::{
     data::MNIST_NORMALIZATION,
@@ -22,28 +22,28 @@ use vit_nostd::{
     Field,
 };
 
-/// The key of [`Description`] in the metadata of the file.
+/// The key of the [`Description`] in the metadata of the safetensors file.
 const KEY: &str = "vit-train";
-/// Name and version of this program, as they stand in the files it writes.
+/// The name and version of this program, which it writes into its files.
 pub(crate) const TOOL: &str = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"));
 
-/// What a checkpoint says besides its parameters.
+/// The description of a network: the data of a checkpoint besides the parameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Description {
-    /// What the network was trained on.
+    /// The name of the data set that the network was trained on.
     pub dataset: String,
-    /// The seed of the run.
+    /// The seed of the training run.
     pub seed: u64,
-    /// How pixels become numbers.
+    /// The mean and standard deviation with which pixels are normalised.
     pub normalization: Normalization,
-    /// The names of the classes.
+    /// The names of the classes, in the order of the logits.
     pub labels: Vec<String>,
-    /// Top-1 accuracy on the test set in percent, where it was measured.
+    /// The top-1 accuracy on the test set in percent, if it was measured.
     pub test_accuracy: Option<f32>,
 }
 
 impl Description {
-    /// What a model file says.
+    /// Returns the description in the metadata of a model file.
     pub fn of(metadata: &Metadata<'_>) -> Self {
         let provenance = metadata.provenance;
         Self {
@@ -55,19 +55,21 @@ impl Description {
         }
     }
 
-    /// Checks that a network of so many classes can be described like this. Every description passes through here,
-    /// wherever it comes from; the bounds are those of the [model file](vit_nostd::model_file).
+    /// Checks that a network with this number of classes can have this description.
+    ///
+    /// Every description is checked here, wherever it comes from. The bounds are those of the
+    /// [model file](vit_nostd::model_file).
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// Returns the first field that is out of its bounds.
     pub fn check(&self, classes: usize) -> Result<(), Field> {
-        // Before they are joined: a label with a line feed would become two.
+        // Labels are checked before they are joined, because a label with a line feed would become two.
         check_labels(self.labels.iter().map(String::as_str), classes)?;
         self.metadata(&self.labels.join("\n"), None).check(classes)
     }
 
-    /// What a model file says of a network that was made from this checkpoint; `labels` are the description's, joined
-    /// by line feeds.
+    /// Returns the metadata of a model file that is made from a checkpoint with this description and this digest.
+    /// `labels` are those of the description, joined by line feeds.
     pub(crate) fn metadata<'a>(&'a self, labels: &'a str, checkpoint: Option<Digest>) -> Metadata<'a> {
         let provenance = Provenance {
             dataset: &self.dataset,
@@ -80,17 +82,18 @@ impl Description {
     }
 }
 
-/// A network's parameters and where they come from.
+/// The parameters of a network and their description.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint {
-    /// The parameters, in the order of the file.
+    /// The parameters, sorted by name if they were read from a file.
     pub parameters: Parameters,
-    /// None in a file that another program wrote.
+    /// The description, or `None` if another program wrote the file.
     pub description: Option<Description>,
 }
 
 impl Checkpoint {
-    /// What the file says of itself; where it says nothing, MNIST's normalisation and the classes' numbers.
+    /// Returns the description. If there is none, returns a default with MNIST's normalisation and the numbers of the
+    /// classes as their names.
     pub fn describe<N: Trainable>(&self) -> Description {
         self.description.clone().unwrap_or_else(|| Description {
             dataset: "unknown".to_owned(),
@@ -101,16 +104,18 @@ impl Checkpoint {
         })
     }
 
-    /// The [digest](crate::digest) of the parameters.
+    /// Returns the [digest](crate::digest) of the parameters.
     pub fn digest(&self) -> Digest {
         Digest::of(&self.parameters)
     }
 
-    /// Checks that these are the parameters of network `N`, in whatever order, and that the description fits it; `path`
-    /// is named in errors.
+    /// Checks that these are the parameters of network `N`, in any order, and that the description fits it. Errors name
+    /// `path`.
     ///
     /// # Errors
-    /// [`Error::Misfit`]; [`Error::Description`]; [`Error::NotFinite`].
+    /// - [`Error::Misfit`] if the names or shapes of tensors are not those of `N`,
+    /// - [`Error::Description`] if the description does not fit `N`,
+    /// - [`Error::NotFinite`] if a parameter is not a finite number.
     pub fn check<N: Trainable>(&self, path: &Path) -> Result<(), Error> {
         if let Err(mismatches) = Layout::of::<N>().check(&self.parameters.layout) {
             return Err(Error::Misfit { path: path.to_owned(), network: name::<N>(), mismatches });
@@ -123,19 +128,19 @@ impl Checkpoint {
         }
     }
 
-    /// Checks the description, if there is one, for a network of so many classes; `path` is named in errors.
+    /// Checks that the description, if there is one, fits a network with this number of classes. Errors name `path`.
     ///
     /// # Errors
-    /// [`Error::Description`].
+    /// Returns [`Error::Description`] if it does not fit.
     pub fn check_description(&self, classes: usize, path: &Path) -> Result<(), Error> {
         let check = self.description.as_ref().map_or(Ok(()), |description| description.check(classes));
         check.map_err(|field| Error::Description { from: path.display().to_string(), field })
     }
 
-    /// Checks that these are the parameters of network `N` and puts them into its order; `path` is named in errors.
+    /// Checks that these are the parameters of network `N` and sorts them into its order. Errors name `path`.
     ///
     /// # Errors
-    /// Those of [`check`](Self::check).
+    /// The errors are those of [`check`](Self::check).
     pub fn into_order_of<N: Trainable>(self, path: &Path) -> Result<Self, Error> {
         self.check::<N>(path)?;
         let Self { parameters, description } = self;
@@ -148,15 +153,15 @@ impl Checkpoint {
     /// Writes the file, whole or not at all. The same content gives the same bytes.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// Returns [`Error::Io`] if the file cannot be written, and the errors of [`serialize`](Self::serialize).
     pub fn save(&self, path: &Path) -> Result<(), Error> {
         write_atomically(path, &self.serialize(path)?)
     }
 
-    /// The bytes of the file; `path` is named in errors.
+    /// Returns the bytes of the file. Errors name `path`.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] where a description cannot be put into JSON.
+    /// Returns [`Error::Checkpoint`] if the description cannot be converted to JSON.
     pub fn serialize(&self, path: &Path) -> Result<Vec<u8>, Error> {
         let Parameters { layout, values } = &self.parameters;
         let views = layout.0.iter().map(|entry| {
@@ -166,17 +171,18 @@ impl Checkpoint {
         let views = views.collect::<Result<Vec<_>, safetensors::SafeTensorError>>();
         let metadata = self.description.as_ref().map(serde_json::to_string).transpose();
         let metadata = metadata.map_err(|error| Error::checkpoint(path, error))?;
-        // One entry only: the order of several in a `HashMap` would differ from run to run.
+        // There is only one entry, because the order of several in a `HashMap` would differ from run to run.
         let metadata = metadata.map(|json| HashMap::from([(KEY.to_owned(), json)]));
         let bytes = views.and_then(|views| safetensors::serialize(views, metadata));
         bytes.map_err(|error| Error::checkpoint(path, error))
     }
 
-    /// Reads the file. Numbers of 16 and of 64 bits become those of 32, as where PyTorch loads them into a network.
+    /// Reads a checkpoint. Numbers of 16 and 64 bits are converted to 32 bits, as PyTorch does when it loads them
+    /// into a network.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Checkpoint`] where it is not a safetensors file of floating-point tensors;
-    /// [`Error::NotACheckpoint`] where it is a model file.
+    /// Returns [`Error::Io`] if the file cannot be read, [`Error::NotACheckpoint`] if it is a model file, and
+    /// [`Error::Checkpoint`] if it is not a safetensors file of floating-point tensors for another reason.
     pub fn load(path: &Path) -> Result<Self, Error> {
         let bytes = files::read(path).at(path)?;
         match Content::of(&bytes) {
@@ -190,14 +196,14 @@ impl Checkpoint {
         let description = json.map(|json| serde_json::from_str(json)).transpose();
         let tensors = SafeTensors::deserialize(&bytes).map_err(|error| Error::checkpoint(path, error))?;
         let mut tensors = tensors.tensors();
-        tensors.sort_unstable_by(|(a, _), (b, _)| a.cmp(b)); // they come in any order
+        tensors.sort_unstable_by(|(a, _), (b, _)| a.cmp(b)); // the file has them in any order
 
         let mut parameters = Parameters { layout: Layout(Vec::new()), values: Vec::new() };
         for (name, view) in tensors {
             parameters.layout.push(&name, view.shape());
             if !extend(&mut parameters.values, view.dtype(), view.data()) {
                 let message = format!(
-                    "tensor {name} of shape {:?} has type {}, expected a floating-point one",
+                    "tensor {name} of shape {:?} has type {} instead of a floating-point type",
                     view.shape(),
                     view.dtype()
                 );
@@ -208,7 +214,8 @@ impl Checkpoint {
     }
 }
 
-/// Appends the numbers in `bytes` to `values`, unless they are of another type than these.
+/// Appends the floating-point numbers in `bytes` to `values`, and returns true. Returns false if `dtype` is another
+/// type.
 fn extend(values: &mut Vec<f32>, dtype: Dtype, bytes: &[u8]) -> bool {
     fn numbers<const BYTES: usize>(
         bytes: &[u8],

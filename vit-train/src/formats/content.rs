@@ -1,46 +1,48 @@
-//! What a file is, told by its first bytes: names and extensions are up to the user.
+//! Recognises the type of a file by its first bytes, because users choose names and extensions as they like.
 
 use crate::error::{Error, IoContext};
 use std::{fs::File, io::Read, path::Path};
 use vit_nostd::model_file::MAGIC;
 
-/// As many bytes as are looked at.
+/// The number of bytes at the beginning of a file that are examined.
 const LEN: u64 = 512;
-/// More than the header of any checkpoint.
+/// The largest header of a checkpoint, in bytes. No real header comes near it.
 const MAX_HEADER: u64 = 100_000_000;
 
-/// What a file is.
+/// The type of a file's content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// A model file.
+    /// A model file of [`vit_nostd`].
     Model,
-    /// A safetensors file.
+    /// A safetensors file, such as a checkpoint.
     Checkpoint,
     /// Weights in the format of another program, which Python can convert.
     Foreign(Foreign),
-    /// Something else.
+    /// Content of another or an unknown type.
     Unknown,
 }
 
-/// A format that weights are in elsewhere.
+/// A format in which other programs store weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Foreign {
-    /// What `torch.save` writes: a ZIP archive, or a pickle in old versions.
+    /// The format of `torch.save`: a ZIP archive, or a pickle in old versions.
     Torch,
-    /// HDF5, of Keras and others.
+    /// The HDF5 format, which Keras uses.
     Hdf5,
-    /// Arrays of NumPy in a ZIP archive.
+    /// The format of `numpy.savez`: NumPy arrays in a ZIP archive.
     Npz,
-    /// ONNX.
+    /// An ONNX model.
     Onnx,
 }
 
 impl Content {
-    /// That of a file. What is not a regular file, such as a pipe, is [`Unknown`](Self::Unknown): bytes that are read from
-    /// it are gone.
+    /// Returns the type of the file at `path`.
+    ///
+    /// Anything but a regular file, such as a pipe, is [`Unknown`](Self::Unknown) and not read, because bytes read
+    /// from it would be lost.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// Returns [`Error::Io`] if the file cannot be read.
     pub fn of_file(path: &Path) -> Result<Self, Error> {
         if !path.metadata().at(path)?.is_file() {
             return Ok(Self::Unknown);
@@ -50,27 +52,28 @@ impl Content {
         Ok(Self::of(&bytes))
     }
 
-    /// That of a file that begins with `bytes`.
+    /// Returns the type of a file that begins with `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         match bytes {
             _ if bytes.starts_with(&MAGIC) => Self::Model,
-            // The length of a header, and a header in JSON.
+            // A safetensors file begins with the length of its header and the header in JSON.
             [a, b, c, d, e, f, g, h, b'{', ..]
                 if u64::from_le_bytes([*a, *b, *c, *d, *e, *f, *g, *h]) <= MAX_HEADER =>
             {
                 Self::Checkpoint
             }
             _ if bytes.starts_with(b"PK\x03\x04") => Self::of_archive(bytes),
-            // A pickle of one of the protocols 2 to 5: of a number, which begins torch.save's, or of anything else.
+            // A pickle of one of the protocols 2 to 5, whatever it contains. Those of torch.save begin with a number.
             [0x80, 2..=5, ..] => Self::Foreign(Foreign::Torch),
             _ if bytes.starts_with(b"\x89HDF\r\n\x1a\n") => Self::Foreign(Foreign::Hdf5),
-            // A version below 128, and then the name of the program, its version, a domain, or the graph.
+            // An ONNX model begins with a version below 128, followed by the name of a program, its version, a domain
+            // or a graph.
             [0x08, 1..=127, 0x12 | 0x1a | 0x22 | 0x3a, ..] => Self::Foreign(Foreign::Onnx),
             _ => Self::Unknown,
         }
     }
 
-    /// That of a ZIP archive: NumPy's, if its first file is an array, or else PyTorch's.
+    /// Returns the type of a ZIP archive. It is NumPy's if its first file is an array, and PyTorch's if not.
     fn of_archive(bytes: &[u8]) -> Self {
         let len = bytes.get(26..28).map_or(0, |len| usize::from(u16::from_le_bytes([len[0], len[1]])));
         let is_array = bytes.get(30..30 + len).is_some_and(|name| name.ends_with(b".npy"));
@@ -79,13 +82,13 @@ impl Content {
 }
 
 impl Foreign {
-    /// What it is, and the line that makes a checkpoint of `path`.
+    /// Returns the name of the format and a shell command that converts the file at `path` to a checkpoint.
     pub(crate) fn advice(self, path: &Path) -> String {
         let (from, to) = (path.display(), path.with_extension("safetensors"));
         let to = to.display();
         let (what, python) = match self {
             Self::Torch => (
-                "a file of torch.save",
+                "a file written by torch.save",
                 format!(
                     "import torch, safetensors.torch as s; w = torch.load('{from}', map_location='cpu'); \
                      s.save_file({{k: v.clone() for k, v in w.items()}}, '{to}')"
@@ -99,7 +102,7 @@ impl Foreign {
                 ),
             ),
             Self::Npz => (
-                "an archive of NumPy's arrays",
+                "an archive of NumPy arrays",
                 format!("import numpy, safetensors.numpy as s; s.save_file(dict(numpy.load('{from}')), '{to}')"),
             ),
             Self::Onnx => (
@@ -110,7 +113,7 @@ impl Foreign {
                 ),
             ),
         };
-        format!("{what}; this makes a checkpoint of it: python3 -c \"{python}\"")
+        format!("{what}; this command converts it to a checkpoint: python3 -c \"{python}\"")
     }
 }
 
@@ -118,7 +121,7 @@ impl Foreign {
 mod tests {
     use super::*;
 
-    /// The beginning of an archive whose first file has this name.
+    /// Returns the beginning of an archive whose first file has this name.
     fn archive(name: &str) -> Vec<u8> {
         let mut bytes = b"PK\x03\x04".to_vec();
         bytes.resize(26, 0);

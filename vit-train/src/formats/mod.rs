@@ -1,4 +1,4 @@
-//! From a checkpoint to the files that other programs and chips read, and back.
+//! Reads and writes the files of networks: checkpoints, model files and ONNX models.
 
 pub mod checkpoint;
 pub mod content;

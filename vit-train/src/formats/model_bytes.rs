@@ -1,4 +1,4 @@
-//! The bytes of model files.
+//! The bytes of model files, aligned in memory.
 
 use crate::{
     error::{Error, IoContext},
@@ -8,35 +8,36 @@ use aligned_vec::{AVec, CACHELINE_ALIGN};
 use std::{ops::Deref, path::Path};
 use vit_nostd::model_file::{Preamble, ALIGNMENT};
 
-/// The bytes of a model file, aligned as the library needs them, or of its weights. Made from the bytes of a file, the
-/// weights of a float model begin with a cache line: an inference is slower where vectors of them lie on two
-/// (BENCHMARKS.md, 2026-11-26).
+/// The bytes of a model file or of its weights, aligned in memory as [`vit_nostd`] requires.
+///
+/// If they are made from the bytes of a float model, its weights begin at a cache line, because inference is slower
+/// if vectors of weights cross the border between two lines.
 #[derive(Clone, Debug)]
 pub struct ModelBytes {
     memory: AVec<u8>,
-    /// Where the file begins.
+    /// The offset in `memory` at which the file begins.
     first: usize,
 }
 
 const _: () = assert!(CACHELINE_ALIGN.is_multiple_of(ALIGNMENT));
 
 impl ModelBytes {
-    /// `len` zeros.
+    /// Returns `len` bytes that are zero.
     pub fn zeros(len: usize) -> Self {
         let mut memory = AVec::new(CACHELINE_ALIGN);
         memory.resize(len, 0);
         Self { memory, first: 0 }
     }
 
-    /// Reads a file.
+    /// Reads the model file at `path`. Its content is not checked.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// Returns [`Error::Io`] if the file cannot be read.
     pub fn read(path: &Path) -> Result<Self, Error> {
         Ok(Self::from(files::read(path).at(path)?.as_slice()))
     }
 
-    /// The bytes, to be written.
+    /// Returns the bytes for writing.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         &mut self.memory[self.first..]
     }
@@ -46,7 +47,8 @@ impl From<&[u8]> for ModelBytes {
     fn from(bytes: &[u8]) -> Self {
         let weights =
             Preamble::read(bytes).ok().and_then(|preamble| preamble.float_weights_at()).unwrap_or(0);
-        // In a file that is none, too, it is a multiple of the alignment that the library looks at.
+        // This is a multiple of `ALIGNMENT`, also if the bytes are not a model file. The file is therefore aligned as
+        // well.
         let first = weights.next_multiple_of(CACHELINE_ALIGN) - weights.next_multiple_of(ALIGNMENT);
         let mut copy = Self { first, ..Self::zeros(first + bytes.len()) };
         copy.bytes_mut().copy_from_slice(bytes);

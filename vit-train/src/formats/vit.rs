@@ -1,4 +1,4 @@
-//! The model file of the float engine, there and back.
+//! Converts checkpoints to model files of the float engine, and back.
 
 use crate::{
     digest::Digest,
@@ -23,10 +23,10 @@ use vit_nostd::{
     Element, ModelError,
 };
 
-/// The float model file of a checkpoint of network `N`; `path` is named in errors.
+/// Returns the float model file of a checkpoint of network `N`. Errors name `path`.
 ///
 /// # Errors
-/// Those of [`Checkpoint::check`].
+/// The errors are those of [`Checkpoint::check`] and [`write_model`].
 pub fn float_model<N: Trainable>(checkpoint: &Checkpoint, path: &Path) -> Result<ModelBytes, Error> {
     checkpoint.check::<N>(path)?;
     let mut weights = ModelBytes::zeros(Weights::<N>::BYTES);
@@ -37,10 +37,12 @@ pub fn float_model<N: Trainable>(checkpoint: &Checkpoint, path: &Path) -> Result
     write_model::<N>(Kind::F32, checkpoint, &weights, path)
 }
 
-/// What [`float_model`] was made of; `path` is named in errors.
+/// Returns the checkpoint from which [`float_model`] made a file. Errors name `path`.
 ///
 /// # Errors
-/// [`Error::Model`] if `file` is not a float model of shape `N`; [`Error::NotFinite`]; [`Error::WrongDigest`].
+/// - [`Error::Model`] if `file` is not a float model of shape `N`,
+/// - [`Error::NotFinite`] if a weight is not a finite number,
+/// - [`Error::WrongDigest`] if the digest in the file is not that of its weights.
 pub fn checkpoint_of<N: Trainable>(file: &[u8], path: &Path) -> Result<Checkpoint, Error> {
     let file = ModelFile::parse::<N>(file, Kind::F32, Weights::<N>::BYTES);
     let ModelFile { metadata, weights } = file.map_err(|error| refused(path, error))?;
@@ -60,10 +62,11 @@ pub fn checkpoint_of<N: Trainable>(file: &[u8], path: &Path) -> Result<Checkpoin
     }
 }
 
-/// The model in a file of the float engine whose weights are all finite numbers; `path` is named in errors.
+/// Returns the model in a file of the float engine, after checking the weights like [`checkpoint_of`]. Errors name
+/// `path`.
 ///
 /// # Errors
-/// Those of [`checkpoint_of`].
+/// The errors are those of [`checkpoint_of`].
 pub fn read_float_model<'a, N: Trainable>(file: &'a [u8], path: &Path) -> Result<float::Model<'a, N>, Error> {
     checkpoint_of::<N>(file, path)?;
     float::Model::from_bytes(file).map_err(|error| refused(path, error))
@@ -73,10 +76,11 @@ fn refused(path: &Path, error: ModelError) -> Error {
     Error::Model { path: path.to_owned(), error }
 }
 
-/// Makes a model file of these weights, which were made from `checkpoint`; `path` is named in errors.
+/// Returns a model file with these weights and the description and digest of `checkpoint`, from which they were made.
+/// Errors name `path`.
 ///
 /// # Errors
-/// [`Error::Model`] if the description does not fit into a model file.
+/// Returns [`Error::Model`] if the description does not fit into a model file.
 pub fn write_model<N: Trainable>(
     kind: Kind,
     checkpoint: &Checkpoint,
@@ -91,19 +95,20 @@ pub fn write_model<N: Trainable>(
     Ok(ModelBytes::from(&file[..len.map_err(|error| refused(path, error))?]))
 }
 
-/// A tensor of the file and where it stands in a checkpoint.
+/// A tensor of the model file and its place in a checkpoint.
 struct Tensor<'a> {
-    /// The checkpoint's parameter, `outputs x inputs`.
+    /// The name of the checkpoint's parameter, which has the shape `outputs x inputs`.
     parameter: &'a str,
-    /// Where in the parameter it begins: query, key and value are packed.
+    /// The index at which the tensor begins in the parameter. It is not 0 for keys and values, which are packed with
+    /// queries.
     start: usize,
-    /// 1 for a vector.
+    /// The number of outputs, or 1 for a vector.
     outputs: usize,
-    /// The file's tensor, `inputs x outputs`.
+    /// The values in the model file, which have the shape `inputs x outputs`.
     values: &'a mut [f32],
 }
 
-/// Shows all tensors of a float model's `weights`, which have their size and alignment, to `f`.
+/// Calls `f` with every tensor of a float model. `weights` must have the size and alignment of its weights.
 fn for_each_tensor<N: Trainable>(weights: &mut [u8], mut f: impl FnMut(Tensor<'_>)) {
     let Some(mut weights) = WeightsMut::<N>::from_bytes(weights) else { return };
     let mut tensor = |parameter: &str, start: usize, outputs: usize, values: &mut [f32]| {
@@ -116,7 +121,8 @@ fn for_each_tensor<N: Trainable>(weights: &mut [u8], mut f: impl FnMut(Tensor<'_
     tensor(names::CLS_TOKEN, 0, 1, numbers(embedding.cls_token));
     tensor(names::POS_EMBED, 0, 1, numbers(embedding.pos_embed));
 
-    // The checkpoint packs queries, keys and values: `part` says which third a layer is. A LayerNorm has vectors only.
+    // The checkpoint packs the layers of queries, keys and values into one, of which `part` is the third to take. It
+    // is 0 for other layers. A LayerNorm has vectors only.
     let mut layer = |name: &str, part: usize, outputs: usize, weight: &mut [f32], bias: &mut [f32]| {
         tensor(&names::weight(name), part * weight.len(), outputs, weight);
         tensor(&names::bias(name), part * bias.len(), 1, bias);
@@ -143,7 +149,7 @@ fn numbers<T: Element>(tensor: &mut T) -> &mut [f32] {
     bytemuck::cast_slice_mut(bytemuck::bytes_of_mut(tensor))
 }
 
-/// From `rows x columns` to `columns x rows`.
+/// Transposes the matrix `from`, of shape `rows x columns`, into `to`, of shape `columns x rows`.
 fn transpose(from: &[f32], rows: usize, to: &mut [f32]) {
     let columns = from.len() / rows;
     for (column, to) in to.chunks_exact_mut(rows).enumerate() {
@@ -180,7 +186,7 @@ mod tests {
         assert!(read_float_model::<Nano>(&file, path).is_ok());
     }
 
-    /// Whatever stands before them.
+    /// The length of the metadata before the weights does not matter.
     #[test]
     fn weights_in_memory_begin_with_a_cache_line() {
         for len in 1..70 {
@@ -192,7 +198,7 @@ mod tests {
         }
     }
 
-    /// Weights of one checkpoint, with the digest of another.
+    /// The file has the weights of one checkpoint and the digest of another.
     #[test]
     fn a_digest_of_other_weights_is_refused() {
         let (checkpoint, path) = (checkpoint(), Path::new("bad.vit"));

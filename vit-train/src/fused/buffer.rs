@@ -1,19 +1,21 @@
-//! Shapes as types, for what the fused operations work on: dfdx's, of one image. How many images there are is a number.
+//! Buffers and layers whose shapes are types, so that the compiler checks that the fused operations fit together.
+//!
+//! The shapes are dfdx's and describe one image. The number of images is known at run time only.
 
 use crate::network::dimensions::Dimensions;
 use dfdx::shapes::{Const, ConstDim, ConstShape, Dim};
 use std::marker::PhantomData;
 
-/// One row: that of the class token.
+/// The number of rows where only the class token counts.
 pub type One = Const<1>;
-/// A dimension that is two others, one within the other.
+/// A dimension whose size is the product of the sizes of two others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Times<A, B>(A, B);
-/// The pixels of a patch.
+/// The number of pixels of a patch.
 pub type Area<D> = Times<<D as Dimensions>::Patch, <D as Dimensions>::Patch>;
-/// For each head and each of `R` queries, a number for each key.
+/// The shape of attention's weights: for each head and each of `R` queries, a number for each key.
 pub type AttentionWeights<D, R> = (<D as Dimensions>::Heads, R, <D as Dimensions>::Tokens);
-/// Keys on the left, values on the right.
+/// The width of rows with keys on the left and values on the right.
 pub type KeyValue<D> = Times<Const<2>, <D as Dimensions>::Embed>;
 
 impl<A: ConstDim, B: ConstDim> Dim for Times<A, B> {
@@ -30,48 +32,49 @@ impl<A: ConstDim, B: ConstDim> ConstDim for Times<A, B> {
     const SIZE: usize = A::SIZE * B::SIZE;
 }
 
-/// Activations, or their gradients: elements of shape `S`, row by row, for each of up to as many images as there is
-/// memory for. What `V` is depends on the device.
+/// Activations or their gradients: elements of shape `S`, row by row, for each image.
+///
+/// The memory, of type `V`, is the device's. It may have room for more images than a pass uses.
 #[derive(Debug)]
 pub struct Buffer<V, S> {
-    /// All images' elements.
+    /// The elements of all images, one image after the other.
     pub(super) values: V,
     shape: PhantomData<S>,
 }
 
 impl<V, S: ConstShape> Buffer<V, S> {
-    /// Elements of an image.
+    /// The number of elements of an image.
     pub const IMAGE_LEN: usize = S::NUMEL;
 
-    /// Takes the memory of a number of images.
+    /// Makes a buffer of this memory.
     pub const fn new(values: V) -> Self {
         Self { values, shape: PhantomData }
     }
 
-    /// Takes what `memory` gives for this number of elements per image.
+    /// Makes a buffer of what `memory` returns for a number of elements per image.
     ///
     /// # Errors
-    /// Those of `memory`.
+    /// Returns the error of `memory`.
     pub fn within<E>(memory: impl FnOnce(usize) -> Result<V, E>) -> Result<Self, E> {
         memory(Self::IMAGE_LEN).map(Self::new)
     }
 }
 
-/// What a device holds of a linear layer from `I` channels to `O`.
+/// The form in which a device holds a linear layer from `I` channels to `O`.
 #[derive(Clone, Debug)]
 pub struct Layer<L, I, O> {
-    /// Weights and bias, in whatever form.
+    /// The weights and the bias, in the device's form.
     pub(super) weights: L,
     shape: PhantomData<(I, O)>,
 }
 
 impl<L, I: ConstDim, O: ConstDim> Layer<L, I, O> {
-    /// Takes the weights of a layer of this shape.
+    /// Makes a layer of these weights, which must have its shape.
     pub const fn new(weights: L) -> Self {
         Self { weights, shape: PhantomData }
     }
 
-    /// Makes something of the weights.
+    /// Returns a layer of the same shape whose weights are `f` of this one's.
     pub fn map<M>(&self, f: impl FnOnce(&L) -> M) -> Layer<M, I, O> {
         Layer::new(f(&self.weights))
     }

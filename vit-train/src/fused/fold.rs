@@ -1,4 +1,5 @@
-//! What is moved from the activations into the parameters before a pass, and back after it.
+//! Folding: work on activations that is moved into the parameters before a pass, and whose gradients are moved back
+//! after it.
 //!
 //! Some operations on every token of every image can be done once on the parameters instead:
 //!
@@ -8,10 +9,11 @@
 //! | attention's `1 / sqrt(HEAD_DIM)` | the queries' weights and biases |
 //! | class token, patch bias and positions | one bias row per token of the embedding |
 //!
-//! By the chain rule the gradients of `W'` and `b'` give those of all that was folded into them:
-//! `dW = dW' diag(g) + db' c^T`, `dg[j] = sum_i dW'[i][j] W[i][j]`, `dc = W^T db'`, `db = db'`. Folded values, and
-//! gradients with respect to them, lie where the unfolded ones lie: `W'` in the place of `W`, and so on; the table of
-//! the embedding's biases lies in the place of the positions.
+//! The chain rule turns the gradients of `W'` and `b'` into those of everything that was folded into them:
+//! `dW = dW' diag(g) + db' c^T`, `dg[j] = sum_i dW'[i][j] W[i][j]`, `dc = W^T db'`, `db = db'`.
+//!
+//! Folded parameters have the layout of the unfolded ones: `W'` is where `W` was, and so on. The bias rows of the
+//! embedding are where the positions were. Gradients with respect to folded parameters have the same layout.
 
 use super::{
     buffer::Layer,
@@ -23,48 +25,48 @@ use dfdx::shapes::ConstDim;
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// A linear layer among the parameters.
+/// The position of a linear layer among the parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// `outputs x inputs` weights.
+    /// The range of the `outputs x inputs` weights.
     pub weight: Range<usize>,
-    /// Biases: one row, or one per token.
+    /// The range of the biases: one row, or, for the embedding, one row per token.
     pub bias: Range<usize>,
-    /// Width of the input.
+    /// The width of the input.
     pub inputs: usize,
-    /// Width of the output.
+    /// The width of the output.
     pub outputs: usize,
 }
 
-/// Where what is folded lies among the parameters.
+/// The positions, among all parameters, of those that are folded.
 #[derive(Clone, Debug)]
 pub struct Fold {
     sizes: Sizes,
     layout: Layout,
-    /// All blocks, which are equally long.
+    /// The range of all encoder blocks, which are equally long.
     blocks: Range<usize>,
-    /// Within a block.
+    /// The two LayerNorms of a block, with ranges relative to the start of the block.
     norms: [Norm; 2],
-    /// Weights and biases of the queries, within a block.
+    /// The weights and biases of the queries, relative to the start of the block.
     query: [Range<usize>; 2],
     head: Norm,
 }
 
-/// Where a LayerNorm and the linear layer behind it lie.
+/// The positions of a LayerNorm and of the linear layer after it.
 #[derive(Clone, Debug)]
 pub struct Norm {
-    /// The LayerNorm's scale.
+    /// The range of the LayerNorm's scale.
     pub scale: Range<usize>,
-    /// The LayerNorm's shift.
+    /// The range of the LayerNorm's shift.
     pub shift: Range<usize>,
-    /// The layer's `outputs x inputs` weights.
+    /// The range of the layer's `outputs x inputs` weights.
     pub weight: Range<usize>,
-    /// The layer's biases.
+    /// The range of the layer's biases.
     pub bias: Range<usize>,
 }
 
 impl Fold {
-    /// For a network of these sizes whose parameters lie as `layout` says.
+    /// Finds the positions in a network of these sizes whose parameters are laid out as `layout` says.
     pub fn new(sizes: Sizes, layout: Layout) -> Self {
         let in_first = |part| names::in_block(0, part);
         let start_of = |layer: &str| range(&layout, &names::weight(layer)).start;
@@ -91,7 +93,7 @@ impl Fold {
         Self { sizes, layout, blocks, norms, query, head }
     }
 
-    /// The linear layers of the network, which has the dimensions `D`, as they are after folding.
+    /// Returns the positions of all linear layers after folding. `D` must be the dimensions of the network.
     pub fn places<D: Dimensions>(&self) -> Layers<D, Place> {
         let (embed, depth) = (self.sizes.embed, self.sizes.depth);
         let block = |index| {
@@ -119,12 +121,12 @@ impl Fold {
         layer(weight, bias)
     }
 
-    /// Where the weights and the biases of a layer lie.
+    /// Returns the ranges of a layer's weights and biases.
     fn ranges(&self, layer: &str) -> [Range<usize>; 2] {
         [names::weight(layer), names::bias(layer)].map(|name| range(&self.layout, &name))
     }
 
-    /// `folded` = `parameters`, folded.
+    /// Folds `parameters` into `folded`, which has the same length and layout.
     pub fn fold(&self, parameters: &[f32], folded: &mut [f32]) {
         let Range { start, end } = self.blocks;
         let outside = [0..start, end..parameters.len()];
@@ -144,7 +146,8 @@ impl Fold {
         });
     }
 
-    /// Turns gradients with respect to folded parameters into those with respect to `values`, the unfolded ones.
+    /// Turns `gradients` with respect to folded parameters into gradients with respect to the unfolded ones, whose
+    /// values are `values`.
     pub fn unfold(&self, values: &[f32], gradients: &mut [f32]) {
         let [class_token, patch_bias, positions] =
             gradients.get_disjoint_mut(self.embedding()).expect("parameters do not overlap");
@@ -161,7 +164,8 @@ impl Fold {
         self.head.unfold(values, gradients);
     }
 
-    /// Every LayerNorm among all parameters, with the number of outputs behind it that are queries: its first ones.
+    /// Returns every LayerNorm, with ranges among all parameters, and the number of queries among the outputs of the
+    /// layer after it. The queries are its first outputs.
     pub fn norms(&self) -> impl Iterator<Item = (Norm, usize)> + '_ {
         let blocks = self.blocks.clone().step_by(self.block_len());
         let within = |norm: &Norm, start: usize| {
@@ -179,13 +183,13 @@ impl Fold {
         blocks.chain([(self.head.clone(), 0)])
     }
 
-    /// What queries are multiplied with.
+    /// Returns the factor of the queries, `1 / sqrt(HEAD_DIM)`.
     pub fn query_scale(&self) -> f32 {
         let head_dim = (self.sizes.embed / self.sizes.heads) as f64;
         (1.0 / head_dim.sqrt()) as f32
     }
 
-    /// Class token, bias of the patches, and positions.
+    /// Returns the ranges of the class token, the bias of the patches, and the positions.
     pub fn embedding(&self) -> [Range<usize>; 3] {
         let [_, patch_bias] = self.ranges(names::PATCH_EMBED);
         [range(&self.layout, names::CLS_TOKEN), patch_bias, range(&self.layout, names::POS_EMBED)]
@@ -214,7 +218,7 @@ impl Norm {
         rows::unfold([scale, shift, weights], d_biases, d_weights, [d_scale, d_shift]);
     }
 
-    /// The numbers at all of its places.
+    /// Returns the values of scale, shift, weights and biases.
     fn parts<'a>(&self, values: &'a mut [f32]) -> [&'a mut [f32]; 4] {
         let ranges = [&self.scale, &self.shift, &self.weight, &self.bias].map(Range::clone);
         values.get_disjoint_mut(ranges).expect("parameters do not overlap")
@@ -222,7 +226,7 @@ impl Norm {
 }
 
 fn layer<I: ConstDim, O: ConstDim>(weight: Range<usize>, bias: Range<usize>) -> Layer<Place, I, O> {
-    assert_eq!(weight.len(), I::SIZE * O::SIZE, "weights of another shape");
+    assert_eq!(weight.len(), I::SIZE * O::SIZE, "the weights do not have the shape of the layer");
     Layer::new(Place { weight, bias, inputs: I::SIZE, outputs: O::SIZE })
 }
 

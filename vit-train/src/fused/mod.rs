@@ -1,14 +1,14 @@
-//! The fast training pass: the network of [`model`](crate::network::model) out of a few fused operations.
+//! The fast training pass: the network of [`model`](crate::network::model) built from a few fused operations.
 //!
-//! dfdx's built-in operations are the reference: correct, slow, and in memory from end to end. Here the whole pass,
-//! pixels to loss to gradients, is ONE operation on dfdx's tape ([`Step`]):
+//! The network of dfdx's built-in operations is the reference. It is slow, because every operation reads and writes
+//! main memory. Here the whole pass, from pixels to loss to gradients, is ONE operation on dfdx's tape ([`Step`]):
 //!
-//! | module | what it holds |
+//! | module | content |
 //! |---|---|
-//! | [`buffer`] | the shapes of what they work on, as dfdx's types |
+//! | [`buffer`] | buffers and layers whose shapes are dfdx's types |
 //! | [`ops`] | the fused operations, as a trait over a device's buffers |
-//! | [`network`] | their order, forward and backward, written once for all devices |
-//! | [`fold`](mod@fold) | what is moved from the activations into the parameters before a pass, and back after it |
+//! | [`network`] | the order of the operations, forward and backward, written once for all devices |
+//! | [`fold`](mod@fold) | work on activations that is moved into the parameters before a pass, and back after it |
 //! | [`cpu`] | the operations on a CPU |
 //! | [`cuda`] | the operations on an NVIDIA GPU, and training with them |
 //! | [`timed`] | the time that each operation takes |

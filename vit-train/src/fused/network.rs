@@ -1,4 +1,4 @@
-//! The network's layers, what a pass keeps of each, and the order of its operations.
+//! The layers of the network, the activations that a pass keeps, and the order of the operations.
 
 use super::{
     buffer::{Area, AttentionWeights, Buffer, KeyValue, Layer, One},
@@ -8,29 +8,29 @@ use crate::network::{dimensions::Dimensions, dropout::Site};
 use dfdx::shapes::ConstDim;
 use vit_nostd::Network;
 
-/// A network's dimensions.
+/// The dimensions of a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
-    /// Side of the image, in pixels.
+    /// The side of the image, in pixels.
     pub image: usize,
-    /// Side of a patch.
+    /// The side of a patch, in pixels.
     pub patch: usize,
-    /// Patches and the class token.
+    /// The number of tokens: the patches and the class token.
     pub tokens: usize,
-    /// Width of the residual stream.
+    /// The width of the residual stream.
     pub embed: usize,
-    /// Attention heads.
+    /// The number of attention heads.
     pub heads: usize,
-    /// Width of the MLP's hidden layer.
+    /// The width of the MLP's hidden layer.
     pub hidden: usize,
-    /// Encoder blocks.
+    /// The number of encoder blocks.
     pub depth: usize,
-    /// Classes.
+    /// The number of classes.
     pub classes: usize,
 }
 
 impl Sizes {
-    /// Those of shape `N`.
+    /// Returns the dimensions of network `N`.
     pub const fn of<N: Network>() -> Self {
         Self {
             image: N::IMAGE,
@@ -46,11 +46,12 @@ impl Sizes {
 }
 
 impl Sizes {
-    /// Multiplications and additions of a training pass in its matrix products, for one image: forward, and twice as
-    /// many backward. What the last block spares because only the class token counts is left out.
+    /// Returns the number of multiplications and additions in the matrix products of a training pass of one image:
+    /// those of the forward pass, and twice as many for the backward pass. In the last block, only the products that
+    /// the class token needs are counted.
     pub fn flops(&self) -> usize {
         let &Self { patch, tokens, embed, hidden, depth, classes, .. } = self;
-        // Layers and attention of a block in which `rows` tokens have queries.
+        // The layers and the attention of a block in which `rows` tokens have queries.
         let block = |rows: usize| {
             rows * (2 * embed * embed + 2 * embed * hidden)
                 + tokens * 2 * embed * embed
@@ -62,34 +63,34 @@ impl Sizes {
     }
 }
 
-/// The linear layers of a network with the dimensions `D`, or something for each of them.
+/// A value of type `L` for each linear layer of a network with the dimensions `D`.
 #[derive(Clone, Debug)]
 pub struct Layers<D: Dimensions, L> {
-    /// Patches to tokens. Its bias has a row per token: see [`fold`](super::fold).
+    /// The layer from patches to tokens. Its bias has a row per token: see [`fold`](super::fold).
     pub embedding: Layer<L, Area<D>, D::Embed>,
-    /// The encoder.
+    /// The blocks of the encoder.
     pub blocks: Vec<Block<D, L>>,
-    /// Class token to logits.
+    /// The layer from the class token to the logits.
     pub head: Layer<L, D::Embed, D::Classes>,
 }
 
 /// The linear layers of an encoder block.
 #[derive(Clone, Debug)]
 pub struct Block<D: Dimensions, L> {
-    /// Queries.
+    /// The layer of the queries.
     pub query: Layer<L, D::Embed, D::Embed>,
-    /// Keys and values, side by side: for all tokens even where there is one query only.
+    /// The layer of keys and values, side by side. All tokens have them, even in the last block, which has one query.
     pub key_value: Layer<L, D::Embed, KeyValue<D>>,
-    /// Attention's output.
+    /// The output layer of the attention.
     pub out: Layer<L, D::Embed, D::Embed>,
-    /// The MLP's first layer.
+    /// The first layer of the MLP, before GELU.
     pub hidden: Layer<L, D::Embed, D::Hidden>,
-    /// The MLP's second layer.
+    /// The second layer of the MLP, after GELU.
     pub mlp: Layer<L, D::Hidden, D::Embed>,
 }
 
 impl<D: Dimensions, L> Layers<D, L> {
-    /// Makes something of every layer.
+    /// Applies `f` to every layer, in the order of a pass, and returns the results.
     pub fn map<M>(&self, mut f: impl FnMut(&L) -> M) -> Layers<D, M> {
         let mut block = |block: &Block<D, L>| Block {
             query: block.query.map(&mut f),
@@ -103,38 +104,39 @@ impl<D: Dimensions, L> Layers<D, L> {
     }
 }
 
-/// Input, output and everything in between that the backward pass needs, in memory that consists of `V`.
+/// The input and output of a pass and all activations that its backward pass needs, in memory of type `V`.
 #[derive(Debug)]
 pub struct Activations<D: Dimensions, V> {
-    /// Normalised pixels.
+    /// The normalised pixels of the images.
     pub pixels: Buffer<V, (D::Image, D::Image)>,
-    /// Distributions over the classes.
+    /// The targets: a distribution over the classes for each image.
     pub targets: Buffer<V, (One, D::Classes)>,
-    /// One number per image.
+    /// The cross entropy of each image.
     pub losses: Buffer<V, (One,)>,
-    /// One row per image.
+    /// The logits, one row per image.
     pub logits: Buffer<V, (One, D::Classes)>,
     patches: Buffer<V, (D::Tokens, Area<D>)>,
     blocks: Vec<Saved<D, V, D::Tokens>>,
-    /// In the last block, only the class token has a query and goes on.
+    /// The activations of the last block, where only the class token has a query and goes on.
     last: Saved<D, V, One>,
-    /// The class token behind the last block, normalised, and the scale of that.
+    /// The class token after the last block, normalised, and the factor of the normalisation.
     normed: Buffer<V, (One, D::Embed)>,
     scale: Buffer<V, (One,)>,
-    /// The residual stream, and later its gradient.
+    /// The residual stream, which the backward pass overwrites with its gradient.
     stream: Buffer<V, (D::Tokens, D::Embed)>,
-    /// The same where only the class token is left.
+    /// The residual stream, or its gradient, where only the class token is left.
     class_stream: Buffer<V, (One, D::Embed)>,
-    /// Queries' input where only the class token is left.
+    /// The input of the queries where only the class token is left.
     class_normed: Buffer<V, (One, D::Embed)>,
     d_logits: Buffer<V, (One, D::Classes)>,
-    /// Gradients inside a block, of all tokens and of the class token.
+    /// Gradients inside a block where all tokens have queries.
     all: Gradients<D, V, D::Tokens>,
+    /// Gradients inside the last block, where only the class token has a query.
     class: Gradients<D, V, One>,
     d_key_value: Buffer<V, (D::Tokens, KeyValue<D>)>,
 }
 
-/// What the backward pass needs of a block where `R` tokens have queries.
+/// The activations that the backward pass needs of a block where `R` tokens have queries.
 #[derive(Debug)]
 struct Saved<D: Dimensions, V, R> {
     normed1: Buffer<V, (D::Tokens, D::Embed)>,
@@ -160,10 +162,10 @@ struct Gradients<D: Dimensions, V, R> {
 }
 
 impl<D: Dimensions, V> Activations<D, V> {
-    /// For a network of `depth` blocks; `memory` gives memory for a number of elements per image.
+    /// Makes the buffers for a network of `depth` blocks. `memory` returns memory for a number of elements per image.
     ///
     /// # Errors
-    /// Those of `memory`.
+    /// Returns the first error of `memory`.
     pub fn new<E>(depth: usize, mut memory: impl FnMut(usize) -> Result<V, E>) -> Result<Self, E> {
         let blocks = (1..depth).map(|_| Saved::new(&mut memory)).collect::<Result<_, E>>()?;
         Ok(Self {
@@ -186,14 +188,14 @@ impl<D: Dimensions, V> Activations<D, V> {
         })
     }
 
-    /// From `pixels` and `targets` to `logits`, `losses` and the gradients of all layers.
+    /// Computes `logits`, `losses` and the gradients of all layers from `pixels` and `targets`.
     pub fn pass<L>(&mut self, ops: &mut impl Ops<D, V, L>, layers: &Layers<D, L>) {
         self.forward(ops, layers);
         ops.cross_entropy(&self.logits, &self.targets, &mut self.losses, &mut self.d_logits);
         self.backward(ops, layers);
     }
 
-    /// From `pixels` to `logits`.
+    /// Computes `logits` from `pixels`.
     pub fn forward<L>(&mut self, ops: &mut impl Ops<D, V, L>, layers: &Layers<D, L>) {
         let Self { blocks, last, stream, class_stream, class_normed, .. } = self;
         ops.embed(&layers.embedding, &self.pixels, &mut self.patches, stream);
@@ -215,7 +217,8 @@ impl<D: Dimensions, V> Activations<D, V> {
         ops.linear(&layers.head, &self.normed, &mut self.logits, Store::Set);
     }
 
-    /// In the opposite order. The memory of the residual stream is reused for its gradient.
+    /// Computes the gradients of all layers, in the opposite order of [`forward`](Self::forward). The memory of the
+    /// residual stream is reused for its gradient.
     fn backward<L>(&mut self, ops: &mut impl Ops<D, V, L>, layers: &Layers<D, L>) {
         let Self { blocks, last, all, class, d_key_value, .. } = self;
         let (d_stream, d_class) = (&mut self.stream, &mut self.class_stream);
@@ -257,7 +260,7 @@ impl<D: Dimensions, V, R: ConstDim> Saved<D, V, R> {
         })
     }
 
-    /// From the beginning of a block to keys and values, of all tokens.
+    /// Computes the keys and values of all tokens from the input of a block.
     fn keys_and_values<L>(
         &mut self,
         ops: &mut impl Ops<D, V, L>,
@@ -268,7 +271,7 @@ impl<D: Dimensions, V, R: ConstDim> Saved<D, V, R> {
         ops.linear(&block.key_value, &self.normed1, &mut self.key_value, Store::Set);
     }
 
-    /// From queries, keys and values to the end of block `index`.
+    /// Computes the output of block `index` from its queries, keys and values.
     fn forward<L>(
         &mut self,
         ops: &mut impl Ops<D, V, L>,
@@ -285,8 +288,8 @@ impl<D: Dimensions, V, R: ConstDim> Saved<D, V, R> {
         ops.linear_dropout_add(&block.mlp, &self.hidden, Site::Mlp(index), stream);
     }
 
-    /// From the gradient behind block `index` to those of queries, keys and values; `d_stream` is then the gradient
-    /// of what goes past the attention.
+    /// Computes the gradients of queries, keys and values from `d_stream`, the gradient of the output of block
+    /// `index`. Afterwards, `d_stream` is the gradient that flows along the residual connection past the attention.
     fn backward<L>(
         &self,
         ops: &mut impl Ops<D, V, L>,

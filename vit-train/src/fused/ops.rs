@@ -4,23 +4,26 @@ use super::buffer::{Area, AttentionWeights, Buffer, KeyValue, Layer, One};
 use crate::network::{dimensions::Dimensions, dropout::Site};
 use dfdx::shapes::ConstDim;
 
-/// What happens to a result.
+/// The way a result is stored in a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Store {
-    /// It replaces what was there.
+    /// The result replaces the content.
     Set,
-    /// It is added to what was there.
+    /// The result is added to the content.
     Add,
 }
 
-/// The operations of a training pass on the images of one batch, or of a part of it, on some device, in a network with
-/// the dimensions `D`. What buffers and layers consist of, `V` and `L`, is the device's: a layer has its weights and
-/// bias, laid out for products, and the place of their gradients.
+/// The operations of a training pass, on some device, in a network with the dimensions `D`.
 ///
-/// A buffer has `R` rows for each image: one per token, or [`One`] where only class tokens count. `d_x` is the gradient
-/// of the loss with respect to `x`. The gradients of a layer's parameters are added up where the device keeps them.
+/// They work on the images of a batch or of a part of it. Each device has types of its own for the memory of a buffer
+/// (`V`) and for a layer (`L`). A layer has its weights and its bias, laid out for products, and knows where the device
+/// adds up their gradients.
+///
+/// A buffer has `R` rows for each image: one per token, or [`One`] where only the class token counts. `d_x` is the
+/// gradient of the loss with respect to `x`.
 pub trait Ops<D: Dimensions, V, L> {
-    /// `patches` = the images cut up, with a row of zeros for the class token; `stream` = dropout(layer(`patches`)).
+    /// Sets `patches` = the images cut into patches, with a row of zeros for the class token, and `stream` =
+    /// dropout(layer(`patches`)).
     fn embed(
         &mut self,
         layer: &Layer<L, Area<D>, D::Embed>,
@@ -28,7 +31,8 @@ pub trait Ops<D: Dimensions, V, L> {
         patches: &mut Buffer<V, (D::Tokens, Area<D>)>,
         stream: &mut Buffer<V, (D::Tokens, D::Embed)>,
     );
-    /// The gradients of [`embed`](Self::embed)'s layer. Leaves in `d_stream` the gradient in front of the dropout.
+    /// Computes the gradients of the layer of [`embed`](Self::embed). Turns `d_stream` into the gradient before the
+    /// dropout.
     fn embed_backward(
         &mut self,
         layer: &Layer<L, Area<D>, D::Embed>,
@@ -36,15 +40,15 @@ pub trait Ops<D: Dimensions, V, L> {
         d_stream: &mut Buffer<V, (D::Tokens, D::Embed)>,
     );
 
-    /// `normed` = each row of `x` with mean 0 and variance 1; `scale` = what it was multiplied with. LayerNorm's own
-    /// scale and shift are part of the next layer, see [`fold`](super::fold).
+    /// Sets `normed` = each row of `x` scaled to mean 0 and variance 1, and `scale` = the factor of each row. The
+    /// learned scale and shift of LayerNorm are part of the next layer: see [`fold`](super::fold).
     fn normalize<R: ConstDim>(
         &mut self,
         x: &Buffer<V, (R, D::Embed)>,
         normed: &mut Buffer<V, (R, D::Embed)>,
         scale: &mut Buffer<V, (R,)>,
     );
-    /// `d_x` = (or +=) the gradient through [`normalize`](Self::normalize).
+    /// Sets `d_x` to the gradient through [`normalize`](Self::normalize), or adds it.
     fn normalize_backward<R: ConstDim>(
         &mut self,
         normed: &Buffer<V, (R, D::Embed)>,
@@ -54,7 +58,7 @@ pub trait Ops<D: Dimensions, V, L> {
         store: Store,
     );
 
-    /// `y` = layer(`x`), or `y` += layer(`x`).
+    /// Sets `y` = layer(`x`), or `y` += layer(`x`).
     fn linear<R: ConstDim, I: ConstDim, O: ConstDim>(
         &mut self,
         layer: &Layer<L, I, O>,
@@ -62,7 +66,8 @@ pub trait Ops<D: Dimensions, V, L> {
         y: &mut Buffer<V, (R, O)>,
         store: Store,
     );
-    /// The gradients of [`linear`](Self::linear)'s layer, and `d_x` = (or +=) the one of its input.
+    /// Computes the gradients of the layer of [`linear`](Self::linear). Sets `d_x` to the gradient of its input, or
+    /// adds it.
     fn linear_backward<R: ConstDim, I: ConstDim, O: ConstDim>(
         &mut self,
         layer: &Layer<L, I, O>,
@@ -72,7 +77,7 @@ pub trait Ops<D: Dimensions, V, L> {
         store: Store,
     );
 
-    /// `y` = dropout(gelu(layer(`x`))); `slope` = the derivative of `y` by layer(`x`).
+    /// Sets `y` = dropout(gelu(layer(`x`))) and `slope` = the derivative of `y` with respect to layer(`x`).
     fn linear_gelu_dropout<R: ConstDim>(
         &mut self,
         layer: &Layer<L, D::Embed, D::Hidden>,
@@ -81,14 +86,14 @@ pub trait Ops<D: Dimensions, V, L> {
         y: &mut Buffer<V, (R, D::Hidden)>,
         slope: &mut Buffer<V, (R, D::Hidden)>,
     );
-    /// Turns the gradient behind GELU and dropout into the one in front of them.
+    /// Turns `d`, the gradient after GELU and dropout, into the one before them.
     fn gelu_dropout_backward<R: ConstDim>(
         &mut self,
         slope: &Buffer<V, (R, D::Hidden)>,
         d: &mut Buffer<V, (R, D::Hidden)>,
     );
 
-    /// `stream` += dropout(layer(`x`)).
+    /// Adds dropout(layer(`x`)) to `stream`.
     fn linear_dropout_add<R: ConstDim>(
         &mut self,
         layer: &Layer<L, D::Hidden, D::Embed>,
@@ -96,7 +101,7 @@ pub trait Ops<D: Dimensions, V, L> {
         site: Site,
         stream: &mut Buffer<V, (R, D::Embed)>,
     );
-    /// `d_x` = the gradient in front of a dropout, `d_y` the one behind it.
+    /// Sets `d_x` to the gradient before a dropout, where `d_y` is the one after it.
     fn dropout_backward<R: ConstDim>(
         &mut self,
         site: Site,
@@ -104,9 +109,11 @@ pub trait Ops<D: Dimensions, V, L> {
         d_x: &mut Buffer<V, (R, D::Embed)>,
     );
 
-    /// `context` = dropout(softmax(query key^T)) value, for every head. `key_value` has the keys on the left and the
-    /// values on the right; `weights` is the softmax, before and behind the dropout. How these three lie in memory
-    /// afterwards is between the device and [`attention_backward`](Self::attention_backward), which takes them.
+    /// Sets `context` = dropout(softmax(query key^T)) value, for every head. `key_value` has the keys on the left and
+    /// the values on the right. Sets `weights` to the softmax before the dropout and after it.
+    ///
+    /// The device may change the memory layout of `query`, `key_value` and `weights`. Only
+    /// [`attention_backward`](Self::attention_backward) of the same device may read them afterwards.
     fn attention<R: ConstDim>(
         &mut self,
         site: Site,
@@ -115,7 +122,7 @@ pub trait Ops<D: Dimensions, V, L> {
         weights: &mut [Buffer<V, AttentionWeights<D, R>>; 2],
         context: &mut Buffer<V, (R, D::Embed)>,
     );
-    /// The gradients of queries, keys and values.
+    /// Sets `d_query` and `d_key_value` to the gradients of queries, keys and values.
     fn attention_backward<R: ConstDim>(
         &mut self,
         query: &Buffer<V, (R, D::Embed)>,
@@ -126,13 +133,14 @@ pub trait Ops<D: Dimensions, V, L> {
         d_key_value: &mut Buffer<V, (D::Tokens, KeyValue<D>)>,
     );
 
-    /// `class` = the rows of the class tokens.
+    /// Sets `class` to the rows of the class tokens.
     fn class_tokens(
         &mut self,
         all: &Buffer<V, (D::Tokens, D::Embed)>,
         class: &mut Buffer<V, (One, D::Embed)>,
     );
-    /// `d_all` = (or +=) `d_class` in the rows of the class tokens, and zero (or nothing) elsewhere.
+    /// Sets the rows of the class tokens in `d_all` to `d_class` and all others to zero, or adds `d_class` to the rows
+    /// of the class tokens.
     fn class_tokens_backward(
         &mut self,
         d_class: &Buffer<V, (One, D::Embed)>,
@@ -140,8 +148,8 @@ pub trait Ops<D: Dimensions, V, L> {
         store: Store,
     );
 
-    /// `losses` = each image's cross entropy between softmax(`logits`) and `targets`; `d_logits` = the gradient of
-    /// their mean over the batch.
+    /// Sets `losses` to each image's cross entropy between softmax(`logits`) and `targets`, and `d_logits` to the
+    /// gradient of its mean over the batch.
     fn cross_entropy(
         &mut self,
         logits: &Buffer<V, (One, D::Classes)>,

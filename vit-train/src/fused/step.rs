@@ -15,11 +15,11 @@ use crate::network::{
 use dfdx::prelude::*;
 use std::sync::Arc;
 
-/// From the model's parameters and a batch to the loss, with the gradients of all parameters on its tape.
+/// The operation on dfdx's tape that computes the loss of a batch and the gradients of all parameters.
 ///
-/// dfdx holds parameters and gradients; in between, everything is [`cpu::Cpu`]'s. Because a part of the batch goes
-/// through the network forward and backward while it is in the cache, the gradients are there as soon as the loss is,
-/// and the tape only has to hand them over.
+/// dfdx holds the parameters and takes the gradients; [`cpu::Cpu`] does everything in between. A part of the batch goes
+/// through the network forward and backward while it is in the cache. The gradients are therefore computed together
+/// with the loss, and the tape only hands them over.
 #[derive(Debug)]
 pub struct Step<N: Dimensions> {
     cpu: cpu::Cpu<N>,
@@ -37,8 +37,8 @@ impl<N: Trainable> Default for Step<N> {
 }
 
 impl<N: Trainable> Step<N> {
-    /// What [`Model::loss_and_gradients`] does, faster. `pixels` are normalised, image by image; `targets` are
-    /// distributions over the classes.
+    /// Computes the same as [`Model::loss_and_gradients`], but faster. `pixels` are normalised, image by image;
+    /// `targets` are distributions over the classes, image by image.
     pub fn loss_and_gradients(
         &mut self,
         model: &mut Model<N, Cpu>,
@@ -51,12 +51,12 @@ impl<N: Trainable> Step<N> {
         Pass { loss: loss.as_vec()[0], logits, gradients: loss.backward() }
     }
 
-    /// The time that each operation of the last pass took: see [`cpu::Cpu::times`].
+    /// Returns the time that each operation of the last pass took: see [`cpu::Cpu::times`].
     pub fn times(&self) -> Times {
         self.cpu.times()
     }
 
-    /// The loss with its tape.
+    /// Returns the loss with its tape.
     fn loss(
         &mut self,
         model: &mut Model<N, Cpu>,
@@ -77,7 +77,7 @@ impl<N: Trainable> Step<N> {
     }
 }
 
-/// Copies every parameter, one behind the other.
+/// A visitor that copies all parameters, one after the other.
 struct Read<'a>(&'a mut [f32]);
 
 impl Visitor<Cpu> for Read<'_> {
@@ -88,12 +88,12 @@ impl Visitor<Cpu> for Read<'_> {
     }
 }
 
-/// Puts every parameter's part of the backward pass on a tape.
+/// A visitor that puts the backward operation of every parameter on a tape.
 struct Record<'a> {
     loss: &'a Tensor<Rank0, f32, Cpu>,
-    /// Of the loss by all parameters.
+    /// The gradients of the loss with respect to all parameters.
     gradients: &'a Arc<Vec<f32>>,
-    /// Where the next parameter's begin.
+    /// The index in `gradients` where those of the next parameter begin.
     start: usize,
     tape: OwnedTape<f32, Cpu>,
 }

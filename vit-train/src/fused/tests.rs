@@ -1,5 +1,5 @@
-//! The fused pass against dfdx's automatic differentiation of the built-in operations, and that against differences
-//! of a network in f64.
+//! Tests that compare the fused pass with dfdx's automatic differentiation of the built-in operations, and both with
+//! finite differences of a network in f64.
 
 use super::Step;
 use crate::{
@@ -17,15 +17,15 @@ use dfdx::prelude::{ConstShape, Cpu, Device, Gradients, Tensor};
 use vit_nostd::{Base, Nano, Network, Tiny};
 
 vit_nostd::network! {
-    /// No dimension is a multiple of a vector's.
+    /// A network none of whose dimensions is a multiple of a vector's length.
     pub Odd { image: 9, patch: 3, embed: 15, heads: 3, hidden: 19, depth: 3, classes: 7 }
 }
 vit_nostd::network! {
-    /// One block, which is the first and the last.
+    /// A network with one block, which is both the first and the last.
     pub Shallow { image: 8, patch: 4, embed: 12, heads: 1, hidden: 9, depth: 1, classes: 2 }
 }
 
-/// Numbers without a pattern, from -1 to 1.
+/// Returns `len` pseudorandom numbers from -1 to 1.
 pub fn numbers(len: usize, seed: u64) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let next = || {
@@ -37,7 +37,7 @@ pub fn numbers(len: usize, seed: u64) -> Vec<f32> {
     std::iter::repeat_with(next).take(len).collect()
 }
 
-/// A network with nothing at zero or one, images, and targets.
+/// The parameters of a network, none of which is zero or one, with images and targets.
 pub struct Case {
     pub parameters: Vec<f32>,
     pub pixels: Vec<f32>,
@@ -63,12 +63,12 @@ impl Case {
         model
     }
 
-    /// Loss, logits and gradients of all parameters by the built-in operations.
+    /// Returns the loss, the logits and the gradients of all parameters by the built-in operations.
     pub fn built_in<N: Trainable>(&self, dropout: &Dropout) -> (f32, Vec<f32>, Vec<f32>) {
         self.built_in_on::<N, _>(&Cpu::default(), dropout)
     }
 
-    /// The same on any of dfdx's devices.
+    /// Does the same as [`built_in`](Self::built_in) on any of dfdx's devices.
     pub fn built_in_on<N: Trainable, D: Device<f32>>(
         &self,
         device: &D,
@@ -81,7 +81,7 @@ impl Case {
         (pass.loss, pass.logits, copy.to)
     }
 
-    /// The same by the fused ones.
+    /// Returns the loss, the logits and the gradients of all parameters by the fused operations.
     fn fused<N: Trainable>(&self, step: &mut Step<N>, dropout: &Dropout) -> (f32, Vec<f32>, Vec<f32>) {
         let mut model = self.model::<N, _>(&Cpu::default());
         let mut pass = step.loss_and_gradients(&mut model, &self.pixels, &self.targets, dropout);
@@ -95,14 +95,14 @@ pub fn worst(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }
 
-/// Compares with the built-in operations.
+/// Compares the fused operations with the built-in ones on a batch of this size.
 fn compare<N: Trainable>(batch: usize, rate: f32) {
     let case = Case::new::<N>(batch);
     let dropout = Dropout::new(rate, 5, 6);
     compare_passes::<N>(&case.built_in::<N>(&dropout), &case.fused::<N>(&mut Step::default(), &dropout));
 }
 
-/// Copies the gradients of all parameters, from any of dfdx's devices.
+/// A visitor that copies the gradients of all parameters, from any of dfdx's devices.
 struct CopyGradients<'a, D: Device<f32>> {
     from: &'a Gradients<f32, D>,
     to: Vec<f32>,
@@ -114,8 +114,8 @@ impl<D: Device<f32>> Visitor<D> for CopyGradients<'_, D> {
     }
 }
 
-/// Compares loss, logits and every tensor's gradients: the largest difference may be 1e-4 of its largest gradient, or
-/// 1e-6.
+/// Compares loss, logits and gradients. The largest difference of a tensor's gradients may be 1e-4 of its largest
+/// gradient, or 1e-6.
 pub fn compare_passes<N: Trainable>(
     (loss, logits, gradients): &(f32, Vec<f32>, Vec<f32>),
     (fused_loss, fused_logits, fused_gradients): &(f32, Vec<f32>, Vec<f32>),
@@ -145,8 +145,8 @@ fn gradients_are_those_of_the_built_in_operations() {
     compare::<Base>(9, 0.1);
 }
 
-/// Two trainings of the same network on the same batches with the same masks: one by the fused operations, one by the
-/// built-in ones.
+/// Two training runs of the same network on the same batches with the same masks: one by the fused operations, one by
+/// the built-in ones.
 struct Twins<'a, N: Trainable> {
     recipe: Recipe,
     data: &'a Dataset,
@@ -165,7 +165,8 @@ impl<'a, N: Trainable> Twins<'a, N> {
         Self { recipe, data, step: 0, fused, built_in, operation, prepared }
     }
 
-    /// One step of both: (loss, norm of the gradients before they were clipped) of the fused one, then of the other.
+    /// Does one step of both runs. Returns (loss, norm of the gradients before clipping) of the fused run, then of the
+    /// other.
     fn step(&mut self) -> [(f32, f32); 2] {
         let Self { recipe, data, prepared, .. } = self;
         let first = self.step * recipe.batch_size;
@@ -183,9 +184,9 @@ impl<'a, N: Trainable> Twins<'a, N> {
     }
 }
 
-/// Steps with dropout, a clip that is active, and AdamW. How far a parameter moves says little where its gradient is
-/// nothing but rounding errors, because AdamW makes steps of equal length of all gradients: so it is a tensor's way
-/// as a whole that must be the same, and the bias of the keys, whose gradient is zero in theory, is left out.
+/// Takes steps with dropout, active clipping, and AdamW. AdamW makes steps of equal length of all gradients, even of
+/// those that are nothing but rounding errors. The test therefore compares the movement of each tensor as a whole, and
+/// leaves out the bias of the keys, whose gradient is zero in theory.
 #[test]
 fn parameters_move_as_with_the_built_in_operations() {
     let data = synthetic::dataset(100, 3);
@@ -195,23 +196,23 @@ fn parameters_move_as_with_the_built_in_operations() {
     for _ in 0..8 {
         let [(_, fused), (_, built_in)] = twins.step();
         assert!((fused - built_in).abs() <= 1e-4 * built_in, "{fused} {built_in}");
-        assert!(built_in > 2.0 * twins.recipe.grad_clip, "nothing to clip: {built_in}");
+        assert!(built_in > 2.0 * twins.recipe.grad_clip, "the gradients are not clipped: {built_in}");
     }
     let keys = Nano::EMBED..2 * Nano::EMBED;
     for entry in &begin.layout.0 {
-        let way = |to: &[f32], from: &[f32]| -> f64 {
+        let distance = |to: &[f32], from: &[f32]| -> f64 {
             let pairs = to[entry.range.clone()].iter().zip(&from[entry.range.clone()]).enumerate();
             let pairs = pairs.filter(|(i, _)| !entry.name.ends_with("in_proj_bias") || !keys.contains(i));
             pairs.map(|(_, (a, b))| f64::from(a - b).powi(2)).sum::<f64>().sqrt()
         };
         let [fused, built_in] = [&twins.fused, &twins.built_in].map(|state| &state.parameters.values);
-        let (apart, moved) = (way(fused, built_in), way(built_in, &begin.values));
+        let (apart, moved) = (distance(fused, built_in), distance(built_in, &begin.values));
         assert!(apart <= 1e-3 * moved, "{}: {apart:e} apart, moved {moved:e}", entry.name);
     }
 }
 
-/// The loss of both over 200 steps of `recipe`: (largest difference in the first 50, difference of the means of the
-/// last 50).
+/// Compares the losses of both runs over 200 steps of `recipe`. Returns (largest difference in the first 50 steps,
+/// difference of the means of the last 50).
 fn loss_curves<N: Trainable>(recipe: Recipe) -> (f64, f64) {
     let data = synthetic::dataset(20 * recipe.batch_size, 3);
     let mut twins = Twins::<N>::new(recipe, &data);
@@ -235,8 +236,9 @@ fn loss_falls_as_with_the_built_in_operations() {
     assert!(first <= 1e-3 && last <= 1e-2, "{first} {last}");
 }
 
-/// Small batches, to take a minute and not fifteen; and small steps, because at the usual rate so few images make the
-/// training of sixteen blocks chaotic: after 150 steps, it has made of roundings another run.
+/// The batches are small, so that the test takes one minute instead of fifteen. The learning rate is small, because at
+/// the usual one, with so few images, the training of sixteen blocks is chaotic: after 150 steps, differences in
+/// rounding have grown to a different run.
 #[test]
 fn loss_of_base_falls_as_with_the_built_in_operations() {
     let (first, last) = loss_curves::<Base>(Recipe { batch_size: 8, lr: 2e-4, ..Recipe::default() });
@@ -265,7 +267,7 @@ fn threads_do_not_change_a_bit() {
     assert_eq!(one, three);
 }
 
-/// Shares of the loss of `case` in f64, by the textbook.
+/// The textbook's computation of the loss of `case`, in f64.
 struct Textbook<'a> {
     layout: Layout,
     parameters: Vec<f64>,
@@ -292,14 +294,14 @@ impl Textbook<'_> {
         x.iter().zip(parameters).map(|(x, (g, c))| (x - mean) / (variance + 1e-6).sqrt() * g + c).collect()
     }
 
-    /// `x`, element `first` and those behind it at `site`, behind the dropout.
+    /// Applies dropout to `x`, the elements at `site` from number `first` on.
     fn drop(&self, site: Site, first: usize, x: Vec<f64>) -> Vec<f64> {
         let mut mask = vec![0.0; x.len()];
         self.dropout.fill_from(site, first, &mut mask);
         x.iter().zip(mask).map(|(x, mask)| x * f64::from(mask)).collect()
     }
 
-    /// The cross entropy of image `image`.
+    /// Returns the cross entropy of image `image`.
     fn loss<N: Trainable>(&self, image: usize) -> f64 {
         let pixels = &self.case.pixels[image * N::IMAGE * N::IMAGE..];
         let token = |index: usize| {
@@ -370,7 +372,7 @@ impl Textbook<'_> {
     }
 }
 
-/// Both ways of computing gradients, against differences of the loss in f64, for every parameter.
+/// Compares both ways of computing gradients with finite differences of the loss in f64, for every parameter.
 #[test]
 fn gradients_are_those_of_the_textbook() {
     const BATCH: usize = 2;

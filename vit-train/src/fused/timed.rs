@@ -1,4 +1,4 @@
-//! Where the time of a training pass goes.
+//! Measurement of the time that each operation of a training pass takes.
 
 use super::{
     buffer::{Area, AttentionWeights, Buffer, KeyValue, Layer, One},
@@ -11,12 +11,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Time spent in each operation.
+/// The time spent in each operation.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Times([Duration; OPERATIONS.len()]);
 
 impl Times {
-    /// The operations by name, in the order of a pass.
+    /// Returns the name and the time of each operation, in the order of a pass.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, Duration)> + '_ {
         OPERATIONS.into_iter().zip(self.0)
     }
@@ -35,16 +35,16 @@ impl Div<usize> for Times {
     }
 }
 
-/// [`Ops`] that take the time of each operation.
+/// A wrapper around other [`Ops`] that measures the time of each operation.
 #[derive(Debug)]
 pub struct Timed<'a, O> {
-    /// What does the work.
+    /// The operations that do the work.
     pub ops: O,
-    /// Is added to.
+    /// The times, to which those of each call are added.
     pub times: &'a mut Times,
 }
 
-/// Lists the operations, and passes each one on.
+/// Lists the operations, and implements each of them as a call that is timed.
 macro_rules! timed {
     ($($name:ident$(<$($size:ident),*>)?($($argument:ident: $type:ty),* $(,)?);)*) => {
         #[allow(non_camel_case_types)] // the names are those of the methods

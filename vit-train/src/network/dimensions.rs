@@ -1,4 +1,5 @@
-//! A network's lengths as dfdx's dimensions, which generic code can use where it cannot use constants.
+//! The lengths of a network as dimensions of dfdx, which generic code can use as types where Rust does not allow
+//! constants.
 
 use dfdx::shapes::{Const, ConstDim};
 use std::fmt::Debug;
@@ -6,7 +7,7 @@ use vit_nostd::{Len, Length, Network};
 
 /// A length that is also a dimension of dfdx.
 pub trait Dimension: Length {
-    /// The dimension.
+    /// The dimension of dfdx that has this length.
     type Dim: ConstDim;
 }
 
@@ -20,19 +21,19 @@ pub trait Dimensions: Copy + Debug + Send + Sync + 'static {
     type Image: ConstDim;
     /// The side of a patch, in pixels.
     type Patch: ConstDim;
-    /// The patches and the class token.
+    /// The number of tokens: the patches and the class token.
     type Tokens: ConstDim;
-    /// The channels of the residual stream.
+    /// The number of channels of the residual stream.
     type Embed: ConstDim;
-    /// The attention heads.
+    /// The number of attention heads.
     type Heads: ConstDim;
-    /// The channels of one head.
+    /// The number of channels of one head.
     type HeadDim: ConstDim;
-    /// The channels of the MLP's hidden layer.
+    /// The number of channels of the MLP's hidden layer.
     type Hidden: ConstDim;
-    /// The encoder blocks.
+    /// The number of encoder blocks.
     type Depth: ConstDim;
-    /// The classes.
+    /// The number of classes.
     type Classes: ConstDim;
 }
 

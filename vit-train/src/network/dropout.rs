@@ -1,31 +1,33 @@
-//! Dropout with masks that are a function of a counter: element `i` at a place of the network in a step of a run is
-//! kept or dropped whatever computes it, in whatever order.
+//! Dropout with counter-based masks.
+//!
+//! The seed of the run, the step, the site in the network, and the index of an element determine if the element is
+//! dropped. The processor and the order of the computation do not matter.
 
 use dfdx::prelude::*;
 use pulp::Arch;
 
-/// Dropout in one training step, or none.
+/// The dropout of one training step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Dropout {
     rate: f32,
     key: u64,
 }
 
-/// Where in the network a mask is used.
+/// A site in the network where activations are dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Site {
-    /// On the sum of patch embedding and positions, `batch x tokens x embed`.
+    /// The sum of patch embedding and positions, `batch x tokens x embed`.
     Embedding,
-    /// On the attention of a block, `batch x heads x tokens x tokens`.
+    /// The attention weights of this block, `batch x heads x tokens x tokens`.
     Attention(usize),
-    /// Behind the GELU of a block, `batch x tokens x hidden`.
+    /// The hidden layer of this block's MLP after GELU, `batch x tokens x hidden`.
     Hidden(usize),
-    /// On the result of a block's MLP, `batch x tokens x embed`.
+    /// The output of this block's MLP, `batch x tokens x embed`.
     Mlp(usize),
 }
 
 impl Site {
-    /// Another one for every site.
+    /// Returns a number that is different for every site.
     pub(crate) const fn number(self) -> u64 {
         let (kind, block) = match self {
             Self::Embedding => (0, 0),
@@ -38,41 +40,40 @@ impl Site {
 }
 
 impl Dropout {
-    /// Keeps everything.
+    /// Returns a dropout that keeps every element.
     pub const fn none() -> Self {
         Self { rate: 0.0, key: 0 }
     }
 
-    /// Drops elements with probability `rate` (0 <= rate < 1, in steps of 1/65536); the masks belong to step `step`
-    /// of the run with `seed`.
+    /// Returns the dropout of step `step` in the run with `seed`. It drops elements with probability `rate`, which must
+    /// be at least 0 and below 1, and is rounded to multiples of 1/65536.
     pub fn new(rate: f32, seed: u64, step: u64) -> Self {
         Self { rate, key: mix64(Self::seed_key(seed) ^ step) }
     }
 
-    /// What the masks of all steps of the run with `seed` have in common; that of step `step` is a hash of the two.
+    /// Returns the key of the run with `seed`. The key of a step is a hash of this key and the step's number.
     pub(crate) const fn seed_key(seed: u64) -> u64 {
         mix64(seed)
     }
 
-    /// Fills `mask` with what the elements at `site` are to be multiplied with: 0, or the inverse of the probability
-    /// of being kept.
+    /// Fills `mask` with the factors of the elements at `site`: 0, or the inverse of the probability of being kept.
     pub fn fill(&self, site: Site, mask: &mut [f32]) {
         self.fill_from(site, 0, mask);
     }
 
-    /// [`fill`](Self::fill) for the elements from number `first` on.
+    /// Fills `mask` like [`fill`](Self::fill), but with the factors of the elements from number `first` on.
     pub fn fill_from(&self, site: Site, first: usize, mask: &mut [f32]) {
         let key = mix64(self.key ^ site.number());
         let (threshold, keep) = (self.threshold(), self.keep());
         Arch::new().dispatch(|| fill(key, threshold, keep, first, mask));
     }
 
-    /// Elements with 16 random bits below this are dropped.
+    /// Returns the threshold of the 16 random bits of an element: if they are below it, the element is dropped.
     pub(crate) fn threshold(&self) -> u32 {
         (self.rate * 65536.0).round() as u32
     }
 
-    /// What the others are multiplied with.
+    /// Returns the factor of elements that are kept: the inverse of the probability of being kept.
     pub(crate) fn keep(&self) -> f32 {
         65536.0 / (65536 - self.threshold()) as f32
     }
@@ -93,16 +94,16 @@ impl Dropout {
     }
 }
 
-/// Elements that share a loop without branches.
+/// The number of elements that are computed in a loop without branches.
 const RUN: usize = 64;
 
-/// One hash makes 32 bits, and those decide over two elements: the low half over an even one, the high half over the
-/// odd one behind it.
+/// Fills `mask` from element `first` on. A hash has 32 bits, which decide for two elements: the low half for an even
+/// one, and the high half for the odd one after it.
 #[inline(always)]
 fn fill(key: u64, threshold: u32, keep: f32, first: usize, mask: &mut [f32]) {
     let (low, high) = (key as u32, (key >> 32) as u32);
     let value = |bits: u16| if u32::from(bits) >= threshold { keep } else { 0.0 };
-    // Where the mask begins with an odd element, the even one before it is left out.
+    // If the mask begins with an odd element, the even one before it is skipped.
     let mut skip = first % 2;
     let mut counter = (first / 2) as u32;
     let mut rest = mask;
@@ -126,8 +127,8 @@ const fn mix64(x: u64) -> u64 {
     x ^ (x >> 31)
 }
 
-/// A bijection of 32-bit numbers that spreads every bit: two rounds of xor-shift and multiply, constants from the
-/// hash prospector's search for low bias.
+/// A bijection of 32-bit numbers that spreads every bit: `lowbias32` of the Hash Prospector, two rounds of xor-shift
+/// and multiplication with constants that were searched for low bias.
 const fn mix32(x: u32) -> u32 {
     let x = (x ^ (x >> 16)).wrapping_mul(0x7feb_352d);
     let x = (x ^ (x >> 15)).wrapping_mul(0x846c_a68b);
@@ -145,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn drops_the_right_share_and_keeps_the_mean() {
+    fn drops_the_expected_share_and_keeps_the_mean() {
         for rate in [0.1, 0.5] {
             let mask = mask(Dropout::new(rate, 42, 7), Site::Hidden(3), 1_000_001);
             let dropped = mask.iter().filter(|&&m| m == 0.0).count() as f32 / mask.len() as f32;

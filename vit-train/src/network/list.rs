@@ -1,16 +1,16 @@
-//! Lists of networks, as types: a program is such a list.
+//! Lists of networks, as types: the networks that a program can train.
 
 use super::dimensions::Trainable;
 
-/// A list of networks: a tuple such as `(Base, Tiny, Nano)`; of one network, `(Mine,)`.
+/// A list of networks: a tuple such as `(Base, Tiny, Nano)`, or `(Mine,)` for a single network.
 pub trait Networks {
-    /// Shows each network to `visitor`, the first one first.
+    /// Calls `visitor` with each network, in the order of the list.
     fn each(visitor: &mut impl Visitor);
 }
 
-/// Something done with each network of a list.
+/// An action that is done with each network of a list.
 pub trait Visitor {
-    /// Does it with network `N`.
+    /// Does the action with network `N`.
     fn network<N: Trainable>(&mut self);
 }
 

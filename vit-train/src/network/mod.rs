@@ -1,4 +1,4 @@
-//! The second probe: networks that can be trained, as dfdx tensors and as lists of parameters.
+//! Networks that can be trained, as dfdx tensors and as lists of parameters.
 
 pub mod dimensions;
 pub mod dropout;
@@ -11,7 +11,8 @@ pub use dimensions::Trainable;
 
 use heck::ToKebabCase;
 
-/// The name of network `N` on the command line and in files: that of its type in kebab case, `conv-nano` for `ConvNano`.
+/// Returns the name of network `N` on the command line and in files: that of its type in kebab case, such as
+/// `conv-nano` for `ConvNano`.
 pub fn name<N: vit_nostd::Network>() -> String {
     N::NAME.to_kebab_case()
 }

@@ -1,8 +1,8 @@
-//! The Vision Transformer as dfdx tensors of compile-time shapes, out of dfdx's built-in operations.
+//! The Vision Transformer as dfdx tensors of compile-time shapes, built from dfdx's own operations.
 //!
-//! Parameters have the names and the layouts of the PyTorch model that this project takes as its reference, so that
-//! a checkpoint goes both ways. The network is pre-LayerNorm, with learned positions, a class token, exact (erf)
-//! GELU, and dropout after the embedding, on the attention and on both layers of the MLP.
+//! Parameters have the names and the layouts of the PyTorch model that is this project's reference, so that checkpoints
+//! can be exchanged in both directions. The network is pre-LayerNorm, with learned positions, a class token, exact
+//! (erf) GELU, and dropout after the embedding, on the attention weights and after both layers of the MLP.
 
 use super::{
     dimensions::{Dimensions, Trainable},
@@ -25,22 +25,23 @@ pub struct Model<N: Trainable, D: Device<f32>> {
 
 /// The result of [`Model::loss_and_gradients`].
 pub struct Pass<D: Device<f32>> {
-    /// Mean cross entropy.
+    /// The mean cross entropy of the batch.
     pub loss: f32,
-    /// `batch x classes`.
+    /// The logits, `batch x classes`.
     pub logits: Vec<f32>,
-    /// Of every parameter.
+    /// The gradients of the loss with respect to all parameters.
     pub gradients: Gradients<f32, D>,
 }
 
-/// Something done to every parameter of a network.
+/// An action that is done with every parameter of a network.
 pub trait Visitor<D: Device<f32>> {
-    /// `dims` is the parameter's shape in PyTorch, which has the same elements in the same order.
+    /// Does the action with one parameter. `dims` is its shape in PyTorch, where it has the same elements in the same
+    /// order.
     fn visit<S: ConstShape>(&mut self, name: &str, dims: &[usize], parameter: &mut Tensor<S, f32, D>);
 }
 
 type One = Const<1>;
-// A network has these lengths twice: as its own, and as dfdx's.
+// A network has these lengths both as `vit_nostd::Network` and as `Dimensions`; these aliases choose the latter.
 type Patch<N> = <N as Dimensions>::Patch;
 type PatchWeight<N> = (Embed<N>, One, Patch<N>, Patch<N>);
 type Tokens<N> = <N as Dimensions>::Tokens;
@@ -72,7 +73,7 @@ struct LayerNorm<E: ConstDim, D: Device<f32>> {
     bias: Tensor<(E,), f32, D>,
 }
 
-/// Tokens of a batch, one a row.
+/// The tokens of a batch, one per row.
 type Rows<W, D, T> = Tensor<(usize, W), f32, D, T>;
 
 impl<W: ConstShape, O: ConstDim, D: Device<f32>> Linear<W, O, D> {
@@ -110,9 +111,12 @@ impl<E: ConstDim, D: Device<f32>> LayerNorm<E, D> {
     }
 }
 
-/// The exact (erf) GELU. The derivative that dfdx 0.13 has for its `accurate_gelu` is `P(x) + sqrt(2) x p(x)`, with
-/// `P` and `p` the normal distribution and its density, and should be `P(x) + x p(x)`. The difference is the
-/// derivative of `(sqrt(2) - 1) p(x)`, because `p'(x) = -x p(x)`: added here with its value taken away again.
+/// Computes the exact (erf) GELU, with a correction of dfdx's derivative.
+///
+/// Let `P` be the normal distribution and `p` its density. The derivative of GELU is `P(x) + x p(x)`, but that of
+/// `accurate_gelu` in dfdx 0.13 is `P(x) + sqrt(2) x p(x)`. Because `p'(x) = -x p(x)`, the missing term is the
+/// derivative of `(sqrt(2) - 1) p(x)`. This function adds that term and subtracts its value as a constant, so that it
+/// changes the derivative only.
 fn gelu<S: Shape, D: Device<f32>, T: Tape<f32, D>>(x: Tensor<S, f32, D, T>) -> Tensor<S, f32, D, T> {
     let value = x.retaped::<T>().accurate_gelu();
     if !T::OWNS_TAPE {
@@ -124,7 +128,7 @@ fn gelu<S: Shape, D: Device<f32>, T: Tape<f32, D>>(x: Tensor<S, f32, D, T>) -> T
     value + (correction - constant)
 }
 
-/// `x W^T + b`.
+/// Returns `x W^T + b`.
 fn linear<I: Dim, O: ConstDim, D: Device<f32>, T: Tape<f32, D>>(
     x: Tensor<(usize, I), f32, D, T>,  // (rows, I)
     weight: Tensor<(O, I), f32, D, T>, // (O, I)
@@ -206,7 +210,7 @@ impl<N: Trainable, D: Device<f32>> Block<N, D> {
 }
 
 impl<N: Trainable, D: Device<f32>> Model<N, D> {
-    /// All parameters zero.
+    /// Makes a network whose parameters are all zero.
     pub fn zeros(device: &D) -> Self {
         Self {
             cls_token: device.zeros(),
@@ -218,7 +222,7 @@ impl<N: Trainable, D: Device<f32>> Model<N, D> {
         }
     }
 
-    /// Shows every parameter to `visitor`, in the order of PyTorch's `state_dict`.
+    /// Calls `visitor` with every parameter, in the order of PyTorch's `state_dict`.
     pub fn visit(&mut self, visitor: &mut impl Visitor<D>) {
         visitor.visit(names::CLS_TOKEN, &[1, 1, N::EMBED], &mut self.cls_token);
         visitor.visit(names::POS_EMBED, &[1, N::TOKENS, N::EMBED], &mut self.pos_embed);
@@ -228,8 +232,8 @@ impl<N: Trainable, D: Device<f32>> Model<N, D> {
         self.head.visit(names::HEAD, &[N::CLASSES, N::EMBED], visitor);
     }
 
-    /// What makes the logits, `batch x classes`, of `batch` normalised images (row by row), for threads to share. dfdx's
-    /// CUDA device is none that they can.
+    /// Returns a function that computes the logits, `batch x classes`, of `batch` normalised images (row by row). It
+    /// can be shared between threads, which dfdx's CUDA device does not allow.
     pub fn logits(&self) -> impl Fn(Vec<f32>, usize) -> Vec<f32> + Sync
     where
         D: Sync,
@@ -240,9 +244,9 @@ impl<N: Trainable, D: Device<f32>> Model<N, D> {
         }
     }
 
-    /// Forward and backward: the mean cross entropy between the logits of `pixels` and the distributions `targets`
-    /// (`batch x classes`), the logits, and the gradient of every parameter. Training uses the fused
-    /// [`Step`](crate::fused::Step), whose reference this is.
+    /// Computes the mean cross entropy between the logits of `pixels` and the distributions `targets`
+    /// (`batch x classes`), the logits, and the gradients of all parameters. It is the reference for the fused
+    /// [`Step`](crate::fused::Step), which training uses.
     pub fn loss_and_gradients(&self, pixels: Vec<f32>, targets: Vec<f32>, dropout: &Dropout) -> Pass<D> {
         let device = self.cls_token.device();
         let batch = targets.len() / N::CLASSES;

@@ -1,5 +1,5 @@
-//! The names of a network's parameters, as PyTorch's `state_dict` has them. No other file spells them out, so that a name
-//! cannot be written in two ways.
+//! The names of a network's parameters, which are those of PyTorch's `state_dict`. No other file spells them out, so
+//! that a name cannot be written in two ways.
 
 /// The class token.
 pub const CLS_TOKEN: &str = "cls_token";
@@ -25,22 +25,23 @@ pub const HIDDEN: &str = "mlp.0";
 /// The last layer of a block's MLP.
 pub const MLP: &str = "mlp.3";
 
-/// The name of a layer, or of another part, of block `index`.
+/// Returns the name of a layer, or of another part, of block `index`.
 pub fn in_block(index: usize, part: &str) -> String {
     format!("blocks.{index}.{part}")
 }
 
-/// The name of a layer's weights, or of a LayerNorm's scale.
+/// Returns the name of a layer's weights, or of a LayerNorm's scale.
 pub fn weight(layer: &str) -> String {
     format!("{layer}{}weight", separator(layer))
 }
 
-/// The name of a layer's biases, or of a LayerNorm's shift.
+/// Returns the name of a layer's biases, or of a LayerNorm's shift.
 pub fn bias(layer: &str) -> String {
     format!("{layer}{}bias", separator(layer))
 }
 
-/// PyTorch's `MultiheadAttention` has its packed projection as parameters of its own, and not as those of a layer.
+/// Returns the character between the name of a layer and that of its parameter. It is a dot, except in PyTorch's
+/// `MultiheadAttention`, where the packed projection is not a layer, but two parameters such as `in_proj_weight`.
 fn separator(layer: &str) -> char {
     if layer.ends_with(IN_PROJ) {
         '_'

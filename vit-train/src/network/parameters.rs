@@ -1,4 +1,5 @@
-//! A network's parameters as plain numbers: in and out of the dfdx model, and their first values.
+//! The parameters of a network as plain numbers: their layout, their initial values, and copying them to and from the
+//! dfdx model.
 
 use crate::{
     network::{
@@ -12,65 +13,65 @@ use rand::distr::Distribution;
 use rand_distr::StandardNormal;
 use std::{fmt, mem::discriminant, ops::Range};
 
-/// Standard deviation of the first class token and positions.
+/// The standard deviation of the initial class token and positions, before the distribution is cut off.
 const TOKEN_STD: f32 = 0.02;
 
-/// One parameter's name and shape, as in PyTorch's `state_dict`.
+/// The name and the shape of a parameter, as in PyTorch's `state_dict`, and its position among all parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// For example `blocks.0.norm1.weight`.
+    /// The name, such as `blocks.0.norm1.weight`.
     pub name: String,
-    /// Outermost first.
+    /// The dimensions, outermost first.
     pub dims: Vec<usize>,
-    /// Where its values lie among all the parameters'.
+    /// The range of its values among those of all parameters.
     pub range: Range<usize>,
 }
 
-/// Names, shapes and places of a network's parameters, one behind the other.
+/// The names, shapes and positions of all parameters of a network. Their values follow one another without gaps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout(pub Vec<Entry>);
 
 /// The parameters of a network, by name.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parameters {
-    /// Names, shapes and places.
+    /// The names, shapes and positions.
     pub layout: Layout,
-    /// All values, one parameter behind the other.
+    /// The values of all parameters, one parameter after the other.
     pub values: Vec<f32>,
 }
 
-/// One tensor that does not fit a network.
+/// A tensor that does not fit a network.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Mismatch {
     /// A parameter has another shape.
     #[error("tensor {name} has shape {found:?}, expected {expected:?}")]
     Dims {
-        /// The parameter.
+        /// The name of the parameter.
         name: String,
-        /// Its shape where it comes from.
+        /// The shape that was found.
         found: Vec<usize>,
-        /// Its shape in the network.
+        /// The shape that the network needs.
         expected: Vec<usize>,
     },
-    /// A parameter that the network needs is not there.
+    /// A parameter that the network needs is missing.
     #[error("no tensor {name} (of shape {expected:?})")]
     Missing {
-        /// The parameter.
+        /// The name of the parameter.
         name: String,
-        /// Its shape.
+        /// The shape that the network needs.
         expected: Vec<usize>,
     },
-    /// A tensor that the network does not have.
+    /// The network has no parameter of this name.
     #[error("unknown tensor {name} of shape {found:?}")]
     Unknown {
-        /// The tensor.
+        /// The name of the tensor.
         name: String,
-        /// Its shape.
+        /// The shape of the tensor.
         found: Vec<usize>,
     },
 }
 
-/// All tensors that do not fit a network. Shown are the first of each kind, and how many others there are.
+/// All tensors that do not fit a network. The message names the first of each kind and the number of the others.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Mismatches(pub Vec<Mismatch>);
 
@@ -86,14 +87,14 @@ impl fmt::Display for Mismatches {
         }
         match self.0.len() - shown.len() {
             0 => Ok(()),
-            1 => f.write_str("; and one tensor more"),
-            more => write!(f, "; and {more} tensors more"),
+            1 => f.write_str("; and one more tensor"),
+            more => write!(f, "; and {more} more tensors"),
         }
     }
 }
 
 impl Layout {
-    /// The layout of network `N`.
+    /// Returns the layout of network `N`.
     pub fn of<N: Trainable>() -> Self {
         struct Collect(Layout);
         impl Visitor<Cpu> for Collect {
@@ -107,23 +108,23 @@ impl Layout {
         collect.0
     }
 
-    /// Appends a parameter.
+    /// Appends a parameter after the last one.
     pub fn push(&mut self, name: &str, dims: &[usize]) {
         let start = self.len();
         let range = start..start + dims.iter().product::<usize>();
         self.0.push(Entry { name: name.to_owned(), dims: dims.to_vec(), range });
     }
 
-    /// The number of values of all parameters.
-    #[allow(clippy::len_without_is_empty)] // no network is without parameters
+    /// Returns the number of values of all parameters.
+    #[allow(clippy::len_without_is_empty)] // every network has parameters
     pub fn len(&self) -> usize {
         self.0.last().map_or(0, |entry| entry.range.end)
     }
 
-    /// Compares names and shapes with those of `parameters`, whose order does not matter.
+    /// Compares names and shapes with those of `parameters`. The order may be different.
     ///
     /// # Errors
-    /// All tensors that differ.
+    /// Returns all tensors that differ.
     pub fn check(&self, parameters: &Layout) -> Result<(), Mismatches> {
         let theirs = self.0.iter().filter_map(|Entry { name, dims, .. }| match parameters.find(name) {
             None => Some(Mismatch::Missing { name: name.clone(), expected: dims.clone() }),
@@ -144,7 +145,7 @@ impl Layout {
         }
     }
 
-    /// How many tensors of the same name and shape there are in both.
+    /// Returns the number of tensors that have the same name and shape in both layouts.
     pub fn in_common(&self, other: &Layout) -> usize {
         self.0
             .iter()
@@ -158,9 +159,11 @@ impl Layout {
 }
 
 impl Parameters {
-    /// The first values of network `N`, from normal distributions that are cut off at two standard deviations: 0.02
-    /// for the class token and the positions, `1 / sqrt(3 * inputs)` for weights, so that narrow networks learn as
-    /// well as wide ones (it is the width of PyTorch's uniform distribution). LayerNorm's scales are 1, biases 0.
+    /// Returns the initial values of network `N`, which depend on `seed`.
+    ///
+    /// They are drawn from normal distributions that are cut off at two standard deviations. The standard deviation is
+    /// 0.02 for the class token and the positions. For weights it is `1 / sqrt(3 * inputs)`, which is that of PyTorch's
+    /// uniform distribution, so that narrow networks learn as well as wide ones. LayerNorm's scales are 1, biases 0.
     pub fn init<N: Trainable>(seed: u64) -> Self {
         let layout = Layout::of::<N>();
         let mut values = vec![0.0; layout.len()];
@@ -181,42 +184,43 @@ impl Parameters {
         Self { layout, values }
     }
 
-    /// The values of parameter `name` of a network whose layout was checked.
+    /// Returns the values of parameter `name`.
     ///
     /// # Panics
-    /// If the network has no such parameter: the name is wrong in the program, because every layout is checked where it comes
-    /// in.
+    /// Panics if the network has no such parameter. Layouts are checked when parameters are loaded, so this can only be
+    /// a mistake in the program.
     pub fn tensor(&self, name: &str) -> &[f32] {
         self.get(name).unwrap_or_else(|| panic!("no network has a parameter {name}"))
     }
 
-    /// The same, to be written.
+    /// Returns the values of parameter `name` for writing.
     ///
     /// # Panics
-    /// As [`tensor`](Self::tensor) does.
+    /// Panics if the network has no such parameter, like [`tensor`](Self::tensor).
     pub fn tensor_mut(&mut self, name: &str) -> &mut [f32] {
         self.get_mut(name).unwrap_or_else(|| panic!("no network has a parameter {name}"))
     }
 
-    /// The weights and the biases of a layer, or the scales and the shifts of a LayerNorm.
+    /// Returns the weights and the biases of a layer, or the scales and the shifts of a LayerNorm.
     ///
     /// # Panics
-    /// As [`tensor`](Self::tensor) does.
+    /// Panics if the network has no such layer, like [`tensor`](Self::tensor).
     pub fn affine(&self, layer: &str) -> (&[f32], &[f32]) {
         (self.tensor(&names::weight(layer)), self.tensor(&names::bias(layer)))
     }
 
-    /// The values of parameter `name`; none if there is no such parameter.
+    /// Returns the values of parameter `name`, or `None` if there is no such parameter.
     pub fn get(&self, name: &str) -> Option<&[f32]> {
         Some(&self.values[self.layout.find(name)?.range.clone()])
     }
 
-    /// The same, to be written.
+    /// Returns the values of parameter `name` for writing, or `None` if there is no such parameter.
     pub fn get_mut(&mut self, name: &str) -> Option<&mut [f32]> {
         Some(&mut self.values[self.layout.find(name)?.range.clone()])
     }
 
-    /// The parameter, if there is one, with a value that is infinite or not a number.
+    /// Returns the name of the first parameter with a value that is infinite or NaN, or `None` if all values are
+    /// finite.
     pub fn not_finite(&self) -> Option<&str> {
         let finite = |entry: &&Entry| self.values[entry.range.clone()].iter().all(|value| value.is_finite());
         let entry = self.layout.0.iter().find(|entry| !finite(entry))?;
@@ -237,8 +241,8 @@ pub fn load<D: Device<f32>>(model: &mut Model<impl Trainable, D>, values: &[f32]
     model.visit(&mut Load(values));
 }
 
-/// Copies the gradient of every parameter of `model` into `values`, in the order of the layout; zeros where `gradients`
-/// has none. (They are mutable because dfdx clones what it shows to anyone else.)
+/// Copies the gradients of all parameters of `model` into `values`, in the order of the layout. A parameter without a
+/// gradient gets zeros. `gradients` is mutable because dfdx copies a gradient that is only read.
 pub fn collect_gradients(
     model: &mut Model<impl Trainable, Cpu>,
     gradients: &mut Gradients<f32, Cpu>,
@@ -248,7 +252,7 @@ pub fn collect_gradients(
     impl Visitor<Cpu> for Collect<'_> {
         fn visit<S: ConstShape>(&mut self, _: &str, _: &[usize], parameter: &mut Tensor<S, f32, Cpu>) {
             let (values, rest) = std::mem::take(&mut self.1).split_at_mut(S::NUMEL);
-            let gradient = self.0.get_or_alloc_mut(parameter).expect("memory for a gradient");
+            let gradient = self.0.get_or_alloc_mut(parameter).expect("there is memory for a gradient");
             values.copy_from_slice(gradient);
             self.1 = rest;
         }
@@ -300,8 +304,8 @@ mod tests {
         assert_eq!(check(&|bad| bad.0[2].dims = vec![48, 49]), reshaped);
         assert_eq!(check(&|bad| bad.push("extra", &[0])), "unknown tensor extra of shape [0]");
         let without = |count: usize| check(&|bad| bad.0.truncate(bad.0.len() - count));
-        assert_eq!(without(2), "no tensor head.weight (of shape [10, 48]); and one tensor more");
-        assert_eq!(without(3), "no tensor norm.bias (of shape [48]); and 2 tensors more");
+        assert_eq!(without(2), "no tensor head.weight (of shape [10, 48]); and one more tensor");
+        assert_eq!(without(3), "no tensor norm.bias (of shape [48]); and 2 more tensors");
     }
 
     #[test]

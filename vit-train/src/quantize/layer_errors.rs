@@ -1,5 +1,5 @@
-//! Where an integer model loses accuracy: the signal-to-noise ratio of every intermediate value against the float
-//! network.
+//! Finds the layers where an integer model loses accuracy, by the signal-to-noise ratio of its intermediate values
+//! against those of the float model.
 
 use crate::{
     data::Dataset,
@@ -13,7 +13,7 @@ use serde::{Serialize, Serializer};
 use std::{collections::BTreeMap, fmt, path::Path};
 use vit_nostd::{float, int8, Probe, Stage, Values};
 
-/// The stages that every block has.
+/// The stages of every encoder block, in the order of the table.
 const OF_A_BLOCK: [Stage; 9] = [
     Stage::Norm1,
     Stage::Key,
@@ -26,7 +26,7 @@ const OF_A_BLOCK: [Stage; 9] = [
     Stage::Mlp,
 ];
 
-/// The heading of a stage in the table.
+/// Returns the heading of a stage in the table.
 fn heading(stage: Stage) -> &'static str {
     match stage {
         Stage::Norm1 => "norm 1",
@@ -38,39 +38,45 @@ fn heading(stage: Stage) -> &'static str {
     }
 }
 
+/// Serializes a stage as its name.
 fn by_name<S: Serializer>(stage: &Stage, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(stage.name())
 }
 
-/// How much noise the integers add to a layer's values, over all images and tokens.
+/// The noise that quantization adds to a layer's values, over all images and tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct LayerError {
-    /// The encoder block, from 0; behind the last one, their number.
+    /// The index of the encoder block, counted from 0. Layers after the last block have the number of blocks.
     pub block: usize,
     /// The stage that computes the layer's values.
     #[serde(serialize_with = "by_name")]
     pub layer: Stage,
-    /// Energy of the float values by that of the difference, in decibels. Infinite (in JSON: null) without any.
+    /// The signal-to-noise ratio in decibels: the sum of the squares of the float values, divided by that of the
+    /// differences. Infinite (in JSON: null) if there are no differences.
     pub snr_db: f64,
 }
 
-/// The errors of all layers, in the order of the network. Those of a layer contain what the layers before it did wrong.
+/// The errors of all layers, in the order of the network. The errors of a layer include those of the layers before it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct LayerErrors {
-    /// Images that were looked at.
+    /// The number of images on which the models were compared.
     pub images: usize,
-    /// One entry per layer.
+    /// The errors, one entry per layer.
     pub layers: Vec<LayerError>,
-    /// The one with the lowest ratio.
+    /// The entry with the lowest ratio.
     pub worst: LayerError,
 }
 
-/// Compares the integer model `file`, which [`quantize`](crate::quantize::quantize) made of `checkpoint` with the images
-/// `calibration` of `data`, with the float model, on the images `indices` of `data`, at least one. `path` is named in
-/// errors.
+/// Compares an integer model with the float model of the same checkpoint, layer by layer.
+///
+/// `file` is the integer model that [`quantize`](crate::quantize::quantize) made from `checkpoint` with the images
+/// `calibration` of `data`. The models are compared on the images `indices` of `data`, of which there must be at
+/// least one. Errors name `path`.
 ///
 /// # Errors
-/// [`Error::Misfit`] and [`Error::Model`] if checkpoint or file are not those of `N`.
+/// - The errors of [`Checkpoint::check`] if the checkpoint is not one of `N` or a parameter is not finite,
+/// - [`Error::Model`] if the file is not an integer model of `N`,
+/// - [`Error::Unquantizable`] if the float model computes a value that is not finite.
 pub fn layer_errors<N: Trainable>(
     checkpoint: &Checkpoint,
     file: &[u8],
@@ -103,7 +109,7 @@ pub fn layer_errors<N: Trainable>(
             let real = match values {
                 Values::I8(values) => dequantize(values, place, &scales, &checkpoint.parameters),
                 Values::I16(values) => dequantize(values, place, &scales, &checkpoint.parameters),
-                // The logits: the model itself knows their scale.
+                // The logits are converted below, because only the model knows their scale.
                 _ => return,
             };
             rounded.push((place, token, real));
@@ -112,7 +118,7 @@ pub fn layer_errors<N: Trainable>(
         let real = integer.dequantize(&logits).as_ref().iter().map(|&x| x.into()).collect();
         rounded.push(((N::DEPTH, Stage::Head), 0, real));
 
-        // Both engines pass the same probes, but may take tokens in another order.
+        // Both engines report the same probes, but perhaps those of tokens in a different order.
         exact.sort_by_key(|&(place, token, _)| (place, token));
         rounded.sort_by_key(|&(place, token, _)| (place, token));
         for ((place, _, exact), (_, _, rounded)) in exact.iter().zip(&rounded) {
@@ -129,11 +135,13 @@ pub fn layer_errors<N: Trainable>(
     Ok(LayerErrors { images: indices.len(), layers, worst })
 }
 
-/// A block and a stage in it.
+/// A block and a stage in the block.
 type Place = (usize, Stage);
 
-/// What the integers of a layer stand for. Those behind a LayerNorm are without its scale and offset, which are folded
-/// into the next layer.
+/// Returns the real numbers that the integers of a layer represent.
+///
+/// The results of a LayerNorm are multiplied by its scale, and its offset is added, because in the integer model
+/// these are folded into the next layer.
 fn dequantize<T: Copy + Into<f64>>(
     values: &[T],
     (block, layer): Place,
@@ -150,7 +158,7 @@ fn dequantize<T: Copy + Into<f64>>(
         Stage::Norm2 => (of_block.norm2, Some(names::in_block(block, names::NORM2))),
         Stage::Hidden => (of_block.activation, None),
         Stage::Norm => (scales.norm, Some(names::NORM.to_owned())),
-        // The residual stream. The logits do not come here: the model itself turns them into real numbers.
+        // The residual stream. The logits are not converted here, but by the model.
         _ => (scales.residual, None),
     };
     let real = values.iter().map(|&value| quantizer.value(value));
@@ -160,7 +168,7 @@ fn dequantize<T: Copy + Into<f64>>(
     real.zip(affine).map(|(x, (&scale, &offset))| x * f64::from(scale) + f64::from(offset)).collect()
 }
 
-/// Sums of squares.
+/// The sums of squares of a layer's values and of their errors.
 #[derive(Default)]
 struct Energies {
     signal: f64,
@@ -176,6 +184,7 @@ impl Energies {
         }
     }
 
+    /// Returns the signal-to-noise ratio in decibels.
     fn ratio(&self) -> f64 {
         if self.noise == 0.0 {
             f64::INFINITY
@@ -187,7 +196,11 @@ impl Energies {
 
 impl fmt::Display for LayerErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "Signal to noise of the integers against float in dB, on {} images:", self.images)?;
+        writeln!(
+            f,
+            "Signal-to-noise ratio of the integer model against the float model in dB, on {} images:",
+            self.images
+        )?;
         let ratio = |block, layer| {
             let found = self.layers.iter().find(|error| (error.block, error.layer) == (block, layer));
             found.map_or(f64::NAN, |error| error.snr_db)
@@ -209,7 +222,7 @@ impl fmt::Display for LayerErrors {
             writeln!(f, "{:<11}{:>5.1}", heading(layer), ratio(block, layer))?;
         }
         let LayerError { block, layer, snr_db } = self.worst;
-        write!(f, "The worst is {} of block {block}: {snr_db:.1} dB", heading(layer))
+        write!(f, "The worst layer is {} of block {block}: {snr_db:.1} dB", heading(layer))
     }
 }
 
@@ -252,7 +265,8 @@ mod tests {
     #[test]
     fn a_wrong_layer_is_noticed() {
         let errors = errors(|checkpoint| {
-            // The float network gets another query projection in block 1, which attention and what follows depend on.
+            // The query projection in block 1 of the float network is changed. The attention and all later layers
+            // depend on it.
             let Parameters { layout, values } = &mut checkpoint.parameters;
             let bias = layout.0.iter().find(|entry| entry.name == "blocks.1.attn.in_proj_bias").unwrap();
             values[bias.range.start] += 5.0;

@@ -1,14 +1,15 @@
-//! Post-training quantization: from a checkpoint to the integer model of `vit-nostd`.
+//! Post-training quantization: converts a checkpoint to the integer model of `vit-nostd`.
 //!
-//! What the integers mean is defined in `vit-nostd/NUMERICS.md`. Here the scales are chosen: those of weights by their
-//! largest value, per output channel; those of activations by the range they have on images of the training part, none
-//! of which is clipped (`RECIPES.md` has what clipping costs). Scales, zero points, normalisation and LayerNorm's scale
-//! and offset are then folded into the weights, biases, multipliers and tables that the engine works with.
+//! The page `vit-nostd/NUMERICS.md` defines the meaning of the integers. This module chooses their scales. The scale
+//! of weights follows from their largest value, per output channel. The scale of activations covers their whole range
+//! on training images (`RECIPES.md` says what clipping would cost). Scales, zero points, the normalisation of pixels
+//! and the scales and offsets of LayerNorms are then folded into the weights, biases, multipliers and tables of the
+//! engine.
 //!
-//! The engine bounds all of these numbers. Where a scale would lead past a bound, a coarser one is chosen, which ends
-//! exactly at it: `Scales` for what two layers share, `Layer::quantize` for what one row needs. So every network whose
-//! values are finite can be quantized, except where a bias is more than a million times as large as the results it
-//! leads to; [`Unquantizable`] names the layer then.
+//! The engine has bounds for all of these numbers. If a scale would exceed a bound, the scale that just meets it is
+//! chosen, which is coarser: by `Scales` if two layers share the scale, and by `Layer::quantize` if it is that of one
+//! row. Every network whose values are finite can therefore be quantized, unless a bias is more than a million times
+//! as large as the results of its layer. In this case, [`Unquantizable`] names the layer.
 
 pub mod layer_errors;
 
@@ -39,29 +40,31 @@ use vit_nostd::{
     Element, Probe, Stage, Values,
 };
 
-/// Images that activations are measured on.
+/// The largest number of images on which the ranges of activations are measured.
 pub const CALIBRATION_IMAGES: usize = 256;
-/// The steps of the exponential table for a difference of 1, where scores are not large: the table ends at e^-10.6.
+/// The number of steps of the exponential table per difference of 1 between attention scores, unless scores are so
+/// large that it must be smaller. The table then ends at e^-10.6.
 const EXP_STEPS: f64 = 24.0;
-/// The largest ratio of scales that a [`Scale`] can express: its largest multiplier by its smallest shift.
+/// The largest ratio of scales that a [`Scale`] can express, with the largest multiplier and the smallest shift.
 ///
-/// A scale that is chosen by `scale >= x / MAX_RATIO` gives a ratio `x / scale` of at most `MAX_RATIO * (1 + 2^-48)`:
-/// neither division is exact, and the few roundings of f64 in between are off by 2^-53 each. [`scale`] takes this for
-/// the bound itself, because `32767 * (1 + 2^-48)` rounds to 32767.
+/// A scale that is chosen by `scale >= x / MAX_RATIO` gives a ratio `x / scale` of at most `MAX_RATIO * (1 + 2^-48)`,
+/// because the divisions are not exact and every rounding of an `f64` in between has a relative error of up to 2^-53.
+/// The function [`scale`] accepts this ratio, because `32767 * (1 + 2^-48)` rounds to 32767.
 const MAX_RATIO: f64 = Scale::MAX_MULTIPLIER as f64 / (1u64 << Scale::MIN_SHIFT) as f64;
-/// Below this ratio of scales, no sum of products, which is less than 2^30, changes a result by more than a quarter.
+/// The ratio of scales below which no sum of products changes a result by more than a quarter, because it is less
+/// than 2^30.
 const MIN_RATIO: f64 = 1.0 / (1u64 << 32) as f64;
-/// The largest amount of a bias that the engine takes.
+/// The largest absolute value of a bias that the engine accepts.
 const MAX_BIAS: f64 = ((1 << 30) - 1) as f64;
-/// The smallest scale behind a LayerNorm: [`Norm::SHIFT`] begins where it is 2^-11, and this is twice that. Only rows
-/// that are constant but for LayerNorm's epsilon have so small values.
+/// The smallest scale of a LayerNorm's results. It is twice 2^-11, the scale above which the shift is in
+/// [`Norm::SHIFT`]. Only rows that are nearly constant, compared with LayerNorm's epsilon, would need a smaller one.
 const MIN_NORM_SCALE: f64 = 1.0 / 1024.0;
-/// What the scale of a tensor that is 0 on all images is.
+/// The scale of a tensor that is 0 on all images.
 const SCALE_OF_ZEROS: f64 = 1e-9;
-/// Below it, GELU is nearly zero: nothing is lost if its arguments end there.
+/// The argument below which GELU is nearly 0, so that smaller ones can be clipped without a loss.
 const LEAST_GELU_ARGUMENT: f64 = -4.0;
 
-/// A tensor that is measured: in a block, or after the last one.
+/// A tensor whose range is measured, in a block or after the last block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Tensor {
     /// The residual stream before the first block.
@@ -74,13 +77,13 @@ enum Tensor {
     /// The residual stream after the attention.
     Projection,
     Norm2,
-    /// Arguments of GELU.
+    /// The arguments of GELU.
     Hidden,
-    /// Results of GELU.
+    /// The results of GELU.
     Activation,
     /// The residual stream after the MLP.
     Mlp,
-    /// The last LayerNorm.
+    /// The results of the last LayerNorm, before its scale and offset.
     Norm,
     Logits,
 }
@@ -90,7 +93,7 @@ impl Tensor {
         matches!(self, Self::Embedding | Self::Projection | Self::Mlp)
     }
 
-    /// The layer that computes it, as the checkpoint's tensors name it.
+    /// Returns the name of the layer that computes the tensor, as in the names of the checkpoint's parameters.
     fn layer(self, block: usize) -> String {
         let part = match self {
             Self::Embedding => return names::PATCH_EMBED.to_owned(),
@@ -108,7 +111,7 @@ impl Tensor {
     }
 }
 
-/// The lowest and the highest value of a tensor; 0 is between them.
+/// The lowest and the highest value of a tensor. The range always includes 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Range {
     low: f32,
@@ -116,17 +119,18 @@ struct Range {
 }
 
 impl Range {
+    /// Extends the range to include another one.
     fn add(&mut self, Self { low, high }: Self) {
         *self = Self { low: self.low.min(low), high: self.high.max(high) };
     }
 
-    /// The largest amount.
+    /// Returns the largest absolute value.
     fn largest(self) -> f64 {
         self.high.max(-self.low).into()
     }
 }
 
-/// What is measured on images.
+/// The measurements on calibration images.
 #[derive(Clone, Default)]
 struct Calibration {
     /// The range of each tensor, by block.
@@ -135,7 +139,7 @@ struct Calibration {
     not_finite: Option<Unquantizable>,
 }
 
-/// How integers stand for real numbers: `scale * (integer - zero_point)`.
+/// A mapping between integers and the real numbers that they represent, `scale * (integer - zero_point)`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Quantizer {
     scale: f64,
@@ -143,21 +147,23 @@ pub(crate) struct Quantizer {
 }
 
 impl Quantizer {
-    /// From `low` to `high` in 256 steps, or in fewer that are `finest` large.
+    /// Maps `low..=high` to the 256 integers from -128 to 127, or to fewer if the scale would be below `finest`.
     fn between(low: f64, high: f64, finest: f64) -> Self {
         let scale = ((high - low) / 255.0).max(finest).max(SCALE_OF_ZEROS);
         Self { scale, zero_point: (-128.0 - low / scale).round() }
     }
 
-    /// From `-limit` to `limit` in 255 steps, or in fewer that are `finest` large.
+    /// Maps `-limit..=limit` to the 255 integers from -127 to 127, or to fewer if the scale would be below `finest`.
     fn symmetric(limit: f64, finest: f64) -> Self {
         Self { scale: (limit / 127.0).max(finest).max(SCALE_OF_ZEROS), zero_point: 0.0 }
     }
 
+    /// Returns the integer whose value is nearest to `x`.
     fn quantize(self, x: f64) -> i8 {
         ((x / self.scale).round() + self.zero_point).clamp(-128.0, 127.0) as i8
     }
 
+    /// Returns the real number that the integer `q` represents.
     pub(crate) fn value(self, q: impl Into<f64>) -> f64 {
         self.scale * (q.into() - self.zero_point)
     }
@@ -167,12 +173,14 @@ fn gelu64(x: f64) -> f64 {
     f64::from(gelu(x as f32))
 }
 
-/// The weights of the integer model of a checkpoint of network `N`, with scales measured on the images `indices` of
-/// `data`, which must not be test images; `path` is named in errors. The same input gives the same bytes.
+/// Returns the weights of the integer model of a checkpoint of network `N`.
+///
+/// Scales are measured on the images `indices` of `data`, which must not be test images. The same input gives the
+/// same bytes. Errors name `path`.
 ///
 /// # Errors
-/// [`Error::Misfit`] if the parameters are not those of `N`; [`Error::Unquantizable`] where a layer cannot be put into
-/// integers.
+/// - The errors of [`Checkpoint::check`] if the checkpoint is not one of `N` or a parameter is not finite,
+/// - [`Error::Unquantizable`] if a layer cannot be quantized.
 pub fn quantize<N: Trainable>(
     checkpoint: &Checkpoint,
     data: &Dataset,
@@ -186,11 +194,14 @@ pub fn quantize<N: Trainable>(
     Ok(bytes)
 }
 
-/// [`quantize`] with the first [`CALIBRATION_IMAGES`] of `indices`, and the logits (`images x classes`) of the result
-/// on the images `test`, whose accuracy the model file states.
+/// Quantizes a checkpoint and tests the result. Returns the model file and its logits on the images `test`, of shape
+/// `images x classes`.
+///
+/// Scales are measured like those of [`quantize`], on the first [`CALIBRATION_IMAGES`] of the images `indices` of
+/// `train`. The model file states the accuracy on `test`.
 ///
 /// # Errors
-/// As those of [`quantize`].
+/// The errors are those of [`quantize`], and [`Error::Model`] if the description does not fit into a model file.
 pub fn quantize_and_score<N: Trainable>(
     checkpoint: &Checkpoint,
     (train, indices): (&Dataset, &[usize]),
@@ -208,7 +219,7 @@ pub fn quantize_and_score<N: Trainable>(
     Ok((write_model::<N>(Kind::Int8, &checkpoint, &weights, path)?, logits))
 }
 
-/// Runs the float engine and measures all its intermediate values.
+/// Runs the float engine on the images `indices` of `data`, and measures its intermediate values.
 fn calibrate<N: Trainable>(
     model: &float::Model<'_, N>,
     parameters: &Parameters,
@@ -254,6 +265,7 @@ fn calibrate<N: Trainable>(
 }
 
 impl Calibration {
+    /// Includes these values of a tensor.
     fn add(&mut self, (block, tensor): (usize, Tensor), values: &[f32]) {
         let range = self.ranges.entry((block, tensor)).or_default();
         values.iter().for_each(|&x| range.add(Range { low: x, high: x }));
@@ -265,7 +277,7 @@ impl Calibration {
         }
     }
 
-    /// Of the images of both.
+    /// Returns the calibration on the images of both.
     fn merged(mut self, other: Self) -> Self {
         for (place, range) in other.ranges {
             self.ranges.entry(place).or_default().add(range);
@@ -278,19 +290,19 @@ impl Calibration {
         self.ranges.get(&(block, tensor)).copied().unwrap_or_default()
     }
 
-    /// The largest amount that is ever in the residual stream.
+    /// Returns the largest absolute value in the residual stream.
     fn residual(&self) -> f64 {
         let residual = self.ranges.iter().filter(|((_, tensor), _)| tensor.is_residual());
         residual.fold(0.0, |max, (_, range)| range.largest().max(max))
     }
 
-    /// A quantizer of all values, with a scale of at least `finest`.
+    /// Returns a symmetric quantizer of the range of a tensor, with a scale of at least `finest`.
     fn symmetric(&self, block: usize, tensor: Tensor, finest: f64) -> Quantizer {
         Quantizer::symmetric(self.range(block, tensor).largest(), finest)
     }
 }
 
-/// LayerNorm without its scale and offset.
+/// Computes a LayerNorm without its scale and offset.
 fn normalize(x: &[f32]) -> impl Iterator<Item = f32> + '_ {
     let mean = x.iter().sum::<f32>() / x.len() as f32;
     let variance = x.iter().map(|x| (x - mean) * (x - mean)).sum::<f32>() / x.len() as f32;
@@ -298,27 +310,28 @@ fn normalize(x: &[f32]) -> impl Iterator<Item = f32> + '_ {
     x.iter().map(move |x| (x - mean) * inverse)
 }
 
+/// Computes the linear layer `name` of one row.
 fn linear(parameters: &Parameters, name: &str, x: &[f32]) -> Vec<f32> {
     let (weight, bias) = parameters.affine(name);
     let rows = weight.chunks_exact(x.len()).zip(bias);
     rows.map(|(row, bias)| bias + row.iter().zip(x).map(|(w, x)| w * x).sum::<f32>()).collect()
 }
 
-/// A linear layer in real numbers, `outputs x inputs`, that takes quantized inputs.
+/// A linear layer that is to be quantized, with weights in real numbers of shape `outputs x inputs`.
 struct Layer {
-    /// As the checkpoint's tensors name it.
+    /// The name of the layer, as in the names of the checkpoint's parameters.
     name: String,
     weight: Vec<f64>,
     bias: Vec<f64>,
 }
 
-/// The largest amount.
+/// Returns the largest absolute value.
 fn largest(values: &[f64]) -> f64 {
     values.iter().fold(0.0, |max: f64, x| max.max(x.abs()))
 }
 
 impl Layer {
-    /// A layer with the LayerNorm `norm` before it folded in.
+    /// Creates a layer into which the scale and offset of the LayerNorm before it, `norm`, are folded.
     fn new(name: String, weight: &[f32], bias: &[f32], norm: Option<(&[f32], &[f32])>) -> Self {
         let inputs = weight.len() / bias.len();
         let mut layer = Self {
@@ -341,17 +354,21 @@ impl Layer {
         self.weight.len() / self.bias.len()
     }
 
-    /// The smallest scale that results may have where inputs are like `input`: the ratio of scales is [`MAX_RATIO`] then.
-    /// One step of the results is no more than four products of the smallest integers, so that nothing is lost.
+    /// Returns the smallest scale that results may have if inputs are quantized by `input`: that for which the ratio
+    /// of scales is [`MAX_RATIO`].
+    ///
+    /// One step of the results is then at most four times the product of one step of an input and one of a weight, so
+    /// that no precision is lost.
     fn finest_output(&self, input: Quantizer) -> f64 {
         largest(&self.weight) / 127.0 * input.scale / MAX_RATIO
     }
 
-    /// Quantizes the layer for inputs like `input` and results like `output`, whose scale is at least
-    /// [`finest_output`](Self::finest_output), into the tensors of the file, whose rows may be longer than the layer's.
+    /// Quantizes the layer into the tensors of a model file, whose rows may be longer than the layer's.
     ///
-    /// A row's weights have the smallest scale that holds them and keeps the ratio of scales at [`MIN_RATIO`]. Where the
-    /// bias would not fit, that scale is doubled until it does.
+    /// Inputs are quantized by `input` and results by `output`, whose scale is at least
+    /// [`finest_output`](Self::finest_output). The scale of a row's weights is the smallest that represents all of
+    /// them and for which the ratio of scales is at least [`MIN_RATIO`]. If the bias does not fit, the scale is
+    /// doubled until it does.
     fn quantize(
         &self,
         input: Quantizer,
@@ -371,7 +388,7 @@ impl Layer {
                     let bias = self.bias[j] + input.value(0) * step * f64::from(sum);
                     return Err(Unquantizable::new(&self.name, what, bias));
                 };
-                // What the integers really are multiplied with.
+                // The factor of the engine differs from the exact ratio of scales by rounding.
                 let real = f64::from(scale.multiplier) / 2f64.powi(scale.shift.into());
                 let folded = self.bias[j] / (step * input.scale) - input.zero_point * f64::from(sum)
                     + output.zero_point / real;
@@ -385,7 +402,8 @@ impl Layer {
     }
 }
 
-/// `real` as a multiplier and a shift; nothing if it is above [`MAX_RATIO`] by more than a rounding.
+/// Returns the multiplier and the shift that express `real`, or `None` if it exceeds [`MAX_RATIO`] by more than a
+/// rounding error.
 fn scale(real: f64) -> Option<Scale> {
     let multiplier = |shift: u8| real * 2f64.powi(shift.into());
     let most = f64::from(Scale::MAX_MULTIPLIER);
@@ -395,7 +413,7 @@ fn scale(real: f64) -> Option<Scale> {
     (multiplier <= most).then_some(Scale { multiplier: multiplier as u16, shift })
 }
 
-/// [`scale`] as it stands in the file, of what `layer` works with.
+/// Returns [`scale`] of `real` as a tensor of the model file. Errors name the layer that computes the tensor `layer`.
 fn scale_tensor(layer: Tensor, block: usize, real: f64) -> Result<[u32; 2], Unquantizable> {
     let scale = scale(real);
     let scale = scale
@@ -403,12 +421,14 @@ fn scale_tensor(layer: Tensor, block: usize, real: f64) -> Result<[u32; 2], Unqu
     scale.map(|Scale { multiplier, shift }| [multiplier.into(), shift.into()])
 }
 
-/// The constants of a LayerNorm whose result is like `output`. They are within their bounds: the residual stream's scale
-/// is at least [`finest_residual`], and the result's at least [`MIN_NORM_SCALE`] and at most 1/2, because a row of 128
-/// values has none that is 12 times as large as their root mean square.
+/// Returns the constants of a LayerNorm whose results are quantized by `output`.
+///
+/// They are within their bounds. The scale of the residual stream is at least [`finest_residual`]. The scale of the
+/// results is at least [`MIN_NORM_SCALE`] and at most 1/2, because no value of a row of 128 is 12 times as large as
+/// their root mean square.
 fn norm(width: usize, residual: Quantizer, output: Quantizer) -> [u32; 5] {
     let epsilon = epsilon(width, residual.scale).round() as u64;
-    let shift = (47.0 + output.scale.log2()).ceil() as i32; // numerator within [2^39, 2^40]
+    let shift = (47.0 + output.scale.log2()).ceil() as i32; // the numerator is within [2^39, 2^40]
     let norm = Norm {
         epsilon: epsilon.max(Norm::MIN_EPSILON),
         numerator: (2f64.powi(shift - 8) / output.scale).round() as u64,
@@ -417,13 +437,13 @@ fn norm(width: usize, residual: Quantizer, output: Quantizer) -> [u32; 5] {
     norm.to_tensor()
 }
 
-/// LayerNorm's epsilon where the residual stream has this scale.
+/// Returns LayerNorm's epsilon for a residual stream of this scale.
 fn epsilon(width: usize, residual: f64) -> f64 {
     (width as f64 / residual).powi(2) * f64::from(LAYER_NORM_EPSILON)
 }
 
-/// The smallest scale of the residual stream: LayerNorm's epsilon is two below its bound there, so that no rounding
-/// exceeds it.
+/// Returns the smallest scale of the residual stream. With it, LayerNorm's epsilon is two below its bound, so that
+/// rounding errors cannot make it exceed the bound.
 fn finest_residual(width: usize) -> f64 {
     width as f64 * (f64::from(LAYER_NORM_EPSILON) / (Norm::MAX_EPSILON - 2) as f64).sqrt()
 }
@@ -461,12 +481,13 @@ impl BlockLayers {
     }
 }
 
+/// Returns the linear layer that embeds patches.
 fn patch_layer(parameters: &Parameters) -> Layer {
     let (weight, bias) = parameters.affine(names::PATCH_EMBED);
     Layer::new(Tensor::Embedding.layer(0), weight, bias, None)
 }
 
-/// The position of every token, and for token 0 also the class token.
+/// Returns the position embeddings, token by token, to the first of which the class token is added.
 fn positions(parameters: &Parameters) -> impl Iterator<Item = f64> + '_ {
     let cls = parameters.tensor(names::CLS_TOKEN).iter().chain(std::iter::repeat(&0.0));
     parameters
@@ -476,18 +497,18 @@ fn positions(parameters: &Parameters) -> impl Iterator<Item = f64> + '_ {
         .map(|(&position, &cls)| f64::from(position) + f64::from(cls))
 }
 
-/// How all activations of a network are quantized.
+/// The quantizers of all activations of a network.
 pub(crate) struct Scales {
     pixel: Quantizer,
     pub(crate) residual: Quantizer,
     pub(crate) blocks: Vec<BlockScales>,
-    /// After the last LayerNorm.
+    /// The quantizer of the results of the last LayerNorm.
     pub(crate) norm: Quantizer,
-    /// Steps of the exponential table for a difference of 1.
+    /// The number of steps of the exponential table per difference of 1 between attention scores.
     exp_steps: f64,
 }
 
-/// How the activations of a block are quantized.
+/// The quantizers of the activations of a block.
 pub(crate) struct BlockScales {
     pub(crate) norm1: Quantizer,
     pub(crate) query: Quantizer,
@@ -500,10 +521,11 @@ pub(crate) struct BlockScales {
 }
 
 impl Scales {
-    /// Chooses them as [`quantize`] does.
+    /// Chooses the same scales as [`quantize`].
     ///
     /// # Errors
-    /// [`Error::Misfit`] if the parameters are not those of `N`; [`Error::Unquantizable`] where a value is not finite.
+    /// - The errors of [`Checkpoint::check`] if the checkpoint is not one of `N` or a parameter is not finite,
+    /// - [`Error::Unquantizable`] if the float model computes a value that is not finite.
     pub(crate) fn measure<N: Trainable>(
         checkpoint: &Checkpoint,
         data: &Dataset,
@@ -535,7 +557,7 @@ impl Scales {
         let blocks: Vec<_> =
             blocks.map(|(block, layers)| BlockScales::new(calibration, block, layers)).collect();
 
-        // A quarter more than ever seen has its place in the residual stream.
+        // The residual stream can hold values a quarter larger than any that was measured.
         let mut scale = (1.25 * calibration.residual() / 32767.0).max(finest_residual(N::EMBED));
         scale = positions(parameters).fold(scale, |scale, position| scale.max(position.abs() / 32767.0));
         scale = scale.max(patch_layer(parameters).finest_output(pixel));
@@ -579,27 +601,28 @@ impl BlockScales {
         }
     }
 
-    /// What a difference of 1 between two scores is for the softmax.
+    /// Returns the real difference of attention scores that a difference of 1 between their integers represents.
     fn score<N: Trainable>(&self) -> f64 {
         self.query.scale * self.key.scale / (N::HEAD_DIM as f64).sqrt()
     }
 }
 
+/// Returns the table of e^(-i / steps).
 fn exp_table(steps: f64) -> ExpTable {
     std::array::from_fn(|i| (f64::from(EXP_ONE) * (-(i as f64) / steps).exp()).round() as u16)
 }
 
-/// The elements of a matrix, row by row.
+/// Returns the elements of a matrix, row by row.
 fn flat<T: Element>(tensor: &mut T) -> &mut [i8] {
     bytemuck::cast_slice_mut(bytemuck::bytes_of_mut(tensor))
 }
 
+/// Quantizes `parameters` into `bytes`, which must have the size and alignment of the integer model's weights.
 fn fill<N: Trainable>(
     parameters: &Parameters,
     scales: &Scales,
     bytes: &mut [u8],
 ) -> Result<(), Unquantizable> {
-    // The layout was checked, and `bytes` has the size and alignment of the weights.
     let Some(mut weights) = WeightsMut::<N>::from_bytes(bytes) else { return Ok(()) };
     let &Scales { pixel, residual, ref blocks, norm: normed, exp_steps } = scales;
 
@@ -621,7 +644,8 @@ fn fill<N: Trainable>(
     let (weight, bias) = parameters.affine(names::HEAD);
     let norm = parameters.affine(names::NORM);
     let Layer { name, weight, bias } = Layer::new(Tensor::Logits.layer(N::DEPTH), weight, bias, Some(norm));
-    // One scale for all classes, so that logits compare. Biases fit, and what a logit of 1 stands for is not 0.
+    // All classes have the same scale, so that their logits can be compared. It is large enough that biases fit and
+    // that the scale of the logits is not rounded to 0.
     let step = (largest(&weight) / 127.0)
         .max(largest(&bias) / MAX_BIAS / normed.scale)
         .max(f64::from(f32::MIN_POSITIVE) / normed.scale);
@@ -699,7 +723,7 @@ mod tests {
         calibrate::<N>(&model, &checkpoint.parameters, data, indices)
     }
 
-    /// The integer model for a calibration, which the engine takes.
+    /// Returns the integer model for a calibration, and checks that the engine accepts it.
     fn model<N: Trainable>(
         checkpoint: &Checkpoint,
         calibration: &Calibration,
@@ -713,7 +737,8 @@ mod tests {
         Ok(file)
     }
 
-    /// How many of `data` the integer model, calibrated on the images `indices`, and the float model classify alike.
+    /// Returns the number of images of `data` that the integer model, calibrated on the images `indices`, and the
+    /// float model classify alike.
     fn agreeing<N: Trainable>(
         checkpoint: &Checkpoint,
         data: &Dataset,
@@ -792,7 +817,7 @@ mod tests {
         }
     }
 
-    /// Changes the tensors whose names end so.
+    /// Changes the tensors whose names end with `name`.
     fn change(checkpoint: &mut Checkpoint, name: &str, change: impl Fn(usize, f32) -> f32) {
         let names: Vec<_> = checkpoint.parameters.layout.0.iter().map(|entry| entry.name.clone()).collect();
         let names: Vec<_> = names.into_iter().filter(|other| other.ends_with(name)).collect();
@@ -805,7 +830,8 @@ mod tests {
 
     type Change = (&'static str, fn(usize, f32) -> f32);
 
-    /// Networks that reach one bound after the other, and what the integers keep of them.
+    /// Every case is a network that reaches other bounds, with the least number of images that must still be
+    /// classified alike.
     #[test]
     fn networks_at_the_bounds_are_quantized() {
         let data = synthetic::dataset(200, 1);
@@ -865,7 +891,7 @@ mod tests {
                 150,
             ),
             (
-                "one large value that no token looks at",
+                "one large value that no token attends to",
                 &[("attn.in_proj_bias", |i, b| if i == 100 { 1e3 } else { b })],
                 100,
             ),
@@ -890,8 +916,8 @@ mod tests {
         }
     }
 
-    /// Values that are 256 times as large, and weights after them that are that much smaller: the same function, and the same
-    /// ranges but for that factor, which no rounding touches.
+    /// If values are 256 times as large and the weights after them 256 times as small, the network computes the same
+    /// function. The ranges are the same except for this factor, exactly, because it is a power of two.
     #[test]
     fn keys_and_values_have_ranges_of_their_own() {
         let (plain, digits) = (published(), synthetic::dataset(20, 1));
@@ -956,11 +982,12 @@ mod tests {
         }
     }
 
-    /// A network of random numbers of one kind or another: of any size, all alike, mostly zeros.
+    /// Returns a network of random numbers of several kinds: some very large or small, some all alike, some mostly
+    /// zeros.
     fn hostile(seed: u64) -> Checkpoint {
         let mut random = random(seed);
         let mut parameters = Parameters::init::<Small>(seed);
-        // How many powers of ten around the usual size. With the last one, the float network overflows, too.
+        // The spread of sizes in powers of ten. With the last one, the float network overflows, too.
         let spread = [0.5, 2.0, 6.0, 37.0][seed as usize % 4];
         for entry in parameters.layout.0.clone() {
             let values = &mut parameters.values[entry.range];

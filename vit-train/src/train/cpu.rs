@@ -1,4 +1,4 @@
-//! The steps of a training, on the CPU.
+//! Training steps on the CPU.
 
 use super::{
     engine::Engine,
@@ -15,20 +15,20 @@ use crate::{
 };
 use vit_nostd::argmax;
 
-/// Carries out the steps of a run on the CPU.
+/// The engine that carries out the steps of a run on the CPU.
 pub struct CpuEngine<'a, N: Trainable> {
     recipe: &'a Recipe,
     data: &'a Splits,
     epoch: EpochPlan,
     fused: Step<N>,
-    /// The next batch, if any.
+    /// The batch of the next step, if there is one.
     prepared: Batch,
-    /// Memory for the one after it.
+    /// The memory in which the batch after it is prepared.
     next: Batch,
 }
 
 impl<'a, N: Trainable> CpuEngine<'a, N> {
-    /// For a run of `recipe` on `data`.
+    /// Makes an engine for a run of `recipe` on `data`.
     pub fn new(recipe: &'a Recipe, data: &'a Splits) -> Self {
         let (prepared, next) = (Batch::default(), Batch::default());
         Self { recipe, data, epoch: EpochPlan::default(), fused: Step::default(), prepared, next }
@@ -61,7 +61,7 @@ impl<N: Trainable> Engine<N> for CpuEngine<'_, N> {
         let step = done.steps + 1;
         let steps = order.len().div_ceil(recipe.batch_size);
         let dropout = Dropout::new(recipe.dropout, recipe.seed, ((*number - 1) * steps + step) as u64);
-        // The next batch is prepared while this one is worked on.
+        // The next batch is prepared in parallel with the pass of this one.
         let mut pass = rayon::in_place_scope(|scope| {
             if let Some(batch) = batches.next() {
                 scope.spawn(|_| next.fill::<N>(recipe, &data.train, data.normalization, batch, *number));
@@ -76,11 +76,11 @@ impl<N: Trainable> Engine<N> for CpuEngine<'_, N> {
         std::mem::swap(prepared, next);
 
         let logits = pass.logits.chunks_exact(N::CLASSES);
-        let right = logits.zip(batch).filter(|&(l, &i)| argmax(l) == usize::from(data.train.label(i)));
+        let correct = logits.zip(batch).filter(|&(l, &i)| argmax(l) == usize::from(data.train.label(i)));
         done.steps = step;
         done.images += batch.len();
         done.loss_sum += f64::from(pass.loss) * batch.len() as f64;
-        done.right += right.count();
+        done.correct += correct.count();
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! The steps of a training, on a GPU.
+//! Training steps on a GPU.
 
 use crate::{
     data::{Splits, Warp},
@@ -22,34 +22,35 @@ use cudarc::driver::{
 };
 use rayon::prelude::*;
 
-/// Carries out the steps of a run on a GPU.
+/// The engine that carries out the steps of a run on a GPU.
 pub struct Trainer<'a, N: Dimensions> {
-    // Given back before what it refers to.
+    // Fields are dropped in this order: the graphs come first, because they refer to the memory of the others.
     graphs: Vec<(usize, CudaGraph)>,
     recipe: &'a Recipe,
     data: &'a Splits,
     images: Images,
-    /// The places of the epoch's images, and how each is moved.
+    /// The indices of the images in the order of the epoch.
     order: CudaSlice<u32>,
+    /// The warps of these images, flattened.
     warps: CudaSlice<i64>,
     epoch: EpochPlan,
     means: CudaSlice<f32>,
     squares: CudaSlice<f32>,
-    /// Parts of the squared norm of the gradients.
+    /// The partial sums of the squared norm of the gradients.
     norms: CudaSlice<f64>,
     pub(crate) resident: Resident<N>,
 }
 
-/// Steps that are queued before the host looks at the loss.
+/// The number of steps that are queued before the host reads the loss.
 const STEPS: usize = 32;
-/// Blocks that add up the squared norm.
+/// The number of blocks that add up the squared norm.
 const NORM_BLOCKS: u32 = 256;
 
 impl<'a, N: Trainable> Trainer<'a, N> {
-    /// For a run of `recipe` on `data` on GPU number `index`.
+    /// Makes an engine for a run of `recipe` on `data` on GPU number `index`.
     ///
     /// # Errors
-    /// [`CudaError`].
+    /// Returns an error if the GPU cannot be used or has not enough memory.
     pub fn new(
         index: usize,
         precision: Precision,
@@ -60,16 +61,13 @@ impl<'a, N: Trainable> Trainer<'a, N> {
         let mut resident =
             Resident::<N>::new(device, recipe.batch_size.min(data.train.len()).max(EVALUATED))?;
         let device = &resident.device;
-        let zeros = |len| device.main.stream.alloc_zeros(len).map_err(CudaError::driver("has no memory"));
+        let failed = CudaError::driver("failed to allocate memory for the optimizer");
+        let zeros = |len| device.main.stream.alloc_zeros(len).map_err(&failed);
         let len = N::DIMS.parameters();
         let (means, squares) = (zeros(len)?, zeros(len)?);
-        let norms = device
-            .main
-            .stream
-            .alloc_zeros(NORM_BLOCKS as usize)
-            .map_err(CudaError::driver("has no memory"))?;
+        let norms = device.main.stream.alloc_zeros(NORM_BLOCKS as usize).map_err(&failed)?;
         let images = Images::load(device, &data.train, data.normalization)?;
-        // As many as there can be: graphs refer to these places.
+        // Graphs refer to the addresses of this memory, so it must be large enough for every epoch from the beginning.
         let order = upload(device, &vec![0; data.train.len()])?;
         let warps = upload(device, &flatten(&vec![Warp::NONE; data.train.len()]))?;
         resident.set_counters(Counters {
@@ -93,7 +91,7 @@ impl<'a, N: Trainable> Trainer<'a, N> {
         })
     }
 
-    /// What it runs on.
+    /// Returns the GPU on which the run is trained.
     pub const fn device(&self) -> &Device {
         &self.resident.device
     }
@@ -101,7 +99,7 @@ impl<'a, N: Trainable> Trainer<'a, N> {
     /// Queues one step of `images` images.
     pub(crate) fn queue_step(&mut self, images: usize) -> Result<(), CudaError> {
         let Self { recipe, .. } = *self;
-        let failed = CudaError::driver("refuses a step");
+        let failed = CudaError::driver("failed to launch the kernels of a step");
         let kernels = &self.resident.device.main.kernels;
         let counters = self.resident.counters.as_view_mut();
         kernels.begin_step(Grid::images(1, 1, 1, 0), counters, images as u32).map_err(&failed)?;
@@ -134,7 +132,7 @@ impl<'a, N: Trainable> Trainer<'a, N> {
             .map_err(&failed)
     }
 
-    /// Queues the part of a step that changes nothing but gradients.
+    /// Queues the part of a step that computes the gradients, without changing parameters or counters.
     fn queue_pass(&mut self, images: usize) -> Result<(), CudaError> {
         let Self { recipe, resident, images: data, order, warps, .. } = self;
         let dropout = Dropout::new(recipe.dropout, recipe.seed, 0);
@@ -144,19 +142,19 @@ impl<'a, N: Trainable> Trainer<'a, N> {
         resident.pass(images, dropout)
     }
 
-    /// Records a step of `images` images, unless there is a record of one.
+    /// Records a step of `images` images as a graph, unless there already is one.
     fn record(&mut self, images: usize) -> Result<(), CudaError> {
         if self.graphs.iter().any(|&(count, _)| count == images) {
             return Ok(());
         }
-        let failed = CudaError::driver("cannot record a step");
-        // Once without a record, so that all that is loaded when it is needed is there.
+        let failed = CudaError::driver("failed to record a step");
+        // The pass is first executed without recording, because kernels that are loaded lazily cannot be recorded.
         self.queue_pass(images)?;
         let stream = self.resident.device.main.stream.clone();
         stream.synchronize().map_err(&failed)?;
         stream.begin_capture(CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_RELAXED).map_err(&failed)?;
         let queued = self.queue_step(images);
-        // Also where that went wrong: the stream is not to be left recording.
+        // The recording is ended even if a launch failed, because otherwise the stream would go on recording.
         let graph = stream.end_capture(CUgraphInstantiate_flags(0));
         queued?;
         let graph = graph.map_err(&failed)?.ok_or(CudaError::NothingRecorded)?;
@@ -167,14 +165,14 @@ impl<'a, N: Trainable> Trainer<'a, N> {
 
     pub(crate) fn read_counters(&self) -> Result<Counters, CudaError> {
         let counters = self.device().main.stream.clone_dtoh(&self.resident.counters);
-        let counters = counters.map_err(CudaError::driver("failed in a step"))?;
+        let counters = counters.map_err(CudaError::driver("failed to carry out a step"))?;
         counters.first().copied().ok_or(CudaError::NothingRecorded)
     }
 }
 
 impl<N: Dimensions> Resident<N> {
     pub(crate) fn set_counters(&mut self, counters: Counters) -> Result<(), CudaError> {
-        let failed = CudaError::driver("does not take numbers");
+        let failed = CudaError::driver("failed to copy the counters to the GPU");
         self.device.main.stream.memcpy_htod(&[counters], &mut self.counters).map_err(failed)
     }
 }
@@ -185,7 +183,7 @@ impl<N: Trainable> Engine<N> for Trainer<'_, N> {
     }
 
     fn begin_epoch(&mut self, state: &mut State<N>, epoch: EpochPlan, done: &Current) -> Result<(), Error> {
-        let failed = CudaError::driver("does not take the order of the images");
+        let failed = CudaError::driver("failed to copy the plan of an epoch to the GPU");
         let stream = self.device().main.stream.clone();
         let order: Vec<u32> = epoch.order.iter().map(|&index| index as u32).collect();
         let (augmentation, seed, number) = (self.recipe.augmentation, self.recipe.seed, epoch.number as u64);
@@ -202,8 +200,8 @@ impl<N: Trainable> Engine<N> for Trainer<'_, N> {
         let counters = Counters {
             step: steps as u64,
             loss_sum: done.loss_sum,
-            right: done.right as u32,
-            first: 0, // within the order, whatever is recorded first
+            right: done.correct as u32,
+            first: 0, // any valid index, for the pass that `record` executes first
             next: done.images as u32,
             lr: epoch.lr,
             ..self.read_counters()?
@@ -225,7 +223,7 @@ impl<N: Trainable> Engine<N> for Trainer<'_, N> {
             self.record(images)?;
             let graph = self.graphs.iter().find(|&&(count, _)| count == images);
             let (_, graph) = graph.ok_or(CudaError::NothingRecorded)?;
-            graph.launch().map_err(CudaError::driver("refuses a step"))?;
+            graph.launch().map_err(CudaError::driver("failed to launch a step"))?;
             left -= images;
         }
         let Counters { loss_sum, right, .. } = self.read_counters()?;
@@ -233,12 +231,12 @@ impl<N: Trainable> Engine<N> for Trainer<'_, N> {
             let sign = Divergence::Loss { step: ran.steps, loss: loss_sum as f32 };
             return Err(Error::Diverged { epoch: self.epoch.number, sign });
         }
-        *done = Current { loss_sum, right: right as usize, ..ran };
+        *done = Current { loss_sum, correct: right as usize, ..ran };
         Ok(())
     }
 
     fn sync(&mut self, state: &mut State<N>) -> Result<(), Error> {
-        let failed = CudaError::driver("does not give its parameters");
+        let failed = CudaError::driver("failed to copy parameters from the GPU");
         let stream = self.device().main.stream.clone();
         let counters = self.read_counters()?;
         stream.memcpy_dtoh(&self.resident.parameters, &mut state.parameters.values).map_err(&failed)?;

@@ -1,36 +1,35 @@
-//! What carries out the steps of a training: the CPU or a GPU.
+//! The interface of engines, which carry out training steps on the CPU or on a GPU.
 
 use super::state::{Current, EpochPlan, State};
 use crate::{error::Error, network::Trainable, score::Score};
 
-/// Something that carries out the steps of a run.
+/// An implementation of training steps on some processor.
 pub trait Engine<N: Trainable> {
-    /// Its name.
+    /// Returns the name of the processor, for reports.
     fn device(&self) -> String;
 
-    /// Begins an epoch, of which a part may be done.
+    /// Begins an epoch. `done` is the part of it that an interrupted run has already carried out.
     ///
     /// # Errors
-    /// [`Error::Cuda`].
+    /// Returns [`Error::Cuda`] if the GPU fails.
     fn begin_epoch(&mut self, state: &mut State<N>, epoch: EpochPlan, done: &Current) -> Result<(), Error>;
 
-    /// Carries out the next step of the epoch, or some steps, and adds them to what is `done`. `state` need not be up
-    /// to date afterwards.
+    /// Carries out one or more steps of the epoch, and adds them to `done`. Afterwards `state` may be out of date until
+    /// [`sync`](Self::sync) is called.
     ///
     /// # Errors
-    /// [`Error::Diverged`], [`Error::Cuda`].
+    /// Returns [`Error::Diverged`] if the loss is not finite, and [`Error::Cuda`] if the GPU fails.
     fn advance(&mut self, state: &mut State<N>, done: &mut Current) -> Result<(), Error>;
 
     /// Brings `state` up to date.
     ///
     /// # Errors
-    /// [`Error::Cuda`].
+    /// Returns [`Error::Cuda`] if the GPU fails.
     fn sync(&mut self, state: &mut State<N>) -> Result<(), Error>;
 
-    /// The score of the network as it is on the images `indices` of the data that it is trained with; `state` is up to
-    /// date.
+    /// Returns the score of the network on the images `indices` of the training data. `state` must be up to date.
     ///
     /// # Errors
-    /// [`Error::Cuda`].
+    /// Returns [`Error::Cuda`] if the GPU fails.
     fn score(&mut self, state: &State<N>, indices: &[usize]) -> Result<Score, Error>;
 }

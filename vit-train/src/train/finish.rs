@@ -1,4 +1,4 @@
-//! What follows the last epoch: both model files, their test, their comparison with dfdx, and the report.
+//! The end of a run, after the last epoch: both model files, their test, their comparison with dfdx, and the report.
 
 use super::progress::Progress;
 use crate::{
@@ -16,15 +16,16 @@ use crate::{
 use std::path::Path;
 use vit_nostd::float;
 
-/// Images of the final comparison with dfdx in the canonical order.
+/// The number of images for which the final comparison with dfdx uses the canonical order of operations.
 const EXACT_IMAGES: usize = 100;
 
-/// Tests and exports the best parameters of a run on `data`, in which `train_indices` were trained on, writes everything to
-/// `directory`, and completes `report`. A network that cannot be quantized has no integer model then, and the report says
-/// why.
+/// Tests and exports the best parameters of a run on `data`, writes everything to `directory`, and returns the
+/// completed `report`. `train_indices` are the images that the run was trained on.
+///
+/// If the network cannot be quantized, there is no integer model, and the report says why.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::Output`] where the network computes NaN or infinity.
+/// Returns [`Error::Io`] if a file cannot be written, and [`Error::Output`] if the network computes NaN or infinity.
 pub(super) fn finish<N: Trainable>(
     mut report: Report,
     best: &mut Checkpoint,
@@ -42,7 +43,7 @@ pub(super) fn finish<N: Trainable>(
     let int8_path = RunFolder::int8_model(directory);
     let quantized = match quantize_and_score::<N>(best, (&data.train, train_indices), &data.test, &int8_path)
     {
-        // The training succeeded all the same, and the float model can be used.
+        // Training has succeeded nevertheless, and the float model can be used.
         Err(Error::Unquantizable { error, .. }) => Err(error.to_string()),
         quantized => Ok(quantized?),
     };
@@ -61,8 +62,8 @@ pub(super) fn finish<N: Trainable>(
     Ok(report)
 }
 
-/// The float model of a checkpoint, and the logits (`images x classes`) that it gives for the images `test`, whose
-/// accuracy the file and the checkpoint state.
+/// Returns the float model of a checkpoint, and the logits (`images x classes`) that it computes for the images `test`.
+/// The accuracy on these images is stored in the file and in the checkpoint.
 fn export_and_score<N: Trainable>(
     checkpoint: &mut Checkpoint,
     test: &Dataset,

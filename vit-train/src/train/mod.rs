@@ -44,10 +44,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Checks that a processor is there.
+/// Checks that a processor can be used.
 ///
 /// # Errors
-/// [`Error::Cuda`].
+/// Returns [`Error::Cuda`] if there is no such GPU, or if one of NVIDIA's libraries is missing.
 pub fn check_processor(processor: Processor) -> Result<(), Error> {
     match processor {
         Processor::Cpu => Ok(()),
@@ -55,10 +55,10 @@ pub fn check_processor(processor: Processor) -> Result<(), Error> {
     }
 }
 
-/// The engine that `recipe` asks for.
+/// Returns the engine for the processor of `recipe`.
 ///
 /// # Errors
-/// [`Error::Cuda`].
+/// Returns [`Error::Cuda`] if the GPU cannot be used.
 pub fn engine<'a, N: Trainable>(
     recipe: &'a Recipe,
     data: &'a Splits,
@@ -69,19 +69,19 @@ pub fn engine<'a, N: Trainable>(
     })
 }
 
-/// What a run begins with.
+/// The state that a run begins with.
 #[derive(Debug)]
 pub enum Start {
     /// Random parameters.
     Random,
     /// These parameters, in the order of the network.
     Parameters(Parameters),
-    /// What an interrupted run of the same settings left: see [`Snapshot::of_run`].
+    /// The snapshot of an interrupted run with the same settings, which is continued: see [`Snapshot::of_run`].
     Snapshot(Box<Snapshot<'static>>),
 }
 
 impl Start {
-    /// See [`Run::init`].
+    /// Returns the digest of the initial parameters: see [`Run::init`].
     fn init(&self) -> Option<String> {
         match self {
             Self::Random => None,
@@ -90,7 +90,7 @@ impl Start {
         }
     }
 
-    /// What training changes, where it begins, and the best parameters so far.
+    /// Returns the state, the position from which the run goes on, and the best parameters so far.
     fn into_parts<N: Trainable>(self, recipe: &Recipe) -> (State<N>, Position, Parameters) {
         match self {
             Self::Random => Self::Parameters(Parameters::init::<N>(recipe.seed)).into_parts(recipe),
@@ -111,16 +111,25 @@ impl Start {
     }
 }
 
-/// Trains network `N` on `data` and writes everything to `folder`. Where the network cannot be quantized, there is all
-/// but an integer model, and the report says why ([`TestScores::int8_error`](crate::run::record::TestScores::int8_error)).
+/// Trains network `N` on `data` and writes everything to `folder`.
+///
+/// `save_every` is the time between snapshots within an epoch. If the network cannot be quantized, there is no integer
+/// model, and the report says why ([`TestScores::int8_error`](crate::run::record::TestScores::int8_error)).
 ///
 /// # Errors
-/// At once, before anything is trained: [`Error::Recipe`] and [`Error::Data`] if `recipe` or the images make no sense for
-/// `N`; [`Error::Description`] if the data's class names or normalisation cannot be those of the network;
-/// [`DataError::TooManyClasses`] if the network has more classes than labels can tell apart.
+/// Before training begins, it returns
+/// - [`Error::Recipe`] if a setting of `recipe` is out of its range;
+/// - [`Error::Data`] if the images do not fit `N`, or if `N` has more classes than labels can distinguish;
+/// - [`Error::Description`] if the class names or the normalisation of the data cannot be stored in a model file of
+///   `N`;
+/// - [`Error::Cuda`] if the GPU cannot be used.
 ///
-/// Later: [`Error::Io`]; [`Error::Diverged`] if a loss or a parameter is no longer a finite number, and `folder` has the
-/// checkpoint and the report of the epochs before then; [`Error::Interrupted`] where `progress` wants to end.
+/// During training, it returns
+/// - [`Error::Io`] if a file cannot be written;
+/// - [`Error::Diverged`] if a loss or a parameter is no longer finite; `folder` then has the checkpoint and the report
+///   of the epochs before;
+/// - [`Error::Interrupted`] if `progress` wants to end;
+/// - [`Error::Cuda`] if the GPU fails.
 pub fn train<N: Trainable>(
     recipe: &Recipe,
     data: &Splits,
@@ -150,11 +159,11 @@ pub fn train<N: Trainable>(
     let run_data = run.data.clone();
     let (mut state, mut position, best) = start.into_parts::<N>(recipe);
     let mut best = Checkpoint { parameters: best, description: Some(description) };
-    // From now on, what there is to resume is this run.
+    // From now on, this run is the one that can be resumed.
     let mut checkpointer = Checkpointer::new(directory, run, save_every);
     checkpointer.save(&position, &state, &best.parameters)?;
     if !position.epochs.is_empty() {
-        run_data.write(directory)?; // the images may have been moved
+        run_data.write(directory)?; // the path of the images may have changed
     }
 
     let report = |position: &Position| Report {
@@ -213,7 +222,7 @@ pub fn train<N: Trainable>(
         let record = Epoch {
             epoch,
             train_loss: trained.loss(),
-            train_acc: 100.0 * trained.right as f64 / trained.images as f64,
+            train_acc: 100.0 * trained.correct as f64 / trained.images as f64,
             val_loss: validation.loss,
             val_acc: validation.acc,
             val_top5: validation.top5,
@@ -258,7 +267,7 @@ fn describe(recipe: &Recipe, data: &Splits) -> Description {
     }
 }
 
-/// Of a run between two epochs of `images` images.
+/// Returns the timing of a run after some epochs of `images` images.
 fn timing(position: &Position, images: usize) -> Timing {
     let epochs = position.epochs.len() as f64;
     let total = position.epochs.iter().map(|epoch| epoch.seconds).sum::<f64>();
@@ -289,7 +298,7 @@ mod tests {
 
     const HOUR: Duration = Duration::from_secs(3600);
 
-    /// No dropout, no augmentation, and targets that are sure.
+    /// Returns a recipe without weight decay, dropout, label smoothing and augmentation.
     fn plain(epochs: usize, batch_size: usize, lr: f32) -> Recipe {
         let augmentation = Augmentation::NONE;
         let (weight_decay, dropout, label_smoothing) = (0.0, 0.0, 0.0);
@@ -305,7 +314,7 @@ mod tests {
         }
     }
 
-    /// The loss of each step.
+    /// The loss after each step.
     #[derive(Default)]
     struct Losses(Vec<f64>);
 
@@ -317,7 +326,7 @@ mod tests {
         fn stage(&mut self, _: &str) {}
     }
 
-    /// Trains `nano`: the report, the checkpoint's parameters, and the last ones.
+    /// Trains `nano`. Returns the report, the parameters of the checkpoint, and those after the last step.
     fn run(recipe: &Recipe, data: &Splits, progress: &mut impl Progress) -> (Report, Vec<f32>, Vec<f32>) {
         let folder = tempfile::tempdir().unwrap();
         let outputs = RunFolder::create(folder.path()).unwrap();
@@ -339,9 +348,10 @@ mod tests {
         Score::new(&logits(parameters, data, indices), labels.into_iter())
     }
 
-    /// Nor does it learn from the validation part, or see a batch twice.
+    /// With a tiny learning rate, the scores of all epochs must be those of the initial network. The test also shows
+    /// that training uses only the training part, each image once per epoch, in batches that differ between epochs.
     #[test]
-    fn a_network_that_stays_as_it_is_scores_what_it_did() {
+    fn a_network_that_does_not_change_keeps_its_score() {
         let (recipe, data) = (plain(2, 10, 1e-30), data(100));
         let mut losses = Losses::default();
         let (report, checkpoint, _) = run(&recipe, &data, &mut losses);
@@ -360,8 +370,8 @@ mod tests {
         assert!((losses[0] - losses[9]).abs() > 1e-4, "the second epoch has other batches: {losses:?}");
     }
 
-    /// The one image of the validation part is of the class that it is first seen as, and all others teach another one:
-    /// the network becomes worse.
+    /// The label of the only validation image is the initial prediction of the network, and all training images have
+    /// another label, so that the validation loss rises with each epoch.
     #[test]
     fn the_best_epoch_is_kept() {
         let (recipe, mut data) = (plain(3, 16, 1e-3), data(10));
@@ -382,8 +392,9 @@ mod tests {
         assert!((score(&last, &data, &validation).loss - losses[2]).abs() < 1e-6);
     }
 
-    /// Two epochs of one step each. A step of AdamW is at most as long as the learning rate, the second one (by
-    /// Cauchy's inequality) 1.0014 times that; where a gradient does not change, both are that long.
+    /// There are two epochs of one step each. The length of AdamW's first step is at most the learning rate, and that
+    /// of the second one, by Cauchy's inequality, at most 1.0014 times the learning rate. If a gradient does not
+    /// change, both steps have the length of the learning rate.
     #[test]
     fn the_second_of_two_epochs_learns_half_as_fast() {
         let recipe = plain(2, 64, 1e-3);
@@ -393,7 +404,7 @@ mod tests {
         assert!((1.49e-3..1.502e-3).contains(&farthest), "{farthest:e}");
     }
 
-    /// What `train` says to `data`, before it has written anything.
+    /// Returns the error of `train` for `data`, and checks that it has not written anything.
     fn refuse<N: Trainable>(data: &Splits) -> String {
         let folder = tempfile::tempdir().unwrap();
         let outputs = RunFolder::create(folder.path()).unwrap();
@@ -436,9 +447,10 @@ mod tests {
         (folder, error)
     }
 
-    /// The loss of each step is finite here: there is one step, before the first change.
+    /// There is one step, whose loss is computed before the first change and is finite. The divergence must be found in
+    /// the parameters or in the validation loss.
     #[test]
-    fn divergence_shows_in_the_epoch_that_it_comes_in() {
+    fn divergence_is_found_in_the_epoch_in_which_it_occurs() {
         let (_, error) = diverge(&plain(2, 64, 1e38), &data(40));
         assert!(
             matches!(error, Error::Diverged { epoch: 1, sign: Divergence::Parameters { step: 1, .. } }),
@@ -450,12 +462,12 @@ mod tests {
             "{error}"
         );
         assert!(!RunFolder::checkpoint(folder.path()).exists());
-        // At that, nothing that could be resumed has diverged already.
+        // The snapshot, from which the run could be resumed, has not diverged.
         let snapshot = Snapshot::load(folder.path()).unwrap();
         assert!(snapshot.parameters.iter().all(|value| value.is_finite()));
     }
 
-    /// Weights that grow 100,000 times with each epoch.
+    /// The weights grow by a factor of 100,000 in each epoch.
     #[test]
     fn what_was_good_before_divergence_is_kept() {
         let (recipe, data) = (Recipe { weight_decay: 1e8, ..plain(8, 64, 1e-3) }, data(40));

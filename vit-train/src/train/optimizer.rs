@@ -1,5 +1,7 @@
-//! AdamW and gradient clipping, on plain numbers: pieces of all parameters, which any thread takes, in loops that the
-//! compiler vectorises for whatever processor is there.
+//! AdamW and gradient clipping on plain numbers.
+//!
+//! All parameters are one slice, which is cut into pieces for the threads. The compiler vectorises the loops for the
+//! instruction set of the processor.
 
 use pulp::Arch;
 use rayon::prelude::*;
@@ -10,9 +12,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AdamW {
     weight_decay: f32,
-    /// Running mean of the gradients.
+    /// The running means of the gradients.
     mean: Vec<f32>,
-    /// Running mean of their squares.
+    /// The running means of the squares of the gradients.
     square: Vec<f32>,
     steps: i32,
 }
@@ -20,17 +22,17 @@ pub struct AdamW {
 const BETA_MEAN: f32 = 0.9;
 const BETA_SQUARE: f32 = 0.999;
 const EPSILON: f32 = 1e-8;
-/// Parameters that a thread takes at a time.
+/// The number of parameters that a thread takes at a time.
 const PIECE: usize = 1 << 14;
 
 impl AdamW {
-    /// For `len` parameters.
+    /// Makes the optimizer of `len` parameters.
     pub fn new(len: usize, weight_decay: f32) -> Self {
         Self { weight_decay, mean: vec![0.0; len], square: vec![0.0; len], steps: 0 }
     }
 
-    /// The number of parameters; 0 where the parts of a deserialized one do not fit together.
-    #[allow(clippy::len_without_is_empty)] // no network is without parameters
+    /// Returns the number of parameters, or 0 if a damaged file has different numbers of means and squares.
+    #[allow(clippy::len_without_is_empty)] // every network has parameters
     pub fn len(&self) -> usize {
         if self.mean.len() == self.square.len() {
             self.mean.len()
@@ -39,13 +41,13 @@ impl AdamW {
         }
     }
 
-    /// The running means of the gradients and of their squares, and the number of steps: for another implementation of
-    /// [`step`](Self::step).
+    /// Returns the running means of the gradients and of their squares, and the number of steps. They are for another
+    /// implementation of [`step`](Self::step).
     pub(crate) fn parts_mut(&mut self) -> (&mut [f32], &mut [f32], &mut i32) {
         (&mut self.mean, &mut self.square, &mut self.steps)
     }
 
-    /// One step with learning rate `lr`.
+    /// Does a step with learning rate `lr`.
     pub fn step(&mut self, parameters: &mut [f32], gradients: &[f32], lr: f32) {
         self.steps += 1;
         let correction = |beta: f32| (1.0 - f64::from(beta).powi(self.steps)) as f32;
@@ -68,9 +70,9 @@ impl AdamW {
     }
 }
 
-/// Scales `gradients` so that their Euclidean norm is at most `max_norm`; returns the norm they had.
+/// Scales `gradients` so that their Euclidean norm is at most `max_norm`. Returns the norm that they had before.
 pub fn clip(gradients: &mut [f32], max_norm: f32) -> f32 {
-    // Pieces are added up in their order, whoever summed them.
+    // The sums of the pieces are added up in order, whichever threads computed them.
     let squares = gradients.par_chunks(PIECE).map(|piece| Arch::new().dispatch(|| sum_of_squares(piece)));
     let squares: Vec<f64> = squares.collect();
     let norm = f64::sqrt(squares.iter().sum()) as f32;
@@ -85,7 +87,7 @@ pub fn clip(gradients: &mut [f32], max_norm: f32) -> f32 {
 
 #[inline(always)]
 fn sum_of_squares(gradients: &[f32]) -> f64 {
-    // One sum per lane of a vector, so that additions need not wait for each other.
+    // There is a sum for each lane of a vector, so that additions do not wait for each other.
     let mut sums = [0.0; 16];
     for gradients in gradients.chunks(sums.len()) {
         sums.iter_mut().zip(gradients).for_each(|(sum, &g)| *sum += f64::from(g) * f64::from(g));
@@ -104,7 +106,7 @@ mod tests {
         for step in 0..3 {
             adam.step(&mut parameters, &[0.5, -1.0, 2.0 * step as f32], 0.1);
         }
-        // The recurrence of the paper in f64.
+        // The expected values are those of the paper's recurrence in f64.
         for (found, expected) in parameters.iter().zip([0.697_302_9, -1.694_305_9, 0.341_304_97]) {
             assert!((found - expected).abs() < 1e-6, "{parameters:?}");
         }
@@ -119,7 +121,7 @@ mod tests {
         assert_eq!(gradients, [0.6, -0.8]);
     }
 
-    /// Every piece is clipped and moved like the first one, the last of which is not even a vector long.
+    /// All pieces are clipped and updated, also the last one, which is shorter than a vector.
     #[test]
     fn all_pieces_count() {
         let len = 2 * PIECE + 5;
@@ -130,7 +132,7 @@ mod tests {
         let length = gradients.iter().map(|g| f64::from(g * g)).sum::<f64>().sqrt();
         assert!((length - 1.0).abs() < 1e-6, "{length}");
 
-        // The first step is as long as the learning rate, whatever the gradient is.
+        // The length of the first step is the learning rate, whatever the gradient is.
         let mut parameters = vec![0.0; len];
         AdamW::new(len, 0.0).step(&mut parameters, &gradients, 0.25);
         for (index, (p, g)) in parameters.iter().zip(&gradients).enumerate() {

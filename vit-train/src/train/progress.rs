@@ -1,28 +1,29 @@
-//! Who looks on while a network is trained.
+//! The interface by which a run reports its progress.
 
 use crate::run::record::Epoch;
 use std::io::{self, Write};
 
-/// Is told how a run goes on.
+/// An observer of a run, which is called during training.
 pub trait Progress {
-    /// Step `step` of `steps` (from 1) of epoch `epoch` of `epochs` (from 1) is done; `loss` is the mean since the
-    /// epoch began.
+    /// Is called after step `step` of `steps` in epoch `epoch` of `epochs`, both counted from 1. `loss` is the mean
+    /// since the beginning of the epoch.
     fn step(&mut self, epoch: usize, epochs: usize, step: usize, steps: usize, loss: f64);
-    /// An epoch is done; `best` says whether its parameters were kept.
+    /// Is called after an epoch. `best` is true if it is the best one so far, whose parameters are kept.
     fn epoch(&mut self, epoch: &Epoch, epochs: usize, best: bool);
-    /// All epochs are done and saved, and something else begins that takes a while.
+    /// Is called after the last epoch, when another stage of the run begins that takes some time. `what` is its name,
+    /// such as "testing".
     fn stage(&mut self, what: &str);
-    /// Something that whoever waits for the run should know. It is printed to the standard error by default.
+    /// Is called with a note for the user. By default, it is printed to the standard error.
     fn note(&mut self, text: &str) {
         let _ = writeln!(io::stderr(), "NOTE: {text}");
     }
-    /// Asked after every step and every epoch: whether to end now, with everything saved.
+    /// Is called after steps and epochs. Returns true if the run should save its state and end now.
     fn wants_to_end(&mut self) -> bool {
         false
     }
 }
 
-/// Nobody is told.
+/// Ignores everything but notes.
 impl Progress for () {
     fn step(&mut self, _: usize, _: usize, _: usize, _: usize, _: f64) {}
     fn epoch(&mut self, _: &Epoch, _: usize, _: bool) {}

@@ -1,20 +1,20 @@
-//! What a run is continued from after it was interrupted, wherever that was.
+//! Snapshots, from which interrupted runs are resumed.
 //!
-//! All of it is in one file, the snapshot, which is replaced as a whole: what [`Run`] it is, parameters, AdamW's moments,
-//! the parameters of the best epoch so far, and how far the run is. There is no random state in it, because every random
-//! choice is a function of (seed, epoch, index). So the other files of a run are results only: what an interrupted run
-//! had written of them, before or after it saved its snapshot for the last time, is written again with the same bytes.
+//! A snapshot is one file, which is replaced as a whole. It has the identity of the [`Run`], the parameters, AdamW's
+//! moments, the parameters of the best epoch so far, and the position in the run. It has no state of a random number
+//! generator, because every random choice is a function of (seed, epoch, index). The other files of a run are results
+//! only: a resumed run writes them again with the same bytes, whichever of them the interrupted run had written.
 //!
-//! Until its first epoch is done, a run touches nothing in its folder but [`RunFolder::new_snapshot`]: an earlier run there
-//! stays whole. Then all files of the earlier run are removed, those of the new one are written, and the snapshot becomes
-//! [`RunFolder::snapshot`]. Whenever the program is killed, the folder never holds files of both, and there is a snapshot of
-//! one of them to go on from; where there are two, the new run is meant.
+//! Until the first epoch of a new run is done, it writes only [`RunFolder::new_snapshot`], so that an earlier run in
+//! the same folder stays complete. Then all files of the earlier run are removed, those of the new one are written, and
+//! the snapshot becomes [`RunFolder::snapshot`]. Whenever the program is killed, the folder never has files of both
+//! runs, and there is a snapshot of one of them to resume. If there are two snapshots, the new run is resumed.
 //!
-//! The time decides when a snapshot is written, but nothing of what is in the results.
+//! The time decides when a snapshot is written, but it does not affect the results.
 //!
-//! The file is 15 bytes that name the format and its version, then a [`Snapshot`] in postcard, then the SHA-256 of all
-//! before. It is for the program that wrote it, on the kind of machine where it was written; what one gives to others
-//! is `checkpoint.safetensors`.
+//! The file begins with 15 bytes that name the format and its version. Then follow a [`Snapshot`] in postcard's
+//! encoding and the SHA-256 of all bytes before it. It is meant for the same version of the program on the same
+//! kind of machine. The file to exchange with others is `checkpoint.safetensors`.
 
 use crate::{
     data::Splits,
@@ -41,27 +41,28 @@ use vit_nostd::model_file::Normalization;
 /// The first bytes of the file; the last one is the version of the format.
 const MAGIC: &[u8] = b"vit-train run \x05";
 
-/// What run it is: everything that its results depend on. Two runs in which all of it is equal end in the same bytes.
+/// The identity of a run: everything that its results depend on. Two runs with equal identities have the same results
+/// to the byte.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Run {
     /// The version of this crate.
     pub version: String,
-    /// The network's name.
+    /// The name of the network.
     pub network: String,
-    /// The network's dimensions: a declaration may be changed while a run is interrupted.
+    /// The dimensions of the network, because its declaration may be changed while a run is interrupted.
     pub dimensions: String,
-    /// The settings.
+    /// The settings of the run.
     pub recipe: Recipe,
-    /// The [`Digest`](crate::digest::Digest) of the parameters that it began with; None where these were random.
+    /// The [`Digest`](crate::digest::Digest) of the initial parameters, or `None` if they were random.
     pub init: Option<String>,
-    /// The images.
+    /// The identity of the images.
     pub data: RunData,
-    /// How their pixels become numbers.
+    /// The normalisation of the pixels.
     pub normalization: Normalization,
 }
 
 impl Run {
-    /// A run of network `N` that begins with the parameters that have the
+    /// Makes the identity of a run of network `N`. It begins with the parameters that have the
     /// [`Digest`](crate::digest::Digest) `init`, or with random ones.
     pub fn new<N: Trainable>(recipe: &Recipe, data: &Splits, init: Option<String>) -> Self {
         Self {
@@ -75,7 +76,7 @@ impl Run {
         }
     }
 
-    /// Each setting with its value. Where the images are and what they are called is none of them.
+    /// Returns the name and the value of each setting, for messages. The path of the images is not a setting.
     fn settings(&self) -> Vec<(&'static str, String)> {
         let Recipe {
             epochs,
@@ -113,12 +114,12 @@ impl Run {
             ("training_images", training_images.to_string()),
             ("data", format!("{name} (SHA-256 {})", short(sha256))),
             ("class_names", class_names.join(", ")),
-            // Of all images, also of those that a limit leaves out.
+            // It is computed from all images, even from those that a limit leaves out.
             ("normalization", format!("mean {mean}, std {std}")),
         ]
     }
 
-    /// All settings in which this run differs from `other`.
+    /// Returns all settings in which this run differs from `other`.
     fn differences(&self, other: &Self) -> Vec<Difference> {
         let implied =
             [("data", self.data.sha256 == other.data.sha256), ("dimensions", self.network != other.network)];
@@ -128,53 +129,55 @@ impl Run {
     }
 }
 
-/// Enough of a hash to tell it from another.
+/// Returns the beginning of a hash, which is enough to tell it from others.
 fn short(sha256: &str) -> &str {
     sha256.get(..8).unwrap_or(sha256)
 }
 
-/// How far a run is.
+/// The position in a run: the part of it that is done.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Position {
-    /// The epochs that are done.
+    /// The records of the epochs that are done.
     pub epochs: Vec<Epoch>,
-    /// The best of them, counted from 1.
+    /// The number of the best of these epochs, from 1; 0 if none is done.
     pub best_epoch: usize,
-    /// Of the epoch after them.
+    /// The part that is done of the epoch after them.
     pub current: Current,
-    /// What each step of the run took.
+    /// The seconds that each step of the run took.
     pub step_seconds: Vec<f64>,
-    /// Whether all results are written.
+    /// True if all results are written.
     pub finished: bool,
 }
 
-/// A run between two steps.
+/// The complete state of a run between two steps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot<'a> {
-    /// What run it is.
+    /// The identity of the run.
     pub run: Cow<'a, Run>,
-    /// How far it is.
+    /// The position in the run.
     pub position: Cow<'a, Position>,
     /// The values of the parameters, in the order of the network's layout.
     pub parameters: Cow<'a, [f32]>,
-    /// AdamW's moments and steps.
+    /// The moments and the number of steps of AdamW.
     pub optimizer: Cow<'a, AdamW>,
-    /// The parameters of the best epoch, like `parameters`.
+    /// The values of the parameters of the best epoch, in the same order.
     pub best: Cow<'a, [f32]>,
 }
 
 impl Snapshot<'_> {
-    /// The one of the two that a run in `directory` goes on from.
+    /// Returns the path of the snapshot from which the run in `directory` is resumed: that of a new run, if there is
+    /// one.
     fn current_path(directory: &Path) -> PathBuf {
         Some(RunFolder::new_snapshot(directory))
             .filter(|path| path.exists())
             .unwrap_or_else(|| RunFolder::snapshot(directory))
     }
 
-    /// Reads the snapshot of the run in `directory`; that of a new one, where there are two.
+    /// Reads the snapshot of the run in `directory`. If there are two, it reads that of the new run.
     ///
     /// # Errors
-    /// [`Error::NothingToResume`], [`Error::Io`], and [`Error::Snapshot`] where the file is damaged or of another format.
+    /// Returns [`Error::NothingToResume`] if there is no snapshot, [`Error::Io`] if it cannot be read, and
+    /// [`Error::Snapshot`] if it is damaged or has another format.
     pub fn load(directory: &Path) -> Result<Snapshot<'static>, Error> {
         let path = Self::current_path(directory);
         match read_regular(&path) {
@@ -185,18 +188,19 @@ impl Snapshot<'_> {
         }
     }
 
-    /// How far the run in `directory` is that has an epoch done and is not finished: the epochs that are done, and all of
-    /// them. None if there is no such run, or if it cannot be resumed.
+    /// Returns the number of epochs that are done and the number of all epochs of the unfinished run in `directory`.
+    /// Returns `None` if the run is finished or has no epoch done, or if there is no run that can be resumed.
     pub fn unfinished(directory: &Path) -> Option<(usize, usize)> {
         let Snapshot { run, position, .. } =
             Snapshot::parse(&read_regular(&RunFolder::snapshot(directory)).ok()?)?;
         (!position.finished).then_some((position.epochs.len(), run.recipe.epochs))
     }
 
-    /// Checks that this is `run`, of network `N`; `directory` is named in errors.
+    /// Checks that this is a snapshot of `run`, whose network is `N`, and returns it. Errors name `directory`.
     ///
     /// # Errors
-    /// [`Error::OtherRun`].
+    /// Returns [`Error::OtherRun`] if it is a snapshot of another run, and [`Error::Snapshot`] if its numbers of
+    /// parameters are not those of `N`.
     pub fn of_run<N: Trainable>(self, directory: &Path, run: &Run) -> Result<Self, Error> {
         let path = Self::current_path(directory);
         let differences = self.run.differences(run);
@@ -226,7 +230,7 @@ impl Snapshot<'_> {
     }
 }
 
-/// Writes the snapshots of a run.
+/// The writer of the snapshots of a run.
 #[derive(Debug)]
 pub struct Checkpointer {
     directory: PathBuf,
@@ -236,12 +240,12 @@ pub struct Checkpointer {
 }
 
 impl Checkpointer {
-    /// Creates the one for `run` in `directory`, which is to be saved at intervals of `every`.
+    /// Creates the checkpointer of `run` in `directory`. Snapshots are due at intervals of `every`.
     pub fn new(directory: &Path, run: Run, every: Duration) -> Self {
         Self { directory: directory.to_owned(), run, every, saved: Instant::now() }
     }
 
-    /// Whether the last snapshot is so old that it is time for another.
+    /// Returns true if the interval since the last snapshot is over.
     pub fn is_due(&self) -> bool {
         self.saved.elapsed() >= self.every
     }
@@ -249,7 +253,7 @@ impl Checkpointer {
     /// Replaces the snapshot by that of a run at `position`, with `best` as the parameters of its best epoch.
     ///
     /// # Errors
-    /// [`Error::Io`]; the one before is still there then.
+    /// Returns [`Error::Io`] if it cannot be written. The previous snapshot is then still there.
     pub fn save<N: Trainable>(
         &mut self,
         position: &Position,
@@ -283,7 +287,7 @@ pub(crate) mod tests {
     use std::fs;
     use vit_nostd::{Nano, Tiny};
 
-    /// So many digits to train on, and ten to test on.
+    /// Returns this many built-in digits for training, and ten for testing.
     pub(crate) fn data(images: usize) -> Splits {
         Splits {
             name: "synthetic".to_owned(),
@@ -302,12 +306,12 @@ pub(crate) mod tests {
         Snapshot::load(directory)?.of_run::<Nano>(directory, &Run::new::<Nano>(recipe, data, None))
     }
 
-    /// Saves a run of `recipe` on `data(20)`, and looks whether it is there.
+    /// Saves a snapshot of a run of `recipe` on `data(20)`, and checks that it can be loaded.
     fn save(directory: &Path, recipe: &Recipe) {
         let (best, parameters) = (Parameters::init::<Nano>(1), Parameters::init::<Nano>(2));
         let mut state = State::<Nano>::new(parameters, recipe.weight_decay);
         state.optimizer.step(&mut state.parameters.values, &best.values, 0.1);
-        let current = Current { steps: 3, images: 384, loss_sum: 0.1 + 0.2, right: 17 };
+        let current = Current { steps: 3, images: 384, loss_sum: 0.1 + 0.2, correct: 17 };
         let position = Position { current, step_seconds: vec![0.1; 3], ..Position::default() };
 
         let run = Run::new::<Nano>(recipe, &data(20), None);
@@ -345,13 +349,13 @@ pub(crate) mod tests {
         let error = error.unwrap_err().to_string();
         assert!(error.contains(": network nano, not tiny; init random, not of SHA-256 0123"), "{error}");
 
-        // A network that was declared anew under its old name is another one.
+        // A network that was declared again with the same name and other dimensions is another one.
         let mut changed = Run::new::<Nano>(&recipe, &data(20), None);
         changed.dimensions = changed.dimensions.replace("4 heads", "2 heads");
         let error = Snapshot::load(directory).unwrap().of_run::<Nano>(directory, &changed);
         assert!(error.unwrap_err().to_string().contains("4 heads of 12"));
 
-        // The same images in another place are the same.
+        // The path and the name of the images do not matter.
         let moved =
             Splits { name: "moved".to_owned(), source: Source::Directory("moved".into()), ..data(20) };
         load(directory, &recipe, &moved).unwrap();

@@ -1,4 +1,4 @@
-//! What a training changes, and what it works on: shared by the loop and the engines.
+//! The state of a training run and the batches it works on, which the training loop and the engines share.
 
 use super::optimizer::{clip, AdamW};
 use crate::{
@@ -17,48 +17,48 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use vit_nostd::model_file::Normalization;
 
-/// An epoch, before it begins.
+/// The plan of an epoch.
 #[derive(Clone, Debug, Default)]
 pub struct EpochPlan {
-    /// From 1.
+    /// The number of the epoch, from 1.
     pub number: usize,
-    /// The images in the order in which they are seen.
+    /// The indices of the training images, in the order in which they are used.
     pub order: Vec<usize>,
-    /// Learning rate.
+    /// The learning rate of the epoch.
     pub lr: f32,
 }
 
 /// The part of an epoch that is done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Current {
-    /// Steps.
+    /// The number of steps.
     pub steps: usize,
-    /// Their training images.
+    /// The number of training images in these steps.
     pub images: usize,
-    /// The sum of those images' cross entropies.
+    /// The sum of the cross entropies of these images.
     pub loss_sum: f64,
-    /// How many of them were classified right.
-    pub right: usize,
+    /// The number of these images that were classified correctly.
+    pub correct: usize,
 }
 
 impl Current {
-    /// The mean cross entropy.
+    /// Returns the mean cross entropy of the images.
     pub fn loss(&self) -> f64 {
         self.loss_sum / self.images as f64
     }
 }
 
-/// Pixels and target distributions of a batch, in memory that is used again.
+/// The pixels and the target distributions of a batch, in memory that is reused.
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// Augmented and normalised, image by image.
+    /// The augmented and normalised pixels, image by image.
     pub pixels: Vec<f32>,
-    /// Smoothed, `batch x classes`.
+    /// The smoothed target distributions, `batch x classes`.
     pub targets: Vec<f32>,
 }
 
 impl Batch {
-    /// Prepares the images `batch` of `data` as epoch `epoch` sees them.
+    /// Prepares the images `batch` of `data` with the augmentation of epoch `epoch`.
     pub fn fill<N: Trainable>(
         &mut self,
         recipe: &Recipe,
@@ -87,20 +87,20 @@ impl Batch {
     }
 }
 
-/// What training changes, step by step.
+/// The state of a run that changes with each step.
 pub struct State<N: Trainable> {
-    /// The network with these parameters.
+    /// The network on the CPU.
     pub model: Model<N, Cpu>,
-    /// Their values.
+    /// The parameters of the network, as plain numbers.
     pub parameters: Parameters,
-    /// Its moments and steps.
+    /// The optimizer with its moments and its number of steps.
     pub optimizer: AdamW,
-    /// Memory for the gradients of a step.
+    /// The memory for the gradients of a step.
     gradients: Vec<f32>,
 }
 
 impl<N: Trainable> State<N> {
-    /// Begins with `parameters`, in the order of `N`.
+    /// Makes the state before the first step, with these `parameters`, which must be in the order of the layout of `N`.
     pub fn new(parameters: Parameters, weight_decay: f32) -> Self {
         let mut model = Model::<N, _>::zeros(&Cpu::default());
         parameters::load(&mut model, &parameters.values);
@@ -108,13 +108,14 @@ impl<N: Trainable> State<N> {
         Self { model, parameters, optimizer: AdamW::new(len, weight_decay), gradients: vec![0.0; len] }
     }
 
-    /// Checks that the parameters are finite numbers after step `step` of epoch `epoch`.
+    /// Checks that all parameters are finite. The error names step `step` of epoch `epoch`.
     pub(super) fn check(&self, epoch: usize, step: usize) -> Result<(), Error> {
         let Some(name) = self.parameters.not_finite() else { return Ok(()) };
         Err(Error::Diverged { epoch, sign: Divergence::Parameters { step, name: name.to_owned() } })
     }
 
-    /// One step of the optimizer, along the gradients of `pass`, clipped to `max_norm`; returns the norm they had.
+    /// Does a step of the optimizer with the gradients of `pass`, clipped to `max_norm`. Returns the norm of the
+    /// gradients before clipping.
     pub fn update(&mut self, pass: &mut Pass<Cpu>, max_norm: f32, lr: f32) -> f32 {
         parameters::collect_gradients(&mut self.model, &mut pass.gradients, &mut self.gradients);
         let norm = clip(&mut self.gradients, max_norm);

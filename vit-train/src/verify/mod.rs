@@ -1,4 +1,4 @@
-//! Does the microcontroller's library compute what dfdx computes?
+//! Verifies that the microcontroller's library computes what dfdx computes.
 
 pub mod reference;
 
@@ -18,53 +18,59 @@ use serde::{Deserialize, Serialize};
 use std::{fmt, path::Path};
 use vit_nostd::{argmax, int8};
 
-/// The largest difference of a logit that dfdx's own operations may show, as a multiple of the image's largest logit (or
-/// of 1, if that is less). They add up the same products in another order, and what rounding does to a sum grows with the
-/// size of what is added up: with weights that are 1,000 times as large, logits and their differences are, too.
+/// The largest difference of a logit that is accepted between dfdx's built-in operations and `vit-nostd`, as a
+/// multiple of the image's largest logit (or of 1 if that is less).
+///
+/// Both add up the same products, but in different orders. The difference between the rounded sums is relative to
+/// their size: with weights that are 1,000 times as large, logits and their differences are 1,000 times as large,
+/// too.
 pub const TOLERANCE: f32 = 1e-4;
 
-/// What [`verify`] found.
+/// The result of [`verify`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Verification {
-    /// Images compared with dfdx's built-in operations.
+    /// The number of images that were compared with dfdx's built-in operations.
     pub images: usize,
-    /// The largest difference of a logit.
+    /// The largest absolute difference of a logit between dfdx's built-in operations and `vit-nostd`.
     pub dfdx_vs_nostd_f32_max_abs: f32,
-    /// The largest difference of a logit as a multiple of the image's largest logit, or of 1 if that is less; at most
-    /// [`TOLERANCE`]. None in a report of an earlier version.
+    /// The largest difference of a logit as a multiple of the image's largest logit, or of 1 if that is less. It
+    /// should be at most [`TOLERANCE`]. `None` in a report of an earlier version.
     pub dfdx_vs_nostd_f32_max_relative: Option<f32>,
-    /// Images that are classified differently. A tie does not count: classes whose logits [`TOLERANCE`] cannot tell apart.
+    /// The number of images that are classified differently. Ties do not count, that is, classes whose logits are
+    /// equal within [`TOLERANCE`].
     pub argmax_disagreements: usize,
-    /// Images compared with dfdx in the canonical order.
+    /// The number of images that were compared with the [reference](reference::float), which sums in the canonical
+    /// order.
     pub exact_images: usize,
-    /// Logits of them whose bits differ.
+    /// The number of these images' logits whose bits differ.
     pub exact_mismatches: usize,
-    /// Of the integer model, where there is one.
+    /// The result for the integer model, if there is one.
     #[serde(flatten)]
     pub int8: Option<IntegerVerification>,
 }
 
-/// What [`verify`] found of the integer model. The names of the fields are those in JSON, where they stand among those
-/// of [`Verification`].
+/// The result of [`verify`] for the integer model.
+///
+/// In JSON, its fields are among those of [`Verification`], which is why their names say that they are about integers.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct IntegerVerification {
-    /// Images that the integer engine is compared on with its reference in dfdx.
+    /// The number of images on which the integer engine was compared with its [reference](reference::int8).
     pub int8_images: usize,
-    /// Logits of them that differ.
+    /// The number of these images' logits that differ.
     pub int8_mismatches: usize,
 }
 
-/// The model files to be verified, with the paths that errors name.
+/// The model files to be verified, each with the path that errors name.
 #[derive(Clone, Copy, Debug)]
 pub struct Files<'a> {
-    /// Of the float engine.
+    /// The model file of the float engine.
     pub f32: (&'a Path, &'a [u8]),
-    /// Of the integer engine; none where the network could not be quantized.
+    /// The model file of the integer engine, or `None` if the network could not be quantized.
     pub int8: Option<(&'a Path, &'a [u8])>,
 }
 
 impl Verification {
-    /// Whether everything is as it must be.
+    /// Returns true if all differences are within their bounds.
     pub fn passed(&self) -> bool {
         self.relative_difference() <= TOLERANCE
             && self.argmax_disagreements == 0
@@ -72,16 +78,18 @@ impl Verification {
             && self.int8.is_none_or(|int8| int8.int8_mismatches == 0)
     }
 
-    /// Of a report of an earlier version, the absolute difference, which is not smaller.
+    /// Returns the relative difference. For a report of an earlier version, returns the absolute one, which is not
+    /// smaller.
     fn relative_difference(&self) -> f32 {
         self.dfdx_vs_nostd_f32_max_relative.unwrap_or(self.dfdx_vs_nostd_f32_max_abs)
     }
 }
 
-/// How the logits of an image differ between two engines: absolutely, as a multiple of the largest of `dfdx` (or of 1, if
-/// that is less), and whether its class differs, other than by a tie.
+/// Compares the logits of an image by two engines.
 ///
-/// A difference that is not finite counts as the largest number, so that it is one, and JSON can hold it.
+/// Returns the largest absolute difference of a logit, the same as a multiple of the largest logit of `dfdx` (or of 1
+/// if that is less), and true if the classes differ other than by a tie. A difference that is not finite counts as
+/// the largest finite number, which JSON can represent.
 fn difference(dfdx: &[f32], nostd: &[f32]) -> (f32, f32, bool) {
     let size =
         dfdx.iter().filter(|logit| logit.is_finite()).fold(1.0, |size: f32, logit| size.max(logit.abs()));
@@ -92,15 +100,18 @@ fn difference(dfdx: &[f32], nostd: &[f32]) -> (f32, f32, bool) {
     (absolute, (absolute / size).min(f32::MAX), margin > 2.0 * TOLERANCE * size)
 }
 
-/// Compares the float model, which was made of `parameters`, with dfdx: all images of `data` with its built-in
-/// operations, and the first `exact_images` bit by bit with its tensors in the canonical order. Compares the integer
-/// model with its reference on dfdx's tensors: all logits of all images.
+/// Compares the models of a network in `vit-nostd` with dfdx and with the [references](reference).
 ///
-/// `parameters` must be in the order of `N`'s layout.
+/// The logits of the float model are compared with those of dfdx's built-in operations on all images of `data`, and
+/// bit by bit with those of its reference on the first `exact_images` of them. The logits of the integer model are
+/// compared with those of its reference on all images.
+///
+/// `parameters` are those from which the models were made, in the order of `N`'s layout.
 ///
 /// # Errors
-/// [`Error::Model`] if the files are not models of shape `N`; [`Error::NotFinite`]; [`Error::Output`] if both sides compute
-/// logits that are not finite.
+/// - [`Error::Model`] if the files are not models of shape `N`,
+/// - [`Error::NotFinite`] if a weight is not a finite number,
+/// - [`Error::Output`] if both sides compute logits that are not finite.
 pub fn verify<N: Trainable>(
     parameters: &Parameters,
     files: Files<'_>,
@@ -118,7 +129,8 @@ pub fn verify<N: Trainable>(
     let built_in = dfdx_logits(&network, model.metadata().normalization, data, &indices);
     let nostd = nostd_logits(&model, data, images);
 
-    // If only one side has none, that is a difference.
+    // Logits that are not finite are an error if both sides have them. If only one side has them, they are a
+    // difference.
     check_logits(&built_in, path).or_else(|_| check_logits(&nostd, path))?;
     let pairs = built_in.chunks_exact(N::CLASSES).zip(nostd.chunks_exact(N::CLASSES));
     let differences: Vec<_> = pairs.map(|(dfdx, nostd)| difference(dfdx, nostd)).collect();
@@ -143,7 +155,7 @@ pub fn verify<N: Trainable>(
     })
 }
 
-/// Counts the logits of `data` that the integer engine and its reference do not agree on.
+/// Counts the logits of all images of `data` in which the integer engine and its reference differ.
 fn verify_integers<N: Trainable>(
     (path, file): (&Path, &[u8]),
     data: &Dataset,
@@ -172,7 +184,7 @@ impl fmt::Display for Verification {
         )?;
         writeln!(
             f,
-            "{} f32: dfdx, images classified otherwise   {:>7}  {}",
+            "{} f32: dfdx, images classified differently {:>7}  {}",
             mark(self.argmax_disagreements == 0),
             self.images,
             self.argmax_disagreements
@@ -204,7 +216,7 @@ mod tests {
 
     #[test]
     fn one_wrong_logit_is_a_failure() {
-        let right = Verification {
+        let good = Verification {
             images: 10,
             dfdx_vs_nostd_f32_max_abs: 1e-2,
             dfdx_vs_nostd_f32_max_relative: Some(1e-5),
@@ -213,32 +225,32 @@ mod tests {
             exact_mismatches: 0,
             int8: Some(IntegerVerification { int8_images: 10, int8_mismatches: 0 }),
         };
-        assert!(right.passed() && !right.to_string().contains("FAIL"));
+        assert!(good.passed() && !good.to_string().contains("FAIL"));
         for wrong in [
-            Verification { dfdx_vs_nostd_f32_max_relative: Some(f32::NAN), ..right },
-            Verification { dfdx_vs_nostd_f32_max_relative: Some(2e-4), ..right },
-            Verification { dfdx_vs_nostd_f32_max_relative: None, ..right },
-            Verification { argmax_disagreements: 1, ..right },
-            Verification { exact_mismatches: 1, ..right },
-            Verification { int8: Some(IntegerVerification { int8_images: 10, int8_mismatches: 1 }), ..right },
+            Verification { dfdx_vs_nostd_f32_max_relative: Some(f32::NAN), ..good },
+            Verification { dfdx_vs_nostd_f32_max_relative: Some(2e-4), ..good },
+            Verification { dfdx_vs_nostd_f32_max_relative: None, ..good },
+            Verification { argmax_disagreements: 1, ..good },
+            Verification { exact_mismatches: 1, ..good },
+            Verification { int8: Some(IntegerVerification { int8_images: 10, int8_mismatches: 1 }), ..good },
         ] {
             assert!(!wrong.passed());
             assert_eq!(wrong.to_string().matches("FAIL").count(), 1, "{wrong}");
         }
 
-        // In JSON, as in reports of earlier versions, all numbers stand side by side.
-        let json = serde_json::to_value(right).unwrap();
+        // In JSON, all numbers are fields of one object, as in reports of earlier versions.
+        let json = serde_json::to_value(good).unwrap();
         assert_eq!((&json["int8_images"], json.as_object().unwrap().len()), (&10.into(), 8));
-        assert_eq!(serde_json::from_value::<Verification>(json).unwrap(), right);
+        assert_eq!(serde_json::from_value::<Verification>(json).unwrap(), good);
 
-        let without = Verification { int8: None, ..right };
+        let without = Verification { int8: None, ..good };
         assert!(without.passed() && !without.to_string().contains("int8"), "{without}");
         let json = serde_json::to_value(without).unwrap();
         assert_eq!(json.as_object().unwrap().len(), 6);
         assert_eq!(serde_json::from_value::<Verification>(json).unwrap(), without);
     }
 
-    /// Finite weights, with which both sides overflow.
+    /// The weights are finite, but both sides overflow.
     #[test]
     fn a_network_that_computes_no_numbers_is_named() {
         let mut parameters = Parameters::init::<Nano>(1);
@@ -254,16 +266,16 @@ mod tests {
 
     #[test]
     fn differences_are_in_proportion_to_the_logits() {
-        // Equal, small, and large logits, which rounding changes by more.
+        // The logits are equal, then small, then large. Rounding changes large ones by more.
         assert_eq!(difference(&[0.5, 0.25], &[0.5, 0.25]), (0.0, 0.0, false));
         let (absolute, relative, other_class) = difference(&[0.5, -0.25], &[0.5, -0.5]);
         assert_eq!((absolute, relative, other_class), (0.25, 0.25, false));
         let (absolute, relative, other_class) = difference(&[4096.0, -8192.0], &[4096.0, -8192.125]);
         assert!(absolute == 0.125 && relative < TOLERANCE && !other_class);
-        // A tie that rounding breaks is no other class; a clear winner that loses is.
+        // If rounding breaks a tie, the class does not count as different. If a clear winner loses, it does.
         assert!(!difference(&[1000.0, 999.9999], &[999.9999, 1000.0]).2);
         assert!(difference(&[1.0, 0.5], &[0.5, 1.0]).2);
-        // Whatever is not a number is a difference.
+        // A logit that is not finite is a difference.
         for wrong in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             for (dfdx, nostd) in [([1.0, wrong], [1.0, 2.0]), ([1.0, 2.0], [1.0, wrong])] {
                 let (absolute, relative, _) = difference(&dfdx, &nostd);

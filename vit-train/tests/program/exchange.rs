@@ -273,7 +273,7 @@ fn networks_that_do_not_fit_are_refused() {
         &[
             "no tensor cls_token",
             "unknown tensor module.blocks.0.attn.in_proj_bias of shape [144]",
-            "and 110 tensors more",
+            "and 110 more tensors",
         ],
         &|tensors| {
             tensors.iter_mut().for_each(|tensor| tensor.name.insert_str(0, "module."));

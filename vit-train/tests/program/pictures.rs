@@ -286,7 +286,11 @@ fn predict_reads_pipes_that_are_named_and_no_others() {
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let path = folder.path().to_str().unwrap();
     let output = program().args(["predict", "--model", &model, path]).output().unwrap();
-    assert_eq!(output.status.code(), Some(1), "the picture without an extension must be read, and the pipe refused");
+    assert_eq!(
+        output.status.code(),
+        Some(1),
+        "the picture without an extension must be read, and the pipe refused"
+    );
     assert!(text(&output.stderr).contains("x.png: a named pipe instead of a picture file"));
 
     let predict =

@@ -1,9 +1,11 @@
-//! The network as an ONNX model.
+//! Writes a network as an ONNX model.
 //!
-//! Its input, `pixels`, is `batch x 1 x IMAGE x IMAGE` bytes: grey levels as they lie in an image file, 0 to 255. The
-//! normalisation is part of the model. (Bytes cannot be taken for numbers from 0 to 1, nor for normalised ones.) Its
-//! output, `logits`, is `batch x CLASSES` floats. Weights have the names and layouts of the checkpoint. What the
-//! checkpoint says of itself is in the model's metadata: texts as they are, the rest as JSON, `labels` a list.
+//! The input `pixels` has the shape `batch x 1 x IMAGE x IMAGE` and consists of bytes: grey levels from 0 to 255, as
+//! in an image file. The normalisation is part of the model. Bytes cannot be mistaken for numbers from 0 to 1 or
+//! normalised numbers. The output `logits` consists of `batch x CLASSES` floats.
+//!
+//! Weights have the names and layouts of the checkpoint. The description of the checkpoint is in the model's
+//! metadata: texts as they are, and everything else as JSON, such as the list `labels`.
 
 mod proto;
 
@@ -19,13 +21,14 @@ use proto::{
 use std::{f32::consts::SQRT_2, path::Path};
 use vit_nostd::float::LAYER_NORM_EPSILON;
 
-/// The version of the operators: the first with LayerNormalization.
+/// The version of the set of operators. It is the first with LayerNormalization.
 const OPSET: i64 = 17;
 
-/// The ONNX model of a checkpoint of network `N`; `path` is named in errors.
+/// Returns the ONNX model of a checkpoint of network `N`. Errors name `path`.
 ///
 /// # Errors
-/// Those of [`Checkpoint::check`]; [`Error::Checkpoint`] if the description is not JSON.
+/// The errors are those of [`Checkpoint::check`], and [`Error::Checkpoint`] if the description cannot be converted to
+/// JSON.
 pub fn onnx_model<N: Trainable>(checkpoint: &Checkpoint, path: &Path) -> Result<Vec<u8>, Error> {
     checkpoint.check::<N>(path)?;
     let description = checkpoint.describe::<N>();
@@ -76,7 +79,7 @@ fn graph<N: Trainable>(checkpoint: &Checkpoint, name: String) -> Graph {
         g.index(name, index as i64);
     }
     g.index("class_token", 0);
-    // 0 keeps a dimension, -1 is what is left.
+    // In a shape, 0 keeps a dimension, and -1 is the one that follows from the others.
     g.list("shape.patches", &[0, embed, tokens - 1]);
     g.list("shape.rows", &[-1, embed]);
     g.list("shape.tokens", &[-1, tokens, embed]);
@@ -98,7 +101,8 @@ fn graph<N: Trainable>(checkpoint: &Checkpoint, name: String) -> Graph {
     let transposed = [Attribute::ints("perm", &[0, 2, 1])];
     g.node("patch_embed.rows", "Transpose", &["patch_embed.columns"], transposed); // (batch, TOKENS - 1, EMBED)
 
-    // Room for the class token in every image, which is the same for all, with its position.
+    // A row of zeros before the patches makes room for the class token. The token and its position are added to every
+    // image.
     g.node("patches", "Pad", &["patch_embed.rows", "pads.patches"], []); // (batch, TOKENS, EMBED)
     g.node("cls_token.first", "Pad", &[names::CLS_TOKEN, "pads.cls_token"], []);
     g.node("cls_token.positions", "Add", &[names::POS_EMBED, "cls_token.first"], []);
@@ -119,19 +123,22 @@ fn graph<N: Trainable>(checkpoint: &Checkpoint, name: String) -> Graph {
 }
 
 impl Graph {
+    /// Adds a constant scalar.
     fn number(&mut self, name: &str, value: f32) {
         self.initializer.push(Tensor::floats(name, &[], &[value]));
     }
 
+    /// Adds a constant integer.
     fn index(&mut self, name: &str, value: i64) {
         self.initializer.push(Tensor::ints(name, &[], &[value]));
     }
 
+    /// Adds a constant vector of integers.
     fn list(&mut self, name: &str, values: &[i64]) {
         self.initializer.push(Tensor::ints(name, &[values.len()], values));
     }
 
-    /// A node that is called like its output.
+    /// Adds a node with the name of its output.
     fn node<const N: usize>(&mut self, output: &str, op: &str, inputs: &[&str], attributes: [Attribute; N]) {
         self.node.push(Node {
             input: inputs.iter().map(|&input| input.to_owned()).collect(),
@@ -142,20 +149,21 @@ impl Graph {
         });
     }
 
-    /// Of rows, by the LayerNorm that is called like its output.
+    /// Adds the LayerNorm of rows whose parameters have the name of its output.
     fn layer_norm(&mut self, output: &str, input: &str) {
         let inputs = [input, &names::weight(output), &names::bias(output)];
         let epsilon = Attribute::float("epsilon", LAYER_NORM_EPSILON);
         self.node(output, "LayerNormalization", &inputs, [Attribute::int("axis", -1), epsilon]);
     }
 
-    /// Of rows, `x W^T + b` with the parameters of `layer`.
+    /// Adds the linear layer `x W^T + b` of rows, with the parameters of `layer`.
     fn linear(&mut self, output: &str, input: &str, layer: &str) {
         let inputs = [input, &names::weight(layer), &names::bias(layer)];
         self.node(output, "Gemm", &inputs, [Attribute::int("transB", 1)]);
     }
 
-    /// Encoder block `index` of the rows `x`, `batch * TOKENS x EMBED`; returns the name of its output.
+    /// Adds encoder block `index`, whose input is the value named `x` of shape `batch * TOKENS x EMBED`, and returns
+    /// the name of its output.
     fn block(&mut self, index: usize, x: &str) -> String {
         let n = |part: &str| names::in_block(index, part);
         let (norm1, in_proj, out_proj) = (n(names::NORM1), n(names::IN_PROJ), n(names::OUT_PROJ));

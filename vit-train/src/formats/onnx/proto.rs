@@ -1,16 +1,17 @@
-//! The messages of ONNX that a model needs, with the field numbers of its [specification](https://onnx.ai).
+//! The Protocol Buffers messages of ONNX that a model needs, with the field numbers of its
+//! [specification](https://onnx.ai).
 //!
-//! Fields that the specification calls optional and that may be zero are options here: zero is not nothing.
+//! Optional fields of the specification that may be zero are of type `Option`, because a zero must be written, too.
 
 use prost::Message;
 
-/// The version of these messages.
+/// The version of the ONNX format that these messages follow.
 pub const IR_VERSION: i64 = 8;
-/// `TensorProto.DataType` of `f32`.
+/// The `TensorProto.DataType` of `f32`.
 pub const FLOAT: i32 = 1;
-/// `TensorProto.DataType` of `u8`.
+/// The `TensorProto.DataType` of `u8`.
 pub const UINT8: i32 = 2;
-/// `TensorProto.DataType` of `i64`.
+/// The `TensorProto.DataType` of `i64`.
 const INT64: i32 = 7;
 
 #[derive(Clone, PartialEq, Message)]
@@ -85,7 +86,7 @@ pub struct Attribute {
     pub i: Option<i64>,
     #[prost(int64, repeated, packed = "false", tag = "8")]
     pub ints: Vec<i64>,
-    /// Which of the fields it is: [`Attribute::float`] and its like.
+    /// The number of the type, which determines which of the fields has the value.
     #[prost(int32, tag = "20")]
     r#type: i32,
 }
@@ -112,7 +113,7 @@ pub struct Tensor {
     data_type: i32,
     #[prost(string, tag = "8")]
     name: String,
-    /// Little-endian.
+    /// The values, row by row, in little-endian order.
     #[prost(bytes = "vec", tag = "9")]
     raw_data: Vec<u8>,
 }
@@ -142,7 +143,7 @@ pub struct ValueInfo {
 }
 
 impl ValueInfo {
-    /// A tensor of which there are as many as the user likes: their number, `batch`, is its first dimension.
+    /// Describes a tensor whose first dimension `batch` is chosen by the user of the model, and is followed by `dims`.
     pub fn batch(name: &str, elem_type: i32, dims: &[usize], doc: &str) -> Self {
         let batch = Dimension { dim_value: None, dim_param: Some("batch".to_owned()) };
         let dims = dims.iter().map(|&dim| Dimension { dim_value: Some(dim as i64), dim_param: None });

@@ -1,11 +1,14 @@
-//! Attention, one head of several images at a time.
+//! Attention, computed for one head of several images at a time.
 //!
-//! 1. Naive: three loops for the scores, a softmax, three loops for the context, with the scores of all heads in memory.
-//! 2. The products of a head like those of a linear layer: its matrices are so small that most tiles are incomplete, and
-//!    packing takes as long as multiplying.
-//! 3. One image to a lane ([`lanes`](super::lanes)): every step of a product and of a softmax is one on full vectors, for
-//!    any number of tokens and any width of a head. A tile of up to 3 rows of 4 sums stays in registers: a step of the
-//!    depth loads 7 vectors for 12 multiply-adds.
+//! From naive to fast:
+//!
+//! 1. Naive: three loops for the scores, a softmax, three loops for the context, with the scores of all heads in
+//!    memory.
+//! 2. The products of a head are computed like those of a linear layer. This does not pay, because the matrices are so
+//!    small that most tiles are incomplete, and packing takes as long as multiplying.
+//! 3. Each lane of a vector holds one image ([`lanes`](super::lanes)). Every step of a product and of a softmax works
+//!    on full vectors, for any number of tokens and any width of a head. A tile of up to 3 rows of 4 sums stays in
+//!    registers: one step of the inner loop loads 7 vectors for 12 multiply-adds. This is the code below.
 
 use super::{
     lanes::{Part, CHUNK},
@@ -19,59 +22,60 @@ use std::{array, mem};
 /// The dimensions of attention.
 #[derive(Clone, Copy, Debug)]
 pub struct Heads {
-    /// Rows of keys and values.
+    /// The number of rows of keys and values.
     pub tokens: usize,
-    /// Rows of queries.
+    /// The number of rows of queries.
     pub queries: usize,
-    /// Width of all heads.
+    /// The width of all heads together.
     pub embed: usize,
-    /// Number of heads.
+    /// The number of heads.
     pub heads: usize,
 }
 
-/// What is dropped of attention's weights.
+/// The dropout masks of attention's weights.
 #[derive(Clone, Copy, Debug)]
 pub struct Masks<'a> {
-    /// In this step.
+    /// The dropout of this step.
     pub dropout: &'a Dropout,
-    /// In this block.
+    /// The site of this block's attention.
     pub site: Site,
-    /// The number of the first image in the batch.
+    /// The position of the first image in the batch.
     pub first: usize,
 }
 
-/// Memory that attention works in.
+/// The memory that attention works in. It is reused from call to call.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    /// Queries of all images.
+    /// The queries of all images.
     query: Memory,
-    /// Keys and values of all images.
+    /// The keys and values of all images.
     key_value: Memory,
-    /// Of one head of several images, as all that follows: context, or its gradient.
+    /// The context of one group, or its gradient.
     context: Memory,
-    /// Gradient of queries, keys or values.
+    /// The gradient of the queries, the keys or the values of one group.
     gradient: Memory,
-    /// Scores, or their gradients.
+    /// The gradients of the scores of one group.
     scores: Memory,
-    /// What the weights are multiplied with, image by image and then in lanes.
+    /// The masks of one group, image by image.
     masks: Memory,
+    /// The masks of one group, with one image to a lane.
     mask: Memory,
 }
 
 impl Heads {
-    /// Vectors of the weights of one head.
+    /// Returns the number of weights of one head of an image.
     const fn weights(&self) -> usize {
         self.queries * self.tokens
     }
 
-    /// A head's part of the queries, or of the context.
+    /// Returns a head's part of the queries, or of the context.
     const fn query(&self, head: usize) -> Part {
         let &Self { queries, embed, heads, .. } = self;
         let columns = embed / heads;
         Part { image_len: queries * embed, first: head * columns, stride: embed, rows: queries, columns }
     }
 
-    /// A head's part of the keys.
+    /// Returns a head's part of the keys.
     const fn key(&self, head: usize) -> Part {
         let &Self { tokens, embed, heads, .. } = self;
         let columns = embed / heads;
@@ -84,18 +88,18 @@ impl Heads {
         }
     }
 
-    /// A head's part of the values, which are on the right of the keys.
+    /// Returns a head's part of the values, which are on the right of the keys.
     const fn value(&self, head: usize) -> Part {
         let key = self.key(head);
         Part { first: key.first + self.embed, ..key }
     }
 
-    /// A head's part of the queries, the keys and the values.
+    /// Returns a head's part of the queries, of the keys and of the values.
     const fn parts(&self, head: usize) -> [Part; 3] {
         [self.query(head), self.key(head), self.value(head)]
     }
 
-    /// Queries, keys and values of a group, all of which are in lanes.
+    /// Returns the queries, keys and values of a group, which must be in lanes.
     fn inputs<'a, S: Simd>(
         &self,
         group: Group,
@@ -108,13 +112,13 @@ impl Heads {
         [query, key, value].map(|vectors| Matrix::new(vectors, self.embed / self.heads))
     }
 
-    /// The mask of a head.
+    /// Describes the mask of a head as a part of its own numbers: all of them, in one row.
     const fn mask(&self) -> Part {
         let columns = self.weights();
         Part { image_len: columns, first: 0, stride: columns, rows: 1, columns }
     }
 
-    /// Every head of `images` images, of as many at a time as there are `lanes`.
+    /// Divides `images` images into groups of up to `lanes`. Returns each of them once for every head.
     fn groups(self, images: usize, lanes: usize) -> impl Iterator<Item = Group> {
         (0..images).step_by(lanes).enumerate().flat_map(move |(index, first)| {
             let count = lanes.min(images - first);
@@ -123,56 +127,57 @@ impl Heads {
     }
 }
 
-/// One head of some images.
+/// One head of up to as many images as a vector has lanes.
 #[derive(Clone, Copy)]
 struct Group {
-    /// Its position among all groups.
+    /// The position among all groups.
     index: usize,
     head: usize,
     /// The first image.
     first: usize,
-    /// Images.
+    /// The number of images.
     count: usize,
 }
 
 impl Group {
-    /// The group's `len` vectors among those of all groups.
+    /// Returns the group's `len` vectors among those of all groups.
     fn of<V>(self, vectors: &[V], len: usize) -> &[V] {
         &vectors[self.index * len..][..len]
     }
 
-    /// The group's `len` vectors among those of all groups.
+    /// Returns the group's `len` vectors among those of all groups.
     fn of_mut<V>(self, vectors: &mut [V], len: usize) -> &mut [V] {
         &mut vectors[self.index * len..][..len]
     }
 
-    /// `part` of the images, with one image to a lane.
+    /// Loads `part` of the group's images into `vectors`, with one image to a lane.
     #[inline(always)]
     fn load<S: Simd>(self, simd: S, part: Part, images: &[f32], vectors: &mut [S::f32s]) {
         part.load(simd, &images[self.first * part.image_len..], self.count, vectors);
     }
 
-    /// `part` of the images = `vectors`.
+    /// Stores `vectors` as `part` of the group's images.
     #[inline(always)]
     fn store<S: Simd>(self, simd: S, vectors: &[S::f32s], part: Part, images: &mut [f32]) {
         part.store(simd, vectors, self.count, &mut images[self.first * part.image_len..]);
     }
 
-    /// Fills `images` with the masks of the images, one behind the other.
+    /// Fills `images` with the masks of the group's images, one after the other.
     fn fill_masks(self, heads: Heads, masks: Masks<'_>, images: &mut Memory) {
         let len = heads.weights();
         images.resize(self.count * len);
         for (image, mask) in images.chunks_exact_mut(len).enumerate() {
-            // There is a mask for the queries of all tokens, also where only the first one has a query.
+            // Masks are numbered as if all tokens had queries, even where only the first one has one.
             let number = (masks.first + self.first + image) * heads.heads + self.head;
             masks.dropout.fill_from(masks.site, number * heads.tokens * heads.tokens, mask);
         }
     }
 }
 
-/// Forward, of `images` images: their `weights` before and behind the dropout, and the context. `query` and `key_value` are
-/// rows before; after it they are, as `weights` are, vectors with one image to a lane, head by head, as [`backward`] takes
-/// them. There must be room for whole vectors.
+/// Computes the `weights` before and after the dropout, and the context, of `images` images.
+///
+/// `query` and `key_value` are rows when it is called. When it returns, they and `weights` are vectors with one image
+/// to a lane, group by group, as [`backward`] takes them. Their memory must have room for whole vectors.
 #[pulp::with_simd(forward = Arch::new())]
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
@@ -187,7 +192,7 @@ pub fn forward_with_simd<S: Simd>(
     weights: [&mut [f32]; 2],
     context: &mut [f32],
 ) {
-    const { assert!(CHUNK.is_multiple_of(S::F32_LANES), "a chunk that does not fill all lanes") };
+    const { assert!(CHUNK.is_multiple_of(S::F32_LANES), "a chunk must fill all lanes of its vectors") };
     scratch.query.resize(query.len());
     scratch.key_value.resize(key_value.len());
     let [kept, dropped] = weights.map(|weights| S::as_mut_simd_f32s(weights).0);
@@ -219,7 +224,8 @@ pub fn forward_with_simd<S: Simd>(
     mem::swap(key_value, &mut scratch.key_value);
 }
 
-/// Backward, of `images` images: the gradients of queries, keys and values.
+/// Computes the gradients of queries, keys and values of `images` images. `query`, `key_value` and `weights` are in
+/// lanes, as [`forward`] left them; the gradients are rows.
 #[pulp::with_simd(backward = Arch::new())]
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
@@ -260,7 +266,7 @@ pub fn backward_with_simd<S: Simd>(
     }
 }
 
-/// What is in lanes between [`forward`] and [`backward`].
+/// The buffers that are in lanes between [`forward`] and [`backward`].
 #[cfg(test)]
 #[derive(Clone, Copy)]
 pub enum InLanes {
@@ -271,7 +277,7 @@ pub enum InLanes {
 
 #[cfg(test)]
 impl InLanes {
-    /// Every part of every group, and which ones its vectors are.
+    /// Returns every part of every group, and the range of its vectors.
     fn parts(self, heads: Heads, images: usize, lanes: usize) -> Vec<(Group, Part, std::ops::Range<usize>)> {
         let mut start = 0;
         let parts = heads.groups(images, lanes).flat_map(|group| {
@@ -296,7 +302,7 @@ impl InLanes {
     }
 }
 
-/// Brings `images` images from `rows` to `lanes`.
+/// Copies the buffer `what` of `images` images from `rows` to `lanes`.
 #[cfg(test)]
 #[pulp::with_simd(to_lanes = Arch::new())]
 #[inline(always)]
@@ -313,7 +319,7 @@ pub fn to_lanes_with_simd<S: Simd>(
     }
 }
 
-/// Brings `images` images from `lanes` to `rows`.
+/// Copies the buffer `what` of `images` images from `lanes` to `rows`.
 #[cfg(test)]
 #[pulp::with_simd(to_rows = Arch::new())]
 #[inline(always)]
@@ -330,7 +336,7 @@ pub fn to_rows_with_simd<S: Simd>(
     }
 }
 
-/// The softmax of rows of `columns` scores, in their place.
+/// Replaces rows of `columns` scores by their softmax.
 #[inline(always)]
 fn softmax<S: Simd>(simd: S, scores: &mut [S::f32s], columns: usize) {
     for row in scores.chunks_exact_mut(columns) {
@@ -345,7 +351,8 @@ fn softmax<S: Simd>(simd: S, scores: &mut [S::f32s], columns: usize) {
     }
 }
 
-/// From the gradients behind the dropout to those of the scores: `d = dropped * d - kept * sum(dropped * d)`.
+/// Turns gradients after the dropout into those of the scores: `d = dropped * d - kept * sum(dropped * d)`, where
+/// `kept` are the weights before the dropout and `dropped` those after it.
 #[inline(always)]
 fn softmax_backward<S: Simd>(
     simd: S,
@@ -369,11 +376,11 @@ fn softmax_backward<S: Simd>(
 /// A matrix of vectors, or its transpose.
 #[derive(Clone, Copy)]
 struct Matrix<'a, V> {
-    /// At least `rows * columns`.
+    /// The elements, at least `rows * columns`.
     values: &'a [V],
     rows: usize,
     columns: usize,
-    /// From one row to the next, and from one column.
+    /// The distances in `values` from one row to the next, and from one column to the next.
     strides: [usize; 2],
 }
 
@@ -387,18 +394,21 @@ impl<'a, V: Copy> Matrix<'a, V> {
         Self { rows: self.columns, columns: self.rows, strides: [column, row], ..self }
     }
 
+    /// Returns one element, without a bounds check.
+    ///
     /// # Safety
-    /// `row` must be below `rows`, and `column` below `columns`.
+    /// - `row` must be below `rows`.
+    /// - `column` must be below `columns`.
     #[inline(always)]
     unsafe fn at(&self, row: usize, column: usize) -> V {
-        // SAFETY: there are at least as many values as rows times columns. The strides are the number of columns and 1, or,
-        // of a transpose, 1 and the number of its rows. The caller makes sure that `row` and `column` are in the matrix, so
-        // that the index is below the product.
+        // SAFETY: `values` has at least `rows * columns` elements. The strides are `[columns, 1]`, or `[1, rows]` in a
+        // transpose. The caller guarantees that `row` and `column` are in the matrix, so the index is below
+        // `rows * columns`.
         unsafe { *self.values.get_unchecked(row * self.strides[0] + column * self.strides[1]) }
     }
 }
 
-/// `out = left * right`, row by row.
+/// Sets `out = left * right`, row by row.
 #[inline(always)]
 fn multiply<'a, S: Simd>(
     simd: S,
@@ -406,8 +416,11 @@ fn multiply<'a, S: Simd>(
     right: Matrix<'a, S::f32s>,
     out: &'a mut [S::f32s],
 ) {
-    assert!(left.columns == right.rows && left.rows * right.columns == out.len(), "matrices that do not fit");
-    // Compiled once, and not in each place where it is used.
+    assert!(
+        left.columns == right.rows && left.rows * right.columns == out.len(),
+        "the sizes of the matrices do not match"
+    );
+    // `vectorize` keeps it a function of its own. Inlined, it would be compiled again for every call.
     simd.vectorize(Multiply { simd, left, right, out });
 }
 
@@ -418,7 +431,7 @@ struct Multiply<'a, S: Simd> {
     out: &'a mut [S::f32s],
 }
 
-/// Rows and columns of the largest tile: 12 sums, and 4 registers for what is multiplied.
+/// The rows and columns of the largest tile: its 12 sums leave 4 of 16 registers for the factors.
 const TILE: [usize; 2] = [3, 4];
 
 impl<S: Simd> NullaryFnOnce for Multiply<'_, S> {
@@ -447,7 +460,7 @@ impl<S: Simd> NullaryFnOnce for Multiply<'_, S> {
     }
 }
 
-/// `len` cut into as few pieces of at most `max` as there can be, which differ by at most 1.
+/// Cuts `len` into as few pieces of at most `max` as possible. Their lengths differ by at most 1.
 fn pieces(len: usize, max: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
     let mut start = 0;
     (1..=len.div_ceil(max)).rev().map(move |left| {
@@ -458,15 +471,15 @@ fn pieces(len: usize, max: usize) -> impl Iterator<Item = std::ops::Range<usize>
 }
 
 impl<S: Simd> Multiply<'_, S> {
-    /// `R` rows from `row` and `C` columns from `column`.
+    /// Computes the tile of `R` rows from `row` on and `C` columns from `column` on.
     #[inline(always)]
     fn tile<const R: usize, const C: usize>(&mut self, row: usize, column: usize) {
         let &mut Self { simd, left, right, .. } = self;
         assert!(row + R <= left.rows && column + C <= right.columns && left.columns <= right.rows);
         let mut sums = [[simd.splat_f32s(0.0); C]; R];
         for k in 0..left.columns {
-            // SAFETY: the assertion says that the `R` rows from `row` on are in the left matrix, and the `C` columns from
-            // `column` on in the right one. `k` is below the columns of the left matrix, and so below the rows of the right.
+            // SAFETY: the assertion above guarantees that rows `row..row + R` are in the left matrix and columns
+            // `column..column + C` in the right one. `k` is below `left.columns`, and so below `right.rows`.
             let (left, right): ([_; R], [_; C]) = unsafe {
                 (array::from_fn(|r| left.at(row + r, k)), array::from_fn(|c| right.at(k, column + c)))
             };
@@ -489,10 +502,10 @@ mod tests {
     use crate::fused::{cpu::on_each_instruction_set, tests::numbers};
 
     const SITE: Site = Site::Attention(1);
-    /// Of the first image in the batch.
+    /// The position of the first image in the batch.
     const FIRST: usize = 3;
 
-    /// Context and gradients, by the textbook, in f64.
+    /// The context and the gradients in f64, computed by the textbook's formulas.
     #[derive(Default)]
     struct Textbook {
         context: Vec<f64>,
@@ -500,7 +513,7 @@ mod tests {
         d_key_value: Vec<f64>,
     }
 
-    /// Adds one head of one image.
+    /// Computes one head of one image, and adds it to `sums`.
     fn textbook(
         Heads { tokens, queries, embed, heads }: Heads,
         (image, head): (usize, usize),
@@ -548,7 +561,8 @@ mod tests {
         }
     }
 
-    /// Tiles and blocks that are complete, and others; images for all lanes, for some, and for more than there are.
+    /// The shapes have complete and incomplete tiles and blocks. There are fewer images than lanes, exactly as many,
+    /// and more.
     #[test]
     fn attention_and_its_gradients_are_those_of_the_textbook() {
         let shapes =
@@ -604,7 +618,7 @@ mod tests {
         }
     }
 
-    /// Small differences, large ones, and one score far above all others; each lane has all of them.
+    /// The rows have small differences, large ones, and one score far above all others. Every lane has the same scores.
     #[test]
     fn softmax_and_its_gradient_are_those_of_the_textbook() {
         for width in [1usize, 2, 7, 8, 16, 17, 50] {
@@ -646,7 +660,7 @@ mod tests {
         }
     }
 
-    /// The softmax of a row.
+    /// Returns the softmax of a row.
     fn powers(scores: &[f32]) -> Vec<f64> {
         let max = scores.iter().fold(f64::NEG_INFINITY, |max, &x| max.max(x.into()));
         let powers: Vec<f64> = scores.iter().map(|&x| (f64::from(x) - max).exp()).collect();
@@ -663,9 +677,9 @@ mod tests {
         assert_eq!(pieces(5, 3).collect::<Vec<_>>(), [0..3, 3..5]);
     }
 
-    /// Nothing is read behind the end of a matrix.
+    /// Nothing is read after the end of a matrix.
     #[test]
-    #[should_panic(expected = "matrices that do not fit")]
+    #[should_panic(expected = "the sizes of the matrices do not match")]
     fn matrices_must_fit() {
         let values = [1.0; 12];
         let mut out = [0.0; 9];

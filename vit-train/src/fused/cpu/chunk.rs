@@ -1,4 +1,5 @@
-//! The operations on some images of a batch: on one thread, but for matrix products.
+//! The operations on a chunk of a batch. They run on one thread, except that other threads may help with matrix
+//! products.
 
 use super::{
     attention::{self, Heads, Masks},
@@ -20,16 +21,16 @@ use crate::{
 };
 use dfdx::shapes::{ConstDim, ConstShape};
 
-/// Activations, or their gradients, of up to as many images as there is memory for.
+/// A buffer of activations, or of their gradients, in the memory of the CPU.
 pub type Matrix<S> = Buffer<Memory, S>;
 
 impl<S: ConstShape> Matrix<S> {
-    /// The elements of the first `images` images.
+    /// Returns the elements of the first `images` images.
     pub fn get(&self, images: usize) -> &[f32] {
         &self.values[..images * Self::IMAGE_LEN]
     }
 
-    /// The elements of the first `images` images.
+    /// Returns the elements of the first `images` images for writing.
     pub fn get_mut(&mut self, images: usize) -> &mut [f32] {
         &mut self.values[..images * Self::IMAGE_LEN]
     }
@@ -47,21 +48,21 @@ impl<S: ConstShape> Matrix<S> {
 #[derive(Debug)]
 pub struct Linear {
     place: Place,
-    /// `inputs x outputs`.
+    /// The `inputs x outputs` matrix.
     forward: Packed,
-    /// `outputs x inputs`.
+    /// The `outputs x inputs` matrix.
     backward: Packed,
     bias: Vec<f32>,
 }
 
 impl Linear {
-    /// For the layer at `place`; [`load`](Self::load) comes next.
+    /// Makes the layer at `place`. Its weights are loaded by [`load`](Self::load).
     pub fn new(place: &Place) -> Self {
         let (forward, backward) = (Packed::default(), Packed::default());
         Self { place: place.clone(), forward, backward, bias: vec![0.0; place.bias.len()] }
     }
 
-    /// Takes its weights and biases from `parameters`, which are folded.
+    /// Packs the layer's weights and copies its biases from `parameters`, which must be folded.
     pub fn load(&mut self, parameters: &[f32]) {
         let Place { weight, bias, inputs, outputs } = &self.place;
         let weight = View::rows(&parameters[weight.clone()], *inputs);
@@ -70,26 +71,27 @@ impl Linear {
         self.bias.copy_from_slice(&parameters[bias.clone()]);
     }
 
-    /// `y = x W^T + b`, or added to `y`, on up to `threads` threads.
+    /// Sets `y = x W^T + b`, or adds that to `y`, on up to `threads` threads.
     fn forward(&self, x: &[f32], y: &mut [f32], store: Store, threads: usize) {
         self.product(x, y, Output { add: store == Store::Add, bias: Some(&self.bias) }, threads);
     }
 
-    /// `d_y W`, the gradient of `x`. Not a part of the generic operations: the product would be compiled anew for each.
+    /// Sets `d_x = d_y W`, the gradient of `x`, or adds that to `d_x`. It is not inlined into the generic operations,
+    /// because the product would be compiled again for each of their shapes.
     fn backward(&self, d_y: &[f32], d_x: &mut [f32], store: Store, threads: usize) {
         let Place { inputs, outputs, .. } = self.place;
         let output = Output { add: store == Store::Add, bias: None };
         product(View::rows(d_y, outputs), &self.backward, d_y.len() / outputs, d_x, inputs, output, threads);
     }
 
-    /// `x W^T`.
+    /// Computes `x W^T`, and stores it in `y` as `output` says.
     fn product(&self, x: &[f32], y: &mut [f32], output: Output<'_>, threads: usize) {
         let Place { inputs, outputs, .. } = self.place;
         product(View::rows(x, inputs), &self.forward, x.len() / inputs, y, outputs, output, threads);
     }
 }
 
-/// Memory that the operations work in.
+/// The memory that the operations work in.
 #[derive(Debug, Default)]
 pub struct Scratch {
     mask: Memory,
@@ -98,35 +100,35 @@ pub struct Scratch {
     attention: attention::Scratch,
 }
 
-/// Some images of a batch.
+/// A chunk: consecutive images of a batch that go through the network together.
 #[derive(Debug)]
 pub struct Chunk<'a> {
-    /// The first image.
+    /// The position of the first image in the batch.
     pub first: usize,
-    /// Images in this chunk.
+    /// The number of images in this chunk.
     pub images: usize,
-    /// Images in the batch.
+    /// The number of images in the batch.
     pub batch: usize,
-    /// What is dropped in this step.
+    /// The dropout of this step.
     pub dropout: Dropout,
     /// The gradients of all (folded) parameters.
     pub gradients: &'a mut [f32],
-    /// Whether gradients are added to those of other chunks, or replace what is there.
+    /// True if gradients are added to those of other chunks, false if they replace what is there.
     pub add: bool,
-    /// What is left of all shards.
+    /// The number of shards that are left, from which follows how many threads can help.
     pub remaining: &'a Remaining,
-    /// Any.
+    /// The memory that the operations work in; its content does not matter.
     pub scratch: &'a mut Scratch,
 }
 
 impl Chunk<'_> {
-    /// As many as have time for a product.
+    /// Returns the number of threads that have time for a product.
     fn threads(&self) -> usize {
         self.remaining.threads_for_each(rayon::current_num_threads())
     }
 
-    /// The mask of each image in turn, for `R` rows of `W` elements. Masks have `T` rows, one for every token, also
-    /// where there is a class token only.
+    /// Calls `f` with the mask of each image in turn, for `R` rows of `W` elements. Masks are numbered as if every
+    /// image had `T` rows, one for every token, even where there is a class token only.
     fn for_each_mask<T: ConstDim, R: ConstDim, W: ConstDim>(
         &mut self,
         site: Site,
@@ -144,14 +146,14 @@ impl Chunk<'_> {
         self.for_each_mask::<T, T, W>(site, |image, mask| rows::multiply(x.image_mut(image), mask));
     }
 
-    /// Adds up the gradients of a layer's weights and biases.
+    /// Computes the gradients of a layer's weights and biases.
     fn layer_gradients(&mut self, layer: &Linear, x: &[f32], d_y: &[f32]) {
         let (threads, Place { weight, bias, inputs, outputs }) = (self.threads(), &layer.place);
         let bias = &mut self.gradients[bias.clone()];
         if !self.add {
             bias.fill(0.0);
         }
-        // A row, or one for each token of an image.
+        // The bias is one row, or, in the embedding, a row for each token of an image.
         let len = bias.len();
         rows::add_rows(bias, d_y, len);
         self.scratch.packed.set(View::rows(x, *inputs), d_y.len() / outputs, *inputs);
@@ -162,7 +164,7 @@ impl Chunk<'_> {
     }
 }
 
-/// Attention of `R` queries.
+/// Returns the dimensions of attention with `R` queries.
 const fn heads<D: Dimensions, R: ConstDim>() -> Heads {
     Heads { tokens: D::Tokens::SIZE, queries: R::SIZE, embed: D::Embed::SIZE, heads: D::Heads::SIZE }
 }
@@ -185,7 +187,7 @@ impl<D: Dimensions> Ops<D, Memory, Linear> for Chunk<'_> {
                 let start = (number / grid * patch + y) * image + number % grid * patch;
                 line.copy_from_slice(&pixels[start..start + patch]);
             }
-            // The biases are rows for the tokens of an image.
+            // The bias has a row for each token of an image.
             stream.image_mut(index).copy_from_slice(&layer.bias);
         }
         let output = Output { add: true, bias: None };

@@ -1,44 +1,47 @@
-//! One image to a lane.
+//! Vectors with one image to a lane.
 //!
-//! Where every image has small matrices of its own, a product of them does not fill the vectors of its rows. Vectors that
-//! hold the same number of several images do, whatever the matrices' sizes are, and nothing is ever added up across the
-//! lanes of one. Which image has which lane is the processor's choice, and the same everywhere.
+//! In attention, every image has small matrices of its own, whose rows do not fill vectors. If each lane of a vector
+//! holds a number of another image, vectors are full whatever the sizes of the matrices are, and nothing is ever added
+//! up across lanes. Which image is in which lane depends on the processor's shuffles, but it is the same for all
+//! vectors.
 
 use pulp::Simd;
 use std::array;
 
-/// Images that go through the network together: as many as fill all lanes of a vector, of whatever processor, or a
-/// multiple of that, because attention keeps its weights in whole vectors.
+/// The number of images that go through the network together.
+///
+/// Attention keeps its weights in whole vectors, so this is a multiple of the number of lanes on every processor.
 pub const CHUNK: usize = 16;
-/// Numbers of each image that become vectors, or come from them, at a time.
+/// The number of values of each image that are loaded or stored at a time.
 const BLOCK: usize = 4;
 
-/// The part of each image's numbers that becomes a matrix of vectors.
+/// The part of each image's values that becomes a matrix of vectors.
 #[derive(Clone, Copy, Debug)]
 pub struct Part {
-    /// Numbers of an image.
+    /// The number of values of an image.
     pub image_len: usize,
-    /// Where the part's first row begins.
+    /// The index, in an image, where the part's first row begins.
     pub first: usize,
-    /// From one row to the next.
+    /// The distance from the start of one row to the start of the next.
     pub stride: usize,
-    /// Rows of the part.
+    /// The number of rows of the part.
     pub rows: usize,
-    /// Columns of the part.
+    /// The number of columns of the part.
     pub columns: usize,
 }
 
 impl Part {
-    /// Its numbers in an image.
+    /// Returns the number of values of the part in an image.
     pub const fn len(&self) -> usize {
         self.rows * self.columns
     }
 
-    /// `vectors` = the part, row by row, of the first `count` of `images`, at most as many as there are lanes.
+    /// Loads the part of the first `count` of `images` into `vectors`, row by row, with one image to a lane. `count` is
+    /// at most the number of lanes.
     #[inline(always)]
     pub fn load<S: Simd>(&self, simd: S, images: &[f32], count: usize, vectors: &mut [S::f32s]) {
         for (row, vectors) in vectors.chunks_exact_mut(self.columns).take(self.rows).enumerate() {
-            // Lanes without an image repeat the last one, so that there is nothing to decide in the loops.
+            // Lanes without an image repeat the last one, so that the loops need no branches.
             let from = |lane: usize| &images[self.start(lane.min(count - 1), row)..][..self.columns];
             let (blocks, rest) = vectors.as_chunks_mut::<BLOCK>();
             for (index, to) in blocks.iter_mut().enumerate() {
@@ -53,7 +56,7 @@ impl Part {
         }
     }
 
-    /// The opposite of [`load`](Self::load).
+    /// Stores `vectors` as the part of the first `count` of `images`: the opposite of [`load`](Self::load).
     #[inline(always)]
     pub fn store<S: Simd>(&self, simd: S, vectors: &[S::f32s], count: usize, images: &mut [f32]) {
         for (row, vectors) in vectors.chunks_exact(self.columns).take(self.rows).enumerate() {
@@ -78,14 +81,14 @@ impl Part {
         }
     }
 
-    /// Where row `row` of image `image` begins.
+    /// Returns the index where row `row` of image `image` begins.
     #[inline(always)]
     fn start(&self, image: usize, row: usize) -> usize {
         image * self.image_len + self.first + row * self.stride
     }
 }
 
-/// Vectors with the first, second ... number of every lane.
+/// Returns vectors with the first, second ... of the numbers of every lane.
 #[inline(always)]
 fn block<S: Simd>(simd: S, numbers: impl Fn(usize) -> [f32; BLOCK]) -> [S::f32s; BLOCK] {
     let mut block = [simd.splat_f32s(0.0); BLOCK];
@@ -115,7 +118,8 @@ mod tests {
             let images = numbers(count * part.image_len, 1);
             let mut vectors = vec![simd.splat_f32s(f32::NAN); part.rows * part.columns];
             part.load(simd, &images, count, &mut vectors);
-            // Each vector has the numbers of its row and column, in whatever order; there are more lanes than images.
+            // Each vector has the numbers of its row and column, in any order. Lanes beyond the images repeat the last
+            // one.
             for (index, vector) in vectors.iter().enumerate() {
                 let (row, column) = (index / part.columns, index % part.columns);
                 let mut found = bytemuck::cast_slice::<_, f32>(std::slice::from_ref(vector)).to_vec();

@@ -1,16 +1,16 @@
-//! The exponential and GELU on vectors.
+//! The exponential function and GELU on vectors.
 //!
-//! They are the polynomials of [`vit_nostd::float::math`] with fused multiply-adds where the processor has them:
-//! training need not be the same bits everywhere, inference must.
+//! They are the polynomials of [`vit_nostd::float::math`], with fused multiply-adds where the processor has them.
+//! Inference must give the same bits on every processor; training need not.
 //!
-//! Each step of a polynomial waits for the one before. Two vectors that take turns keep a processor busy whose window
-//! is not wide enough to see the next one: functions take several.
+//! Each step of a polynomial depends on the one before. The functions therefore take several vectors at a time, whose
+//! steps are interleaved: this keeps a processor busy whose reorder window is too small to reach the next vector.
 
 use pulp::Simd;
 use std::f32::consts::LOG2_E;
 use vit_nostd::float::math::{EXP, LN_2_HIGH, LN_2_LOW, NEG_LN_TAIL, ROUND};
 
-/// `e^x` for -87 <= x <= 88, beyond that the value at the end. Relative error at most 2e-7.
+/// Returns `e^x`, with `x` clamped to -87 <= x <= 88. The relative error is at most 2e-7.
 #[inline(always)]
 pub fn exp<S: Simd, const N: usize>(simd: S, mut x: [S::f32s; N]) -> [S::f32s; N] {
     let splat = |x| simd.splat_f32s(x);
@@ -33,11 +33,13 @@ pub fn exp<S: Simd, const N: usize>(simd: S, mut x: [S::f32s; N]) -> [S::f32s; N
     p
 }
 
-/// The exact (erf) Gaussian error linear unit and its derivative. Absolute error of the value at most 4e-7 for
-/// |x| <= 8, and at most 2e-7 of |x| beyond; of the derivative at most 1e-6.
+/// Returns the exact (erf) Gaussian error linear unit and its derivative.
+///
+/// The absolute error of the value is at most 4e-7 for |x| <= 8, and at most 2e-7 |x| beyond that. The absolute error
+/// of the derivative is at most 1e-6.
 ///
 /// With `a = min(|x|, 6)` and `P(-a) = exp(-q(a))`, the value is `max(x, 0) - a P(-a)`. Its derivative for x < 0 is
-/// `u = P(-a) (1 - a q'(a))`, for x > 0 it is `1 - u`: one exponential serves both.
+/// `u = P(-a) (1 - a q'(a))`, and for x > 0 it is `1 - u`. One exponential is enough for both.
 #[inline(always)]
 pub fn gelu<S: Simd, const N: usize>(simd: S, x: [S::f32s; N]) -> [[S::f32s; N]; 2] {
     let (zero, one) = (simd.splat_f32s(0.0), simd.splat_f32s(1.0));
@@ -68,8 +70,8 @@ const NEG_LN_TAIL_SLOPE: [f32; NEG_LN_TAIL.len() - 1] = {
     slope
 };
 
-/// The polynomial with these coefficients, lowest degree first: its even and its odd part by Horner's scheme, which do
-/// not wait for each other.
+/// Evaluates the polynomial with these coefficients, lowest degree first. Its even and its odd part are evaluated by
+/// Horner's scheme separately, so that they do not depend on each other.
 #[inline(always)]
 fn polynomial<S: Simd, const LEN: usize, const N: usize>(
     simd: S,
@@ -99,7 +101,7 @@ mod tests {
     use super::*;
     use crate::fused::cpu::on_each_instruction_set;
 
-    /// Every 997th f32 between `from` and `to` (same sign, |from| < |to|).
+    /// Returns every 997th f32 between `from` and `to` (same sign, |from| < |to|).
     fn floats(from: f32, to: f32) -> impl Iterator<Item = f32> {
         (from.to_bits()..=to.to_bits()).step_by(997).map(f32::from_bits)
     }
@@ -115,14 +117,14 @@ mod tests {
             let all = floats(-1e-10, -87.0).chain(floats(1e-10, 88.0));
             let worst = all.map(|x| (exp(x) / f64::from(x).exp() - 1.0).abs()).fold(0.0, f64::max);
             assert!(worst <= 2e-7, "{worst:e}");
-            assert!(worst >= 1e-8, "{worst:e}: the test does not test");
+            assert!(worst >= 1e-8, "{worst:e}: the error is implausibly small");
             assert_eq!(exp(f32::NEG_INFINITY), exp(-87.0));
         });
     }
 
     #[test]
     fn gelu_and_its_derivative_are_within_their_bounds() {
-        // By libm's f64 erfc, which is independent of the polynomial.
+        // libm's f64 erfc is independent of the polynomial.
         let normal = |x: f64| 0.5 * libm::erfc(-x / 2f64.sqrt());
         let density = |x: f64| (-0.5 * x * x).exp() / (2.0 * std::f64::consts::PI).sqrt();
         on_each_instruction_set!(simd => {

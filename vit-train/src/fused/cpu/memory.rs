@@ -1,35 +1,35 @@
-//! Numbers as vectors like them.
+//! Memory that is aligned for vectors.
 
 use aligned_vec::AVec;
 use pulp::Simd;
 use std::ops::{Deref, DerefMut};
 
-/// Numbers that begin with a cache line, so that no vector of them lies on two.
+/// A growable array of numbers that begins at a cache line, so that no vector crosses the border of two lines.
 #[derive(Clone, Debug)]
 pub struct Memory {
     values: AVec<f32>,
-    /// The first ones, which are in use.
+    /// The number of values that are in use: the first ones.
     len: usize,
 }
 
 impl Memory {
-    /// `len` zeros.
+    /// Returns `len` zeros.
     pub fn zeros(len: usize) -> Self {
         let mut memory = Self::default();
         memory.resize(len);
         memory
     }
 
-    /// Makes room for `len` numbers. Those beyond the length it had are zero, or what was there once.
+    /// Sets the length to `len`. The numbers beyond the old length are zero or those of an earlier use.
     pub fn resize(&mut self, len: usize) {
-        // Scratch memory is now small and now large: what has been there once is not filled anew.
+        // The length of scratch memory goes up and down. Memory that was in use before is not cleared again.
         if self.values.len() < len {
             self.values.resize(len, 0.0);
         }
         self.len = len;
     }
 
-    /// The first `len` vectors, for which it makes room.
+    /// Sets the length to that of `len` vectors, and returns them.
     #[inline(always)]
     pub fn vectors<S: Simd>(&mut self, len: usize) -> &mut [S::f32s] {
         self.resize(len * S::F32_LANES);

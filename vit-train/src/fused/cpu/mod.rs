@@ -1,11 +1,14 @@
 //! The training pass on a CPU.
 //!
 //! A batch is cut into chunks of `CHUNK` images. One thread takes a chunk through the whole network, forward and
-//! backward: what the backward pass needs of the forward pass is still in the cache when it is needed, and threads do
-//! not wait for each other. Chunks are gathered into up to `SHARDS` shards of neighbours. A shard adds up the gradients
-//! of its chunks one after the other, and at the end the shards are added up in their order. When no shard is left to
-//! begin, threads without one help the others with their matrix products (`remaining`). Which sums there are, and in
-//! which order, does not depend on the number of threads, and so neither does a bit of the result.
+//! backward. The activations of the forward pass are still in the cache when the backward pass needs them, and threads
+//! do not wait for each other.
+//!
+//! Neighbouring chunks form up to `SHARDS` shards. A shard adds up the gradients of its chunks one after the other, and
+//! at the end the gradients of the shards are added up in order. When no shard is left to begin, threads without one
+//! help the others with their matrix products (`remaining`).
+//!
+//! The sums and their order do not depend on the number of threads, so the result is the same to the bit.
 
 pub(super) mod attention;
 pub(super) mod chunk;
@@ -36,9 +39,10 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-/// Sums of gradients, each as large as the network: as many threads can have chunks at a time.
+/// The largest number of shards. It limits how many threads can work on chunks at a time, and each shard takes a sum of
+/// gradients that is as large as the network.
 const SHARDS: usize = 8;
-/// Gradients that are added up at a time.
+/// The number of gradients that a thread adds up at a time.
 const PIECE: usize = 1 << 14;
 
 /// The training pass of one network, with all the memory that it needs.
@@ -49,21 +53,22 @@ pub struct Cpu<D: Dimensions> {
     folded: Vec<f32>,
     layers: Layers<D, Linear>,
     shards: Vec<Shard>,
-    /// What the shards add up, one behind the other. The first chunk of each overwrites what is there of every layer;
-    /// what is folded into the layers comes from them at the end.
+    /// The sums of gradients of all shards, one after the other. The first chunk of a shard overwrites the gradients of
+    /// all layers, so they need not be cleared. The gradients of what is folded into the layers
+    /// are computed from these at the end.
     gradients: Memory,
-    /// As many as there were shards in work at a time.
+    /// The workspaces: as many as there were shards in work at the same time.
     workspaces: Pool<D>,
 }
 
-/// What neighbouring chunks add up to.
+/// The sums over some neighbouring chunks.
 #[derive(Debug, Default)]
 struct Shard {
     loss: f64,
     times: Times,
 }
 
-/// The memory that a shard is worked on in.
+/// The memory in which a thread works on a shard.
 #[derive(Debug)]
 struct Workspace<D: Dimensions> {
     activations: Activations<D, Memory>,
@@ -73,14 +78,14 @@ struct Workspace<D: Dimensions> {
 /// A batch of images.
 #[derive(Clone, Copy, Debug)]
 pub struct Batch<'a> {
-    /// Normalised pixels, image by image.
+    /// The normalised pixels, image by image.
     pub pixels: &'a [f32],
     /// A distribution over the classes for each image.
     pub targets: &'a [f32],
 }
 
 impl<D: Dimensions> Cpu<D> {
-    /// For networks of these sizes whose parameters lie as `layout` says.
+    /// Makes the pass for networks of these sizes whose parameters are laid out as `layout` says.
     pub fn new(sizes: Sizes, layout: Layout) -> Self {
         let folded = vec![0.0; layout.len()];
         let fold = Fold::new(sizes, layout);
@@ -96,7 +101,8 @@ impl<D: Dimensions> Cpu<D> {
         }
     }
 
-    /// The mean loss of `batch` with these `parameters`; fills in the logits and the gradients of all parameters.
+    /// Returns the mean loss of `batch` with these `parameters`, and fills in the logits and the gradients of all
+    /// parameters.
     pub fn pass(
         &mut self,
         parameters: &[f32],
@@ -154,15 +160,15 @@ impl<D: Dimensions> Cpu<D> {
         (self.shards.iter().map(|shard| shard.loss).sum::<f64>() / images as f64) as f32
     }
 
-    /// The time that each operation of the last pass took, in the mean of the threads that had shards. Those that
-    /// helped them do not count.
+    /// Returns the time that each operation of the last pass took, as the mean over the threads that had shards.
+    /// Threads that only helped are not counted.
     pub fn times(&self) -> Times {
         let mut times = Times::default();
         self.shards.iter().for_each(|shard| times.add(&shard.times));
         times / self.shards.len().min(rayon::current_num_threads()).max(1)
     }
 
-    /// Packs the weights.
+    /// Packs the weights of all layers.
     fn load(&mut self) {
         let Layers { embedding, blocks, head } = &mut self.layers;
         [&mut embedding.weights, &mut head.weights].into_iter().for_each(|layer| layer.load(&self.folded));
@@ -185,7 +191,7 @@ impl<D: Dimensions> Workspace<D> {
     }
 }
 
-/// Workspaces that nobody uses at the moment.
+/// The workspaces that are not in use.
 #[derive(Debug)]
 struct Pool<D: Dimensions>(Mutex<Vec<Workspace<D>>>);
 

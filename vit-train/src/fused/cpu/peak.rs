@@ -1,10 +1,10 @@
-//! What a processor can do at most, to compare with.
+//! The peak speed of the processor, as a reference for measurements.
 
 use pulp::{Arch, Simd};
 use std::{array, hint::black_box};
 
-/// `rounds` times multiply-adds of vectors, all in registers, as many side by side as in a tile of a product, and nothing
-/// else. Returns how many multiplications and additions of numbers that were.
+/// Executes `rounds` rounds of independent vector multiply-adds in registers, as many as there are in a tile of a
+/// matrix product. Returns the number of floating-point operations: a multiplication and an addition for each lane.
 #[pulp::with_simd(multiply_adds = Arch::new())]
 #[inline(always)]
 pub fn multiply_adds_with_simd<S: Simd>(simd: S, rounds: usize) -> usize {

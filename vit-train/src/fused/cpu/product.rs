@@ -1,23 +1,27 @@
-//! Matrix products, `out = left * right`, all that a network needs.
+//! The matrix products `out = left * right` of a network.
 //!
-//! 1. Naive: for each element of the result a loop over `depth`. Every step loads two numbers for one multiply-add.
-//! 2. A tile of the result, up to 6 rows of 2 vectors (8 of 3 where there are 32 registers), stays in registers: a step of
-//!    `depth` loads 2 vectors and 6 numbers for 12 vector multiply-adds, and those are independent of each other. (4
-//!    rows of 3 vectors would load less, but fill all 16 registers: the compiler then spills one in every step.)
+//! From naive to fast, where `depth` is the dimension that is summed over:
+//!
+//! 1. Naive: for each element of the result, there is a loop over `depth`. Every step loads two numbers for one
+//!    multiply-add.
+//! 2. A tile of the result, up to 6 rows of 2 vectors (8 of 3 where there are 32 registers), stays in registers. A step
+//!    of the loop over `depth` loads 2 vectors and 6 numbers for 12 independent vector multiply-adds. (4 rows of 3
+//!    vectors would load less, but fill all 16 registers, so that the compiler spills one in every step.)
 //! 3. The right matrix is packed ([`Packed`]) into panels as wide as the tile, so that each step reads the next
-//!    vectors. A panel of the depths here stays in the L1 cache while all rows of `left` pass by. Weights are packed
-//!    once per training step, activations (on the right in gradients of weights) when they are needed.
+//!    vectors in memory. At the depths of these networks, a panel stays in the L1 cache while it is multiplied with all
+//!    rows of `left`. Weights are packed once per training step. Activations, which are on the right in the gradients
+//!    of weights, are packed for each product.
 //!
-//! The left matrix is read in place, also transposed: a step needs one number of each of its rows.
+//! The left matrix is read in place, even if it is transposed: a step needs only one number of each of its rows.
 
 use super::memory::Memory;
 use pulp::{Arch, Simd};
 use std::array;
 
-/// The rows of a thread's part are a multiple of it: it is one of the rows of a tile, 6 or 8.
+/// The number of rows of a thread's part is a multiple of this, which is a multiple of the rows of a tile, 6 or 8.
 const PART: usize = 24;
 
-/// Vectors in a panel: as many as leave registers for a tile's numbers.
+/// Returns the number of vectors in a row of a panel: as many as the registers allow.
 #[inline(always)]
 const fn vectors<S: Simd>() -> usize {
     if S::REGISTER_COUNT >= 32 {
@@ -31,40 +35,42 @@ const fn vectors<S: Simd>() -> usize {
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
     values: &'a [f32],
-    /// From one row to the next, or from one column to the next of the transpose.
+    /// The distance in `values` from one row to the next. In a transpose, it is the distance of columns.
     stride: usize,
     transposed: bool,
 }
 
 impl<'a> View<'a> {
-    /// Whole rows of `stride` numbers.
+    /// Makes a view of whole rows of `stride` numbers.
     pub const fn rows(values: &'a [f32], stride: usize) -> Self {
         Self { values, stride, transposed: false }
     }
 
-    /// The transpose.
+    /// Returns the transpose.
     pub const fn transpose(self) -> Self {
         Self { transposed: !self.transposed, ..self }
     }
 
-    /// From row `row` on.
+    /// Returns the view of the rows from `row` on.
     fn skip(self, row: usize) -> Self {
         let first = if self.transposed { row } else { row * self.stride };
         Self { values: &self.values[first..], ..self }
     }
 }
 
-/// What becomes of a product.
+/// The way a product is stored.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Output<'a> {
-    /// It is added to what is there, and does not replace it.
+    /// True if the product is added to what is there, false if it replaces it.
     pub add: bool,
-    /// Is added to each row of it.
+    /// A bias that is added to each row of the product.
     pub bias: Option<&'a [f32]>,
 }
 
-/// A matrix packed for the right side of a product: panels of [`vectors`] vectors (the last one may have fewer),
-/// padded with zeros. A panel is `depth` rows, one behind the other.
+/// A matrix packed for the right side of a product.
+///
+/// It consists of panels. A panel has `depth` rows, one after the other, of [`vectors`] vectors each. The rows of the
+/// last panel may have fewer vectors, and are padded with zeros.
 #[derive(Clone, Debug, Default)]
 pub struct Packed {
     panels: Memory,
@@ -73,7 +79,7 @@ pub struct Packed {
 }
 
 impl Packed {
-    /// Packs the `depth x width` matrix `source`, into the memory of the one before.
+    /// Packs the `depth x width` matrix `source`. It replaces the matrix that was packed before, and reuses its memory.
     pub fn set(&mut self, source: View<'_>, depth: usize, width: usize) {
         pack(self, source, depth, width);
     }
@@ -105,7 +111,8 @@ fn pack_with_simd<S: Simd>(simd: S, to: &mut Packed, source: View<'_>, depth: us
     }
 }
 
-/// Packs panels of `V` vectors row by row, as the source lies in memory: activations come from far away.
+/// Packs panels of `V` vectors in the order in which the source is in memory, row by row, because activations may have
+/// left the caches.
 #[inline(always)]
 fn pack_rows<S: Simd, const V: usize>(
     simd: S,
@@ -130,8 +137,10 @@ fn pack_rows<S: Simd, const V: usize>(
     }
 }
 
-/// `out = left * right` for the first `rows` rows of `left`; a row of `out` begins at a multiple of `stride`. Up to
-/// `threads` threads take a part of the rows each, if they have nothing else to do. The result is the same bits.
+/// Sets `out = left * right` for the first `rows` rows of `left`. Rows of `out` begin at multiples of `stride`.
+///
+/// Up to `threads` threads take a part of the rows each, if they have nothing else to do. Their number does not change
+/// a bit of the result.
 pub fn product(
     left: View<'_>,
     right: &Packed,
@@ -153,7 +162,7 @@ pub fn product(
     );
 }
 
-/// [`product`] on this thread.
+/// Does the work of [`product`] on this thread.
 #[pulp::with_simd(product_of_rows = Arch::new())]
 #[inline(always)]
 fn product_of_rows_with_simd<S: Simd>(
@@ -183,7 +192,7 @@ fn product_of_rows_with_simd<S: Simd>(
 
 /// The columns of the result that belong to a panel.
 struct Columns<'a> {
-    /// From the first of them.
+    /// The result from the first of these columns on.
     out: &'a mut [f32],
     stride: usize,
     width: usize,
@@ -199,7 +208,7 @@ impl Columns<'_> {
         let bias = self.bias.map_or(zero, |bias| load(simd, bias));
         let mut row = 0;
         while row < rows {
-            // As many rows as there are registers for, or all that are left.
+            // A tile has as many rows as there are registers for, or all that are left.
             row += match rows - row {
                 1 => self.tile::<S, 1, V>(simd, left, row, panel, bias),
                 2 => self.tile::<S, 2, V>(simd, left, row, panel, bias),
@@ -213,7 +222,7 @@ impl Columns<'_> {
         }
     }
 
-    /// `R` rows from `row`; says how many.
+    /// Computes and stores `R` rows from `row` on. Returns `R`.
     #[inline(always)]
     fn tile<S: Simd, const R: usize, const V: usize>(
         &mut self,
@@ -226,7 +235,7 @@ impl Columns<'_> {
         let sums = tile::<S, R, V>(simd, left, row, panel, bias);
         let whole = V * S::F32_LANES;
         if self.width == whole {
-            // Constants count here: an iterator would bring the sums from their registers to the stack.
+            // Constant bounds matter here: with an iterator, the compiler moves the sums from registers to the stack.
             #[allow(clippy::needless_range_loop)]
             for index in 0..R {
                 let out = S::as_mut_simd_f32s(&mut self.out[(row + index) * self.stride..][..whole]).0;
@@ -253,14 +262,14 @@ impl Columns<'_> {
     }
 }
 
-/// `V` vectors, of which the last may not be full.
+/// Loads `V` vectors. If there are fewer values, the missing ones are zero.
 #[inline(always)]
 fn load<S: Simd, const V: usize>(simd: S, values: &[f32]) -> [S::f32s; V] {
     let (vectors, rest) = S::as_simd_f32s(values);
     array::from_fn(|index| vectors.get(index).copied().unwrap_or_else(|| simd.partial_load_f32s(rest)))
 }
 
-/// `R` rows from `row` of `left`, times `panel`, plus `bias`.
+/// Returns `R` rows of `left`, from `row` on, times `panel`, plus `bias`.
 #[inline(always)]
 fn tile<S: Simd, const R: usize, const V: usize>(
     simd: S,
@@ -269,7 +278,7 @@ fn tile<S: Simd, const R: usize, const V: usize>(
     panel: &[[S::f32s; V]],
     bias: [S::f32s; V],
 ) -> [[S::f32s; V]; R] {
-    // Each call is compiled by itself, so that one of the strides is a constant.
+    // Each of the two calls is inlined, so that one of the strides is a constant.
     if left.transposed {
         multiply(simd, &left.values[row..], [1, left.stride], panel, bias)
     } else {
@@ -277,7 +286,7 @@ fn tile<S: Simd, const R: usize, const V: usize>(
     }
 }
 
-/// `left * panel + bias`. It is `strides[0]` numbers from one row of `left` to the next, `strides[1]` from one column.
+/// Returns `left * panel + bias`. In `left`, the distance of rows is `strides[0]`, and that of columns is `strides[1]`.
 #[inline(always)]
 fn multiply<S: Simd, const R: usize, const V: usize>(
     simd: S,
@@ -291,15 +300,15 @@ fn multiply<S: Simd, const R: usize, const V: usize>(
     let last_row = strides[0].saturating_mul(R - 1);
     assert!(
         last_row.saturating_add(strides[1].saturating_mul(last_column)) < left.len(),
-        "left matrix too small"
+        "the left matrix is too small"
     );
     let column = |index: usize| {
-        // 22 instructions for 12 vector multiply-adds; bounds that are checked here make it 26 to 43.
-        // SAFETY: `row` is below `R`, and `index` below `panel.len()`, with which all callers call. The offset is therefore at
-        // most the one that the assertion found to be in `left`.
+        // A step takes 22 instructions for 12 vector multiply-adds; with bounds checks here, it would take 26 to 43.
+        // SAFETY: `row` is below `R`, and all calls below pass an `index` below `panel.len()`. The offset is therefore
+        // at most the one that the assertion above found to be in `left`.
         array::from_fn(|row| unsafe { *left.as_ptr().add(row * strides[0] + index * strides[1]) })
     };
-    // Four steps a turn: counting and addressing are a fifth of the work of a single one.
+    // The loop is unrolled four times, because its counter and addresses take a fifth of the work of a single step.
     let (turns, rest) = panel.as_chunks::<4>();
     for (turn, right) in turns.iter().enumerate() {
         for (step, right) in right.iter().enumerate() {
@@ -312,7 +321,7 @@ fn multiply<S: Simd, const R: usize, const V: usize>(
     sums
 }
 
-/// One step of the depth: `sums += column * right`.
+/// Does one step of the loop over the depth: `sums += column * right`.
 #[inline(always)]
 fn multiply_add<S: Simd, const R: usize, const V: usize>(
     simd: S,
@@ -337,7 +346,7 @@ mod tests {
         (0..len as u32).map(|i| ((i.wrapping_mul(747_796_405) ^ seed) % 2001) as f32 / 1000.0 - 1.0).collect()
     }
 
-    /// The sum in f64, which is the textbook's twin of the product.
+    /// Returns one element of the product by the textbook's formula, in f64.
     fn naive(left: View<'_>, right: View<'_>, row: usize, column: usize, depth: usize) -> f64 {
         let at = |view: View<'_>, i: usize, j: usize| {
             view.values[if view.transposed { j * view.stride + i } else { i * view.stride + j }]
@@ -345,7 +354,8 @@ mod tests {
         (0..depth).map(|k| f64::from(at(left, row, k)) * f64::from(at(right, k, column))).sum()
     }
 
-    /// The loop reads the left matrix without checks of its own: the last number that it takes may be the last there is.
+    /// The loop reads the left matrix without bounds checks. The last number that it reads may be the last of the
+    /// matrix, but a matrix that is shorter by one must be refused.
     #[test]
     fn left_matrix_ends_with_its_last_number() {
         let (rows, depth) = (7, 9);
@@ -365,7 +375,7 @@ mod tests {
             }
             let short = View { values: &values[..values.len() - 1], ..left };
             let panic = std::panic::catch_unwind(|| multiply(short)).unwrap_err();
-            assert_eq!(panic.downcast_ref(), Some(&"left matrix too small"));
+            assert_eq!(panic.downcast_ref(), Some(&"the left matrix is too small"));
         }
     }
 

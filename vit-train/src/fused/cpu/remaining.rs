@@ -1,8 +1,8 @@
-//! The shards of a pass that are left, and so the threads that have time to help.
+//! A count of the shards that are left in a pass, which says how many threads have time to help others.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// Counts the shards of a pass. What it says only decides who works, and not what comes out.
+/// A count of the shards of a pass. It decides which threads do the work, and never changes a result.
 #[derive(Debug)]
 pub struct Remaining {
     shards: usize,
@@ -11,23 +11,25 @@ pub struct Remaining {
 }
 
 impl Remaining {
-    /// Of so many shards, none of which is begun.
+    /// Makes the count of this many shards, none of which has begun.
     pub const fn new(shards: usize) -> Self {
         Self { shards, begun: AtomicUsize::new(0), finished: AtomicUsize::new(0) }
     }
 
-    /// One more is begun.
+    /// Counts one more shard as begun.
     pub fn begin(&self) {
         self.begun.fetch_add(1, Relaxed);
     }
 
-    /// One more is finished.
+    /// Counts one more shard as finished.
     pub fn finish(&self) {
         self.finished.fetch_add(1, Relaxed);
     }
 
-    /// Threads for a product of one shard, of `threads` in all. It is 1 as long as there is a shard to begin: a thread
-    /// that waits for its helpers must not find one, because it would come back only when that one is finished.
+    /// Returns the number of threads, of `threads` in all, that may work on a product of one shard.
+    ///
+    /// It is 1 as long as a shard has not begun. Otherwise a thread that waits for its helpers could begin that shard,
+    /// and would come back only when it is finished.
     pub fn threads_for_each(&self, threads: usize) -> usize {
         if self.begun.load(Relaxed) < self.shards {
             return 1;

@@ -1,8 +1,10 @@
-//! What is done row by row: normalisation, GELU, sums of columns.
+//! Operations on rows: normalisation, GELU with dropout, products with masks, sums of columns.
 //!
-//! 1. Naive: a loop over the elements for each step of a formula.
-//! 2. A vector at a time ([`vectors`](super::vectors)), all steps of a formula while the row is in the L1 cache, and
-//!    polynomials ([`math`](super::math)) for what processors do not compute.
+//! From naive to fast:
+//!
+//! 1. Naive: there is a loop over the elements for each step of a formula.
+//! 2. A vector at a time ([`vectors`](super::vectors)): all steps of a formula are done while the row is in the L1
+//!    cache. Functions for which processors have no instructions are polynomials ([`math`](super::math)).
 
 use super::{
     math,
@@ -11,10 +13,11 @@ use super::{
 use pulp::{Arch, Simd};
 use vit_nostd::float::LAYER_NORM_EPSILON;
 
-/// Vectors of sums that are computed at a time, so that one addition need not wait for the one before.
+/// The number of vectors of sums that are computed at a time, so that an addition does not wait for the one before.
 const BLOCK: usize = 6;
 
-/// Each row of `x`, `width` wide, with mean 0 and variance 1, and what it was multiplied with.
+/// Scales each row of `x`, which has `width` elements, to mean 0 and variance 1. Stores the rows in `normed` and their
+/// factors in `scales`.
 #[pulp::with_simd(normalize = Arch::new())]
 #[inline(always)]
 pub fn normalize_with_simd<S: Simd>(
@@ -35,8 +38,8 @@ pub fn normalize_with_simd<S: Simd>(
     }
 }
 
-/// Adds to `d_x`, or stores there, `scale * (d - mean(d) - normed * mean(d * normed))`, the gradient through
-/// [`normalize`].
+/// Computes the gradient through [`normalize`], `scale * (d - mean(d) - normed * mean(d * normed))`, and adds it to
+/// `d_x` or stores it there.
 #[pulp::with_simd(normalize_backward = Arch::new())]
 #[inline(always)]
 pub fn normalize_backward_with_simd<S: Simd>(
@@ -62,7 +65,7 @@ pub fn normalize_backward_with_simd<S: Simd>(
     }
 }
 
-/// `y = gelu(x) * mask` and `slope = gelu'(x) * mask`, where `slope` holds x before.
+/// Sets `y = gelu(x) * mask` and `slope = gelu'(x) * mask`, where `x` is the content that `slope` had before.
 #[pulp::with_simd(gelu_dropout = Arch::new())]
 #[inline(always)]
 pub fn gelu_dropout_with_simd<S: Simd>(simd: S, slope: &mut [f32], mask: &[f32], y: &mut [f32]) {
@@ -84,7 +87,7 @@ pub fn gelu_dropout_with_simd<S: Simd>(simd: S, slope: &mut [f32], mask: &[f32],
     }
 }
 
-// Not a closure: one as large as this would not be inlined, and would lose the instruction set.
+// This is not a closure, because a closure of this size would not be inlined, and so not use the instruction set.
 #[inline(always)]
 fn masked_gelu<S: Simd, const N: usize>(simd: S, x: [S::f32s; N], mask: [S::f32s; N]) -> [[S::f32s; N]; 2] {
     let mut results = math::gelu(simd, x);
@@ -94,28 +97,28 @@ fn masked_gelu<S: Simd, const N: usize>(simd: S, x: [S::f32s; N], mask: [S::f32s
     results
 }
 
-/// `y *= x`.
+/// Sets `y *= x`.
 #[pulp::with_simd(multiply = Arch::new())]
 #[inline(always)]
 pub fn multiply_with_simd<S: Simd>(simd: S, y: &mut [f32], x: &[f32]) {
     update(simd, y, [x], |y, [x]| simd.mul_f32s(y, x));
 }
 
-/// `y = x * mask`.
+/// Sets `y = x * mask`.
 #[pulp::with_simd(masked = Arch::new())]
 #[inline(always)]
 pub fn masked_with_simd<S: Simd>(simd: S, y: &mut [f32], x: &[f32], mask: &[f32]) {
     update(simd, y, [x, mask], |_, [x, mask]| simd.mul_f32s(x, mask));
 }
 
-/// `y += x * mask`.
+/// Sets `y += x * mask`.
 #[pulp::with_simd(add_masked = Arch::new())]
 #[inline(always)]
 pub fn add_masked_with_simd<S: Simd>(simd: S, y: &mut [f32], x: &[f32], mask: &[f32]) {
     update(simd, y, [x, mask], |y, [x, mask]| simd.mul_add_e_f32s(x, mask, y));
 }
 
-/// `sums += ` the rows of `x`, which begin at multiples of `stride`.
+/// Adds the rows of `x`, which begin at multiples of `stride`, to `sums`.
 #[pulp::with_simd(add_rows = Arch::new())]
 #[inline(always)]
 pub fn add_rows_with_simd<S: Simd>(simd: S, sums: &mut [f32], x: &[f32], stride: usize) {
@@ -137,8 +140,8 @@ pub fn add_rows_with_simd<S: Simd>(simd: S, sums: &mut [f32], x: &[f32], stride:
     }
 }
 
-/// A LayerNorm's `scale` and `shift` become a part of the `outputs x inputs` weights and of the biases of the layer
-/// behind it, as [`fold`](mod@crate::fused::fold) says.
+/// Folds a LayerNorm's `scale` and `shift` into the `outputs x inputs` weights and the biases of the layer after it.
+/// The formulas are those of [`fold`](mod@crate::fused::fold).
 #[pulp::with_simd(fold = Arch::new())]
 #[inline(always)]
 pub fn fold_with_simd<S: Simd>(
@@ -154,7 +157,8 @@ pub fn fold_with_simd<S: Simd>(
     }
 }
 
-/// From the gradients of folded weights and biases to those of unfolded weights, and of the LayerNorm's scale and shift.
+/// Turns the gradients of folded weights into those of unfolded weights, and computes the gradients of the LayerNorm's
+/// scale and shift.
 #[pulp::with_simd(unfold = Arch::new())]
 #[inline(always)]
 pub fn unfold_with_simd<S: Simd>(
@@ -181,7 +185,7 @@ mod tests {
     use super::*;
     use crate::fused::{cpu::on_each_instruction_set, tests::numbers};
 
-    /// Narrower and wider than vectors, and no multiples of them.
+    /// Widths below and above that of a vector, some of which are not multiples of it.
     const WIDTHS: [usize; 8] = [1, 3, 8, 17, 48, 50, 96, 120];
     const ROWS: usize = 3;
 
@@ -199,7 +203,7 @@ mod tests {
         values.sum::<f64>() / len
     }
 
-    /// A row with mean 0 and variance 1, and what it was multiplied with, by the textbook.
+    /// Returns the row scaled to mean 0 and variance 1, and the factor, by the textbook's formula.
     fn normalized(row: &[f32]) -> (Vec<f64>, f64) {
         let mu = mean(row.iter().map(|&x| f64::from(x)));
         let variance = mean(row.iter().map(|&x| (f64::from(x) - mu).powi(2)));
@@ -225,7 +229,7 @@ mod tests {
         }
     }
 
-    /// The gradient of `sum of d * normalize(x)`, by differences in f64.
+    /// Compares with the gradient of `sum of d * normalize(x)` by finite differences in f64.
     #[test]
     fn gradients_go_back_through_the_normalization() {
         for width in WIDTHS.into_iter().filter(|&width| width > 1) {
@@ -277,7 +281,7 @@ mod tests {
         }
     }
 
-    /// By the formulas of [`fold`](mod@crate::fused::fold), for a layer with 3 outputs.
+    /// Compares with the formulas of [`fold`](mod@crate::fused::fold), for a layer with 3 outputs.
     #[test]
     fn a_layer_norm_is_folded_and_its_gradients_unfolded() {
         for width in WIDTHS {

@@ -1,9 +1,9 @@
-//! Loops over slices, a vector at a time. The last vector may not be full: the rest of it is zero, and is not stored.
+//! Loops over slices, a vector at a time. If the last vector is not full, its other lanes are zero and are not stored.
 
 use pulp::Simd;
 use std::array;
 
-/// `y = f(y, xs)`, element by element.
+/// Sets `y = f(y, xs)`, element by element.
 #[inline(always)]
 pub fn update<S: Simd, const N: usize>(
     simd: S,
@@ -22,7 +22,7 @@ pub fn update<S: Simd, const N: usize>(
     }
 }
 
-/// The sum of `f(xs)` over all elements; `f` of zeros must be zero.
+/// Returns the sum of `f(xs)` over all elements. `f` of zeros must be zero.
 #[inline(always)]
 pub fn sum<S: Simd, const N: usize>(simd: S, xs: [&[f32]; N], f: impl Fn([S::f32s; N]) -> S::f32s) -> f32 {
     let len = S::as_simd_f32s(xs[0]).0.len();
@@ -37,7 +37,8 @@ pub fn sum<S: Simd, const N: usize>(simd: S, xs: [&[f32]; N], f: impl Fn([S::f32
     simd.reduce_sum_f32s(sum)
 }
 
-/// `len` full vectors of each slice (so that their bounds are checked once), and the rest of each.
+/// Returns the first `len` full vectors of each slice, and the rest of each. Because all of them are cut to `len`,
+/// their bounds are checked here, and not in the loop.
 #[inline(always)]
 fn split<S: Simd, const N: usize>(xs: [&[f32]; N], len: usize) -> ([&[S::f32s]; N], [&[f32]; N]) {
     let split = xs.map(S::as_simd_f32s);

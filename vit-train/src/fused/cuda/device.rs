@@ -1,4 +1,4 @@
-//! A GPU, with all that operations on it need.
+//! A GPU and its two queues.
 
 use super::{
     error::CudaError,
@@ -12,67 +12,73 @@ use cudarc::{
 };
 use std::sync::Arc;
 
-/// A GPU, and two queues: what is in one is done in its order, whatever the other does. Nothing is done in `beside`
-/// but what a [`Pass`](super::pass::Pass) queues there, which makes them wait for each other: no kernel writes what
-/// another one is using, and that is what makes the methods safe.
+/// A GPU with a main queue and a side queue.
+///
+/// A queue executes its operations in order, independently of the other queue. Only a [`Pass`](super::pass::Pass) uses
+/// the side queue, and it makes the queues wait for each other so that no kernel writes memory that another one is
+/// using. The safety of the methods rests on this.
 #[derive(Debug)]
 pub struct Device {
-    /// Of everything that others wait for.
+    /// The queue of all operations whose results later operations of the pass need.
     pub(crate) main: Queue,
-    /// Of what is needed at the end of a pass only.
-    pub(crate) beside: Queue,
-    /// Its name, such as `NVIDIA H100`.
+    /// The queue of operations whose results are needed only at the end of a pass.
+    pub(crate) side: Queue,
+    /// The name of the GPU, such as `NVIDIA H100`.
     pub name: String,
-    /// Of products.
+    /// The precision of matrix products.
     pub precision: Precision,
 }
 
-/// A stream, and what can be queued in it.
+/// A CUDA stream, with the kernels and the cuBLAS handle that queue operations in it.
 #[derive(Debug)]
 pub struct Queue {
-    // In the order in which they are given back.
+    // Fields are dropped in this order: the stream must outlive cuBLAS and the kernels.
     blas: Blas,
-    /// The kernels.
+    /// The kernels, which are queued in `stream`.
     pub kernels: Kernels,
-    /// What they are queued in.
+    /// The stream.
     pub stream: Arc<CudaStream>,
 }
 
-/// The first compute capability that NVIDIA's compilers still know.
+/// The lowest compute capability that NVIDIA's current compilers support.
 const OLDEST: (i32, i32) = (7, 5);
 
 impl Device {
-    /// Makes the GPU number `index` ready.
+    /// Opens GPU number `index`, compiles the kernels for it, and creates its queues.
     ///
     /// # Errors
-    /// [`CudaError`], in words for the person who asked for a GPU.
+    /// Returns an error if a library of NVIDIA's is missing, if there is no such GPU, or if the GPU is too old or
+    /// cannot be used.
     pub fn open(index: usize, precision: Precision) -> Result<Self, CudaError> {
         libraries::load()?;
         let context = open_context(index)?;
-        let failed = CudaError::driver("cannot be made ready");
+        let failed = CudaError::driver("failed to prepare the GPU");
         let name = context.name().map_err(&failed)?;
         let capability = context.compute_capability().map_err(&failed)?;
         if capability < OLDEST {
             return Err(CudaError::TooOld { name, capability });
         }
-        // SAFETY: without events, nothing makes a stream wait for another one that uses the same memory. All memory but a
-        // workspace is used on one stream only, and a pass, which uses a second one, makes the two wait for each other
-        // before it ends.
+        // SAFETY: without event tracking, nothing makes a stream wait for another one that uses the same memory. This
+        // is sound under two conditions:
+        // - Outside a pass, memory is used on the main stream only. The exception is the workspace of cuBLAS, of which
+        //   each stream has its own.
+        // - A pass, which also uses the side stream, makes the streams wait for each other where they share memory, and
+        //   before it ends.
         unsafe { context.disable_event_tracking() };
         let code = compile(capability)?;
         let queue = || {
-            // Not the default stream, on which nothing can be recorded.
+            // Operations on the default stream could not be captured in a graph.
             let stream = context.new_stream().map_err(&failed)?;
             let kernels = Kernels::load(&context, &stream, code.clone()).map_err(&failed)?;
             Ok::<_, CudaError>(Queue { blas: Blas::new(&stream, precision)?, kernels, stream })
         };
-        Ok(Self { main: queue()?, beside: queue()?, name, precision })
+        Ok(Self { main: queue()?, side: queue()?, name, precision })
     }
 
-    /// Whether there is a GPU number `index`, and what it needs.
+    /// Checks that NVIDIA's libraries are installed and that there is a GPU number `index`.
     ///
     /// # Errors
-    /// [`CudaError`], as those of [`open`](Self::open).
+    /// Returns an error if a library is missing, or if there is no such GPU or it cannot be used.
     pub fn check(index: usize) -> Result<(), CudaError> {
         libraries::load()?;
         open_context(index).map(drop)
@@ -80,12 +86,13 @@ impl Device {
 }
 
 impl Queue {
-    /// What is queued from here on waits for what is in `other` by now.
+    /// Makes all operations that are queued here from now on wait for those that are already in `other`.
     pub fn wait_for(&self, other: &Self) -> Result<(), DriverError> {
         self.stream.join(&other.stream)
     }
 
-    /// `out` = `left` `right`, or `out` += that; `out` has `rows x columns` elements, `depth` is summed over.
+    /// Queues `out` = `left` `right`, or `out` += `left` `right`. `out` is a `rows x columns` matrix; the sums have
+    /// `depth` terms.
     pub fn product(
         &self,
         left: View<'_>,
@@ -98,9 +105,9 @@ impl Queue {
     }
 }
 
-/// The context of GPU number `index`.
+/// Returns the context of GPU number `index`.
 fn open_context(index: usize) -> Result<Arc<CudaContext>, CudaError> {
-    let failed = CudaError::driver("cannot be used");
+    let failed = CudaError::driver("failed to open the GPU");
     let count = CudaContext::device_count().map_err(CudaError::driver("finds no GPU"))?;
     if index >= count as usize {
         return Err(CudaError::NoSuchDevice { index, count: count as usize });
@@ -112,23 +119,25 @@ fn open_context(index: usize) -> Result<Arc<CudaContext>, CudaError> {
 #[derive(Debug)]
 pub struct View<'a> {
     values: Read<'a>,
-    /// Of a row in memory.
+    /// The number of elements of a row in memory.
     width: usize,
     transposed: bool,
 }
 
 impl<'a> View<'a> {
-    /// Rows of `width` elements.
+    /// Makes a view of rows of `width` elements.
     pub const fn rows(values: Read<'a>, width: usize) -> Self {
         Self { values, width, transposed: false }
     }
 
-    /// The transpose.
+    /// Returns the transpose.
     pub fn transpose(self) -> Self {
         Self { transposed: !self.transposed, ..self }
     }
 
-    /// As cuBLAS takes it, which has its matrices column by column: what lies in memory is the transpose of that.
+    /// Returns the operation that tells cuBLAS whether to transpose the matrix. cuBLAS stores matrices column by
+    /// column, so it sees every matrix of ours as its transpose, and [`Blas::product`] computes the transpose of the
+    /// product.
     const fn operation(&self) -> sys::cublasOperation_t {
         if self.transposed {
             sys::cublasOperation_t::CUBLAS_OP_T
@@ -138,8 +147,8 @@ impl<'a> View<'a> {
     }
 }
 
-/// cuBLAS for one queue, with memory of its own, so that it takes none while a step is recorded, and what another queue
-/// does at the same time changes no sum.
+/// A cuBLAS handle for one queue, with a workspace of its own. cuBLAS therefore allocates no memory while a step is
+/// recorded, and operations of the other queue cannot change the order of a sum.
 #[derive(Debug)]
 struct Blas {
     handle: sys::cublasHandle_t,
@@ -147,18 +156,20 @@ struct Blas {
     _workspace: CudaSlice<u8>,
 }
 
-/// What cuBLAS recommends for the newest GPUs.
+/// The bytes of a workspace, as cuBLAS recommends for the newest GPUs.
 const WORKSPACE: usize = 32 << 20;
 
 impl Blas {
     fn new(stream: &Arc<CudaStream>, precision: Precision) -> Result<Self, CudaError> {
-        let failed = CudaError::driver("cannot be made ready");
+        let failed = CudaError::driver("failed to prepare cuBLAS");
         let mut workspace = stream.alloc_zeros::<u8>(WORKSPACE).map_err(&failed)?;
         stream.synchronize().map_err(&failed)?;
         let handle = result::create_handle()?;
         let (address, _) = workspace.device_ptr_mut(stream);
-        // SAFETY: the handle was just created, so that nothing is computed with it yet. The stream and the workspace live as
-        // long as the handle, and `address` leads to the `WORKSPACE` bytes of the workspace.
+        // SAFETY:
+        // - The handle was just created, so that no operation uses it yet.
+        // - The stream and the workspace live at least as long as the handle.
+        // - `address` is that of the workspace, which has `WORKSPACE` bytes.
         unsafe {
             result::set_stream(handle, stream.cu_stream().cast())?;
             sys::cublasSetWorkspace_v2(handle, address as *mut _, WORKSPACE).result()?;
@@ -176,13 +187,17 @@ impl Blas {
         add: bool,
     ) -> Result<(), CudaError> {
         let widths = |view: &View<'_>, rows, columns| if view.transposed { rows } else { columns };
-        assert_eq!((left.values.len(), left.width), (rows * depth, widths(&left, rows, depth)), "left");
+        assert_eq!(
+            (left.values.len(), left.width),
+            (rows * depth, widths(&left, rows, depth)),
+            "the size of the left matrix"
+        );
         assert_eq!(
             (right.values.len(), right.width),
             (depth * columns, widths(&right, depth, columns)),
-            "right"
+            "the size of the right matrix"
         );
-        assert_eq!(out.len(), rows * columns, "out");
+        assert_eq!(out.len(), rows * columns, "the size of the product");
         let compute = match self.precision {
             Precision::F32 => sys::cublasComputeType_t::CUBLAS_COMPUTE_32F,
             Precision::Tf32 => sys::cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_TF32,
@@ -192,10 +207,13 @@ impl Blas {
         let (left_address, _left) = left.values.device_ptr(stream);
         let (right_address, _right) = right.values.device_ptr(stream);
         let (out_address, _out) = out.device_ptr_mut(stream);
-        // Column by column, `out` is the transpose: out^T = right^T left^T.
-        // SAFETY: the handle is valid until `self` is dropped. The assertions above say that each matrix has as many numbers
-        // as cuBLAS reads or writes by these sizes and widths, and the matrices are borrowed until the call is in the queue.
-        // `alpha` and `beta` are on the host and of the type that the call names.
+        // cuBLAS stores matrices column by column, so it is asked for the transpose: out^T = right^T left^T.
+        // SAFETY:
+        // - The handle is valid until `self` is dropped.
+        // - The assertions above guarantee that each matrix has as many elements as cuBLAS reads or writes with these
+        //   sizes and widths.
+        // - The matrices are borrowed until the call is in the queue.
+        // - `alpha` and `beta` are in host memory and have the type that `compute` expects.
         unsafe {
             result::gemm_ex(
                 self.handle,
@@ -225,7 +243,7 @@ impl Blas {
 
 impl Drop for Blas {
     fn drop(&mut self) {
-        // SAFETY: `new` created the handle, and nobody else has it, so that it is destroyed once and not used afterwards.
-        let _ = unsafe { result::destroy_handle(self.handle) }; // there is nobody to tell
+        // SAFETY: `new` created the handle and nothing else owns it, so it is destroyed once and not used afterwards.
+        let _ = unsafe { result::destroy_handle(self.handle) }; // `drop` cannot report an error
     }
 }

@@ -1,63 +1,64 @@
-//! Why a GPU cannot be used.
+//! The errors of training on a GPU.
 
 use super::libraries::Missing;
 use crate::error::Error;
 use cudarc::{cublas::result::CublasError, driver::DriverError};
 
-/// Why a GPU cannot be used.
+/// A reason why a GPU cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CudaError {
-    /// A library is not there.
+    /// One of NVIDIA's libraries was not found.
     #[error(transparent)]
     Missing(#[from] Missing),
-    /// There are fewer GPUs.
-    #[error("--cuda-device {index}: there are {count} GPUs here, numbered from 0 (CUDA_VISIBLE_DEVICES can hide some)")]
+    /// The machine has no GPU of this number.
+    #[error("there is no GPU {index}: this machine has {count} GPUs, numbered from 0 (CUDA_VISIBLE_DEVICES can hide some)")]
     NoSuchDevice {
-        /// The one asked for.
+        /// The number of the GPU that was asked for.
         index: usize,
-        /// Those that are there.
+        /// The number of GPUs that the driver shows.
         count: usize,
     },
-    /// A GPU that NVIDIA's compilers do not know any more.
-    #[error("{name}: its compute capability {}.{} is below 7.5, the least for which there are kernels", capability.0, capability.1)]
+    /// The GPU is too old for NVIDIA's current compilers.
+    #[error("{name}: its compute capability {}.{} is below 7.5, the lowest that the kernels support", capability.0, capability.1)]
     TooOld {
-        /// The GPU.
+        /// The name of the GPU.
         name: String,
-        /// Its compute capability.
+        /// The compute capability of the GPU: the major and the minor number.
         capability: (i32, i32),
     },
-    /// The kernels cannot be compiled.
+    /// NVRTC could not compile the kernels.
     #[error("NVRTC cannot compile the kernels for {architecture} (is it older than the GPU?): {message}")]
     Compile {
-        /// For which GPUs.
+        /// The architecture of the GPU, such as `sm_90`.
         architecture: String,
-        /// What NVRTC says.
+        /// The error and the log of NVRTC, in one line.
         message: String,
     },
-    /// A network whose attention does not fit into the memory that a block has.
+    /// The attention of the network does not fit into the shared memory of a block.
     #[error(
-        "a network of this shape is too large for the kernels: attention takes {bytes} bytes of {limit}"
+        "this network is too large for the GPU kernels: its attention needs {bytes} bytes of shared memory, \
+         and a block has {limit}"
     )]
     TooLarge {
-        /// Needed.
+        /// The bytes of shared memory that attention needs.
         bytes: usize,
-        /// There.
+        /// The bytes of shared memory that a block has.
         limit: usize,
     },
-    /// The driver refuses.
+    /// A call of the driver failed.
     #[error("NVIDIA's driver {what}: {message}")]
     Driver {
-        /// What did not work.
+        /// The action that failed, as the end of a sentence about the driver: "failed to open the GPU".
         what: &'static str,
-        /// What the driver says.
+        /// The driver's message.
         message: String,
     },
-    /// A step was recorded, and nothing is in the record.
-    #[error("the GPU recorded nothing")]
+    /// A step was recorded, but the recorded graph is empty.
+    #[error("NVIDIA's driver recorded an empty graph of a training step")]
     NothingRecorded,
-    /// cuBLAS refuses.
-    #[error("cuBLAS refuses to work: {0:?}")]
+    /// A call of cuBLAS failed.
+    #[error("cuBLAS failed: {0:?}")]
     Blas(#[from] CublasError),
 }
 
@@ -68,7 +69,7 @@ impl From<CudaError> for Error {
 }
 
 impl CudaError {
-    /// For `map_err`; `what` the GPU does instead.
+    /// Returns a function for `map_err`. `what` says what the driver failed to do: see [`CudaError::Driver`].
     pub(crate) fn driver(what: &'static str) -> impl Fn(DriverError) -> Self {
         move |error| {
             let text = error.error_string().map(|text| text.to_string_lossy().into_owned());

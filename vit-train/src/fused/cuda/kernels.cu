@@ -1,55 +1,55 @@
-// The operations of a training step on a GPU, all but the products, which are cuBLAS's.
+// The operations of a training step on a GPU, except for the matrix products, which cuBLAS computes.
 //
-// A matrix is row by row. Sums have a fixed order (no atomics), so that a run can be repeated to the bit. Of the
-// memory shared by a block there is one array, whose size is told when a kernel is started. Loops go over what there
-// is to do in steps of the grid: a grid of any size does all of it.
+// Matrices are stored row by row. Sums have a fixed order (there are no atomics), so that a run can be repeated to the
+// bit. The shared memory of a block is one array, whose size is given at the launch. Kernels loop over the elements in
+// steps of the grid, so that a grid of any size does all of the work.
 //
-// What changes from step to step is in the memory of the device (`Counters`), because the launches of a step are
-// recorded once and replayed.
+// The launches of a step are recorded once and replayed. The values that change from step to step are therefore not
+// arguments, but in the memory of the device (`Counters`).
 
 extern __shared__ double shared_memory[];
 
 typedef unsigned int u32;
 typedef unsigned long long u64;
 
-// `Counters` of `kernels.rs`.
+// The counters of a run. This struct must match `Counters` in `kernels.rs`.
 struct Counters {
     u64 seed_key;          // a hash of the run's seed
-    u64 dropout_key;       // of this step's masks
-    u64 step;              // of the run, from 1
-    double loss_sum;       // of the cross entropies since the host set it to zero
-    u32 first;             // the place of this step's first image in the order of the epoch
-    u32 next;              // the same of the next step
-    u32 right;             // images classified right since the host set it to zero
+    u64 dropout_key;       // the key of this step's masks
+    u64 step;              // the number of the step in the run, from 1
+    double loss_sum;       // the sum of the cross entropies since the host set it to zero
+    u32 first;             // the index of this step's first image in the order of the epoch
+    u32 next;              // the index of the next step's first image
+    u32 right;             // the number of images classified correctly since the host set it to zero
     float lr;              // the learning rate
     float weight_decay;
-    float max_norm;        // of the gradients
-    float norm;            // that they had
-    float scale;           // that makes it at most `max_norm`
+    float max_norm;        // the largest norm of the gradients, to which they are clipped
+    float norm;            // the norm of the gradients before clipping
+    float scale;           // the factor of the gradients that makes their norm at most `max_norm`
 };
 
-// Which elements of a matrix are dropped: `Mask` of `kernels.rs`.
+// The dropout mask of a matrix. This struct must match `Mask` in `kernels.rs`.
 struct Mask {
-    u64 site;              // in the network
-    u32 threshold;         // those with 16 random bits below it
-    float keep;            // what the others are multiplied with
-    u32 len;               // of the rows of an image, or of a head of it
-    u32 mask_len;          // the same of masks: they have a row for every token, also where there is one token only
+    u64 site;              // the number of the site in the network
+    u32 threshold;         // elements whose 16 random bits are below this are dropped
+    float keep;            // the factor of elements that are kept
+    u32 len;               // the number of elements of an image, or of a head of it
+    u32 mask_len;          // the same number if there were a row for every token, by which masks are numbered
 };
 
-// Where an image is read from, in 16-bit fractions of a pixel: `Warp` of `augment.rs`.
+// The warp of an image: the positions where its pixels are read, in units of 1/65536 pixel. See `Warp` in `augment.rs`.
 const u32 KNOTS = 5;
 struct ImageWarp {
-    long long start[2];                // of the first pixel
-    long long across[2], down[2];      // from one pixel to the next
-    long long knots[KNOTS][KNOTS][2];  // added at the knots of a net over the image
+    long long start[2];                // the position of the first pixel
+    long long across[2], down[2];      // the steps from a pixel to the next in its row and in its column
+    long long knots[KNOTS][KNOTS][2];  // the displacements at the knots of a grid over the image
 };
 
 const float BETA_MEAN = 0.9f;
 const float BETA_SQUARE = 0.999f;
 const float ADAM_EPSILON = 1e-8f;
 const float LAYER_NORM_EPSILON = 1e-6f;
-const float LOWEST = -3.402823466e38f; // of all finite numbers
+const float LOWEST = -3.402823466e38f; // the lowest finite number
 const u32 ALL_LANES = 0xffffffffu;
 
 // -- Helpers ---------------------------------------------------------------------------------------------------------
@@ -62,7 +62,7 @@ static __device__ u32 element_step() {
     return gridDim.x * blockDim.x;
 }
 
-// Warps take one row each. A block has whole warps.
+// The first row of this thread's warp. Each warp works on one row at a time; a block has whole warps.
 static __device__ u32 first_row() {
     return first_element() / 32;
 }
@@ -85,17 +85,17 @@ static __device__ float warp_max(float x) {
     return x;
 }
 
-// The sum over all threads of a block, for all of them. Takes 32 numbers of shared memory.
+// Returns the sum over all threads of a block to each of them. It uses 32 numbers of shared memory.
 static __device__ double block_sum(double x) {
-    __syncthreads(); // an earlier sum has been read
+    __syncthreads(); // all threads have read an earlier sum
     x = warp_sum(x);
     if (lane() == 0) shared_memory[threadIdx.x / 32] = x;
     __syncthreads();
     return warp_sum(lane() < blockDim.x / 32 ? shared_memory[lane()] : 0.0);
 }
 
-// The sum over the threads of a column (x) in a block of 32 x 8. `sums` are 256 numbers of shared memory, others in
-// each call of a kernel.
+// Returns the sum over the threads of a column (x) in a block of 32 x 8. `sums` are 256 numbers of shared memory. Each
+// call in a kernel must have its own.
 static __device__ float column_sum(float *sums, float x) {
     sums[threadIdx.y * 32 + threadIdx.x] = x;
     __syncthreads();
@@ -104,7 +104,7 @@ static __device__ float column_sum(float *sums, float x) {
     return sum;
 }
 
-// As in `dropout.rs`.
+// `mix64` and `mix32` are the hash functions of `dropout.rs`.
 static __device__ u64 mix64(u64 x) {
     x += 0x9e3779b97f4a7c15ull;
     x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
@@ -118,12 +118,12 @@ static __device__ u32 mix32(u32 x) {
     return x ^ (x >> 16);
 }
 
-// What the numbers of a mask have in common in this step.
+// Returns the key of a mask in this step.
 static __device__ u64 mask_key(const Counters *counters, Mask mask) {
     return mix64(counters->dropout_key ^ mask.site);
 }
 
-// What element `index` of a matrix is multiplied with: 0 or `mask.keep`.
+// Returns the factor of element `index` of a matrix: 0 or `mask.keep`.
 static __device__ float kept_share(u64 key, Mask mask, u32 index) {
     if (mask.threshold == 0) return 1.0f;
     index = index / mask.len * mask.mask_len + index % mask.len;
@@ -145,7 +145,7 @@ static __device__ u32 pixel(const unsigned char *image, u32 side, long long colu
     return inside ? image[row * side + column] : 0;
 }
 
-// What a net adds to one coordinate.
+// Returns the displacement of one coordinate, interpolated between the knots.
 static __device__ long long bend(const ImageWarp &image_warp, u32 side, u32 column, u32 row, int axis) {
     u32 distances = side > 1 ? side - 1 : 1;
     u32 x = column * (KNOTS - 1) * 256 / distances, y = row * (KNOTS - 1) * 256 / distances;
@@ -159,7 +159,8 @@ static __device__ long long bend(const ImageWarp &image_warp, u32 side, u32 colu
     return (above * (256 - down) + below * down) >> 16;
 }
 
-// A block per image: moves it, normalises it, and makes its target. `normalized` are the inputs for the 256 greys.
+// Warps and normalises an image and makes its target, with a block per image. `normalized` are the network's inputs for
+// the 256 grey levels.
 extern "C" __global__ void prepare(const Counters *counters, const unsigned char *data, const unsigned char *labels,
                                    const u32 *order, const long long *image_warps, const float *normalized, u32 side,
                                    u32 classes, float smoothing, float *pixels, float *targets) {
@@ -191,8 +192,8 @@ extern "C" __global__ void prepare(const Counters *counters, const unsigned char
 
 // -- Folding: see `fold.rs` ------------------------------------------------------------------------------------------
 
-// A warp per row of weights behind a LayerNorm. `rows`: where its weights, its bias, and the LayerNorm's scale and
-// shift begin. `factors`: what the row is multiplied with besides.
+// Folds LayerNorms into the layers after them, with a warp per row of weights. `rows` are the four indices where the
+// weights of a row, its bias, and the LayerNorm's scale and shift begin. `factors` are additional factors of the rows.
 extern "C" __global__ void fold_rows(const float *parameters, float *folded, const u32 *rows, const float *factors,
                                      u32 count, u32 width) {
     for (u32 row = first_row(); row < count; row += row_step()) {
@@ -219,9 +220,9 @@ extern "C" __global__ void fold_embedding(const float *parameters, float *folded
     }
 }
 
-// The gradients of the LayerNorms' scales and shifts. `norms`: where a scale, a shift, the weights and the biases of
-// the layer behind them begin, that layer's first row in `factors`, and its number of rows. A block of 32 x 8 threads
-// per LayerNorm (y) and 32 columns (x).
+// Computes the gradients of the LayerNorms' scales and shifts, with a block of 32 x 8 threads per LayerNorm (y) and 32
+// columns (x). `norms` are six numbers: the indices where a scale, a shift, and the weights and the biases of the layer
+// after it begin, that layer's first row in `factors`, and its number of rows.
 extern "C" __global__ void unfold_columns(const float *parameters, float *gradients, const u32 *norms,
                                           const float *factors, u32 width) {
     const u32 *norm = norms + 6 * blockIdx.y;
@@ -244,8 +245,8 @@ extern "C" __global__ void unfold_columns(const float *parameters, float *gradie
     }
 }
 
-// The gradients of weights and biases behind a LayerNorm, after `unfold_columns`. `rows` and `factors` are those of
-// `fold_rows`.
+// Turns the gradients of folded weights and biases into those of unfolded ones. It must come after `unfold_columns`,
+// which needs the folded ones. `rows` and `factors` are those of `fold_rows`.
 extern "C" __global__ void unfold_rows(const float *parameters, float *gradients, const u32 *rows,
                                        const float *factors, u32 count, u32 width) {
     for (u32 row = first_row(); row < count; row += row_step()) {
@@ -275,7 +276,7 @@ extern "C" __global__ void unfold_embedding(float *gradients, u32 class_token, u
 
 // -- The embedding ---------------------------------------------------------------------------------------------------
 
-// `count` elements: images x tokens x patch x patch, with zeros for the class token.
+// Cuts images into patches: `count` elements, images x tokens x patch x patch, with zeros for the class token.
 extern "C" __global__ void cut_patches(const float *pixels, float *patches, u32 count, u32 side, u32 patch,
                                        u32 tokens) {
     u32 area = patch * patch, grid = side / patch;
@@ -291,7 +292,7 @@ extern "C" __global__ void cut_patches(const float *pixels, float *patches, u32 
     }
 }
 
-// `stream` = dropout(`stream` + `table`), with a table as long as an image.
+// Sets `stream` = dropout(`stream` + `table`), with a table of `image_len` elements that is added to every image.
 extern "C" __global__ void add_table_dropout(const Counters *counters, Mask mask, float *stream, const float *table,
                                              u32 count, u32 image_len) {
     u64 key = mask_key(counters, mask);
@@ -317,7 +318,7 @@ extern "C" __global__ void normalize(const float *x, float *normed, float *scale
     }
 }
 
-// `d_x` = (or +=) scale * (d - mean(d) - normed * mean(d * normed)).
+// Sets `d_x` to scale * (d - mean(d) - normed * mean(d * normed)), or adds that.
 extern "C" __global__ void normalize_backward(const float *normed, const float *scales, const float *d_normed,
                                               float *d_x, u32 rows, u32 width, u32 add) {
     for (u32 row = first_row(); row < rows; row += row_step()) {
@@ -338,16 +339,16 @@ extern "C" __global__ void normalize_backward(const float *normed, const float *
     }
 }
 
-// -- What goes with the products of linear layers --------------------------------------------------------------------
+// -- Biases of linear layers -----------------------------------------------------------------------------------------
 
-// `y` = (or +=) the bias, in every row.
+// Sets every row of `y` to the bias, or adds the bias to it.
 extern "C" __global__ void spread_bias(const float *bias, float *y, u32 count, u32 width, u32 add) {
     for (u32 at = first_element(); at < count; at += element_step()) {
         y[at] = add ? y[at] + bias[at % width] : bias[at % width];
     }
 }
 
-// Sums of columns, first part: each block of 32 x 8 threads adds up a part (y) of the rows in 32 columns (x).
+// Computes sums of columns, first part: each block of 32 x 8 threads adds up a part (y) of the rows in 32 columns (x).
 // `partial` has a row of `stride` numbers for each part.
 extern "C" __global__ void column_sums(const float *d_y, float *partial, u32 rows, u32 width, u32 stride) {
     u32 column = blockIdx.x * 32 + threadIdx.x;
@@ -361,7 +362,8 @@ extern "C" __global__ void column_sums(const float *d_y, float *partial, u32 row
     if (threadIdx.y == 0 && column < width) partial[blockIdx.y * stride + column] = sum;
 }
 
-// Second part, for all layers at once: sum `at` goes to `gradients[places[at]]`.
+// Computes sums of columns, second part, for all layers at once: adds up the parts of sum `at`, and stores it in
+// `gradients[places[at]]`.
 extern "C" __global__ void finish_column_sums(const float *partial, float *gradients, const u32 *places, u32 count,
                                               u32 parts) {
     for (u32 at = first_element(); at < count; at += element_step()) {
@@ -373,7 +375,7 @@ extern "C" __global__ void finish_column_sums(const float *partial, float *gradi
 
 // -- GELU and dropout ------------------------------------------------------------------------------------------------
 
-// `y` = dropout(gelu(`slope` + bias)), `slope` = the derivative of that.
+// Sets `y` = dropout(gelu(`slope` + bias)), and `slope` to the derivative of that.
 extern "C" __global__ void gelu_dropout(const Counters *counters, Mask mask, const float *bias, float *slope, float *y,
                                         u32 count, u32 width) {
     u64 key = mask_key(counters, mask);
@@ -387,12 +389,12 @@ extern "C" __global__ void gelu_dropout(const Counters *counters, Mask mask, con
     }
 }
 
-// `d` *= `slope`.
+// Sets `d` *= `slope`.
 extern "C" __global__ void multiply(const float *slope, float *d, u32 count) {
     for (u32 at = first_element(); at < count; at += element_step()) d[at] *= slope[at];
 }
 
-// `stream` += dropout(`y` + bias).
+// Adds dropout(`y` + bias) to `stream`.
 extern "C" __global__ void dropout_add(const Counters *counters, Mask mask, const float *bias, const float *y,
                                        float *stream, u32 count, u32 width) {
     u64 key = mask_key(counters, mask);
@@ -401,14 +403,14 @@ extern "C" __global__ void dropout_add(const Counters *counters, Mask mask, cons
     }
 }
 
-// `d_x` = `d_y` through the dropout.
+// Sets `d_x` to the gradient before the dropout, where `d_y` is the one after it.
 extern "C" __global__ void dropout_backward(const Counters *counters, Mask mask, const float *d_y, float *d_x,
                                             u32 count) {
     u64 key = mask_key(counters, mask);
     for (u32 at = first_element(); at < count; at += element_step()) d_x[at] = d_y[at] * kept_share(key, mask, at);
 }
 
-// The same in place.
+// Applies dropout to `d` in place.
 extern "C" __global__ void dropout_in_place(const Counters *counters, Mask mask, float *d, u32 count) {
     u64 key = mask_key(counters, mask);
     for (u32 at = first_element(); at < count; at += element_step()) d[at] *= kept_share(key, mask, at);
@@ -416,14 +418,15 @@ extern "C" __global__ void dropout_in_place(const Counters *counters, Mask mask,
 
 // -- Attention: a block per head of an image (x, y) ------------------------------------------------------------------
 
-// `rows` rows of a head's `width` columns, to shared memory. One number of padding keeps columns in different banks.
+// Copies `rows` rows of a head's `width` columns to shared memory. One number of padding per row distributes the
+// elements of a column over different banks.
 static __device__ void load_head(const float *from, u32 stride, float *to, u32 rows, u32 width) {
     for (u32 at = threadIdx.x; at < rows * width; at += blockDim.x) {
         to[at / width * (width + 1) + at % width] = from[at / width * stride + at % width];
     }
 }
 
-// The product of each of `queries` rows with each of `tokens` rows, all in shared memory.
+// Computes the scalar product of each of `queries` rows with each of `tokens` rows, all in shared memory.
 static __device__ void row_products(const float *left, const float *right, float *to, u32 queries, u32 tokens,
                                     u32 width) {
     for (u32 at = threadIdx.x; at < queries * tokens; at += blockDim.x) {
@@ -434,7 +437,7 @@ static __device__ void row_products(const float *left, const float *right, float
     }
 }
 
-// The sum of `tokens` rows in shared memory with the weights of row `query`, in one column.
+// Returns one column of the sum of `tokens` rows in shared memory, weighted with the weights of `query`.
 static __device__ float weighted_sum(const float *weights, const float *rows, u32 query, u32 column, u32 tokens,
                                      u32 width) {
     float sum = 0.0f;
@@ -444,7 +447,8 @@ static __device__ float weighted_sum(const float *weights, const float *rows, u3
     return sum;
 }
 
-// Takes (`queries` + 2 `tokens`) * (`width` + 1) + `queries` * `tokens` floats of shared memory.
+// Computes the weights of attention, before and after the dropout, and the context. It uses
+// (`queries` + 2 `tokens`) * (`width` + 1) + `queries` * `tokens` floats of shared memory.
 extern "C" __global__ void attention(const Counters *counters, Mask mask, const float *query, const float *key_value,
                                      float *kept, float *dropped, float *context, u32 queries, u32 tokens,
                                      u32 width) {
@@ -488,7 +492,8 @@ extern "C" __global__ void attention(const Counters *counters, Mask mask, const 
     }
 }
 
-// Takes 2 (`queries` + `tokens`) * (`width` + 1) + 2 `queries` * `tokens` floats of shared memory.
+// Computes the gradients of queries, keys and values. It uses
+// 2 (`queries` + `tokens`) * (`width` + 1) + 2 `queries` * `tokens` floats of shared memory.
 extern "C" __global__ void attention_backward(const float *query, const float *key_value, const float *kept,
                                               const float *dropped, const float *d_context, float *d_query,
                                               float *d_key_value, u32 queries, u32 tokens, u32 width) {
@@ -507,7 +512,7 @@ extern "C" __global__ void attention_backward(const float *query, const float *k
     row_products(d_c, v, d_scores, queries, tokens, width);
     __syncthreads();
 
-    // d = dropped * d - kept * sum(dropped * d)
+    // The gradient of the scores is d = dropped * d - kept * sum(dropped * d).
     for (u32 row = threadIdx.x / 32; row < queries; row += blockDim.x / 32) {
         float *d = d_scores + row * tokens;
         const float *weight = weights + row * tokens;
@@ -544,7 +549,8 @@ extern "C" __global__ void class_tokens(const float *all, float *classes, u32 co
     }
 }
 
-// `count` elements of all tokens.
+// Sets the rows of the class tokens in `d_all`, which has `count` elements, to `d_classes` and the others to zero, or
+// adds `d_classes` to the rows of the class tokens.
 extern "C" __global__ void class_tokens_backward(const float *d_classes, float *d_all, u32 count, u32 width,
                                                  u32 image_len, u32 add) {
     for (u32 at = first_element(); at < count; at += element_step()) {
@@ -556,7 +562,7 @@ extern "C" __global__ void class_tokens_backward(const float *d_classes, float *
 
 // -- The loss --------------------------------------------------------------------------------------------------------
 
-// A warp per image.
+// Computes the cross entropy of each image, and the gradient of its mean, with a warp per image.
 extern "C" __global__ void cross_entropy(const float *logits, const float *targets, float *losses, float *d_logits,
                                          u32 images, u32 classes) {
     for (u32 image = first_row(); image < images; image += row_step()) {
@@ -579,7 +585,8 @@ extern "C" __global__ void cross_entropy(const float *logits, const float *targe
     }
 }
 
-// One block: adds the step's losses, and how many images were classified right, to what the host reads.
+// Adds the losses of a step and its number of images that were classified correctly to the counters, which the host
+// reads. The grid must be one block.
 extern "C" __global__ void score(Counters *counters, const float *logits, const float *losses,
                                  const unsigned char *labels, const u32 *order, u32 images, u32 classes) {
     double loss = 0.0, right = 0.0;
@@ -600,7 +607,7 @@ extern "C" __global__ void score(Counters *counters, const float *logits, const 
 
 // -- The optimizer ---------------------------------------------------------------------------------------------------
 
-// A sum per block.
+// Adds up the squares of the gradients, with a partial sum per block.
 extern "C" __global__ void square_sums(const float *gradients, double *sums, u32 count) {
     double sum = 0.0;
     for (u32 at = first_element(); at < count; at += element_step()) {
@@ -610,7 +617,8 @@ extern "C" __global__ void square_sums(const float *gradients, double *sums, u32
     if (threadIdx.x == 0) sums[blockIdx.x] = sum;
 }
 
-// One block.
+// Computes the norm of the gradients from the partial sums of `square_sums`, and the factor that clips them. The grid
+// must be one block.
 extern "C" __global__ void clip(Counters *counters, const double *sums, u32 count) {
     double sum = 0.0;
     for (u32 at = threadIdx.x; at < count; at += blockDim.x) sum += sums[at];
@@ -622,7 +630,7 @@ extern "C" __global__ void clip(Counters *counters, const double *sums, u32 coun
     }
 }
 
-// As in `optimizer.rs`.
+// Does a step of AdamW, as in `optimizer.rs`.
 extern "C" __global__ void adamw(const Counters *counters, const float *gradients, float *parameters, float *means,
                                  float *squares, u32 count) {
     double step = (double)counters->step;

@@ -1,4 +1,4 @@
-//! The kernels: compiling `kernels.cu`, and calling what is in it.
+//! The kernels of `kernels.cu`: compiling them and calling them.
 
 use super::error::CudaError;
 use cudarc::{
@@ -10,12 +10,12 @@ use cudarc::{
 };
 use std::{ffi::CStr, sync::Arc};
 
-/// What a kernel reads.
+/// Memory that a kernel reads.
 pub type Read<'a, T = f32> = CudaView<'a, T>;
-/// What a kernel writes, or reads and writes.
+/// Memory that a kernel writes, or reads and writes.
 pub type Write<'a, T = f32> = CudaViewMut<'a, T>;
 
-/// What changes from step to step, in the memory of the device. `kernels.cu` says what the fields are.
+/// The values that change from step to step, in the memory of the device. `kernels.cu` describes the fields.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[repr(C)]
 #[allow(missing_docs)]
@@ -34,12 +34,13 @@ pub struct Counters {
     pub scale: f32,
 }
 
-// SAFETY: the fields are numbers that have the same size and alignment on both sides, in C's layout, without padding.
+// SAFETY: the struct has C's layout without padding. Its fields are numbers that have the same size and alignment on
+// the host and on the device.
 unsafe impl DeviceRepr for Counters {}
-// SAFETY: all fields are numbers, for which zero bits are a value.
+// SAFETY: all fields are numbers, for which all bits zero is a valid value.
 unsafe impl ValidAsZeroBits for Counters {}
 
-/// Which elements of a matrix are dropped. `kernels.cu` says what the fields are.
+/// The dropout mask of a matrix. `kernels.cu` describes the fields.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[repr(C)]
 #[allow(missing_docs)]
@@ -51,27 +52,29 @@ pub struct Mask {
     pub mask_len: u32,
 }
 
-// SAFETY: the fields are numbers that have the same size and alignment on both sides, in C's layout, without padding.
+// SAFETY: the struct has C's layout without padding. Its fields are numbers that have the same size and alignment on
+// the host and on the device.
 unsafe impl DeviceRepr for Mask {}
 
-/// `kernels.cu`.
+/// The source of the kernels.
 const SOURCE: &str = include_str!("kernels.cu");
 
-/// The machine code of the kernels for GPUs of a compute capability, such as (9, 0). [`super::libraries::load_nvrtc`]
-/// comes before.
+/// Compiles the kernels to machine code for GPUs of a compute capability, such as (9, 0).
+/// [`load_nvrtc`](super::libraries::load_nvrtc) must have been called before.
 ///
 /// # Errors
-/// [`CudaError::Compile`], where NVRTC is too old to know these GPUs, for example.
+/// Returns [`CudaError::Compile`] if NVRTC fails, for example because it is too old to know these GPUs.
 pub fn compile((major, minor): (i32, i32)) -> Result<Vec<u8>, CudaError> {
     let architecture = format!("sm_{major}{minor}");
     let failed = |message: String| CudaError::Compile { architecture: architecture.clone(), message };
     let refused = |error: nvrtc::result::NvrtcError| failed(format!("{error:?}"));
     let source = std::ffi::CString::new(SOURCE).map_err(|error| failed(error.to_string()))?;
     let program = nvrtc::result::create_program(&source, Some(c"kernels.cu")).map_err(refused)?;
-    // Machine code and not PTX: a driver takes that from newer compilers, too.
+    // The target is machine code and not PTX, because a driver refuses the PTX of compilers that are newer than itself.
     let options = [format!("--gpu-architecture={architecture}"), "--std=c++17".to_owned()];
-    // SAFETY: `program` was just created, and is destroyed once, after its last use. The buffer is as long as NVRTC says
-    // that the machine code is.
+    // SAFETY:
+    // - `program` was just created, and is destroyed once, after its last use.
+    // - `code` has as many bytes as NVRTC says that the machine code has.
     unsafe {
         let compiled = nvrtc::result::compile_program(program, &options);
         let code = compiled.and_then(|()| {
@@ -92,7 +95,8 @@ pub fn compile((major, minor): (i32, i32)) -> Result<Vec<u8>, CudaError> {
     }
 }
 
-/// How many blocks of how many threads, and the floats that a block shares.
+/// The dimensions of a launch: the number of blocks, the threads of a block, and the floats of shared memory of a
+/// block.
 #[derive(Clone, Copy, Debug)]
 pub struct Grid {
     blocks: (u32, u32),
@@ -100,37 +104,38 @@ pub struct Grid {
     shared: u32,
 }
 
-/// Threads of a block.
+/// The number of threads of a block.
 const THREADS: u32 = 256;
-/// Threads that work on a row together.
+/// The number of threads of a warp, which work on a row together.
 const WARP: u32 = 32;
-/// More blocks than any GPU works on at a time.
+/// The largest number of blocks, which is more than any GPU works on at a time.
 const MAX_BLOCKS: u32 = 4096;
 
 impl Grid {
-    /// A thread per element.
+    /// Returns a grid with one thread per element, up to the largest number of blocks. Kernels loop over the rest.
     pub fn elements(count: usize) -> Self {
         let blocks = count.div_ceil(THREADS as usize).clamp(1, MAX_BLOCKS as usize) as u32;
         Self { blocks: (blocks, 1), threads: (THREADS, 1), shared: 0 }
     }
 
-    /// A warp per row.
+    /// Returns a grid with one warp per row, up to the largest number of blocks. Kernels loop over the rest.
     pub fn rows(count: usize) -> Self {
         Self::elements(count * WARP as usize)
     }
 
-    /// So many blocks, each with memory for sums over it.
+    /// Returns a grid of this many blocks, each with shared memory for a sum over its threads.
     pub const fn sums(blocks: u32) -> Self {
         Self { blocks: (blocks, 1), threads: (THREADS, 1), shared: 2 * WARP }
     }
 
-    /// A block of 32 x 8 threads for every 32 of `columns`, `parts` times, each with memory for `sums` sums a thread.
+    /// Returns a grid with a block of 32 x 8 threads for every 32 of `columns`, `parts` times. Each block has shared
+    /// memory for `sums` sums per thread.
     pub fn columns(columns: usize, parts: usize, sums: u32) -> Self {
         let blocks = (columns.div_ceil(WARP as usize) as u32, parts as u32);
         Self { blocks, threads: (WARP, THREADS / WARP), shared: sums * THREADS }
     }
 
-    /// A block per image (and per head) that shares this many floats.
+    /// Returns a grid with a block for each head of each image. A block has this many threads and shared floats.
     pub const fn images(images: usize, heads: usize, threads: u32, shared: usize) -> Self {
         Self { blocks: (images as u32, heads as u32), threads: (threads, 1), shared: shared as u32 }
     }
@@ -144,7 +149,7 @@ impl Grid {
     }
 }
 
-/// What a kernel can be called with.
+/// A type that can be an argument of a kernel.
 trait Argument {
     fn push<'a>(&'a mut self, launch: &mut LaunchArgs<'a>);
 }
@@ -172,10 +177,11 @@ macro_rules! plain_arguments {
 }
 plain_arguments!(u32 f32 Mask);
 
-/// Lists the kernels with their parameters, and makes a method of each.
+/// Lists the kernels with their parameters, and defines a method for each of them.
 macro_rules! kernels {
     ($($name:ident($($argument:ident: $type:ty),* $(,)?);)*) => {
-        /// The kernels, ready to be called in the order of a stream. A method for each: see `kernels.cu`.
+        /// The kernels, loaded into a GPU. There is a method for each of them that queues it in the stream.
+        /// `kernels.cu` describes what they do.
         #[derive(Debug)]
         pub struct Kernels {
             stream: Arc<CudaStream>,
@@ -183,7 +189,7 @@ macro_rules! kernels {
         }
 
         impl Kernels {
-            /// Loads `code`, which [`compile`] made, into the GPU.
+            /// Loads `code`, the result of [`compile`], into the GPU. The kernels will be queued in `stream`.
             pub fn load(
                 context: &Arc<CudaContext>,
                 stream: &Arc<CudaStream>,
@@ -198,15 +204,17 @@ macro_rules! kernels {
                 pub fn $name(&self, grid: Grid, $(mut $argument: $type),*) -> Result<(), DriverError> {
                     let mut launch = self.stream.launch_builder(&self.$name);
                     $($argument.push(&mut launch);)*
-                    // SAFETY: the number, order and types of the parameters are those of the kernel: a test compares
-                    // them. That the buffers are as large as the kernel's sizes say is checked by the callers, all of
-                    // which are in this folder.
+                    // SAFETY:
+                    // - The number, order and types of the arguments are those of the kernel's parameters. The test
+                    //   `kernels_are_called_as_they_are_declared` compares them.
+                    // - The callers, in this folder and in `train/cuda.rs`, pass sizes that fit the buffers.
+                    // - No other operation uses the buffers at the same time: see `Device`.
                     unsafe { launch.launch(grid.config()) }.map(drop)
                 }
             )*
         }
 
-        /// Names and parameters, to be compared with `kernels.cu`.
+        /// The names and parameters of the kernels, to be compared with `kernels.cu`.
         #[cfg(test)]
         pub const SIGNATURES: &[(&str, &[(&str, &str)])] =
             &[$((stringify!($name), &[$((stringify!($argument), stringify!($type))),*])),*];

@@ -1,9 +1,9 @@
-//! NVIDIA's libraries, found when they are needed: building this crate takes none of them, and neither does a program
-//! that does not use a GPU.
+//! NVIDIA's libraries, which are loaded when they are needed. Building this crate does not need them, and neither does
+//! a program that does not use a GPU.
 //!
-//! `cudarc` loads a library by its name, from where the system's loader looks. What lies elsewhere, in the packages
-//! that pip installs or in a toolkit, is loaded here by its path before that: a library that is in the process
-//! already is found by its name.
+//! `cudarc` loads a library by its name, from the places that the system's loader searches. If a library is elsewhere,
+//! in pip's packages or in a toolkit, it is loaded here by its path first. The loader then finds it by its name,
+//! because it is already in the process.
 
 use cudarc::{cublas, driver, get_lib_name_candidates, nvrtc};
 use libloading::Library;
@@ -13,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A library that is nowhere to be found.
+/// The error that one of NVIDIA's libraries was not found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{name} not found: it is neither where the system looks for libraries (LD_LIBRARY_PATH) nor in {places}: {advice}")]
 pub struct Missing {
@@ -22,29 +22,27 @@ pub struct Missing {
     advice: &'static str,
 }
 
-/// Makes sure that driver, cuBLAS and NVRTC are loaded.
+/// Loads the driver, cuBLAS and NVRTC, unless they are already loaded.
 ///
 /// # Errors
-/// The first of them that is not there.
+/// Returns an error for the first of them that was not found.
 pub fn load() -> Result<(), Missing> {
     load_driver()?;
     load_cublas()?;
     load_nvrtc()
 }
 
-/// The driver.
+/// Loads NVIDIA's driver, unless it is already loaded.
 ///
 /// # Errors
-/// It is not there.
+/// Returns an error if it was not found.
 pub fn load_driver() -> Result<(), Missing> {
     let missing = Missing {
         name: "NVIDIA's driver (libcuda)",
         places: "the usual folders of drivers",
-        advice:
-            "--cuda needs an NVIDIA GPU and its driver (see https://www.nvidia.com/drivers); without --cuda, \
-                 everything runs on the CPU",
+        advice: "install it, if there is an NVIDIA GPU (see https://www.nvidia.com/drivers)",
     };
-    // SAFETY: the library is NVIDIA's, by its name, and what runs when it is loaded needs nothing of this process.
+    // SAFETY: by its name, the library is NVIDIA's driver, whose initialisers have no preconditions.
     load_one(|| unsafe { driver::sys::is_culib_present() }, &["cuda"], &driver_folders, missing)
 }
 
@@ -59,7 +57,7 @@ fn load_cublas() -> Result<(), Missing> {
         advice: "install it by `pip install nvidia-cublas` into an active virtual environment (for drivers before 580: \
                  nvidia-cublas-cu12), or with NVIDIA's CUDA toolkit",
     };
-    // SAFETY: the library is NVIDIA's, by its name, and what runs when it is loaded needs nothing of this process.
+    // SAFETY: by its name, the library is NVIDIA's cuBLAS, whose initialisers have no preconditions.
     load_one(
         || unsafe { cublas::sys::is_culib_present() },
         &["cublasLt", "cublas"],
@@ -68,10 +66,10 @@ fn load_cublas() -> Result<(), Missing> {
     )
 }
 
-/// The compiler of kernels.
+/// Loads NVRTC, the compiler of kernels, unless it is already loaded.
 ///
 /// # Errors
-/// It is not there.
+/// Returns an error if it was not found.
 pub fn load_nvrtc() -> Result<(), Missing> {
     let missing = Missing {
         name: "NVRTC (libnvrtc)",
@@ -79,7 +77,7 @@ pub fn load_nvrtc() -> Result<(), Missing> {
         advice: "install it by `pip install nvidia-cuda-nvrtc` into an active virtual environment (for drivers before \
                  580: nvidia-cuda-nvrtc-cu12), or with NVIDIA's CUDA toolkit",
     };
-    // SAFETY: the library is NVIDIA's, by its name, and what runs when it is loaded needs nothing of this process.
+    // SAFETY: by its name, the library is NVIDIA's NVRTC, whose initialisers have no preconditions.
     load_one(
         || unsafe { nvrtc::sys::is_culib_present() },
         &["nvrtc-builtins", "nvrtc"],
@@ -88,8 +86,8 @@ pub fn load_nvrtc() -> Result<(), Missing> {
     )
 }
 
-/// Where `present` says no: loads the library that is last in `names`, and before it those that it needs itself, from
-/// the first folder that has it.
+/// Loads the library that is last in `names` from the first folder that has it, unless `present` says that it is
+/// already loaded. The other names are libraries that it needs itself; they are loaded first.
 fn load_one(
     present: impl Fn() -> bool,
     names: &[&str],
@@ -103,12 +101,13 @@ fn load_one(
     }
 }
 
-/// Whether `folder` has the last of these libraries, and whether it could be loaded.
+/// Tries to load the last of these libraries from `folder`. Returns true if it was loaded.
 fn load_from(folder: &Path, names: &[&str]) -> bool {
     let Some((own, needed)) = names.split_last() else { return false };
     let candidates = get_lib_name_candidates(own).into_iter().map(|name| folder.join(name));
     let Some(path) = candidates.into_iter().find(|path| path.is_file()) else { return false };
-    // What the library needs lies beside it. Where that cannot be loaded, loading the library itself will say so.
+    // The libraries that it needs are in the same folder. If one of them cannot be loaded, loading the library itself
+    // fails.
     for name in needed {
         let start = format!("{}{name}{}", env::consts::DLL_PREFIX, if cfg!(windows) { "" } else { ".so" });
         for path in paths(folder, |entry| entry.file_name().to_string_lossy().starts_with(&start)) {
@@ -118,9 +117,9 @@ fn load_from(folder: &Path, names: &[&str]) -> bool {
     keep(&path)
 }
 
-/// Loads a library for as long as the process lives; whether that was possible.
+/// Loads a library for the lifetime of the process. Returns true if it was loaded.
 fn keep(path: &Path) -> bool {
-    // SAFETY: the library is NVIDIA's, by its name and place, and what runs when it is loaded needs nothing of this process.
+    // SAFETY: by its name and folder, the library is one of NVIDIA's, whose initialisers have no preconditions.
     unsafe { Library::new(path) }.map(std::mem::forget).is_ok()
 }
 
@@ -138,13 +137,13 @@ fn driver_folders() -> Vec<PathBuf> {
     folders.map(PathBuf::from).into()
 }
 
-/// Folders of pip's packages, then those of toolkits.
+/// Returns the folders of pip's and Conda's packages, then those of CUDA toolkits.
 fn toolkit_folders() -> Vec<PathBuf> {
     let variable = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let mut prefixes: Vec<PathBuf> =
         ["VIRTUAL_ENV", "CONDA_PREFIX"].into_iter().filter_map(variable).collect();
     let path = env::var_os("PATH").unwrap_or_default();
-    // A python3 on the PATH is in the `bin` of its prefix.
+    // A python3 on the PATH is in the folder `bin` of its prefix.
     let pythons = env::split_paths(&path).filter(|folder| folder.join("python3").is_file());
     prefixes.extend(pythons.filter_map(|folder| Some(folder.parent()?.to_owned())));
     prefixes.extend(variable("HOME").map(|home| home.join(".local")));
@@ -173,7 +172,7 @@ fn starts_with(entry: &DirEntry, text: &str) -> bool {
     entry.file_name().to_string_lossy().starts_with(text)
 }
 
-/// What lies in a folder; nothing where there is no such folder.
+/// Returns the paths of the wanted entries of a folder, or none if there is no such folder.
 fn paths(folder: &Path, wanted: impl Fn(&DirEntry) -> bool) -> impl Iterator<Item = PathBuf> {
     let entries: Vec<_> = fs::read_dir(folder).into_iter().flatten().flatten().collect();
     entries.into_iter().filter(move |entry| wanted(entry)).map(|entry| entry.path())

@@ -1,15 +1,18 @@
 //! Training on an NVIDIA GPU.
 //!
-//! Everything that a step needs lies in the memory of the GPU and stays there: images, parameters, activations,
-//! AdamW's moments. A step is a sequence of kernels and products, with the layers' gradients beside it, that is recorded
-//! once, as a graph, and replayed; the host chooses the order of the images of an epoch, and looks at the loss now and
-//! then. The order of the operations within a pass is the one of [`network`](super::network), the masks and the moved
-//! images are those of the CPU to the bit, and sums have a fixed order, so that a run can be repeated on the same machine.
+//! Everything that a step needs stays in the memory of the GPU: images, parameters, activations, AdamW's moments. A
+//! step is a sequence of kernels and matrix products. The gradients of the layers are computed in parallel on a side
+//! stream. The sequence is recorded once, as a CUDA graph, and replayed for every step. The host chooses the order of
+//! the images of an epoch, and reads the loss after a number of steps.
 //!
-//! | module | what it holds |
+//! The order of the operations within a pass is that of [`network`](super::network). Dropout masks and augmented images
+//! are the same as on the CPU to the bit, and sums have a fixed order, so that a run can be repeated on the same
+//! machine.
+//!
+//! | module | content |
 //! |---|---|
-//! | [`libraries`] | finding NVIDIA's libraries |
-//! | [`kernels`] | compiling `kernels.cu` and calling what is in it |
+//! | [`libraries`] | finding and loading NVIDIA's libraries |
+//! | [`kernels`] | compiling `kernels.cu` and calling its kernels |
 //! | [`device`] | a GPU, its two queues, and matrix products in them |
 //! | [`pass`] | the operations of a training pass |
 //! | [`resident`] | a network in the memory of a GPU |

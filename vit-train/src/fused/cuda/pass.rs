@@ -20,100 +20,103 @@ use cudarc::driver::{CudaEvent, CudaSlice, DevicePtr, DriverError};
 use dfdx::shapes::{ConstDim, ConstShape};
 use std::marker::PhantomData;
 
-/// Activations, or their gradients, of up to as many images as there is memory for.
+/// A buffer of activations, or of their gradients, in the memory of a GPU.
 pub type Matrix<S> = Buffer<CudaSlice<f32>, S>;
 
 impl<S: ConstShape> Matrix<S> {
-    /// The elements of the first `images` images.
+    /// Returns the elements of the first `images` images.
     pub fn read(&self, images: usize) -> Read<'_> {
         self.values.slice(..images * Self::IMAGE_LEN)
     }
 
-    /// The elements of the first `images` images.
+    /// Returns the elements of the first `images` images for writing.
     pub fn write(&mut self, images: usize) -> Write<'_> {
         self.values.slice_mut(..images * Self::IMAGE_LEN)
     }
 
-    /// Where it begins, which no other matrix does.
+    /// Returns the address of the buffer, which identifies it.
     fn address(&self) -> u64 {
         self.values.device_ptr(self.values.stream()).0
     }
 }
 
-/// A linear layer.
+/// A linear layer, whose parameters are among those of the network.
 #[derive(Debug)]
 pub struct Linear {
-    /// Where it lies among the parameters.
+    /// The position among the parameters.
     pub place: Place,
-    /// Where the sums for its biases begin among those of all layers.
+    /// The index of the layer's first sum among the sums for the gradients of all biases.
     pub sums: usize,
 }
 
-/// Parts in which the rows of a batch are added up.
+/// The number of parts in which the rows of a batch are added up.
 pub const PARTS: usize = 16;
 
-/// Threads of a block that computes attention.
+/// The number of threads of a block that computes attention.
 const ATTENTION_THREADS: u32 = 256;
 
-/// The operations on a whole batch. They are queued, nothing waits for them.
+/// The operations on a whole batch. They are queued; the host does not wait for them.
 ///
-/// Gradients of layers are needed at the end only, and queued beside the rest, which goes on. It waits where it would
-/// write what is read there, and for all of it when the pass is [finished](Pass::finish), which every pass has to be.
+/// Gradients of layers are needed only at the end of a pass, so they are queued in the side queue and computed in
+/// parallel with the rest. The main queue waits for the side queue before it writes a buffer that the side queue still
+/// reads, and when the pass is [finished](Pass::finish). Every pass must be finished.
 #[derive(Debug)]
 #[must_use]
 pub struct Pass<'a, D: Dimensions> {
-    /// What they run on.
+    /// The GPU on which the operations run.
     pub device: &'a Device,
-    /// Images in the batch.
+    /// The number of images in the batch.
     pub images: usize,
-    /// Its rate; the masks are those that `counters` says.
+    /// The dropout. Only its rate is used here; the key of the masks is in `counters`.
     pub dropout: Dropout,
-    /// Of the step.
+    /// The counters of the step.
     pub counters: &'a CudaSlice<Counters>,
     /// All parameters, folded.
     pub folded: &'a CudaSlice<f32>,
-    /// Those of all folded parameters; the biases' are in `sums`.
+    /// The gradients of all folded weights. Those of the biases are still in `sums`.
     pub gradients: &'a mut CudaSlice<f32>,
-    /// Sums for the gradients of all biases, in [`PARTS`] parts.
+    /// The sums for the gradients of all biases, in [`PARTS`] parts.
     pub sums: &'a mut CudaSlice<f32>,
-    /// Any.
+    /// A buffer for products; its content does not matter.
     pub scratch: &'a mut Matrix<(D::Tokens, D::Embed)>,
-    /// What is read beside, and the end of that, in the order in which it was queued.
-    pub read_beside: Vec<([u64; 2], CudaEvent)>,
-    /// The first error: the operations have no way to say so, and do nothing any more.
+    /// The addresses of buffers that the side queue reads, with an event at the end of the reading, in the order in
+    /// which they were queued.
+    pub read_by_side: Vec<([u64; 2], CudaEvent)>,
+    /// The first error. The operations of [`Ops`] cannot return it; after it, they do nothing.
     pub error: Option<CudaError>,
 }
 
 impl<D: Dimensions> Pass<'_, D> {
-    /// Queues something, unless something went wrong before.
+    /// Queues an operation, unless an earlier one failed.
     fn queue<E: Into<CudaError>>(&mut self, operation: impl FnOnce(&mut Self) -> Result<(), E>) {
         if self.error.is_none() {
             self.error = operation(self).err().map(Into::into);
         }
     }
 
-    /// Queues a kernel.
+    /// Queues a kernel, unless an earlier operation failed.
     fn kernel(&mut self, launch: impl FnOnce(&mut Self) -> Result<(), DriverError>) {
-        self.queue(|pass| launch(pass).map_err(CudaError::driver("refuses a kernel")));
+        self.queue(|pass| launch(pass).map_err(CudaError::driver("failed to launch a kernel")));
     }
 
-    /// The elements of a matrix for the main queue, which waits until nothing beside reads them.
+    /// Returns the elements of a matrix for writing in the main queue, after making that queue wait until the side
+    /// queue no longer reads them.
     fn write<'m, S: ConstShape>(&mut self, matrix: &'m mut Matrix<S>) -> Result<Write<'m>, DriverError> {
         let address = matrix.address();
-        if let Some(last) = self.read_beside.iter().rposition(|(read, _)| read.contains(&address)) {
-            let (_, end) = &self.read_beside[last];
+        if let Some(last) = self.read_by_side.iter().rposition(|(read, _)| read.contains(&address)) {
+            let (_, end) = &self.read_by_side[last];
             self.device.main.stream.wait(end)?;
-            self.read_beside.drain(..=last); // what was queued before is done, too
+            self.read_by_side.drain(..=last); // the readers that were queued earlier have also ended
         }
         Ok(matrix.write(self.images))
     }
 
-    /// Ends the pass: what is queued from here on comes after all of it, also where something went wrong.
+    /// Ends the pass: all operations that are queued from now on come after it, even if it failed.
     ///
     /// # Errors
-    /// The first one.
+    /// Returns the first error of an operation of the pass.
     pub fn finish(self) -> Result<(), CudaError> {
-        let joined = self.device.main.wait_for(&self.device.beside).map_err(refuses_to_wait());
+        let joined = self.device.main.wait_for(&self.device.side).map_err(refuses_to_wait());
         self.error.map_or(joined, Err)
     }
 
@@ -121,7 +124,7 @@ impl<D: Dimensions> Pass<'_, D> {
         self.folded.slice(layer.weights.place.bias.clone())
     }
 
-    /// `y` = `x` W^T, or `y` += that.
+    /// Queues `y` = `x` W^T, or `y` += `x` W^T.
     fn forward_product<R: ConstDim, I: ConstDim, O: ConstDim>(
         &mut self,
         layer: &Layer<Linear, I, O>,
@@ -143,7 +146,7 @@ impl<D: Dimensions> Pass<'_, D> {
         });
     }
 
-    /// The gradients of a layer's weights and biases, beside what is queued from here on.
+    /// Queues the gradients of a layer's weights and biases in the side queue.
     fn layer_gradients<R: ConstDim, I: ConstDim, O: ConstDim>(
         &mut self,
         layer: &Layer<Linear, I, O>,
@@ -151,30 +154,31 @@ impl<D: Dimensions> Pass<'_, D> {
         d_y: &Matrix<(R, O)>,
     ) {
         let Linear { place: Place { weight, bias, .. }, sums } = &layer.weights;
-        let (beside, reads) = (&self.device.beside, [x.address(), d_y.address()]);
+        let (side, reads) = (&self.device.side, [x.address(), d_y.address()]);
         self.kernel(|pass| {
-            beside.wait_for(&pass.device.main)?;
+            side.wait_for(&pass.device.main)?;
             let d_y = d_y.read(pass.images);
             let (rows, width) = (d_y.len() / bias.len(), bias.len());
             let stride = pass.sums.len() / PARTS;
             let sums = pass.sums.slice_mut(*sums..);
             let grid = Grid::columns(width, PARTS, 1);
-            beside.kernels.column_sums(grid, d_y, sums, rows as u32, width as u32, stride as u32)
+            side.kernels.column_sums(grid, d_y, sums, rows as u32, width as u32, stride as u32)
         });
         self.queue(|pass| {
             let (x, d_y) = (x.read(pass.images), d_y.read(pass.images));
             let (x, d_y) = (View::rows(x, I::SIZE), View::rows(d_y, O::SIZE).transpose());
             let gradients = pass.gradients.slice_mut(weight.clone());
-            beside.product(d_y, x, [O::SIZE, pass.images * R::SIZE, I::SIZE], gradients, false)
+            side.product(d_y, x, [O::SIZE, pass.images * R::SIZE, I::SIZE], gradients, false)
         });
         self.kernel(|pass| {
-            let end = beside.stream.record_event(None)?;
-            pass.read_beside.push((reads, end));
+            let end = side.stream.record_event(None)?;
+            pass.read_by_side.push((reads, end));
             Ok(())
         });
     }
 
-    /// The mask of a matrix that has `R` rows of `W` elements, and its counters.
+    /// Returns the mask of a matrix that has `R` rows of `W` elements for each image, and the counters that it depends
+    /// on.
     fn mask<R: ConstDim, W: ConstDim>(&self, site: Site) -> (Read<'_, Counters>, Mask) {
         let (site, threshold, keep) = (site.number(), self.dropout.threshold(), self.dropout.keep());
         let [len, mask_len] = [R::SIZE, D::Tokens::SIZE].map(|rows| (rows * W::SIZE) as u32);
@@ -190,30 +194,30 @@ impl<D: Dimensions> Pass<'_, D> {
         });
     }
 
-    /// A block per head, which shares `shared` floats.
+    /// Returns a grid with a block for each head, which has `shared` floats of shared memory.
     const fn heads(&self, shared: usize) -> Grid {
         Grid::images(self.images, D::Heads::SIZE, ATTENTION_THREADS, shared)
     }
 
-    /// Bytes of shared memory that a block takes at most.
+    /// The largest number of bytes of shared memory that a block needs.
     pub const SHARED_BYTES: usize = 4 * Attention::<D, D::Tokens>::SHARED_BACKWARD;
 }
 
-/// The weights of a layer, among all folded parameters.
+/// Returns the weights of a layer, which are among all folded parameters.
 fn weight<'a, I: ConstDim, O>(folded: &'a CudaSlice<f32>, layer: &Layer<Linear, I, O>) -> View<'a> {
     View::rows(folded.slice(layer.weights.place.weight.clone()), I::SIZE)
 }
 
-/// The sizes of a head with `R` queries.
+/// The sizes of an attention head with `R` queries.
 struct Attention<D, R>(PhantomData<(D, R)>);
 
 impl<D: Dimensions, R: ConstDim> Attention<D, R> {
     const WIDTH: usize = D::Embed::SIZE / D::Heads::SIZE;
-    /// As kernels take them: queries, keys, and their width.
+    /// The sizes in the order of the kernels' parameters: queries, tokens, and the width of a head.
     const SIZES: [u32; 3] = [R::SIZE as u32, D::Tokens::SIZE as u32, Self::WIDTH as u32];
-    /// Floats that a block of the kernel `attention` shares.
+    /// The floats of shared memory of a block of the kernel `attention`.
     const SHARED: usize = (R::SIZE + 2 * D::Tokens::SIZE) * (Self::WIDTH + 1) + R::SIZE * D::Tokens::SIZE;
-    /// Floats that a block of the kernel `attention_backward` shares.
+    /// The floats of shared memory of a block of the kernel `attention_backward`.
     const SHARED_BACKWARD: usize =
         2 * (R::SIZE + D::Tokens::SIZE) * (Self::WIDTH + 1) + 2 * R::SIZE * D::Tokens::SIZE;
 }
@@ -482,10 +486,10 @@ impl<D: Dimensions> Ops<D, CudaSlice<f32>, Linear> for Pass<'_, D> {
 }
 
 fn refuses_to_wait() -> impl Fn(DriverError) -> CudaError {
-    CudaError::driver("refuses to make a queue wait")
+    CudaError::driver("failed to make a queue wait for the other")
 }
 
-/// As kernels take it.
+/// Returns 1 for [`Store::Add`] and 0 for [`Store::Set`], as kernels take it.
 fn add(store: Store) -> u32 {
     u32::from(store == Store::Add)
 }

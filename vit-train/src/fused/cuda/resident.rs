@@ -20,11 +20,12 @@ use cudarc::driver::{CudaSlice, DeviceRepr};
 use dfdx::shapes::ConstDim;
 use vit_nostd::model_file::Normalization;
 
-/// Network `N` in the memory of a GPU, with room for passes of up to so many images.
+/// Network `N` in the memory of a GPU, with room for passes of up to `capacity` images.
 #[derive(Debug)]
 pub struct Resident<N: Dimensions> {
     pub(crate) parameters: CudaSlice<f32>,
-    /// Of all parameters: first of the folded ones, and after a step's end of the others.
+    /// The gradients of all parameters: those of the folded ones during a pass, and those of the unfolded ones after
+    /// it.
     pub(crate) gradients: CudaSlice<f32>,
     pub(crate) counters: CudaSlice<Counters>,
     pub(crate) activations: Activations<N, CudaSlice<f32>>,
@@ -34,23 +35,24 @@ pub struct Resident<N: Dimensions> {
     pub(crate) sums: CudaSlice<f32>,
     scratch: Matrix<(<N as Dimensions>::Tokens, <N as Dimensions>::Embed)>,
     tables: Tables,
-    // Given back last.
+    // Fields are dropped in this order: the device comes last, after the memory that it holds.
     pub(crate) device: Device,
 }
 
-/// What [`Fold`] says, for kernels.
+/// The positions that [`Fold`] knows, as tables for the kernels.
 #[derive(Debug)]
 struct Tables {
-    /// Of each output behind a LayerNorm: where its weights, its bias, and the LayerNorm's scale and shift begin.
+    /// Four indices for each output of a layer after a LayerNorm: where its weights, its bias, and the LayerNorm's
+    /// scale and shift begin.
     rows: CudaSlice<u32>,
-    /// What each of them is multiplied with besides.
+    /// An additional factor for each of these outputs: `1 / sqrt(HEAD_DIM)` for queries, 1 for others.
     factors: CudaSlice<f32>,
-    /// Of each LayerNorm: where its scale, its shift, and the weights and biases behind it begin, its first row among
-    /// `rows`, and its number of rows.
+    /// Six numbers for each LayerNorm: where its scale, its shift, and the weights and biases of the layer after it
+    /// begin, its first row in `rows`, and its number of rows.
     norms: CudaSlice<u32>,
-    /// Where each sum of a bias' gradients belongs.
+    /// The index among the parameters of each bias, in the order of the sums for their gradients.
     biases: CudaSlice<u32>,
-    /// Where class token, bias of the patches, and positions begin.
+    /// The indices where class token, bias of the patches, and positions begin.
     embedding: [u32; 3],
 }
 
@@ -59,23 +61,23 @@ struct Tables {
 pub struct Images {
     pub(crate) pixels: CudaSlice<u8>,
     pub(crate) labels: CudaSlice<u8>,
-    /// What the network takes for each of the 256 greys.
+    /// The network's input for each of the 256 grey levels.
     pub(crate) normalized: CudaSlice<f32>,
 }
 
-/// Images in a pass of evaluation: enough to keep a GPU busy.
+/// The number of images in a pass of evaluation, which is enough to keep a GPU busy.
 pub(crate) const EVALUATED: usize = 256;
-/// Bytes of shared memory that every GPU gives a block.
+/// The bytes of shared memory that a block has on every GPU.
 const SHARED: usize = 48 << 10;
 
-/// What a pass works on, and the operations.
+/// The parts of a network that a pass needs: activations, layers and operations.
 type Parts<'a, N> = (&'a mut Activations<N, CudaSlice<f32>>, &'a Layers<N, Linear>, Pass<'a, N>);
 
 impl<N: Trainable> Resident<N> {
-    /// For passes of up to `capacity` images; all parameters are zero.
+    /// Allocates the memory of the network for passes of up to `capacity` images. All parameters are zero.
     ///
     /// # Errors
-    /// [`CudaError`], where there is not enough memory, for example.
+    /// Returns an error if the network is too large for the kernels, or if the GPU has not enough memory.
     pub fn new(device: Device, capacity: usize) -> Result<Self, CudaError> {
         let (sizes, bytes) = (Sizes::of::<N>(), Pass::<N>::SHARED_BYTES);
         if bytes > SHARED {
@@ -92,7 +94,8 @@ impl<N: Trainable> Resident<N> {
             biases.extend(place.bias.clone().map(|at| at as u32));
             Linear { place: place.clone(), sums }
         });
-        let failed = CudaError::driver("has no memory for the network: try a smaller --batch-size");
+        let failed =
+            CudaError::driver("failed to allocate memory for the network (smaller batches need less)");
         let zeros = |len| device.main.stream.alloc_zeros::<f32>(len).map_err(&failed);
         let (parameters, folded, gradients) = (zeros(len)?, zeros(len)?, zeros(len)?);
         let sums = zeros(PARTS * count)?;
@@ -115,30 +118,30 @@ impl<N: Trainable> Resident<N> {
         })
     }
 
-    /// What it is on.
+    /// Returns the GPU that holds the network.
     pub const fn device(&self) -> &Device {
         &self.device
     }
 
-    /// Takes these parameters, in the order of the network's layout.
+    /// Copies parameters to the GPU. They must be in the order of the network's layout.
     ///
     /// # Errors
-    /// [`CudaError`].
+    /// Returns an error if the driver fails to copy them.
     pub fn load(&mut self, parameters: &[f32]) -> Result<(), CudaError> {
-        let failed = CudaError::driver("does not take parameters");
+        let failed = CudaError::driver("failed to copy parameters to the GPU");
         self.device.main.stream.memcpy_htod(parameters, &mut self.parameters).map_err(failed)
     }
 
-    /// The logits of the images `indices`, `images x classes`.
+    /// Returns the logits of the images `indices`, `images x classes`.
     ///
     /// # Errors
-    /// [`CudaError`].
+    /// Returns an error if the driver or cuBLAS fails.
     pub fn logits(&mut self, images: &Images, indices: &[usize]) -> Result<Vec<f32>, CudaError> {
-        let failed = CudaError::driver("does not evaluate");
+        let failed = CudaError::driver("failed to evaluate images");
         self.fold()?;
         let stream = self.device.main.stream.clone();
         let mut logits = Vec::with_capacity(indices.len() * N::CLASSES);
-        // Images that are not moved, in their order, a batch after the other.
+        // The images are not augmented, and are evaluated in their order, batch by batch.
         let warps = upload(&self.device, &flatten(&vec![Warp::NONE; self.capacity]))?;
         let counters = stream.alloc_zeros(1).map_err(&failed)?;
         for batch in indices.chunks(self.capacity) {
@@ -157,9 +160,9 @@ impl<N: Trainable> Resident<N> {
 }
 
 impl<N: Dimensions> Resident<N> {
-    /// Queues folding the parameters.
+    /// Queues the kernels that fold the parameters.
     pub(crate) fn fold(&mut self) -> Result<(), CudaError> {
-        let failed = CudaError::driver("refuses to fold");
+        let failed = CudaError::driver("failed to launch the kernels that fold the parameters");
         let Self { device, parameters, folded, tables, .. } = self;
         let Tables { rows, factors, .. } = tables;
         let kernels = &device.main.kernels;
@@ -185,7 +188,8 @@ impl<N: Dimensions> Resident<N> {
             .map_err(&failed)
     }
 
-    /// Queues a pass, from pixels and targets to the gradients of all parameters, which were folded.
+    /// Queues a pass, from pixels and targets to the gradients of all parameters. [`fold`](Self::fold) must have been
+    /// queued before.
     pub(crate) fn pass(&mut self, images: usize, dropout: Dropout) -> Result<(), CudaError> {
         let (activations, layers, mut pass) = self.parts(images, dropout);
         activations.pass(&mut pass, layers);
@@ -194,7 +198,7 @@ impl<N: Dimensions> Resident<N> {
         self.unfold()
     }
 
-    /// Queues what makes the gradients of biases out of the sums of a pass.
+    /// Queues the kernel that computes the gradients of the biases from the sums of a pass.
     pub(crate) fn finish_biases(&mut self) -> Result<(), CudaError> {
         let Self { device, gradients, sums, tables: Tables { biases, .. }, .. } = self;
         let count = biases.len();
@@ -202,12 +206,12 @@ impl<N: Dimensions> Resident<N> {
         let (sums, gradients, places) = (sums.as_view(), gradients.as_view_mut(), biases.as_view());
         let finished =
             device.main.kernels.finish_column_sums(grid, sums, gradients, places, count as u32, parts);
-        finished.map_err(CudaError::driver("refuses to add up"))
+        finished.map_err(CudaError::driver("failed to launch the kernel of the biases' gradients"))
     }
 
-    /// Queues what makes gradients of all parameters out of those of the folded ones.
+    /// Queues the kernels that turn gradients of the folded parameters into those of the unfolded ones.
     fn unfold(&mut self) -> Result<(), CudaError> {
-        let failed = CudaError::driver("refuses to unfold");
+        let failed = CudaError::driver("failed to launch the kernels that unfold the gradients");
         let Self { device, parameters, gradients, tables, .. } = self;
         let Tables { rows, factors, norms, embedding, .. } = tables;
         let kernels = &device.main.kernels;
@@ -237,9 +241,9 @@ impl<N: Dimensions> Resident<N> {
             .map_err(&failed)
     }
 
-    /// What a pass of `images` images works on, and the operations.
+    /// Returns the activations, the layers and the operations for a pass of `images` images.
     pub(crate) fn parts(&mut self, images: usize, dropout: Dropout) -> Parts<'_, N> {
-        assert!(images <= self.capacity, "{images} images in the memory of {}", self.capacity);
+        assert!(images <= self.capacity, "a pass of {images} images in memory for {}", self.capacity);
         let pass = Pass {
             device: &self.device,
             images,
@@ -249,17 +253,18 @@ impl<N: Dimensions> Resident<N> {
             gradients: &mut self.gradients,
             sums: &mut self.sums,
             scratch: &mut self.scratch,
-            read_beside: Vec::new(),
+            read_by_side: Vec::new(),
             error: None,
         };
         (&mut self.activations, &self.layers, pass)
     }
 }
 
-/// The logits of all images of `data` by network `N` with these parameters, on GPU number `index`: `images x classes`.
+/// Computes the logits of all images of `data` by network `N` with these parameters, on GPU number `index`. They are
+/// `images x classes` numbers.
 ///
 /// # Errors
-/// [`CudaError`].
+/// Returns an error if the GPU cannot be used, or if its driver or cuBLAS fails.
 pub fn logits<N: Trainable>(
     index: usize,
     precision: Precision,
@@ -273,7 +278,7 @@ pub fn logits<N: Trainable>(
     resident.logits(&images, &(0..data.len()).collect::<Vec<_>>())
 }
 
-/// Queues what makes pixels and targets: those of the images that come next in an order, and how they are moved.
+/// Queues the kernel that makes pixels and targets of the images that come next in `order`, each warped by its warp.
 pub(crate) fn prepare<D: Dimensions>(
     pass: &Pass<'_, D>,
     activations: &mut Activations<D, CudaSlice<f32>>,
@@ -295,14 +300,14 @@ pub(crate) fn prepare<D: Dimensions>(
         activations.pixels.write(pass.images),
         activations.targets.write(pass.images),
     );
-    prepared.map_err(CudaError::driver("refuses to prepare images"))
+    prepared.map_err(CudaError::driver("failed to launch the kernel that prepares images"))
 }
 
 impl Images {
-    /// Brings a data set to the GPU.
+    /// Copies a data set to the GPU.
     ///
     /// # Errors
-    /// [`CudaError`].
+    /// Returns an error if the GPU has not enough memory.
     pub fn load(device: &Device, data: &Dataset, normalization: Normalization) -> Result<Self, CudaError> {
         let greys: Vec<u8> = (0..=255).collect();
         let normalized: Vec<f32> = normalize(&greys, normalization).collect();
@@ -314,7 +319,7 @@ impl Images {
     }
 }
 
-/// Numbers of a LayerNorm in [`Tables::norms`].
+/// The number of elements for each LayerNorm in [`Tables::norms`].
 const NORM: usize = 6;
 
 impl Tables {
@@ -340,12 +345,12 @@ impl Tables {
     }
 }
 
-/// Copies to the GPU.
+/// Copies values to new memory of the GPU.
 pub(crate) fn upload<T: DeviceRepr>(device: &Device, values: &[T]) -> Result<CudaSlice<T>, CudaError> {
-    device.main.stream.clone_htod(values).map_err(CudaError::driver("has no memory for the data"))
+    device.main.stream.clone_htod(values).map_err(CudaError::driver("failed to copy data to the GPU"))
 }
 
-/// As the kernel takes them.
+/// Returns the numbers of the warps in the order of the fields of `ImageWarp` in `kernels.cu`.
 pub(crate) fn flatten(warps: &[Warp]) -> Vec<i64> {
     let flatten = |&Warp { start, across, down, knots }: &Warp| {
         [start, across, down].into_iter().chain(knots.into_iter().flatten()).flatten()

@@ -1,6 +1,7 @@
-//! What can be tested without a GPU; and where there is one, operations, passes and steps against those of the CPU.
-//! Without one, those tests say that they were skipped, or fail where `VIT_TRAIN_TEST_GPU` is `required`.
-//! `tests/stand_in_gpu` is one that runs on the CPU.
+//! Tests of the kernels, and, on a GPU, comparisons of operations, passes and steps with those of the CPU.
+//!
+//! Without a GPU, the comparisons print that they were skipped, or fail if the environment variable
+//! `VIT_TRAIN_TEST_GPU` is `required`. `tests/stand_in_gpu` is a substitute for a GPU that runs on the CPU.
 
 use super::{
     kernels::{compile, Counters, Grid, Mask, SIGNATURES},
@@ -49,8 +50,8 @@ use dfdx::shapes::{ConstDim, ConstShape};
 use std::env;
 use vit_nostd::{Base, Nano, Network, Tiny};
 
-/// What was found, or a line that says what it is and that a test was skipped; an error where the environment says that
-/// nothing may be.
+/// Returns what was found. Otherwise prints that a test was skipped and why, or panics if the environment says that a
+/// GPU is required.
 fn or_skip<T>(found: Result<T, impl Into<CudaError>>) -> Option<T> {
     found
         .map_err(|error| {
@@ -72,7 +73,7 @@ fn kernels_compile() {
     }
     for capability in [(8, 0), (9, 0)] {
         let code = compile(capability).unwrap();
-        // Machine code is an ELF file, and has every kernel by its name.
+        // Machine code is an ELF file with a symbol for every kernel.
         assert_eq!(code[..4], *b"\x7fELF");
         for (name, _) in SIGNATURES {
             let symbol = [name.as_bytes(), &[0]].concat();
@@ -83,7 +84,7 @@ fn kernels_compile() {
     assert!(matches!(error, CudaError::Compile { .. }) && !error.to_string().contains('\n'), "{error}");
 }
 
-/// The parameters of the kernels in Rust are those in C.
+/// Compares the parameters of the kernels in Rust with those in `kernels.cu`.
 #[test]
 fn kernels_are_called_as_they_are_declared() {
     let source = include_str!("kernels.cu");
@@ -137,14 +138,14 @@ fn what_is_missing_is_said_in_one_line() {
     }
 }
 
-/// Says which network's operations these are.
+/// Tells the compiler that these are operations of the network [`Odd`].
 fn of_odd<V, L>(ops: &mut impl Ops<Odd, V, L>) -> &mut impl Ops<Odd, V, L> {
     ops
 }
 
 /// Carries out one operation of the network [`Odd`] on the CPU and on a GPU, on buffers of these shapes with the same
-/// numbers, and compares all of them and the gradients of all layers. The operation takes the buffers and gives them
-/// back. A buffer that the CPU does not have row by row says so.
+/// numbers. Then compares all buffers and the gradients of all layers. The operation takes the buffers and returns
+/// them. A buffer that is not row by row on the CPU is followed by its [`Form`].
 macro_rules! same {
     ($resident:ident, $factor:expr, |
         $ops:ident, $layers:ident, $($buffer:ident: $shape:ty $(=> $form:ident($what:expr))?),*
@@ -160,7 +161,7 @@ macro_rules! same {
             _form
         }),*];
         let values = shapes.iter().zip(2..).map(|(&(name, len), seed)| -> Vec<f32> {
-            // The class token's row of the patches is zero from the beginning.
+            // The operations expect the row of the class token in the patches to be zero before the first pass.
             let factor = if name == "patches" { 0.0 } else { $factor };
             numbers(images * len, seed).iter().map(|x| factor * x).collect()
         });
@@ -223,18 +224,18 @@ macro_rules! same {
     }};
 }
 
-/// How the CPU has a buffer.
+/// The memory layout of a buffer on the CPU.
 #[derive(Clone, Copy)]
 enum Form {
     Rows,
-    /// In lanes, after the operation.
+    /// Rows before the operation, and lanes after it.
     After(Heads, InLanes),
-    /// In lanes, before it and after it.
+    /// Lanes before and after the operation.
     Lanes(Heads, InLanes),
 }
 
 impl Form {
-    /// `rows` as they are before an operation, in the memory of a chunk.
+    /// Returns the memory of a chunk with `rows` in the layout that they have before the operation.
     fn before(self, images: usize, rows: &[f32]) -> Memory {
         let mut memory = Memory::zeros(CHUNK * rows.len() / images);
         match self {
@@ -246,7 +247,7 @@ impl Form {
         memory
     }
 
-    /// Rows from a chunk's memory as it is after an operation.
+    /// Returns the rows of a chunk's memory, which has the layout after the operation.
     fn after(self, images: usize, mut values: Vec<f32>) -> Vec<f32> {
         let len = images * values.len() / CHUNK;
         match self {
@@ -261,7 +262,7 @@ impl Form {
     }
 }
 
-/// The largest difference may be 1e-5 of the largest number.
+/// Fails if the largest difference is more than 1e-5 of the largest number.
 fn assert_close(expected: &[f32], found: &[f32], what: &str) {
     let (error, largest) = (worst(expected, found), worst(expected, &vec![0.0; expected.len()]));
     assert!(error <= 1e-5 * largest.max(1e-3), "{what}: {error:e} of {largest:e}");
@@ -274,8 +275,8 @@ type Kv = KeyValue<Odd>;
 type N = <Odd as Dimensions>::Heads;
 type H = <Odd as Dimensions>::Hidden;
 
-/// With dimensions that no warp and no block divides; with zeros, ordinary numbers, and large ones, where softmax and
-/// GELU are at their ends.
+/// The dimensions are not multiples of the size of a warp or of a block. The numbers are zeros, ordinary ones, and
+/// large ones, with which softmax and GELU saturate.
 #[test]
 fn each_operation_is_the_cpus() {
     type I = <Odd as Dimensions>::Image;
@@ -369,7 +370,7 @@ fn each_operation_on_rows<R: ConstDim>(r: &mut Resident<Odd>, factor: f32) {
     });
 }
 
-/// Loss, logits and gradients of `case` on a GPU, with the masks of step 6 of a run with seed 5.
+/// Returns the loss, the logits and the gradients of `case` on a GPU, with the masks of step 6 of a run with seed 5.
 fn pass<N: Trainable>(resident: &mut Resident<N>, case: &Case, rate: f32) -> (f32, Vec<f32>, Vec<f32>) {
     let images = case.targets.len() / N::CLASSES;
     let stream = resident.device.main.stream.clone();
@@ -390,14 +391,14 @@ fn pass<N: Trainable>(resident: &mut Resident<N>, case: &Case, rate: f32) -> (f3
 
 fn compare<N: Trainable>(batches: &[usize], rates: &[f32]) {
     let Some(device) = gpu(Precision::F32) else { return };
-    // More room than any batch takes, and memory that others left.
+    // There is more room than any batch needs, and later batches find memory that earlier ones have written.
     let mut resident = Resident::<N>::new(device, 1 + batches.iter().max().unwrap()).unwrap();
     for &rate in rates {
         for &batch in batches {
             let case = Case::new::<N>(batch);
             let found = pass(&mut resident, &case, rate);
             compare_passes::<N>(&case.built_in::<N>(&Dropout::new(rate, 5, 6)), &found);
-            assert_eq!(found, pass(&mut resident, &case, rate), "a pass cannot be repeated");
+            assert_eq!(found, pass(&mut resident, &case, rate), "a repeated pass has another result");
         }
     }
 }
@@ -419,7 +420,7 @@ fn gradients_of_base_are_those_of_the_built_in_operations() {
     compare::<Base>(&[9], &[0.1]);
 }
 
-/// What was queued beside a pass that fails ends before what is queued next, also in a record.
+/// The main queue waits for the side queue even if a pass fails. Otherwise the graph could not be recorded to its end.
 #[test]
 fn a_pass_that_fails_is_waited_for() {
     let Some(device) = gpu(Precision::F32) else { return };
@@ -436,11 +437,11 @@ fn a_pass_that_fails_is_waited_for() {
     assert!(graph.is_some(), "nothing was recorded");
 }
 
-/// The built-in operations on dfdx's own CUDA device, against those on the CPU and against ours.
+/// Compares the built-in operations on dfdx's own CUDA device with those on the CPU and with the fused ones.
 #[cfg(feature = "dfdx-cuda")]
 #[cfg_attr(not(feature = "dfdx-cuda-check"), test)]
-#[cfg_attr(feature = "dfdx-cuda-check", allow(dead_code))] // what is not called need not be linked
-fn dfdxs_own_cuda_device_is_of_the_same_opinion() {
+#[cfg_attr(feature = "dfdx-cuda-check", allow(dead_code))] // functions that are not called need not be linked
+fn dfdxs_own_cuda_device_gives_the_same_results() {
     if gpu(Precision::F32).is_some() {
         let device = Cuda::default();
         compare_with::<Odd>(&device, 3);
@@ -452,13 +453,14 @@ fn dfdxs_own_cuda_device_is_of_the_same_opinion() {
 #[cfg(feature = "dfdx-cuda")]
 fn compare_with<N: Trainable>(device: &impl DfdxDevice<f32>, batch: usize) {
     let (case, dropout) = (Case::new::<N>(batch), Dropout::new(0.1, 5, 6));
-    let opinion = case.built_in_on::<N, _>(device, &dropout);
-    compare_passes::<N>(&case.built_in::<N>(&dropout), &opinion);
+    let by_dfdx = case.built_in_on::<N, _>(device, &dropout);
+    compare_passes::<N>(&case.built_in::<N>(&dropout), &by_dfdx);
     let mut resident = Resident::<N>::new(gpu(Precision::F32).unwrap(), batch).unwrap();
-    compare_passes::<N>(&opinion, &pass(&mut resident, &case, 0.1));
+    compare_passes::<N>(&by_dfdx, &pass(&mut resident, &case, 0.1));
 }
 
-/// Two epochs of a run, the last batch of which is smaller: what was done in each, and the parameters.
+/// Runs two epochs, in which the last batch is smaller than the others. Returns the statistics of each epoch, the
+/// parameters at the end, and the loss of the training images.
 fn run(recipe: &Recipe, data: &Splits) -> (Vec<Current>, Vec<f32>, f64) {
     let mut state = State::<Nano>::new(Parameters::init::<Nano>(recipe.seed), recipe.weight_decay);
     let mut engine: Box<dyn Engine<Nano> + '_> = engine(recipe, data).unwrap();
@@ -477,17 +479,18 @@ fn run(recipe: &Recipe, data: &Splits) -> (Vec<Current>, Vec<f32>, f64) {
     (epochs, state.parameters.values, score.loss)
 }
 
-/// `images` of the built-in digits.
+/// Returns data with the first `images` of the built-in digits as training images.
 fn digits(images: usize) -> Splits {
     let mut data = load(&Source::Synthetic, Format { side: Nano::IMAGE, classes: Nano::CLASSES }).unwrap();
     data.train.truncate(images);
     data
 }
 
-/// What a step begins and ends with: images that were moved and normalised, to the bit; targets; and what the host is
-/// told. All parameters are zero: all classes are equally likely, and the answer is the first one.
+/// Compares the augmented and normalised images and the targets of a step with those of the CPU to the bit, and checks
+/// the counters that the host reads. All parameters are zero, so that all classes are equally likely and every
+/// prediction is class 0.
 #[test]
-fn a_step_takes_the_images_of_the_cpu_and_counts_right_answers() {
+fn a_step_takes_the_images_of_the_cpu_and_counts_correct_predictions() {
     if gpu(Precision::F32).is_none() {
         return;
     }
@@ -496,7 +499,7 @@ fn a_step_takes_the_images_of_the_cpu_and_counts_right_answers() {
     let parameters = vec![0.0; Nano::DIMS.parameters()];
     let parameters = Parameters { layout: Layout::of::<Nano>(), values: parameters };
     let mut state = State::<Nano>::new(parameters, recipe.weight_decay);
-    // Two zeros in the batch before, one in this, and two nines.
+    // The batch before has two zeros; this batch has one zero and two nines.
     let order: Vec<usize> = (0..50).map(|index| (index + 8) % 50).collect();
     let (before, batch) = order[..32].split_at(16);
     let plan = EpochPlan { number: 3, order: order.clone(), lr: recipe.lr };
@@ -513,17 +516,20 @@ fn a_step_takes_the_images_of_the_cpu_and_counts_right_answers() {
     let with_label =
         |images: &[usize], label| images.iter().filter(|&&i| data.train.label(i) == label).count();
     let zeros = with_label(batch, 0);
-    assert!(zeros != with_label(before, 0) && zeros != with_label(batch, 9), "images that show no mistake");
+    assert!(
+        zeros != with_label(before, 0) && zeros != with_label(batch, 9),
+        "the test would not notice a mistake"
+    );
     let counters = trainer.read_counters().unwrap();
     assert_eq!(counters.right as usize, zeros);
     assert!((counters.loss_sum - 16.0 * 10f64.ln()).abs() < 1e-4, "{counters:?}");
 }
 
-/// Clipping and AdamW, step by step, with gradients so small that AdamW's epsilon counts, and others so large that they
-/// are clipped.
+/// Compares clipping and AdamW step by step. Some gradients are so small that AdamW's epsilon matters, others so large
+/// that they are clipped.
 #[test]
 fn the_optimizer_is_the_cpus() {
-    const LEN: usize = 1300; // every block has some
+    const LEN: usize = 1300; // enough for every block to have some
     const BLOCKS: u32 = 5;
     let Some(device) = gpu(Precision::F32) else { return };
     let (lr, weight_decay, max_norm) = (0.01, 0.1, 1.0);
@@ -557,8 +563,8 @@ fn the_optimizer_is_the_cpus() {
     }
 }
 
-/// Steps with augmentation, dropout and clipping. Gradients that are nothing but rounding errors move parameters as
-/// far as others, so that it is the way as a whole that must be the same.
+/// Takes steps with augmentation, dropout and clipping. With AdamW, gradients that are nothing but rounding errors move
+/// parameters as far as others. The test therefore compares the movement of all parameters as a whole.
 #[test]
 fn steps_are_those_of_the_cpu() {
     if gpu(Precision::F32).is_none() {
@@ -566,12 +572,12 @@ fn steps_are_those_of_the_cpu() {
     }
     let data = digits(50);
     let augmentation = Recipe::for_size(Nano::DIMS.parameters()).augmentation;
-    assert!(augmentation.elastic > 0.0, "not every part of a warp is tried");
+    assert!(augmentation.elastic > 0.0, "the test must try every part of a warp");
     let recipe = Recipe { batch_size: 16, grad_clip: 0.5, augmentation, ..Recipe::default() };
     let on = |precision| Recipe { processor: Processor::Cuda { index: 0, precision }, ..recipe.clone() };
     let (expected, parameters, loss) = run(&recipe, &data);
     let begin = Parameters::init::<Nano>(recipe.seed).values;
-    let way = |to: &[f32], from: &[f32]| {
+    let distance = |to: &[f32], from: &[f32]| {
         to.iter().zip(from).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>().sqrt()
     };
     for (precision, tolerance) in [(Precision::F32, 1e-4), (Precision::Tf32, 2e-2)] {
@@ -582,10 +588,10 @@ fn steps_are_those_of_the_cpu() {
             assert!((a - b).abs() <= tolerance, "{precision}: loss {a} {b}");
         }
         assert!((loss - found_loss).abs() <= tolerance, "{precision}: loss {loss} {found_loss}");
-        let (apart, moved) = (way(&found, &parameters), way(&parameters, &begin));
-        println!("{precision}: {:.1e} of the way apart", apart / moved);
+        let (apart, moved) = (distance(&found, &parameters), distance(&parameters, &begin));
+        println!("{precision}: {:.1e} of the movement apart", apart / moved);
         assert!(apart <= 10.0 * tolerance * moved, "{precision}: {apart:e} apart, moved {moved:e}");
         let again = run(&on(precision), &data);
-        assert_eq!(again, (epochs, found, found_loss), "a run cannot be repeated");
+        assert_eq!(again, (epochs, found, found_loss), "a repeated run has another result");
     }
 }

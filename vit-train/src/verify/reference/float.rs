@@ -1,10 +1,12 @@
-//! The float network on dfdx tensors, in the canonical order that [`vit_nostd::float`] documents: equal bits.
+//! The float network on dfdx tensors, in the canonical order that [`vit_nostd::float`] documents. The logits have the
+//! same bits as the engine's.
 //!
-//! Every number of the formulas is a tensor here, whose axes are tokens and images; a channel is one tensor, and a
-//! formula over channels is a loop. dfdx evaluates `+ - * /`, roots and comparisons of them element by element, each
-//! with one rounding. Its reductions and its matrix product are not used: they sum in another order, or fused.
+//! Every number in the formulas of one token is a tensor here, whose axes are tokens and images. A channel is one
+//! tensor, and a formula over channels is a loop. dfdx evaluates `+ - * /`, roots and comparisons element by element,
+//! each with one rounding. Its reductions and its matrix product are not used, because they sum in another order or
+//! fuse multiplication and addition.
 //!
-//! Equality holds as long as every value is a number. Which of its many bit patterns a NaN has differs between
+//! Bits are equal as long as no value is a NaN. A NaN has many bit patterns, and which one results differs between
 //! machines.
 
 use dfdx::{
@@ -30,13 +32,14 @@ vit_nostd::network! {
 /// One number for each token (first axis) of each image (second axis).
 type Lanes = Tensor<(usize, usize), f32, Cpu>;
 
-/// Images that are worked on together. Larger batches share the price of a tensor, smaller ones keep more threads busy.
+/// The number of images in a batch. With larger batches, the cost of creating a tensor is shared by more images; with
+/// smaller ones, more threads are busy.
 const BATCH: usize = 16;
 
-/// The logits of `images`, one row an image, by the float model file `model`, on all threads.
+/// Computes the logits of `images`, in the same order, by the float model file `model`. It uses all threads.
 ///
 /// # Errors
-/// Those of [`ModelFile::parse`].
+/// The errors are those of [`ModelFile::parse`].
 pub fn logits<N: Network>(
     model: &[u8],
     images: &[&Image<N>],
@@ -47,7 +50,9 @@ pub fn logits<N: Network>(
     Ok(images.par_chunks(BATCH).flat_map_iter(|images| batch::<N>(&weights, normalization, images)).collect())
 }
 
-/// All tokens go through all blocks, although only the class token's logits are read at the end.
+/// Computes the logits of a batch of images.
+///
+/// All tokens pass through all blocks and the head, although only the logits of the class token are used.
 fn batch<N: Network>(
     weights: &Weights<'_, N>,
     normalization: Normalization,
@@ -80,7 +85,13 @@ fn batch<N: Network>(
     logits
 }
 
-/// `x = (p / 255 - mean) / std`, `token[0] = cls + pos[0]`, `token[1 + n] = linear(pixels of patch n) + pos[1 + n]`.
+/// Embeds the patches of a batch of images.
+///
+/// ```text
+/// x = (p / 255 - mean) / std
+/// token[0] = cls + pos[0]
+/// token[1 + n] = linear(pixels x of patch n) + pos[1 + n]
+/// ```
 fn embed<N: Network>(
     weights: &Embedding<'_, N>,
     Normalization { mean, std }: Normalization,
@@ -116,7 +127,7 @@ fn embed<N: Network>(
         .collect()
 }
 
-/// `y[j] = ((bias[j] + x[0] * w[0][j]) + x[1] * w[1][j]) + ...`
+/// Computes a linear layer: `y[j] = ((bias[j] + x[0] * w[0][j]) + x[1] * w[1][j]) + ...`.
 fn linear<Row: AsRef<[f32]>>(x: &[Lanes], weight: &[Row], bias: &[f32]) -> Vec<Lanes> {
     let output = |(j, &bias): (usize, &f32)| {
         let products = x.iter().zip(weight).map(|(x, row)| x.clone() * row.as_ref()[j]);
@@ -125,8 +136,14 @@ fn linear<Row: AsRef<[f32]>>(x: &[Lanes], weight: &[Row], bias: &[f32]) -> Vec<L
     bias.iter().enumerate().map(output).collect()
 }
 
-/// `m = (0 + x[0] + x[1] + ...) / D`; `v = (0 + (x[0] - m)^2 + ...) / D`; `r = 1 / sqrt(v + 1e-6)`;
-/// `y[j] = ((x[j] - m) * r) * w[j] + b[j]`
+/// Computes a LayerNorm.
+///
+/// ```text
+/// m = (0 + x[0] + x[1] + ...) / D
+/// v = (0 + (x[0] - m)^2 + (x[1] - m)^2 + ...) / D
+/// r = 1 / sqrt(v + 1e-6)
+/// y[j] = ((x[j] - m) * r) * w[j] + b[j]
+/// ```
 fn layer_norm(x: &[Lanes], weight: &[f32], bias: &[f32]) -> Vec<Lanes> {
     let width = x.len() as f32;
     let mean = sum(x.iter().cloned(), &x[0]) / width;
@@ -137,10 +154,16 @@ fn layer_norm(x: &[Lanes], weight: &[f32], bias: &[f32]) -> Vec<Lanes> {
     centred.into_iter().zip(affine).map(|(c, (&w, &b))| (c * inverse.clone()) * w + b).collect()
 }
 
-/// One head: `s[t] = (0 + q[0] * k[t][0] + ...) * (1 / sqrt(HEAD_DIM))`; `e[t] = exp(s[t] - max(s))`;
-/// `p[t] = e[t] * (1 / (0 + e[0] + e[1] + ...))`; `c[d] = 0 + p[0] * v[0][d] + p[1] * v[1][d] + ...`
+/// Computes the attention of one head.
 ///
-/// The lanes are the tokens that ask; the tokens `t` that are asked are a loop.
+/// ```text
+/// s[t] = (0 + q[0] * k[t][0] + q[1] * k[t][1] + ...) * (1 / sqrt(HEAD_DIM))
+/// e[t] = exp(s[t] - max(s))
+/// p[t] = e[t] * (1 / (0 + e[0] + e[1] + ...))
+/// c[d] = 0 + p[0] * v[0][d] + p[1] * v[1][d] + ...
+/// ```
+///
+/// The elements of tensors belong to the tokens of the queries; the code loops over the tokens `t` of keys and values.
 fn attend(query: &[Lanes], key: &[Lanes], value: &[Lanes]) -> Vec<Lanes> {
     let like = &query[0];
     let device = like.device();
@@ -150,7 +173,7 @@ fn attend(query: &[Lanes], key: &[Lanes], value: &[Lanes]) -> Vec<Lanes> {
     let scale = (device.tensor(1.0) / device.tensor(query.len() as f32).sqrt()).array();
     let score = |t| sum(query.iter().zip(key).map(|(q, k)| q.clone() * of_token(t, k)), like) * scale;
     let scores: Vec<_> = (0..tokens).map(score).collect();
-    // Which zero is the greatest of zeros of both signs does not matter: e^0 = e^-0 = 1.
+    // If there are zeros of both signs, either may be the maximum, because e^0 = e^-0 = 1.
     let max = scores.iter().skip(1).fold(scores[0].clone(), |max, s| max.maximum(s.clone()));
     let e: Vec<_> = scores.into_iter().map(|s| exp(s - max.clone())).collect();
     let inverse = constant(1.0, like) / sum(e.iter().cloned(), like);
@@ -158,21 +181,23 @@ fn attend(query: &[Lanes], key: &[Lanes], value: &[Lanes]) -> Vec<Lanes> {
     value.iter().map(|v| sum(p.iter().enumerate().map(|(t, p)| p.clone() * of_token(t, v)), like)).collect()
 }
 
-/// `x[j] = x[j] + y[j]`
+/// Adds channel by channel: `x[j] = x[j] + y[j]`.
 fn add(x: Vec<Lanes>, y: Vec<Lanes>) -> Vec<Lanes> {
     x.into_iter().zip(y).map(|(x, y)| x + y).collect()
 }
 
-/// `0 + terms[0] + terms[1] + ...`
+/// Adds up terms in order: `0 + terms[0] + terms[1] + ...`.
 fn sum(terms: impl Iterator<Item = Lanes>, like: &Lanes) -> Lanes {
     terms.fold(constant(0.0, like), |sum, term| sum + term)
 }
 
-/// `value` in every lane.
+/// Returns a tensor of the shape of `like` whose elements are all `value`.
 fn constant(value: f32, like: &Lanes) -> Lanes {
     like.device().tensor(value).broadcast_like::<_, Axes2<0, 1>>(like)
 }
 
+/// Computes e^x.
+///
 /// ```text
 /// x = min(max(x, -87), 88)
 /// t = x * LOG2_E + ROUND;  n = t - ROUND
@@ -189,10 +214,10 @@ fn exp(x: Lanes) -> Lanes {
     ((p * (r.clone() * r.clone()) + r) + 1.0) * power_of_two(n)
 }
 
-/// 2^n for whole numbers -126 <= n <= 127, exactly.
+/// Computes 2^n exactly, for whole numbers -126 <= n <= 127.
 ///
-/// n + 126, the exponent above that of the least normal number, is the sum of some of the steps. The product over
-/// them only grows, so that it is a normal number all the way.
+/// The least normal number is 2^-126. It is multiplied by powers of two whose exponents, taken from `STEPS`, add up
+/// to n + 126. The product never decreases, so that it stays a normal number.
 fn power_of_two(n: Lanes) -> Lanes {
     const TWO_TO_THE_64: f32 = 18_446_744_073_709_551_616.0;
     const STEPS: [(f32, f32); 9] = [
@@ -214,7 +239,7 @@ fn power_of_two(n: Lanes) -> Lanes {
     power
 }
 
-/// With `a = min(|x|, 6)`: `q = Horner(NEG_LN_TAIL, a)`; `gelu(x) = max(x, 0) - a * exp(0 - q)`
+/// Computes GELU: `a = min(|x|, 6)`; `q = Horner(NEG_LN_TAIL, a)`; `gelu(x) = max(x, 0) - a * exp(0 - q)`.
 fn gelu(x: Lanes) -> Lanes {
     #[allow(clippy::excessive_precision)] // the documented digits
     const NEG_LN_TAIL_HIGHEST_FIRST: [f32; 9] = [
@@ -231,11 +256,11 @@ fn gelu(x: Lanes) -> Lanes {
     let zero = constant(0.0, &x);
     let a = x.clone().abs().minimum(constant(6.0, &x));
     let q = horner(&NEG_LN_TAIL_HIGHEST_FIRST, &a);
-    // Not `maximum`, which may answer with either zero for -0.
+    // The operation `maximum` is not used, because it may return either zero for -0.
     x.gt(&zero).choose(x, zero.clone()) - a * exp(zero - q)
 }
 
-/// Horner's scheme, coefficients highest degree first.
+/// Evaluates a polynomial by Horner's scheme. The coefficient of the highest degree comes first.
 fn horner(coefficients: &[f32], x: &Lanes) -> Lanes {
     let highest = constant(coefficients[0], x);
     coefficients[1..].iter().fold(highest, |sum, &coefficient| sum * x.clone() + coefficient)
@@ -251,7 +276,7 @@ mod tests {
         Nano,
     };
 
-    /// SplitMix64.
+    /// The random number generator SplitMix64.
     struct Random(u64);
 
     impl Random {
@@ -262,13 +287,13 @@ mod tests {
             z ^ (z >> 31)
         }
 
-        /// Between -1 and 1.
+        /// Returns a number between -1 and 1.
         fn symmetric(&mut self) -> f32 {
             (self.next() >> 40) as f32 / 8_388_608.0 - 1.0
         }
     }
 
-    /// Bytes at an address that a model file may have.
+    /// Bytes with the alignment that a model file must have.
     struct AlignedBytes {
         buffer: Vec<u8>,
         start: usize,
@@ -288,7 +313,8 @@ mod tests {
 
     type Logits<N> = Vec<Vector<<N as Network>::Classes, f32>>;
 
-    /// The logits of `images`, by both implementations, of a model whose weights `weight` makes.
+    /// Returns the logits of `images` by the reference and by the engine, for a model whose weights are results of
+    /// `weight`.
     fn both<N: Network>(mut weight: impl FnMut() -> f32, images: &[&Image<N>]) -> (Logits<N>, Logits<N>) {
         let weights: Vec<u8> = (0..Weights::<N>::BYTES / 4).flat_map(|_| weight().to_le_bytes()).collect();
         let normalization = Normalization { mean: 0.1307, std: 0.3081 };
@@ -310,7 +336,8 @@ mod tests {
         logits.iter().map(|logits| logits.as_ref().iter().map(|logit| logit.to_bits()).collect()).collect()
     }
 
-    /// `count` images, the first black, the second white, the others noise of growing density.
+    /// Returns the pixels of `count` images: the first is black, the second white, and the others are noise of
+    /// growing density.
     fn pictures<N: Network>(count: usize, random: &mut Random) -> Vec<u8> {
         let pixels = N::IMAGE * N::IMAGE;
         let mut pixel = |image: usize| match image {
@@ -322,7 +349,8 @@ mod tests {
         (0..count * pixels).map(|index| pixel(index / pixels)).collect()
     }
 
-    /// The same bits in every logit of `count` images, by models with small and large weights.
+    /// Checks that both implementations compute the same bits, on `count` images, with models of small and large
+    /// weights.
     fn assert_equal_bits<N: Network>(count: usize) {
         let mut random = Random(count as u64);
         for scale in [0.05, 0.3, 1.0, 8.0, 1000.0] {
@@ -367,7 +395,8 @@ mod tests {
         }
     }
 
-    /// `function` and `engine` agree on every `step`th number, all signs and sizes.
+    /// Checks that `function` and `engine` agree on every `step`th number of all signs and sizes, and on some special
+    /// ones.
     fn assert_same_function(function: fn(Lanes) -> Lanes, engine: fn(f32) -> f32, step: usize) {
         let device = Cpu::default();
         let finite = (0..f32::INFINITY.to_bits()).step_by(step).flat_map(|bits| {
@@ -410,7 +439,7 @@ mod tests {
         for word in ["math", "infer", "Model::", "Scratch"] {
             assert!(!code.contains(word), "{word}");
         }
-        // dfdx's operations that sum in an order of their own, or are of other formulas.
+        // These operations of dfdx sum in another order, or have other formulas.
         for call in ["matmul", ".sum", ".mean", ".var", ".softmax", ".normalize", ".exp", ".gelu", "mul_add"]
         {
             assert!(!code.contains(call), "{call}");

@@ -1,11 +1,13 @@
-//! The integer network on dfdx's `f64` tensors, written from `vit-nostd/NUMERICS.md`: equal logits.
+//! The integer network on dfdx's `f64` tensors, written from `vit-nostd/NUMERICS.md`. Its logits equal those of the
+//! engine.
 //!
-//! Every number there is an integer below 2^53, which an `f64` holds exactly, and so are the sums and products that lead
-//! to it: none of them is ever rounded, whatever the order in which dfdx's matrix product sums. dfdx has no shift, no
-//! integer division, no integer root and no rounding down; `requantize`, `quotient`, `normalized_root` and `floor` say
-//! what stands for them, and why it is exact.
+//! Every number on that page is an integer below 2^53, which an `f64` represents exactly. The same is true of the
+//! intermediate sums and products. None of them is rounded, so that the order in which dfdx's matrix product sums does
+//! not matter. dfdx has no shift, no integer division, no integer root and no rounding down. The functions
+//! `requantize`, `quotient`, `normalized_root` and `floor` replace them, and their comments say why the results are
+//! exact.
 //!
-//! A tensor has a row per token of an image, or per token and head, and a column per channel.
+//! A tensor has one row per token of an image, or per token and head, and one column per channel.
 
 use dfdx::{
     shapes::{Axes2, Axes4, Axis, HasShape},
@@ -27,15 +29,15 @@ type Values = Tensor<(usize,), f64, Cpu>;
 type Matrix = Tensor<(usize, usize), f64, Cpu>;
 type PerHead = (usize, usize, usize, usize);
 
-/// Images that are worked on together.
+/// The number of images in a batch.
 const BATCH: usize = 32;
 
-/// The logits of `images` by the integer model file `model`, on all threads.
+/// Computes the logits of `images`, in the same order, by the integer model file `model`. It uses all threads.
 ///
-/// The numbers in `model` must be within the bounds that `NUMERICS.md` gives: they are not checked here.
+/// The numbers in `model` must be within the bounds that `NUMERICS.md` gives. They are not checked here.
 ///
 /// # Errors
-/// Those of [`ModelFile::parse`].
+/// The errors are those of [`ModelFile::parse`].
 pub fn logits<N: Network>(
     model: &[u8],
     images: &[&Image<N>],
@@ -46,7 +48,7 @@ pub fn logits<N: Network>(
     Ok(images.par_chunks(BATCH).flat_map_iter(|images| network.logits(images)).collect())
 }
 
-/// All weights, as tensors.
+/// A quantized network whose weights are tensors.
 struct Quantized<N: Network> {
     exp_table: Values,
     positions: Matrix,
@@ -79,7 +81,9 @@ impl<N: Network> Quantized<N> {
         }
     }
 
-    /// All tokens go through all blocks, although only the class token's logits are read at the end.
+    /// Computes the logits of a batch of images.
+    ///
+    /// All tokens pass through all blocks, although only the class tokens are used at the end.
     fn logits(&self, images: &[&Image<N>]) -> Vec<Vector<N::Classes, i32>> {
         let mut x = self.embed(images);
         for block in &self.blocks {
@@ -99,7 +103,7 @@ impl<N: Network> Quantized<N> {
         logits.collect()
     }
 
-    /// A row per token, image by image.
+    /// Embeds the patches of a batch of images. The result has one row per token, image by image.
     fn embed(&self, images: &[&Image<N>]) -> Matrix {
         let patches = N::TOKENS - 1;
         let pixel = |image: &Image<N>, patch: usize, k: usize| {
@@ -123,7 +127,7 @@ impl<N: Network> Quantized<N> {
     }
 }
 
-/// One encoder block, as tensors.
+/// An encoder block whose weights are tensors.
 struct Encoder<N: Network> {
     norm1: Norm,
     query: Linear,
@@ -198,13 +202,13 @@ impl<N: Network> Encoder<N> {
     }
 }
 
-/// A linear layer, before saturation.
+/// A linear layer without the saturation of its results.
 struct Linear {
-    /// `inputs x outputs`.
+    /// The weights, of shape `inputs x outputs`.
     weight: Matrix,
     bias: Values,
     multiplier: Values,
-    /// 2 to the shift.
+    /// 2 to the power of the shift.
     power: Values,
 }
 
@@ -224,7 +228,7 @@ impl Linear {
         }
     }
 
-    /// `requantize(bias[j] + sum over k of x[k] * weight[j][k], scale[j])`
+    /// Computes `requantize(bias[j] + sum over k of x[k] * weight[j][k], scale[j])` for every row.
     fn apply(&self, x: Matrix) -> Matrix {
         let sums = x.matmul(self.weight.clone());
         let of_column = |vector: &Values| vector.clone().broadcast_like::<_, Axis<0>>(&sums);
@@ -234,10 +238,10 @@ impl Linear {
     }
 }
 
-/// A multiplier and a shift of a whole tensor.
+/// The multiplier and the shift of a whole tensor.
 struct Scale {
     multiplier: f64,
-    /// 2 to the shift.
+    /// 2 to the power of the shift.
     power: f64,
 }
 
@@ -246,18 +250,18 @@ impl Scale {
         Self { multiplier: multiplier.into(), power: power_of_two(shift) }
     }
 
-    /// `requantize(x, scale)`
+    /// Computes `requantize(x, scale)` for every element.
     fn apply(&self, x: Matrix) -> Matrix {
         let (multiplier, power) = (constant(self.multiplier, &x), constant(self.power, &x));
         requantize(x, multiplier, power)
     }
 }
 
-/// LayerNorm.
+/// The constants of a LayerNorm.
 struct Norm {
     epsilon: f64,
     numerator: f64,
-    /// 2 to the shift.
+    /// 2 to the power of the shift.
     power: f64,
 }
 
@@ -286,13 +290,13 @@ impl Norm {
     }
 }
 
-/// `isqrt(v * 4^e)` with the largest `e` for which `v * 4^e < 2^52`, and `2^e`.
+/// Returns `isqrt(v * 4^e)` with the largest `e` for which `v * 4^e < 2^52`, and `2^e`.
 ///
-/// The digits of `e` are found from the highest to the lowest. A product with a power of two is exact.
+/// The binary digits of `e` are found from the highest to the lowest. A product with a power of two is exact.
 ///
-/// `f64`'s root, which is correctly rounded, rounded down, is `isqrt` below 2^52: between a root that is no integer and
-/// the next integer `i <= 2^26` is a distance of at least `i - sqrt(i^2 - 1) > 1 / (2i) >= 2^-27`, while numbers below
-/// 2^26 are rounded by at most 2^-28.
+/// The root of an `f64` is correctly rounded. Rounded down, it equals `isqrt` for numbers below 2^52: if a root is
+/// not an integer, its distance from the next integer `i <= 2^26` is at least `i - sqrt(i^2 - 1)`. This is more than
+/// `1 / (2i) >= 2^-27`, whereas numbers below 2^26 are rounded by at most 2^-28.
 fn normalized_root(v: Values) -> (Values, Values) {
     let one = v.clone() * 0.0 + 1.0;
     let (v, power) = [16, 8, 4, 2, 1].into_iter().fold((v, one), |(v, power), digit| {
@@ -303,10 +307,10 @@ fn normalized_root(v: Values) -> (Values, Values) {
     (floor(v.sqrt()), power)
 }
 
-/// `(a * m + 2^(s-1)) >> s`, with `power = 2^s`.
+/// Computes `(a * m + 2^(s-1)) >> s`, where `m` is the multiplier and `power` is `2^s`.
 ///
-/// `|a * m| < 2^46` and `s <= 46`: 2^46 more makes the sum positive, and the result larger by the integer 2^46 / 2^s. The
-/// division by a power of two is exact.
+/// Because `|a * m| < 2^46` and `s <= 46`, adding 2^46 makes the sum positive and the result larger by the integer
+/// 2^46 / 2^s, which is subtracted again. The division by a power of two is exact.
 fn requantize(a: Matrix, multiplier: Matrix, power: Matrix) -> Matrix {
     let one = power_of_two(46);
     let half = power.clone() * 0.5;
@@ -314,21 +318,22 @@ fn requantize(a: Matrix, multiplier: Matrix, power: Matrix) -> Matrix {
     floor((a * multiplier + (half + one)) * inverse.clone()) - inverse * one
 }
 
-/// `floor(numerator / denominators)`.
+/// Computes `floor(numerator / denominator)` for all `denominators`.
 ///
-/// `f64`'s quotient is correctly rounded. From below, it comes no closer to an integer than one part in `denominator`;
-/// here numerators are at most 2^40 and denominators below 2^26 (or 2^30 and 2^31), so that its error is far smaller.
+/// The quotient of `f64`s is correctly rounded. If the exact quotient is below an integer, its distance from it is at
+/// least `1 / denominator`. Here numerators are at most 2^40 and denominators below 2^26 (or 2^30 and 2^31), so that
+/// the rounding error is far smaller.
 fn quotient(numerator: f64, denominators: Values) -> Values {
     let numerator = denominators.device().tensor(numerator).broadcast_like::<_, Axis<0>>(&denominators);
     floor(numerator / denominators)
 }
 
-/// Rounds numbers down that are not negative: conversion to integers cuts the fraction off.
+/// Rounds numbers down, which must not be negative. The conversion to integers cuts off the fraction.
 fn floor<D: dfdx::shapes::Shape>(x: Tensor<D, f64, Cpu>) -> Tensor<D, f64, Cpu> {
     x.to_dtype::<i64>().to_dtype::<f64>()
 }
 
-/// `min(bound, x)` of numbers that are not negative.
+/// Returns `min(bound, x)` for numbers that are not negative.
 fn at_most<D: dfdx::shapes::Shape>(bound: f64, x: Tensor<D, f64, Cpu>) -> Tensor<D, f64, Cpu> {
     x.clamp(0.0, bound)
 }
@@ -341,7 +346,7 @@ fn sat16(x: Matrix) -> Matrix {
     x.clamp(-32768.0, 32767.0)
 }
 
-/// The entries of `table` at `indices`.
+/// Returns the entries of `table` at `indices`.
 fn look_up(table: &Values, indices: Matrix) -> Matrix {
     let shape = *indices.shape();
     let indices = indices.reshape_like(&(shape.0 * shape.1,)).to_dtype::<usize>();
@@ -349,7 +354,7 @@ fn look_up(table: &Values, indices: Matrix) -> Matrix {
     entries.reshape_like(&shape)
 }
 
-/// `value` in every place.
+/// Returns a tensor of the shape of `like` whose elements are all `value`.
 fn constant(value: f64, like: &Matrix) -> Matrix {
     like.device().tensor(value).broadcast_like::<_, Axes2<0, 1>>(like)
 }
@@ -375,7 +380,7 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
-    /// What may be used of `vit_nostd`: its file format, and names of types.
+    /// The items of `vit_nostd` that the reference may use: its file format and the names of types.
     const ALLOWED: [&str; 9] = [
         "Field",
         "Image",
@@ -388,7 +393,7 @@ mod tests {
         "model_file::ModelFile",
     ];
 
-    /// The paths of a `use` tree, such as `a::{b, c::{d, e}}`.
+    /// Collects the paths of a `use` tree, such as `a::{b, c::{d, e}}`.
     fn paths(tree: &str, prefix: &str, into: &mut BTreeSet<String>) {
         let (mut depth, mut start) = (0, 0);
         let mut items = Vec::new();
@@ -426,7 +431,8 @@ mod tests {
         paths(tree, "", &mut used);
         assert_eq!(used.iter().map(String::as_str).collect::<Vec<_>>(), ALLOWED);
         for code in [before, after] {
-            // Nothing more by its full name, and nothing of this crate, which could pass arithmetic on.
+            // No other item is used by its full name, and none of this crate, which could give access to the
+            // arithmetic.
             for word in ["vit_nostd", "crate::", "super::", "Model::", "infer", "Scratch", "is_valid"] {
                 assert!(!code.contains(word), "{word}");
             }
@@ -453,7 +459,7 @@ mod tests {
 
     #[test]
     fn roots_and_quotients_are_rounded_down() {
-        // Squares of the least, the largest and other roots, their neighbours, and what is not scaled.
+        // The values are squares of the smallest, the largest and other roots, the numbers next to them, and others.
         let roots = [1 << 25, (1 << 25) + 1, 40_000_000, 47_453_132, (1 << 26) - 1];
         let of_root =
             |root: u64| [root * root - 1, root * root, root * root + 1, (root + 1) * (root + 1) - 1];

@@ -1,5 +1,5 @@
-//! Second implementations of the engines' arithmetic, on dfdx tensors: the proof that a chip computes the network that
-//! was trained, to the last bit.
+//! Second implementations of the engines' arithmetic, on dfdx tensors. Comparing the engines with them shows that a
+//! chip computes the network that was trained, to the last bit.
 //!
 //! They are written from the formulas in the documentation of [`vit_nostd`] and share none of its arithmetic.
 
