@@ -56,8 +56,8 @@ pub struct Arguments {
     /// tensor names), which dfdx runs; for a run, its float model or, with --cuda, its checkpoint is taken
     #[arg(value_name = "FILE.vit|FILE.safetensors|RUN")]
     file: PathBuf,
-    /// Compute a float model with the approximations of the crate `micromath`, as a chip without a floating-point unit
-    /// may
+    /// Compute a float model with the approximations of the crate `micromath`, which suit a chip without a
+    /// floating-point unit
     #[arg(long)]
     micromath: bool,
     /// Measure the accuracy on shifted, rotated and noisy images, too

@@ -36,7 +36,7 @@ Examples:
 
 #[derive(Args, Debug)]
 pub struct Arguments {
-    /// A model file, a checkpoint, or the folder of a training run, of which the float model is shown
+    /// Model file, checkpoint, or folder of a training run, whose float model is shown
     #[arg(value_name = "FILE.vit|FILE.safetensors|RUN")]
     file: PathBuf,
     /// Print the content as JSON
