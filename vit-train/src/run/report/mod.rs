@@ -71,7 +71,7 @@ impl Report {
             Err(error) if error.kind() == io::ErrorKind::NotFound && directory.is_dir() => {
                 Err(Error::Report {
                     path,
-                    message: "there is none before the first epoch of a run is done".to_owned(),
+                    message: "there is no such file before the first epoch of a run is done".to_owned(),
                 })
             }
             bytes => Self::parse(&bytes.at(&path)?, &path),
