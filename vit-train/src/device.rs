@@ -1,4 +1,4 @@
-//! Talks to a board that classifies images: the host's side of [`vit_link`].
+//! Communicates with a board that classifies images: the host's side of the protocol [`vit_link`].
 
 use serialport::ClearBuffer;
 use std::{
@@ -15,32 +15,32 @@ use vit_link::{
 };
 use vit_nostd::argmax;
 
-/// How often a board is asked what it is, while it may be starting and not listening yet.
+/// The number of times that a board is asked for its description, because it may still be starting.
 const GREETINGS: u32 = 10;
-/// How often a request is sent before an unreliable line is given up.
+/// The number of times that a request is sent before an unreliable line is given up.
 const ATTEMPTS: u32 = 3;
 /// The most bytes of a reply.
 const REPLY_LEN: usize = reply_len(Description::MAX_CLASSES as usize);
-/// The most bytes that a serial port is given at once. When it is ready to write, there is room for as many in every
-/// driver; for what there is no room, a write would wait as long as the board does not read.
+/// The most bytes that are written to a serial port at once. If a port is ready, every driver has room for this many
+/// bytes. Writing more than there is room for would block as long as the board does not read.
 const CHUNK: usize = 64;
-/// How long one read or write waits, so that a deadline is noticed in time.
+/// The longest time that one read or write waits. It is short, so that a deadline is noticed in time.
 const PATIENCE: Duration = Duration::from_millis(20);
 
-/// Where a board is.
+/// The address of a board.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
     /// A serial port.
     Serial {
-        /// Its device file, or `COM3` and the like.
+        /// The device file of the port, or its name, such as `COM3`.
         port: PathBuf,
-        /// Bits per second.
+        /// The speed in bits per second.
         baud: u32,
-        /// Whether the line DTR is raised, for which boards with USB of their own wait. Where there is no such line,
-        /// nothing happens.
+        /// True if the DTR line is raised, which boards that are USB devices themselves wait for. It has no effect on a
+        /// port without such a line.
         dtr: bool,
     },
-    /// `host:port` of a serial port on the network, or of an emulator.
+    /// The `host:port` of a serial port on the network, or of an emulator.
     Tcp(String),
 }
 
@@ -53,7 +53,7 @@ impl fmt::Display for Address {
     }
 }
 
-/// Why a board cannot be talked to.
+/// Why the communication with a board failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DeviceError {
@@ -63,69 +63,70 @@ pub enum DeviceError {
     /// The operating system refuses to read or write.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// The other end is gone.
+    /// The other end has closed the connection.
     #[error("the connection was closed at the other end, or the board was unplugged")]
     Closed,
-    /// Nothing came.
+    /// The board sent nothing.
     #[error("no answer within {seconds} s: is the firmware `serve` running there{}?", at_rate(*baud))]
     Silent {
-        /// How long it was waited for.
+        /// The time in seconds that the host has waited.
         seconds: f64,
-        /// Of a serial port.
+        /// The speed of a serial port in bits per second; None for a network address.
         baud: Option<u32>,
     },
-    /// The board does not read.
+    /// The board does not read what is sent.
     #[error("the board did not take a request of {bytes} bytes within {seconds} s: is its firmware still running?")]
     Stuck {
-        /// How many there are.
+        /// The number of bytes of the request.
         bytes: usize,
-        /// How long it was waited for.
+        /// The time in seconds that the host has waited.
         seconds: f64,
     },
-    /// Something came, but nothing that could be read.
-    #[error("{bytes} bytes came, but no answer among them: is that the firmware `serve`{}?", at_rate(*baud))]
+    /// The board sent something, but no answer.
+    #[error("{bytes} bytes came, but no answer among them: is the firmware `serve` running there{}?", at_rate(*baud))]
     Noise {
-        /// How many.
+        /// The number of bytes that came.
         bytes: usize,
-        /// Of a serial port.
+        /// The speed of a serial port in bits per second; None for a network address.
         baud: Option<u32>,
     },
-    /// A board that has answered before cannot be understood any more.
+    /// The answers of a board that has answered before are damaged.
     #[error(
         "the board's answers arrived damaged, {attempts} times in a row ({error}): the line is unreliable"
     )]
     Damaged {
-        /// How often it was asked.
+        /// The number of times that the request was sent.
         attempts: u32,
-        /// What is wrong with the last answer.
+        /// The fault of the last answer.
         error: FrameError,
     },
     /// The board speaks another version of the protocol.
     #[error(
-        "the board speaks version {theirs} of the protocol, and this program version {}: flash a firmware of this version",
+        "the board speaks version {theirs} of the protocol, but this program speaks version {}: flash a firmware of this \
+         version",
         vit_link::VERSION
     )]
     Version {
-        /// The board's version.
+        /// The version of the protocol that the board speaks.
         theirs: u8,
     },
-    /// The board does not do what it is asked for, however often, and says why.
+    /// The board refuses the request, and says why.
     #[error("the board refuses the request: {0}")]
     Refused(Refusal),
-    /// The board says of itself what cannot be.
+    /// The board's description of itself cannot be true.
     #[error("the board describes itself as no board can be: {0}; is its firmware in order?")]
     Description(String),
-    /// The board's answer cannot be one to the request.
-    #[error("the board's answer cannot be right: {0}; is its firmware in order?")]
+    /// The board's answer does not belong to the request, or contradicts itself.
+    #[error("the board's answer cannot be correct: {0}; is its firmware in order?")]
     Answer(String),
-    /// The board's network is not for these images.
+    /// The board's network takes other images.
     #[error("the board's network takes images of {side} x {side} in {classes} classes; expected {expected}")]
     OtherNetwork {
-        /// The board's.
+        /// The height and width in pixels of the images that the board takes.
         side: u16,
-        /// The board's.
+        /// The number of classes of the board's network.
         classes: u16,
-        /// What was asked for.
+        /// The images and classes that were expected.
         expected: String,
     },
     /// The board runs another model file.
@@ -133,59 +134,61 @@ pub enum DeviceError {
     OtherModel {
         /// The file to compare with.
         path: PathBuf,
-        /// Checksum of the board's.
+        /// The checksum of the board's model file.
         theirs: u32,
-        /// Checksum of the file.
+        /// The checksum of the file to compare with.
         ours: u32,
     },
 }
 
-/// The rate that may be the wrong one.
+/// Returns words for the speed of a serial port, which may be the wrong one.
 fn at_rate(baud: Option<u32>) -> String {
     baud.map_or(String::new(), |baud| format!(", at {baud} bits per second"))
 }
 
-/// A serial line: reading from it times out after a moment.
+/// A serial line or a connection, whose reads and writes time out after [`PATIENCE`].
 trait Line: Read + Write {}
 impl<L: Read + Write> Line for L {}
 
-/// A board that answers.
+/// A connection to a board that has described itself.
 pub struct Device {
     line: Box<dyn Line>,
     baud: Option<u32>,
     timeout: Duration,
-    /// Bytes that came and were not looked at yet.
+    /// Bytes that came and have not been decoded yet.
     heard: VecDeque<u8>,
     receiver: Receiver<REPLY_LEN>,
-    /// Of the last request.
+    /// The number of the last request.
     id: u16,
+    /// The number of requests that had to be sent again.
     repeated: usize,
     description: Description,
 }
 
-/// What a board says of itself; see [`vit_link::Description`].
+/// A board's description of itself: see [`vit_link::Description`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Description {
-    /// Its name.
+    /// The name of the board.
     pub board: String,
-    /// Pixels along one side of an image.
+    /// The height and width of an image in pixels.
     pub side: u16,
-    /// Number of classes.
+    /// The number of classes.
     pub classes: u16,
-    /// Checksum of its model file.
+    /// The checksum of the board's model file.
     pub model: u32,
-    /// What time is counted in.
+    /// The number of ticks per second in which the board counts time.
     pub ticks_per_second: u32,
 }
 
 impl Description {
-    /// The largest side of an image: at the usual rate, one of that size is on its way for a minute and a half.
+    /// The largest height and width of an image. At the usual rate, sending an image of this size takes a minute and a
+    /// half.
     pub const MAX_SIDE: u16 = 1024;
-    /// The most classes.
+    /// The largest number of classes.
     pub const MAX_CLASSES: u16 = 4096;
 
-    /// What a board says of itself, if it can be true. All that depends on it, from the size of an image to what is
-    /// printed, relies on that.
+    /// Returns the description if it can be true. All code that uses a description, from the size of an image to what
+    /// is printed, relies on this check.
     fn checked(said: vit_link::Description<'_>) -> Result<Self, DeviceError> {
         let vit_link::Description { board, side, classes, model, ticks_per_second } = said;
         let wrong = if !(1..=Self::MAX_SIDE).contains(&side) {
@@ -211,18 +214,18 @@ enum Answer {
     Classification(Classification<Vec<i32>>),
 }
 
-/// What was heard.
+/// Something that was received from a board.
 enum Heard {
     Answer(Answer),
-    /// The board could not read a request.
+    /// A refusal, because the board could not decode a request.
     Refusal(FrameError),
-    /// Something that this computer cannot read.
+    /// A frame that this computer cannot decode.
     Damage(FrameError),
-    /// The time is over.
+    /// Nothing before the deadline.
     Nothing,
 }
 
-/// Nothing, if an error says only that a moment has passed; else what has happened.
+/// Ignores an error that only says that a read or write has timed out, and returns all others.
 fn passing(error: io::Error) -> Result<(), DeviceError> {
     match error.kind() {
         ErrorKind::TimedOut | ErrorKind::WouldBlock | ErrorKind::Interrupted => Ok(()),
@@ -246,10 +249,12 @@ fn connect(address: &str, timeout: Duration) -> io::Result<TcpStream> {
 }
 
 impl Device {
-    /// Connects to a board, which has to answer within `timeout`, now and later.
+    /// Connects to a board and asks for its description. `timeout` is the longest time that this and each later answer
+    /// may take.
     ///
     /// # Errors
-    /// A [`DeviceError`], where there is no board, none that answers, or none that can be as it describes itself.
+    /// [`DeviceError::Open`] if there is no such port or address; other variants if no board answers there, or if its
+    /// description cannot be true.
     pub fn open(address: &Address, timeout: Duration) -> Result<Self, DeviceError> {
         let cannot = |error: &dyn fmt::Display| DeviceError::Open(format!("cannot be opened: {error}"));
         let (line, baud): (Box<dyn Line>, _) = match address {
@@ -283,25 +288,26 @@ impl Device {
         match device.ask(Command::Describe, GREETINGS, timeout / GREETINGS)? {
             Answer::Description(description) => Ok(Self { description, repeated: 0, ..device }),
             Answer::Classification(_) => {
-                Err(DeviceError::Answer("a class, where it was asked what it is".to_owned()))
+                Err(DeviceError::Answer("it sent a class when it was asked what it is".to_owned()))
             }
         }
     }
 
-    /// What the board says of itself.
+    /// Returns the board's description of itself.
     pub fn description(&self) -> &Description {
         &self.description
     }
 
-    /// How many images had to be sent again so far.
+    /// Returns how many requests had to be sent again so far, because they or their answers were damaged or lost.
     pub fn repeated(&self) -> usize {
         self.repeated
     }
 
-    /// Lets the board classify an image: grey levels, row by row.
+    /// Lets the board classify an image, given as `side x side` grey levels row by row. Returns the class, the logits
+    /// and the time that inference took.
     ///
     /// # Errors
-    /// A [`DeviceError`], where the board does not answer, or refuses, or where its answer contradicts itself.
+    /// A [`DeviceError`] if the board does not answer, if it refuses, or if its answer contradicts itself.
     pub fn classify(&mut self, pixels: &[u8]) -> Result<Classification<Vec<i32>>, DeviceError> {
         let wrong = match self.ask(Command::Classify { pixels }, ATTEMPTS, self.timeout)? {
             Answer::Classification(answer) => {
@@ -309,17 +315,18 @@ impl Device {
                 if answer.logits.len() != classes {
                     format!("{} logits of a network of {classes} classes", answer.logits.len())
                 } else if usize::from(answer.class) != largest {
-                    format!("class {}, where the largest logit is that of class {largest}", answer.class)
+                    format!("class {}, but the largest logit is that of class {largest}", answer.class)
                 } else {
                     return Ok(answer);
                 }
             }
-            Answer::Description(_) => "what it is, where it was asked for a class".to_owned(),
+            Answer::Description(_) => "it sent its description when it was asked for a class".to_owned(),
         };
         Err(DeviceError::Answer(wrong))
     }
 
-    /// Sends a request, again where it or its answer was damaged, or did not come within `patience`.
+    /// Sends a request and returns the answer. The request is sent up to `attempts` times: again if it or its answer
+    /// was damaged, or if no answer came within `patience`.
     fn ask(
         &mut self,
         command: Command<'_>,
@@ -328,7 +335,7 @@ impl Device {
     ) -> Result<Answer, DeviceError> {
         self.id = self.id.wrapping_add(1);
         let pixels = if let Command::Classify { pixels } = command { Some(pixels.len()) } else { None };
-        // The first byte stays 0: a delimiter, which ends what the board may have heard before.
+        // The first byte stays 0. It is a delimiter and ends whatever the board may have received before.
         let mut frame = vec![0; 1 + request_len(pixels.unwrap_or(0))];
         let request = Request { id: self.id, command };
         let len = encode(&request, &mut frame[1..]).expect("request_len bytes always suffice").len();
@@ -345,7 +352,8 @@ impl Device {
                     Heard::Damage(error) => damage = Some(error),
                     Heard::Nothing => break,
                 }
-                // Damage may be of what came before: the last request is waited for, and so is a board that is starting.
+                // The damage may be in something older than the answer. Therefore the last attempt waits until its
+                // deadline, and so does every request for a description, because the board may be starting.
                 if attempt < attempts && pixels.is_some() {
                     break;
                 }
@@ -356,20 +364,20 @@ impl Device {
         let baud = self.baud;
         Err(match (refusal, damage) {
             (Some(error), _) => DeviceError::Refused(Refusal::Frame(error)),
-            // What has described itself is a board.
+            // A board has described itself before, so that the damage is on the line.
             (None, Some(error)) if pixels.is_some() => DeviceError::Damaged { attempts, error },
             _ if bytes > 0 => DeviceError::Noise { bytes, baud },
             _ => DeviceError::Silent { seconds, baud },
         })
     }
 
-    /// How long so many bytes are on their way over a serial line: ten bits each, with start and stop.
+    /// Returns the time that a serial line takes for a number of bytes: ten bits each, with a start bit and a stop bit.
     fn transfer(&self, bytes: usize) -> Duration {
         self.baud
             .map_or(Duration::ZERO, |baud| Duration::from_secs_f64(10.0 * bytes as f64 / f64::from(baud)))
     }
 
-    /// Sends bytes, whose way takes as long as `transfer`. A serial port takes them little by little.
+    /// Sends bytes, for which the line takes the time `transfer`. A serial port gets them in small chunks.
     fn send(&mut self, bytes: &[u8], transfer: Duration) -> Result<(), DeviceError> {
         let deadline = Instant::now() + self.timeout + transfer;
         let chunk = self.baud.map_or(bytes.len(), |_| CHUNK);
@@ -388,7 +396,7 @@ impl Device {
         Ok(())
     }
 
-    /// Listens for the answer to the last request. Adds to `bytes` how many came.
+    /// Waits for the answer to the last request. Adds the number of bytes that came to `bytes`.
     fn hear(&mut self, deadline: Instant, bytes: &mut usize) -> Result<Heard, DeviceError> {
         loop {
             while let Some(byte) = self.heard.pop_front() {
@@ -410,7 +418,7 @@ impl Device {
                         Outcome::Refused(refusal) => return Err(DeviceError::Refused(refusal)),
                         _ => return Ok(Heard::Damage(FrameError::Message)),
                     },
-                    Ok(_) => (), // to an earlier request
+                    Ok(_) => (), // an answer to an earlier request
                 }
             }
             if Instant::now() >= deadline {

@@ -1,9 +1,10 @@
 //! The digest of a checkpoint, by which a program can tell whether two files belong together.
 //!
-//! It is the SHA-256 of the parameters alone: neither the description, nor the order of the tensors, nor the program
-//! that wrote the file changes it. For each tensor, in the order of the bytes of the names, it covers:
+//! The digest is the SHA-256 of the parameters alone. It does not depend on the description, on the order of the
+//! tensors in the file, or on the program that wrote it. For each tensor, sorted by the bytes of the names, the hash
+//! covers:
 //!
-//! | bytes | what, little-endian |
+//! | bytes | content, little-endian |
 //! |---|---|
 //! | 4 | length of the name in bytes, u32 |
 //! | .. | the name, UTF-8 |
@@ -19,13 +20,13 @@ use serde::{Serialize, Serializer};
 use sha2::Sha256;
 use std::fmt;
 
-/// The digest of a checkpoint's parameters. It is shown as 64 hexadecimal digits, or with a precision (`{:.12}`) as
-/// the first of them.
+/// The digest of a checkpoint's parameters. It is displayed as 64 hexadecimal digits, or as the first ones of them with
+/// a precision: `{:.12}` shows 12.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Digest(pub [u8; 32]);
 
 impl Digest {
-    /// Computes the digest of these parameters.
+    /// Computes the digest of `parameters`.
     pub fn of(parameters: &Parameters) -> Self {
         use sha2::Digest as _;
         let mut entries: Vec<_> = parameters.layout.0.iter().collect();
@@ -69,8 +70,8 @@ mod tests {
         parameters
     }
 
-    /// Python 3.11 said so: `hashlib.sha256(struct.pack("<I1sIQQ2fI2sIQf", 1, b"a", 2, 1, 2, 1.5, -2, 2, b"b.", 1, 1,
-    /// 0.25)).hexdigest()`.
+    /// The expected digest was computed with Python 3.11: `hashlib.sha256(struct.pack("<I1sIQQ2fI2sIQf", 1, b"a", 2, 1,
+    /// 2, 1.5, -2, 2, b"b.", 1, 1, 0.25)).hexdigest()`.
     #[test]
     fn the_digest_is_that_of_the_specification() {
         let [a, b] = [("a", &[1, 2][..], &[1.5, -2.0][..]), ("b.", &[1][..], &[0.25][..])];

@@ -1,13 +1,16 @@
-//! Everything that can go wrong, each in one line that says what, where, and what to do.
+//! The library's errors. The message of each is one line that says what went wrong and where.
+//!
+//! A message states the cause only. What to do about it often depends on the program that uses the library: the command
+//! line adds advice that names its own options.
 
 use crate::{data::DataError, device::DeviceError, digest::Digest, network::parameters::Mismatches};
 use std::{
     fmt, io,
     path::{Path, PathBuf},
 };
-use vit_nostd::{Field, ModelError};
+use vit_nostd::{model_file::Kind, Field, ModelError};
 
-/// Why a command failed.
+/// Why an operation of this library failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -19,181 +22,187 @@ pub enum Error {
     Io {
         /// The file or directory.
         path: PathBuf,
-        /// What the operating system says.
+        /// The error of the operating system.
         error: io::Error,
     },
-    /// A model file that cannot be used.
+    /// A model file cannot be used.
     #[error("{}: {error}", path.display())]
     Model {
-        /// The file.
+        /// The model file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason why it is refused.
         error: ModelError,
     },
-    /// A checkpoint that cannot be read.
+    /// A checkpoint cannot be read.
     #[error("{}: not a usable checkpoint: {message}", path.display())]
     Checkpoint {
-        /// The file.
+        /// The checkpoint file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault, in words for a person.
         message: String,
     },
-    /// Labels, normalisation or provenance that no network can have.
-    #[error("{from}: correct the description of the network: {field}")]
+    /// A file is a model file, but a checkpoint is needed.
+    #[error("{}: a model file, but a checkpoint is needed here", path.display())]
+    NotACheckpoint {
+        /// The model file.
+        path: PathBuf,
+    },
+    /// The labels, the normalisation or the provenance are ones that no network can have.
+    #[error("{from}: the description of the network is not valid: {field}")]
     Description {
-        /// The file, the option or the data set that it comes from.
+        /// The file, the option or the data set that the description comes from.
         from: String,
-        /// What is wrong with it.
+        /// The field that is not valid, with the reason.
         field: Field,
     },
-    /// A float model that says it was made from another checkpoint than its own weights.
+    /// A float model names another checkpoint as its origin than the one that its weights are from.
     #[error(
-        "{}: says that it was made from the checkpoint {stated:.12}, but its weights are those of {own:.12}: \
-         export the checkpoint again", path.display()
+        "{}: says that it was made from the checkpoint {stated:.12}, but its weights are those of {own:.12}",
+        path.display()
     )]
     WrongDigest {
         /// The model file.
         path: PathBuf,
-        /// The digest that stands in the file.
+        /// The digest that the file states.
         stated: Digest,
-        /// The digest of its weights.
+        /// The digest of the weights in the file.
         own: Digest,
     },
-    /// Two files of a run that do not belong together.
+    /// Two files of a run do not belong together.
     #[error(transparent)]
     OtherCheckpoint(Box<OtherCheckpoint>),
-    /// A report of a run that cannot be read.
+    /// The report of a run cannot be read.
     #[error("{}: not a report of a training run: {message}", path.display())]
     Report {
-        /// The file.
+        /// The report file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault, in words for a person.
         message: String,
     },
-    /// A checkpoint of another network.
+    /// The tensors of a checkpoint are not those of the network.
     #[error("{}: does not fit {network}: {mismatches}", path.display())]
     Misfit {
-        /// The file.
+        /// The checkpoint or model file.
         path: PathBuf,
-        /// What it should be.
+        /// The name of the network that was expected.
         network: String,
-        /// How it differs.
+        /// The tensors that are missing, unknown or of another shape.
         mismatches: Mismatches,
     },
-    /// Weights that no network can work with.
+    /// A weight is NaN or infinite, so that no network can work with it.
     #[error("{}: tensor {name} has a value that is not a finite number", path.display())]
     NotFinite {
         /// The checkpoint or model file.
         path: PathBuf,
-        /// The first such tensor.
+        /// The name of the first such tensor.
         name: String,
     },
-    /// A model that has the shape of none of the presets.
-    #[error("{}: a network of none of the presets: {found}", path.display())]
+    /// No network that the program knows has the dimensions of a model file.
+    #[error("{}: the network has none of the known shapes: {found}", path.display())]
     UnknownShape {
-        /// The file.
+        /// The model file.
         path: PathBuf,
-        /// What it has instead.
+        /// The dimensions that the file states.
         found: String,
     },
-    /// A board that cannot be talked to.
+    /// The communication with a board failed.
     #[error("{address}: {error}")]
     Device {
-        /// Where it should be.
+        /// The serial port or the network address of the board.
         address: String,
-        /// What is wrong.
+        /// The reason.
         error: DeviceError,
     },
-    /// A network that cannot be put into integers.
+    /// A network cannot be converted to integers.
     #[error("{}: cannot be quantized because {error}", path.display())]
     Unquantizable {
         /// The checkpoint.
         path: PathBuf,
-        /// Which layer, and why.
+        /// The layer that prevents it, and the reason.
         error: Unquantizable,
     },
     /// The record of a run's images cannot be read.
-    #[error("{}: not a record of a run's images ({message}): delete it, and name them with --data", path.display())]
+    #[error("{}: not a record of the images of a run: {message}", path.display())]
     RunData {
-        /// The file.
+        /// The record file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault, in words for a person.
         message: String,
     },
     /// The images of a run are no longer where they were.
-    #[error("{}: its images, {name}, are no longer in {}: name their new place with --data", run.display(), place.display())]
+    #[error("{}: the images of this run ({name}) are no longer in {}", run.display(), place.display())]
     DataGone {
-        /// The run's folder.
+        /// The run directory.
         run: PathBuf,
-        /// What they are called.
+        /// The name of the data set.
         name: String,
-        /// Where they were.
+        /// The directory that the images were in.
         place: PathBuf,
     },
-    /// There are other images now where those of a run were.
-    #[error("{}: the images or classes of {images} are no longer those that it was trained on: name the place of those with --data", run.display())]
+    /// The images that a run was trained on have been replaced by others.
+    #[error("{}: the images or classes of {images} are no longer those that this run was trained on", run.display())]
     DataChanged {
-        /// The run's folder.
+        /// The run directory.
         run: PathBuf,
-        /// Where they were.
+        /// The place that the images were loaded from.
         images: String,
     },
-    /// There is no run to go on with.
-    #[error("{}: no run in it, so that there is nothing to resume: leave --resume out to start one", directory.display())]
+    /// A directory has no run that could be resumed.
+    #[error("{}: there is no run in it, so that there is nothing to resume", directory.display())]
     NothingToResume {
-        /// Where it was looked for.
+        /// The directory.
         directory: PathBuf,
     },
-    /// A snapshot of a run that cannot be read.
-    #[error("{}: damaged, or of another version of vit-train: leave --resume out to start a new run", path.display())]
+    /// The snapshot of a run cannot be read.
+    #[error("{}: damaged, or written by another version of vit-train", path.display())]
     Snapshot {
-        /// The file.
+        /// The snapshot file.
         path: PathBuf,
     },
-    /// The run that is to be resumed has other settings.
-    #[error("{}: that run has {}: leave out what differs, because a run goes on with its own settings, or leave --resume out to start a new run", path.display(), list(differences))]
+    /// The run that is to be resumed has other settings than those that are asked for.
+    #[error("{}: this run has other settings: {}", path.display(), list(differences))]
     OtherRun {
-        /// The file.
+        /// The snapshot file of the run.
         path: PathBuf,
         /// All settings that differ.
         differences: Vec<Difference>,
     },
-    /// Another process writes to the folder.
-    #[error("{}: another run is writing to it: wait for its end, or choose another folder", directory.display())]
+    /// Another process writes to the directory.
+    #[error("{}: another run is writing to it: wait until it has ended, or choose another folder", directory.display())]
     InUse {
-        /// The folder.
+        /// The directory.
         directory: PathBuf,
     },
     /// The GPU that was asked for cannot be used.
     #[error("{0}")]
     Cuda(Box<dyn std::error::Error + Send + Sync>),
-    /// A setting that makes no sense.
+    /// The command line asks for something that cannot be done; the text says what, and what to do instead.
     #[error("{0}")]
-    Setting(String),
-    /// The run was asked to end between two steps, and did: its snapshot is what it goes on from.
-    #[error("interrupted in epoch {epoch}, after step {step}; all is saved")]
+    Usage(String),
+    /// The run was asked to end between two steps, and did. It can be resumed from its snapshot.
+    #[error("interrupted in epoch {epoch}, after step {step}; everything is saved")]
     Interrupted {
-        /// Counted from 1.
+        /// The number of the epoch, counted from 1.
         epoch: usize,
-        /// Counted from 1.
+        /// The number of the last step that was done in this epoch, counted from 1.
         step: usize,
     },
-    /// A setting of a recipe that no run can work with.
+    /// A setting of a recipe has a value that no run can work with.
     #[error("{setting} is {value}: expected {expected}")]
     Recipe {
         /// The name of the field in [`Recipe`](crate::recipe::Recipe) or in its augmentation.
         setting: &'static str,
-        /// Its value.
+        /// The value of the field.
         value: String,
         /// The values that are allowed.
         expected: &'static str,
     },
-    /// Training ran into numbers that are not finite.
+    /// Training produced numbers that are not finite.
     #[error("training diverged in epoch {epoch}: {sign}{}", kept(*epoch))]
     Diverged {
-        /// Counted from 1.
+        /// The number of the epoch, counted from 1.
         epoch: usize,
-        /// How it showed.
+        /// The number that was noticed first.
         sign: Divergence,
     },
     /// A network computes logits that are not finite, although its weights are.
@@ -204,7 +213,7 @@ pub enum Error {
     Output {
         /// The checkpoint or model file.
         path: PathBuf,
-        /// The first such logit: NaN or infinite.
+        /// The first logit that is NaN or infinite.
         logit: f32,
     },
 }
@@ -212,37 +221,37 @@ pub enum Error {
 /// The first sign that a training has diverged.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Divergence {
-    /// The loss of a batch.
+    /// The loss of a batch is not finite.
     #[error("the loss is {loss} in step {step}")]
     Loss {
-        /// Counted from 1.
+        /// The number of the step in its epoch, counted from 1.
         step: usize,
-        /// NaN or infinite.
+        /// The loss: NaN or infinite.
         loss: f32,
     },
-    /// The parameters after a step.
+    /// A parameter is not finite after a step.
     #[error("tensor {name} has a value that is not a finite number after step {step}")]
     Parameters {
-        /// Counted from 1.
+        /// The number of the step in its epoch, counted from 1.
         step: usize,
-        /// The first such tensor.
+        /// The name of the first such tensor.
         name: String,
     },
-    /// The loss after all steps of the epoch.
+    /// The loss of the validation images is not finite after all steps of the epoch.
     #[error("the loss is {loss} on the validation images")]
     Validation {
-        /// NaN or infinite.
+        /// The loss: NaN or infinite.
         loss: f64,
     },
 }
 
-/// Why a network cannot be put into integers.
+/// Why a network cannot be converted to integers.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[error("{layer} {what} ({value:.3e}): train again with a lower --lr or a larger --weight-decay")]
+#[error("{layer} {what} ({value:.3e})")]
 pub struct Unquantizable {
-    /// The layer, as the checkpoint's tensors name it.
+    /// The name of the layer in the tensors of the checkpoint.
     pub layer: String,
-    /// What is wrong with it, as the rest of a sentence.
+    /// The fault of the layer, as a predicate: "has a weight that is too large".
     pub what: &'static str,
     /// The number that is out of range.
     pub value: f64,
@@ -254,39 +263,42 @@ impl Unquantizable {
     }
 }
 
-/// A model file that was made from another checkpoint than the file it is found with.
+/// The finding that a model file in a run directory was made from another checkpoint than the one there.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{}: made from another checkpoint ({theirs:.12}) than {} ({ours:.12}): {remedy}",
+    "{}: made from another checkpoint ({theirs:.12}) than {} ({ours:.12})",
     model.display(),
     checkpoint.display()
 )]
 pub struct OtherCheckpoint {
+    pub(crate) kind: Kind,
     pub(crate) model: PathBuf,
+    /// The digest of the checkpoint that the model file was made from.
     pub(crate) theirs: Digest,
+    /// The checkpoint in the run directory or, if that is gone, the float model.
     pub(crate) checkpoint: PathBuf,
     pub(crate) ours: Digest,
-    pub(crate) remedy: String,
 }
 
-/// A setting that is not the one of the run that is to be resumed.
+/// A setting in which the run that is to be resumed differs from what is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
-    /// Its name.
+    /// The name of the field in [`Recipe`](crate::recipe::Recipe), [`Run`](crate::train::snapshot::Run) or
+    /// [`RunData`](crate::run::data::RunData).
     pub name: &'static str,
-    /// The run's.
+    /// The value that the run was begun with.
     pub theirs: String,
-    /// The one asked for.
+    /// The value that is asked for.
     pub ours: String,
 }
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}, and not {}", self.name, self.theirs, self.ours)
+        write!(f, "{} {}, not {}", self.name, self.theirs, self.ours)
     }
 }
 
-/// What is left after an epoch that diverged.
+/// Says what is left after an epoch that diverged.
 fn kept(epoch: usize) -> &'static str {
     if epoch > 1 {
         "; the checkpoint is that of the best epoch before it"
@@ -305,7 +317,7 @@ impl Error {
     }
 }
 
-/// Adds the path to an error of the operating system.
+/// Adds the path of a file or directory to an error of the operating system.
 pub(crate) trait IoContext<T> {
     fn at(self, path: &Path) -> Result<T, Error>;
 }

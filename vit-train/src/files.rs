@@ -1,4 +1,4 @@
-//! Files: written whole or not at all.
+//! Writes files completely or not at all, and locks directories.
 
 use crate::{
     error::{Error, IoContext},
@@ -12,15 +12,16 @@ use std::{
 };
 use tempfile::{Builder, NamedTempFile};
 
-/// What the names of temporary files begin with.
+/// The beginning of the names of temporary files.
 const TEMPORARY: &str = ".vit-train-";
 
-/// Writes `bytes` to a temporary file beside `path` and renames it: whatever happens, also to the machine, the old
-/// content is there or the new one. A symbolic link stays one, and its target is written; what is no file (a device, a
-/// pipe) is not replaced, but written to.
+/// Writes `bytes` to a temporary file in the folder of `path` and renames it to `path`. Whatever happens, even a power
+/// cut, `path` has either its old content or the new one.
+///
+/// If `path` is a symbolic link, the target of the link is replaced. A device or a pipe is not replaced but written to.
 ///
 /// # Errors
-/// [`Error::Io`]; what was at `path` before is then still there.
+/// [`Error::Io`]; the old content is still there then.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
         return fs::write(path, bytes).at(path);
@@ -29,17 +30,18 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let directory = folder_of(&target);
     let mut file = temporary_in(directory).at(path)?;
     file.as_file_mut().write_all(bytes).at(path)?;
-    // On the disk before it gets the name: otherwise the name could outlive a power cut, and the content not.
+    // The content has to be on the disk before the file is renamed, or a power cut could leave the name without the
+    // content.
     file.as_file().sync_all().at(path)?;
     file.persist(&target).map_err(|error| error.error).at(path)?;
     sync_directory(directory);
     Ok(())
 }
 
-/// Checks that [`write_atomically`] can write to `path`, before there is something to write.
+/// Checks that [`write_atomically`] can write to `path`. This is called before a long computation of what is written.
 ///
 /// # Errors
-/// [`Error::Io`].
+/// [`Error::Io`] if it cannot.
 pub fn check_writable(path: &Path) -> Result<(), Error> {
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => {
@@ -58,7 +60,7 @@ pub fn check_writable(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// The file that is written where `path` is a link to it.
+/// Returns the file that is written for `path`: the target if `path` is a symbolic link, or else `path` itself.
 fn target(path: &Path) -> Result<PathBuf, Error> {
     if path.is_symlink() {
         let target = fs::canonicalize(path).map_err(|error| match error.kind() {
@@ -73,10 +75,11 @@ fn target(path: &Path) -> Result<PathBuf, Error> {
     }
 }
 
-/// Checks that a file is at `path`, and nothing that a reader or a writer would wait for without end.
+/// Checks that `path` leads to a regular file, and not to a pipe or a device, for which a reader or a writer could wait
+/// forever.
 ///
 /// # Errors
-/// [`Error::Io`].
+/// [`Error::Io`] if it does not.
 pub fn require_file(path: &Path) -> Result<(), Error> {
     check_file(path).at(path)
 }
@@ -86,12 +89,14 @@ fn check_file(path: &Path) -> io::Result<()> {
 }
 
 fn in_place_of_a_file(kind: &str) -> io::Error {
-    io::Error::new(ErrorKind::InvalidInput, format!("this is {kind}, and no file"))
+    io::Error::new(ErrorKind::InvalidInput, format!("this is {kind}, not a file"))
 }
-/// Reads a file of a run, which the user has not named: a pipe in its place is refused.
+
+/// Reads a regular file. This is for files that the user has not named, such as those of a run: a pipe there is
+/// refused.
 ///
 /// # Errors
-/// Those of the operating system; [`ErrorKind::InvalidInput`] where something else than a file is there.
+/// The errors of the operating system; [`ErrorKind::InvalidInput`] for anything but a regular file.
 pub(crate) fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
     check_file(path)?;
     fs::read(path)
@@ -100,7 +105,7 @@ pub(crate) fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
 /// Reads a file that the user has named, which may be a pipe. A device is refused, because it may have no end.
 ///
 /// # Errors
-/// Those of the operating system; [`ErrorKind::InvalidInput`] for a folder, a device or a socket.
+/// The errors of the operating system; [`ErrorKind::InvalidInput`] for a folder, a device or a socket.
 pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     match no_file(&fs::metadata(path)?) {
         None | Some(NAMED_PIPE) => fs::read(path),
@@ -108,14 +113,15 @@ pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     }
 }
 
-/// A file that whoever may read the folder may read. (By itself, `tempfile` makes it for its owner only, and tells its
-/// name in every error, for which nobody asked.)
+/// Creates a temporary file with the usual permissions. (The files that `tempfile` creates itself are readable for
+/// their owner only, and its errors contain the name of the temporary file, which helps nobody.)
 fn temporary_in(directory: &Path) -> io::Result<NamedTempFile<fs::File>> {
     let create = |path: &Path| fs::OpenOptions::new().write(true).create_new(true).open(path);
     Builder::new().prefix(TEMPORARY).make_in(directory, create)
 }
 
-/// Puts the names in `directory` on the disk. Some file systems cannot, and the file is there all the same.
+/// Makes the operating system write the names in `directory` to the disk. An error is ignored: some file systems cannot
+/// do this, and the file is usable anyway.
 #[cfg(unix)]
 fn sync_directory(directory: &Path) {
     let _ = fs::File::open(directory).and_then(|directory| directory.sync_all());
@@ -124,14 +130,15 @@ fn sync_directory(directory: &Path) {
 #[cfg(not(unix))]
 fn sync_directory(_: &Path) {}
 
-/// Makes `directory`, with its parents, makes sure that files can be written to it, and that no other process does as
-/// long as the result lives. Temporary files of a process that was killed are removed.
+/// Creates `directory` with its parents if necessary, locks it against other processes that use this function, and
+/// checks that files can be written to it. Temporary files that a killed process has left are removed. The lock ends
+/// when the returned value is dropped.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::InUse`].
+/// [`Error::InUse`] if another process has the lock; [`Error::Io`].
 pub fn lock_directory(directory: &Path) -> Result<DirectoryLock, Error> {
     if directory.exists() && !directory.is_dir() {
-        return Err(ErrorKind::NotADirectory.into()).at(directory); // "File exists", it would be called otherwise
+        return Err(ErrorKind::NotADirectory.into()).at(directory); // `create_dir_all` would say "File exists"
     }
     fs::create_dir_all(directory).at(directory)?;
     let lock = lock(directory)?;
@@ -145,7 +152,7 @@ pub fn lock_directory(directory: &Path) -> Result<DirectoryLock, Error> {
     Ok(DirectoryLock { directory: directory.to_owned(), _lock: lock })
 }
 
-/// A directory that is this process's to write to.
+/// The lock on a directory that only this process writes to.
 #[derive(Debug)]
 pub struct DirectoryLock {
     directory: PathBuf,
@@ -160,7 +167,8 @@ impl Deref for DirectoryLock {
     }
 }
 
-/// The operating system forgets the lock when the process ends, however it does. Where it has no locks, we do without.
+/// Locks `directory`. The operating system releases the lock when the process ends, in whatever way. On a file system
+/// without locks there is none.
 #[cfg(unix)]
 fn lock(directory: &Path) -> Result<Option<fs::File>, Error> {
     let file = fs::File::open(directory).at(directory)?;
@@ -176,10 +184,10 @@ fn lock(_: &Path) -> Result<Option<fs::File>, Error> {
     Ok(None)
 }
 
-/// Removes a file, if it is there.
+/// Removes a file if it exists.
 ///
 /// # Errors
-/// [`Error::Io`].
+/// [`Error::Io`] if it cannot be removed.
 pub(crate) fn remove(path: &Path) -> Result<(), Error> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error).at(path),
@@ -192,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_directory_is_one_process_s() {
+    fn a_directory_is_locked_by_one_process() {
         let folder = tempfile::tempdir().unwrap();
         let directory = folder.path().join("a/b");
         let locked = lock_directory(&directory).unwrap();

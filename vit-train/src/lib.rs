@@ -1,7 +1,7 @@
 //! Trains Vision Transformers with dfdx and writes the model files that [`vit_nostd`] runs.
 //!
-//! The program `vit-train` is a thin command line around this library. What it does, in one's own program, and with a
-//! network of one's own shape:
+//! The program `vit-train` is a thin command line around this library. This example trains and converts a network of
+//! its own shape:
 //!
 //! ```
 //! // Run it with `cargo run --release`: without optimisation, training takes many times as long.
@@ -30,13 +30,13 @@
 //!     let recipe = Recipe { epochs: 1, batch_size: 32, lr: 3e-3, ..Recipe::default() };
 //!     let run = Path::new("runs/mine");
 //!
-//!     // Everything at once: the best epoch, both model files, the comparison of the engines, the report. The run is saved
-//!     // after every epoch and every minute, and () is nobody who looks on.
+//!     // Everything at once: training, both model files, the comparison of the engines, the report. The run is saved
+//!     // after every epoch and every minute, and () shows no progress.
 //!     let folder = RunFolder::create(run)?;
 //!     let report = train::<Mine>(&recipe, &data, Start::Random, &folder, Duration::from_secs(60), &mut ())?;
 //!     println!("{:.2} % of the test images", report.test.map_or(0.0, |test| test.f32.acc));
 //!
-//!     // Or one by one, from a checkpoint: to integers, and to a model file for each engine.
+//!     // Or step by step, from a checkpoint: quantize it, and write a model file for each engine.
 //!     let path = RunFolder::checkpoint(run);
 //!     let checkpoint = Checkpoint::load(&path)?.into_order_of::<Mine>(&path)?;
 //!     let (calibration, _) = data.train.split(recipe.seed);
@@ -48,47 +48,51 @@
 //! }
 //! ```
 //!
-//! # How it is built
+//! # Modules
 //!
-//! Data flow one way, and the modules are the stations. Whatever depends on the dimensions of a network is generic over it
-//! (`N:` [`Trainable`](network::Trainable), which every network is that [`vit_nostd::network!`] declares). The program
-//! ([`cli`]) has a list of networks, one of which is chosen by a name or by what a file contains.
+//! Data flow in one direction through these modules. Code that depends on the dimensions of a network is generic over
+//! it: it has a parameter `N:` [`Trainable`](network::Trainable), a trait of every network that [`vit_nostd::network!`]
+//! declares. The program ([`cli`]) has a list of networks, and chooses one by its name or by the content of a file.
 //!
-//! | station | what it does |
+//! | module | purpose |
 //! |---|---|
-//! | [`data`] | reads files or makes digits: grey images to train on, and to test on |
-//! | [`network`] | a network as dfdx tensors, and its parameters as one slice with PyTorch's names |
-//! | [`fused`] | computes loss and gradients as [`network::model::Model::loss_and_gradients`] does, only faster, on the CPU or on a GPU |
+//! | [`data`] | reads files or makes digits: grey images to train on and to test on |
+//! | [`network`] | describes a network as dfdx tensors, and its parameters as one slice with PyTorch's names |
+//! | [`fused`] | computes the same as [`network::model::Model::loss_and_gradients`], but faster, on the CPU or a GPU |
 //! | [`formats`] | reads and writes checkpoints, model files and ONNX |
-//! | [`quantize`] | makes integers of a checkpoint, and shows what they lose, layer by layer |
+//! | [`quantize`] | converts a checkpoint to integers, and measures the error of each layer |
 //! | [`verify`](mod@verify) | compares [`vit_nostd`] with dfdx and with an independent reference |
-//! | [`run`] | what a run leaves in its folder: its record, its report, its images |
-//! | [`train`](mod@train) | the training loop and what carries out its steps |
-//! | [`cli`] | the program |
+//! | [`run`] | writes and reads what a run leaves in its directory: its record, its report, its images |
+//! | [`train`](mod@train) | has the training loop and the engines that carry out its steps |
+//! | [`cli`] | is the program |
 //!
-//! A training step is augmentation ([`data::Augmentation`]) and normalisation, then [`fused::Step`] with dropout masks that are
-//! a function of seed and step, then clipping and AdamW ([`train::optimizer`]). After each epoch the validation images decide
-//! whether it is the best one. [`train::snapshot`] says what an interrupted run goes on from, [`run::data`] which images a run
-//! is about. [`inference`] runs a network over many images, and [`score`] says how well it did.
+//! A training step consists of augmentation ([`data::Augmentation`]) and normalisation, then of [`fused::Step`] with
+//! dropout masks that are a function of seed and step, then of clipping and AdamW ([`train::optimizer`]). After each
+//! epoch, the accuracy on the validation images decides whether the parameters are the best so far. [`train::snapshot`]
+//! describes what an interrupted run continues from, and [`run::data`] which images a run belongs to. [`inference`]
+//! runs a network on many images, and [`score`] measures its accuracy.
 //!
-//! No result depends on the number of threads, on the time, or on how often a run was interrupted: every random choice
-//! is a function of the numbers that name it, such as (seed, epoch, image), and every sum has one order.
+//! # Invariants
 //!
-//! The engines' arithmetic is written twice: in [`vit_nostd`], which the chip runs, and in [`verify::reference`], with dfdx
-//! tensors, from the specification; neither calls the other's.
+//! - No result depends on the number of threads, on the time, or on how often a run was interrupted: every random
+//!   choice is a function of the numbers that name it, such as (seed, epoch, image), and every sum has one order.
+//! - The arithmetic of the engines is written twice: in [`vit_nostd`], which the chip runs, and from the specification,
+//!   with dfdx tensors, in [`verify::reference`]. Neither calls the other.
+//! - A [`digest`] identifies a checkpoint by its parameters. Model files contain the digest of the checkpoint that they
+//!   were made from, and [`run::origins`] checks whether the files of a run belong together.
+//! - Every failure is an [`Error`], whose message states the cause in one line. [`files`] writes files completely or
+//!   not at all.
 //!
-//! Nothing of NVIDIA's is needed to build this crate, also for training on a GPU ([`fused::cuda`]). Its feature
-//! `dfdx-cuda` is for tests, which then compare with dfdx's own CUDA device, too; that needs NVIDIA's toolkit and a GPU to
-//! build.
+//! # Building
 //!
-//! A [`digest`] names a checkpoint by its parameters; model files carry that of the checkpoint they were made from, and
-//! [`run::origins`] tells whether the files of a run belong together.
+//! Nothing from NVIDIA is needed to build this crate, not even for training on a GPU ([`fused::cuda`]). The feature
+//! `dfdx-cuda` is for tests, which then also compare with dfdx's own CUDA device. Building it needs NVIDIA's toolkit
+//! and a GPU.
 //!
-//! A stable compiler builds this crate, and a nightly one does not: there, dfdx's build script turns on an unfinished
-//! language feature (`generic_const_exprs`), with which dfdx itself does not compile. It asks the compiler for its version,
-//! so that nothing outside dfdx can keep it from that. With rustup, `cargo +stable build` is the way out.
-//!
-//! Everything that fails is an [`Error`], whose message is one line for a person. [`files`] writes whole files or none.
+//! This crate builds with a stable compiler, but not with a nightly one: with a nightly compiler, the build script of
+//! dfdx turns on an unfinished language feature (`generic_const_exprs`), with which dfdx itself does not compile. The
+//! script asks the compiler for its version, so that nothing outside dfdx can prevent this. With rustup, use `cargo
+//! +stable build`.
 
 pub mod cli;
 pub mod data;

@@ -1,4 +1,4 @@
-//! The program. See `vit-train --help`.
+//! The program `vit-train`, which trains and converts the networks of `vit-nostd`: see `vit-train --help`.
 
 use std::process::ExitCode;
 use vit_nostd::{Base, Nano, Tiny};

@@ -1,14 +1,15 @@
-//! What lies at a path, and where it leads.
+//! Finds out what a path leads to.
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-/// What [`no_file`] calls a named pipe.
+/// The name that [`no_file`] has for a named pipe.
 pub(crate) const NAMED_PIPE: &str = "a named pipe";
 
-/// Names what lies at a path in the place of a file; None for a file.
+/// Names what is at a path instead of a regular file, with an article, such as "a folder". Returns None for a regular
+/// file.
 pub(crate) fn no_file(metadata: &fs::Metadata) -> Option<&'static str> {
     #[cfg(unix)]
     {
@@ -27,7 +28,7 @@ pub(crate) fn no_file(metadata: &fs::Metadata) -> Option<&'static str> {
     }
 }
 
-/// The absolute path without links, of what need not be there yet.
+/// Returns the absolute path without symbolic links. The file need not exist yet, and neither need its folders.
 pub fn resolve(path: &Path) -> PathBuf {
     match (fs::canonicalize(path), path.file_name()) {
         (Ok(path), _) => path,
@@ -36,7 +37,7 @@ pub fn resolve(path: &Path) -> PathBuf {
     }
 }
 
-/// The folder that a file is in, or is to be in.
+/// Returns the folder that a file is in or is to be written into.
 pub(crate) fn folder_of(file: &Path) -> &Path {
     file.parent().filter(|&parent| parent != Path::new("")).unwrap_or(Path::new("."))
 }

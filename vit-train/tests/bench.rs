@@ -1,13 +1,13 @@
-//! What `vit-train bench` measures. Apart from the other tests of the program, because cargo then runs nothing else at
-//! the same time.
+//! Tests the speed that `vit-train bench` measures. This is a test program of its own, because cargo runs such programs
+//! one after the other, so that no other test takes time at the same time.
 
 use serde_json::Value;
 use std::process::Command;
 use vit_nostd::{Base, Nano, Tiny};
 use vit_train::fused::network::Sizes;
 
-/// Float inference multiplies and adds without fusing, in one order, and reads each weight: it takes two to five times as
-/// long as multiply-adds alone. Where the compiler leaves it without vectors, that becomes twenty times.
+/// Float inference multiplies and adds without fusing, in one order, and reads each weight once. Therefore it takes two
+/// to five times as long as multiply-adds alone. Without vector instructions, it would take twenty times as long.
 #[test]
 fn float_inference_has_vectors() {
     let mut program = Command::new(env!("CARGO_BIN_EXE_vit-train"));

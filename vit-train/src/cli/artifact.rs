@@ -1,6 +1,7 @@
-//! What a person names: a run, a checkpoint or a model file. There is one way to open it.
+//! Opens what a path on the command line names: a run, a checkpoint or a model file.
 
 use super::{
+    advice::UNQUANTIZABLE,
     checkpoint::{is_checkpoint, CheckpointArguments},
     networks::{Known, List},
     outputs::check_files_of_run,
@@ -13,7 +14,7 @@ use crate::{
 use std::path::{Path, PathBuf};
 use vit_nostd::model_file::{Kind, Preamble};
 
-/// A file with the content `C`, and the network that it is of.
+/// A file with the content `C`, and the network that it belongs to.
 pub struct Artifact<C = Content> {
     pub path: PathBuf,
     pub network: Known,
@@ -22,20 +23,20 @@ pub struct Artifact<C = Content> {
 
 /// The content of a file that may be a checkpoint or a model file.
 pub enum Content {
-    /// A checkpoint, in the order of the network.
+    /// A checkpoint whose tensors are in the order of the network.
     Checkpoint(Checkpoint),
     Model(ModelFile),
 }
 
-/// A model file, whose weights have not been looked at.
+/// A model file of which only the preamble has been checked.
 pub struct ModelFile {
     pub kind: Kind,
     pub file: ModelBytes,
 }
 
 impl Artifact {
-    /// Opens what `named` is: a file, or a run, of which the file called `in_run` is taken. `options` say what a checkpoint
-    /// does not; a model file says everything itself.
+    /// Opens `named`: a file, or a run directory, of which the file called `in_run` is opened. `options` complete the
+    /// description in a checkpoint. With a model file they are an error, because it describes itself.
     pub fn open(
         networks: &List,
         named: &Path,
@@ -54,7 +55,7 @@ impl Artifact {
 }
 
 impl Artifact<ModelFile> {
-    /// Opens a model file.
+    /// Opens a model file of one of `networks`.
     pub fn open_model(networks: &List, path: PathBuf) -> Result<Self, Error> {
         let file = ModelBytes::read(&path)?;
         let preamble = Preamble::read(&file).map_err(|error| Error::Model { path: path.clone(), error })?;
@@ -64,7 +65,8 @@ impl Artifact<ModelFile> {
 }
 
 impl<C> Artifact<C> {
-    /// The same, if the files of the run that was `named` belong together. Nothing is known of a file alone.
+    /// Returns this artifact if the files of the run that was `named` belong together. For a file alone, there is
+    /// nothing to check.
     pub fn of_one_run(self, named: &Path) -> Result<Self, Error> {
         if named.is_dir() {
             (self.network.check_origins)(named, &[Kind::F32, Kind::Int8])?;
@@ -73,7 +75,7 @@ impl<C> Artifact<C> {
     }
 }
 
-/// A file, or the one in a run's folder that is called `name`.
+/// Returns `path` if it is a file, or else the path of the file called `name` in the run directory `path`.
 pub fn file_or_in(path: &Path, name: &str) -> Result<PathBuf, Error> {
     if !path.is_dir() {
         return Ok(path.to_owned());
@@ -85,12 +87,12 @@ pub fn file_or_in(path: &Path, name: &str) -> Result<PathBuf, Error> {
     }
     let folder = path.display();
     if let Some(no_integers) = no_integers(path).filter(|_| name == "model.int8.vit") {
-        return Err(Error::Setting(format!("{folder}: no {name} in it; {no_integers}")));
+        return Err(Error::Usage(format!("{folder}: no {name} in it. {no_integers}. {UNQUANTIZABLE}")));
     }
-    Err(Error::Setting(format!("{folder}: no {name} in it: give a file, or the folder of a finished run")))
+    Err(Error::Usage(format!("{folder}: no {name} in it: give a file, or the folder of a finished run")))
 }
 
-/// Where the network of a run could not be quantized, the sentence of its report that says why.
+/// Returns the sentence in the report of a run that says why its network could not be quantized, or None if it could.
 pub fn no_integers(run: &Path) -> Option<String> {
     Report::load(run).ok()?.test?.no_integers()
 }

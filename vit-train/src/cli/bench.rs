@@ -1,4 +1,4 @@
-//! `vit-train bench`.
+//! The command `vit-train bench`.
 
 use super::{
     dispatch::{with_network, Task},
@@ -34,83 +34,86 @@ use vit_nostd::{float, int8};
 
 pub const EXAMPLES: &str = "\
 Examples:
-  vit-train bench                                    all presets
-  vit-train bench --preset nano --no-builtin         one of them, without dfdx's slow operations
-  vit-train bench --threads 1 --json                 on one thread, for a script";
+  vit-train bench                                    measure all networks
+  vit-train bench --preset nano --no-builtin         measure one network, without dfdx's slow operations
+  vit-train bench --threads 1 --json                 measure on one thread, for a script";
 
 #[derive(Args, Debug)]
 pub struct Arguments {
-    /// Only this network [default: all]
+    /// Network to measure [default: all]
     #[arg(long, value_name = "NAME")]
     preset: Option<String>,
-    /// Timed repetitions; the median counts
+    /// Number of repetitions, whose median is shown
     #[arg(long, value_name = "N", default_value_t = 15, value_parser = positive)]
     steps: usize,
-    /// Leave out dfdx's built-in operations, which take longest
+    /// Leave out the measurement of dfdx's built-in operations, which takes longest
     #[arg(long)]
     no_builtin: bool,
     #[command(flatten)]
     cuda: CudaArguments,
-    /// Threads to use [default: all processors]
+    /// Number of threads [default: one for each processor]
     #[arg(long, value_name = "N", value_parser = thread_count)]
     threads: Option<usize>,
-    /// Print JSON
+    /// Print the results as JSON
     #[arg(long)]
     json: bool,
 }
 
-/// Milliseconds, by the name of the preset, and what they are to be compared with.
+/// All measurements: times in milliseconds by the name of the network, and the speed that they can be compared with.
 #[derive(Debug, Default, Serialize)]
 struct Timings {
     threads: usize,
-    /// Of multiply-adds alone, on all threads.
+    /// The speed of multiply-adds alone, on all threads.
     peak_gflops: f64,
     step_ms: BTreeMap<String, StepTimes>,
     infer_ms: BTreeMap<String, InferenceTimes>,
 }
 
-/// Of a whole training step of 128 images: loss, gradients, clipping, AdamW.
+/// The times of a training step of 128 images, in milliseconds.
 #[derive(Debug, Serialize)]
 pub struct StepTimes {
+    /// The whole step with the fused pass: loss, gradients, clipping and AdamW.
     fused: f64,
+    /// The whole step with dfdx's built-in operations.
     builtin: Option<f64>,
-    /// Of the fused step: loss and gradients.
+    /// The part of the fused step that computes loss and gradients.
     pass: f64,
-    /// Of the fused step: clipping, AdamW, parameters back into dfdx.
+    /// The part of the fused step that clips, runs AdamW and copies the parameters back to dfdx.
     update: f64,
-    /// Augmenting and normalising a batch, which training does beside the step before.
+    /// Augmenting and normalising a batch, which training does in parallel with the step before.
     prepare: f64,
-    /// Of the fused pass, counting matrix products only.
+    /// The speed of the fused pass in GFLOP/s, counting matrix products only.
     gflops: f64,
-    /// Of the fused pass: each operation, in the mean of the threads that the batch is on.
+    /// The time of each operation of the fused pass, as the mean of the threads that share the batch.
     operations: BTreeMap<&'static str, f64>,
-    /// The fused pass without the operations: folding, packing, adding up gradients, waiting for the last thread.
+    /// The rest of the fused pass: folding, packing, adding up gradients, waiting for the last thread.
     around: f64,
-    /// With `--cuda`: the same on the GPU.
+    /// The times on the GPU, with `--cuda`.
     cuda: Option<CudaTimes>,
 }
 
-/// Of a whole training step of 128 images on a GPU, everything from augmentation to AdamW.
+/// The times of a training step of 128 images on a GPU, which includes everything from augmentation to AdamW.
 #[derive(Debug, Serialize)]
 struct CudaTimes {
-    /// Which one, and how exactly it multiplies.
+    /// The name of the GPU, and the precision of its matrix products.
     device: String,
-    /// One of a stretch of steps, behind which the host reads the loss.
+    /// The time of a step in milliseconds: the median, over stretches of steps, of the mean in a stretch. A stretch
+    /// ends where the host waits for the loss.
     step: f64,
-    /// Counting matrix products only.
+    /// The speed in GFLOP/s, counting matrix products only.
     gflops: f64,
 }
 
-/// Of one image.
+/// The times of the inference of one image, in milliseconds.
 #[derive(Debug, Serialize)]
 pub struct InferenceTimes {
-    /// Alone, on one thread.
+    /// The float engine with one image, on one thread.
     f32_single: f64,
-    /// As one of many, on all threads.
+    /// The float engine with many images on all threads: the time divided by the number of images.
     f32_batch: f64,
-    /// In integers, alone, on one thread.
+    /// The integer engine with one image, on one thread.
     int8_single: f64,
-    /// In integers, as one of many, on all threads.
+    /// The integer engine with many images on all threads: the time divided by the number of images.
     int8_batch: f64,
 }
 
@@ -120,7 +123,7 @@ impl Arguments {
         train::check_processor(self.cuda.processor())?;
         let (threads, peak_gflops) = (rayon::current_num_threads(), peak_gflops(self.steps));
         if !self.json {
-            out!("{threads} threads, with multiply-adds alone {peak_gflops:.0} GFLOP/s");
+            out!("{threads} threads, which reach {peak_gflops:.0} GFLOP/s with multiply-adds alone");
         }
         let mut timings = Timings { threads, peak_gflops, ..Timings::default() };
         for network in networks.all() {
@@ -141,6 +144,7 @@ impl Arguments {
         Ok(ExitCode::SUCCESS)
     }
 
+    /// Measures training steps of network `N`.
     fn step<N: Trainable>(&self) -> Result<StepTimes, Error> {
         let recipe = Recipe::default();
         let data = synthetic::dataset(recipe.batch_size, 0);
@@ -193,13 +197,13 @@ impl Arguments {
         })
     }
 
-    /// Steps on the GPU, after as many to warm up.
+    /// Measures training steps of network `N` on the GPU.
     fn cuda_step<N: Trainable>(&self) -> Result<CudaTimes, Error> {
         let recipe = Recipe { processor: self.cuda.processor(), ..Recipe::default() };
         let data = load(&Source::Synthetic, Format { side: N::IMAGE, classes: N::CLASSES })?;
         let mut state = State::<N>::new(Parameters::init::<N>(recipe.seed), recipe.weight_decay);
         let mut engine = engine::<N>(&recipe, &data)?;
-        // Whole batches only.
+        // A smaller batch at the end of an epoch would take less time.
         let images = data.train.len() / recipe.batch_size * recipe.batch_size;
         let mut times = Vec::new();
         for number in 1..=WARM_UP + self.steps.div_ceil(STRETCHES) {
@@ -219,7 +223,7 @@ impl Arguments {
     }
 }
 
-/// Times one network.
+/// Measures one network.
 impl Task for &Arguments {
     type Output = Result<(StepTimes, InferenceTimes), Error>;
 
@@ -228,15 +232,16 @@ impl Task for &Arguments {
     }
 }
 
-/// What all threads reach with multiply-adds alone.
+/// Measures the speed that all threads together reach with multiply-adds alone, in GFLOP/s.
 fn peak_gflops(repetitions: usize) -> f64 {
-    /// Some milliseconds of work.
+    /// The number of rounds, which take some milliseconds.
     const ROUNDS: usize = 1 << 20;
     let mut flops = 0;
     let time = median_of(repetitions, || flops = rayon::broadcast(|_| multiply_adds(ROUNDS)).iter().sum());
     flops as f64 / time / 1e6
 }
 
+/// Measures inference with network `N`.
 fn inference<N: Trainable>(repetitions: usize) -> Result<InferenceTimes, Error> {
     let checkpoint = Checkpoint { parameters: Parameters::init::<N>(0), description: None };
     let path = Path::new("a model in memory");
@@ -259,13 +264,13 @@ fn inference<N: Trainable>(repetitions: usize) -> Result<InferenceTimes, Error> 
     Ok(InferenceTimes { f32_single, f32_batch, int8_single, int8_batch })
 }
 
-/// Of the built-in digits, at least so many stretches of steps are timed.
+/// The least number of stretches of steps, each timed as one, in an epoch of the built-in digits on a GPU.
 const STRETCHES: usize = 2;
 
-/// Repetitions that do not count.
+/// The number of repetitions before those that count.
 const WARM_UP: usize = 2;
 
-/// The median time of `f` in milliseconds.
+/// Measures the median time of `f` in milliseconds.
 fn median_of<T>(repetitions: usize, mut f: impl FnMut() -> T) -> f64 {
     let mut time = || {
         let begin = Instant::now();
@@ -290,9 +295,10 @@ fn milliseconds(time: Duration) -> f64 {
 fn print(preset: &str, step: &StepTimes, inference: &InferenceTimes) {
     let builtin =
         step.builtin.map_or(String::new(), |ms| format!(", with dfdx's built-in operations {ms:.1} ms"));
-    out!("{preset}: a step of 128 images {:.1} ms{builtin}", step.fused);
+    out!("{preset}: a training step of 128 images {:.1} ms{builtin}", step.fused);
     out!(
-        "    loss and gradients {:.1} ms ({:.0} GFLOP/s), clipping and AdamW {:.2} ms; beside them augmentation {:.2} ms",
+        "    loss and gradients {:.1} ms ({:.0} GFLOP/s), clipping and AdamW {:.2} ms; in parallel, augmentation \
+         {:.2} ms",
         step.pass, step.gflops, step.update, step.prepare
     );
     if let Some(CudaTimes { device, step, gflops }) = &step.cuda {
@@ -300,11 +306,13 @@ fn print(preset: &str, step: &StepTimes, inference: &InferenceTimes) {
     }
     let mut operations: Vec<_> = step.operations.iter().collect();
     operations.sort_by(|(_, a), (_, b)| b.total_cmp(a));
-    for (name, time) in operations.into_iter().chain([(&"around them", &step.around)]) {
+    for (name, time) in operations.into_iter().chain([(&"everything else", &step.around)]) {
         out!("    {:5.1} %  {time:8.3} ms  {name}", 100.0 * time / step.pass);
     }
     let InferenceTimes { f32_single, f32_batch, int8_single, int8_batch } = inference;
     for (engine, single, batch) in [("f32", f32_single, f32_batch), ("int8", int8_single, int8_batch)] {
-        out!("    {engine} inference {single:.3} ms for one image on one thread, {batch:.3} ms each of many on all");
+        out!(
+            "    {engine} inference {single:.3} ms for one image on one thread, {batch:.3} ms per image for many on all"
+        );
     }
 }

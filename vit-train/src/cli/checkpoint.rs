@@ -1,4 +1,4 @@
-//! Reading a checkpoint, ours or PyTorch's, whose preset only its tensors tell.
+//! Reads checkpoints, written by this program or by PyTorch, and finds out by their tensors which network they are of.
 
 use super::networks::{Known, List};
 use crate::{
@@ -15,21 +15,21 @@ use vit_nostd::model_file::Normalization;
 
 #[derive(Args, Debug)]
 pub struct CheckpointArguments {
-    /// How the network takes pixels, (pixel / 255 - MEAN) / STD, in the place of what the checkpoint says, or of
-    /// 0.1307,0.3081 where it says nothing
+    /// Normalisation of the network's input, (pixel / 255 - MEAN) / STD, instead of the one in the checkpoint [default
+    /// if the checkpoint states none: 0.1307,0.3081]
     #[arg(long, value_name = "MEAN,STD", value_parser = normalization, allow_hyphen_values = true)]
     pub normalization: Option<Normalization>,
 }
 
 #[derive(Args, Debug)]
 pub struct LabelArguments {
-    /// Names of the classes, in the place of those that the checkpoint says, or of their numbers where it says none
+    /// Names of the classes, instead of those in the checkpoint [default if the checkpoint states none: their numbers]
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
     labels: Vec<String>,
 }
 
 impl CheckpointArguments {
-    /// Reads the file and puts the parameters into the order of the preset that they are of.
+    /// Reads a checkpoint and puts its tensors into the order of the network that they belong to.
     pub fn load(&self, networks: &List, path: &Path) -> Result<(Known, Checkpoint), Error> {
         let checkpoint = Checkpoint::load(path)?;
         let network = networks.of_checkpoint(&checkpoint, path)?;
@@ -37,22 +37,22 @@ impl CheckpointArguments {
         Ok((network, self.apply(network, checkpoint)))
     }
 
-    /// Refuses the option where the network is that of a model file, `path`, which says itself how it takes pixels.
+    /// Refuses the option for the model file `path`, which states its own normalisation.
     pub fn refuse_for_model(&self, path: &Path) -> Result<(), Error> {
         if self.normalization.is_none() {
             return Ok(());
         }
         let path = path.display();
-        Err(Error::Setting(format!(
+        Err(Error::Usage(format!(
             "{path}: a model file has its own normalisation: leave --normalization out"
         )))
     }
 
-    /// The same network, with what was said of it.
+    /// Returns the checkpoint with the normalisation that is given.
     pub fn apply(&self, network: Known, checkpoint: Checkpoint) -> Checkpoint {
         let Some(normalization) = self.normalization else { return checkpoint };
         change(network, checkpoint, |description| {
-            // The accuracy was measured on images as they were normalised before.
+            // The accuracy that the checkpoint states was measured with its own normalisation.
             description.test_accuracy =
                 description.test_accuracy.filter(|_| description.normalization == normalization);
             description.normalization = normalization;
@@ -61,14 +61,14 @@ impl CheckpointArguments {
 }
 
 impl LabelArguments {
-    /// The same network, with what was said of it.
+    /// Returns the checkpoint with the names of the classes that are given.
     pub fn apply(&self, network: Known, checkpoint: Checkpoint) -> Result<Checkpoint, Error> {
         if self.labels.is_empty() {
             return Ok(checkpoint);
         }
         if let Some(name) = repeated(&self.labels) {
-            return Err(Error::Setting(format!(
-                "--labels: {name} is there twice: give each class a name of its own"
+            return Err(Error::Usage(format!(
+                "--labels: the name {name} is there twice: give each class a name of its own"
             )));
         }
         let checkpoint =
@@ -78,20 +78,22 @@ impl LabelArguments {
     }
 }
 
-/// The option that changes what a checkpoint says of its network, if one is given.
+/// Returns the option that changes the description in a checkpoint, if one is given.
 pub fn changed(checkpoint: &CheckpointArguments, labels: &LabelArguments) -> Option<&'static str> {
     let labels = (!labels.labels.is_empty()).then_some("--labels");
     checkpoint.normalization.map(|_| "--normalization").or(labels)
 }
 
+/// Changes the description in a checkpoint.
 fn change(network: Known, checkpoint: Checkpoint, change: impl FnOnce(&mut Description)) -> Checkpoint {
     let mut description = (network.describe)(&checkpoint);
     change(&mut description);
     Checkpoint { description: Some(description), ..checkpoint }
 }
 
-/// Whether a file is to be read as a checkpoint, and not as a model file. Its content tells; only if it looks like neither,
-/// or cannot be looked at because it is a pipe, does its name. (Another program's weights are refused with advice then.)
+/// Returns true if a file is to be read as a checkpoint, and false if as a model file. The content of the file decides
+/// or, if that is neither or cannot be looked at because it is a pipe, its extension. Weights in the format of another
+/// program count as a checkpoint: reading them fails with an error that says how to convert them.
 pub fn is_checkpoint(path: &Path) -> Result<bool, Error> {
     Ok(match Content::of_file(path)? {
         Content::Checkpoint | Content::Foreign(_) => true,

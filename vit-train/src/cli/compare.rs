@@ -1,4 +1,4 @@
-//! `vit-train compare`.
+//! The command `vit-train compare`.
 
 use super::output::print_json;
 use crate::{run::report::Report, Error};
@@ -8,20 +8,20 @@ use std::{path::PathBuf, process::ExitCode};
 
 pub const EXAMPLES: &str = "\
 Examples:
-  vit-train compare runs/cpu runs/gpu            time, speed-up and accuracy side by side
-  vit-train compare runs/* --json                for a script";
+  vit-train compare runs/cpu runs/gpu            show time, speed-up and accuracy side by side
+  vit-train compare runs/* --json                print them for a script";
 
 #[derive(Args, Debug)]
 pub struct Arguments {
-    /// Folders of training runs; the speed of each is compared with the first one's
+    /// Folders of training runs; the speed of each run is compared with that of the first one
     #[arg(value_name = "RUN", required = true)]
     runs: Vec<PathBuf>,
-    /// Print JSON
+    /// Print the results as JSON
     #[arg(long)]
     json: bool,
 }
 
-/// A run beside others. Accuracies in percent.
+/// The figures of one run. Accuracies are in percent.
 #[derive(Serialize)]
 struct Row {
     run: String,
@@ -37,7 +37,7 @@ struct Row {
     avg_epoch_seconds: f64,
     median_step_ms: f64,
     images_per_second: f64,
-    /// Training images a second, as a multiple of the first run's; none between networks of different presets.
+    /// Training images per second, as a multiple of those of the first run; None if the networks differ.
     speed_up: Option<f64>,
     val_acc: Option<f64>,
     test_acc: Option<f64>,
@@ -73,7 +73,7 @@ impl Row {
         }
     }
 
-    /// What a person reads, with its name.
+    /// Returns the figures as text for a person, each with its name.
     fn cells(&self) -> [(&'static str, String); 16] {
         let percent = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.2} %"));
         [
@@ -85,9 +85,9 @@ impl Row {
             ("threads", self.threads.to_string()),
             ("epochs", self.epochs.to_string()),
             ("training", format!("{:.1} s", self.total_train_seconds)),
-            ("an epoch", format!("{:.1} s", self.avg_epoch_seconds)),
-            ("a step, median", format!("{:.1} ms", self.median_step_ms)),
-            ("images a second", format!("{:.0}", self.images_per_second)),
+            ("epoch, mean", format!("{:.1} s", self.avg_epoch_seconds)),
+            ("step, median", format!("{:.1} ms", self.median_step_ms)),
+            ("images per second", format!("{:.0}", self.images_per_second)),
             ("speed-up", self.speed_up.map_or("-".to_owned(), |x| format!("{x:.2} x"))),
             ("validation accuracy", percent(self.val_acc)),
             ("test accuracy", percent(self.test_acc)),
@@ -111,7 +111,7 @@ impl Arguments {
     }
 }
 
-/// Runs side by side: a column for each.
+/// Prints a table with a column for each run.
 fn print_table(rows: &[Row]) {
     let columns: Vec<_> = rows.iter().map(Row::cells).collect();
     let width = |cells: &[(&str, String)]| cells.iter().map(|(_, text)| text.chars().count()).max();

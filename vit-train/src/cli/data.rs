@@ -1,4 +1,4 @@
-//! The images that a command works on: the run's own, unless others are named.
+//! Loads the images that a command works on: those of the run, unless others are named.
 
 use super::{
     options::{thread_count, use_threads, DATA},
@@ -16,19 +16,19 @@ use clap::Args;
 use std::path::{Path, PathBuf};
 use vit_nostd::model_file::Kind;
 
-/// Where images come from, how many threads work on them, and what is told meanwhile.
+/// The options of commands that load images.
 #[derive(Args, Debug)]
 pub struct DataArguments {
-    /// Images: `mnist`, `synthetic` (built-in digits), `auto` (MNIST, or else the built-in digits), or a folder: with
-    /// four files in MNIST's format (and perhaps `labels.txt`, one class name a line), with a folder of PNG and JPEG
-    /// files for each class, or with two of those in `train` and `test` (or `val`) [default: the images of the run that is given;
-    /// else auto]
+    /// Images to use: `mnist`, `synthetic` (built-in digits), `auto` (MNIST or, if it is not available, the built-in
+    /// digits), or a folder. A folder has either four files in MNIST's format (and `labels.txt` with one name per line,
+    /// if the classes have names), or a folder of PNG and JPEG files for each class, or folders `train` and `test` (or
+    /// `val`) that have a folder for each class [default: the images of the run that is given, or else auto]
     #[arg(long, help_heading = DATA, value_name = "auto|mnist|synthetic|DIR")]
     pub data: Option<Source>,
-    /// Print results and errors only
+    /// Print only results and errors
     #[arg(long, short)]
     pub quiet: bool,
-    /// Threads to use [default: all processors]
+    /// Number of threads [default: one for each processor]
     #[arg(long, value_name = "N", value_parser = thread_count)]
     pub threads: Option<usize>,
 }
@@ -36,14 +36,14 @@ pub struct DataArguments {
 /// Images for a network that was trained before.
 pub struct Loaded {
     pub splits: Splits,
-    /// Whether they are those of the run that the network is from; None if no run is known.
+    /// True if these are the images of the run that the network is from; None if no run is known.
     pub own: Option<bool>,
-    /// Why they may not be what the network was trained on.
+    /// The reason why the network may have been trained on other images, if there is one.
     pub doubt: Option<String>,
 }
 
 impl Loaded {
-    /// Says that they may not be what the network in `file` was trained on.
+    /// Prints a note if the network in `file` may have been trained on other images.
     pub fn warn(&self, file: &Path) {
         if let Some(doubt) = &self.doubt {
             err!("NOTE: {}: {doubt}.", file.display());
@@ -52,7 +52,8 @@ impl Loaded {
 }
 
 impl DataArguments {
-    /// Loads the images that are named; says loudly if they are not the real ones.
+    /// Loads the images that are named, or else those of `auto`. Prints a note if the built-in digits stand in for
+    /// MNIST, and for folders that are not read.
     pub fn load(&self, format: Format) -> Result<Splits, Error> {
         use_threads(self.threads)?;
         let source = self.data.clone().unwrap_or_default();
@@ -60,20 +61,20 @@ impl DataArguments {
         for path in &data.passed_over {
             let path = path.display();
             err!(
-                "NOTE: {path}: not read: images to train on are taken from `train`, and those to test on from \
-                 `test`, or else from `val`."
+                "NOTE: {path}: not read: images to train on are taken from `train`, images to test on from `test`, or \
+                 else from `val`."
             );
         }
         if let Some(reason) = &data.fallback {
             err!("NOTE: MNIST can be neither found nor downloaded ({reason}).");
             err!(
-                "NOTE: Using the built-in, machine-made digits instead. Accuracies on them are not MNIST's."
+                "NOTE: Using the built-in, machine-made digits instead. An accuracy on them is not one on MNIST."
             );
         }
         Ok(data)
     }
 
-    /// Loads the images of the run in `directory`, which are `own`, including those that a limit left out.
+    /// Loads `own`, the images of the run in `directory`, including those that the run's `--limit` left out.
     pub fn load_own(&self, format: Format, directory: &Path, own: &RunData) -> Result<Splits, Error> {
         use_threads(self.threads)?;
         if !self.quiet {
@@ -86,12 +87,12 @@ impl DataArguments {
         own.open(directory, format, &progress::reading(self.quiet))
     }
 
-    /// Loads images for network `N` in `file`, which says that it was trained on `dataset`: those that are named, or
-    /// else those of the run that the file is from.
+    /// Loads images for the network `N` in `file`, which states that it was trained on `dataset`: the images that are
+    /// named, or else those of the run that the file is from.
     pub fn load_for<N: Trainable>(&self, file: &Path, dataset: &str) -> Result<Loaded, Error> {
         let format = Format::of::<N>();
         let others = |dataset: &str, splits: &Splits| {
-            format!("it was trained on {dataset}, and the images used are others, those of {}", splits.source)
+            format!("it was trained on {dataset}, but the images used are others, those of {}", splits.source)
         };
         let directory = run_of(file).filter(|run| !is_of_another_checkpoint::<N>(run, file));
         let own = directory.map(RunData::load).transpose()?.flatten();
@@ -123,42 +124,43 @@ impl DataArguments {
     }
 }
 
-/// What a checkpoint says of its data that says nothing.
+/// The name of the data set in a checkpoint that does not know what it was trained on.
 pub const UNKNOWN: &str = "unknown";
 
-/// Whether a run has left its results in `directory`, or something to resume it from. Other programs write a `report.json`,
-/// too.
+/// Returns true if `directory` has the results of a run, or a snapshot that a run can be resumed from. A file called
+/// `report.json` is not enough, because other programs write one, too: it has to be the report of a run.
 pub fn is_run(directory: &Path) -> bool {
     let snapshots = [RunFolder::snapshot, RunFolder::new_snapshot].map(|path| path(directory));
     snapshots.iter().any(|path| path.is_file()) || Report::load(directory).is_ok()
 }
 
-/// The folder that `file` is in, if it is that of a run. The file itself may be from elsewhere.
+/// Returns the folder that `file` is in, if it is a run directory. The file itself need not be one of the run.
 pub fn run_around(file: &Path) -> Option<&Path> {
     file.parent().filter(|directory| is_run(directory))
 }
 
-/// The folders of the runs that `file` is written into. A file of a run may be a link to where there is more room, and a
-/// link may lead into a run: both places count.
+/// Returns the directories of the runs that `file` is written into. A file in a run directory may be a link to another
+/// place, and a link elsewhere may lead into a run directory: both places count.
 pub fn runs_written_into(file: &Path) -> Vec<PathBuf> {
     let named = resolve(folder_of(file)).join(file.file_name().unwrap_or_default());
     [named, resolve(file)].iter().filter_map(|place| run_around(place)).map(Path::to_owned).collect()
 }
 
-/// The folder of the run that `file` is the checkpoint or a model of, by its name.
+/// Returns the directory of the run that `file` is the checkpoint or a model of, judging by its name.
 pub fn run_of(file: &Path) -> Option<&Path> {
     let networks = [RunFolder::checkpoint, RunFolder::float_model, RunFolder::int8_model];
     run_around(file).filter(|run| networks.iter().any(|path| path(run) == file))
 }
 
-/// Whether `file`, which is called like a model of the run of network `N` in `run`, says that it was made from another
-/// checkpoint than the run's.
+/// Returns true if `file`, which has the name of a model of the run of network `N` in `run`, states that it was made
+/// from another checkpoint than that of the run.
 fn is_of_another_checkpoint<N: Trainable>(run: &Path, file: &Path) -> bool {
     let origins = origins::<N>(run, &[Kind::F32, Kind::Int8]).unwrap_or_default();
     origins.iter().any(|origin| origin.file == file && origin.other.is_some())
 }
 
-/// Makes sure that nobody else writes to the run that `file` is to be written into, as long as the result lives.
+/// Locks the run directory that `file` is to be written into, if there is one, so that no other process writes to it
+/// while the lock exists.
 pub fn lock_run_of(file: &Path) -> Result<Option<DirectoryLock>, Error> {
     runs_written_into(file).first().map(|directory| lock_directory(directory)).transpose()
 }

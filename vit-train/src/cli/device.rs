@@ -1,4 +1,4 @@
-//! `vit-train device`.
+//! The command `vit-train device`.
 
 use super::{
     artifact::{file_or_in, Artifact, ModelFile},
@@ -30,22 +30,22 @@ use vit_nostd::{int8, Network};
 
 pub const EXAMPLES: &str = "\
 Examples:
-  vit-train device --port /dev/ttyACM0 eval                                    accuracy of the network on a board
-  vit-train device --port COM3 eval --model runs/nano/model.int8.vit           are its logits those of this computer?
-  vit-train device --tcp 127.0.0.1:4000 predict three.png photo.jpg            pictures, on an emulated board";
+  vit-train device --port /dev/ttyACM0 eval                             measure the accuracy on a board
+  vit-train device --port COM3 eval --model runs/nano/model.int8.vit    also compare its logits with this computer's
+  vit-train device --tcp 127.0.0.1:4000 predict three.png photo.jpg     classify pictures on an emulated board";
 
 #[derive(Args, Debug)]
 pub struct Arguments {
     #[command(flatten)]
     place: Place,
-    /// Bits per second of the serial port
+    /// Speed of the serial port in bits per second
     #[arg(long, value_name = "N", default_value_t = vit_link::BAUD, value_parser = clap::value_parser!(u32).range(300..))]
     baud: u32,
-    /// Leave the serial port's DTR line as the system sets it when it opens the port. Without this option the program
-    /// raises it, because boards with USB of their own send nothing before; boards of the Arduino kind are reset by it
+    /// Leave the DTR line of the serial port as the system sets it. Without this option, the program raises the line,
+    /// because boards that are USB devices themselves send nothing before that; many Arduino boards are reset by it
     #[arg(long, requires = "port")]
     no_dtr: bool,
-    /// How long the board may take for an answer
+    /// Longest time that the board may take for an answer
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     timeout: Duration,
     #[command(subcommand)]
@@ -58,29 +58,30 @@ struct Place {
     /// Serial port of the board, such as /dev/ttyACM0 or COM3
     #[arg(long, value_name = "PORT")]
     port: Option<PathBuf>,
-    /// Serial port on the network, or of an emulator
+    /// Address of a serial port on the network, or of an emulator
     #[arg(long, value_name = "HOST:PORT")]
     tcp: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Measure accuracy and speed of the board on test images; exit code 1 if a logit differs from --model's.
+    /// Measure accuracy and speed of the board on test images; the exit code is 1 if a logit differs from those of
+    /// --model.
     Eval(Eval),
-    /// Show what the board sees in pictures.
+    /// Classify pictures on the board.
     Predict(Predict),
 }
 
 #[derive(Args, Debug)]
 struct Eval {
-    /// The model file that the board runs, or the run that it is of: all logits are compared with what this computer
-    /// makes of it
+    /// Model file that the board runs, or run that has it: all logits are compared with those that this computer
+    /// computes with it
     #[arg(long, value_name = "FILE.vit|RUN")]
     model: Option<PathBuf>,
-    /// Take only the first N test images
+    /// Use only the first N test images
     #[arg(long, value_name = "N", value_parser = positive)]
     limit: Option<usize>,
-    /// Print JSON
+    /// Print the results as JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -89,7 +90,7 @@ struct Eval {
 
 #[derive(Args, Debug)]
 struct Predict {
-    /// Print JSON
+    /// Print the results as JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -107,21 +108,21 @@ struct Evaluation {
     acc: f64,
     seconds: f64,
     images_per_second: f64,
-    /// Of an inference, the median.
+    /// The median number of ticks that an inference takes.
     ticks: Option<u32>,
     ticks_per_second: u32,
-    /// Requests that were repeated, because they or their answers were damaged.
+    /// The number of requests that were repeated, because they or their answers were damaged.
     repeated: usize,
-    /// Images that have other logits than by the model file on this computer.
+    /// The number of images whose logits differ from those of the model file on this computer.
     mismatches: Option<usize>,
 }
 
 #[derive(Serialize)]
 struct Prediction {
     file: String,
-    /// Whether dark on light was turned into light on dark.
+    /// True if dark on light was turned into light on dark.
     inverted: bool,
-    /// Why the picture does not look like one digit.
+    /// The reason why the picture does not look like one digit, if there is one.
     unsure: Option<String>,
     #[serde(flatten)]
     answer: Classification<Vec<i32>>,
@@ -141,7 +142,7 @@ impl Arguments {
     }
 }
 
-/// Where a board is, and how patient to be with it.
+/// The address of a board, and how long its answers may take.
 #[derive(Clone, Copy)]
 struct Board<'a> {
     address: &'a Address,
@@ -157,12 +158,13 @@ impl Board<'_> {
         device.classify(pixels).map_err(|error| self.error(error))
     }
 
+    /// Adds the address to an error.
     fn error(self, error: DeviceError) -> Error {
         Error::Device { address: self.address.to_string(), error }
     }
 }
 
-/// What the board's network expects of images.
+/// Returns the format of the images that the network on the board takes.
 fn format(device: &Device) -> Format {
     let (side, classes) = (device.description().side.into(), device.description().classes.into());
     Format { side, classes }
@@ -184,8 +186,8 @@ impl Eval {
         }
     }
 
-    /// Lets the board classify the test images of `data`; `expected` gives the logits of the first ones, if there is
-    /// something to compare with.
+    /// Lets the board classify the test images of `data`, and prints the result. `expected` returns the logits of the
+    /// given number of images for comparison, or None if there is nothing to compare with.
     fn evaluate(
         &self,
         board: Board<'_>,
@@ -205,7 +207,7 @@ impl Eval {
         bar.finish_and_clear();
 
         let labels = data.test.labels().iter().copied();
-        let right =
+        let correct =
             answers.iter().zip(labels).filter(|(answer, label)| answer.class == u16::from(*label)).count();
         let expected = expected(images);
         let mismatches = expected.map(|logits| {
@@ -220,7 +222,7 @@ impl Eval {
             dataset: data.name.clone(),
             synthetic: data.synthetic,
             images,
-            acc: 100.0 * right as f64 / images as f64,
+            acc: 100.0 * correct as f64 / images as f64,
             seconds,
             images_per_second: images as f64 / seconds,
             ticks: ticks.get(ticks.len() / 2).copied(),
@@ -269,7 +271,7 @@ impl Evaluation {
             time(self.ticks, self.ticks_per_second)
         );
         if *repeated > 0 {
-            out!("{repeated} requests were repeated: the line is unreliable");
+            out!("{repeated} requests had to be repeated: the line is unreliable");
         }
         match self.mismatches {
             None => (),
@@ -306,12 +308,13 @@ impl Predict {
     }
 }
 
-/// Whether the board runs this very file.
+/// Checks that the board runs the model `file`.
 fn same_model<N: Network>(device: &Device, path: &Path, file: &[u8]) -> Result<(), DeviceError> {
     let description = device.description();
     let (side, classes) = (description.side, description.classes);
     if (usize::from(side), usize::from(classes)) != (N::IMAGE, N::CLASSES) {
-        let expected = format!("{} x {} in {}, as {} has it", N::IMAGE, N::IMAGE, N::CLASSES, path.display());
+        let expected =
+            format!("{} x {} in {} classes, as {} has it", N::IMAGE, N::IMAGE, N::CLASSES, path.display());
         return Err(DeviceError::OtherNetwork { side, classes, expected });
     }
     let (theirs, ours) = (description.model, vit_link::checksum(file));
@@ -321,7 +324,7 @@ fn same_model<N: Network>(device: &Device, path: &Path, file: &[u8]) -> Result<(
     Ok(())
 }
 
-/// The time of an inference as a person reads it.
+/// Returns the time of an inference as text for a person.
 fn time(ticks: Option<u32>, ticks_per_second: u32) -> String {
     ticks.map_or("time unknown".to_owned(), |ticks| {
         let milliseconds = 1e3 * f64::from(ticks) / f64::from(ticks_per_second);
@@ -329,6 +332,7 @@ fn time(ticks: Option<u32>, ticks_per_second: u32) -> String {
     })
 }
 
+/// Parses a time in seconds.
 fn seconds(text: &str) -> Result<Duration, String> {
     match text.parse() {
         Ok(seconds) if (0.01..=3600.0).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),

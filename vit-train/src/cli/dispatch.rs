@@ -1,4 +1,4 @@
-//! From the network that was chosen while the program runs to its type.
+//! Calls generic code with the type of the network that was chosen while the program runs.
 
 use super::{
     artifact::Artifact,
@@ -13,17 +13,18 @@ use crate::{
 };
 use std::process::ExitCode;
 
-/// Something that is done with one network.
+/// Code that is generic over a network.
 pub trait Task {
     type Output;
 
+    /// Does the task for network `N`.
     fn run<N: Trainable>(self) -> Self::Output;
 }
 
-/// Does `task` with a network of the list `L`.
+/// Runs `task` for a network of the list `L`.
 pub fn with_network<L: Networks, T: Task>(Known { index, .. }: Known, task: T) -> T::Output {
     struct Find<T: Task> {
-        /// How many networks come before the one that is meant.
+        /// The number of networks that still come before the chosen one.
         before: usize,
         task: Option<T>,
         output: Option<T::Output>,
@@ -40,21 +41,21 @@ pub fn with_network<L: Networks, T: Task>(Known { index, .. }: Known, task: T) -
 
     let mut find = Find { before: index, task: Some(task), output: None };
     L::each(&mut find);
-    find.output.expect("a network is known by its place in the list")
+    find.output.expect("the index of a network is within the list")
 }
 
-/// A command that works with one file of a network.
+/// A command that works with one file, which is of one network.
 pub trait FileCommand {
     type Content;
 
     /// Opens the file.
     fn open(&self, networks: &List) -> Result<Artifact<Self::Content>, Error>;
 
-    /// Does what the command is for.
+    /// Carries out the command with the opened file, which is of network `N`.
     fn run<N: Trainable>(&self, file: &Artifact<Self::Content>) -> Result<ExitCode, Error>;
 }
 
-/// Carries out a command for the network that its file is of.
+/// Opens the file of a command and carries out the command for the network of that file.
 pub fn run<L: Networks, C: FileCommand>(command: &C, networks: &List) -> Result<ExitCode, Error> {
     struct Run<'a, C: FileCommand>(&'a C, &'a Artifact<C::Content>);
 

@@ -1,4 +1,4 @@
-//! `vit-train eval`.
+//! The command `vit-train eval`.
 
 use super::{
     artifact::{file_or_in, Artifact, Content, ModelFile},
@@ -44,27 +44,28 @@ use vit_nostd::{
 
 pub const EXAMPLES: &str = "\
 Examples:
-  vit-train eval runs/nano                           its float model, run by vit-nostd, on the run's own images
-  vit-train eval runs/nano/model.int8.vit            the integer model
-  vit-train eval runs/nano/checkpoint.safetensors    the checkpoint, run by dfdx
-  vit-train eval runs/nano --cuda                    its checkpoint, on an NVIDIA GPU
-  vit-train eval runs/x --data photos                on other images
-  vit-train eval runs/nano --robustness              on shifted, rotated and noisy images, too
-  vit-train eval runs/nano --json | jq .acc          for a script";
+  vit-train eval runs/nano                           run the float model with vit-nostd on the images of the run
+  vit-train eval runs/nano/model.int8.vit            run the integer model
+  vit-train eval runs/nano/checkpoint.safetensors    run the checkpoint with dfdx
+  vit-train eval runs/nano --cuda                    run the checkpoint on an NVIDIA GPU
+  vit-train eval runs/x --data photos                use other images
+  vit-train eval runs/nano --robustness              use shifted, rotated and noisy images, too
+  vit-train eval runs/nano --json | jq .acc          print the accuracy for a script";
 
 #[derive(Args, Debug)]
 pub struct Arguments {
-    /// A model file (.vit), which vit-nostd runs, or a checkpoint (.safetensors; a PyTorch state_dict in the same names
-    /// will do), which dfdx runs; of a run, its float model, or with --cuda its checkpoint
+    /// Model file (.vit), which vit-nostd runs, or checkpoint (.safetensors, or a PyTorch state_dict with the same
+    /// tensor names), which dfdx runs; for a run, its float model or, with --cuda, its checkpoint is taken
     #[arg(value_name = "FILE.vit|FILE.safetensors|RUN")]
     file: PathBuf,
-    /// Compute a float model with the functions that `micromath` gives a chip without a floating-point unit
+    /// Compute a float model with the approximations of the crate `micromath`, which suit a chip without a
+    /// floating-point unit
     #[arg(long)]
     micromath: bool,
-    /// Measure it on shifted, rotated and noisy images, too
+    /// Measure the accuracy on shifted, rotated and noisy images, too
     #[arg(long)]
     robustness: bool,
-    /// Print JSON
+    /// Print the results as JSON
     #[arg(long)]
     json: bool,
     /// Write the logits of the test images, images x classes, to compare them with those of another program (integers, if
@@ -86,7 +87,7 @@ struct Evaluation {
     engine: &'static str,
     dataset: String,
     synthetic: bool,
-    /// Whether these are the images of the run; none where no run is known.
+    /// True if these are the images of the run; None if no run is known.
     data_of_run: Option<bool>,
     images: usize,
     #[serde(flatten)]
@@ -96,36 +97,36 @@ struct Evaluation {
     robustness: Vec<Corrupted>,
 }
 
-/// How well corrupted images are classified.
+/// The score on corrupted images.
 #[derive(Serialize)]
 struct Corrupted {
-    /// How they are corrupted.
+    /// The name of the corruption.
     images: String,
     #[serde(flatten)]
     score: Score,
 }
 
-/// How well the images of one class are classified.
+/// The accuracy on the images of one class.
 #[derive(Serialize)]
 struct ClassAccuracy {
-    /// What the model calls it.
+    /// The name that the model has for the class.
     name: String,
     images: usize,
-    /// In percent; none where there are no images.
+    /// In percent; None if there are no images of this class.
     acc: Option<f64>,
 }
 
 impl ClassAccuracy {
-    /// Of `logits` (`images x classes`) against `labels`.
+    /// Compares `logits` (`images x classes`) with `labels`, class by class.
     fn all(names: Vec<String>, logits: &[f32], labels: &[u8]) -> Vec<Self> {
         let mut counts = vec![(0, 0); names.len()];
         for (logits, &label) in logits.chunks_exact(names.len()).zip(labels) {
-            let (images, right) = &mut counts[usize::from(label)];
+            let (images, correct) = &mut counts[usize::from(label)];
             *images += 1;
-            *right += usize::from(argmax(logits) == usize::from(label));
+            *correct += usize::from(argmax(logits) == usize::from(label));
         }
-        let score = |(name, (images, right))| {
-            let acc = (images > 0).then(|| 100.0 * right as f64 / images as f64);
+        let score = |(name, (images, correct))| {
+            let acc = (images > 0).then(|| 100.0 * correct as f64 / images as f64);
             Self { name, images, acc }
         };
         names.into_iter().zip(counts).map(score).collect()
@@ -137,7 +138,7 @@ impl FileCommand for Arguments {
 
     fn open(&self, networks: &List) -> Result<Artifact, Error> {
         check_processor(self.cuda.processor())?;
-        // vit-nostd does not run on a GPU.
+        // On a GPU, the checkpoint is run, because vit-nostd does not run there.
         let in_run = if self.cuda.cuda { "checkpoint.safetensors" } else { "model.f32.vit" };
         let path = file_or_in(&self.file, in_run)?;
         let logits = self.logits.as_deref().map(|path| ("--logits", path));
@@ -145,8 +146,8 @@ impl FileCommand for Arguments {
         let artifact = Artifact::open(networks, &self.file, in_run, &self.checkpoint)?;
         match &artifact.content {
             Content::Checkpoint(_) if self.micromath => Err(not_of_floats(&path)),
-            Content::Model(..) if self.cuda.cuda => Err(Error::Setting(format!(
-                "{}: --cuda is for checkpoints (.safetensors): vit-nostd runs on the CPU",
+            Content::Model(..) if self.cuda.cuda => Err(Error::Usage(format!(
+                "{}: --cuda works with checkpoints (.safetensors) only: vit-nostd runs model files on the CPU",
                 path.display()
             ))),
             _ => artifact.of_one_run(&self.file),
@@ -224,7 +225,7 @@ impl Arguments {
         }
     }
 
-    /// Prints how well the network does that `infer` gives the logits (`images x classes`) of.
+    /// Scores the logits (`images x classes`) that `infer` computes for the test images, and prints the result.
     fn score<N: Trainable>(
         &self,
         engine: &'static str,
@@ -243,7 +244,7 @@ impl Arguments {
         if names != data.class_names {
             let (model, data) = (names.join(", "), data.class_names.join(", "));
             err!(
-                "NOTE: the model's classes are {model}, and the data's {data}: they are compared by number."
+                "NOTE: the model's classes are {model}, and those of the images are {data}: they are compared by number."
             );
         }
         // An integer model's logits are written as they are, before they are multiplied with their scale.
@@ -295,7 +296,10 @@ impl Arguments {
     }
 }
 
-/// Only the float engine has a choice of functions.
+/// Returns the error for `--micromath` with something else than a float model.
 fn not_of_floats(path: &Path) -> Error {
-    Error::Setting(format!("{}: --micromath is for float models (.f32.vit)", path.display()))
+    Error::Usage(format!(
+        "{}: --micromath works with float models (.f32.vit) only: leave it out",
+        path.display()
+    ))
 }

@@ -1,4 +1,4 @@
-//! `vit-train export`.
+//! The command `vit-train export`.
 
 use super::{
     artifact::{file_or_in, Artifact},
@@ -22,14 +22,14 @@ use std::{
 
 pub const EXAMPLES: &str = "\
 Examples:
-  vit-train export runs/nano --onnx nano.onnx                  for onnxruntime and others
-  vit-train export runs/nano --safetensors nano.safetensors    for PyTorch's load_state_dict
-  vit-train export theirs.safetensors --vit theirs.f32.vit     from PyTorch to a chip";
+  vit-train export runs/nano --onnx nano.onnx                  write ONNX for onnxruntime and other programs
+  vit-train export runs/nano --safetensors nano.safetensors    write a state_dict for PyTorch
+  vit-train export theirs.safetensors --vit theirs.f32.vit     convert a network from PyTorch for a chip";
 
 #[derive(Args, Debug)]
 pub struct Arguments {
-    /// A checkpoint (a PyTorch state_dict in the same names will do), a float model file, or the folder of a training
-    /// run
+    /// Checkpoint (or PyTorch state_dict with the same tensor names), float model file, or folder of a training run,
+    /// whose checkpoint is taken
     #[arg(value_name = "RUN|FILE.safetensors|FILE.vit")]
     source: PathBuf,
     #[command(flatten)]
@@ -43,14 +43,14 @@ pub struct Arguments {
 #[derive(Args, Debug)]
 #[group(required = true, multiple = true)]
 struct Formats {
-    /// ONNX: input `pixels`, uint8 grey levels from 0 to 255, batch x 1 x side x side (the model normalises them);
-    /// output `logits`, float, batch x classes
+    /// Write an ONNX model: input `pixels`, uint8 grey levels from 0 to 255, batch x 1 x side x side (the model
+    /// normalises them); output `logits`, float, batch x classes
     #[arg(long, value_name = "FILE.onnx")]
     onnx: Option<PathBuf>,
-    /// A checkpoint, which PyTorch loads with `load_state_dict`
+    /// Write a checkpoint, which PyTorch loads with `load_state_dict`
     #[arg(long, value_name = "FILE.safetensors")]
     safetensors: Option<PathBuf>,
-    /// The model file of vit-nostd's float engine (`quantize` makes that of the integer engine)
+    /// Write the model file for the float engine of vit-nostd (`quantize` writes the one for the integer engine)
     #[arg(long, value_name = "FILE.vit")]
     vit: Option<PathBuf>,
 }
@@ -82,6 +82,7 @@ impl FileCommand for Arguments {
 }
 
 impl Formats {
+    /// Returns the files to write, each with the option that names it.
     fn outputs(&self) -> impl Iterator<Item = (&'static str, &Path)> {
         let outputs = [("--onnx", &self.onnx), ("--safetensors", &self.safetensors), ("--vit", &self.vit)];
         outputs.into_iter().filter_map(|(option, path)| Some((option, path.as_deref()?)))

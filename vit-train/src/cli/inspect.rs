@@ -1,4 +1,4 @@
-//! `vit-train inspect`.
+//! The command `vit-train inspect`.
 
 use super::{
     artifact::{file_or_in, Artifact, ModelFile},
@@ -30,16 +30,16 @@ use vit_nostd::{
 
 pub const EXAMPLES: &str = "\
 Examples:
-  vit-train inspect runs/nano                              shape, sizes, classes and origin of its float model
-  vit-train inspect runs/nano/model.int8.vit --json        of the integer model, for a script
-  vit-train inspect runs/nano/checkpoint.safetensors       names and shapes of the tensors";
+  vit-train inspect runs/nano                           show shape, sizes, classes and origin of the float model
+  vit-train inspect runs/nano/model.int8.vit --json     print those of the integer model, for a script
+  vit-train inspect runs/nano/checkpoint.safetensors    show the names and shapes of the tensors";
 
 #[derive(Args, Debug)]
 pub struct Arguments {
-    /// A model file, a checkpoint, or the folder of a training run
+    /// Model file, checkpoint, or folder of a training run, whose float model is shown
     #[arg(value_name = "FILE.vit|FILE.safetensors|RUN")]
     file: PathBuf,
-    /// Print JSON
+    /// Print the content as JSON
     #[arg(long)]
     json: bool,
 }
@@ -56,7 +56,7 @@ struct ModelContent {
     scratch_bytes: usize,
     #[serde(flatten)]
     description: Description,
-    /// Of the checkpoint that the model was made from, where the file says it.
+    /// The digest of the checkpoint that the model was made from, if the file states it.
     digest: Option<Digest>,
     tool: String,
 }
@@ -76,7 +76,7 @@ struct Tensor {
     shape: Vec<usize>,
 }
 
-/// Shows a model file.
+/// The task of showing a model file.
 struct Show<'a> {
     arguments: &'a Arguments,
     file: &'a Artifact<ModelFile>,
@@ -141,7 +141,7 @@ impl Arguments {
         out!("classes     {}", labels.join(", "));
         match content.digest {
             Some(digest) => out!("digest      {digest:.12} of the checkpoint"),
-            None => out!("digest      of the checkpoint unknown"),
+            None => out!("digest      unknown: the file does not state its checkpoint"),
         }
         let provenance = metadata.provenance;
         out!("trained on  {} with seed {} by {}", provenance.dataset, provenance.seed, provenance.tool);
@@ -192,7 +192,7 @@ impl Arguments {
                     out!("accuracy    {accuracy:.2} % of the test images");
                 }
             }
-            None => out!("            says nothing of its input and classes: another program wrote it"),
+            None => out!("            no description of input and classes: another program wrote this file"),
         }
         for Tensor { name, shape } in &content.tensors {
             out!("  {name:<32} {shape:?}");

@@ -1,7 +1,9 @@
-//! Ctrl-C, and the signals by which a system ends a program.
+//! Handles Ctrl-C and the signals by which a system ends a program.
 
-use crate::Error;
+use crate::error::{Error, IoContext};
 use std::{
+    io,
+    path::Path,
     process::exit,
     sync::{
         atomic::{AtomicBool, Ordering::SeqCst},
@@ -10,29 +12,31 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The exit code of a run that was interrupted, whatever the signal: 128 and the number of SIGINT.
+/// The exit code of a run that was interrupted by any of the signals: 128 and the number of SIGINT.
 pub const EXIT_CODE: u8 = 130;
 
-/// A terminal that is closed sends the same signal twice: a second one so soon after the first is no second wish.
+/// A second signal counts only if it comes later than this after the first. A terminal that is closed sends one twice.
 const TOGETHER: Duration = Duration::from_millis(500);
 
-/// Whether the user or the system wants a training to end. The first Ctrl-C, SIGTERM or SIGHUP lets it finish the step it
-/// is in and save itself, the second ends the program at once, and so does the first where all is saved already.
+/// A request to end a training, made by Ctrl-C, SIGTERM or SIGHUP. After the first signal, the training finishes its
+/// current step and is saved. The second signal ends the program at once, and so does the first one if everything is
+/// saved already.
 #[derive(Debug)]
 pub struct Interrupt {
-    /// How to go on later.
+    /// The text that tells how the training can be continued.
     pub advice: String,
     first: OnceLock<Instant>,
     saved: AtomicBool,
 }
 
 impl Interrupt {
-    /// From now on, these signals do not end the program by themselves. `advice` tells how to go on later.
+    /// Installs the handler of the signals, so that they do not end the program by themselves any more. `advice` tells
+    /// how the training can be continued.
     pub fn listen(advice: String) -> Result<Arc<Self>, Error> {
         let interrupt = Arc::new(Self { advice, first: OnceLock::new(), saved: AtomicBool::new(false) });
         let heard = Arc::clone(&interrupt);
         let result = keep_nohup(|| ctrlc::set_handler(move || heard.signal()));
-        result.map_err(|error| Error::Setting(format!("Ctrl-C cannot be listened to: {error}")))?;
+        result.map_err(io::Error::other).at(Path::new("the handler of Ctrl-C"))?;
         Ok(interrupt)
     }
 
@@ -42,33 +46,34 @@ impl Interrupt {
             exit(EXIT_CODE.into());
         }
         if self.first.set(Instant::now()).is_ok() {
-            err!("Interrupted: ends after this step (once more: at once, and the step is lost)");
+            err!("Interrupted: ending after this step (a second interrupt ends at once, and this step is lost)");
         } else if self.first.get().is_some_and(|first| first.elapsed() > TOGETHER) {
             exit(EXIT_CODE.into());
         }
     }
 
-    /// Whether there was a first signal.
+    /// Returns true if there was a signal.
     pub fn is_wanted(&self) -> bool {
         self.first.get().is_some()
     }
 
-    /// All that takes long is saved.
+    /// Records that everything that takes long to compute is saved.
     pub fn saved(&self) {
         self.saved.store(true, SeqCst);
     }
 }
 
-/// Calls `listen`, and ignores SIGHUP afterwards if the program was started to ignore it, as `nohup` does.
+/// Calls `listen`, and ignores SIGHUP afterwards if the program was started with SIGHUP ignored, as `nohup` does.
 #[cfg(unix)]
 fn keep_nohup<T>(listen: impl FnOnce() -> T) -> T {
     use nix::sys::signal::{signal, SigHandler, Signal};
-    // SAFETY: this sets the signal to be ignored. No handler is installed that could do what a handler must not.
+    // SAFETY: `signal` is unsafe because a handler must only call async-signal-safe functions. `SigIgn` is no handler:
+    // it makes the process ignore the signal.
     let ignore = || unsafe { signal(Signal::SIGHUP, SigHandler::SigIgn) };
     let before = ignore();
     let result = listen();
     if matches!(before, Ok(SigHandler::SigIgn)) {
-        let _ = ignore(); // it worked before
+        let _ = ignore(); // cannot fail: it has just succeeded
     }
     result
 }

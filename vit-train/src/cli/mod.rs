@@ -1,8 +1,9 @@
-//! The command line: what can be said, and which part of the library does it.
+//! The command line: its commands and options, and the part of the library that carries out each command.
 
 #[macro_use]
 mod output;
 
+mod advice;
 mod artifact;
 mod bench;
 mod checkpoint;
@@ -27,6 +28,7 @@ mod verify;
 
 pub use crate::network::list::Networks;
 use crate::{recipe::Recipe, Error};
+use advice::with_advice;
 use clap::{builder::PossibleValuesParser, CommandFactory, FromArgMatches, Parser, Subcommand};
 use networks::List;
 use std::process::ExitCode;
@@ -45,63 +47,63 @@ struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  vit-train --preset nano --epochs 5      train the smallest network on MNIST; results go to runs/nano
-  vit-train --data photos --out runs/x    train on pictures in folders, one a class
-  vit-train --resume --out runs/x         go on with a run that was interrupted
-  vit-train predict --model runs/nano *.png    what is written in pictures
-  vit-train eval runs/nano                the accuracy of its model file
-  vit-train verify runs/nano              compare the library for the chip with dfdx on the test images
-  vit-train export runs/nano --onnx x     for onnxruntime and others
-  vit-train device --port /dev/ttyACM0 eval    the accuracy of the network on a board
-  vit-train COMMAND --help                the options of a command, and more examples
+  vit-train --preset nano --epochs 5           train the smallest network on MNIST; the results go to runs/nano
+  vit-train --data photos --out runs/x         train on pictures, with one folder for each class
+  vit-train --resume --out runs/x              continue a run that was interrupted
+  vit-train predict --model runs/nano *.png    classify pictures
+  vit-train eval runs/nano                     measure the accuracy of a run's float model
+  vit-train verify runs/nano                   compare vit-nostd, the library for the chip, with dfdx
+  vit-train export runs/nano --onnx x.onnx     write a model for onnxruntime and other programs
+  vit-train device --port /dev/ttyACM0 eval    measure the accuracy of the network on a board
+  vit-train COMMAND --help                     show the options of a command, and more examples
 
-Exit codes: 0 done, 1 a comparison found a difference or some pictures cannot be used, 2 bad usage or input,
-130 interrupted by Ctrl-C, SIGTERM or SIGHUP (a training is saved then).
-Colours are left out where NO_COLOR is set, and bars where the output is not a terminal.";
+Exit codes: 0 success; 1 a comparison found a difference, or some pictures cannot be used; 2 wrong usage or input;
+130 interrupted by Ctrl-C, SIGTERM or SIGHUP (a training is saved first).
+NO_COLOR in the environment switches colours off. Progress bars are shown on a terminal only.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Train a network (what the program does without a command).
+    /// Train a network; this is also what the program does without a command.
     #[command(after_help = train::EXAMPLES)]
     Train(train::Arguments),
     /// Measure the accuracy of a checkpoint or a model file on test images.
     #[command(after_help = eval::EXAMPLES)]
     Eval(eval::Arguments),
-    /// Classify pictures: PNG or JPEG files of any size; exit code 1 if some of them cannot be used.
+    /// Classify pictures (PNG or JPEG files of any size); the exit code is 1 if some of them cannot be used.
     #[command(after_help = predict::EXAMPLES)]
     Predict(predict::Arguments),
-    /// Make the integer model of a checkpoint (training ends with it).
+    /// Convert a checkpoint to an integer model, as training does at its end.
     #[command(after_help = quantize::EXAMPLES)]
     Quantize(quantize::Arguments),
-    /// Compare what vit-nostd computes with dfdx, image by image; exit code 1 if anything differs.
+    /// Compare the results of vit-nostd and dfdx, image by image; the exit code is 1 if anything differs.
     #[command(after_help = verify::EXAMPLES)]
     Verify(verify::Arguments),
-    /// Write a checkpoint for other programs: ONNX, or a state_dict for PyTorch.
+    /// Convert a checkpoint for other programs: to ONNX, a state_dict for PyTorch, or a float model file.
     #[command(after_help = export::EXAMPLES)]
     Export(export::Arguments),
     /// Show what a model file or a checkpoint contains.
     #[command(after_help = inspect::EXAMPLES)]
     Inspect(inspect::Arguments),
-    /// Draw the pictures of a run anew, and write its report.
+    /// Write the report of a run again, with its pictures.
     #[command(after_help = report::EXAMPLES)]
     Report(report::Arguments),
     /// Show runs side by side: device, time, speed-up, accuracies.
     #[command(after_help = compare::EXAMPLES)]
     Compare(compare::Arguments),
-    /// Let a board, or an emulated one, classify images.
+    /// Classify images on a board, real or emulated.
     #[command(after_help = device::EXAMPLES)]
     Device(device::Arguments),
-    /// Time training steps and inference on this computer.
+    /// Measure how long training steps and inference take on this computer.
     #[command(after_help = bench::EXAMPLES)]
     Bench(bench::Arguments),
 }
 
-/// The program `vit-train` for the networks of `L`, such as `(Base, Tiny, Nano)`; the first one is trained where none is
-/// named. This is all that the `main` of a program for networks of one's own has to call:
+/// Runs the program `vit-train` for the networks of `L`, such as `(Base, Tiny, Nano)`. The first of them is trained if
+/// the command line names none. The `main` of a program for networks of your own only has to call this function:
 ///
 /// ```no_run
 /// vit_nostd::network! {
-///     /// Which letter a hand has written.
+///     /// A network for handwritten letters.
 ///     pub Letters { image: 28, patch: 7, embed: 48, heads: 4, hidden: 96, depth: 4, classes: 26 }
 /// }
 ///
@@ -110,24 +112,25 @@ enum Command {
 /// }
 /// ```
 ///
-/// Exit code 0, or 1 where a comparison failed; an interrupted training is exit code 130, and errors are exit code 2.
+/// Returns exit code 0 for success, 1 if a comparison found a difference or some pictures cannot be used, 2 for an
+/// error, and 130 if a training was interrupted.
 pub fn main<L: Networks>() -> ExitCode {
     main_with::<L>(|_| None)
 }
 
-/// [`main`], with recipes of one's own: `recipe` gives that of the network with this name, or None where the one that
-/// follows from the network's size will do.
+/// Runs the program like [`main`], with recipes of your own: `recipe` returns that of the network with a given name, or
+/// None for the recipe that follows from the network's size.
 pub fn main_with<L: Networks>(recipe: fn(&str) -> Option<Recipe>) -> ExitCode {
     match List::of::<L>(recipe).and_then(run::<L>) {
         Ok(code) => code,
         Err(error) => {
-            err!("error: {error}{}", advice(&error));
+            err!("error: {}", with_advice(&error));
             ExitCode::from(2)
         }
     }
 }
 
-/// Does what the command line says, or ends the program where it makes no sense.
+/// Carries out the command line. Ends the program if it cannot be parsed.
 fn run<L: Networks>(networks: List) -> Result<ExitCode, Error> {
     let mut command = with_negative_numbers(with_networks(Cli::command(), &networks));
     let mut matches = command.clone().get_matches();
@@ -149,15 +152,7 @@ fn run<L: Networks>(networks: List) -> Result<ExitCode, Error> {
     }
 }
 
-/// What to do about an error of which the library cannot know how the program was called.
-fn advice(error: &Error) -> &'static str {
-    match error {
-        Error::Diverged { .. } | Error::Output { .. } => ". Train again with a lower --lr.",
-        _ => "",
-    }
-}
-
-/// Lets `--preset` have the names of the networks as values.
+/// Makes the names of the networks the values that `--preset` accepts.
 fn with_networks(command: clap::Command, networks: &List) -> clap::Command {
     let command = command.mut_args(|argument| match argument.get_id() == "preset" {
         true => argument.value_parser(PossibleValuesParser::new(networks.values())),
@@ -166,8 +161,8 @@ fn with_networks(command: clap::Command, networks: &List) -> clap::Command {
     command.mut_subcommands(|command| with_networks(command, networks))
 }
 
-/// Lets options have values that begin with a minus sign: `--lr -1` is then refused because of its value, and not as an
-/// unknown option `-1`.
+/// Lets options have values that begin with a minus sign. Without this, `--lr -1` would be refused as an unknown option
+/// `-1` and not because of its value.
 fn with_negative_numbers(command: clap::Command) -> clap::Command {
     let command = command.mut_args(|argument| match argument.get_action().takes_values() {
         true if !argument.is_positional() => argument.allow_negative_numbers(true),

@@ -1,4 +1,4 @@
-//! The networks of a program, as far as they are known without their types.
+//! The networks of a program, described by values instead of types, so that one can be chosen while the program runs.
 
 use crate::{
     error::Error,
@@ -22,20 +22,20 @@ use vit_nostd::{
     Dims,
 };
 
-/// A network of a program.
+/// A network of a program, with its functions for files.
 #[derive(Clone, Copy)]
 pub struct Known {
-    /// Its place in the list.
+    /// The position in the list.
     pub index: usize,
     pub dims: Dims,
     pub name: fn() -> String,
     pub layout: fn() -> Layout,
-    /// Puts a checkpoint into the network's order, and checks it.
+    /// Puts the tensors of a checkpoint into the network's order, and checks them.
     pub ordered: fn(Checkpoint, &Path) -> Result<Checkpoint, Error>,
     pub describe: fn(&Checkpoint) -> Description,
-    /// The checkpoint in a float model.
+    /// Reads the checkpoint out of a float model.
     pub checkpoint_of: fn(&[u8], &Path) -> Result<Checkpoint, Error>,
-    /// Makes sure that the files of a run belong together.
+    /// Checks that the files of a run belong together.
     pub check_origins: fn(&Path, &[Kind]) -> Result<(), Error>,
 }
 
@@ -49,10 +49,10 @@ impl Known {
     }
 }
 
-/// The networks of a program, and the recipes that it has for them.
+/// The networks of a program and its recipes for them.
 pub struct List {
     networks: Vec<Known>,
-    /// A network's own recipe, by its name.
+    /// Returns the program's own recipe for the network of this name, if it has one.
     own_recipe: fn(&str) -> Option<Recipe>,
 }
 
@@ -72,19 +72,20 @@ impl Visitor for List {
 }
 
 impl List {
-    /// The networks of `L`.
+    /// Lists the networks of `L`.
     ///
     /// # Errors
-    /// [`Error::Setting`] if two of them have the same name or the same dimensions, so that a name on the command line or a
-    /// model file would mean both.
+    /// [`Error::Usage`] if two of them have the same name or the same dimensions, so that a name on the command line or
+    /// a model file would stand for both.
     pub fn of<L: Networks>(own_recipe: fn(&str) -> Option<Recipe>) -> Result<Self, Error> {
         let mut list = Self { networks: Vec::new(), own_recipe };
         L::each(&mut list);
         for (index, network) in list.networks.iter().enumerate() {
             let same = |other: &&Known| other.name() == network.name() || other.dims == network.dims;
             if let Some(other) = list.networks[..index].iter().find(same) {
-                return Err(Error::Setting(format!(
-                    "the networks {} and {} of this program have the same name or the same dimensions: change one",
+                return Err(Error::Usage(format!(
+                    "the networks {} and {} of this program have the same name or the same dimensions: change \
+                     one of them",
                     other.name(),
                     network.name()
                 )));
@@ -93,27 +94,27 @@ impl List {
         Ok(list)
     }
 
-    /// All of them.
+    /// Returns all networks.
     pub fn all(&self) -> &[Known] {
         &self.networks
     }
 
-    /// The network that is taken where none is named.
+    /// Returns the network that is used if none is named: the first one.
     pub fn default(&self) -> Known {
         self.networks[0]
     }
 
-    /// The network that is called so.
+    /// Returns the network of this name.
     pub fn named(&self, name: &str) -> Option<Known> {
         self.networks.iter().copied().find(|network| network.name() == name)
     }
 
-    /// The network that an option names, or else the default one.
+    /// Returns the network that an option names, or the default one if the option is not given.
     pub fn chosen(&self, name: Option<&str>) -> Known {
         name.and_then(|name| self.named(name)).unwrap_or(self.default())
     }
 
-    /// What can be said after `--preset`.
+    /// Returns the values that `--preset` accepts, with their descriptions.
     pub fn values(&self) -> Vec<PossibleValue> {
         let value = |network: &Known| {
             let help = format!("{} parameters: {}", network.dims.parameters(), network.dims);
@@ -122,33 +123,33 @@ impl List {
         self.networks.iter().map(value).collect()
     }
 
-    /// The network whose dimensions a model file has.
+    /// Returns the network that has the dimensions of a model file. `path` is the file's, for errors.
     pub fn of_model(&self, preamble: &Preamble, path: &Path) -> Result<Known, Error> {
         let found = self.networks.iter().find(|network| network.dims == preamble.dims);
         let unknown = || Error::UnknownShape { path: path.to_owned(), found: preamble.dims.to_string() };
         found.copied().ok_or_else(unknown)
     }
 
-    /// The network that has the most tensors, by name and shape, in common with `parameters`. Heads leave no
-    /// trace in a tensor's shape: they are the network's.
+    /// Returns the network that has the most tensors, by name and shape, in common with `parameters`. The number of
+    /// heads shows in no shape, so that it is that of the network.
     pub fn nearest(&self, parameters: &Layout) -> Known {
         let in_common = |network: &&Known| network.layout().in_common(parameters);
         self.networks.iter().max_by_key(in_common).copied().unwrap_or(self.default())
     }
 
-    /// The network whose parameters a checkpoint has.
+    /// Returns the network whose tensors a checkpoint has. `path` is the checkpoint's, for errors.
     pub fn of_checkpoint(&self, checkpoint: &Checkpoint, path: &Path) -> Result<Known, Error> {
         let layout = &checkpoint.parameters.layout;
         let nearest = self.nearest(layout);
         let misfit = |mismatches| Error::Misfit {
             path: path.to_owned(),
-            network: format!("any network of this program, {} being the nearest", nearest.name()),
+            network: format!("any network of this program (the nearest is {})", nearest.name()),
             mismatches,
         };
         nearest.layout().check(layout).map(|()| nearest).map_err(misfit)
     }
 
-    /// The best recipe that is known for a network.
+    /// Returns the best known recipe for a network.
     pub fn recipe(&self, network: Known) -> Recipe {
         (self.own_recipe)(&network.name()).unwrap_or_else(|| Recipe::for_size(network.dims.parameters()))
     }

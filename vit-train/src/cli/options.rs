@@ -1,4 +1,4 @@
-//! Options that several commands have.
+//! Options that several commands share, and parsers of their values.
 
 use crate::{
     error::Error,
@@ -6,29 +6,30 @@ use crate::{
 };
 use clap::Args;
 
-/// The heading of options about images.
+/// The heading of the options about images in `--help`.
 pub const DATA: &str = "Data";
 
-/// Whether a GPU is used.
+/// The options that choose between the CPU and a GPU.
 #[derive(Args, Debug)]
 pub struct CudaArguments {
-    /// Use an NVIDIA GPU
+    /// Compute on an NVIDIA GPU
     #[arg(long)]
     pub cuda: bool,
-    /// Which GPU, counted from 0
+    /// Number of the GPU to use, counted from 0
     #[arg(long, value_name = "N", default_value_t = 0, requires = "cuda")]
     cuda_device: usize,
-    /// How exactly the GPU multiplies matrices [default: tf32]
+    /// Precision of matrix products on the GPU [default: tf32]
     #[arg(long, value_enum, requires = "cuda")]
     precision: Option<Precision>,
 }
 
 impl CudaArguments {
+    /// Returns the processor that the options name: the CPU if none is given.
     pub fn processor(&self) -> Processor {
         self.processor_or(Processor::Cpu)
     }
 
-    /// The processor that is given, completed by what `run` ran on.
+    /// Returns the processor that the options name, with `run`, that of an earlier run, for what they leave out.
     pub fn processor_or(&self, run: Processor) -> Processor {
         if !self.cuda {
             return run;
@@ -41,13 +42,14 @@ impl CudaArguments {
     }
 }
 
-/// Makes all that runs in parallel run on so many threads.
+/// Sets the number of threads for everything that runs in parallel. None leaves it at the number of processors.
 pub fn use_threads(threads: Option<usize>) -> Result<(), Error> {
     let Some(threads) = threads else { return Ok(()) };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
-    pool.build_global().map_err(|error| Error::Setting(format!("--threads {threads}: {error}")))
+    pool.build_global().map_err(|error| Error::Usage(format!("--threads {threads}: {error}")))
 }
 
+/// Parses a whole number of at least 1.
 pub fn positive(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) | Err(_) => Err("expected a whole number of at least 1".to_owned()),
@@ -55,9 +57,10 @@ pub fn positive(text: &str) -> Result<usize, String> {
     }
 }
 
-/// More would only take memory, and their start long.
+/// The most threads that are allowed. More would only take memory and time to start.
 pub const MAX_THREADS: usize = 1024;
 
+/// Parses a number of threads.
 pub fn thread_count(text: &str) -> Result<usize, String> {
     let wrong = || format!("expected a whole number from 1 to {MAX_THREADS}");
     positive(text).ok().filter(|&threads| threads <= MAX_THREADS).ok_or_else(wrong)

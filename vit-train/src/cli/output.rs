@@ -1,16 +1,21 @@
-//! What the program prints, where nobody may read on and the disk may be full.
+//! Printing to the standard output and the standard error.
 //!
-//! std's `println!` and `eprintln!` panic when that happens.
+//! Unlike `println!` and `eprintln!`, these functions do not panic if the reader has gone or the disk is full.
 
-use crate::Error;
+use crate::error::{Error, IoContext};
 use std::{
     fmt,
     io::{self, Write},
+    path::Path,
     process::exit,
     sync::atomic::{AtomicBool, Ordering},
 };
 
-/// What a shell tells of a program that ended because nobody read on: 128 and the number of the signal, SIGPIPE.
+/// The name of the standard output in errors.
+pub const STANDARD_OUTPUT: &str = "standard output";
+
+/// The exit code if nobody reads the output any more. It is the one that a shell reports for a program that the signal
+/// SIGPIPE has ended: 128 and the number of the signal.
 const NOBODY_READS: i32 = 141;
 
 /// Prints a line of results.
@@ -18,28 +23,28 @@ macro_rules! out {
     ($($argument:tt)*) => { $crate::cli::output::line(format_args!($($argument)*)) };
 }
 
-/// Prints a line of what is no result.
+/// Prints a line that is not a result, such as an error or a note, to the standard error.
 macro_rules! err {
     ($($argument:tt)*) => { $crate::cli::output::error_line(format_args!($($argument)*)) };
 }
 
-/// Prints a result for programs.
+/// Prints a result as JSON, for programs.
 pub fn print_json(value: &impl serde::Serialize) -> Result<(), Error> {
-    let json = serde_json::to_string_pretty(value).map_err(|error| Error::Setting(error.to_string()))?;
+    let json = serde_json::to_string_pretty(value).map_err(Into::into).at(Path::new(STANDARD_OUTPUT))?;
     line(format_args!("{json}"));
     Ok(())
 }
 
-/// Whether lines of results go to the standard error.
+/// True if lines of results go to the standard error.
 static TO_ERROR: AtomicBool = AtomicBool::new(false);
 
-/// Leaves the standard output to a file that is written there, such as `--onnx /dev/stdout`: from now on, lines of results
-/// go to the standard error.
+/// Makes lines of results go to the standard error from now on, because a file is written to the standard output, as
+/// with `--onnx /dev/stdout`.
 pub fn results_to_standard_error() {
     TO_ERROR.store(true, Ordering::Relaxed);
 }
 
-/// The standard output. Ends the program if it cannot be written to: quietly if it is closed, as in
+/// The standard output. The program ends if it cannot be written to, and does so quietly if the reader has gone, as in
 /// `vit-train ... | head`.
 pub struct Output;
 
@@ -53,36 +58,38 @@ impl Write for Output {
     }
 }
 
+/// Ends the program after an error of the standard output.
 fn end<T>(error: io::Error) -> io::Result<T> {
     match error.kind() {
-        io::ErrorKind::Interrupted => Err(error), // tried again by its caller
+        io::ErrorKind::Interrupted => Err(error), // the caller tries again
         io::ErrorKind::BrokenPipe => exit(NOBODY_READS),
         _ => {
-            err!("error: standard output: {error}");
+            err!("error: {STANDARD_OUTPUT}: {error}");
             exit(2);
         }
     }
 }
 
+/// Prints a line of results.
 pub fn line(text: fmt::Arguments) {
     let text = format!("{text}\n");
     if TO_ERROR.load(Ordering::Relaxed) {
-        let _ = io::stderr().write_all(text.as_bytes()); // nobody is left to tell
+        let _ = io::stderr().write_all(text.as_bytes()); // there is no other place to report a failure
         return;
     }
-    let _ = Output.write_all(text.as_bytes()); // which would have ended the program
+    let _ = Output.write_all(text.as_bytes()); // an error has ended the program
 }
 
-/// One line, whatever is in names of files and in what other libraries say. Where even this output fails, there is
-/// nobody left to tell.
+/// Prints text to the standard error as one line, even if a file name or a message of another library in it has
+/// several. A failure is ignored, because there is no other place to report it.
 pub fn error_line(text: fmt::Arguments) {
     let _ = writeln!(io::stderr(), "{}", one_line(&text.to_string()));
 }
 
-/// The most characters of a line: a damaged file may have a name in it that fills the screen.
+/// The most characters of a line. A name in a damaged file could fill the screen.
 const LONGEST: usize = 4000;
 
-/// The text in one line: line breaks and other control characters are written as in a string in Rust.
+/// Returns the text as one line, with line breaks and other control characters escaped as in a string in Rust.
 pub fn one_line(text: &str) -> String {
     let mut line = String::new();
     for (at, c) in text.trim_end().chars().enumerate() {

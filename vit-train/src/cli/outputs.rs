@@ -1,4 +1,4 @@
-//! What a command writes, and where: looked at before it works for minutes.
+//! Checks the files that a command is going to write, before it works for minutes.
 
 use super::{
     data::{is_run, runs_written_into},
@@ -14,12 +14,14 @@ use crate::{
 };
 use std::{fs, path::Path};
 
-/// Checks that files can be written to `outputs`, each with the option that names it; and that none of them replaces
-/// another one, one of `inputs`, a file of a run that the command does not make, or a file that the option has not written.
-/// (A result of an earlier command is replaced.) A run's model is made from the run's own checkpoint, as long as no option
-/// has `changed` what that says.
+/// Checks that files can be written to `outputs`, each of which comes with the option that names it, and that nothing
+/// valuable is replaced.
 ///
-/// If one of them is the standard output, or a pipe, what is printed goes to the standard error.
+/// Refused is a file that is the same as another output or as one of `inputs`, that belongs to a run, or whose content
+/// is not of the kind that the option writes. A result of an earlier command may be replaced, and so may the model of a
+/// run if it is made again from the run's own checkpoint and no option has `changed` the description in that.
+///
+/// If one of the outputs is the standard output or a pipe, results are printed to the standard error from now on.
 pub fn check_outputs<'a>(
     outputs: impl IntoIterator<Item = (&'static str, &'a Path)>,
     inputs: &[&Path],
@@ -28,7 +30,7 @@ pub fn check_outputs<'a>(
     let mut others: Vec<(&str, &Path)> = Vec::new();
     for (option, path) in outputs {
         check_writable(path)?;
-        let refuse = |reason: &str| Err(Error::Setting(format!("{option} {}: {reason}", path.display())));
+        let refuse = |reason: &str| Err(Error::Usage(format!("{option} {}: {reason}", path.display())));
         if inputs.iter().any(|input| is_same(input, path)) {
             return refuse("this would replace the file that is read: give another name");
         }
@@ -46,8 +48,8 @@ pub fn check_outputs<'a>(
             }
             if let Some(changed) = changed.filter(|_| is_made) {
                 return refuse(&format!(
-                    "a run's model takes and names everything as its checkpoint does: leave {changed} out, or give \
-                     another name"
+                    "the model of a run has the description of its checkpoint: leave {changed} out, or give another \
+                     name"
                 ));
             }
         }
@@ -69,7 +71,7 @@ pub fn check_outputs<'a>(
     Ok(())
 }
 
-/// What a command writes to the file that an option names.
+/// Returns the kind of content that a command writes to the file that an option names.
 fn written_by(option: &str) -> Content {
     match option {
         "--onnx" => Content::Foreign(Foreign::Onnx),
@@ -78,25 +80,25 @@ fn written_by(option: &str) -> Content {
     }
 }
 
-/// Checks that what is called like a file of a run in `directory` is a file: a pipe would be waited for without end.
+/// Checks that whatever has the name of a file of a run in `directory` is a file. Reading a pipe there would never end.
 pub fn check_files_of_run(directory: &Path) -> Result<(), Error> {
     let files = RunFolder::files(directory);
     files.iter().filter(|file| file.exists()).try_for_each(|file| require_file(file))
 }
 
-/// Checks that results can be written through whatever links are in the place of a run's files in `directory`.
+/// Checks that results can be written to the files of a run in `directory` that are symbolic links.
 pub fn check_links_of_run(directory: &Path) -> Result<(), Error> {
     let files = RunFolder::files(directory);
     files.iter().filter(|file| file.is_symlink()).try_for_each(|file| check_writable(file))
 }
 
-/// Checks that the results of a new run in `directory` neither replace the file that it begins with nor files of somebody
-/// else, and do not lie among its images.
+/// Checks that the results of a new run in `directory` do not replace the checkpoint that the run begins with or files
+/// that no run has written, and that `directory` is not among the images.
 pub fn check_run(directory: &Path, init: Option<&Path>, data: Option<&Source>) -> Result<(), Error> {
     let out = directory.display();
     let results = RunFolder::files(directory);
     if let Some(init) = init.filter(|init| results.iter().any(|result| is_same(init, result))) {
-        return Err(Error::Setting(format!(
+        return Err(Error::Usage(format!(
             "--out {out}: the results would replace {}, which --init names: give another folder",
             init.display()
         )));
@@ -106,26 +108,26 @@ pub fn check_run(directory: &Path, init: Option<&Path>, data: Option<&Source>) -
     if !is_run(directory)
         && let Some(file) = results.iter().find(|result| result.symlink_metadata().is_ok())
     {
-        return Err(Error::Setting(format!(
+        return Err(Error::Usage(format!(
             "--out {out}: the results would replace {}, which no run has left there: give another folder",
             file.display()
         )));
     }
     if let Some(data) = data.into_iter().chain([&Source::Mnist]).find(|data| data.is_within(directory)) {
-        return Err(Error::Setting(format!(
+        return Err(Error::Usage(format!(
             "--out {out}: the results would lie among the images in {data}: give another folder"
         )));
     }
     Ok(())
 }
 
-/// Whether two names are of one file, also by links, or will be.
+/// Returns true if two paths lead to the same file, or will do so when it is written. Links are followed.
 fn is_same(a: &Path, b: &Path) -> bool {
     number(a).is_some_and(|number_of_a| number(b) == Some(number_of_a)) || resolve(a) == resolve(b)
 }
 
-/// What the file system knows a file by, whatever its names are. The file is not opened: one end of a pipe would wait for
-/// the other.
+/// Returns the numbers by which the file system knows a file, whatever its names are. The file is not opened, because
+/// opening a pipe waits for the other end.
 #[cfg(unix)]
 fn number(path: &Path) -> Option<(u64, u64)> {
     use std::os::unix::fs::MetadataExt;

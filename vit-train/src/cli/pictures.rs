@@ -1,6 +1,9 @@
-//! Pictures that are named on the command line.
+//! Reads the pictures that are named on the command line.
 
-use super::{output::Output, progress};
+use super::{
+    output::{Output, STANDARD_OUTPUT},
+    progress,
+};
 use crate::{
     data::{handwriting, pictures_in, DataError},
     Error,
@@ -16,36 +19,38 @@ use std::{
     process::ExitCode,
 };
 
-/// Pictures that each thread reads before results are printed.
+/// The number of pictures that each thread reads before results are printed.
 const AT_A_TIME: usize = 8;
 
 #[derive(Args, Debug)]
 pub struct PictureArguments {
-    /// PNG or JPEG files, or folders of them, of any size; `-` reads one from the standard input
+    /// PNG or JPEG files of any size, or folders of them; `-` reads a picture from the standard input
     #[arg(value_name = "IMAGE", required = true)]
     images: Vec<PathBuf>,
-    /// Take pictures as they are, only grey and scaled: for networks that were not trained on handwriting like MNIST's.
-    /// Otherwise, dark on light is inverted, and what is written is cut out, scaled and centred as in MNIST
+    /// Only convert pictures to grey and scale them, for networks that were not trained on handwriting like MNIST's.
+    /// Without this option, dark writing on light ground is inverted, and the writing is cut out, scaled and centred as
+    /// in MNIST
     #[arg(long)]
     pub raw: bool,
 }
 
-/// A picture as a network takes it.
+/// A picture that is prepared for a network.
 pub struct Picture {
     pub path: PathBuf,
+    /// The grey levels, row by row.
     pub pixels: Vec<u8>,
-    /// Whether dark on light was turned into light on dark.
+    /// True if dark on light was turned into light on dark.
     pub inverted: bool,
-    /// Why it does not look like one digit.
+    /// The reason why the picture does not look like one digit, if there is one.
     pub unsure: Option<String>,
 }
 
-/// What follows a prediction on a line for a person: why it is doubtful.
+/// Returns the end of a line for a person that says why a prediction is doubtful.
 pub fn unsure_note(unsure: Option<&str>) -> String {
     unsure.map(|reason| format!("; unsure: {reason}")).unwrap_or_default()
 }
 
-/// An entry of the list that is printed for programs.
+/// An entry of the list that is printed as JSON.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Entry<T> {
@@ -53,14 +58,14 @@ enum Entry<T> {
     Failure { file: String, error: String },
 }
 
-/// Files of pictures, and what cannot be one.
+/// The pictures that are named, each with an error if the file cannot be a picture.
 pub struct Pictures {
     files: Vec<(PathBuf, Result<(), DataError>)>,
     raw: bool,
 }
 
 impl PictureArguments {
-    /// All files that are meant.
+    /// Lists all files that are named, and those in folders that are named.
     pub fn list(&self) -> Pictures {
         let files = self.images.iter().flat_map(|path| match path.is_dir() {
             true => pictures_in(path).unwrap_or_else(|error| vec![(path.clone(), Err(error))]),
@@ -71,17 +76,17 @@ impl PictureArguments {
 }
 
 impl Pictures {
-    /// The length of the longest path in characters.
+    /// Returns the number of characters of the longest path.
     pub fn longest_path(&self) -> usize {
         self.files.iter().map(|(path, _)| path.display().to_string().chars().count()).max().unwrap_or(0)
     }
 
-    /// Reads all pictures, with `side` rows and columns, and does `work` with each, in parallel. `finish` gets the results in
-    /// the order of the arguments. It prints them, or returns what is printed in a list if `json`. Only a few pictures are
-    /// in memory at a time.
+    /// Reads all pictures, scales them to `side` rows and columns, and calls `work` with each, in parallel. `finish`
+    /// gets the results in the order of the arguments. It prints them or, if `json` is true, returns what is printed as
+    /// an entry of a list. Only a few pictures are in memory at a time.
     ///
-    /// A picture that cannot be used gets a line of its own, and the others go on. The exit code is then 1, or 2 if no
-    /// picture could be used.
+    /// For a picture that cannot be used, an error is printed, and the others are still classified. The exit code is
+    /// then 1, or 2 if no picture could be used.
     pub fn each<T: Send, U: Serialize>(
         self,
         side: usize,
@@ -92,7 +97,8 @@ impl Pictures {
         let Self { files, raw } = self;
         let at_a_time = AT_A_TIME * rayon::current_num_threads();
         let bar = progress::pictures(files.len(), at_a_time);
-        let not_json = |error: serde_json::Error| Error::Setting(error.to_string());
+        let not_json =
+            |error: serde_json::Error| Error::Io { path: STANDARD_OUTPUT.into(), error: error.into() };
         let mut serializer = serde_json::Serializer::pretty(Output);
         let list = json.then(|| serializer.serialize_seq(None)).transpose();
         let mut list = list.map_err(not_json)?;

@@ -1,4 +1,4 @@
-//! `vit-train predict`.
+//! The command `vit-train predict`.
 
 use super::{
     artifact::{Artifact, Content, ModelFile},
@@ -27,28 +27,28 @@ use vit_nostd::{
     top_k, Image, Network, Vector,
 };
 
-/// Likeliest classes that are shown.
+/// The number of likeliest classes that are shown.
 const TOP: usize = 5;
 
 pub const EXAMPLES: &str = "\
 Examples:
-  vit-train predict --model runs/nano three.png photo.jpg    by the float model of a run
-  vit-train predict --model runs/nano --engine int8 scans    all pictures of a folder, in integers
-  vit-train predict --model runs/nano --json three.png       for a script
-  camera | vit-train predict --model runs/nano -             a picture from another program
+  vit-train predict --model runs/nano three.png photo.jpg    classify pictures with the float model of a run
+  vit-train predict --model runs/nano --engine int8 scans    classify all pictures in a folder, in integers
+  vit-train predict --model runs/nano --json three.png       print JSON for a script
+  camera | vit-train predict --model runs/nano -             classify a picture from another program
 
-A picture that cannot be used gets a line of its own on the standard error (and an entry with \"error\" in JSON), and the
-others go on. The exit code is then 1, or 2 if no picture could be used.";
+For a picture that cannot be used, there is an error on the standard error (and an entry with \"error\" in JSON); the
+others are still classified. The exit code is then 1, or 2 if no picture could be used.";
 
 #[derive(Args, Debug)]
 pub struct Arguments {
-    /// A model file, a checkpoint, or the folder of a training run
+    /// Model file, checkpoint, or folder of a training run
     #[arg(long, value_name = "FILE.vit|FILE.safetensors|RUN")]
     model: PathBuf,
-    /// The arithmetic [default: that of the model file; of a folder or a checkpoint, f32]
+    /// Arithmetic of the network [default: that of the model file; f32 for a folder or a checkpoint]
     #[arg(long, value_enum)]
     engine: Option<Engine>,
-    /// Print JSON
+    /// Print the results as JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -59,9 +59,9 @@ pub struct Arguments {
 
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
 pub enum Engine {
-    /// In floating point
+    /// Floating point
     F32,
-    /// In integers
+    /// Integers
     Int8,
 }
 
@@ -74,25 +74,26 @@ impl From<Kind> for Engine {
     }
 }
 
-/// What the network says of a picture.
+/// The network's result for a picture.
 #[derive(Serialize)]
 struct Prediction {
     file: String,
     engine: &'static str,
     #[serde(flatten)]
     best: Candidate,
-    /// Whether dark on light was turned into light on dark.
+    /// True if dark on light was turned into light on dark.
     inverted: bool,
-    /// Why the picture does not look like one digit.
+    /// The reason why the picture does not look like one digit, if there is one.
     unsure: Option<String>,
     top5: Vec<Candidate>,
 }
 
+/// A class and its probability.
 #[derive(Clone, Serialize)]
 struct Candidate {
     class: usize,
     label: String,
-    /// 0 to 1.
+    /// From 0 to 1.
     probability: f32,
 }
 
@@ -103,13 +104,13 @@ impl FileCommand for Arguments {
         let artifact = Artifact::open(networks, &self.model, self.in_run(), &self.checkpoint)?;
         let path = artifact.path.display();
         match &artifact.content {
-            Content::Checkpoint(_) if self.engine == Some(Engine::Int8) => Err(Error::Setting(format!(
-                "{path}: a checkpoint, and to make integers of it takes training images: \
-                 run vit-train quantize {path}, and give the model.int8.vit that it writes"
+            Content::Checkpoint(_) if self.engine == Some(Engine::Int8) => Err(Error::Usage(format!(
+                "{path}: a checkpoint has to be quantized first, which takes training images: run `vit-train quantize \
+                 {path}`, and give the model.int8.vit that it writes"
             ))),
             Content::Model(ModelFile { kind, .. }) if self.engine.is_some_and(|wanted| wanted != Engine::from(*kind)) => {
-                Err(Error::Setting(format!(
-                    "{path}: a model for --engine {kind}: leave --engine out, or give the other model of its run"
+                Err(Error::Usage(format!(
+                    "{path}: this model is for --engine {kind}: leave --engine out, or give the other model of its run"
                 )))
             }
             _ => artifact.of_one_run(&self.model),
@@ -127,7 +128,8 @@ impl FileCommand for Arguments {
 }
 
 impl Arguments {
-    /// Of a folder, the model for the engine, or else the checkpoint of a run that is not finished.
+    /// Returns the name of the file to use if a run directory is given: the model for the engine, or the checkpoint if
+    /// the run is not finished.
     fn in_run(&self) -> &'static str {
         let run = &self.model;
         let unfinished = !RunFolder::float_model(run).exists() && RunFolder::checkpoint(run).exists();
@@ -165,8 +167,8 @@ impl Arguments {
         let dataset = metadata.provenance.dataset;
         if !self.pictures.raw && !["mnist", "synthetic"].contains(&dataset) {
             err!(
-                "NOTE: The network was trained on {dataset}, and the pictures are prepared as MNIST's digits are; \
-                 with --raw they are only scaled."
+                "NOTE: The network was trained on {dataset}, but the pictures are prepared like the digits of MNIST; with \
+                 --raw, they are only scaled."
             );
         }
         let labels: Vec<&str> = metadata.labels().collect();
@@ -203,10 +205,11 @@ impl Arguments {
     }
 }
 
-/// Results for people, line by line.
+/// Prints results as a table, line by line.
 struct Table {
-    /// Widths of columns, in characters.
+    /// The width of the column of files, in characters.
     file: usize,
+    /// The width of the column of classes, in characters.
     class: usize,
     has_head: bool,
 }

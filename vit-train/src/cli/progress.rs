@@ -1,4 +1,4 @@
-//! How long work shows itself: a bar on a terminal, plain lines elsewhere.
+//! Shows the progress of work that takes long: a bar on a terminal, plain lines elsewhere.
 
 use super::interrupt::Interrupt;
 use crate::{run::record::Epoch, train::Progress};
@@ -8,18 +8,19 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-/// Where the lines go that are no results.
+/// The destination of lines that report progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lines {
-    /// To the standard output.
+    /// The standard output.
     Output,
-    /// To the standard error, because the standard output is for a program.
+    /// The standard error, because the standard output is read by a program.
     Error,
-    /// Nowhere.
+    /// None: no such lines are printed.
     Off,
 }
 
 impl Lines {
+    /// Prints a line.
     pub fn say(self, text: &str) {
         match self {
             Self::Output => out!("{text}"),
@@ -29,7 +30,7 @@ impl Lines {
     }
 }
 
-/// A training.
+/// Shows the progress of a training.
 pub struct Console {
     bar: Option<ProgressBar>,
     terminal: bool,
@@ -54,7 +55,7 @@ impl Console {
     }
 }
 
-/// A run that ends within an epoch leaves no bar.
+/// Removes the bar of an epoch that was not finished.
 impl Drop for Console {
     fn drop(&mut self) {
         self.clear();
@@ -63,14 +64,14 @@ impl Drop for Console {
 
 const COUNTER: &str = "{wide_bar:.cyan/dim} {pos}/{len}  {per_sec}  {eta} left";
 
-/// A bar that counts to `len`, on a terminal.
+/// Returns a bar that counts to `len`. It is hidden if the standard output is not a terminal.
 pub fn counter(len: usize) -> ProgressBar {
     let bar = if stdout().is_terminal() { ProgressBar::new(len as u64) } else { ProgressBar::hidden() };
     bar.with_style(style(COUNTER))
 }
 
-/// A bar for pictures whose results are printed meanwhile, on the standard error if that is a terminal. Without one if
-/// there are at most `few`.
+/// Returns a bar for `len` pictures whose results are printed meanwhile. It is shown on the standard error, and hidden
+/// if that is not a terminal or if there are at most `few` pictures.
 pub fn pictures(len: usize, few: usize) -> ProgressBar {
     let bar = if len > few { ProgressBar::new(len as u64) } else { ProgressBar::hidden() };
     bar.with_style(style(COUNTER))
@@ -112,7 +113,7 @@ impl Progress for Console {
     }
 }
 
-/// Shows how many pictures are read: see [`vit_train::data::Reading`].
+/// Returns a function that shows how many pictures have been read: see [`Reading`](crate::data::Reading).
 pub fn reading(quiet: bool) -> impl Fn(usize, usize) + Sync {
     let terminal = stdout().is_terminal();
     let shown = OnceLock::new();

@@ -1,4 +1,4 @@
-//! `vit-train quantize`.
+//! The command `vit-train quantize`.
 
 use super::{
     artifact::{file_or_in, Artifact},
@@ -33,27 +33,27 @@ use std::{
 };
 use vit_nostd::{int8, model_file::Kind};
 
-/// Images of the validation part that the errors of layers are measured on.
+/// The number of validation images on which the errors of the layers are measured.
 const REPORT_IMAGES: usize = 256;
 
 pub const EXAMPLES: &str = "\
 Examples:
-  vit-train quantize runs/nano                                   writes runs/nano/model.int8.vit
-  vit-train quantize runs/nano --report                          and shows what the integers lose, layer by layer
-  vit-train quantize model.safetensors --out model.int8.vit      of a checkpoint from elsewhere";
+  vit-train quantize runs/nano                                 write runs/nano/model.int8.vit
+  vit-train quantize runs/nano --report                        also show the error that integers cause in each layer
+  vit-train quantize model.safetensors --out model.int8.vit    convert a checkpoint from elsewhere";
 
 #[derive(Args, Debug)]
 pub struct Arguments {
-    /// A checkpoint (a PyTorch state_dict in the same names will do), or the folder of a training run
+    /// Checkpoint (or PyTorch state_dict with the same tensor names), or folder of a training run that has one
     #[arg(value_name = "RUN|FILE.safetensors")]
     checkpoint: PathBuf,
-    /// The model file to write [default: model.int8.vit beside the checkpoint]
+    /// Model file to write [default: model.int8.vit in the folder of the checkpoint]
     #[arg(long, value_name = "FILE.vit")]
     out: Option<PathBuf>,
     /// Show how much noise the integers add in each layer, measured on validation images
     #[arg(long)]
     report: bool,
-    /// Print JSON
+    /// Print the results as JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -68,9 +68,9 @@ pub struct Arguments {
 struct Quantization {
     file: String,
     bytes: usize,
-    /// What the images are called that it was calibrated with and tested on.
+    /// The name of the images that the model was calibrated with and tested on.
     dataset: String,
-    /// Whether they are those of the run; none where no run is known.
+    /// True if these are the images of the run; None if no run is known.
     data_of_run: Option<bool>,
     test: Score,
     report: Option<LayerErrors>,
@@ -100,7 +100,7 @@ impl FileCommand for Arguments {
 }
 
 impl Arguments {
-    /// The model file to write.
+    /// Returns the model file to write.
     fn out(&self, checkpoint: &Path) -> PathBuf {
         let folder = checkpoint.parent().unwrap_or(Path::new(""));
         self.out.clone().unwrap_or_else(|| RunFolder::int8_model(folder))
@@ -113,7 +113,7 @@ impl Arguments {
         out: &Path,
     ) -> Result<ExitCode, Error> {
         if let Some(run) = run_of(path) {
-            // The integer model may be of another checkpoint: it is about to be replaced.
+            // The integer model may be of another checkpoint, because it is about to be replaced.
             check_origins::<N>(run, &[Kind::F32])?;
         }
         let description = checkpoint.describe::<N>();
@@ -122,25 +122,25 @@ impl Arguments {
         if let Some(doubt) = &loaded.doubt {
             let path = path.display();
             if loaded.own.is_none() && dataset != UNKNOWN && self.data.data.is_none() {
-                return Err(Error::Setting(format!(
+                return Err(Error::Usage(format!(
                     "{path}: {doubt}: name what it was trained on with --data"
                 )));
             }
             if !runs_written_into(out).is_empty() {
-                return Err(Error::Setting(format!(
+                return Err(Error::Usage(format!(
                     "{path}: {doubt}: leave --data out, or write the model to another place with --out"
                 )));
             }
             loaded.warn(&self.checkpoint);
         }
         let data = &loaded.splits;
-        // With the run's own seed, the images that its validation set aside stay aside.
+        // With the seed of the run, its validation images are not used for calibration.
         let (train, validation) = data.train.split(*seed);
         let calibration = &train[..train.len().min(CALIBRATION_IMAGES)];
         let (file, logits) = if loaded.doubt.is_none() {
             quantize_and_score::<N>(checkpoint, (&data.train, &train), &data.test, path)?
         } else {
-            // The accuracy on other images is not what the model file is to state.
+            // The model file must not state an accuracy on images of another data set.
             let weights = quantize::<N>(checkpoint, &data.train, calibration, path)?;
             let description = Some(Description { test_accuracy: None, ..description });
             let checkpoint = Checkpoint { description, parameters: checkpoint.parameters.clone() };

@@ -1,4 +1,4 @@
-//! `vit-train report`.
+//! The command `vit-train report`.
 
 use super::{
     artifact::{no_integers, Artifact},
@@ -27,18 +27,18 @@ use vit_nostd::{float, int8};
 
 pub const EXAMPLES: &str = "\
 Examples:
-  vit-train report --run runs/nano               its pictures and tables once more
-  vit-train report --run runs/x --data photos    where its images were moved";
+  vit-train report --run runs/nano               write the tables and pictures of the report again
+  vit-train report --run runs/x --data photos    do so for a run whose images have been moved to photos";
 
 #[derive(Args, Debug)]
 pub struct Arguments {
     /// Folder of a training run
     #[arg(long, value_name = "DIR")]
     run: PathBuf,
-    /// The images of the run, where they are no longer in the place that it knows
+    /// Images of the run, if they are no longer where they were during training
     #[arg(long, value_name = "mnist|synthetic|DIR")]
     data: Option<Source>,
-    /// Threads to use [default: all processors]
+    /// Number of threads [default: one for each processor]
     #[arg(long, value_name = "N", value_parser = thread_count)]
     threads: Option<usize>,
 }
@@ -63,40 +63,42 @@ impl Arguments {
             out!("{}", path.display());
         }
         if !tested && report.test.is_none() {
-            out!("The run is not finished: there is nothing of the test images yet");
+            out!("The run is not finished: the report has no results on the test images yet");
         } else if !tested {
-            out!("The run has no model files any more: the results of its test are those recorded");
+            out!("The run has no model files any more: its results on the test images are those recorded earlier");
         }
         Ok(ExitCode::SUCCESS)
     }
 
-    /// Loads the images of the run, and no others.
+    /// Loads the images of the run. Other images are an error.
     fn load<N: Trainable>(&self, report: &Report, model: &Path) -> Result<Loaded, Error> {
         let run = self.run.display();
         let data = match (&self.data, RunData::load(&self.run)?) {
             (None, Some(_)) => None,
             (Some(source), _) => Some(source.clone()),
-            // A run of an earlier version knows only the name.
+            // A run of an earlier version of this program knows the name of its images only.
             (None, None) if report.synthetic => Some(Source::Synthetic),
             (None, None) if report.dataset == "mnist" => Some(Source::Mnist),
             (None, None) => {
                 let name = &report.dataset;
-                return Err(Error::Setting(format!("{run}: trained on {name}: name its folder with --data")));
+                return Err(Error::Usage(format!(
+                    "{run}: trained on {name}, but the place of that is not recorded: name its folder with --data"
+                )));
             }
         };
         let data = DataArguments { data, threads: self.threads, quiet: false };
         let loaded = data.load_for::<N>(model, &report.dataset)?;
         match &loaded.doubt {
-            // Of a run that does not know its images, the recorded result tells: see `test`.
+            // If a run does not know its images, they are recognised by the recorded result: see `Test`.
             Some(doubt) if loaded.own.is_some() || loaded.splits.name != report.dataset => {
-                Err(Error::Setting(format!("{run}: {doubt}: leave --data out, or correct it")))
+                Err(Error::Usage(format!("{run}: {doubt}: leave --data out, or correct it")))
             }
             _ => Ok(loaded),
         }
     }
 }
 
-/// Runs both models of a run over its test images again, and draws what they show.
+/// Runs both models of a run on its test images again, and writes the results to the report.
 struct Test<'a> {
     arguments: &'a Arguments,
     report: &'a mut Report,
@@ -120,8 +122,8 @@ impl Task for Test<'_> {
 
         let seed = float.metadata().provenance.seed;
         if seed != report.seed {
-            return Err(Error::Setting(format!(
-                "{}: the report is of a run with seed {}, and the models are of one with seed {seed}: files of two runs \
+            return Err(Error::Usage(format!(
+                "{}: the report is of a run with seed {}, but the models are of one with seed {seed}: files of two runs \
                  are mixed in this folder",
                 arguments.run.display(),
                 report.seed
@@ -134,17 +136,18 @@ impl Task for Test<'_> {
         let recorded = report.test.as_ref().and_then(|test| test.int8_error.clone()).unwrap_or_default();
         let int8_logits = int8.map(|int8| int8_logits(&int8, &data.test, images)).ok_or(recorded);
         let test = TestScores::new(data, &logits, int8_logits.as_deref().map_err(Clone::clone));
-        // The report of another run, or other images, show in the result.
+        // If the report is that of another run, or if the images are others, the results differ.
         if let Some(recorded) = &report.test {
-            // Of each class, in a report of this version, how many images there are and what they are taken for.
+            // For each class, the number of images and the classes that they are taken for. Old reports do not have
+            // them.
             let counts =
                 |test: &TestScores| test.classes.iter().map(|class| class.f32.clone()).collect::<Vec<_>>();
             let is_same = recorded.classes.is_empty() || counts(recorded) == counts(&test);
             if recorded.f32.acc != test.f32.acc || !is_same {
                 let (run, source) = (arguments.run.display(), &data.source);
-                return Err(Error::Setting(format!(
-                    "{run}: the report says {:.2} % of its test images, and of the {images} of {source} it is {:.2} %, \
-                     with other mistakes: name the images of the run with --data",
+                return Err(Error::Usage(format!(
+                    "{run}: the report says that {:.2} % of the test images are classified correctly, but of the {images} \
+                     in {source} it is {:.2} %, with other mistakes: name the images of the run with --data",
                     recorded.f32.acc, test.f32.acc
                 )));
             }

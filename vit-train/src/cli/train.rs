@@ -1,6 +1,7 @@
-//! `vit-train [train]`.
+//! The command `vit-train train`, which is also what the program does without a command.
 
 use super::{
+    advice::UNQUANTIZABLE,
     artifact::file_or_in,
     data::DataArguments,
     dispatch::{with_network, Task},
@@ -39,76 +40,77 @@ const RESULTS: &str = "Results";
 
 pub const EXAMPLES: &str = "\
 Examples:
-  vit-train --preset nano --epochs 5 --lr 3e-3 --dropout 0    the smallest network, on MNIST
-  vit-train --preset nano --data synthetic --limit 1000       a quick look, on built-in digits
-  vit-train --data photos --out runs/x                        pictures in folders, one a class
-  vit-train --out runs/x --resume                             go on where it was interrupted
-  vit-train --init runs/base --out runs/more                  begin with what was learned before
-  vit-train --quiet --json > report.json                      for a script
+  vit-train --preset nano --epochs 5 --lr 3e-3 --dropout 0    train the smallest network on MNIST
+  vit-train --preset nano --data synthetic --limit 1000       have a quick look, on built-in digits
+  vit-train --data photos --out runs/x                        train on pictures, with one folder for each class
+  vit-train --out runs/x --resume                             continue a run that was interrupted
+  vit-train --init runs/base --out runs/more                  begin with the parameters of another run
+  vit-train --quiet --json > report.json                      print the report only, for a script
 
-Ctrl-C, SIGTERM and SIGHUP end a training after the step it is in, with everything saved (exit code 130); a second one
-ends it at once. A run that was begun over another one in its folder replaces it when its first epoch is done.";
+Ctrl-C, SIGTERM and SIGHUP end a training after the current step, with everything saved (exit code 130); a second one
+ends it at once. A new run in the folder of an earlier one replaces that when its first epoch is done.";
 
-/// A recipe to start from.
+/// The recipe that settings are taken from if no option gives them.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum RecipeName {
-    /// The best known for the preset
+    /// The best known recipe for the network
     Best,
-    /// AdamW 1e-3, cosine, 20 epochs, dropout 0.1, small rotations and translations
+    /// The recipe of the article that is this project's reference: AdamW with a learning rate of 1e-3 that falls along
+    /// a cosine, 20 epochs, dropout 0.1, small rotations and translations
     Article,
 }
 
-/// The settings of the recipe that are given.
+/// The options that replace settings of the recipe.
 #[derive(Args, Debug)]
 #[command(next_help_heading = RECIPE)]
 struct Settings {
-    /// Passes over the training images
+    /// Number of passes over the training images
     #[arg(long, value_name = "N", value_parser = positive)]
     epochs: Option<usize>,
-    /// Images in a step
+    /// Number of images in a training step
     #[arg(long, value_name = "N", value_parser = positive)]
     batch_size: Option<usize>,
-    /// Largest learning rate; it falls to 0 along a cosine
+    /// Largest learning rate; after the warm-up, it falls to 0 along a cosine
     #[arg(long, value_name = "RATE", value_parser = above_0)]
     lr: Option<f32>,
-    /// Epochs in which the learning rate rises, fewer than --epochs [default: the recipe's, or as many as leave one epoch
-    /// for the full learning rate]
+    /// Number of epochs in which the learning rate rises, less than --epochs [default: that of the recipe, or less if
+    /// no epoch would be left for the full learning rate]
     #[arg(long, value_name = "N")]
     warmup: Option<usize>,
-    /// AdamW's weight decay
+    /// Weight decay of AdamW
     #[arg(long, value_name = "RATE", value_parser = at_least_0)]
     weight_decay: Option<f32>,
-    /// Largest norm of the gradients
+    /// Largest norm of the gradients; longer ones are scaled down to it
     #[arg(long, value_name = "NORM", value_parser = above_0)]
     grad_clip: Option<f32>,
-    /// Share of activations that are dropped, from 0 to below 1
+    /// Share of the activations that dropout sets to 0 in each step, from 0 to below 1
     #[arg(long, value_name = "SHARE", value_parser = share)]
     dropout: Option<f32>,
-    /// Share of a target that is spread over all classes, from 0 to below 1
+    /// Share of a target's probability that is spread over all classes, from 0 to below 1
     #[arg(long, value_name = "SHARE", value_parser = share)]
     label_smoothing: Option<f32>,
-    /// Rotate training images at random, up to so many degrees either way
+    /// Rotate training images by a random angle of up to DEGREES in either direction
     #[arg(long, value_name = "DEGREES", value_parser = rotation)]
     rotation: Option<f32>,
-    /// Move them up to such a part of their side
+    /// Shift training images at random by up to SHARE of their side
     #[arg(long, value_name = "SHARE", value_parser = share)]
     translation: Option<f32>,
-    /// Scale them up and down by up to such a part
+    /// Enlarge or shrink training images at random by up to SHARE of their size
     #[arg(long, value_name = "SHARE", value_parser = scale)]
     scale: Option<f32>,
-    /// Slant them, up to so many degrees either way
+    /// Shear training images by a random angle of up to DEGREES in either direction
     #[arg(long, value_name = "DEGREES", value_parser = shear)]
     shear: Option<f32>,
-    /// Distort them, pulling them about by up to such a part of their side
+    /// Distort training images elastically, moving their parts by up to SHARE of the side
     #[arg(long, value_name = "SHARE", value_parser = share)]
     elastic: Option<f32>,
-    /// Train on the images as they are
+    /// Train on the images as they are, without augmentation
     #[arg(long, conflicts_with_all = ["rotation", "translation", "scale", "shear", "elastic"])]
     no_augment: bool,
 }
 
 impl Settings {
-    /// `recipe`, with what is given.
+    /// Returns `recipe` with the settings that are given.
     fn applied_to(&self, mut recipe: Recipe) -> Recipe {
         fn set<T: Copy>(setting: &mut T, given: Option<T>) {
             *setting = given.unwrap_or(*setting);
@@ -138,11 +140,10 @@ impl Settings {
 
 #[derive(Args, Debug)]
 pub struct Arguments {
-    /// The network [default: the first one]
+    /// Network to train [default: the first one]
     #[arg(long, help_heading = RECIPE, value_name = "NAME")]
     preset: Option<String>,
-    /// Where the settings come from that are not given: the best that are known for the network, or those of the article
-    /// that this project takes as its reference [default: best]
+    /// Recipe for all settings that no option gives [default: best]
     #[arg(long, help_heading = RECIPE, value_enum)]
     recipe: Option<RecipeName>,
     #[command(flatten)]
@@ -150,24 +151,25 @@ pub struct Arguments {
     /// Seed of all random choices: the same seed gives the same model [default: 42]
     #[arg(long, help_heading = RECIPE, value_name = "N")]
     seed: Option<u64>,
-    /// Use only the first N training images, for a quick look
+    /// Train on the first N training images only, for a quick look
     #[arg(long, help_heading = DATA, value_name = "N", value_parser = at_least_ten)]
     limit: Option<usize>,
-    /// Where the results go; those of an earlier run there are replaced when the first epoch is done [default:
+    /// Folder for the results; those of an earlier run in it are replaced when the first epoch is done [default:
     /// runs/<preset>]
     #[arg(long, help_heading = RESULTS, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Go on with the run in --out that was interrupted; it ends in the same bytes as if it had not been. It knows its
-    /// settings and its images: they need not be given again, and others are refused
+    /// Continue the run in --out that was interrupted. Its results are the same, byte for byte, as without the
+    /// interruption. The run knows its settings and its images: they need not be given again, and others are refused
     #[arg(long, help_heading = RESULTS)]
     resume: bool,
-    /// Save what --resume goes on from at such intervals, besides after every epoch
+    /// Save the state for --resume every SECONDS, and after every epoch
     #[arg(long, help_heading = RESULTS, value_name = "SECONDS", default_value_t = 60)]
     save_every: u64,
-    /// Begin with the parameters of a checkpoint (a PyTorch state_dict in the same names will do), or of that of a run
+    /// Checkpoint whose parameters the training begins with (or a PyTorch state_dict with the same tensor names), or a
+    /// run that has one
     #[arg(long, help_heading = RECIPE, value_name = "FILE.safetensors|RUN")]
     init: Option<PathBuf>,
-    /// Print the report as JSON in the end; everything else goes to the standard error
+    /// Print the report as JSON at the end; everything else goes to the standard error
     #[arg(long, help_heading = RESULTS)]
     json: bool,
     #[command(flatten)]
@@ -176,13 +178,13 @@ pub struct Arguments {
     data: DataArguments,
 }
 
-/// What is known of a training before its images are.
+/// A training whose images have not been loaded yet.
 struct Opened {
     network: Known,
-    /// The network's best recipe.
+    /// The best known recipe of the network.
     best: Recipe,
     directory: PathBuf,
-    /// Where a run goes on.
+    /// The folder and the snapshot of the run that is resumed; None for a new run.
     resumed: Option<(RunFolder, Snapshot<'static>)>,
 }
 
@@ -204,7 +206,7 @@ impl Arguments {
         with_network::<L, _>(opened.network, (self, opened))
     }
 
-    /// Finds the network and the recipe, and where the run goes on, its snapshot.
+    /// Finds the network, its recipe and, if a run is resumed, the snapshot.
     fn open(&self, networks: &List) -> Result<Opened, Error> {
         let chosen = networks.chosen(self.preset.as_deref());
         let directory = self.out.clone().unwrap_or_else(|| Path::new("runs").join(chosen.name()));
@@ -219,15 +221,16 @@ impl Arguments {
         let snapshot = Snapshot::load(&directory)?;
         let Some(network) = networks.named(&snapshot.run.network) else {
             let (run, network) = (directory.display(), &snapshot.run.network);
-            return Err(Error::Setting(format!(
-                "{run}: a run of {network}, a network that this program does not have: go on with it in the program that began it"
+            return Err(Error::Usage(format!(
+                "{run}: a run of the network {network}, which this program does not have: resume it with the program that \
+                 began it"
             )));
         };
         let best = networks.recipe(networks.chosen(self.preset.as_deref().or(Some(&network.name()))));
         Ok(Opened { network, best, directory, resumed: Some((folder, snapshot)) })
     }
 
-    /// Begins a run.
+    /// Begins a new run.
     fn begin<N: Trainable>(self, best: Recipe, directory: &Path) -> Result<ExitCode, Error> {
         let (processor, seed) = (self.cuda.processor(), Recipe::default().seed);
         let recipe = self.applied_to(Recipe { processor, seed, ..best.clone() }, best);
@@ -243,7 +246,7 @@ impl Arguments {
         if RunFolder::new_snapshot(directory).exists() {
             let run = quoted(directory);
             err!(
-                "NOTE: This run replaces the one in {run} that was interrupted in its first epoch. To go on with that one \
+                "NOTE: This run replaces the one in {run} that was interrupted in its first epoch. To continue that one \
                  instead, stop this one before it saves anything, and run: vit-train --resume --out {run}"
             );
         }
@@ -251,7 +254,7 @@ impl Arguments {
         self.train::<N>(&recipe, &data, start, directory, &folder)
     }
 
-    /// Goes on with the run of `snapshot`, if all settings that are given are its own.
+    /// Continues the run of `snapshot`, if all settings that are given are its own.
     fn resume<N: Trainable>(
         self,
         best: Recipe,
@@ -306,7 +309,7 @@ impl Arguments {
         self.train::<N>(&ours.recipe, &data, Start::Snapshot(Box::new(snapshot)), directory, folder)
     }
 
-    /// `recipe`, with all that is given; `best` is the network's.
+    /// Returns `recipe` with everything that options give; `best` is the recipe that `--recipe best` stands for.
     fn applied_to(&self, recipe: Recipe, best: Recipe) -> Recipe {
         let named = match self.recipe {
             None => recipe.clone(),
@@ -317,12 +320,12 @@ impl Arguments {
         self.settings.applied_to(Recipe { seed: self.seed.unwrap_or(seed), processor, ..named })
     }
 
-    /// The checkpoint that `--init` names.
+    /// Returns the checkpoint that `--init` names.
     fn init_path(&self) -> Result<Option<PathBuf>, Error> {
         self.init.as_ref().map(|init| file_or_in(init, "checkpoint.safetensors")).transpose()
     }
 
-    /// The parameters to begin with, in the order of network `N`.
+    /// Reads the parameters that `--init` names, in the order of network `N`.
     fn init<N: Trainable>(&self) -> Result<Option<Parameters>, Error> {
         let Some(path) = self.init_path()? else { return Ok(None) };
         Ok(Some(Checkpoint::load(&path)?.into_order_of::<N>(&path)?.parameters))
@@ -346,7 +349,7 @@ impl Arguments {
     ) -> Result<ExitCode, Error> {
         let lines = self.lines();
         let interrupt =
-            Interrupt::listen(format!("go on with: vit-train --resume --out {}", quoted(directory)))?;
+            Interrupt::listen(format!("continue with: vit-train --resume --out {}", quoted(directory)))?;
         let mut console = Console::new(lines, Arc::clone(&interrupt));
         lines.say(&format!(
             "Training {} ({} parameters) on {} of {} for {} {}",
@@ -359,7 +362,7 @@ impl Arguments {
         ));
         let result =
             train::<N>(recipe, data, start, folder, Duration::from_secs(self.save_every), &mut console);
-        drop(console); // no bar stays in the way of what follows
+        drop(console); // removes the bar before anything else is printed
         let report = match result {
             Err(interrupted @ Error::Interrupted { .. }) => {
                 err!("{interrupted}; {}", interrupt.advice);
@@ -376,26 +379,27 @@ impl Arguments {
             summarize(&report, directory);
         }
         if let Some(no_integers) = report.test.as_ref().and_then(TestScores::no_integers) {
-            err!("WARNING: {no_integers}");
-            err!("WARNING: The run has no model.int8.vit. Everything else is there.");
+            err!("WARNING: {no_integers}. {UNQUANTIZABLE}");
+            err!("WARNING: The run has no model.int8.vit. All other results are there.");
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
-/// Says which unfinished run a new run in its folder is about to replace, if there is one: much work may be in it.
+/// Prints a note if a new run is about to replace an unfinished one in its folder, which may have taken much work.
+/// Returns whether there is one.
 fn tell_of_unfinished_run(directory: &Path) -> bool {
     let Some((done, all)) = Snapshot::unfinished(directory) else { return false };
     let (run, new) = (quoted(directory), quoted(&RunFolder::new_snapshot(directory)));
     err!(
         "NOTE: There is an unfinished run in {run} ({done} of {all} epochs), which the new one replaces when its first \
-         epoch is done. To go on with the unfinished one instead, interrupt the new one, delete {new}, and run: \
+         epoch is done. To continue the unfinished one instead, interrupt the new one, delete {new}, and run: \
          vit-train --resume --out {run}"
     );
     true
 }
 
-/// A path as a shell takes it for one word.
+/// Returns a path in the form that a shell takes for one word.
 fn quoted(path: &Path) -> String {
     let path = path.display().to_string();
     let plain = |c: char| c.is_alphanumeric() || "/._-+:@%,".contains(c);
@@ -406,6 +410,7 @@ fn quoted(path: &Path) -> String {
     }
 }
 
+/// Says where a run is resumed.
 fn describe(position: &Position, recipe: &Recipe) -> String {
     let (epoch, steps) = (position.epochs.len() + 1, position.current.steps);
     if epoch <= recipe.epochs {
@@ -415,6 +420,7 @@ fn describe(position: &Position, recipe: &Recipe) -> String {
     }
 }
 
+/// Prints the results of a finished run.
 fn summarize(report: &Report, directory: &Path) {
     if report.synthetic {
         out!("The following is about the built-in, machine-made digits, not about MNIST:");
@@ -431,7 +437,7 @@ fn summarize(report: &Report, directory: &Path) {
     if let Some(verification) = report.verify {
         out!("{verification}");
     }
-    out!("Results are in {}", directory.display());
+    out!("The results are in {}", directory.display());
 }
 
 fn allowed(text: &str, allowed: Allowed) -> Result<f32, String> {

@@ -1,6 +1,7 @@
-//! `vit-train verify`.
+//! The command `vit-train verify`.
 
 use super::{
+    advice::{make_again, UNQUANTIZABLE},
     artifact::{no_integers, Artifact, Content, ModelFile},
     checkpoint::{is_checkpoint, CheckpointArguments},
     data::{DataArguments, Loaded},
@@ -29,21 +30,22 @@ use vit_nostd::model_file::Kind;
 
 pub const EXAMPLES: &str = "\
 Examples:
-  vit-train verify runs/nano                         on the test images of the run
-  vit-train verify runs/x --data photos              on other images
-  vit-train verify runs/nano --json && flash ...     in a script: exit code 1 if anything differs";
+  vit-train verify runs/nano                       compare the engines on the test images of the run
+  vit-train verify runs/x --data photos            compare them on other images
+  vit-train verify runs/nano --json && flash ...   continue in a script only if nothing differs";
 
 #[derive(Args, Debug)]
 pub struct Arguments {
-    /// Folder of a training run: its checkpoint.safetensors, model.f32.vit and model.int8.vit are compared. Or a
-    /// checkpoint alone (a PyTorch state_dict in the same names will do): it is compared with what `export` and
-    /// `quantize` make of it
+    /// Folder of a training run, whose checkpoint.safetensors, model.f32.vit and model.int8.vit are compared; or a
+    /// checkpoint (or a PyTorch state_dict with the same tensor names), which is compared with the models that `export`
+    /// and `quantize` make of it
     #[arg(value_name = "RUN|FILE.safetensors")]
     run: PathBuf,
-    /// Images to be compared bit by bit with dfdx in the canonical order, which is slow
+    /// Number of images whose logits must have the same bits when dfdx computes every sum in the canonical order
+    /// (NUMERICS.md), which is slow
     #[arg(long, value_name = "N", default_value_t = 100)]
     exact_images: usize,
-    /// Print JSON
+    /// Print the results as JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -54,10 +56,10 @@ pub struct Arguments {
 
 #[derive(Serialize)]
 struct Verified {
-    /// Whether the model files of a run were made from its checkpoint, as far as they say it.
+    /// False if a model file of the run states that it was made from another checkpoint than that of the run.
     same_checkpoint: bool,
     origins: Vec<Origin>,
-    /// Whether the images are those of the run; none where no run is known.
+    /// True if the images are those of the run; None if no run is known.
     data_of_run: Option<bool>,
     #[serde(flatten)]
     verification: Verification,
@@ -70,12 +72,12 @@ impl FileCommand for Arguments {
         let is_checkpoint = !self.run.is_dir() && is_checkpoint(&self.run)?;
         let run = self.run.display();
         if !is_checkpoint && self.checkpoint.normalization.is_some() {
-            return Err(Error::Setting(format!(
+            return Err(Error::Usage(format!(
                 "{run}: a run has its own normalisation: leave --normalization out"
             )));
         }
         if !is_checkpoint && self.run.is_file() {
-            return Err(Error::Setting(format!(
+            return Err(Error::Usage(format!(
                 "{run}: neither a run nor a checkpoint: give the folder of the run, or the checkpoint"
             )));
         }
@@ -110,11 +112,11 @@ impl Arguments {
         if int8_file.is_none() {
             let Some(no_integers) = no_integers(&self.run) else {
                 let (file, run) = (int8_path.display(), self.run.display());
-                return Err(Error::Setting(format!(
-                    "{file} is missing; this makes it: vit-train quantize {run}"
+                return Err(Error::Usage(format!(
+                    "{file} is missing: make it with `vit-train quantize {run}`"
                 )));
             };
-            err!("NOTE: {no_integers}");
+            err!("NOTE: {no_integers}. {UNQUANTIZABLE}");
         }
         let int8 = int8_file.as_ref().map(|file| (int8_path.as_path(), &**file));
         let files = Files { f32: (path, file), int8 };
@@ -138,10 +140,10 @@ impl Arguments {
         let mut same_checkpoint = true;
         for Origin { file, digest, other } in &origins {
             match other {
-                Some(other) if self.json => err!("FAIL {other}"),
-                Some(other) => out!("FAIL {other}"),
+                Some(other) if self.json => err!("FAIL {other}. {}", make_again(other)),
+                Some(other) => out!("FAIL {other}. {}", make_again(other)),
                 None if digest.is_none() => err!(
-                    "NOTE: {} does not say which checkpoint it was made from: it may be that of another network.",
+                    "NOTE: {} does not say which checkpoint it was made from, so that it may be that of another network.",
                     file.display()
                 ),
                 None => {}

@@ -25,8 +25,7 @@ pub enum DataError {
     },
     /// A file was given where a folder is expected.
     #[error(
-        "{}: a file, and images to train or test on are given as a folder: give the folder that it is in, or \
-        `vit-train predict` to classify a picture",
+        "{}: a file, and images to train or test on are given as a folder",
         path.display()
     )]
     NotADirectory {
@@ -128,7 +127,7 @@ pub enum DataError {
         classes: usize,
     },
     /// The file is well-formed, but its content is not that of MNIST's file.
-    #[error("{}: not MNIST's file (SHA-256 {found} instead of {expected}): fetch it again, or pass the folder to --data", path.display())]
+    #[error("{}: not MNIST's file (SHA-256 {found} instead of {expected})", path.display())]
     Checksum {
         /// The file.
         path: PathBuf,
@@ -324,8 +323,7 @@ pub enum DataError {
     },
     /// The built-in digits do not fit the network.
     #[error(
-        "synthetic: digits of 28x28 pixels in 10 classes, but the network takes {0}x{0} pixels and has {1} classes: pass \
-        other data to --data",
+        "synthetic: digits of 28x28 pixels in 10 classes, but the network takes {0}x{0} pixels and has {1} classes",
         format.side, format.classes
     )]
     Synthetic {

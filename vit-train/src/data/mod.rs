@@ -390,7 +390,7 @@ mod tests {
         folder.write("a.png", b"any");
         let error = load(&Source::Directory(folder.path().join("a.png")), FORMAT).unwrap_err();
         assert!(matches!(error, DataError::NotADirectory { .. }));
-        assert!(error.to_string().contains("vit-train predict"), "{error}");
+        assert!(error.to_string().contains("a.png: a file, and images"), "{error}");
     }
 
     #[test]

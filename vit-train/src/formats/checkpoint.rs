@@ -181,18 +181,13 @@ impl Checkpoint {
     /// into a network.
     ///
     /// # Errors
-    /// Returns [`Error::Io`] if the file cannot be read, and [`Error::Checkpoint`] if it is not a safetensors file of
-    /// floating-point tensors.
+    /// Returns [`Error::Io`] if the file cannot be read, [`Error::NotACheckpoint`] if it is a model file, and
+    /// [`Error::Checkpoint`] if it is not a safetensors file of floating-point tensors for another reason.
     pub fn load(path: &Path) -> Result<Self, Error> {
         let bytes = files::read(path).at(path)?;
         match Content::of(&bytes) {
             Content::Foreign(foreign) => return Err(Error::checkpoint(path, foreign.advice(path))),
-            Content::Model => {
-                return Err(Error::checkpoint(
-                    path,
-                    "a model file; give the checkpoint.safetensors of its run, or what `export --safetensors` makes of it",
-                ))
-            }
+            Content::Model => return Err(Error::NotACheckpoint { path: path.to_owned() }),
             Content::Checkpoint | Content::Unknown => (),
         }
         let (_, header) =

@@ -1,7 +1,7 @@
-//! Which images a run is about: `data.json` in its folder.
+//! The record of the images of a run: `data.json` in its directory.
 //!
-//! Whatever is done with a run later is done with its own images, which are found by this file and recognised by their
-//! SHA-256. Their place is in no model file and in no report, because those are published.
+//! Commands that work with a finished run use its own images, which are found by this file and recognised by their
+//! SHA-256. The place of the images is in no model file and in no report, because those are published.
 
 use crate::{
     data::{load_and_tell, Format, Reading, Source, Splits},
@@ -12,26 +12,26 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::{io::ErrorKind, path::Path};
 
-/// The images of a run.
+/// The record of the images of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunData {
-    /// `mnist`, `synthetic`, or the folder's name.
+    /// The name of the data set: `mnist`, `synthetic`, or the name of the folder.
     pub name: String,
-    /// Where they were, a folder by its absolute path. MNIST is looked for again.
+    /// The place that the images were loaded from: the absolute path if it is a folder. MNIST is looked for again.
     pub source: Source,
-    /// The number of images to train (and validate) on: the first ones of those that are there.
+    /// The number of images to train and validate on, which are the first ones of the training images in that place.
     pub training_images: usize,
-    /// The names of the classes.
+    /// The names of the classes, class 0 first.
     pub class_names: Vec<String>,
-    /// See [`Splits::sha256`].
+    /// The hash of the images and labels that are used: see [`Splits::sha256`].
     pub sha256: String,
 }
 
 impl RunData {
-    /// Describes `data`, of which all training images are used.
+    /// Makes the record of a run that uses all training images of `data`.
     pub fn of(data: &Splits) -> Self {
         let source = match &data.source {
-            // Only text fits into JSON.
+            // JSON has room for text only, and a path may be something else.
             Source::Directory(place) => Source::Directory(place.to_string_lossy().into_owned().into()),
             source => source.clone(),
         };
@@ -45,10 +45,10 @@ impl RunData {
         }
     }
 
-    /// Reads that of the run in `directory`; None where there is none, as in runs of earlier versions.
+    /// Reads the record of the run in `directory`. Returns None if there is none, as in runs of earlier versions.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::RunData`] where the file is damaged.
+    /// [`Error::Io`]; [`Error::RunData`] if the file is damaged.
     pub fn load(directory: &Path) -> Result<Option<Self>, Error> {
         let path = RunFolder::data(directory);
         let bytes = match read_regular(&path) {
@@ -66,33 +66,34 @@ impl RunData {
         Ok(Some(data))
     }
 
-    /// Writes it to the run in `directory`.
+    /// Writes the record to the run in `directory`.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Io`] if the file cannot be written.
     pub fn write(&self, directory: &Path) -> Result<(), Error> {
         let path = RunFolder::data(directory);
         let json = serde_json::to_string_pretty(self).map_err(Into::into).at(&path)?;
         write_atomically(&path, (json + "\n").as_bytes())
     }
 
-    /// Whether `data` begin with the same training images, and have the same test images and classes.
+    /// Returns true if `data` begin with the same training images, and have the same test images and classes.
     pub fn matches(&self, data: &Splits) -> bool {
         self.class_names == data.class_names && self.sha256 == data.sha256(self.training_images)
     }
 
-    /// Reduces `data` that [match](Self::matches) to what the run used, under the name that it knows: the folder may
-    /// have been moved since.
+    /// Reduces `data` that [match](Self::matches) to the images that the run used, and gives them the name in the
+    /// record, because the folder may have been renamed since.
     pub fn restrict(&self, data: &mut Splits) {
         data.train.truncate(self.training_images);
         data.name.clone_from(&self.name);
     }
 
-    /// Loads the images from where they were, including those that a limit left out; `directory` is the run's, for
-    /// errors.
+    /// Loads the images from their recorded place, including training images that the run did not use. `directory` is
+    /// that of the run, for errors.
     ///
     /// # Errors
-    /// [`Error::DataGone`] and [`Error::DataChanged`]; [`Error::Data`].
+    /// [`Error::DataGone`] if they are not there any more, [`Error::DataChanged`] if there are others now, and
+    /// [`Error::Data`] if they cannot be read.
     pub fn open(&self, directory: &Path, format: Format, reading: Reading) -> Result<Splits, Error> {
         let run = || directory.to_owned();
         match &self.source {
@@ -141,10 +142,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_damaged_is_told() {
+    fn a_damaged_record_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(RunFolder::data(folder.path()), "{}").unwrap();
         let error = RunData::load(folder.path()).unwrap_err().to_string();
-        assert!(error.contains("data.json") && error.contains("--data"), "{error}");
+        assert!(error.contains("data.json: not a record of the images of a run: "), "{error}");
     }
 }

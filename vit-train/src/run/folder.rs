@@ -1,4 +1,4 @@
-//! The folder of a run: what the files in it are called, and who may write to it.
+//! The directory of a run: the names of the files in it, and the lock on it.
 
 use crate::{
     error::Error,
@@ -9,8 +9,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A folder that holds the results of one run only. An earlier run in it stays whole until the first epoch of the new one is
-/// done: see [`snapshot`](crate::train::snapshot).
+/// The directory of a run, locked by this process. It holds the results of one run only: those of an earlier run stay
+/// complete until the first epoch of the new one is done (see [`snapshot`](crate::train::snapshot)).
 #[derive(Debug)]
 pub struct RunFolder {
     lock: DirectoryLock,
@@ -23,7 +23,7 @@ macro_rules! files {
                 directory.join($file)
             })*
 
-            /// All files that a run leaves in `directory`.
+            /// Returns the paths of all files that a run leaves in `directory`.
             pub fn files(directory: &Path) -> Vec<PathBuf> {
                 vec![$(Self::$name(directory)),*]
             }
@@ -31,49 +31,48 @@ macro_rules! files {
     };
 }
 files! {
-    /// The parameters of the best epoch.
+    /// Returns the path of the checkpoint, which has the parameters of the best epoch.
     checkpoint: "checkpoint.safetensors",
-    /// The model file of the float engine.
+    /// Returns the path of the model file for the float engine.
     float_model: "model.f32.vit",
-    /// The model file of the integer engine.
+    /// Returns the path of the model file for the integer engine.
     int8_model: "model.int8.vit",
-    /// Which images the run is about.
+    /// Returns the path of the record of the run's images.
     data: "data.json",
-    /// What the run can be resumed from.
+    /// Returns the path of the snapshot that the run can be resumed from.
     snapshot: "last.run",
-    /// What the run can be resumed from until its first epoch is done.
+    /// Returns the path of the snapshot that the run can be resumed from until its first epoch is done.
     new_snapshot: "new.run",
-    /// The part of the report for programs.
+    /// Returns the path of the report for programs.
     json: "report.json",
-    /// The part of the report for people.
+    /// Returns the path of the report for people.
     markdown: "report.md",
-    /// Loss, accuracy and learning rate over the epochs.
+    /// Returns the path of the curves of loss, accuracy and learning rate over the epochs.
     curves: "curves.svg",
-    /// Which classes the test images of each class were taken for.
+    /// Returns the path of the confusion matrix of the test images.
     confusion: "confusion.svg",
-    /// Some test images, and what the network says of them.
+    /// Returns the path of a picture of some test images with their predicted classes.
     predictions: "predictions.png",
-    /// The test images that the network was most wrong about.
+    /// Returns the path of a picture of the test images that the network was most wrong about.
     mistakes: "mistakes.png",
 }
 
 impl RunFolder {
-    /// Makes the folder with its parents, and makes sure that it can be written to and that no other process does, as long
-    /// as the result lives.
+    /// Creates the directory with its parents if necessary, and locks it until the returned value is dropped.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::InUse`].
+    /// [`Error::InUse`] if another process has locked it; [`Error::Io`] if it cannot be created or written to.
     pub fn create(directory: &Path) -> Result<Self, Error> {
         Ok(Self { lock: lock_directory(directory)? })
     }
 
-    /// All files of the report in `directory`.
+    /// Returns the paths of all files of the report in `directory`.
     pub fn report_files(directory: &Path) -> [PathBuf; 6] {
         [Self::json, Self::markdown, Self::curves, Self::confusion, Self::predictions, Self::mistakes]
             .map(|path| path(directory))
     }
 
-    /// Removes the results of an earlier run, and what it could be resumed from; the snapshot of a new run stays.
+    /// Removes the results and the snapshot of an earlier run. The snapshot of a new run stays.
     pub(crate) fn clear(&self) -> Result<(), Error> {
         let new = Self::new_snapshot(self);
         Self::files(self).iter().filter(|path| **path != new).try_for_each(|path| remove(path))

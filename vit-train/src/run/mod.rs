@@ -1,4 +1,4 @@
-//! What a run leaves in its folder.
+//! The files that a training run leaves in its directory.
 
 pub mod data;
 pub mod folder;

@@ -1,4 +1,4 @@
-//! Do the files of a run belong together?
+//! Checks whether the files of a run belong together, by the digests that they contain.
 
 use crate::{
     digest::Digest,
@@ -11,23 +11,24 @@ use serde::Serialize;
 use std::path::{Path, PathBuf};
 use vit_nostd::{int8, model_file::Kind};
 
-/// A model file of a run, and the checkpoint it was made from.
+/// A model file of a run and the checkpoint that it was made from.
 #[derive(Clone, Debug, Serialize)]
 pub struct Origin {
     /// The model file.
     pub file: PathBuf,
-    /// The digest of the checkpoint; none where the file does not say it.
+    /// The digest of the checkpoint, or None if the file does not state it.
     pub digest: Option<Digest>,
-    /// The difference, where the checkpoint is not that of the run.
+    /// The difference, if the checkpoint is not that of the run.
     #[serde(skip)]
     pub other: Option<OtherCheckpoint>,
 }
 
-/// Reads which checkpoint the model files of the run of network `N` in `run` were made from, as far as they exist, and
-/// compares it with the run's checkpoint, or if that is gone, with its float model.
+/// Reads which checkpoint the model files of the run of network `N` in the directory `run` were made from, and compares
+/// it with the run's checkpoint or, if that is gone, with its float model. Only files that exist and are of one of the
+/// `kinds` are looked at.
 ///
 /// # Errors
-/// An error of reading one of the files.
+/// The error of reading one of the files.
 pub fn origins<N: Trainable>(run: &Path, kinds: &[Kind]) -> Result<Vec<Origin>, Error> {
     let checkpoint = RunFolder::checkpoint(run);
     let mut reference = None;
@@ -37,16 +38,9 @@ pub fn origins<N: Trainable>(run: &Path, kinds: &[Kind]) -> Result<Vec<Origin>, 
     }
     let mut origins = Vec::new();
     for kind in [Kind::F32, Kind::Int8].into_iter().filter(|kind| kinds.contains(kind)) {
-        let (file, remedy) = match kind {
-            Kind::F32 => {
-                let file = RunFolder::float_model(run);
-                let (from, to) = (checkpoint.display(), file.display());
-                let remedy = format!("`vit-train export {from} --vit {to}` makes it again");
-                (file, remedy)
-            }
-            Kind::Int8 => {
-                (RunFolder::int8_model(run), format!("`vit-train quantize {}` makes it again", run.display()))
-            }
+        let file = match kind {
+            Kind::F32 => RunFolder::float_model(run),
+            Kind::Int8 => RunFolder::int8_model(run),
         };
         if !file.exists() {
             continue;
@@ -54,11 +48,11 @@ pub fn origins<N: Trainable>(run: &Path, kinds: &[Kind]) -> Result<Vec<Origin>, 
         let digest = digest_of::<N>(kind, &file)?;
         let other = match (&reference, digest) {
             (Some((checkpoint, ours)), Some(theirs)) if *ours != theirs => Some(OtherCheckpoint {
+                kind,
                 model: file.clone(),
                 theirs,
                 checkpoint: checkpoint.clone(),
                 ours: *ours,
-                remedy,
             }),
             _ => None,
         };
@@ -68,10 +62,10 @@ pub fn origins<N: Trainable>(run: &Path, kinds: &[Kind]) -> Result<Vec<Origin>, 
     Ok(origins)
 }
 
-/// Makes sure that the model files of a run were made from its checkpoint, as far as they say it: see [`origins`].
+/// Checks that the model files of a run were made from its checkpoint, as far as they state it: see [`origins`].
 ///
 /// # Errors
-/// [`Error::OtherCheckpoint`] for the first that was not; an error of reading one of the files.
+/// [`Error::OtherCheckpoint`] for the first model file that was not; the error of reading one of the files.
 pub fn check_origins<N: Trainable>(run: &Path, kinds: &[Kind]) -> Result<(), Error> {
     match origins::<N>(run, kinds)?.into_iter().find_map(|origin| origin.other) {
         Some(other) => Err(Error::OtherCheckpoint(Box::new(other))),
@@ -79,7 +73,8 @@ pub fn check_origins<N: Trainable>(run: &Path, kinds: &[Kind]) -> Result<(), Err
     }
 }
 
-/// The digest of the checkpoint that a model file was made from. A float model contains all of its parameters.
+/// Returns the digest of the checkpoint that a model file was made from. For a float model it is computed from the
+/// parameters in the file, which are those of the checkpoint.
 fn digest_of<N: Trainable>(kind: Kind, path: &Path) -> Result<Option<Digest>, Error> {
     let file = ModelBytes::read(path)?;
     match kind {

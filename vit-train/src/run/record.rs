@@ -1,85 +1,86 @@
-//! The numbers that a run leaves.
+//! The figures of a run: of its epochs, of its test, and of its duration.
 
 use crate::{data::Splits, score::Score};
 use serde::{Deserialize, Serialize};
 use vit_nostd::argmax;
 
-/// One epoch.
+/// The figures of one epoch. Accuracies are in percent.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Epoch {
-    /// Counted from 1.
+    /// The number of the epoch, counted from 1.
     pub epoch: usize,
-    /// Mean cross entropy of the training batches as they were seen: augmented, with dropout and label smoothing.
+    /// The mean cross entropy of the training images as the network saw them: augmented, with dropout and label
+    /// smoothing.
     pub train_loss: f64,
-    /// Share of them that was classified right.
+    /// The share of the training images that was classified correctly.
     pub train_acc: f64,
-    /// Mean cross entropy of the validation images.
+    /// The mean cross entropy of the validation images.
     pub val_loss: f64,
-    /// Share of them that was classified right.
+    /// The share of the validation images that was classified correctly.
     pub val_acc: f64,
-    /// Share of them whose class was one of the five likeliest.
+    /// The share of the validation images whose class was among the five likeliest.
     pub val_top5: f64,
-    /// Learning rate.
+    /// The learning rate.
     pub lr: f64,
-    /// Of training and validation together.
+    /// The duration of training and validation together, in seconds.
     pub seconds: f64,
 }
 
-/// Scores of the engines on the test set.
+/// The scores of both engines on the test images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TestScores {
-    /// Of the float engine.
+    /// The score of the float engine.
     pub f32: Score,
-    /// Of the integer engine; none where the network could not be quantized.
+    /// The score of the integer engine; None if the network could not be quantized.
     pub int8: Option<Score>,
-    /// Why it could not.
+    /// The reason why the network could not be quantized.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub int8_error: Option<String>,
-    /// Images that the two classify differently.
+    /// The number of images that the two engines classify differently.
     pub disagreements: Option<usize>,
-    /// One entry per class.
+    /// The results by class, class 0 first. Reports of earlier versions do not have them.
     #[serde(default)]
     pub classes: Vec<ClassScore>,
 }
 
-/// How the test images of a class were classified.
+/// The results on the test images of one class.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClassScore {
     /// The name of the class.
     pub label: String,
-    /// Its images.
+    /// The number of test images of the class.
     pub images: usize,
-    /// By the float engine.
+    /// The results of the float engine.
     pub f32: Classified,
-    /// By the integer engine, where there is a score of it.
+    /// The results of the integer engine; None if the network could not be quantized.
     pub int8: Option<Classified>,
 }
 
-/// What an engine made of the images of a class.
+/// The results of one engine on the images of one class.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Classified {
-    /// Share of them that was classified right; 0 where there are none.
+    /// The share of the images that was classified correctly, in percent; 0 if there are no images.
     pub acc: f64,
-    /// For each class, how many of them were taken for it: a row of the confusion matrix.
+    /// The number of images that were taken for each of the classes: a row of the confusion matrix.
     pub predicted: Vec<usize>,
 }
 
-/// How long it took.
+/// The duration of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Timing {
-    /// All epochs, validation included.
+    /// The duration of all epochs, validation included, in seconds.
     pub total_train_seconds: f64,
-    /// The same per epoch.
+    /// The mean duration of an epoch, validation included, in seconds.
     pub avg_epoch_seconds: f64,
-    /// Of one optimizer step.
+    /// The median duration of an optimizer step, in milliseconds.
     pub median_step_ms: f64,
-    /// Training images per second of the steps.
+    /// The number of training images per second, counting the time of the steps only.
     pub images_per_second: f64,
 }
 
 impl TestScores {
-    /// Of the logits (`images x classes`) that the two engines give for the test images of `data`; of the integer engine
-    /// instead, why there are none.
+    /// Scores the logits (`images x classes`) that the two engines compute for the test images of `data`. If there is
+    /// no integer model, `int8_logits` is the reason.
     pub fn new(data: &Splits, f32_logits: &[f32], int8_logits: Result<&[f32], String>) -> Self {
         let labels = data.test.labels();
         let classes = data.class_names.len();
@@ -109,13 +110,13 @@ impl TestScores {
         }
     }
 
-    /// Where the network could not be quantized, a sentence that says why.
+    /// Returns a sentence, without a full stop, that says why the network could not be quantized; None if it could.
     pub fn no_integers(&self) -> Option<String> {
         let reason = self.int8_error.as_ref()?;
-        Some(format!("integers: not possible because {reason}"))
+        Some(format!("The network cannot be quantized because {reason}"))
     }
 
-    /// The number of test images, where the report has them by class.
+    /// Returns the number of test images, or 0 if the report does not have them by class.
     pub(super) fn images(&self) -> usize {
         self.classes.iter().map(|class| class.images).sum()
     }

@@ -10,7 +10,7 @@ pub mod snapshot;
 pub mod state;
 
 use crate::{
-    data::{Format, Splits},
+    data::{DataError, Format, Splits, MAX_CLASSES},
     digest::Digest,
     error::{Divergence, Error},
     formats::checkpoint::{Checkpoint, Description},
@@ -43,9 +43,6 @@ use std::{
     path::Path,
     time::{Duration, Instant},
 };
-
-/// The largest number of classes that the 8-bit labels of a [`Dataset`](crate::data::Dataset) can distinguish.
-const MAX_CLASSES: usize = u8::MAX as usize + 1;
 
 /// Checks that a processor can be used.
 ///
@@ -122,10 +119,9 @@ impl Start {
 /// # Errors
 /// Before training begins, it returns
 /// - [`Error::Recipe`] if a setting of `recipe` is out of its range;
-/// - [`Error::Data`] if the images do not fit `N`;
+/// - [`Error::Data`] if the images do not fit `N`, or if `N` has more classes than labels can distinguish;
 /// - [`Error::Description`] if the class names or the normalisation of the data cannot be stored in a model file of
 ///   `N`;
-/// - [`Error::Setting`] if the network has more classes than labels can distinguish;
 /// - [`Error::Cuda`] if the GPU cannot be used.
 ///
 /// During training, it returns
@@ -146,10 +142,7 @@ pub fn train<N: Trainable>(
     let description = describe(recipe, data);
     description.check(N::CLASSES).map_err(|field| Error::Description { from: data.name.clone(), field })?;
     if N::CLASSES > MAX_CLASSES {
-        return Err(Error::Setting(format!(
-            "the network has {} classes, but labels have 8 bits: at most {MAX_CLASSES} classes can be trained",
-            N::CLASSES
-        )));
+        return Err(DataError::TooManyClasses { classes: N::CLASSES }.into());
     }
     data.check(Format::of::<N>())?;
     if cfg!(debug_assertions) {

@@ -96,35 +96,33 @@ impl Run {
             self.init.as_ref().map_or("random".to_owned(), |sha256| format!("of SHA-256 {}", short(sha256)));
         let Normalization { mean, std } = self.normalization;
         vec![
-            ("vit-train", self.version.clone()),
-            ("--preset", self.network.clone()),
-            ("a network of", self.dimensions.clone()),
-            ("--epochs", epochs.to_string()),
-            ("--batch-size", batch_size.to_string()),
-            ("--lr", lr.to_string()),
-            ("--warmup", warmup.to_string()),
-            ("--weight-decay", weight_decay.to_string()),
-            ("--grad-clip", grad_clip.to_string()),
-            ("--dropout", dropout.to_string()),
-            ("--label-smoothing", label_smoothing.to_string()),
-            ("an augmentation (--no-augment and others) of", augmentation.to_string()),
-            ("--seed", seed.to_string()),
-            ("a processor (--cuda, --precision):", processor.to_string()),
-            ("first parameters (--init)", init),
-            ("a number of training images (--limit) of", training_images.to_string()),
-            ("--data", format!("{name} (SHA-256 {})", short(sha256))),
-            ("classes with the names", class_names.join(", ")),
-            // It is computed from all images, even from those that --limit leaves out.
-            ("a normalisation (mean and standard deviation) of", format!("{mean} and {std}")),
+            ("version", self.version.clone()),
+            ("network", self.network.clone()),
+            ("dimensions", self.dimensions.clone()),
+            ("epochs", epochs.to_string()),
+            ("batch_size", batch_size.to_string()),
+            ("lr", lr.to_string()),
+            ("warmup", warmup.to_string()),
+            ("weight_decay", weight_decay.to_string()),
+            ("grad_clip", grad_clip.to_string()),
+            ("dropout", dropout.to_string()),
+            ("label_smoothing", label_smoothing.to_string()),
+            ("augmentation", augmentation.to_string()),
+            ("seed", seed.to_string()),
+            ("processor", processor.to_string()),
+            ("init", init),
+            ("training_images", training_images.to_string()),
+            ("data", format!("{name} (SHA-256 {})", short(sha256))),
+            ("class_names", class_names.join(", ")),
+            // It is computed from all images, even from those that a limit leaves out.
+            ("normalization", format!("mean {mean}, std {std}")),
         ]
     }
 
     /// Returns all settings in which this run differs from `other`.
     fn differences(&self, other: &Self) -> Vec<Difference> {
-        let implied = [
-            ("--data", self.data.sha256 == other.data.sha256),
-            ("a network of", self.network != other.network),
-        ];
+        let implied =
+            [("data", self.data.sha256 == other.data.sha256), ("dimensions", self.network != other.network)];
         let pairs = self.settings().into_iter().zip(other.settings());
         let different = pairs.filter(|(a, b)| a != b && !implied.contains(&(a.0, true)));
         different.map(|((name, theirs), (_, ours))| Difference { name, theirs, ours }).collect()
@@ -338,21 +336,18 @@ pub(crate) mod tests {
         };
         refuse(&recipe, &data(20), "nothing to resume");
         save(directory, &recipe);
-        refuse(&Recipe { epochs: 21, ..recipe.clone() }, &data(20), "has --epochs 20, and not 21");
-        refuse(&Recipe { lr: 2e-3, ..recipe.clone() }, &data(20), "has --lr 0.001, and not 0.002");
-        refuse(&Recipe { augmentation: Augmentation::NONE, ..recipe.clone() }, &data(20), "--no-augment");
-        refuse(&recipe, &data(21), "(--limit) of 20, and not 21");
+        refuse(&Recipe { epochs: 21, ..recipe.clone() }, &data(20), "other settings: epochs 20, not 21");
+        refuse(&Recipe { lr: 2e-3, ..recipe.clone() }, &data(20), ": lr 0.001, not 0.002");
+        refuse(&Recipe { augmentation: Augmentation::NONE, ..recipe.clone() }, &data(20), ": augmentation ");
+        refuse(&recipe, &data(21), "training_images 20, not 21");
         refuse(&recipe, &Splits { train: synthetic::dataset(20, 3), ..data(20) }, "SHA-256");
         refuse(&recipe, &Splits { test: synthetic::dataset(11, 2), ..data(20) }, "SHA-256");
         let both = Recipe { seed: 7, epochs: 21, ..recipe.clone() };
-        refuse(&both, &data(20), "has --epochs 20, and not 21; --seed 42, and not 7: leave");
+        refuse(&both, &data(20), ": epochs 20, not 21; seed 42, not 7");
         let tiny = Run::new::<Tiny>(&recipe, &data(20), Some("0123".to_owned()));
         let error = Snapshot::load(directory).unwrap().of_run::<Tiny>(directory, &tiny);
         let error = error.unwrap_err().to_string();
-        assert!(
-            error.contains("has --preset nano, and not tiny; first parameters (--init) random, and not"),
-            "{error}"
-        );
+        assert!(error.contains(": network nano, not tiny; init random, not of SHA-256 0123"), "{error}");
 
         // A network that was declared again with the same name and other dimensions is another one.
         let mut changed = Run::new::<Nano>(&recipe, &data(20), None);

@@ -1,4 +1,4 @@
-//! What cannot work ends with one line that says why, exit code 2, and everything as it was before.
+//! Input that cannot be used: the program prints one line with the reason, ends with exit code 2, and changes no file.
 
 use crate::{entries, file, program, refuse, succeed, text, train, Digits};
 use std::{collections::BTreeMap, fs, path::Path, process::Command};
@@ -6,13 +6,13 @@ use tempfile::TempDir;
 use vit_nostd::model_file::PREAMBLE_LEN;
 use vit_train::formats::checkpoint::Checkpoint;
 
-/// Names and contents of what lies in a folder.
+/// Returns the names and contents of the files in a folder.
 fn content(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let read = |name: String| (name.clone(), fs::read(folder.join(name)).unwrap());
     entries(folder).into_iter().map(read).collect()
 }
 
-/// [`refuse`], and `folder` must be as it was.
+/// Runs the program like [`refuse`], and checks that `folder` has not changed.
 fn refuse_and_keep(folder: &Path, arguments: &[&str], words: &[&str]) {
     let before = content(folder);
     refuse(arguments, words);
@@ -24,7 +24,7 @@ fn path(folder: &TempDir) -> &str {
 }
 
 #[test]
-fn weights_that_are_no_numbers() {
+fn weights_that_are_not_numbers() {
     let digits = Digits::new(40, 10);
     let run = train(&digits, "nano", "1");
     let checkpoint = file(&run, "checkpoint.safetensors");
@@ -42,7 +42,7 @@ fn weights_that_are_no_numbers() {
         refuse_and_keep(run.path(), &[arguments, &["--data", digits.path()]].concat(), &words);
     }
 
-    // In a model file with the right checksum: the last weight is before the checksum, which is before the end.
+    // The same in a model file with a correct checksum, which is at the end of the file, after the last weight.
     let model = file(&run, "model.f32.vit");
     let mut bytes = fs::read(&model).unwrap();
     let end = bytes.len() - 4;
@@ -117,12 +117,12 @@ fn damaged_model_files() {
     }
 }
 
-/// Runs the program where no file may become longer than some kilobytes: what a full disk is to those who write. It
-/// refuses, names the file, and leaves `folder` as it was.
+/// Runs the program where no file may become longer than some kilobytes, which looks like a full disk. It must name the
+/// file and leave `folder` as it was.
 #[cfg(unix)]
 fn refuse_on_a_full_disk(folder: &Path, arguments: &[&str], name: &str) {
     let before = content(folder);
-    // Otherwise the signal would end it.
+    // If the signal were not ignored, it would end the program.
     let mut command = Command::new("sh");
     command.args(["-c", r#"trap '' XFSZ; ulimit -f 20; exec "$0" "$@""#, env!("CARGO_BIN_EXE_vit-train")]);
     let output = command.args(arguments).output().unwrap();
@@ -130,7 +130,7 @@ fn refuse_on_a_full_disk(folder: &Path, arguments: &[&str], name: &str) {
     assert_eq!(output.status.code(), Some(2), "{arguments:?}: {error}");
     assert_eq!(error.lines().filter(|line| line.starts_with("error: ")).count(), 1, "{error}");
     assert!(error.contains(&format!("{name}: File too large")) && !error.contains("panicked"), "{error}");
-    assert!(!error.contains(".vit-train-"), "the name of a temporary file helps nobody: {error}");
+    assert!(!error.contains(".vit-train-"), "the error has the name of a temporary file: {error}");
     assert!(content(folder) == before, "{arguments:?} changed something");
 }
 
@@ -164,7 +164,7 @@ fn results_that_cannot_be_printed() {
             "{error}"
         );
     }
-    // Where nothing can be said either, the exit code tells.
+    // If the standard error cannot be written to either, there is still the exit code.
     let status = program().args(["inspect", &model]).stdout(full()).stderr(full()).status().unwrap();
     assert_eq!(status.code(), Some(2));
 }
@@ -173,7 +173,7 @@ fn results_that_cannot_be_printed() {
 fn folders_that_cannot_be_written_to() {
     let digits = Digits::new(40, 10);
     let run = train(&digits, "nano", "1");
-    // Root may write to every folder, but nobody below a file.
+    // The tests may run as root, who may write to every folder, but nobody can write to a folder below a file.
     let mut places = vec![file(&run, "report.md") + "/below"];
     if cfg!(target_os = "linux") {
         places.push("/proc/vit-train".to_owned());
@@ -188,7 +188,8 @@ fn folders_that_cannot_be_written_to() {
     }
 }
 
-/// `--out /dev/null` must not make a file of the device, and a link to a large disk stays one.
+/// A device or a pipe is written to and not replaced by a file, and a symbolic link to a file on a larger disk stays a
+/// link.
 #[cfg(unix)]
 #[test]
 fn links_and_pipes_stay_what_they_are() {
@@ -209,7 +210,7 @@ fn links_and_pipes_stay_what_they_are() {
     let pipe = file(&places, "pipe");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let mut received = vec![0; expected.len()];
-    // Open for writing, too, it waits for no writer.
+    // Opening a pipe for reading only would wait for a writer.
     let mut reader = fs::OpenOptions::new().read(true).write(true).open(&pipe).unwrap();
     let reader = thread::spawn(move || reader.read_exact(&mut received).map(|()| received));
     export(&pipe);
@@ -225,21 +226,21 @@ fn one_thing_for_another() {
     let empty = tempfile::tempdir().unwrap();
     let begin = ["--preset", "nano", "--data", digits.path()];
 
-    // A model file in the place of a checkpoint, or of a run.
+    // A model file instead of a checkpoint, or of a run.
     refuse(&["quantize", &model], &["model.f32.vit", "a model file", "checkpoint.safetensors"]);
     refuse(
         &[&begin[..], &["--init", &model]].concat(),
         &["model.f32.vit", "a model file", "checkpoint.safetensors"],
     );
     refuse(&["verify", &model], &["model.f32.vit", "neither a run nor a checkpoint"]);
-    // A folder that is no run.
+    // A folder that is not a run.
     for command in ["inspect", "eval", "verify", "quantize"] {
         refuse(&[command, path(&empty)], &[path(&empty), "in it", "the folder of a finished run"]);
     }
     refuse(&["predict", "--model", path(&empty), "a.png"], &[path(&empty), "no model.f32.vit in it"]);
-    // A file in the place of a folder.
+    // A file instead of a folder.
     refuse(&[&begin[..], &["--out", &report]].concat(), &["report.md: not a directory"]);
-    // Options that would do nothing, or too much.
+    // Options that would have no effect, or values that are out of range.
     refuse(
         &["predict", "--model", &model, "--normalization", "0.5,0.5", "a.png"],
         &["model.f32.vit", "leave --normalization out"],
@@ -247,10 +248,10 @@ fn one_thing_for_another() {
     refuse(&["eval", &model, "--threads", "1000000"], &["--threads", "from 1 to 1024"]);
     refuse(
         &[&begin[..], &["--epochs", "2", "--warmup", "3", "--out", &file(&empty, "run")]].concat(),
-        &["warmup is 3", "fewer than the epochs"],
+        &["warmup is 3", "fewer than the epochs", "--warmup"],
     );
 
-    // A run where a checkpoint is asked for is as good.
+    // A run may be given instead of a checkpoint.
     let out = file(&empty, "run");
     succeed(&[&begin[..], &["--epochs", "1", "--init", path(&run), "--out", &out]].concat());
 }
@@ -286,13 +287,13 @@ fn folders_without_images() {
 
 #[cfg(unix)]
 #[test]
-fn nobody_reads_on() {
+fn the_reader_of_the_output_has_gone() {
     let digits = Digits::new(40, 10);
     let run = train(&digits, "nano", "1");
     let model = file(&run, "model.int8.vit");
     let eval = ["eval", &model, "--data", digits.path()];
     for (arguments, code) in [(&["--help"][..], 0), (&["inspect", &model], 141), (&eval, 141)] {
-        // Closed before the program runs.
+        // The reading end is closed before the program runs.
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let output = program().args(arguments).stdout(writer).output().unwrap();

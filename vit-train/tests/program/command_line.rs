@@ -1,4 +1,4 @@
-//! Commands and their options, one after the other.
+//! Tests the commands and their options.
 
 use crate::{entries, file, json, program, refuse, run, succeed, text, train, Digits};
 use serde_json::Value;
@@ -43,7 +43,7 @@ fn a_run_leaves_results_that_agree() {
     let epochs = markdown.lines().filter(|line| line.split('|').count() == 10);
     assert_eq!(epochs.filter(|line| line.starts_with("| 1") || line.starts_with("| 2")).count(), 2);
 
-    // The checkpoint and the model file have that accuracy, and say so.
+    // The checkpoint and the model files have that accuracy, and state it.
     for (name, accuracy) in [
         ("checkpoint.safetensors", accuracy),
         ("model.f32.vit", accuracy),
@@ -58,7 +58,7 @@ fn a_run_leaves_results_that_agree() {
     let exact = json(&["eval", &path, "--data", digits.path(), "--json"]);
     assert!(exact.get("robustness").is_none());
     let corrupted = json(&["eval", &path, "--data", digits.path(), "--json", "--robustness"]);
-    // Each corruption of the images counts.
+    // Each corruption of the images changes the loss.
     let rows = corrupted["robustness"].as_array().unwrap().iter().chain([&exact]);
     let mut losses: Vec<f64> = rows.map(|row| row["loss"].as_f64().unwrap()).collect();
     losses.sort_by(f64::total_cmp);
@@ -84,7 +84,8 @@ fn a_run_leaves_results_that_agree() {
     let table = succeed(&arguments);
     assert!(fs::read(file(&run, "model.int8.vit")).unwrap() == bytes);
 
-    // A ratio for each of nine layers of four blocks, before the first and behind the last one; the least is told.
+    // The report has a ratio for each of the nine layers in four blocks and for three layers before and after them, and
+    // states the lowest ratio.
     let quantization = json(&[&arguments[..], &["--json"]].concat());
     assert_eq!(quantization["test"]["acc"].as_f64(), Some(int8_accuracy));
     let layers = quantization["report"]["layers"].as_array().unwrap();
@@ -108,7 +109,7 @@ fn a_run_leaves_results_that_agree() {
         &["model.int8.vit is missing", "vit-train quantize"],
     );
 
-    // What it was trained to is where the next run begins: the first loss is lower than a fresh network's.
+    // The next run begins with the trained parameters: its first loss is lower than that of a new network.
     let out = tempfile::tempdir().unwrap();
     let checkpoint = file(&run, "checkpoint.safetensors");
     let arguments =
@@ -128,7 +129,7 @@ fn verify_tells_models_apart() {
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
     assert!(text(&output.stdout).contains("FAIL"));
 
-    // Of another preset: the checkpoint does not fit the model file.
+    // The model file is one of another network, which the checkpoint does not fit.
     let tiny = train(&Digits::new(40, 10), "tiny", "1");
     fs::copy(file(&tiny, "model.f32.vit"), file(&run, "model.f32.vit")).unwrap();
     refuse(
@@ -138,7 +139,7 @@ fn verify_tells_models_apart() {
     let checkpoint = file(&run, "checkpoint.safetensors");
     refuse(&["--preset", "tiny", "--init", &checkpoint], &["does not fit tiny", "[1, 1, 48]", "[1, 1, 64]"]);
 
-    // Damaged.
+    // The model file is damaged.
     let path = file(&run, "model.f32.vit");
     let mut bytes = fs::read(&path).unwrap();
     bytes[5000] ^= 1;
@@ -148,7 +149,7 @@ fn verify_tells_models_apart() {
     refuse(&["inspect", &path], &["truncated"]);
     fs::write(&path, "not a model file, but text of more than 32 characters").unwrap();
     refuse(&["eval", &path, "--data", digits.path()], &["not a model file"]);
-    // It is what it contains, a model file.
+    // The content of a file decides what it is, not its name: this is a model file.
     fs::write(&checkpoint, &bytes[..100]).unwrap();
     refuse(&["inspect", &checkpoint], &["truncated"]);
 }
@@ -189,7 +190,8 @@ fn every_setting_of_the_recipe_counts() {
         let out = tempfile::tempdir().unwrap();
         let mut arguments = vec!["--recipe", "article", "--preset", "nano", "--epochs", "2", "--data"];
         arguments.extend([digits.path(), "--out", out.path().to_str().unwrap()]);
-        // Three steps an epoch, unless the setting makes them more: the clip says nothing to a single one.
+        // Batches of 12 give three steps in an epoch. In a single step, AdamW makes the norm of the gradients
+        // irrelevant.
         if !setting.contains(&"--batch-size") {
             arguments.extend(["--batch-size", "12"]);
         }
@@ -214,7 +216,7 @@ fn every_setting_of_the_recipe_counts() {
         &["--batch-size", "9"],
         &["--seed", "43"],
     ] {
-        assert!(weights(setting) != usual, "{setting:?} says nothing");
+        assert!(weights(setting) != usual, "{setting:?} has no effect");
     }
 }
 
@@ -262,11 +264,11 @@ fn only_the_same_run_is_resumed() {
         settings[index] = value;
         settings
     };
-    refuse(&with(1, "tiny"), &["last.run", "has --preset nano, and not tiny"]);
-    refuse(&with(3, "3"), &["last.run", "has --epochs 2, and not 3"]);
-    refuse(&with(5, "16"), &["has --batch-size 32, and not 16"]);
-    refuse(&with(7, "2"), &["has --seed 1, and not 2"]);
-    refuse(&[&settings[..], &["--limit", "20"]].concat(), &["(--limit) of 60, and not 20"]);
+    refuse(&with(1, "tiny"), &["last.run", "network nano, not tiny", "--preset", "leave out --resume"]);
+    refuse(&with(3, "3"), &["last.run", "epochs 2, not 3", "--epochs", "leave out --resume"]);
+    refuse(&with(5, "16"), &["batch_size 32, not 16", "--batch-size"]);
+    refuse(&with(7, "2"), &["seed 1, not 2", "--seed"]);
+    refuse(&[&settings[..], &["--limit", "20"]].concat(), &["training_images 60, not 20", "--limit"]);
     refuse(&[&settings[..], &["--no-augment"]].concat(), &["--no-augment"]);
     refuse(&with(10, "synthetic"), &["--data"]);
     digits.edit("t10k-images-idx3-ubyte", |bytes| *bytes.last_mut().unwrap() ^= 1);
@@ -289,7 +291,7 @@ fn only_the_same_run_is_resumed() {
     assert!(!Path::new(&other).exists());
 }
 
-/// The largest amount of memory that it had so far, in MB.
+/// Returns the largest amount of memory that a process has had so far, in MB.
 #[cfg(target_os = "linux")]
 fn peak_memory(process: u32) -> usize {
     let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
@@ -315,7 +317,7 @@ fn memory_does_not_grow_over_the_epochs() {
 
 #[test]
 fn works_without_mnist_and_says_so() {
-    // An empty folder as the working directory has no data/mnist, and a proxy that refuses stands for no network.
+    // The working directory is an empty folder without data/mnist. With a proxy that refuses, there is no network.
     let folder = tempfile::tempdir().unwrap();
     let mut command = program();
     command
@@ -352,7 +354,7 @@ fn help_has_examples() {
         let help = succeed(&[command, "--help"]);
         let examples = help.split_once("Examples:\n").unwrap_or_else(|| panic!("{command}: {help}")).1;
         assert!(examples.contains("vit-train "), "{examples}");
-        // The exit code of wrong usage, and help where to find more.
+        // Wrong usage gives exit code 2 and names the option that shows the help.
         let output = run(&[command, "--no-such-option"]);
         assert_eq!(output.status.code(), Some(2));
         assert!(text(&output.stderr).contains("--help"), "{}", text(&output.stderr));
@@ -370,7 +372,7 @@ fn quiet_and_json_print_results_only() {
         assert!(output.status.success(), "{}", text(&output.stderr));
         (text(&output.stdout), text(&output.stderr))
     };
-    // Neither colours nor bars without a terminal.
+    // There are neither colours nor bars without a terminal.
     let (loud, errors) = with(&[]);
     assert!(
         loud.starts_with("Training nano") && loud.contains("epoch  1/1") && loud.contains("testing ..."),
@@ -409,7 +411,7 @@ fn colours_can_be_switched_off() {
     assert!(!help(&["CLICOLOR_FORCE", "NO_COLOR"]).contains('\x1b'));
 }
 
-/// Runs on a GPU, or says what there is not, in one line, and does nothing; never on the CPU instead.
+/// `--cuda` without a GPU is an error in one line that says what is missing. The program does not use the CPU instead.
 #[test]
 fn cuda_without_a_gpu_is_refused() {
     let out = tempfile::tempdir().unwrap();
@@ -418,7 +420,7 @@ fn cuda_without_a_gpu_is_refused() {
     for arguments in
         [&train[..], &["train", "--cuda"], &["bench", "--cuda"], &["eval", "x.safetensors", "--cuda"]]
     {
-        // Where there is a GPU, this hides it.
+        // The variable hides a GPU if there is one.
         let output = program().args(arguments).env("CUDA_VISIBLE_DEVICES", "").output().unwrap();
         let error = text(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {error}");
@@ -433,7 +435,7 @@ fn cuda_without_a_gpu_is_refused() {
         assert!(output.stdout.is_empty(), "{}", text(&output.stdout));
     }
     assert!(!run.exists(), "it began a run");
-    // Without --cuda these say nothing.
+    // These options need --cuda.
     for arguments in [["--cuda-device", "0"], ["--precision", "f32"]] {
         let output = program().args(arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(2));
@@ -441,7 +443,8 @@ fn cuda_without_a_gpu_is_refused() {
     }
 }
 
-/// A run on a GPU, where there is one, learns what a run on the CPU learns; its files are files like others.
+/// A run on a GPU reaches the accuracy of a run on the CPU, and its files can be used without a GPU. Skipped if there
+/// is no GPU.
 #[test]
 fn cuda_learns_what_the_cpu_learns() {
     let train = |arguments: &[&str]| {
@@ -471,7 +474,7 @@ fn cuda_learns_what_the_cpu_learns() {
     );
     assert_ne!(on_gpu["device"], "CPU");
     assert_eq!(on_gpu["verify"]["int8_mismatches"], 0);
-    // The GPU and dfdx agree about the run's checkpoint.
+    // The GPU and dfdx compute the same loss with the checkpoint of the run.
     let arguments = ["--data", "synthetic", "--json"];
     let eval = |name: &str, cuda: &[&str]| json(&[&["eval", name][..], &arguments, cuda].concat());
     let run = gpu.path().to_str().unwrap();

@@ -1,4 +1,4 @@
-//! `vit-train device` against emulated chips, and against boards of our own that misbehave.
+//! Tests `vit-train device` with emulated chips, and with simulated boards that misbehave.
 
 use crate::text;
 use image::GrayImage;
@@ -25,12 +25,12 @@ use vit_train::{
     formats::model_bytes::ModelBytes,
 };
 
-/// The model that is in the firmware.
+/// The model file in the firmware.
 const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../firmware-example/models/nano.int8.vit");
 
 static FILE: LazyLock<ModelBytes> = LazyLock::new(|| ModelBytes::read(MODEL.as_ref()).unwrap());
 
-/// How long a chip may take for an answer, on a machine that does a lot besides.
+/// The longest time that a chip may take for an answer, on a machine that is busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 fn logits(pixels: &[u8]) -> [i32; 10] {
@@ -102,7 +102,7 @@ fn emulated_chips_have_the_hosts_logits_and_recover_from_garbage() {
     }
 }
 
-/// Sends a damaged frame and an oversized one, and expects that both are refused for what they are.
+/// Sends a damaged frame and one that is too long, and checks that both are refused with the correct reason.
 fn garbage_is_refused(address: SocketAddr, chip: &str) {
     let mut line = TcpStream::connect(address).unwrap();
     line.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -122,12 +122,12 @@ fn garbage_is_refused(address: SocketAddr, chip: &str) {
     }
 }
 
-/// The board whose network is the one in the firmware.
+/// Returns the description of a board that runs the model file in the firmware.
 fn honest() -> Description<'static> {
     Description { board: "a board", side: 28, classes: 10, model: checksum(&FILE), ticks_per_second: 1000 }
 }
 
-/// Answers requests that come over `line` until it ends; `tamper` changes the answers on their way.
+/// Answers requests from `line` until it is closed. `tamper` changes each answer before it is sent.
 fn serve(
     mut line: impl Read + Write,
     description: Description<'static>,
@@ -156,7 +156,7 @@ fn serve(
     }
 }
 
-/// Somebody who waits for a connection, and what they do with it.
+/// Waits for a connection in a thread of its own, and calls `with` when it comes. Returns the address.
 fn listener(with: impl FnOnce(TcpStream) + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -164,11 +164,12 @@ fn listener(with: impl FnOnce(TcpStream) + Send + 'static) -> String {
     address.to_string()
 }
 
+/// Starts a simulated board, whose answers `tamper` changes, and returns its address.
 fn board(description: Description<'static>, tamper: impl FnMut(&mut Vec<u8>) + Send + 'static) -> String {
     listener(move |line| serve(line, description, tamper))
 }
 
-/// Changes what is in the frame of an answer.
+/// Changes the content of the frame of an answer.
 fn change(frame: &mut Vec<u8>, change: impl FnOnce(&mut Outcome<'_, Vec<i32>>)) {
     let Some((_, content)) = frame.split_last_mut() else { return };
     let mut reply: Reply<'_, Vec<i32>> = decode(content).unwrap();
@@ -180,19 +181,20 @@ fn change(frame: &mut Vec<u8>, change: impl FnOnce(&mut Outcome<'_, Vec<i32>>)) 
 const EVAL: [&str; 5] = ["eval", "--data", "synthetic", "--limit", "20"];
 const COMPARE: [&str; 7] = ["eval", "--data", "synthetic", "--limit", "20", "--model", MODEL];
 
-/// A serial port whose other end is in our hands: that end, the port's name, and what keeps it open between users.
+/// Makes a serial port whose other end the test holds. Returns that end, the name of the port, and a file that keeps
+/// the port open when nobody uses it.
 fn serial_port() -> (TTYPort, String, File) {
     let (board, port) = TTYPort::pair().unwrap();
     let name = port.name().unwrap();
     let open = File::options().read(true).write(true).open(&name).unwrap();
-    (board, name, open) // without `port`, which is for one user only
+    (board, name, open) // `port` is closed here, because a port has one user only
 }
 
 #[test]
 fn a_board_on_a_serial_port() {
     let (board, name, _open) = serial_port();
     thread::spawn(move || serve(board, honest(), |_| ()));
-    // A pseudo terminal has no DTR: that it cannot be raised is no error.
+    // A pseudo terminal has no DTR line. That it cannot be raised is not an error.
     let output = device(["--port", &name], &[&["--no-dtr"], &COMPARE[..]].concat());
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let output = device(["--port", &name], &COMPARE);
@@ -265,7 +267,7 @@ fn damaged_answers_are_asked_for_again() {
         let reply: Reply<'_, Vec<i32>> = decode(&mut content).unwrap();
         count += usize::from(matches!(reply.outcome, Outcome::Classification(_)));
         if count % 3 == 2 {
-            frame[5] ^= if frame[5] == 1 { 2 } else { 1 }; // a 0 would make it two frames
+            frame[5] ^= if frame[5] == 1 { 2 } else { 1 }; // a 0 would split it into two frames
         }
     });
     let arguments = [&COMPARE[..], &["--json"]].concat();
@@ -277,7 +279,7 @@ fn damaged_answers_are_asked_for_again() {
 }
 
 #[test]
-fn answers_to_earlier_requests_are_passed_over() {
+fn answers_to_earlier_requests_are_ignored() {
     let mut earlier = Vec::new();
     let address = board(honest(), move |frame| {
         let late = std::mem::replace(&mut earlier, frame.clone());
@@ -290,7 +292,7 @@ fn answers_to_earlier_requests_are_passed_over() {
     assert_eq!((&report["mismatches"], &report["repeated"]), (&0.into(), &0.into()));
 }
 
-/// Whatever a board says of itself, the host has looked at it before it relies on it.
+/// The host checks a board's description of itself before it relies on it.
 #[test]
 fn descriptions_that_cannot_be_are_refused() {
     let folder = tempfile::tempdir().unwrap();
@@ -311,7 +313,7 @@ fn descriptions_that_cannot_be_are_refused() {
             refuse(["--tcp", &board(description, |_| ())], arguments, &["the board describes itself", word]);
         }
     }
-    // Of what can be, each is asked for what it has.
+    // A description that can be true is used: these networks do not fit the images.
     for (description, word) in [
         (Description { side: 1, ..honest() }, "synthetic"),
         (Description { classes: 4096, ..honest() }, "256"),
@@ -338,18 +340,18 @@ fn answers_that_cannot_be_are_refused() {
                 }
             });
         });
-        refuse(["--tcp", &address], &EVAL, &["the board's answer cannot be right", word]);
+        refuse(["--tcp", &address], &EVAL, &["the board's answer cannot be correct", word]);
     }
     let address = board(honest(), |frame| change(frame, |outcome| *outcome = Outcome::Description(honest())));
-    refuse(["--tcp", &address], &EVAL, &["the board's answer cannot be right", "asked for a class"]);
+    refuse(["--tcp", &address], &EVAL, &["the board's answer cannot be correct", "asked for a class"]);
     let class = Classification { class: 0, ticks: None, logits: vec![0; 10] };
     let address = board(honest(), move |frame| {
         change(frame, |outcome| *outcome = Outcome::Classification(class.clone()));
     });
-    refuse(["--tcp", &address], &EVAL, &["the board's answer cannot be right", "asked what it is"]);
+    refuse(["--tcp", &address], &EVAL, &["the board's answer cannot be correct", "asked what it is"]);
 }
 
-/// Who did not understand whom?
+/// If the board cannot decode a request, it refuses it. If the host cannot decode an answer, the line is unreliable.
 #[test]
 fn a_refusal_is_the_boards_and_damage_is_not() {
     let short = [&["--timeout", "0.3"], &EVAL[..]].concat();
@@ -369,7 +371,7 @@ fn a_refusal_is_the_boards_and_damage_is_not() {
     });
     refuse(["--tcp", &address], &short, &["the board refuses the request: the frame is damaged"]);
 
-    // Refused once, and then answered, but damaged on the way.
+    // The request is refused once, and then the answers are damaged.
     let mut count = 0;
     let address = board(honest(), move |frame| {
         let mut copy = frame.clone();
@@ -385,7 +387,7 @@ fn a_refusal_is_the_boards_and_damage_is_not() {
     refuse(["--tcp", &address], &short, &words);
 }
 
-/// Sends the same again and again, until nobody listens.
+/// Sends the same bytes again and again until the connection is closed. Returns the address.
 fn babbler(what: Vec<u8>) -> String {
     listener(move |mut line| while line.write_all(&what).is_ok() {})
 }
@@ -406,14 +408,14 @@ fn boards_that_never_come_to_an_end_are_given_up() {
         refuse(["--tcp", &babbler(what)], &short, &[word]);
         assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
     }
-    // One byte now and then.
+    // This board sends one byte now and then.
     let address = listener(|mut line| {
         while line.write_all(b"x").is_ok() {
             thread::sleep(Duration::from_millis(30));
         }
     });
     refuse(["--tcp", &address], &short, &["no answer among them"]);
-    // Silent from the third image on: asked three times.
+    // This board is silent from the third image on, for which it is asked three times.
     let mut count = 0;
     let address = board(honest(), move |frame| {
         count += 1;
@@ -424,7 +426,7 @@ fn boards_that_never_come_to_an_end_are_given_up() {
     refuse(["--tcp", &address], &short, &["no answer within 1.5 s"]);
 }
 
-/// A board that is unplugged after so many bytes.
+/// A connection to a board that is unplugged after it has sent a number of bytes.
 struct Unplugged(TcpStream, usize);
 
 impl Read for Unplugged {
@@ -446,17 +448,18 @@ impl Write for Unplugged {
 }
 
 #[test]
-fn a_board_that_is_unplugged_in_between_is_gone() {
+fn a_board_that_is_unplugged_is_reported() {
     for bytes in [0, 5, 30, 100] {
         let address = listener(move |line| serve(Unplugged(line, bytes), honest(), |_| ()));
         refuse(["--tcp", &address], &EVAL, &["closed at the other end, or the board was unplugged"]);
     }
 }
 
-/// A picture for a board whose images have more bytes than the buffer of a serial port.
+/// The height and width of images that have more bytes than the buffer of a serial port.
 const LARGE: usize = 256;
 
-/// The board's end of a serial port: answers that images are large, and then reads with pauses, or not at all.
+/// Simulates a board on a serial port whose images are large. After its description, it reads with pauses, or not at
+/// all if `pause` is None.
 fn large_images(mut line: TTYPort, pause: Option<Duration>) {
     let description = Description { side: LARGE as u16, ..honest() };
     let mut server = Box::new(Server::<{ request_len(LARGE * LARGE) }>::new(description));
@@ -504,7 +507,7 @@ fn a_board_that_reads_slowly_is_waited_for_and_one_that_does_not_is_given_up() {
     refuse(["--port", &name], &arguments, &["did not take a request of 65", "within 0.5 s"]);
 }
 
-/// What a board has heard before a request, it must not take for a part of it.
+/// A board must not take bytes that it has received before a request for a part of the request.
 #[test]
 fn requests_begin_and_end_with_a_delimiter() {
     let (sender, requests) = std::sync::mpsc::channel();
@@ -514,7 +517,7 @@ fn requests_begin_and_end_with_a_delimiter() {
         sender.send(request).unwrap();
     });
     assert!(Device::open(&Address::Tcp(address), PATIENCE).is_err());
-    // Request 1, `Describe`: what link/tests/link.rs has for it, between delimiters.
+    // Request 1 is `Describe`. These are the bytes in link/tests/link.rs, between delimiters.
     let mut expected = vec![0];
     expected.extend(sealed(&[vit_link::VERSION, 1, 0]));
     assert_eq!(requests.recv().unwrap()[..], expected[..9]);
@@ -522,7 +525,7 @@ fn requests_begin_and_end_with_a_delimiter() {
 }
 
 #[test]
-fn what_is_no_board_for_these_images_is_refused_in_one_line() {
+fn boards_that_do_not_fit_are_refused_in_one_line() {
     let tcp = |address: &str, arguments: &[&str], words: &[&str]| {
         let arguments = [&["--timeout", "0.5"], arguments].concat();
         refuse(["--tcp", address], &arguments, words);
@@ -549,7 +552,7 @@ fn what_is_no_board_for_these_images_is_refused_in_one_line() {
     tcp("127.0.0.1:1", &["eval", "--model", &MODEL.replace("int8", "f32")], &words);
 }
 
-/// A frame of this content, put together by hand.
+/// Encodes a frame with this content, without using the library.
 fn sealed(content: &[u8]) -> Vec<u8> {
     let crc = crc32(content);
     let plain = [content, &crc.to_le_bytes()].concat();
@@ -557,7 +560,7 @@ fn sealed(content: &[u8]) -> Vec<u8> {
     blocks.flat_map(|block| [&[block.len() as u8 + 1], block].concat()).chain([0]).collect()
 }
 
-/// The CRC-32 of zlib, bit by bit.
+/// Computes the CRC-32 of zlib, bit by bit.
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, |crc, &byte| {
         (0..8).fold(crc ^ u32::from(byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))

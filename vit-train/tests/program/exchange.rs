@@ -1,4 +1,4 @@
-//! Networks that come from PyTorch, and go there and to ONNX.
+//! Exchanges networks with PyTorch, and exports them to ONNX.
 
 use super::{entries, file, json, refuse, succeed, text, Digits};
 use half::{bf16, f16};
@@ -7,16 +7,16 @@ use sha2::{Digest, Sha256};
 use std::{collections::HashMap, fs};
 use tempfile::TempDir;
 
-/// Of the file that PyTorch 2.15.0 and safetensors 0.8.0 write: see `tests/pytorch/golden.py`.
+/// The hash of the file that PyTorch 2.15.0 and safetensors 0.8.0 write: see `tests/pytorch/golden.py`.
 const SHA_256: &str = "21f7eaeccea7ab097a9eef13dc03742886707fd44cd121792601ba98e4056c1e";
-/// What that network says in PyTorch, of [`Foreign::images`].
+/// The logits that the network in that file has in PyTorch for the images of [`Foreign`].
 const LOGITS: [[f32; 10]; 2] = [
     [1.16839, 0.19815, -0.25674, 1.89117, -0.62435, 0.51807, -1.21486, 0.07336, -0.86272, -0.25916],
     [1.41503, 0.07728, -0.22819, 2.14936, -1.03941, 0.23101, -0.95762, -0.07589, -1.13961, -0.70423],
 ];
 const FIRST_PIXEL: u32 = 1_000_000;
 
-/// The same numbers as in `tests/pytorch/golden.py`.
+/// Returns the pseudo-random numbers from `start` on that `tests/pytorch/golden.py` uses, too.
 fn noise(start: u32) -> impl Iterator<Item = u32> {
     (start..).map(|x| {
         let x = x.wrapping_mul(2_654_435_761);
@@ -24,7 +24,8 @@ fn noise(start: u32) -> impl Iterator<Item = u32> {
     })
 }
 
-/// Names and shapes of the seed's `ViT` with `nano`'s dimensions, in the order of its `state_dict`.
+/// Returns names and shapes of the tensors of a PyTorch `ViT` with the dimensions of `nano`, in the order of its
+/// `state_dict`.
 fn state_dict() -> Vec<(String, Vec<usize>)> {
     let mut tensors: Vec<(String, Vec<usize>)> = Vec::new();
     let mut push = |name: &str, dims: &[usize]| tensors.push((name.to_owned(), dims.to_vec()));
@@ -54,7 +55,7 @@ fn state_dict() -> Vec<(String, Vec<usize>)> {
     tensors
 }
 
-/// A tensor as it stands in a file.
+/// A tensor as it is in a file.
 #[derive(Clone)]
 struct Tensor {
     name: String,
@@ -72,7 +73,7 @@ impl Tensor {
         self.bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes))
     }
 
-    /// Its values in another type.
+    /// Converts the values to another type.
     fn into_type(mut self, dtype: Dtype) -> Self {
         let bytes = self.values().flat_map(|value| match dtype {
             Dtype::F16 => f16::from_f32(value).to_le_bytes().to_vec(),
@@ -86,7 +87,7 @@ impl Tensor {
     }
 }
 
-/// A network that PyTorch saved.
+/// Returns the tensors of the network that PyTorch saved.
 fn tensors() -> Vec<Tensor> {
     let mut noise = noise(0);
     let tensor = |(name, dims): (String, Vec<usize>)| {
@@ -98,7 +99,7 @@ fn tensors() -> Vec<Tensor> {
     state_dict().into_iter().map(tensor).collect()
 }
 
-/// A folder with a network that PyTorch saved, and images.
+/// A network that PyTorch saved, and images for it.
 struct Foreign {
     digits: Digits,
     folder: TempDir,
@@ -115,7 +116,7 @@ impl Foreign {
         foreign
     }
 
-    /// As safetensors.torch.save_file writes it.
+    /// Writes a file as `safetensors.torch.save_file` does.
     fn write(&self, name: &str, tensors: &[Tensor]) -> String {
         let views = tensors.iter().map(|tensor| {
             (&tensor.name, TensorView::new(tensor.dtype, tensor.dims.clone(), &tensor.bytes).unwrap())
@@ -139,7 +140,7 @@ impl Foreign {
         fs::read(self.path(name)).unwrap()
     }
 
-    /// The logits of the images, by what `eval` runs such a file with.
+    /// Returns the logits that `eval` computes for the images with the file `name`.
     fn logits(&self, name: &str, arguments: &[&str]) -> Vec<f32> {
         let (file, out) = (self.path(name), self.path("logits.safetensors"));
         let command = ["eval", &file, "--data", self.digits.path(), "--logits", &out];
@@ -158,7 +159,7 @@ fn largest_difference(logits: &[f32]) -> f32 {
 }
 
 #[test]
-fn a_network_from_pytorch_says_what_it_says_there() {
+fn a_network_from_pytorch_has_the_same_logits_here() {
     let foreign = Foreign::new();
     let digest = Sha256::digest(foreign.read("theirs.safetensors"));
     assert_eq!(digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>(), SHA_256);
@@ -175,9 +176,9 @@ fn a_network_from_pytorch_says_what_it_says_there() {
         assert!(difference <= 1e-4, "{name}: {difference}");
     }
     let other = foreign.logits("theirs.safetensors", &["--normalization", "0.5,0.5"]);
-    assert!(largest_difference(&other) > 0.01, "--normalization changes nothing");
+    assert!(largest_difference(&other) > 0.01, "--normalization has no effect");
 
-    // Back with the names, shapes and numbers it came with.
+    // Names, shapes and numbers are the same as in the original.
     let bytes = foreign.read("back.safetensors");
     let back = SafeTensors::deserialize(&bytes).unwrap();
     assert_eq!(back.len(), state_dict().len());
@@ -209,7 +210,7 @@ fn a_network_from_pytorch_is_deployed_and_trained_further() {
     assert_eq!((&verification["images"], &verification["exact_images"]), (&2.into(), &2.into()));
     assert_eq!(verification["int8_mismatches"], 0);
 
-    // With such a learning rate, training ends where it begins.
+    // With so small a learning rate, training does not change the parameters.
     let out = foreign.path("run");
     let arguments = ["--preset", "nano", "--epochs", "1", "--lr", "1e-30", "--init", &theirs];
     succeed(&[&arguments[..], &["--data", data, "--out", &out]].concat());
@@ -223,7 +224,7 @@ fn a_network_from_pytorch_is_deployed_and_trained_further() {
 #[test]
 fn other_types_of_numbers_are_converted() {
     let foreign = Foreign::new();
-    // Numbers that all of the types have.
+    // These numbers can be expressed in all of the types.
     let mut tensors = tensors();
     for tensor in &mut tensors {
         let values: Vec<f32> = tensor.values().map(|value| bf16::from_f32(value).to_f32()).collect();

@@ -1,4 +1,4 @@
-//! The program from outside: what a user types, sees and gets.
+//! Tests the program from outside: its command lines, what it prints, and the files that it writes.
 
 mod bad_input;
 mod command_line;
@@ -22,6 +22,7 @@ use std::{
 use tempfile::TempDir;
 use vit_train::data::synthetic;
 
+/// Returns a command that runs the program where MNIST is not found.
 fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vit-train"));
     command.env_remove("MNIST_DIR");
@@ -36,7 +37,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-/// Runs the program, which must succeed, and gives what it printed.
+/// Runs the program, which must succeed, and returns what it printed.
 fn succeed(arguments: &[&str]) -> String {
     let output = run(arguments);
     assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
@@ -57,11 +58,11 @@ fn refuse(arguments: &[&str], words: &[&str]) {
     for word in words {
         assert!(lines[0].contains(word), "{arguments:?}: no {word:?} in {error}");
     }
-    assert!(!error.contains(".vit-train-"), "the name of a temporary file helps nobody: {error}");
+    assert!(!error.contains(".vit-train-"), "the error has the name of a temporary file: {error}");
     assert!(!error.contains("panicked"), "{error}");
 }
 
-/// Four files in MNIST's format, with digits of our own.
+/// A folder with four files in MNIST's format that contain synthetic digits.
 struct Digits {
     folder: TempDir,
 }
@@ -98,7 +99,7 @@ impl Digits {
     }
 }
 
-/// Trains for a moment on `digits` and gives the folder of the results.
+/// Trains two epochs on `digits` and returns the folder of the results.
 fn train(digits: &Digits, preset: &str, seed: &str) -> TempDir {
     let out = tempfile::tempdir().unwrap();
     let arguments = ["--preset", preset, "--epochs", "2", "--batch-size", "32", "--seed", seed];

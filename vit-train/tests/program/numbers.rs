@@ -1,4 +1,4 @@
-//! Numbers that are not finite end a command with one line, and leave nothing that cannot be read.
+//! Numbers that are not finite end a command with one line, and leave no file that cannot be read.
 
 use crate::{file, json, program, refuse, run, succeed, text, train, Digits};
 use image::GrayImage;
@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::{fs, path::Path};
 use vit_train::formats::checkpoint::Checkpoint;
 
-/// Weights that grow 100,000 times with each epoch: some epochs are good, and then the numbers overflow.
+/// The weights grow 100,000 times with each epoch, so that the numbers overflow after some good epochs.
 #[test]
 fn a_training_that_diverges_leaves_its_best_epoch() {
     let digits = Digits::new(40, 10);
@@ -30,13 +30,13 @@ fn a_training_that_diverges_leaves_its_best_epoch() {
     ] {
         succeed(arguments);
     }
-    // It diverges again where it goes on.
+    // The run diverges again when it is resumed.
     refuse(&[&arguments[..], &["--resume"]].concat(), &["training diverged in epoch "]);
 }
 
-/// Finite weights that are so large that the network computes what is not a number.
+/// The weights are finite, but so large that the network computes NaN.
 #[test]
-fn networks_that_compute_no_numbers() {
+fn networks_that_compute_nan() {
     let digits = Digits::new(40, 10);
     let run = train(&digits, "nano", "1");
     let checkpoint = file(&run, "checkpoint.safetensors");
@@ -63,7 +63,7 @@ fn networks_that_compute_no_numbers() {
     assert_eq!(serde_json::from_slice::<Value>(&output.stdout).unwrap(), Value::Array(Vec::new()));
 }
 
-/// As many times larger logits, and differences: they are compared in proportion.
+/// The logits are 10,000 times larger, and so are their differences, which are compared in proportion to them.
 #[test]
 fn large_logits_are_verified() {
     let digits = Digits::new(40, 10);
@@ -116,7 +116,7 @@ fn numbers_may_be_negative() {
     assert_eq!(json(&["inspect", &out, "--json"])["normalization"]["mean"], -0.5);
 }
 
-/// Also where a path has a line break, and where it is not there.
+/// This includes errors with a path that has a line break and errors about missing files.
 #[cfg(unix)]
 #[test]
 fn errors_are_one_line() {

@@ -1,4 +1,4 @@
-//! Files that do not belong together, and descriptions that no network can have, are refused wherever they meet.
+//! Files that do not belong together, and descriptions that no network can have, are refused by every command.
 
 use crate::{file, json, program, refuse, run, succeed, text, train, Digits};
 use std::{fs, path::Path};
@@ -17,7 +17,7 @@ fn path(folder: &TempDir) -> &str {
     folder.path().to_str().unwrap()
 }
 
-/// The commands that take a run and only read it.
+/// Returns the commands that only read a run.
 fn readers<'a>(run: &'a str, data: &'a str, out: &'a str) -> Vec<Vec<&'a str>> {
     vec![
         vec!["eval", run, "--data", data],
@@ -29,8 +29,7 @@ fn readers<'a>(run: &'a str, data: &'a str, out: &'a str) -> Vec<Vec<&'a str>> {
     ]
 }
 
-/// Asks every command for a run whose files do not belong together. `verify` says what its comparison found, the others
-/// refuse.
+/// Checks that every command refuses a run whose files do not belong together. `verify` reports it as a difference.
 fn refused_by_all(run: &TempDir, digits: &Digits, words: &[&str]) {
     let out = file(run, "out.onnx");
     for arguments in readers(path(run), digits.path(), &out) {
@@ -63,21 +62,21 @@ fn files_of_different_runs_do_not_go_together() {
     let verified = json(&["verify", path(&mine), "--data", digits.path(), "--json"]);
     assert_eq!(verified["same_checkpoint"], true);
 
-    // An integer model of another run; quantizing makes the right one.
+    // The integer model is from another run; quantizing makes the correct one.
     copy(int8);
     assert_ne!(digest(int8), ours);
     refused_by_all(&mine, &digits, &[int8, checkpoint, "vit-train quantize"]);
     succeed(&["quantize", path(&mine), "--data", digits.path()]);
     succeed(&["verify", path(&mine), "--data", digits.path()]);
 
-    // A float model of another run.
+    // The float model is from another run.
     let original = fs::read(file(&mine, float)).unwrap();
     copy(float);
     refused_by_all(&mine, &digits, &[float, checkpoint, "vit-train export"]);
     refuse(&["quantize", path(&mine), "--data", digits.path()], &[float, checkpoint, "vit-train export"]);
     fs::write(file(&mine, float), original).unwrap();
 
-    // Another checkpoint: both models are stale. What the messages advise mends it.
+    // The checkpoint is from another run, so that both models are stale. The commands that the errors name repair it.
     copy(checkpoint);
     refused_by_all(&mine, &digits, &[float, checkpoint, "vit-train export"]);
     refuse(&["quantize", path(&mine), "--data", digits.path()], &[float, checkpoint, "vit-train export"]);
@@ -94,7 +93,7 @@ fn files_of_different_runs_do_not_go_together() {
     refuse(&["eval", path(&mine), "--data", digits.path()], &[int8, float, "another checkpoint"]);
 }
 
-/// As in a model that was converted from version 1.
+/// A model that was converted from version 1 of the format has no digest.
 #[test]
 fn an_unknown_digest_is_allowed_and_said() {
     let digits = Digits::new(40, 10);
@@ -167,7 +166,7 @@ fn bad_descriptions_are_refused_everywhere() {
     check("not a percentage", &|description| description.test_accuracy = Some(100.5));
     check("the name of the data set", &|description| description.dataset = "a\u{1b}[2J".to_owned());
 
-    // The same rules hold for what is said on the command line.
+    // The same rules hold for labels on the command line.
     let checkpoint = file(&run, "checkpoint.safetensors");
     let labels = |labels: &str, words: &[&str]| {
         refuse(&["export", &checkpoint, "--vit", &out, "--labels", labels], words);

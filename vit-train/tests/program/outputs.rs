@@ -1,4 +1,4 @@
-//! No slip of the hand replaces what a command reads, and files are what they contain, whatever they are called.
+//! Commands do not replace files by mistake, and recognise files by their content, not by their name.
 
 use crate::{entries, file, json, program, refuse, succeed, train, Digits};
 use std::{collections::BTreeMap, fs, path::Path};
@@ -39,17 +39,17 @@ fn inputs_are_not_replaced() {
     for arguments in [["quantize", &checkpoint, "--out", &images], ["eval", &model, "--logits", &images]] {
         refuse(&[&arguments[..], &data].concat(), &["this would replace a file that"]);
     }
-    // Two outputs with one name, also where it is not there yet.
+    // Two outputs must not have the same name, even if there is no such file yet.
     let (new, twice) = (file(&run, "new"), format!("{}/./new", path(&run)));
     refuse(&["export", &model, "--onnx", &new, "--safetensors", &twice], &["--onnx names the same file"]);
-    // What cannot be written is said before any work.
+    // Files that cannot be written are reported before any work.
     let missing = file(&run, "no/such.vit");
     refuse(
         &[&["quantize", path(&run), "--out", &missing], &data[..]].concat(),
         &["such.vit: there is no folder", "make it"],
     );
     refuse(&["export", &model, "--vit", path(&run)], &["a folder: give the name of a file"]);
-    // A run does not replace what it begins with, or lie among its images.
+    // The results of a run do not replace the checkpoint that it begins with, and are not written among its images.
     let begin = ["--preset", "nano", "--epochs", "1", "--data"];
     for init in [path(&run), same.last().unwrap()] {
         let arguments = [&begin[..], &[digits.path(), "--init", init, "--out", path(&run)]].concat();
@@ -62,14 +62,14 @@ fn inputs_are_not_replaced() {
     assert!(content(run.path()) == before);
     assert_eq!(entries(photos.path()), ["cat"]);
 
-    // What an earlier command wrote is replaced, also where the data lie.
+    // The result of an earlier command is replaced, even in the folder of the images.
     let old = file(&digits.folder, "old.vit");
     for _ in 0..2 {
         succeed(&[&["quantize", path(&run), "--out", &old], &data[..]].concat());
     }
 }
 
-/// `--onnx /dev/stdout` is the model and nothing else.
+/// With `--onnx /dev/stdout`, the standard output has the model and nothing else.
 #[cfg(target_os = "linux")]
 #[test]
 fn models_can_be_piped() {
@@ -111,7 +111,7 @@ fn files_are_what_they_contain() {
     fs::copy(&model, &renamed).unwrap();
     assert!(succeed(&[&["eval", &renamed], &data[..]].concat()).contains("vit-nostd f32"));
 
-    // What another program wrote is answered with the line that converts it.
+    // For a file of another program, the error has the command that converts it.
     let alone = tempfile::tempdir().unwrap();
     for (bytes, package) in [
         (&b"PK\x03\x04"[..], "import torch"),
@@ -127,7 +127,7 @@ fn files_are_what_they_contain() {
     }
 }
 
-/// Nor are files that no option names: the images of the run that is read, MNIST, and what else a run has left.
+/// Files that no option names are not replaced: the images of the run that is read, MNIST, and the files of other runs.
 #[test]
 fn files_of_runs_and_their_images_are_not_replaced() {
     let digits = Digits::new(40, 10);
@@ -144,7 +144,7 @@ fn files_of_runs_and_their_images_are_not_replaced() {
             }
         }
     }
-    // A link is not what it is called, and the models of another run are not made here.
+    // Links are followed, and the models of another run are not replaced.
     let other = train(&digits, "nano", "2");
     #[cfg(unix)]
     {
@@ -165,7 +165,7 @@ fn files_of_runs_and_their_images_are_not_replaced() {
     assert!([content(run.path()), content(digits.folder.path())] == before);
 }
 
-/// Whatever a user's file is, and wherever it lies.
+/// Other files of the user are not replaced, whatever they contain and wherever they are.
 #[test]
 fn files_of_the_user_are_not_replaced() {
     let digits = Digits::new(40, 10);
@@ -184,7 +184,8 @@ fn files_of_the_user_are_not_replaced() {
         }
         assert_eq!(fs::read(&theirs).unwrap(), bytes);
     }
-    // An empty file is only a name, as `mktemp` makes it; and what an option has written before may be replaced.
+    // An empty file, as `mktemp` creates it, may be replaced, and so may a file that the same option has written
+    // before.
     for option in ["--vit", "--onnx", "--safetensors"] {
         let made = file(&alone, option);
         fs::write(&made, "").unwrap();
@@ -194,7 +195,7 @@ fn files_of_the_user_are_not_replaced() {
     }
 }
 
-/// What the command line says of a network is not written into the run that says it otherwise.
+/// A description on the command line that differs from that of a run's checkpoint is not written into the run.
 #[test]
 fn the_models_of_a_run_are_described_by_its_checkpoint() {
     let digits = Digits::new(40, 10);
@@ -210,7 +211,7 @@ fn the_models_of_a_run_are_described_by_its_checkpoint() {
     succeed(&["quantize", path(&run), "--normalization", "0.5,0.5", "--out", &file(&elsewhere, "x.vit")]);
 }
 
-/// A link that leads nowhere would fail a run in its end.
+/// A link that leads nowhere is refused before the training. Writing to it would fail at the end of the run.
 #[cfg(unix)]
 #[test]
 fn links_of_a_run_are_followed_before_the_training() {
@@ -224,9 +225,9 @@ fn links_of_a_run_are_followed_before_the_training() {
     assert!(content(run.path()) == before);
 }
 
-/// The user's own report is no result of a run.
+/// A file of the user that has the name of a result is not replaced by a run.
 #[test]
-fn what_no_run_has_left_is_not_replaced() {
+fn files_that_no_run_has_written_are_not_replaced() {
     let digits = Digits::new(40, 10);
     let begin = ["--preset", "nano", "--epochs", "1", "--data", digits.path(), "--out"];
     for name in ["report.md", "report.json", "checkpoint.safetensors", "curves.svg"] {
@@ -244,10 +245,11 @@ fn what_no_run_has_left_is_not_replaced() {
     assert!(entries(run.path()).contains(&"notes.md".to_owned()));
 }
 
-/// A reader would wait at a named pipe, and a device has no end.
+/// A pipe instead of a file of a run is refused, because a reader would wait for it, and so is a device, which has no
+/// end.
 #[cfg(unix)]
 #[test]
-fn what_takes_the_place_of_a_file_is_not_waited_for() {
+fn pipes_and_devices_instead_of_files_are_refused() {
     let digits = Digits::new(40, 10);
     let run = train(&digits, "nano", "1");
     let begin = ["--preset", "nano", "--epochs", "1", "--data", digits.path(), "--out", path(&run)];
@@ -281,7 +283,7 @@ fn what_takes_the_place_of_a_file_is_not_waited_for() {
     refuse(&["--preset", "nano", "--init", "/dev/zero"], &["/dev/zero", "a device"]);
 }
 
-/// Large files of a run may lie on a larger disk.
+/// Large files of a run may be links to another disk.
 #[cfg(unix)]
 #[test]
 fn files_of_a_run_that_are_links_are_not_replaced() {
@@ -307,7 +309,7 @@ fn files_of_a_run_that_are_links_are_not_replaced() {
     assert!(content(store.path()) == before);
     succeed(&["quantize", path(&run)]);
 
-    // A checkpoint of somebody else is no earlier result of another option.
+    // A checkpoint is not an earlier result of an option that writes something else.
     let theirs = file(&store, "theirs.safetensors");
     fs::copy(file(&store, "checkpoint.safetensors"), &theirs).unwrap();
     for (command, option) in [("export", "--vit"), ("export", "--onnx"), ("quantize", "--out")] {

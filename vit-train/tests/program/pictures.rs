@@ -1,4 +1,4 @@
-//! Pictures into the program, and pictures out of it.
+//! Tests the pictures that the program reads and draws.
 
 use super::{entries, file, json, program, refuse, run, succeed, text, train, Digits};
 use image::{imageops, DynamicImage, GrayImage, ImageFormat, Luma, Rgba, RgbaImage};
@@ -6,10 +6,10 @@ use serde_json::Value;
 use std::{fs, path::Path};
 use vit_train::data::synthetic;
 
-/// The models that the firmware carries, which were trained on MNIST.
+/// The folder of the models in the firmware, which were trained on MNIST.
 const MODELS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../firmware-example/models");
 
-/// Numbers from 0 to 1 that look random.
+/// Returns a generator of pseudo-random numbers from 0 to 1.
 fn noise() -> impl FnMut() -> f32 {
     let mut state = 1u32;
     move || {
@@ -18,10 +18,11 @@ fn noise() -> impl FnMut() -> f32 {
     }
 }
 
-/// How much ink there is at each point of a picture in which a digit is `height` pixels high, 0 to 1.
+/// Returns a function that tells how much ink there is at a point of a picture in which a digit is `height` pixels
+/// high, from 0 to 1.
 fn ink(digit: &[u8], height: u32, canvas: (u32, u32), corner: (u32, u32)) -> impl Fn(u32, u32) -> f32 {
     let digit = GrayImage::from_raw(28, 28, digit.to_vec()).unwrap();
-    // A pen has an edge; what becomes blurred when it is scaled has none.
+    // A pen makes sharp edges. They are restored below, because scaling blurs the digit.
     let large =
         imageops::resize(&digit, height * 28 / 20, height * 28 / 20, imageops::FilterType::CatmullRom);
     assert!(corner.0 + large.width() <= canvas.0 && corner.1 + large.height() <= canvas.1);
@@ -32,13 +33,13 @@ fn ink(digit: &[u8], height: u32, canvas: (u32, u32), corner: (u32, u32)) -> imp
     }
 }
 
-/// Drawn with a mouse: black on white, no noise, in a corner of the canvas.
+/// Draws a digit like a drawing program: black on white, without noise, in a corner of the canvas.
 fn drawing(digit: &[u8]) -> DynamicImage {
     let ink = ink(digit, 180, (640, 480), (30, 200));
     GrayImage::from_fn(640, 480, |x, y| Luma([(255.0 * (1.0 - ink(x, y))) as u8])).into()
 }
 
-/// On a blackboard, in colour, with an alpha channel.
+/// Draws a digit on a blackboard, in colour, with an alpha channel.
 fn blackboard(digit: &[u8]) -> DynamicImage {
     let ink = ink(digit, 60, (120, 120), (20, 10));
     let board = |x, y| [40, 60, 50].map(|dark: u8| dark + (180.0 * ink(x, y)) as u8);
@@ -49,7 +50,8 @@ fn blackboard(digit: &[u8]) -> DynamicImage {
     .into()
 }
 
-/// A photograph of paper: brighter on one side than ink is on the other, noise, a speck, and the table in a corner.
+/// Draws a photograph of a digit on paper. The light is so uneven that ink on one side is brighter than paper on the
+/// other. There are noise, a speck, and the table in a corner.
 fn photograph(digit: &[u8]) -> DynamicImage {
     let (width, height) = (1200, 900);
     let ink = ink(digit, 300, (width, height), (420, 250));
@@ -64,7 +66,7 @@ fn photograph(digit: &[u8]) -> DynamicImage {
     .into()
 }
 
-/// As small as MNIST's own, or smaller.
+/// Draws a digit that is smaller than those of MNIST.
 fn tiny(digit: &[u8]) -> DynamicImage {
     let digit = GrayImage::from_raw(28, 28, digit.to_vec()).unwrap();
     imageops::resize(&digit, 20, 20, imageops::FilterType::Triangle).into()
@@ -73,7 +75,7 @@ fn tiny(digit: &[u8]) -> DynamicImage {
 #[test]
 fn pictures_of_all_kinds_are_recognised() {
     let folder = tempfile::tempdir().unwrap();
-    // What the network says of the digits themselves is what it has to say of their pictures.
+    // The network has to classify the pictures as it classifies the digits themselves.
     let digits: Vec<_> = (0..30).map(|index| synthetic::digit(index, u64::from(index) + 100)).collect();
     type Draw = fn(&[u8]) -> DynamicImage;
     let kinds: [(&str, &str, Draw); 5] = [
@@ -137,7 +139,7 @@ fn predict_prints_classes_and_probabilities() {
     assert!(top5.windows(2).all(|pair| probability(&pair[0]) >= probability(&pair[1])), "{top5:?}");
     assert!((0.0..=1.0).contains(&probability(prediction)));
 
-    // The table says the same, a line for each picture, in the order that was asked for.
+    // The table has the same result in a line for each picture, in the order of the arguments.
     let table = succeed(&["predict", "--model", &model, &path, &path]);
     let lines: Vec<&str> = table.lines().collect();
     assert_eq!(lines.len(), 3);
@@ -163,7 +165,7 @@ fn predict_says_where_it_is_unsure() {
     let table = succeed(&["predict", "--model", &model, &one, &two]);
     let lines: Vec<&str> = table.lines().collect();
     assert!(!lines[1].contains("unsure") && lines[2].ends_with(&format!("; unsure: {reason}")), "{table}");
-    // A picture that is taken as it is may show anything.
+    // With --raw, a picture may show anything.
     assert!(json(&["predict", "--model", &model, "--raw", &two, "--json"])[0]["unsure"].is_null());
 }
 
@@ -199,7 +201,7 @@ fn predict_refuses_what_it_cannot_use() {
     );
 }
 
-/// One or more pictures fail, and the others are classified.
+/// If some pictures cannot be used, the others are still classified.
 #[test]
 fn predict_goes_on_after_pictures_that_fail() {
     let folder = tempfile::tempdir().unwrap();
@@ -213,7 +215,7 @@ fn predict_goes_on_after_pictures_that_fail() {
     let good = text(&good.stdout);
     assert_eq!(good.lines().count(), 41);
 
-    // What systems leave there is ignored, also where it is called like a picture.
+    // Files that operating systems create are ignored, even if they have the name of a picture.
     for name in ["._00.png", ".DS_Store", "Thumbs.db", "desktop.ini"] {
         fs::write(file(&folder, name), "left behind").unwrap();
     }
@@ -254,13 +256,13 @@ fn predict_goes_on_after_pictures_that_fail() {
         assert_eq!(entry["class"].is_number(), !entry["error"].is_string(), "{entry}");
     }
 
-    // Where no picture can be used, nothing is printed, and the input is wrong.
+    // If no picture can be used, there are no results, and the exit code is that of wrong input.
     let none = run(&["predict", "--model", &model, &jpeg, &missing]);
     assert_eq!((none.status.code(), text(&none.stdout).as_str()), (Some(2), ""));
     assert_eq!(text(&none.stderr).lines().count(), 2);
 }
 
-/// A folder would be waited for without end if a pipe in it were opened; what is named is read, whatever it is.
+/// A pipe in a folder is not opened, because the program would wait for it forever. A pipe that is named is read.
 #[cfg(unix)]
 #[test]
 fn predict_reads_pipes_that_are_named_and_no_others() {
@@ -284,7 +286,11 @@ fn predict_reads_pipes_that_are_named_and_no_others() {
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let path = folder.path().to_str().unwrap();
     let output = program().args(["predict", "--model", &model, path]).output().unwrap();
-    assert_eq!(output.status.code(), Some(1), "the picture without an ending is read");
+    assert_eq!(
+        output.status.code(),
+        Some(1),
+        "the picture without an extension must be read, and the pipe refused"
+    );
     assert!(text(&output.stderr).contains("x.png: a named pipe instead of a picture file"));
 
     let predict =
@@ -295,7 +301,7 @@ fn predict_reads_pipes_that_are_named_and_no_others() {
     assert_eq!(list[0]["top5"], *expected);
 }
 
-/// A small file that is a large picture, and too little memory for it.
+/// A small file contains a large picture, for which there is too little memory.
 #[cfg(target_os = "linux")]
 #[test]
 fn pictures_that_do_not_fit_into_memory() {
@@ -334,7 +340,7 @@ fn pictures_that_do_not_fit_into_memory() {
     }
 }
 
-/// A small picture with a colour profile of a gigabyte.
+/// A small picture has a colour profile of a gigabyte.
 #[cfg(target_os = "linux")]
 #[test]
 fn colour_profiles_that_do_not_fit_into_memory() {
@@ -380,7 +386,7 @@ fn a_run_leaves_pictures_that_report_draws_again() {
         assert!((right / images - report["test"][engine]["acc"].as_f64().unwrap()).abs() < 1e-9, "{engine}");
     }
 
-    // A folder of a run is a model, too, with either engine; so is the checkpoint, with the float engine's bits.
+    // The folder of a run can be used as a model with either engine. The checkpoint gives the bits of the float engine.
     let picture = file(&digits.folder, "7.png");
     drawing(&synthetic::digit(7, 1)).save(&picture).unwrap();
     let predict = |model: &str, engine: &str| {
@@ -409,7 +415,7 @@ fn a_run_leaves_pictures_that_report_draws_again() {
         assert!(picture.width() > 700 && picture.height() > 200, "{name}");
     }
 
-    // Of a run without its models there are the curves, and the recorded test.
+    // For a run without its models, there are still the curves and the recorded test.
     for name in ["model.int8.vit", "confusion.svg", "mistakes.png", "predictions.png"] {
         fs::remove_file(file(&run, name)).unwrap();
     }
@@ -452,14 +458,14 @@ fn runs_are_compared() {
     let table = succeed(&["compare", names[0], names[1]]);
     let line = |name: &str| table.lines().find(|line| line.starts_with(name)).unwrap_or_default();
     assert!(line("speed-up").contains("1.00 x") && line("speed-up").contains("2.50 x"), "{table}");
-    // A column for each run, in the order that was asked for.
+    // There is a column for each run, in the order of the arguments.
     assert!(line("device").ends_with("GPU"), "{table}");
     for (name, end) in [
         ("training", "90.5 s"),
-        ("an epoch", "45.2 s"), // halves to even
-        ("a step, median", "7.5 ms"),
-        ("images a second", "250"),
-        ("validation accuracy", "81.50 %"), // of the epoch that was kept
+        ("epoch, mean", "45.2 s"), // rounded half to even
+        ("step, median", "7.5 ms"),
+        ("images per second", "250"),
+        ("validation accuracy", "81.50 %"), // that of the epoch whose parameters were kept
         ("test accuracy  ", "82.50 %"),
         ("test top-5", "99.50 %"),
         ("test accuracy, integers", "83.50 %"),
@@ -471,7 +477,7 @@ fn runs_are_compared() {
         ["val_acc", "test_acc", "test_top5", "test_int8_acc"].map(|key| rows[1][key].as_f64().unwrap());
     assert_eq!(scores, [81.5, 82.5, 99.5, 83.5]);
 
-    // The networks of other presets have other work to do.
+    // The speeds of different networks are not compared.
     edit(1, &|report| report["preset"] = "base".into());
     assert!(json(&["compare", names[0], names[1], "--json"])[1]["speed_up"].is_null());
     refuse(&["compare", names[0], "/no/such/run"], &["/no/such/run"]);
@@ -482,7 +488,7 @@ fn runs_are_compared() {
 
 #[test]
 fn transparent_is_paper() {
-    // A drawing program's black on nothing.
+    // A drawing program draws in black on a transparent ground.
     let folder = tempfile::tempdir().unwrap();
     let digit = synthetic::digit(2, 1);
     let ink = ink(&digit, 100, (200, 200), (30, 30));

@@ -1,4 +1,4 @@
-//! Classes with names: from folders of pictures, or a list beside IDX files, to the model on the chip.
+//! Names of classes arrive in the model on the chip, from folders of pictures or from a list next to IDX files.
 
 use crate::{file, json, run, succeed, text, Digits};
 use image::GrayImage;
@@ -9,7 +9,7 @@ use vit_train::{data::synthetic, formats::model_bytes::ModelBytes};
 const NAMES: [&str; 10] =
     ["nought", "one", "two", "three", "four", "five", "six", "seven", "eight", "class 10 (ten)"];
 
-/// Digits as pictures, larger than the network takes them.
+/// Writes digits as pictures that are larger than the input of the network.
 fn write_pictures(folder: &Path, count: usize, seed: u64) {
     let digits = synthetic::dataset(count, seed);
     for index in 0..count {
@@ -21,7 +21,7 @@ fn write_pictures(folder: &Path, count: usize, seed: u64) {
     }
 }
 
-/// Trains on `data` for a moment and checks that the names of the classes arrive wherever they are shown.
+/// Trains one epoch on `data` and checks that the names of the classes are shown everywhere.
 fn names_arrive(data: &str, names: &[&str]) {
     let out = tempfile::tempdir().unwrap();
     let arguments = ["--preset", "nano", "--epochs", "1", "--batch-size", "32", "--out"];
@@ -33,7 +33,11 @@ fn names_arrive(data: &str, names: &[&str]) {
         let content = json(&["inspect", &path, "--json"]);
         let content = if name.ends_with("vit") { &content } else { &content["description"] };
         assert_eq!(content["labels"], serde_json::json!(names));
-        assert_ne!(content["normalization"]["mean"], serde_json::json!(0.1307_f32), "that is MNIST's");
+        assert_ne!(
+            content["normalization"]["mean"],
+            serde_json::json!(0.1307_f32),
+            "the normalisation is that of MNIST"
+        );
 
         let evaluation = json(&["eval", &path, "--data", data, "--json"]);
         let classes = evaluation["classes"].as_array().unwrap();
@@ -50,12 +54,12 @@ fn names_arrive(data: &str, names: &[&str]) {
     let shown = text(&output.stdout);
     assert!(names.iter().all(|name| shown.contains(&format!("  {name} "))), "{shown}");
 
-    // What a firmware reads.
+    // The firmware reads this model file.
     let bytes = ModelBytes::read(Path::new(&file(&out, "model.int8.vit"))).unwrap();
     let model = int8::Model::<Nano>::from_bytes(&bytes).unwrap();
     assert!(model.metadata().labels().eq(names.iter().copied()));
 
-    // Data of other classes are told.
+    // A note points out that other images have other classes.
     let output = run(&["eval", out.path().to_str().unwrap(), "--data", "synthetic"]);
     assert!(output.status.success() && text(&output.stderr).contains("NOTE: the model's classes are "));
 }

@@ -1,4 +1,4 @@
-//! Networks that are hard to put into integers, and one that cannot be.
+//! Networks that are hard to quantize, and one that cannot be quantized.
 
 use super::{entries, file, json, refuse, run, succeed, text, Digits};
 use safetensors::{Dtype, SafeTensors};
@@ -22,7 +22,7 @@ fn the_published_network_is_quantized_on_other_images() {
     let folder = tempfile::tempdir().unwrap();
     let (exported, bare) = (file(&folder, "exported.safetensors"), file(&folder, "bare.safetensors"));
     succeed(&["export", PUBLISHED, "--safetensors", &exported]);
-    // As PyTorch writes it: without metadata, and so without the seed that says which images calibrate.
+    // PyTorch writes no metadata, so that the seed that chooses the images for calibration is not known.
     let bytes = fs::read(&exported).unwrap();
     let tensors = SafeTensors::deserialize(&bytes).unwrap().tensors();
     fs::write(&bare, safetensors::serialize(tensors, None::<HashMap<_, _>>).unwrap()).unwrap();
@@ -58,7 +58,7 @@ fn file_exists(folder: &TempDir, name: &str) -> bool {
     Path::new(&file(folder, name)).exists()
 }
 
-/// A neuron that is never on, by far: floats do not mind.
+/// Writes a checkpoint in which one neuron has a bias of -1e9. Floats can express it, integers cannot.
 fn unquantizable(folder: &TempDir) -> String {
     let mut parameters = Parameters::init::<Nano>(1);
     parameters.get_mut("blocks.2.mlp.0.bias").unwrap()[7] = -1e9;
@@ -68,17 +68,17 @@ fn unquantizable(folder: &TempDir) -> String {
 }
 
 const REASON: &str =
-    "integers: not possible because blocks.2.mlp.0 has a bias that is too large for its results (-1.000e9)";
+    "The network cannot be quantized because blocks.2.mlp.0 has a bias that is too large for its results (-1.000e9)";
 
 #[test]
-fn a_run_without_integers_ends_with_all_else() {
+fn a_run_without_integers_has_all_other_results() {
     let (digits, folder) = (Digits::new(60, 20), tempfile::tempdir().unwrap());
     let (data, init, out) = (digits.path(), unquantizable(&folder), file(&folder, "run"));
     let settings = ["--preset", "nano", "--epochs", "1", "--lr", "1e-30", "--data", data, "--out", &out];
     let output = run(&[&settings[..], &["--init", &init]].concat());
     let (printed, warned) = (text(&output.stdout), text(&output.stderr));
     assert!(output.status.success(), "the training succeeded: {warned}");
-    assert!(warned.contains(&format!("WARNING: {REASON}")), "{warned}");
+    assert!(warned.contains(&format!("WARNING: {REASON}. Train again with a lower --lr")), "{warned}");
     assert!(printed.contains("; in integers not possible"), "{printed}");
     assert!(printed.contains("ok   f32") && !printed.contains("int8"), "{printed}");
     let names = [
@@ -105,7 +105,7 @@ fn a_run_without_integers_ends_with_all_else() {
     assert!(verify.get("int8_images").is_none());
     assert!(text(&before[9]).contains(REASON));
 
-    // It is finished, and what reads runs reads it.
+    // The run is finished, and all commands can read it.
     assert!(succeed(&[&settings[..], &["--resume"]].concat()).contains("is finished"));
     let verification = run(&["verify", &out, "--data", data]);
     let warned = text(&verification.stderr);
@@ -118,7 +118,7 @@ fn a_run_without_integers_ends_with_all_else() {
     let table = succeed(&["compare", &out]);
     assert!(table.lines().any(|line| line.starts_with("test accuracy, integers") && line.ends_with('-')));
 
-    // What needs integers says why there are none, and changes nothing.
+    // Commands that need an integer model say why there is none, and change nothing.
     let name = "checkpoint.safetensors: cannot be quantized because blocks.2.mlp.0";
     refuse(&["quantize", &out, "--data", data], &[name, "(-1.000e9)", "--lr"]);
     refuse(&["predict", "--model", &out, "--engine", "int8", &init], &["no model.int8.vit", REASON]);

@@ -1,4 +1,4 @@
-//! The same seed gives the same bytes: whatever the number of threads, and however often the program was killed.
+//! Runs with the same seed give the same bytes, with any number of threads, and however often the program is killed.
 
 use serde_json::Value;
 use std::{
@@ -14,10 +14,10 @@ use std::{
 };
 use vit_train::run::folder::RunFolder;
 
-/// What a run leaves, without what it took.
+/// The results of a run, without the figures that depend on time and threads.
 #[derive(PartialEq)]
 struct Results {
-    /// Names and contents.
+    /// The names and contents of the files.
     files: Vec<(&'static str, Vec<u8>)>,
     report: Value,
 }
@@ -52,7 +52,8 @@ impl Results {
     }
 }
 
-/// A short training with all that is random: dropout, augmentation, the order of the images. `arguments` win.
+/// Returns the command of a short training with everything that is random: dropout, augmentation, the order of the
+/// images. `arguments` replace its settings.
 fn program(out: &Path, arguments: &[&str]) -> Command {
     let settings = [
         ["--preset", "nano"],
@@ -76,7 +77,7 @@ fn train(arguments: &[&str]) -> Results {
     Results::of(out.path())
 }
 
-/// The results of a run that nothing interrupts.
+/// Returns the results of a run that nothing interrupts.
 fn reference() -> &'static Results {
     static REFERENCE: OnceLock<Results> = OnceLock::new();
     REFERENCE.get_or_init(|| train(&["--threads", "2"]))
@@ -87,10 +88,10 @@ fn threads_change_no_bit() {
     for threads in ["1", "3"] {
         train(&["--threads", threads]).assert_equal(reference(), threads);
     }
-    assert!(train(&["--threads", "3", "--seed", "43"]) != *reference(), "the seed says nothing");
+    assert!(train(&["--threads", "3", "--seed", "43"]) != *reference(), "the seed has no effect");
 }
 
-/// Numbers below `limit`, other ones in each run.
+/// Returns a generator of numbers below a limit, which differ each time that the tests run.
 fn random() -> impl FnMut(u64) -> u64 {
     let mut state = std::collections::hash_map::RandomState::new().hash_one(0) | 1;
     move |limit| {
@@ -101,8 +102,8 @@ fn random() -> impl FnMut(u64) -> u64 {
     }
 }
 
-/// Starts the program, lets `kill` end it `delay` after it printed a line that begins with `line`, and gives what it
-/// printed on both outputs.
+/// Starts the program, and calls `kill` to end it `delay` after it has printed a line that begins with `line`. Returns
+/// what it printed to both outputs.
 fn end_after(
     mut command: Command,
     out: &Path,
@@ -112,7 +113,7 @@ fn end_after(
 ) -> (Vec<String>, Output) {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = Vec::new();
-    // Not dropped before the child is dead, which could not print any more.
+    // Dropping this earlier would close the pipe that the child prints to.
     let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines();
     for printed in stdout.by_ref().map(Result::unwrap) {
         lines.push(printed);
@@ -132,7 +133,7 @@ fn end_after(
 }
 
 fn kill(child: &mut Child) {
-    child.kill().unwrap(); // SIGKILL, where there are signals
+    child.kill().unwrap(); // with SIGKILL on Unix
 }
 
 #[test]
@@ -140,18 +141,18 @@ fn being_killed_changes_no_bit() {
     let out = tempfile::tempdir().unwrap();
     let mut random = random();
     let mut within_an_epoch = 0;
-    // A line that the program prints, and a number of milliseconds in which the stage behind it does not end.
+    // A line that the program prints, and a number of milliseconds in which the stage after it does not end.
     let stages =
         [("Training", 400), ("Training", 400), ("epoch", 400), ("testing", 200), ("quantizing", 200)];
     for (sitting, (line, limit)) in stages.into_iter().enumerate() {
         let delay = Duration::from_millis(limit / 4 + random(limit));
-        // Other numbers of threads, and a snapshot after every step: the time must not matter.
+        // The number of threads changes, and there is a snapshot after every step: neither must change the results.
         let threads = (1 + random(3)).to_string();
         let arguments = ["--threads", &threads, "--save-every", "0", "--resume"];
         let arguments = if sitting == 0 { &arguments[..4] } else { &arguments };
         let (lines, _) = end_after(program(out.path(), arguments), out.path(), line, delay, |child| {
             if line == "Training" {
-                // At least one step, however slow the machine is.
+                // At least one step has to be done, even on a slow machine.
                 let paths = [RunFolder::new_snapshot, RunFolder::snapshot].map(|path| path(out.path()));
                 let saved =
                     || paths.each_ref().map(|path| fs::metadata(path).and_then(|file| file.modified()).ok());
@@ -162,7 +163,7 @@ fn being_killed_changes_no_bit() {
             }
             kill(child);
         });
-        println!("{threads} threads, killed {delay:?} behind {line:?}: {lines:#?}");
+        println!("{threads} threads, killed {delay:?} after {line:?}: {lines:#?}");
         within_an_epoch +=
             usize::from(lines[0].starts_with("Resuming in epoch") && !lines[0].ends_with(" 0 steps"));
     }
@@ -188,7 +189,7 @@ fn being_killed_changes_no_bit() {
     ];
     assert_eq!(names, expected, "something is left over");
 
-    // There is nothing left to do, and nothing is done.
+    // The run is finished, so that resuming it does nothing.
     fs::remove_file(out.path().join("model.int8.vit")).unwrap();
     let output = program(out.path(), &["--resume"]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -202,13 +203,13 @@ fn send(signal: &str, child: &Child) {
     assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
 }
 
-/// What Ctrl-C does.
+/// Sends the signal that Ctrl-C sends.
 #[cfg(unix)]
 fn interrupt(child: &mut Child) {
     send("INT", child);
 }
 
-/// The command that goes on with the run, as an interrupted one tells it.
+/// Returns the command that an interrupted run prints for continuing it.
 fn resume(out: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vit-train"));
     command.args(["--resume", "--out"]).arg(out);
@@ -224,7 +225,7 @@ fn being_interrupted_changes_no_bit() {
     let mut place = String::new();
     for signal in ["INT", "TERM", "HUP"] {
         let delay = Duration::from_millis(50 + random(300));
-        // Within the first minute, nothing but the interruption saves anything within an epoch.
+        // Only the interruption saves anything within an epoch, because --save-every is a minute.
         let command = if place.is_empty() { program(out.path(), &[]) } else { resume(out.path()) };
         let (lines, output) = end_after(command, out.path(), "Training", delay, |child| send(signal, child));
         let error = String::from_utf8(output.stderr).unwrap();
@@ -232,9 +233,9 @@ fn being_interrupted_changes_no_bit() {
         assert_eq!(output.status.code(), Some(130), "{error}");
         assert!(lines[0].starts_with(&place), "{lines:?} instead of {place}");
         let told = error.lines().last().unwrap();
-        let goes_on = format!("; go on with: vit-train --resume --out {}", out.path().display());
-        assert!(told.starts_with("interrupted ") && told.ends_with(&goes_on), "{told}");
-        // It goes on exactly there. (After the last of 43 steps, that may be in the next epoch.)
+        let advice = format!("; continue with: vit-train --resume --out {}", out.path().display());
+        assert!(told.starts_with("interrupted ") && told.ends_with(&advice), "{told}");
+        // The run must be resumed exactly there. (After the last of 43 steps, that may be in the next epoch.)
         let told = told.strip_prefix("interrupted in epoch ").and_then(|told| told.split_once(';'));
         let told = told.and_then(|(place, _)| place.split_once(", after step "));
         place = match told {
@@ -247,7 +248,7 @@ fn being_interrupted_changes_no_bit() {
     }
     assert!(within_an_epoch > 0, "no run was interrupted within an epoch");
 
-    // Once more is at once, and so is once when all epochs are done.
+    // A second signal ends the program at once, and so does the first one when all epochs are done.
     let twice = |child: &mut Child| {
         interrupt(child);
         interrupt(child);
@@ -258,14 +259,16 @@ fn being_interrupted_changes_no_bit() {
     let (_, output) = end_after(resume(out.path()), out.path(), "testing", delay, interrupt);
     assert_eq!(output.status.code(), Some(130));
     let error = String::from_utf8_lossy(&output.stderr);
-    assert!(error.contains("after the last epoch") && error.contains("go on with: vit-train --resume --out"));
+    assert!(
+        error.contains("after the last epoch") && error.contains("continue with: vit-train --resume --out")
+    );
 
     let output = resume(out.path()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Results::of(out.path()).assert_equal(reference(), "interrupted and resumed");
 }
 
-/// A closed terminal does not end what `nohup` started.
+/// A terminal that is closed does not end a program that `nohup` has started.
 #[cfg(unix)]
 #[test]
 fn a_signal_that_was_ignored_stays_so() {
@@ -285,7 +288,7 @@ fn a_signal_that_was_ignored_stays_so() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// A run that began with a checkpoint goes on without it, and with it, but not with another one.
+/// A run that began with a checkpoint can be resumed without naming it, or by naming it, but not by naming another one.
 #[cfg(unix)]
 #[test]
 fn a_run_that_began_with_a_checkpoint_is_resumed() {
@@ -296,14 +299,14 @@ fn a_run_that_began_with_a_checkpoint_is_resumed() {
     }
     let init = ["--init", first.to_str().unwrap()];
     let expected = train(&init);
-    assert!(expected != *reference(), "--init says nothing");
+    assert!(expected != *reference(), "--init has no effect");
 
     let out = tempfile::tempdir().unwrap();
     let delay = Duration::from_millis(50);
     end_after(program(out.path(), &init), out.path(), "Training", delay, interrupt);
     let other = resume(out.path()).arg("--init").arg(&second).output().unwrap();
     let error = String::from_utf8_lossy(&other.stderr);
-    assert!(other.status.code() == Some(2) && error.contains("(--init)"), "{error}");
+    assert!(other.status.code() == Some(2) && error.contains("--init"), "{error}");
     let mut again = resume(out.path());
     again.args(init);
     end_after(again, out.path(), "Training", delay, interrupt);
@@ -313,20 +316,21 @@ fn a_run_that_began_with_a_checkpoint_is_resumed() {
     Results::of(out.path()).assert_equal(&expected, "interrupted and resumed");
 }
 
-/// Names and contents of a folder, without the snapshot of a new run and what a killed program had half written.
+/// Returns the names and contents of the files in a folder, without the snapshot of a new run and temporary files of a
+/// program that was killed.
 fn content(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let names = names.filter(|name| name != "new.run" && !name.starts_with(".vit-train-"));
     names.map(|name| (name.clone(), fs::read(folder.join(name)).unwrap())).collect()
 }
 
-/// Wherever a run is killed that takes the place of another, the folder never holds results of both, and one of the two
-/// is whole or can be resumed.
+/// When a run that replaces another one is killed, the folder never has results of both, and one of the two is complete
+/// or can be resumed.
 #[test]
-fn a_run_takes_the_place_of_another_at_once() {
+fn a_run_replaces_another_at_once() {
     let short = ["--limit", "100", "--epochs", "1"];
     let old = tempfile::tempdir().unwrap();
-    // Other images, too: no file is the same in both.
+    // The images differ, too, so that no file is the same in both runs.
     let mut earlier = program(old.path(), &["--limit", "60", "--epochs", "1", "--seed", "43"]);
     assert!(earlier.output().unwrap().status.success());
     let before = content(old.path());
@@ -341,7 +345,7 @@ fn a_run_takes_the_place_of_another_at_once() {
         before.iter().for_each(|(name, bytes)| fs::write(out.path().join(name), bytes).unwrap());
         let mut child = program(out.path(), &short).stdout(Stdio::null()).spawn().unwrap();
         let delay = if attempt == 0 {
-            // The first thing that comes.
+            // Kill it as soon as it has written its first file.
             while !RunFolder::new_snapshot(out.path()).exists() && child.try_wait().unwrap().is_none() {
                 sleep(Duration::from_millis(1));
             }
@@ -349,7 +353,7 @@ fn a_run_takes_the_place_of_another_at_once() {
         } else if attempt % 2 == 0 {
             Duration::from_millis(random(time))
         } else {
-            // The first thing that goes.
+            // Kill it after it has replaced the snapshot of the earlier run.
             let last = fs::metadata(RunFolder::snapshot(out.path())).unwrap().modified().unwrap();
             let same = || {
                 fs::metadata(RunFolder::snapshot(out.path())).is_ok_and(|now| now.modified().unwrap() == last)
@@ -382,15 +386,15 @@ fn a_run_takes_the_place_of_another_at_once() {
             assert!(content(out.path()) == before, "there was nothing to resume");
         }
     }
-    // Where a slow machine lets no kill come before the first epoch is done, the next test has seen one.
+    // On a slow machine, no run may be killed before its first epoch is done. The next test covers that case.
     println!("kept {kept}, replaced {replaced}, of them {between} in between");
     assert!(replaced > 0);
 }
 
-/// Until the first epoch of a new run is done, the earlier one is what is used, and can be returned to.
+/// Until the first epoch of a new run is done, the earlier run is complete, and the new one can be discarded.
 #[cfg(unix)]
 #[test]
-fn the_earlier_run_is_whole_until_then() {
+fn the_earlier_run_is_complete_until_an_epoch_is_done() {
     let out = tempfile::tempdir().unwrap();
     assert!(program(out.path(), &["--limit", "200", "--epochs", "1"]).output().unwrap().status.success());
     let before = content(out.path());

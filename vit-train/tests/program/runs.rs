@@ -1,4 +1,4 @@
-//! A run knows its images: what is done with it is done with them, and others are refused or marked.
+//! A run knows its images: commands use them by default, and refuse other images or point them out.
 
 use crate::{entries, file, json, program, refuse, run, succeed, text, Digits};
 use serde_json::Value;
@@ -13,20 +13,20 @@ use std::{
 use tempfile::TempDir;
 use vit_train::files::lock_directory;
 
-/// Names and contents of the files in a run's folder.
+/// Returns the names and contents of the files in the folder of a run.
 fn content(folder: &TempDir) -> BTreeMap<String, Vec<u8>> {
     let read = |name: String| (name.clone(), fs::read(folder.path().join(name)).unwrap());
     entries(folder.path()).into_iter().map(read).collect()
 }
 
-/// [`refuse`], and the run must stay as it is.
+/// Runs the program like [`refuse`], and checks that the run has not changed.
 fn refuse_and_keep(folder: &TempDir, arguments: &[&str], words: &[&str]) {
     let before = content(folder);
     refuse(arguments, words);
     assert!(content(folder) == before, "{arguments:?} changed something");
 }
 
-/// A run on the first 60 of 80 digits, in a folder of their own below the returned one.
+/// Trains on the first 60 of 80 digits. Returns the digits and the folder of the run.
 fn run_on_own_digits() -> (Digits, TempDir) {
     let digits = Digits::new(80, 24);
     let out = tempfile::tempdir().unwrap();
@@ -44,7 +44,7 @@ fn its_own_images_are_the_default() {
     let (digits, run) = run_on_own_digits();
     let before = content(&run);
     let own = |arguments: &[&str]| {
-        // Where MNIST would be found, it must not be used.
+        // MNIST can be found, but must not be used.
         let other = Digits::new(40, 10);
         let output = program().args(arguments).env("MNIST_DIR", other.path()).output().unwrap();
         let error = text(&output.stderr);
@@ -54,7 +54,7 @@ fn its_own_images_are_the_default() {
     };
     let json = |arguments: &[&str]| serde_json::from_str::<Value>(&own(arguments)).unwrap();
 
-    // From the same training images come the same bytes.
+    // Quantizing with the same images gives the same bytes.
     let quantization = json(&["quantize", path(&run), "--json"]);
     assert_eq!(quantization["data_of_run"], true);
     assert!(content(&run) == before);
@@ -71,7 +71,7 @@ fn its_own_images_are_the_default() {
 
     let quiet = self::run(&["eval", path(&run), "--quiet"]);
     assert!(quiet.status.success() && quiet.stderr.is_empty(), "{}", text(&quiet.stderr));
-    // What is published does not say where the images were.
+    // Files that are published do not say where the images were.
     for name in ["report.json", "report.md", "model.f32.vit", "model.int8.vit", "checkpoint.safetensors"] {
         let bytes = fs::read(file(&run, name)).unwrap();
         let place = digits.path().as_bytes();
@@ -106,7 +106,7 @@ fn other_images_are_refused_or_marked() {
     let output = self::run(&["verify", path(&run), theirs[0], theirs[1], "--exact-images", "1"]);
     assert!(output.status.success() && text(&output.stderr).contains("the images used are others"));
 
-    // By a link as well, and in a run that does not know its images.
+    // They are also refused if the checkpoint is reached by a link, and if the run does not know its images.
     let elsewhere = tempfile::tempdir().unwrap();
     let link = file(&elsewhere, "link.safetensors");
     std::os::unix::fs::symlink(file(&run, "checkpoint.safetensors"), &link).unwrap();
@@ -121,7 +121,8 @@ fn other_images_are_refused_or_marked() {
     refuse_and_keep(&run, &["quantize", path(&run), theirs[0], theirs[1]], &["leave --data out"]);
     fs::write(file(&run, "data.json"), known).unwrap();
 
-    // Elsewhere, a model that is calibrated with other images does no harm; it states no accuracy that is not the run's.
+    // A model that is calibrated with other images may be written elsewhere. It states no accuracy, because that would
+    // not be the one of the run.
     let out = file(&elsewhere, "x.int8.vit");
     let before = content(&run);
     let quantization = json(&["quantize", path(&run), theirs[0], theirs[1], "--out", &out, "--json"]);
@@ -149,7 +150,7 @@ fn images_that_moved_are_found_by_their_content() {
         succeed(&[command, &["--data", place]].concat());
         assert!(content(&run) == before, "{command:?}");
     }
-    // Other training images behind those that the run was limited to are no others.
+    // Training images after those that the run used may differ.
     let edit = |name: &str, at: usize| {
         let path = Path::new(place).join(name);
         let mut bytes = fs::read(&path).unwrap();
@@ -167,7 +168,7 @@ fn images_that_moved_are_found_by_their_content() {
 }
 
 #[test]
-fn a_name_makes_no_images_the_run_s() {
+fn images_are_not_recognised_by_their_name() {
     let named_mnist = |digits: &Digits| -> PathBuf {
         let folder = digits.folder.path().join("mnist");
         fs::create_dir(&folder).unwrap();
@@ -185,7 +186,7 @@ fn a_name_makes_no_images_the_run_s() {
     let named = [&report[..], &["--data", theirs.to_str().unwrap()]].concat();
     refuse_and_keep(&run, &named, &["it was trained on ./mnist", theirs.to_str().unwrap()]);
 
-    // In a run of an earlier version, the recorded result tells.
+    // In a run of an earlier version, the images are recognised by the recorded result.
     fs::remove_file(file(&run, "data.json")).unwrap();
     refuse_and_keep(&run, &named, &["the report says", theirs.to_str().unwrap()]);
     let before = content(&run);
@@ -196,9 +197,10 @@ fn a_name_makes_no_images_the_run_s() {
     assert!(content(&run) == before);
 }
 
-/// A checkpoint says what it was trained on, if not where that is.
+/// A checkpoint states the name of its training images, but not their place. Other images are not used without being
+/// asked for.
 #[test]
-fn a_checkpoint_alone_is_not_calibrated_with_whatever_is_there() {
+fn a_checkpoint_alone_is_not_calibrated_with_any_images() {
     let (digits, run) = run_on_own_digits();
     let alone = tempfile::tempdir().unwrap();
     let checkpoint = file(&alone, "checkpoint.safetensors");
@@ -206,7 +208,7 @@ fn a_checkpoint_alone_is_not_calibrated_with_whatever_is_there() {
     fs::write(file(&alone, "data.json"), "the data of somebody else").unwrap();
     let quantize = ["quantize", &checkpoint];
     let before = content(&alone);
-    // Neither MNIST nor its stand-in is what it was trained on.
+    // It was trained neither on MNIST nor on the digits that replace it.
     let mut command = program();
     command.args(quantize).current_dir(&alone).env("HTTPS_PROXY", "http://127.0.0.1:9");
     let output = command.output().unwrap();
@@ -214,7 +216,7 @@ fn a_checkpoint_alone_is_not_calibrated_with_whatever_is_there() {
     assert_eq!(output.status.code(), Some(2), "{error}");
     assert!(error.contains("it was trained on ") && error.contains("with --data"), "{error}");
     assert!(content(&alone) == before);
-    // Whoever names images may mean them.
+    // Images that are named are used.
     let output = self::run(&[&quantize[..], &["--data", "synthetic"]].concat());
     assert!(output.status.success() && text(&output.stderr).contains("NOTE: "), "{}", text(&output.stderr));
     succeed(&[&quantize[..], &["--data", digits.path()]].concat());
@@ -235,7 +237,7 @@ fn nothing_is_written_into_a_run_that_is_trained() {
     ] {
         refuse_and_keep(&run, arguments, &[path(&run), "another run is writing to it"]);
     }
-    // It is read, and written of elsewhere.
+    // The run can be read, and results can be written elsewhere.
     let elsewhere = tempfile::tempdir().unwrap();
     succeed(&["quantize", path(&run), "--out", &file(&elsewhere, "x.vit")]);
     drop(training);
@@ -247,28 +249,28 @@ fn a_run_is_resumed_without_its_settings() {
     let (digits, run) = run_on_own_digits();
     let resume = ["--resume", "--out", path(&run)];
     assert!(succeed(&resume).contains("is finished"));
-    // All that differs is named in one line.
+    // One line names everything that differs.
     let others = ["--epochs", "3", "--lr", "0.5", "--seed", "7", "--preset", "tiny", "--limit", "50"];
     refuse_and_keep(
         &run,
         &[&resume[..], &others, &["--data", digits.path()]].concat(),
         &[
-            "--preset nano, and not tiny; --epochs 1, and not 3; --lr 0.003, and not 0.5; --seed 42, and not 7; \
-             a number of training images (--limit) of 60, and not 50: leave out",
+            "network nano, not tiny; epochs 1, not 3; lr 0.003, not 0.5; seed 42, not 7; training_images 60, not 50. \
+             Leave out the options that differ (--epochs, --limit, --lr, --preset, --recipe, --seed)",
         ],
     );
     refuse_and_keep(&run, &[&resume[..], &["--init", path(&run)]].concat(), &["--init"]);
     refuse_and_keep(
         &run,
         &[&resume[..], &["--recipe", "article"]].concat(),
-        &["--batch-size 32, and not 128"],
+        &["batch_size 32, not 128", "--batch-size", "--recipe"],
     );
-    // What changes no result is free.
+    // Options that change no result may be given.
     let free = ["--threads", "1", "--save-every", "1", "--quiet", "--epochs", "1", "--limit", "60"];
     succeed(&[&resume[..], &free].concat());
 }
 
-/// A folder that is called `mnist` is not taken for MNIST: its content decides.
+/// A folder that is called `mnist` is not taken for MNIST, because its content is another.
 #[test]
 fn the_name_of_a_folder_is_not_its_content() {
     let digits = Digits::new(40, 10);
@@ -289,9 +291,9 @@ fn the_name_of_a_folder_is_not_its_content() {
     assert!(succeed(&["inspect", &out]).contains("accuracy    not measured"));
 }
 
-/// A file that lies in the folder of a run is not the run's for that.
+/// A file from elsewhere in the folder of a run does not belong to the run.
 #[test]
-fn a_file_from_elsewhere_is_not_the_run_s() {
+fn a_file_from_elsewhere_does_not_belong_to_the_run() {
     let (_digits, run) = run_on_own_digits();
     let (other, theirs) = run_on_own_digits();
     let [model, checkpoint] = ["N.vit", "N.safetensors"].map(|name| file(&run, name));
@@ -311,7 +313,7 @@ fn a_file_from_elsewhere_is_not_the_run_s() {
         refuse_and_keep(&run, &["export", from, "--vit", &float], &words);
     }
 
-    // Nor is one that has the name of the run's, but was made from another checkpoint.
+    // Neither does a file with the name of one of the run that was made from another checkpoint.
     let int8 = file(&run, "model.int8.vit");
     assert_eq!(json(&["eval", &int8, "--json"])["data_of_run"], true);
     fs::copy(file(&more, "model.int8.vit"), &int8).unwrap();
@@ -330,12 +332,12 @@ fn a_project_is_not_a_run() {
     succeed(&["eval", &model, "--data", digits.path()]);
 }
 
-/// Whoever forgets `--resume` is told what that costs, also where nothing else is printed.
+/// A new run that replaces an unfinished one prints a note, even with `--quiet`.
 #[test]
-fn an_unfinished_run_is_not_replaced_unsaid() {
+fn replacing_an_unfinished_run_is_noted() {
     let digits = Digits::new(60, 20);
     let run = tempfile::tempdir().unwrap();
-    // What the program says until it writes the file `name` of `run`, where it is killed.
+    // Returns what the program prints until it writes the file `name` of `run`. Then it is killed.
     let killed = |run: &TempDir, arguments: &[&str], name: &str| {
         let always = ["--quiet", "--save-every", "0", "--out", path(run)];
         let mut command = program();
@@ -346,7 +348,9 @@ fn an_unfinished_run_is_not_replaced_unsaid() {
             now.is_some() && now != before
         };
         let before = fs::metadata(file(run, name)).and_then(|file| file.modified()).ok();
-        while !is_new(before) && child.try_wait().unwrap().is_none() {
+        // After the first epoch, the program writes last.run and then removes new.run.
+        let is_done = || is_new(before) && (name == "new.run" || !Path::new(&file(run, "new.run")).exists());
+        while !is_done() && child.try_wait().unwrap().is_none() {
             sleep(Duration::from_millis(1));
         }
         child.kill().unwrap();
@@ -367,7 +371,7 @@ fn an_unfinished_run_is_not_replaced_unsaid() {
         }
     }
 
-    // Of a run that was interrupted in its first epoch, a new one leaves nothing.
+    // A run that was interrupted in its first epoch is replaced at once.
     let run = tempfile::tempdir().unwrap();
     assert_eq!(killed(&run, &[&long[..], &[digits.path()]].concat(), "new.run"), "");
     let said = killed(&run, &new, "new.run");
@@ -375,7 +379,7 @@ fn an_unfinished_run_is_not_replaced_unsaid() {
     assert!(said.contains("vit-train --resume --out"), "{said}");
 }
 
-/// An accuracy is not stated for a network that takes its pixels differently.
+/// If the normalisation is changed, the measured accuracy does not apply any more.
 #[test]
 fn the_accuracy_is_that_of_the_normalisation() {
     let (_digits, run) = run_on_own_digits();
@@ -397,7 +401,7 @@ fn files_of_two_runs_are_not_mixed() {
     let [run, other] = ["1", "2"].map(|seed| crate::train(&digits, "nano", seed));
     fs::copy(file(&other, "report.json"), file(&run, "report.json")).unwrap();
     refuse_and_keep(&run, &["report", "--run", path(&run)], &["seed 2", "files of two runs"]);
-    // Also with the same seed.
+    // The seed may be the same.
     let more = tempfile::tempdir().unwrap();
     let settings =
         ["--preset", "nano", "--epochs", "1", "--seed", "1", "--lr", "1e-9", "--data", digits.path()];

@@ -12,7 +12,7 @@ pub enum CudaError {
     #[error(transparent)]
     Missing(#[from] Missing),
     /// The machine has no GPU of this number.
-    #[error("--cuda-device {index}: this machine has {count} GPUs, numbered from 0 (CUDA_VISIBLE_DEVICES can hide some)")]
+    #[error("there is no GPU {index}: this machine has {count} GPUs, numbered from 0 (CUDA_VISIBLE_DEVICES can hide some)")]
     NoSuchDevice {
         /// The number of the GPU that was asked for.
         index: usize,

@@ -40,9 +40,7 @@ pub fn load_driver() -> Result<(), Missing> {
     let missing = Missing {
         name: "NVIDIA's driver (libcuda)",
         places: "the usual folders of drivers",
-        advice:
-            "--cuda needs an NVIDIA GPU and its driver (see https://www.nvidia.com/drivers); without --cuda, \
-                 everything runs on the CPU",
+        advice: "install it, if there is an NVIDIA GPU (see https://www.nvidia.com/drivers)",
     };
     // SAFETY: by its name, the library is NVIDIA's driver, whose initialisers have no preconditions.
     load_one(|| unsafe { driver::sys::is_culib_present() }, &["cuda"], &driver_folders, missing)

@@ -95,7 +95,7 @@ impl<N: Trainable> Resident<N> {
             Linear { place: place.clone(), sums }
         });
         let failed =
-            CudaError::driver("failed to allocate memory for the network (try a smaller --batch-size)");
+            CudaError::driver("failed to allocate memory for the network (smaller batches need less)");
         let zeros = |len| device.main.stream.alloc_zeros::<f32>(len).map_err(&failed);
         let (parameters, folded, gradients) = (zeros(len)?, zeros(len)?, zeros(len)?);
         let sums = zeros(PARTS * count)?;

@@ -1,26 +1,27 @@
-//! The colours of all pictures. Eyes that do not tell red from green tell these apart, by their lightness too.
+//! The colours of all pictures. They differ in lightness, so that people who do not see red and green can tell them
+//! apart.
 
 /// A colour: red, green and blue, 0 to 255.
 pub type Paint = [u8; 3];
 
-/// Behind everything.
+/// The background.
 pub const PAPER: Paint = [255, 255, 255];
-/// Text.
+/// The colour of text.
 pub const TEXT: Paint = [32, 33, 36];
-/// Text that matters less.
+/// The colour of text that matters less.
 pub const FAINT: Paint = [95, 99, 104];
-/// Lines that help to read a value.
+/// The colour of lines that help to read a value.
 pub const LINES: Paint = [224, 226, 230];
-/// Right.
-pub const RIGHT: Paint = [0, 124, 92];
-/// Wrong.
+/// The colour of correct predictions.
+pub const CORRECT: Paint = [0, 124, 92];
+/// The colour of wrong predictions.
 pub const WRONG: Paint = [196, 66, 0];
-/// The first of two curves.
+/// The colour of the first of two curves.
 pub const FIRST: Paint = [0, 98, 160];
-/// The second of two curves.
+/// The colour of the second of two curves.
 pub const SECOND: Paint = [214, 104, 0];
 
-/// `color`, mixed with [`PAPER`]: a `share` of 0 is paper, 1 the full colour.
+/// Mixes `color` with [`PAPER`]: a `share` of 0 gives the paper, 1 the full colour.
 pub fn mix(color: Paint, share: f64) -> Paint {
     std::array::from_fn(|i| {
         let (paper, full) = (f64::from(PAPER[i]), f64::from(color[i]));

@@ -1,4 +1,4 @@
-//! `confusion.svg`: which classes the test images of each class were taken for.
+//! Draws `confusion.svg`: which classes the test images of each class were taken for.
 
 use super::{
     colors::{mix, Paint, FAINT, FIRST, LINES, PAPER, SECOND, TEXT},
@@ -8,20 +8,20 @@ use super::{
 use plotters::{prelude::*, style::text_anchor::HPos};
 use std::io;
 
-/// Side of a cell in pixels.
+/// The height and width of a cell in pixels.
 const CELL: i32 = 48;
-/// Size of the text in pixels.
+/// The size of the text in pixels.
 const FONT: i32 = 15;
-/// Room for the names of the axes and the title.
+/// The height of the title and the name of the horizontal axis in pixels.
 const TOP: i32 = 78;
-/// Room between the last column of cells and the accuracies, and for these.
+/// The width of the accuracies and the space before them in pixels.
 const RIGHT: i32 = 96;
-/// With more classes, names are left out, and with them the numbers in the cells.
+/// The most classes for which names, accuracies and numbers in the cells are drawn.
 const MAX_NAMED: usize = 30;
-/// The longest name of a class that is shown whole.
+/// The length in characters of the longest name of a class that is not shortened.
 const MAX_NAME: usize = 14;
 
-/// The matrix of the float engine, or nothing where the report has none.
+/// Draws the confusion matrix of the float engine. Returns None if the report has none.
 pub fn svg(report: &Report) -> io::Result<Option<String>> {
     let mut svg = String::new();
     let drawn = draw(report, &mut svg).map_err(|error| io::Error::other(error.to_string()))?;
@@ -41,7 +41,7 @@ fn draw(report: &Report, svg: &mut String) -> Result<bool, DrawingAreaErrorKind<
         (CELL * MAX_NAMED as i32 / classes.len() as i32).max(2)
     };
     let matrix = cell * classes.len() as i32;
-    // Upright names of columns where they fit into their cells, and slanting text is avoided by standing it up.
+    // The names of the columns are written horizontally if they fit into the width of a cell, and vertically if not.
     let (letter, standing) = (FONT * 6 / 10, longest > 4);
     let left = 52 + longest * letter;
     let top = TOP + if standing { longest * letter + 6 } else { FONT + 8 };
@@ -52,7 +52,7 @@ fn draw(report: &Report, svg: &mut String) -> Result<bool, DrawingAreaErrorKind<
     area.fill(&rgb(PAPER))?;
     let title = match &report.test {
         Some(test) => format!(
-            "{} on {}: {:.2} % of {} test images right",
+            "{} on {}: {:.2} % of {} test images correct",
             report.preset,
             report.dataset,
             test.f32.acc,
@@ -82,11 +82,11 @@ fn draw(report: &Report, svg: &mut String) -> Result<bool, DrawingAreaErrorKind<
         for (column, &images) in class.f32.predicted.iter().enumerate() {
             let x = left + column as i32 * cell;
             let share = images as f64 / class.images.max(1) as f64;
-            let right = row == column;
-            area.draw(&Rectangle::new([(x, y), (x + cell, y + cell)], rgb(color(right, share)).filled()))?;
+            let correct = row == column;
+            area.draw(&Rectangle::new([(x, y), (x + cell, y + cell)], rgb(color(correct, share)).filled()))?;
             area.draw(&Rectangle::new([(x, y), (x + cell, y + cell)], rgb(LINES)))?;
             if images > 0 && classes.len() <= MAX_NAMED {
-                let color = if right && share > 0.4 { PAPER } else { TEXT };
+                let color = if correct && share > 0.4 { PAPER } else { TEXT };
                 write(&area, &images.to_string(), (x + cell / 2, middle), FONT, color, HPos::Center)?;
             }
         }
@@ -98,16 +98,17 @@ fn draw(report: &Report, svg: &mut String) -> Result<bool, DrawingAreaErrorKind<
     Ok(true)
 }
 
-/// Of a cell with a `share` of the images of its row. Mistakes are few in a good network, and are to be seen.
-fn color(right: bool, share: f64) -> Paint {
+/// Returns the colour of a cell that has a `share` of the images of its row. Small shares of mistakes are emphasised,
+/// because a good network makes few.
+fn color(correct: bool, share: f64) -> Paint {
     match share {
         0.0 => PAPER,
-        _ if right => mix(FIRST, 0.15 + 0.85 * share),
+        _ if correct => mix(FIRST, 0.15 + 0.85 * share),
         _ => mix(SECOND, 0.12 + 0.88 * (4.0 * share).min(1.0).sqrt()),
     }
 }
 
-/// Writes text from below to above, whose lower end or middle is at a point.
+/// Writes text that runs upwards, and whose lower end or middle is at a point.
 fn stand(
     area: &DrawingArea<SVGBackend<'_>, plotters::coord::Shift>,
     text: &str,
@@ -120,7 +121,7 @@ fn stand(
     area.draw_text(text, &font.color(&rgb(TEXT)).pos(Pos::new(side, VPos::Top)), at)
 }
 
-/// At most `len` characters of a name; a dot tells that there are more.
+/// Shortens a name to at most `len` characters. A dot at the end shows that it was longer.
 pub(super) fn shorten(name: &str, len: usize) -> String {
     if name.chars().count() <= len {
         return name.to_owned();

@@ -1,4 +1,4 @@
-//! `curves.svg`: how a run went, epoch by epoch.
+//! Draws `curves.svg`: loss, accuracy and learning rate of a run, epoch by epoch.
 
 use super::{
     colors::{Paint, FAINT, FIRST, LINES, PAPER, SECOND, TEXT},
@@ -14,13 +14,13 @@ use plotters::{
 };
 use std::{io, ops::Range};
 
-/// Width and height in pixels.
+/// The width and height of the picture in pixels.
 const SIZE: (u32, u32) = (1200, 400);
-/// Height of the line above the panels.
+/// The height of the line above the panels in pixels.
 const TITLE: i32 = 44;
-/// The most numbers below an axis.
+/// The most numbers at an axis.
 const MAX_TICKS: usize = 8;
-/// The most points of a curve that are marked.
+/// The most points of a curve for which each point is marked.
 const MAX_MARKS: usize = 40;
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
@@ -48,20 +48,21 @@ struct Axis {
 }
 
 impl Axis {
-    /// Around all `values`, from and to a round number, in at most [`MAX_TICKS`] steps.
+    /// Returns an axis that has all `values` on it, goes from one round number to another, and has at most
+    /// [`MAX_TICKS`] steps.
     fn around(values: &[f64], label: fn(f64) -> String) -> Self {
         let low = values.iter().copied().fold(f64::INFINITY, f64::min);
         let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        // Of a single value, or of none at all.
+        // A single value, or none at all, gives an axis that begins at 0.
         let (low, high) = if low < high { (low, high) } else { (0.0, if high > 0.0 { high } else { 1.0 }) };
         let step = round_step((high - low) / (MAX_TICKS - 2) as f64);
-        // A hair's breadth beyond a number, such as that of 3e-3 in 32 bits, needs no other one.
+        // A value that is beyond a tick only because it is rounded, such as 3e-3 in 32 bits, needs no further tick.
         let (first, last) = ((low / step + 1e-3).floor() as i64, (high / step - 1e-3).ceil() as i64);
         let ticks: Vec<f64> = (first..=last).map(|tick| tick as f64 * step).collect();
         Self { low: first as f64 * step, high: last as f64 * step, ticks, label }
     }
 
-    /// Of so many epochs, and with the first one among its numbers.
+    /// Returns an axis for a number of epochs. The first epoch is among its ticks.
     fn of_epochs(epochs: usize) -> Self {
         let step = (round_step(epochs as f64 / MAX_TICKS as f64) as usize).max(1);
         let multiples = (step..=epochs).step_by(step).filter(|&epoch| epoch > 1);
@@ -93,7 +94,7 @@ impl ValueFormatter<f64> for Axis {
     }
 }
 
-/// The smallest of 1, 2, 5, 10, 20, 50 ... and of their tenths, hundredths ... that is at least `least`.
+/// Returns the smallest of 1, 2, 5, 10, 20, 50 ... and of their tenths, hundredths ... that is at least `least`.
 fn round_step(least: f64) -> f64 {
     let mut step = 1e-9;
     loop {
@@ -106,7 +107,7 @@ fn round_step(least: f64) -> f64 {
     }
 }
 
-/// Loss, accuracy and learning rate of the epochs that are done.
+/// Draws loss, accuracy and learning rate of the epochs that are done.
 pub fn svg(report: &Report) -> io::Result<String> {
     let mut svg = String::new();
     draw(report, &mut svg).map_err(|error| io::Error::other(error.to_string()))?;
@@ -155,7 +156,7 @@ fn draw(report: &Report, svg: &mut String) -> Result<(), DrawingAreaErrorKind<io
     let (title, rest) = root.split_vertically(TITLE);
     let best = epochs.iter().find(|e| e.epoch == report.best_epoch);
     let kept = best.map_or(String::new(), |e| {
-        format!("; best epoch {}: {:.2} % of the validation images right", e.epoch, e.val_acc)
+        format!("; best epoch {}: {:.2} % of the validation images correct", e.epoch, e.val_acc)
     });
     let text = format!("{} on {}, seed {}{kept}", report.preset, report.dataset, report.seed);
     write(&title, &text, (20, 14), 18, TEXT, HPos::Left)?;
@@ -209,16 +210,17 @@ impl Panel {
     }
 }
 
-/// The marks of the curves differ in form, besides in colour.
+/// Returns the mark of the first of two curves. The marks differ in shape, not only in colour.
 fn disc(color: RGBColor) -> Circle<(i32, i32), i32> {
     Circle::new((0, 0), 3, color.filled())
 }
 
+/// Returns the mark of the second of two curves.
 fn square(color: RGBColor) -> Rectangle<(i32, i32)> {
     Rectangle::new([(-3, -3), (3, 3)], color.filled())
 }
 
-/// What is what, on the right of the title.
+/// Draws the legend on the right of the title.
 fn legend(area: &Area<'_>) -> Result<(), DrawingAreaErrorKind<io::Error>> {
     let right = SIZE.0 as i32;
     let y = 23;
@@ -249,9 +251,9 @@ fn legend(area: &Area<'_>) -> Result<(), DrawingAreaErrorKind<io::Error>> {
     Ok(())
 }
 
-/// A font of the viewer's, `size` pixels high.
+/// Returns a font of the program that shows the picture, `size` pixels high.
 pub(super) fn font(size: i32) -> FontDesc<'static> {
-    // The library takes the height with its accents, 1.24 times the size.
+    // The library expects the height with accents, which is 1.24 times the size.
     ("Helvetica, Arial, sans-serif", f64::from(size) * 1.24).into_font()
 }
 

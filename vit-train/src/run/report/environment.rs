@@ -1,4 +1,4 @@
-//! What a run was made with.
+//! The program and the machine that a run was made with.
 
 use serde::{Deserialize, Serialize};
 use std::{env::consts, fmt, fs};
@@ -6,18 +6,18 @@ use std::{env::consts, fmt, fs};
 /// The program and the machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Environment {
-    /// Name and version of this program.
+    /// The name and version of this program.
     pub tool: String,
     /// The operating system, such as `linux`.
     pub os: String,
-    /// The processor's architecture, such as `x86_64`.
+    /// The architecture of the processor, such as `x86_64`.
     pub arch: String,
-    /// The processor's name, where the operating system tells it.
+    /// The name of the processor, if the operating system tells it.
     pub processor: Option<String>,
 }
 
 impl Environment {
-    /// This program on this machine.
+    /// Describes this program on this machine.
     pub fn here() -> Self {
         Self {
             tool: concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -28,7 +28,7 @@ impl Environment {
     }
 }
 
-/// The name of the first processor in Linux's `/proc/cpuinfo`.
+/// Returns the name of the first processor in `/proc/cpuinfo` of Linux.
 fn processor(cpuinfo: &str) -> Option<String> {
     let (_, name) = cpuinfo.lines().find_map(|line| {
         let (key, value) = line.split_once(':')?;
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_processor_s_name() {
+    fn the_processor_is_named() {
         let cpuinfo = "processor\t: 0\nmodel\t\t: 1\nmodel name\t: Some  CPU: 3 GHz\nmodel name\t: Other\n";
         assert_eq!(processor(cpuinfo).as_deref(), Some("Some CPU: 3 GHz"));
         assert_eq!(processor("BogoMIPS: 48.00"), None);

@@ -1,7 +1,7 @@
-//! `predictions.png` and `mistakes.png`: test images, and what the network takes them for.
+//! Draws `predictions.png` and `mistakes.png`: test images with their predicted classes.
 
 use super::{
-    colors::{Paint, FAINT, PAPER, RIGHT, TEXT, WRONG},
+    colors::{Paint, CORRECT, FAINT, PAPER, TEXT, WRONG},
     confusion::shorten,
     Report,
 };
@@ -15,20 +15,20 @@ use rand::seq::SliceRandom;
 use std::io;
 use vit_nostd::top_k;
 
-/// Images in a row and in a column.
+/// The number of images in a row, and of rows.
 const GRID: u32 = 4;
-/// Side of a drawn image in pixels, about.
+/// The approximate height and width of a drawn image in pixels.
 const SIDE: u32 = 168;
-/// Width of the coloured frame around it.
+/// The width of the coloured frame around an image.
 const FRAME: u32 = 4;
-/// Space between columns, and around all.
+/// The space between columns, and around the grid.
 const GAP: u32 = 28;
-/// Height of the text above an image.
+/// The height of the text above an image.
 const CAPTION: u32 = 36;
-/// Height of the text above all.
+/// The height of the text above the grid.
 const HEADER: u32 = 84;
 
-/// 16 test images, chosen at random by the seed of the run.
+/// Draws 16 test images, chosen at random by the seed of the run, as a PNG file.
 pub fn predictions(report: &Report, data: &Splits, logits: &[f32]) -> io::Result<Vec<u8>> {
     let mut images: Vec<usize> = (0..data.test.len()).collect();
     images.shuffle(&mut stream(Purpose::Show, [report.seed, 0, 0]));
@@ -38,10 +38,11 @@ pub fn predictions(report: &Report, data: &Splits, logits: &[f32]) -> io::Result
     draw(report, data, &title, &tiles)
 }
 
-/// The 16 wrongly classified test images whose true class is furthest behind the prediction, worst first.
+/// Draws, as a PNG file, the 16 wrongly classified test images in which the logit of the true class is furthest below
+/// the highest one, worst first.
 pub fn mistakes(report: &Report, data: &Splits, logits: &[f32]) -> io::Result<Vec<u8>> {
     let tiles = (0..data.test.len()).map(|index| Tile::new(data, logits, index));
-    let mut tiles: Vec<Tile> = tiles.filter(|tile| !tile.right()).collect();
+    let mut tiles: Vec<Tile> = tiles.filter(|tile| !tile.is_correct()).collect();
     let all = tiles.len();
     tiles.sort_by(|a, b| b.margin.total_cmp(&a.margin).then(a.index.cmp(&b.index)));
     tiles.truncate((GRID * GRID) as usize);
@@ -53,14 +54,14 @@ pub fn mistakes(report: &Report, data: &Splits, logits: &[f32]) -> io::Result<Ve
     draw(report, data, &title, &tiles)
 }
 
-/// A test image, and what the network says of it.
+/// A test image with its predicted class.
 struct Tile {
     index: usize,
     class: usize,
     predicted: usize,
-    /// Of the prediction, 0 to 1.
+    /// The probability of the predicted class, from 0 to 1.
     probability: f32,
-    /// How far the logit of the true class is behind the highest one.
+    /// The difference between the highest logit and that of the true class.
     margin: f32,
 }
 
@@ -74,7 +75,7 @@ impl Tile {
         Self { index, class, predicted, probability, margin: logits[predicted] - logits[class] }
     }
 
-    fn right(&self) -> bool {
+    fn is_correct(&self) -> bool {
         self.class == self.predicted
     }
 }
@@ -99,7 +100,7 @@ fn draw(report: &Report, data: &Splits, title: &str, tiles: &[Tile]) -> io::Resu
     for (place, tile) in (0..).zip(tiles) {
         let x = GAP + place % GRID * (width + GAP);
         let y = HEADER + place / GRID * (height + GAP / 2);
-        let color = if tile.right() { RIGHT } else { WRONG };
+        let color = if tile.is_correct() { CORRECT } else { WRONG };
         caption(&mut picture, (x, y), width, tile, &data.class_names, color);
         fill(&mut picture, (x, y + CAPTION), (width, height - CAPTION), color);
         let pixels = data.test.image(tile.index);
@@ -116,7 +117,7 @@ fn draw(report: &Report, data: &Splits, title: &str, tiles: &[Tile]) -> io::Resu
     Ok(png)
 }
 
-/// A tick or a cross, "predicted/true", and the probability at the right.
+/// Draws the text above an image: a tick or a cross, "predicted/true", and the probability on the right.
 fn caption(
     picture: &mut RgbImage,
     (x, y): (u32, u32),
@@ -126,7 +127,7 @@ fn caption(
     color: Paint,
 ) {
     let (left, top) = (f64::from(x), f64::from(y));
-    let lines: &[[(f64, f64); 2]] = if tile.right() {
+    let lines: &[[(f64, f64); 2]] = if tile.is_correct() {
         &[[(2.0, 17.0), (7.0, 23.0)], [(7.0, 23.0), (17.0, 9.0)]]
     } else {
         &[[(3.0, 9.0), (17.0, 23.0)], [(17.0, 9.0), (3.0, 23.0)]]
@@ -145,7 +146,7 @@ fn caption(
         text(picture, &title, start, y + 2, LARGE, color);
         text(picture, &probability, right, y + 8, SMALL, FAINT);
     } else {
-        // Long names: in small letters, as much of both as there is room for.
+        // Long names are written in small letters and shortened to the room that there is.
         let letters = (room / text_width("x", SMALL)) as usize - 1;
         let second = names[1].chars().count().min(letters / 2);
         let first = shorten(names[0], letters - second);
@@ -176,7 +177,7 @@ fn text(picture: &mut RgbImage, text: &str, x: i64, y: u32, (weight, height): Fo
     }
 }
 
-/// Draws a line with round ends, `half` as wide to each side.
+/// Draws a line with round ends and a width of `2 * half` pixels.
 fn stroke(picture: &mut RgbImage, [(x0, y0), (x1, y1)]: [(f64, f64); 2], half: f64, color: Paint) {
     let range = |a: f64, b: f64| (a.min(b) - 3.0) as i64..=(a.max(b) + 3.0) as i64;
     let square = (x1 - x0) * (x1 - x0) + (y1 - y0) * (y1 - y0);
@@ -198,7 +199,7 @@ fn fill(picture: &mut RgbImage, (x, y): (u32, u32), (width, height): (u32, u32),
     }
 }
 
-/// Puts a `share` of a colour over a pixel, if it is in the picture.
+/// Mixes a `share` of a colour into a pixel. Does nothing outside of the picture.
 fn blend(picture: &mut RgbImage, x: i64, y: i64, color: Paint, share: f64) {
     let share = share.clamp(0.0, 1.0);
     let (Ok(x), Ok(y)) = (u32::try_from(x), u32::try_from(y)) else { return };
@@ -217,7 +218,7 @@ mod tests {
         image::load_from_memory(png).unwrap().into_rgb8()
     }
 
-    /// How many frames of this colour there are, looking at the left edges of the first row.
+    /// Counts the frames of this colour in the first row, by their vertical edges.
     fn frames(picture: &RgbImage, color: Paint) -> usize {
         let row = HEADER + CAPTION + FRAME + 10;
         let pixels: Vec<bool> = (0..picture.width()).map(|x| picture.get_pixel(x, row).0 == color).collect();
@@ -225,13 +226,13 @@ mod tests {
     }
 
     #[test]
-    fn frames_tell_right_from_wrong() {
+    fn frames_tell_correct_from_wrong() {
         let (data, [logits, _]) = tests::two_classes();
         let report = tests::report(1);
         let picture = decode(&predictions(&report, &data, &logits).unwrap());
-        assert_eq!((frames(&picture, RIGHT), frames(&picture, WRONG)), (3, 1));
+        assert_eq!((frames(&picture, CORRECT), frames(&picture, WRONG)), (3, 1));
         let picture = decode(&mistakes(&report, &data, &logits).unwrap());
-        assert_eq!((frames(&picture, RIGHT), frames(&picture, WRONG)), (0, 1));
+        assert_eq!((frames(&picture, CORRECT), frames(&picture, WRONG)), (0, 1));
         // The pixels of the only wrong image.
         let at = |x, y| picture.get_pixel(GAP + FRAME + x, HEADER + CAPTION + FRAME + y).0;
         let half = SIDE / 2;
@@ -254,7 +255,7 @@ mod tests {
         let (data, _) = tests::two_classes();
         let logits = [0.0, 1.0, 0.0, 9.0, 5.0, 0.0, 0.0, 1.0];
         let mut tiles: Vec<Tile> = (0..4).map(|index| Tile::new(&data, &logits, index)).collect();
-        tiles.retain(|tile| !tile.right());
+        tiles.retain(|tile| !tile.is_correct());
         assert_eq!(tiles.iter().map(|tile| tile.margin).collect::<Vec<_>>(), [1.0, 9.0, 5.0]);
         let picture = decode(&mistakes(&tests::report(1), &data, &logits).unwrap());
         let first = |place: u32| {

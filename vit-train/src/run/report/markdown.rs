@@ -1,4 +1,4 @@
-//! `report.md`.
+//! Writes `report.md`, the report for people.
 
 use super::Report;
 use crate::{
@@ -14,13 +14,13 @@ use std::{
     path::Path,
 };
 
-/// The report for people. While a run goes on, it is what is known so far.
+/// Returns the text of the report. During a run, it contains the epochs that are done.
 pub fn text(report: &Report) -> String {
     let mut text = format!("# Training of `{}`\n\n", report.preset);
     if report.synthetic {
         text += "**Trained and tested on the built-in, machine-made digits, not on real handwriting.**\n\n";
     }
-    // Writing to a string cannot fail.
+    // Writing to a string does not fail.
     let _ = writeln!(
         text,
         "{} parameters, data set {}, seed {}, {} with {} threads.",
@@ -77,7 +77,7 @@ fn epochs(text: &mut String, report: &Report) {
             e.epoch, e.train_loss, e.train_acc, e.val_loss, e.val_acc, e.val_top5, e.lr, e.seconds
         );
     }
-    *text += "\n\\* kept\n\n";
+    *text += "\n\\* the epoch whose parameters were kept\n\n";
     picture(text, "Loss, accuracy and learning rate over the epochs", &RunFolder::curves(Path::new("")));
 }
 
@@ -85,7 +85,7 @@ fn timing(text: &mut String, report: &Report) {
     let t = report.timing;
     let _ = writeln!(
         text,
-        "Training took {:.1} s ({:.1} s an epoch); a step {:.1} ms in the median; {:.0} images a second.",
+        "Training took {:.1} s ({:.1} s per epoch), the median step {:.1} ms; the speed was {:.0} images per second.",
         t.total_train_seconds, t.avg_epoch_seconds, t.median_step_ms, t.images_per_second
     );
 }
@@ -115,12 +115,12 @@ fn engines(text: &mut String, test: &TestScores) {
         );
     }
     if let Some(no_integers) = test.no_integers() {
-        let _ = writeln!(text, "\n\n**{}**\n", cell(no_integers));
+        let _ = writeln!(text, "\n\n**{}.**\n", cell(no_integers));
     }
     if let Some(disagreements) = test.disagreements {
         let _ = writeln!(
             text,
-            "\nThe integers classify {disagreements} of the {} test images differently.\n",
+            "\nThe integer engine classifies {disagreements} of the {} test images differently.\n",
             test.images()
         );
     }
@@ -138,7 +138,7 @@ fn classes(text: &mut String, test: &TestScores) {
     *text += "## By class\n\n| class | images | float | integers | most often taken for |\n|---|---|---|---|---|\n";
     for (class, score) in test.classes.iter().enumerate() {
         let others = score.f32.predicted.iter().enumerate().filter(|&(other, _)| other != class);
-        // Of equally many, the first.
+        // `max_by_key` returns the last of equal ones: in reversed order, this is the first class.
         let rival = others.rev().max_by_key(|&(_, &images)| images).filter(|&(_, &images)| images > 0);
         let rival = rival.map(|(rival, images)| {
             format!(
@@ -169,14 +169,16 @@ fn verified(text: &mut String, v: &Verification) {
     let relative = v.dfdx_vs_nostd_f32_max_relative;
     let _ = writeln!(
         text,
-        "## The chip's library against dfdx\n\ndfdx against vit-nostd on {} images: largest difference of a logit {:.2e}{}, \
-         {} classified differently; {} of the logits of {} images differ in a bit from the canonical order.",
+        "## The library for the chip compared with dfdx\n\nOn {} images, the logits of vit-nostd and dfdx differ by at most \
+         {:.2e}{}, and {} images are classified differently. On {} images for which dfdx adds in the canonical order, {} \
+         logits differ in a bit.",
         v.images,
         v.dfdx_vs_nostd_f32_max_abs,
-        relative.map_or(String::new(), |relative| format!(", or {relative:.2e} of the image's largest logit")),
+        relative
+            .map_or(String::new(), |relative| format!(" ({relative:.2e} of the largest logit of the image)")),
         v.argmax_disagreements,
-        v.exact_mismatches,
-        v.exact_images
+        v.exact_images,
+        v.exact_mismatches
     );
     if let Some(int8) = v.int8 {
         let _ = writeln!(
@@ -191,7 +193,7 @@ fn picture(text: &mut String, what: &str, path: &Path) {
     let _ = writeln!(text, "![{what}]({})\n", path.display());
 }
 
-/// Text that stays within a cell of a table.
+/// Escapes text, so that it stays within a cell of a table.
 fn cell(text: impl Display) -> String {
     text.to_string().replace('|', "\\|").replace('<', "&lt;")
 }
@@ -210,17 +212,20 @@ mod tests {
         assert!(text.contains("| cat | 2 | 100.00 % | 100.00 % |  |"), "{text}");
         assert!(text.contains("| &lt;dog & co> | 2 | 50.00 % | 0.00 % | cat (1 image) |"), "{text}");
         assert!(text.contains("| accuracy | 75.00 % | 50.00 % | -25.00 |"), "{text}");
-        assert!(text.contains("classify 1 of the 4 test images differently"), "{text}");
+        assert!(text.contains("classifies 1 of the 4 test images differently"), "{text}");
     }
 
     #[test]
-    fn without_integers_the_reason_is_told() {
+    fn a_report_without_integers_states_the_reason() {
         let (data, [f32_logits, _]) = tests::two_classes();
         let mut report = tests::report(2);
         report.test = Some(TestScores::new(&data, &f32_logits, Err("the head is too large".to_owned())));
         let text = text(&report);
         assert!(text.contains("accuracy **75.00 %**"), "{text}");
-        assert!(text.contains("**integers: not possible because the head is too large**"), "{text}");
+        assert!(
+            text.contains("**The network cannot be quantized because the head is too large.**"),
+            "{text}"
+        );
         assert!(text.contains("| &lt;dog & co> | 2 | 50.00 % | - | cat (1 image) |"), "{text}");
         assert!(text.contains("predictions.png") && !text.contains("differently"), "{text}");
     }

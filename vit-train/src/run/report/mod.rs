@@ -1,7 +1,7 @@
-//! The record of a training run: `report.json` for programs, `report.md` and pictures for people.
+//! The report of a training run: `report.json` for programs, `report.md` and pictures for people.
 //!
-//! The numbers are in [`Report`], and `report.json` is its serialisation. All else is drawn from it, and the grids of
-//! images from the test images and what the network says of them. The same report gives the same bytes.
+//! [`Report`] has the figures, and `report.json` is its serialisation. Everything else is drawn from it; the grids of
+//! images also need the test images and their logits. The same report gives the same bytes.
 
 mod colors;
 mod confusion;
@@ -26,36 +26,37 @@ use std::{io, path::Path};
 
 pub use environment::Environment;
 
-/// Everything a run reports. Accuracies in percent.
+/// The figures of a run. Accuracies are in percent. A field that is None is missing in reports of earlier versions, or
+/// not known yet.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    /// The network's name.
+    /// The name of the network.
     pub preset: String,
-    /// Learned parameters.
+    /// The number of learned parameters.
     pub params: usize,
-    /// What the network was trained on.
+    /// The name of the data set that the network was trained on.
     pub dataset: String,
-    /// Whether these are the built-in digits, and not real ones.
+    /// True if the data set is the built-in digits, and not real ones.
     pub synthetic: bool,
-    /// What it was trained with.
+    /// The name of the device that the network was trained on.
     pub device: String,
-    /// Threads of the host.
+    /// The number of threads of the host.
     pub threads: usize,
-    /// The host. None in a report of an earlier version, like the other fields that may be.
+    /// The program and the host.
     pub environment: Option<Environment>,
-    /// The seed of every random choice.
+    /// The seed of all random choices.
     pub seed: u64,
-    /// The settings.
+    /// The settings of the training.
     pub recipe: Option<Recipe>,
-    /// One entry per epoch.
+    /// The figures of each epoch.
     pub epochs: Vec<Epoch>,
-    /// The epoch whose parameters were kept, counted from 1.
+    /// The number of the epoch whose parameters were kept, counted from 1.
     pub best_epoch: usize,
-    /// Of the kept parameters on the whole test set, at the end.
+    /// The scores of the kept parameters on all test images, once the last epoch is done.
     pub test: Option<TestScores>,
-    /// Of the kept parameters, at the end.
+    /// The comparison of the engines with the kept parameters, once the last epoch is done.
     pub verify: Option<Verification>,
-    /// Seconds and images.
+    /// The duration and the speed of the training.
     pub timing: Timing,
 }
 
@@ -63,14 +64,14 @@ impl Report {
     /// Reads the report of the run in `directory`.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Report`] where the file is not a report.
+    /// [`Error::Report`] if there is no report yet or if the file is not a report; [`Error::Io`].
     pub fn load(directory: &Path) -> Result<Self, Error> {
         let path = RunFolder::json(directory);
         match read_regular(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound && directory.is_dir() => {
                 Err(Error::Report {
                     path,
-                    message: "there is none before the first epoch of a run is done".to_owned(),
+                    message: "there is no such file before the first epoch of a run is done".to_owned(),
                 })
             }
             bytes => Self::parse(&bytes.at(&path)?, &path),
@@ -83,17 +84,17 @@ impl Report {
         serde_json::from_slice(bytes).map_err(error)
     }
 
-    /// Writes all [files](RunFolder::report_files) to `directory` that the report alone gives: those for programs and people,
-    /// the curves, and the confusion matrix where there was a test.
+    /// Writes the [files](RunFolder::report_files) that depend on the report only to `directory`: `report.json`,
+    /// `report.md`, the curves and, if there was a test, the confusion matrix.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Report`], before anything is written, if JSON cannot hold the report, because a number in
-    /// it is not finite.
+    /// [`Error::Report`], before anything is written, if a number in the report is not finite, which JSON cannot
+    /// express; [`Error::Io`].
     pub fn write(&self, directory: &Path) -> Result<(), Error> {
         let path = RunFolder::json(directory);
         let json = serde_json::to_string_pretty(self)
             .map_err(|error| Error::Io { path: path.clone(), error: error.into() })?;
-        // JSON has no NaN: `null` is written in its place, which is not read.
+        // JSON has no NaN. It is written as `null`, which fails to parse as a number.
         Self::parse(json.as_bytes(), &path)?;
         write_atomically(&path, (json + "\n").as_bytes())?;
         write_atomically(&RunFolder::markdown(directory), markdown::text(self).as_bytes())?;
@@ -106,11 +107,11 @@ impl Report {
         }
     }
 
-    /// Writes the pictures of test images of `data` to `directory`; `logits` (`images x classes`) is what the float
-    /// engine says of them.
+    /// Writes the pictures of test images of `data` to `directory`. `logits` (`images x classes`) are those of the
+    /// float engine.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Io`] if they cannot be written.
     pub fn write_grids(&self, directory: &Path, data: &Splits, logits: &[f32]) -> Result<(), Error> {
         let path = RunFolder::predictions(directory);
         write_atomically(&path, &grid::predictions(self, data, logits).at(&path)?)?;
@@ -125,7 +126,8 @@ mod tests {
     use crate::data::{Dataset, Format, Source};
     use std::fs;
 
-    /// Four images of two classes, of which the last one is seen wrong in floating point, and the last two in integers.
+    /// Four images of two classes, and logits of both engines: the float engine classifies the last image wrongly, the
+    /// integer engine the last two.
     pub(super) fn two_classes() -> (Splits, [Vec<f32>; 2]) {
         let format = Format { side: 2, classes: 2 };
         let dataset = Dataset::new(format, (0..16).collect(), vec![0, 0, 1, 1], Path::new("x")).unwrap();
@@ -188,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_read() {
+    fn a_report_that_was_written_is_read_again() {
         let folder = tempfile::tempdir().unwrap();
         let (data, [f32_logits, int8_logits]) = two_classes();
         let mut written = report(3);
