@@ -197,7 +197,8 @@ fn tables_of_chips_have_the_recorded_figures() {
         ];
         assert_eq!(row[2..6], figures, "BENCHMARKS.md: {} on {}", cost.preset, cost.chip);
     }
-    let boards = GUIDE.lines().filter(|line| line.ends_with("| emulated |") || line.ends_with("| built only |"));
+    let boards =
+        GUIDE.lines().filter(|line| line.ends_with("| emulated |") || line.ends_with("| built only |"));
     let mut count = 0;
     for row in boards.map(|line| line.split('|').map(str::trim).collect::<Vec<_>>()) {
         let chip = row[2].rsplit(", ").next().unwrap();
