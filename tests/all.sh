@@ -97,7 +97,7 @@ step_oldest_rust() {
 
 # The published crates as packages.
 step_package() {
-    cargo package --quiet --package vit-nostd --package vit-link --package vit-train --allow-dirty
+    CARGO_PROFILE_DEV_DEBUG=false cargo package --quiet --package vit-nostd --package vit-link --package vit-train --allow-dirty
 }
 
 step_tests() {
