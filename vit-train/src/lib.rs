@@ -30,13 +30,13 @@
 //!     let recipe = Recipe { epochs: 1, batch_size: 32, lr: 3e-3, ..Recipe::default() };
 //!     let run = Path::new("runs/mine");
 //!
-//!     // Everything at once: the best epoch, both model files, the comparison of the engines, the report. The run is saved
-//!     // after every epoch and every minute, and () is nobody who looks on.
+//!     // Everything at once: training, both model files, the comparison of the engines, the report. The run is saved
+//!     // after every epoch and every minute, and () shows no progress.
 //!     let folder = RunFolder::create(run)?;
 //!     let report = train::<Mine>(&recipe, &data, Start::Random, &folder, Duration::from_secs(60), &mut ())?;
 //!     println!("{:.2} % of the test images", report.test.map_or(0.0, |test| test.f32.acc));
 //!
-//!     // Or one by one, from a checkpoint: to integers, and to a model file for each engine.
+//!     // Or step by step, from a checkpoint: quantize it, and write a model file for each engine.
 //!     let path = RunFolder::checkpoint(run);
 //!     let checkpoint = Checkpoint::load(&path)?.into_order_of::<Mine>(&path)?;
 //!     let (calibration, _) = data.train.split(recipe.seed);
