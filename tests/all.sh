@@ -95,9 +95,9 @@ step_oldest_rust() {
     fi
 }
 
-# The library as a package.
+# The published crates as packages.
 step_package() {
-    cargo package --quiet --package vit-nostd --allow-dirty
+    CARGO_PROFILE_DEV_DEBUG=false cargo package --quiet --package vit-nostd --package vit-link --package vit-train --allow-dirty
 }
 
 step_tests() {
@@ -120,7 +120,7 @@ step_overflow_checks() {
         test --package vit-nostd --features micromath
 }
 
-# The commands of the README's table of boards.
+# The commands of the guide's table of boards.
 step_firmware() {
     local board
     for board in "${boards[@]}"; do

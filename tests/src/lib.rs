@@ -2,6 +2,19 @@
 
 pub mod chip_bench;
 
+/// The Rust examples in the documents, as documentation tests.
+#[cfg(doctest)]
+mod documents {
+    #[doc = include_str!("../../docs/guide.md")]
+    struct Guide;
+    #[doc = include_str!("../../vit-nostd/README.md")]
+    struct Nostd;
+    #[doc = include_str!("../../vit-train/README.md")]
+    struct Train;
+    #[doc = include_str!("../../link/README.md")]
+    struct Link;
+}
+
 use vit_nostd::model_file::Normalization;
 use vit_train::{
     formats::checkpoint::{Checkpoint, Description},

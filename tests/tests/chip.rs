@@ -108,12 +108,12 @@ fn a_panic_is_a_failure() {
     }
 }
 
-/// Prints what the README's table of boards says of the emulated ones:
+/// Prints the instructions that the table of boards in the guide states of the emulated ones:
 /// `cargo test --package vit-tests --test chip boards -- --nocapture`.
 #[test]
-fn the_boards_of_the_readme_are_those_that_run() {
-    let readme = include_str!("../../README.md");
-    let emulated = readme.lines().filter(|line| line.starts_with("| `") && line.ends_with("| emulated |"));
+fn the_boards_of_the_guide_are_those_that_run() {
+    let guide = include_str!("../../docs/guide.md");
+    let emulated = guide.lines().filter(|line| line.starts_with("| `") && line.ends_with("| emulated |"));
     let emulated: Vec<&str> = emulated.filter_map(|line| line.split('`').nth(1)).collect();
     assert_eq!(emulated, Chip::BOARDS.map(|chip| chip.machine));
 
@@ -128,11 +128,11 @@ fn the_boards_of_the_readme_are_those_that_run() {
     }
 }
 
-/// A board of the README that is built only, as its alias builds it; the STM32H743 with a `base` in its flash.
+/// A board of the guide that is only built, as its alias builds it; the STM32H743 with a `base` in its flash.
 #[test]
 fn boards_that_are_not_emulated_are_built() {
-    let readme = include_str!("../../README.md");
-    let built = readme.lines().filter(|line| line.starts_with("| `") && line.ends_with("| built only |"));
+    let guide = include_str!("../../docs/guide.md");
+    let built = guide.lines().filter(|line| line.starts_with("| `") && line.ends_with("| built only |"));
     let built: Vec<&str> = built.filter_map(|line| line.split('`').nth(1)).collect();
     assert_eq!(built, ["nrf52840-dk", "nucleo-h743zi"]);
 
@@ -349,7 +349,7 @@ fn on_host<N: Network, M: Math>(model: &[u8], images: &[u8]) -> Vec<u32> {
 }
 
 /// Of `chip-bench`: `cargo run --release -p vit-tests --bin chip-bench -- --json` writes a new one.
-const RECORD: &str = include_str!("../record/chip-bench.json");
+const RECORD: &str = include_str!("../../benchmarks/record/chip-bench.json");
 
 #[test]
 fn costs_are_within_their_bounds() {

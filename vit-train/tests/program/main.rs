@@ -3,6 +3,7 @@
 mod bad_input;
 mod command_line;
 mod device;
+mod documents;
 mod exchange;
 mod numbers;
 mod origins;
