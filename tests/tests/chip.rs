@@ -182,7 +182,8 @@ fn trained_nano_has_the_hosts_bits() {
 #[test]
 fn mnist_has_the_hosts_bits() {
     let Some(dir) = std::env::var_os(data::MNIST_DIR) else { return };
-    let mut digits = data::load(&data::Source::Directory(dir.into()), synthetic::FORMAT).unwrap().test;
+    let mut digits =
+        data::load(&data::Source::Directory(dir.into()), data::Format::of::<Nano>()).unwrap().test;
     digits.truncate(100);
     let model = fs::read(in_firmware_folder(TRAINED)).unwrap();
     assert_equal_bits::<Nano>(Chip::M4F, &model, digits.images());

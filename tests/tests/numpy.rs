@@ -26,7 +26,8 @@ fn in_this_crate(path: &str) -> PathBuf {
 fn numpy_computes_the_same_logits() {
     let mut digits = match env::var_os(data::MNIST_DIR) {
         Some(directory) => {
-            data::load(&data::Source::Directory(directory.into()), synthetic::FORMAT).unwrap().test
+            let source = data::Source::Directory(directory.into());
+            data::load(&source, data::Format::of::<Nano>()).unwrap().test
         }
         None => synthetic::dataset(100, 11),
     };

@@ -3,7 +3,7 @@
 /// Starts fetching the memory at `address` into the cache, on processors where that makes a difference. Every address
 /// is allowed, because nothing is read.
 #[inline(always)]
-pub fn prefetch<T>(address: *const T) {
+pub(crate) fn prefetch<T>(address: *const T) {
     #[cfg(target_arch = "x86_64")]
     #[allow(unsafe_code)]
     // SAFETY: the instruction reads nothing and cannot fault, whatever the address, and every x86-64 has it.

@@ -283,8 +283,7 @@ pub struct OtherCheckpoint {
 /// A setting in which the run that is to be resumed differs from what is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
-    /// The name of the field in [`Recipe`](crate::recipe::Recipe), [`Run`](crate::train::snapshot::Run) or
-    /// [`RunData`](crate::run::data::RunData).
+    /// The name of the field in [`Recipe`](crate::recipe::Recipe) or in the description of the run and of its images.
     pub name: &'static str,
     /// The value that the run was begun with.
     pub theirs: String,

@@ -42,7 +42,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
 ///
 /// # Errors
 /// [`Error::Io`] if it cannot.
-pub fn check_writable(path: &Path) -> Result<(), Error> {
+pub(crate) fn check_writable(path: &Path) -> Result<(), Error> {
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => {
             Err(io::Error::new(ErrorKind::IsADirectory, "a folder: give the name of a file")).at(path)
@@ -80,7 +80,7 @@ fn target(path: &Path) -> Result<PathBuf, Error> {
 ///
 /// # Errors
 /// [`Error::Io`] if it does not.
-pub fn require_file(path: &Path) -> Result<(), Error> {
+pub(crate) fn require_file(path: &Path) -> Result<(), Error> {
     check_file(path).at(path)
 }
 

@@ -21,7 +21,7 @@ const BATCH: usize = 100;
 ///
 /// # Errors
 /// Returns [`Error::Output`] for the first logit that is not.
-pub fn check_logits(logits: &[f32], path: &Path) -> Result<(), Error> {
+pub(crate) fn check_logits(logits: &[f32], path: &Path) -> Result<(), Error> {
     match logits.iter().find(|logit| !logit.is_finite()) {
         Some(&logit) => Err(Error::Output { path: path.to_owned(), logit }),
         None => Ok(()),
@@ -29,13 +29,13 @@ pub fn check_logits(logits: &[f32], path: &Path) -> Result<(), Error> {
 }
 
 /// Normalises pixels for the first layer of the network: `(pixel / 255 - mean) / std`.
-pub fn normalize(pixels: &[u8], normalization: Normalization) -> impl Iterator<Item = f32> + '_ {
+pub(crate) fn normalize(pixels: &[u8], normalization: Normalization) -> impl Iterator<Item = f32> + '_ {
     let Normalization { mean, std } = normalization;
     pixels.iter().map(move |&pixel| (f32::from(pixel) / 255.0 - mean) / std)
 }
 
 /// Computes the logits of the images `indices` of `data` by the dfdx model, `images x classes`, on all threads.
-pub fn dfdx_logits(
+pub(crate) fn dfdx_logits(
     model: &Model<impl Trainable, Cpu>,
     normalization: Normalization,
     data: &Dataset,
@@ -63,7 +63,7 @@ pub fn nostd_logits<N: Network, M: Math>(
 /// bit, because the order of operations is fixed and Rust does not fuse multiplications and additions.
 // It must not be inlined: in one of its callers, the compiler then did not vectorise it.
 #[inline(never)]
-pub fn infer<N: Network, M: Math>(
+pub(crate) fn infer<N: Network, M: Math>(
     model: &float::Model<'_, N, M>,
     image: &Image<N>,
     scratch: &mut float::Scratch<N>,
@@ -95,7 +95,7 @@ fn arch() -> Arch {
 }
 
 /// Calls [`float::Model::infer_observed`] with a dynamic observer, so that it is compiled only once for a network.
-pub fn infer_observed<N: Network, M: Math>(
+pub(crate) fn infer_observed<N: Network, M: Math>(
     model: &float::Model<'_, N, M>,
     image: &Image<N>,
     scratch: &mut float::Scratch<N>,
@@ -114,7 +114,11 @@ pub fn int8_logits<N: Network>(model: &int8::Model<'_, N>, data: &Dataset, image
 
 /// Computes the logits of the first `images` images of `data` by the integer engine, as integers, `images x classes`,
 /// on all threads.
-pub fn int8_raw_logits<N: Network>(model: &int8::Model<'_, N>, data: &Dataset, images: usize) -> Vec<i32> {
+pub(crate) fn int8_raw_logits<N: Network>(
+    model: &int8::Model<'_, N>,
+    data: &Dataset,
+    images: usize,
+) -> Vec<i32> {
     each_image::<N, _, _>(data, images, int8::Scratch::new, |image, scratch| model.infer(image, scratch))
 }
 

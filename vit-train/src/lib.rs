@@ -58,7 +58,7 @@
 //! |---|---|
 //! | [`data`] | reads files or makes digits: grey images to train on and to test on |
 //! | [`network`] | describes a network as dfdx tensors, and its parameters as one slice with PyTorch's names |
-//! | [`fused`] | computes the same as [`network::model::Model::loss_and_gradients`], but faster, on the CPU or a GPU |
+//! | `fused` | computes the same loss and gradients as dfdx's operations, but faster, on the CPU or a GPU |
 //! | [`formats`] | reads and writes checkpoints, model files and ONNX |
 //! | [`quantize`] | converts a checkpoint to integers, and measures the error of each layer |
 //! | [`verify`](mod@verify) | compares [`vit_nostd`] with dfdx and with an independent reference |
@@ -66,11 +66,10 @@
 //! | [`train`](mod@train) | has the training loop and the engines that carry out its steps |
 //! | [`cli`] | is the program |
 //!
-//! A training step consists of augmentation ([`data::Augmentation`]) and normalisation, then of [`fused::Step`] with
-//! dropout masks that are a function of seed and step, then of clipping and AdamW ([`train::optimizer`]). After each
-//! epoch, the accuracy on the validation images decides whether the parameters are the best so far. [`train::snapshot`]
-//! describes what an interrupted run continues from, and [`run::data`] which images a run belongs to. [`inference`]
-//! runs a network on many images, and [`score`] measures its accuracy.
+//! A training step consists of augmentation ([`data::Augmentation`]) and normalisation, then of the fused pass with dropout
+//! masks that are a function of seed and step, then of clipping and AdamW. After each epoch, the accuracy on the validation
+//! images decides whether the parameters are the best so far. A snapshot of everything that changes is saved, from which an
+//! interrupted run continues. [`inference`] runs a network on many images, and [`score`] measures its accuracy.
 //!
 //! # Invariants
 //!
@@ -78,14 +77,15 @@
 //!   choice is a function of the numbers that name it, such as (seed, epoch, image), and every sum has one order.
 //! - The arithmetic of the engines is written twice: in [`vit_nostd`], which the chip runs, and from the specification,
 //!   with dfdx tensors, in [`verify::reference`]. Neither calls the other.
-//! - A [`digest`] identifies a checkpoint by its parameters. Model files contain the digest of the checkpoint that they
-//!   were made from, and [`run::origins`] checks whether the files of a run belong together.
+//! - A [digest](formats::checkpoint::Checkpoint::digest) identifies a checkpoint by its parameters. Model files contain the
+//!   digest of the checkpoint that they were made from, by which the program checks whether the files of a run belong
+//!   together.
 //! - Every failure is an [`Error`], whose message states the cause in one line. [`files`] writes files completely or
 //!   not at all.
 //!
 //! # Building
 //!
-//! Nothing from NVIDIA is needed to build this crate, not even for training on a GPU ([`fused::cuda`]). The feature
+//! Nothing from NVIDIA is needed to build this crate, not even for training on a GPU. The feature
 //! `dfdx-cuda` is for tests, which then also compare with dfdx's own CUDA device. Building it needs NVIDIA's toolkit
 //! and a GPU.
 //!
@@ -97,15 +97,15 @@
 pub mod cli;
 pub mod data;
 pub mod device;
-pub mod digest;
+mod digest;
 pub mod error;
 pub mod files;
 pub mod formats;
-pub mod fused;
+mod fused;
 mod hex;
 pub mod inference;
 pub mod network;
-pub mod paths;
+mod paths;
 pub mod quantize;
 mod random;
 pub mod recipe;

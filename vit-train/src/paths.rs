@@ -29,7 +29,7 @@ pub(crate) fn no_file(metadata: &fs::Metadata) -> Option<&'static str> {
 }
 
 /// Returns the absolute path without symbolic links. The file need not exist yet, and neither need its folders.
-pub fn resolve(path: &Path) -> PathBuf {
+pub(crate) fn resolve(path: &Path) -> PathBuf {
     match (fs::canonicalize(path), path.file_name()) {
         (Ok(path), _) => path,
         (Err(_), Some(name)) => resolve(folder_of(path)).join(name),

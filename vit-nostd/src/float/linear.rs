@@ -10,7 +10,7 @@
 use crate::{prefetch::prefetch, shape::Array};
 
 /// The number of tokens that go through a layer together.
-pub const TILE: usize = 6;
+pub(super) const TILE: usize = 6;
 /// The number of a token's sums that are computed together. On 64-bit processors they are two AVX vectors, so that the
 /// sums of a tile take 12 of the 16 registers. On a small chip with an FPU they take 24 of the 32 registers.
 const WIDE: usize = if cfg!(target_pointer_width = "64") { 16 } else { 4 };
@@ -23,7 +23,7 @@ const AHEAD: usize = 4;
 
 /// Computes `out[t][j] = bias[j] + sum over k of x[t][k] * weight[k][j]`, in ascending order of `k`.
 #[inline(always)]
-pub fn linear<I: Array<f32>, O: Array<f32>, W: Array<O>>(
+pub(super) fn linear<I: Array<f32>, O: Array<f32>, W: Array<O>>(
     x: &[I; TILE],
     weight: &W,
     bias: &O,
@@ -44,7 +44,7 @@ pub fn linear<I: Array<f32>, O: Array<f32>, W: Array<O>>(
 /// Adds `x[t][k] * rows[k][j]` to `out[t][j]` for each row, in ascending order of `k`. Each row is as long as a row of
 /// `out`. `stride` is the distance between the starts of two rows in memory, in values; only the prefetching uses it.
 #[inline(always)]
-pub fn add_products<'a>(
+pub(super) fn add_products<'a>(
     x: [&[f32]; TILE],
     rows: impl Iterator<Item = &'a [f32]> + Clone,
     stride: usize,

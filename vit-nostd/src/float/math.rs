@@ -134,12 +134,12 @@ pub(super) mod tests {
     use super::*;
 
     /// Yields every 97th f32 between `from` and `to`, which have the same sign, with |from| < |to|.
-    pub fn floats(from: f32, to: f32) -> impl Iterator<Item = f32> {
+    pub(crate) fn floats(from: f32, to: f32) -> impl Iterator<Item = f32> {
         (from.to_bits()..=to.to_bits()).step_by(97).map(f32::from_bits)
     }
 
     /// Returns `x * P(x)`, computed with libm's f64 erfc, which is independent of everything in this module.
-    pub fn exact_gelu(x: f32) -> f64 {
+    pub(crate) fn exact_gelu(x: f32) -> f64 {
         f64::from(x) * 0.5 * libm::erfc(-f64::from(x) / 2f64.sqrt())
     }
 

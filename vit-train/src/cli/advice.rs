@@ -11,10 +11,10 @@ use std::collections::BTreeSet;
 use vit_nostd::model_file::Kind;
 
 /// The advice for a network that cannot be quantized.
-pub const UNQUANTIZABLE: &str = "Train again with a lower --lr or a larger --weight-decay.";
+pub(super) const UNQUANTIZABLE: &str = "Train again with a lower --lr or a larger --weight-decay.";
 
 /// Returns the line that the program prints for an error: the cause and, if there is any, the advice.
-pub fn with_advice(error: &Error) -> String {
+pub(super) fn with_advice(error: &Error) -> String {
     match advice(error) {
         Some(advice) => format!("{error}. {advice}"),
         None => error.to_string(),
@@ -22,7 +22,7 @@ pub fn with_advice(error: &Error) -> String {
 }
 
 /// Returns what to do about an error, in whole sentences, if an option or a command of this program helps.
-pub fn advice(error: &Error) -> Option<String> {
+pub(super) fn advice(error: &Error) -> Option<String> {
     let advice = match error {
         Error::Data(DataError::NotADirectory { .. }) => {
             "Give the folder that the file is in, or run `vit-train predict` to classify a picture."
@@ -58,7 +58,7 @@ pub fn advice(error: &Error) -> Option<String> {
 }
 
 /// Returns the advice for a model file that was not made from the checkpoint of its run.
-pub fn make_again(OtherCheckpoint { kind, model, checkpoint, .. }: &OtherCheckpoint) -> String {
+pub(super) fn make_again(OtherCheckpoint { kind, model, checkpoint, .. }: &OtherCheckpoint) -> String {
     match kind {
         Kind::F32 => {
             let (from, to) = (checkpoint.display(), model.display());

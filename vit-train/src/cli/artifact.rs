@@ -15,21 +15,21 @@ use std::path::{Path, PathBuf};
 use vit_nostd::model_file::{Kind, Preamble};
 
 /// A file with the content `C`, and the network that it belongs to.
-pub struct Artifact<C = Content> {
+pub(super) struct Artifact<C = Content> {
     pub path: PathBuf,
     pub network: Known,
     pub content: C,
 }
 
 /// The content of a file that may be a checkpoint or a model file.
-pub enum Content {
+pub(super) enum Content {
     /// A checkpoint whose tensors are in the order of the network.
     Checkpoint(Checkpoint),
     Model(ModelFile),
 }
 
 /// A model file of which only the preamble has been checked.
-pub struct ModelFile {
+pub(super) struct ModelFile {
     pub kind: Kind,
     pub file: ModelBytes,
 }
@@ -37,7 +37,7 @@ pub struct ModelFile {
 impl Artifact {
     /// Opens `named`: a file, or a run directory, of which the file called `in_run` is opened. `options` complete the
     /// description in a checkpoint. With a model file they are an error, because it describes itself.
-    pub fn open(
+    pub(super) fn open(
         networks: &List,
         named: &Path,
         in_run: &str,
@@ -56,7 +56,7 @@ impl Artifact {
 
 impl Artifact<ModelFile> {
     /// Opens a model file of one of `networks`.
-    pub fn open_model(networks: &List, path: PathBuf) -> Result<Self, Error> {
+    pub(super) fn open_model(networks: &List, path: PathBuf) -> Result<Self, Error> {
         let file = ModelBytes::read(&path)?;
         let preamble = Preamble::read(&file).map_err(|error| Error::Model { path: path.clone(), error })?;
         let network = networks.of_model(&preamble, &path)?;
@@ -67,7 +67,7 @@ impl Artifact<ModelFile> {
 impl<C> Artifact<C> {
     /// Returns this artifact if the files of the run that was `named` belong together. For a file alone, there is
     /// nothing to check.
-    pub fn of_one_run(self, named: &Path) -> Result<Self, Error> {
+    pub(super) fn of_one_run(self, named: &Path) -> Result<Self, Error> {
         if named.is_dir() {
             (self.network.check_origins)(named, &[Kind::F32, Kind::Int8])?;
         }
@@ -76,7 +76,7 @@ impl<C> Artifact<C> {
 }
 
 /// Returns `path` if it is a file, or else the path of the file called `name` in the run directory `path`.
-pub fn file_or_in(path: &Path, name: &str) -> Result<PathBuf, Error> {
+pub(super) fn file_or_in(path: &Path, name: &str) -> Result<PathBuf, Error> {
     if !path.is_dir() {
         return Ok(path.to_owned());
     }
@@ -93,6 +93,6 @@ pub fn file_or_in(path: &Path, name: &str) -> Result<PathBuf, Error> {
 }
 
 /// Returns the sentence in the report of a run that says why its network could not be quantized, or None if it could.
-pub fn no_integers(run: &Path) -> Option<String> {
+pub(super) fn no_integers(run: &Path) -> Option<String> {
     Report::load(run).ok()?.test?.no_integers()
 }

@@ -32,14 +32,14 @@ use std::{
 };
 use vit_nostd::{float, int8};
 
-pub const EXAMPLES: &str = "\
+pub(super) const EXAMPLES: &str = "\
 Examples:
   vit-train bench                                    measure all networks
   vit-train bench --preset nano --no-builtin         measure one network, without dfdx's slow operations
   vit-train bench --threads 1 --json                 measure on one thread, for a script";
 
 #[derive(Args, Debug)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// Network to measure [default: all]
     #[arg(long, value_name = "NAME")]
     preset: Option<String>,
@@ -71,7 +71,7 @@ struct Timings {
 
 /// The times of a training step of 128 images, in milliseconds.
 #[derive(Debug, Serialize)]
-pub struct StepTimes {
+pub(super) struct StepTimes {
     /// The whole step with the fused pass: loss, gradients, clipping and AdamW.
     fused: f64,
     /// The whole step with dfdx's built-in operations.
@@ -106,7 +106,7 @@ struct CudaTimes {
 
 /// The times of the inference of one image, in milliseconds.
 #[derive(Debug, Serialize)]
-pub struct InferenceTimes {
+pub(super) struct InferenceTimes {
     /// The float engine with one image, on one thread.
     f32_single: f64,
     /// The float engine with many images on all threads: the time divided by the number of images.
@@ -118,7 +118,7 @@ pub struct InferenceTimes {
 }
 
 impl Arguments {
-    pub fn run<L: Networks>(self, networks: &List) -> Result<ExitCode, Error> {
+    pub(super) fn run<L: Networks>(self, networks: &List) -> Result<ExitCode, Error> {
         use_threads(self.threads)?;
         train::check_processor(self.cuda.processor())?;
         let (threads, peak_gflops) = (rayon::current_num_threads(), peak_gflops(self.steps));

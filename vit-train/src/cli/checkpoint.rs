@@ -14,7 +14,7 @@ use std::path::Path;
 use vit_nostd::model_file::Normalization;
 
 #[derive(Args, Debug)]
-pub struct CheckpointArguments {
+pub(super) struct CheckpointArguments {
     /// Normalisation of the network's input, (pixel / 255 - MEAN) / STD, instead of the one in the checkpoint [default
     /// if the checkpoint states none: 0.1307,0.3081]
     #[arg(long, value_name = "MEAN,STD", value_parser = normalization, allow_hyphen_values = true)]
@@ -22,7 +22,7 @@ pub struct CheckpointArguments {
 }
 
 #[derive(Args, Debug)]
-pub struct LabelArguments {
+pub(super) struct LabelArguments {
     /// Names of the classes, instead of those in the checkpoint [default if the checkpoint states none: their numbers]
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
     labels: Vec<String>,
@@ -30,7 +30,7 @@ pub struct LabelArguments {
 
 impl CheckpointArguments {
     /// Reads a checkpoint and puts its tensors into the order of the network that they belong to.
-    pub fn load(&self, networks: &List, path: &Path) -> Result<(Known, Checkpoint), Error> {
+    pub(super) fn load(&self, networks: &List, path: &Path) -> Result<(Known, Checkpoint), Error> {
         let checkpoint = Checkpoint::load(path)?;
         let network = networks.of_checkpoint(&checkpoint, path)?;
         let checkpoint = (network.ordered)(checkpoint, path)?;
@@ -38,7 +38,7 @@ impl CheckpointArguments {
     }
 
     /// Refuses the option for the model file `path`, which states its own normalisation.
-    pub fn refuse_for_model(&self, path: &Path) -> Result<(), Error> {
+    pub(super) fn refuse_for_model(&self, path: &Path) -> Result<(), Error> {
         if self.normalization.is_none() {
             return Ok(());
         }
@@ -49,7 +49,7 @@ impl CheckpointArguments {
     }
 
     /// Returns the checkpoint with the normalisation that is given.
-    pub fn apply(&self, network: Known, checkpoint: Checkpoint) -> Checkpoint {
+    pub(super) fn apply(&self, network: Known, checkpoint: Checkpoint) -> Checkpoint {
         let Some(normalization) = self.normalization else { return checkpoint };
         change(network, checkpoint, |description| {
             // The accuracy that the checkpoint states was measured with its own normalisation.
@@ -62,7 +62,7 @@ impl CheckpointArguments {
 
 impl LabelArguments {
     /// Returns the checkpoint with the names of the classes that are given.
-    pub fn apply(&self, network: Known, checkpoint: Checkpoint) -> Result<Checkpoint, Error> {
+    pub(super) fn apply(&self, network: Known, checkpoint: Checkpoint) -> Result<Checkpoint, Error> {
         if self.labels.is_empty() {
             return Ok(checkpoint);
         }
@@ -79,7 +79,7 @@ impl LabelArguments {
 }
 
 /// Returns the option that changes the description in a checkpoint, if one is given.
-pub fn changed(checkpoint: &CheckpointArguments, labels: &LabelArguments) -> Option<&'static str> {
+pub(super) fn changed(checkpoint: &CheckpointArguments, labels: &LabelArguments) -> Option<&'static str> {
     let labels = (!labels.labels.is_empty()).then_some("--labels");
     checkpoint.normalization.map(|_| "--normalization").or(labels)
 }
@@ -94,7 +94,7 @@ fn change(network: Known, checkpoint: Checkpoint, change: impl FnOnce(&mut Descr
 /// Returns true if a file is to be read as a checkpoint, and false if as a model file. The content of the file decides
 /// or, if that is neither or cannot be looked at because it is a pipe, its extension. Weights in the format of another
 /// program count as a checkpoint: reading them fails with an error that says how to convert them.
-pub fn is_checkpoint(path: &Path) -> Result<bool, Error> {
+pub(super) fn is_checkpoint(path: &Path) -> Result<bool, Error> {
     Ok(match Content::of_file(path)? {
         Content::Checkpoint | Content::Foreign(_) => true,
         Content::Model => false,

@@ -6,13 +6,13 @@ use clap::Args;
 use serde::Serialize;
 use std::{path::PathBuf, process::ExitCode};
 
-pub const EXAMPLES: &str = "\
+pub(super) const EXAMPLES: &str = "\
 Examples:
   vit-train compare runs/cpu runs/gpu            show time, speed-up and accuracy side by side
   vit-train compare runs/* --json                print them for a script";
 
 #[derive(Args, Debug)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// Folders of training runs; the speed of each run is compared with that of the first one
     #[arg(value_name = "RUN", required = true)]
     runs: Vec<PathBuf>,
@@ -98,7 +98,7 @@ impl Row {
 }
 
 impl Arguments {
-    pub fn run(self) -> Result<ExitCode, Error> {
+    pub(super) fn run(self) -> Result<ExitCode, Error> {
         let reports = self.runs.iter().map(|run| Report::load(run)).collect::<Result<Vec<_>, _>>()?;
         let rows: Vec<Row> =
             self.runs.iter().zip(&reports).map(|(run, report)| Row::new(run, report, &reports[0])).collect();

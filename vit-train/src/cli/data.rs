@@ -18,7 +18,7 @@ use vit_nostd::model_file::Kind;
 
 /// The options of commands that load images.
 #[derive(Args, Debug)]
-pub struct DataArguments {
+pub(super) struct DataArguments {
     /// Images to use: `mnist`, `synthetic` (built-in digits), `auto` (MNIST or, if it is not available, the built-in
     /// digits), or a folder. A folder has either four files in MNIST's format (and `labels.txt` with one name per line,
     /// if the classes have names), or a folder of PNG and JPEG files for each class, or folders `train` and `test` (or
@@ -34,7 +34,7 @@ pub struct DataArguments {
 }
 
 /// Images for a network that was trained before.
-pub struct Loaded {
+pub(super) struct Loaded {
     pub splits: Splits,
     /// True if these are the images of the run that the network is from; None if no run is known.
     pub own: Option<bool>,
@@ -44,7 +44,7 @@ pub struct Loaded {
 
 impl Loaded {
     /// Prints a note if the network in `file` may have been trained on other images.
-    pub fn warn(&self, file: &Path) {
+    pub(super) fn warn(&self, file: &Path) {
         if let Some(doubt) = &self.doubt {
             err!("NOTE: {}: {doubt}.", file.display());
         }
@@ -54,7 +54,7 @@ impl Loaded {
 impl DataArguments {
     /// Loads the images that are named, or else those of `auto`. Prints a note if the built-in digits stand in for
     /// MNIST, and for folders that are not read.
-    pub fn load(&self, format: Format) -> Result<Splits, Error> {
+    pub(super) fn load(&self, format: Format) -> Result<Splits, Error> {
         use_threads(self.threads)?;
         let source = self.data.clone().unwrap_or_default();
         let data = load_and_tell(&source, format, &progress::reading(self.quiet))?;
@@ -75,7 +75,7 @@ impl DataArguments {
     }
 
     /// Loads `own`, the images of the run in `directory`, including those that the run's `--limit` left out.
-    pub fn load_own(&self, format: Format, directory: &Path, own: &RunData) -> Result<Splits, Error> {
+    pub(super) fn load_own(&self, format: Format, directory: &Path, own: &RunData) -> Result<Splits, Error> {
         use_threads(self.threads)?;
         if !self.quiet {
             let place = match &own.source {
@@ -89,7 +89,7 @@ impl DataArguments {
 
     /// Loads images for the network `N` in `file`, which states that it was trained on `dataset`: the images that are
     /// named, or else those of the run that the file is from.
-    pub fn load_for<N: Trainable>(&self, file: &Path, dataset: &str) -> Result<Loaded, Error> {
+    pub(super) fn load_for<N: Trainable>(&self, file: &Path, dataset: &str) -> Result<Loaded, Error> {
         let format = Format::of::<N>();
         let others = |dataset: &str, splits: &Splits| {
             format!("it was trained on {dataset}, but the images used are others, those of {}", splits.source)
@@ -125,29 +125,29 @@ impl DataArguments {
 }
 
 /// The name of the data set in a checkpoint that does not know what it was trained on.
-pub const UNKNOWN: &str = "unknown";
+pub(super) const UNKNOWN: &str = "unknown";
 
 /// Returns true if `directory` has the results of a run, or a snapshot that a run can be resumed from. A file called
 /// `report.json` is not enough, because other programs write one, too: it has to be the report of a run.
-pub fn is_run(directory: &Path) -> bool {
+pub(super) fn is_run(directory: &Path) -> bool {
     let snapshots = [RunFolder::snapshot, RunFolder::new_snapshot].map(|path| path(directory));
     snapshots.iter().any(|path| path.is_file()) || Report::load(directory).is_ok()
 }
 
 /// Returns the folder that `file` is in, if it is a run directory. The file itself need not be one of the run.
-pub fn run_around(file: &Path) -> Option<&Path> {
+pub(super) fn run_around(file: &Path) -> Option<&Path> {
     file.parent().filter(|directory| is_run(directory))
 }
 
 /// Returns the directories of the runs that `file` is written into. A file in a run directory may be a link to another
 /// place, and a link elsewhere may lead into a run directory: both places count.
-pub fn runs_written_into(file: &Path) -> Vec<PathBuf> {
+pub(super) fn runs_written_into(file: &Path) -> Vec<PathBuf> {
     let named = resolve(folder_of(file)).join(file.file_name().unwrap_or_default());
     [named, resolve(file)].iter().filter_map(|place| run_around(place)).map(Path::to_owned).collect()
 }
 
 /// Returns the directory of the run that `file` is the checkpoint or a model of, judging by its name.
-pub fn run_of(file: &Path) -> Option<&Path> {
+pub(super) fn run_of(file: &Path) -> Option<&Path> {
     let networks = [RunFolder::checkpoint, RunFolder::float_model, RunFolder::int8_model];
     run_around(file).filter(|run| networks.iter().any(|path| path(run) == file))
 }
@@ -161,6 +161,6 @@ fn is_of_another_checkpoint<N: Trainable>(run: &Path, file: &Path) -> bool {
 
 /// Locks the run directory that `file` is to be written into, if there is one, so that no other process writes to it
 /// while the lock exists.
-pub fn lock_run_of(file: &Path) -> Result<Option<DirectoryLock>, Error> {
+pub(super) fn lock_run_of(file: &Path) -> Result<Option<DirectoryLock>, Error> {
     runs_written_into(file).first().map(|directory| lock_directory(directory)).transpose()
 }

@@ -28,14 +28,14 @@ use std::{
 use vit_link::Classification;
 use vit_nostd::{int8, Network};
 
-pub const EXAMPLES: &str = "\
+pub(super) const EXAMPLES: &str = "\
 Examples:
   vit-train device --port /dev/ttyACM0 eval                             measure the accuracy on a board
   vit-train device --port COM3 eval --model runs/nano/model.int8.vit    also compare its logits with this computer's
   vit-train device --tcp 127.0.0.1:4000 predict three.png photo.jpg     classify pictures on an emulated board";
 
 #[derive(Args, Debug)]
-pub struct Arguments {
+pub(super) struct Arguments {
     #[command(flatten)]
     place: Place,
     /// Speed of the serial port in bits per second
@@ -129,7 +129,7 @@ struct Prediction {
 }
 
 impl Arguments {
-    pub fn run<L: Networks>(self, networks: &List) -> Result<ExitCode, Error> {
+    pub(super) fn run<L: Networks>(self, networks: &List) -> Result<ExitCode, Error> {
         let address = match (self.place.port, self.place.tcp) {
             (Some(port), _) => Address::Serial { port, baud: self.baud, dtr: !self.no_dtr },
             (None, tcp) => Address::Tcp(tcp.unwrap_or_default()),

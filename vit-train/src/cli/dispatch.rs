@@ -14,7 +14,7 @@ use crate::{
 use std::process::ExitCode;
 
 /// Code that is generic over a network.
-pub trait Task {
+pub(super) trait Task {
     type Output;
 
     /// Does the task for network `N`.
@@ -22,7 +22,7 @@ pub trait Task {
 }
 
 /// Runs `task` for a network of the list `L`.
-pub fn with_network<L: Networks, T: Task>(Known { index, .. }: Known, task: T) -> T::Output {
+pub(super) fn with_network<L: Networks, T: Task>(Known { index, .. }: Known, task: T) -> T::Output {
     struct Find<T: Task> {
         /// The number of networks that still come before the chosen one.
         before: usize,
@@ -45,7 +45,7 @@ pub fn with_network<L: Networks, T: Task>(Known { index, .. }: Known, task: T) -
 }
 
 /// A command that works with one file, which is of one network.
-pub trait FileCommand {
+pub(super) trait FileCommand {
     type Content;
 
     /// Opens the file.
@@ -56,7 +56,7 @@ pub trait FileCommand {
 }
 
 /// Opens the file of a command and carries out the command for the network of that file.
-pub fn run<L: Networks, C: FileCommand>(command: &C, networks: &List) -> Result<ExitCode, Error> {
+pub(super) fn run<L: Networks, C: FileCommand>(command: &C, networks: &List) -> Result<ExitCode, Error> {
     struct Run<'a, C: FileCommand>(&'a C, &'a Artifact<C::Content>);
 
     impl<C: FileCommand> Task for Run<'_, C> {

@@ -42,7 +42,7 @@ use vit_nostd::{
     model_file::{Kind, Metadata},
 };
 
-pub const EXAMPLES: &str = "\
+pub(super) const EXAMPLES: &str = "\
 Examples:
   vit-train eval runs/nano                           run the float model with vit-nostd on the images of the run
   vit-train eval runs/nano/model.int8.vit            run the integer model
@@ -53,7 +53,7 @@ Examples:
   vit-train eval runs/nano --json | jq .acc          print the accuracy for a script";
 
 #[derive(Args, Debug)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// Model file (.vit), which vit-nostd runs, or checkpoint (.safetensors, or a PyTorch state_dict with the same
     /// tensor names), which dfdx runs; for a run, its float model or, with --cuda, its checkpoint is taken
     #[arg(value_name = "FILE.vit|FILE.safetensors|RUN")]

@@ -20,14 +20,14 @@ use std::{
     process::ExitCode,
 };
 
-pub const EXAMPLES: &str = "\
+pub(super) const EXAMPLES: &str = "\
 Examples:
   vit-train export runs/nano --onnx nano.onnx                  write ONNX for onnxruntime and other programs
   vit-train export runs/nano --safetensors nano.safetensors    write a state_dict for PyTorch
   vit-train export theirs.safetensors --vit theirs.f32.vit     convert a network from PyTorch for a chip";
 
 #[derive(Args, Debug)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// Checkpoint (or PyTorch state_dict with the same tensor names), float model file, or folder of a training run,
     /// whose checkpoint is taken
     #[arg(value_name = "RUN|FILE.safetensors|FILE.vit")]

@@ -28,14 +28,14 @@ use vit_nostd::{
     model_file::{Kind, VERSION},
 };
 
-pub const EXAMPLES: &str = "\
+pub(super) const EXAMPLES: &str = "\
 Examples:
   vit-train inspect runs/nano                           show shape, sizes, classes and origin of the float model
   vit-train inspect runs/nano/model.int8.vit --json     print those of the integer model, for a script
   vit-train inspect runs/nano/checkpoint.safetensors    show the names and shapes of the tensors";
 
 #[derive(Args, Debug)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// Model file, checkpoint, or folder of a training run, whose float model is shown
     #[arg(value_name = "FILE.vit|FILE.safetensors|RUN")]
     file: PathBuf,
@@ -92,7 +92,7 @@ impl Task for Show<'_> {
 }
 
 impl Arguments {
-    pub fn run<L: Networks>(self, networks: &List) -> Result<ExitCode, Error> {
+    pub(super) fn run<L: Networks>(self, networks: &List) -> Result<ExitCode, Error> {
         let path = file_or_in(&self.file, "model.f32.vit")?;
         if is_checkpoint(&path)? {
             self.checkpoint(networks, &Checkpoint::load(&path)?, &path)?;

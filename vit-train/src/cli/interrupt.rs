@@ -13,7 +13,7 @@ use std::{
 };
 
 /// The exit code of a run that was interrupted by any of the signals: 128 and the number of SIGINT.
-pub const EXIT_CODE: u8 = 130;
+pub(super) const EXIT_CODE: u8 = 130;
 
 /// A second signal counts only if it comes later than this after the first. A terminal that is closed sends one twice.
 const TOGETHER: Duration = Duration::from_millis(500);
@@ -22,7 +22,7 @@ const TOGETHER: Duration = Duration::from_millis(500);
 /// current step and is saved. The second signal ends the program at once, and so does the first one if everything is
 /// saved already.
 #[derive(Debug)]
-pub struct Interrupt {
+pub(super) struct Interrupt {
     /// The text that tells how the training can be continued.
     pub advice: String,
     first: OnceLock<Instant>,
@@ -32,7 +32,7 @@ pub struct Interrupt {
 impl Interrupt {
     /// Installs the handler of the signals, so that they do not end the program by themselves any more. `advice` tells
     /// how the training can be continued.
-    pub fn listen(advice: String) -> Result<Arc<Self>, Error> {
+    pub(super) fn listen(advice: String) -> Result<Arc<Self>, Error> {
         let interrupt = Arc::new(Self { advice, first: OnceLock::new(), saved: AtomicBool::new(false) });
         let heard = Arc::clone(&interrupt);
         let result = keep_nohup(|| ctrlc::set_handler(move || heard.signal()));
@@ -53,12 +53,12 @@ impl Interrupt {
     }
 
     /// Returns true if there was a signal.
-    pub fn is_wanted(&self) -> bool {
+    pub(super) fn is_wanted(&self) -> bool {
         self.first.get().is_some()
     }
 
     /// Records that everything that takes long to compute is saved.
-    pub fn saved(&self) {
+    pub(super) fn saved(&self) {
         self.saved.store(true, SeqCst);
     }
 }

@@ -24,7 +24,7 @@ use vit_nostd::{
 
 /// A network of a program, with its functions for files.
 #[derive(Clone, Copy)]
-pub struct Known {
+pub(super) struct Known {
     /// The position in the list.
     pub index: usize,
     pub dims: Dims,
@@ -40,7 +40,7 @@ pub struct Known {
 }
 
 impl Known {
-    pub fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         (self.name)()
     }
 
@@ -50,7 +50,7 @@ impl Known {
 }
 
 /// The networks of a program and its recipes for them.
-pub struct List {
+pub(super) struct List {
     networks: Vec<Known>,
     /// Returns the program's own recipe for the network of this name, if it has one.
     own_recipe: fn(&str) -> Option<Recipe>,
@@ -77,7 +77,7 @@ impl List {
     /// # Errors
     /// [`Error::Usage`] if two of them have the same name or the same dimensions, so that a name on the command line or
     /// a model file would stand for both.
-    pub fn of<L: Networks>(own_recipe: fn(&str) -> Option<Recipe>) -> Result<Self, Error> {
+    pub(super) fn of<L: Networks>(own_recipe: fn(&str) -> Option<Recipe>) -> Result<Self, Error> {
         let mut list = Self { networks: Vec::new(), own_recipe };
         L::each(&mut list);
         for (index, network) in list.networks.iter().enumerate() {
@@ -95,27 +95,27 @@ impl List {
     }
 
     /// Returns all networks.
-    pub fn all(&self) -> &[Known] {
+    pub(super) fn all(&self) -> &[Known] {
         &self.networks
     }
 
     /// Returns the network that is used if none is named: the first one.
-    pub fn default(&self) -> Known {
+    pub(super) fn default(&self) -> Known {
         self.networks[0]
     }
 
     /// Returns the network of this name.
-    pub fn named(&self, name: &str) -> Option<Known> {
+    pub(super) fn named(&self, name: &str) -> Option<Known> {
         self.networks.iter().copied().find(|network| network.name() == name)
     }
 
     /// Returns the network that an option names, or the default one if the option is not given.
-    pub fn chosen(&self, name: Option<&str>) -> Known {
+    pub(super) fn chosen(&self, name: Option<&str>) -> Known {
         name.and_then(|name| self.named(name)).unwrap_or(self.default())
     }
 
     /// Returns the values that `--preset` accepts, with their descriptions.
-    pub fn values(&self) -> Vec<PossibleValue> {
+    pub(super) fn values(&self) -> Vec<PossibleValue> {
         let value = |network: &Known| {
             let help = format!("{} parameters: {}", network.dims.parameters(), network.dims);
             PossibleValue::new(network.name()).help(help)
@@ -124,7 +124,7 @@ impl List {
     }
 
     /// Returns the network that has the dimensions of a model file. `path` is the file's, for errors.
-    pub fn of_model(&self, preamble: &Preamble, path: &Path) -> Result<Known, Error> {
+    pub(super) fn of_model(&self, preamble: &Preamble, path: &Path) -> Result<Known, Error> {
         let found = self.networks.iter().find(|network| network.dims == preamble.dims);
         let unknown = || Error::UnknownShape { path: path.to_owned(), found: preamble.dims.to_string() };
         found.copied().ok_or_else(unknown)
@@ -132,13 +132,13 @@ impl List {
 
     /// Returns the network that has the most tensors, by name and shape, in common with `parameters`. The number of
     /// heads shows in no shape, so that it is that of the network.
-    pub fn nearest(&self, parameters: &Layout) -> Known {
+    pub(super) fn nearest(&self, parameters: &Layout) -> Known {
         let in_common = |network: &&Known| network.layout().in_common(parameters);
         self.networks.iter().max_by_key(in_common).copied().unwrap_or(self.default())
     }
 
     /// Returns the network whose tensors a checkpoint has. `path` is the checkpoint's, for errors.
-    pub fn of_checkpoint(&self, checkpoint: &Checkpoint, path: &Path) -> Result<Known, Error> {
+    pub(super) fn of_checkpoint(&self, checkpoint: &Checkpoint, path: &Path) -> Result<Known, Error> {
         let layout = &checkpoint.parameters.layout;
         let nearest = self.nearest(layout);
         let misfit = |mismatches| Error::Misfit {
@@ -150,7 +150,7 @@ impl List {
     }
 
     /// Returns the best known recipe for a network.
-    pub fn recipe(&self, network: Known) -> Recipe {
+    pub(super) fn recipe(&self, network: Known) -> Recipe {
         (self.own_recipe)(&network.name()).unwrap_or_else(|| Recipe::for_size(network.dims.parameters()))
     }
 }

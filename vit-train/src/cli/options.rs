@@ -7,11 +7,11 @@ use crate::{
 use clap::Args;
 
 /// The heading of the options about images in `--help`.
-pub const DATA: &str = "Data";
+pub(super) const DATA: &str = "Data";
 
 /// The options that choose between the CPU and a GPU.
 #[derive(Args, Debug)]
-pub struct CudaArguments {
+pub(super) struct CudaArguments {
     /// Compute on an NVIDIA GPU
     #[arg(long)]
     pub cuda: bool,
@@ -25,12 +25,12 @@ pub struct CudaArguments {
 
 impl CudaArguments {
     /// Returns the processor that the options name: the CPU if none is given.
-    pub fn processor(&self) -> Processor {
+    pub(super) fn processor(&self) -> Processor {
         self.processor_or(Processor::Cpu)
     }
 
     /// Returns the processor that the options name, with `run`, that of an earlier run, for what they leave out.
-    pub fn processor_or(&self, run: Processor) -> Processor {
+    pub(super) fn processor_or(&self, run: Processor) -> Processor {
         if !self.cuda {
             return run;
         }
@@ -43,14 +43,14 @@ impl CudaArguments {
 }
 
 /// Sets the number of threads for everything that runs in parallel. None leaves it at the number of processors.
-pub fn use_threads(threads: Option<usize>) -> Result<(), Error> {
+pub(super) fn use_threads(threads: Option<usize>) -> Result<(), Error> {
     let Some(threads) = threads else { return Ok(()) };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
     pool.build_global().map_err(|error| Error::Usage(format!("--threads {threads}: {error}")))
 }
 
 /// Parses a whole number of at least 1.
-pub fn positive(text: &str) -> Result<usize, String> {
+pub(super) fn positive(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) | Err(_) => Err("expected a whole number of at least 1".to_owned()),
         Ok(value) => Ok(value),
@@ -58,10 +58,10 @@ pub fn positive(text: &str) -> Result<usize, String> {
 }
 
 /// The most threads that are allowed. More would only take memory and time to start.
-pub const MAX_THREADS: usize = 1024;
+pub(super) const MAX_THREADS: usize = 1024;
 
 /// Parses a number of threads.
-pub fn thread_count(text: &str) -> Result<usize, String> {
+pub(super) fn thread_count(text: &str) -> Result<usize, String> {
     let wrong = || format!("expected a whole number from 1 to {MAX_THREADS}");
     positive(text).ok().filter(|&threads| threads <= MAX_THREADS).ok_or_else(wrong)
 }

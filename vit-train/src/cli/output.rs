@@ -12,7 +12,7 @@ use std::{
 };
 
 /// The name of the standard output in errors.
-pub const STANDARD_OUTPUT: &str = "standard output";
+pub(super) const STANDARD_OUTPUT: &str = "standard output";
 
 /// The exit code if nobody reads the output any more. It is the one that a shell reports for a program that the signal
 /// SIGPIPE has ended: 128 and the number of the signal.
@@ -29,7 +29,7 @@ macro_rules! err {
 }
 
 /// Prints a result as JSON, for programs.
-pub fn print_json(value: &impl serde::Serialize) -> Result<(), Error> {
+pub(super) fn print_json(value: &impl serde::Serialize) -> Result<(), Error> {
     let json = serde_json::to_string_pretty(value).map_err(Into::into).at(Path::new(STANDARD_OUTPUT))?;
     line(format_args!("{json}"));
     Ok(())
@@ -40,13 +40,13 @@ static TO_ERROR: AtomicBool = AtomicBool::new(false);
 
 /// Makes lines of results go to the standard error from now on, because a file is written to the standard output, as
 /// with `--onnx /dev/stdout`.
-pub fn results_to_standard_error() {
+pub(super) fn results_to_standard_error() {
     TO_ERROR.store(true, Ordering::Relaxed);
 }
 
 /// The standard output. The program ends if it cannot be written to, and does so quietly if the reader has gone, as in
 /// `vit-train ... | head`.
-pub struct Output;
+pub(super) struct Output;
 
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -71,7 +71,7 @@ fn end<T>(error: io::Error) -> io::Result<T> {
 }
 
 /// Prints a line of results.
-pub fn line(text: fmt::Arguments) {
+pub(super) fn line(text: fmt::Arguments) {
     let text = format!("{text}\n");
     if TO_ERROR.load(Ordering::Relaxed) {
         let _ = io::stderr().write_all(text.as_bytes()); // there is no other place to report a failure
@@ -82,7 +82,7 @@ pub fn line(text: fmt::Arguments) {
 
 /// Prints text to the standard error as one line, even if a file name or a message of another library in it has
 /// several. A failure is ignored, because there is no other place to report it.
-pub fn error_line(text: fmt::Arguments) {
+pub(super) fn error_line(text: fmt::Arguments) {
     let _ = writeln!(io::stderr(), "{}", one_line(&text.to_string()));
 }
 
@@ -90,7 +90,7 @@ pub fn error_line(text: fmt::Arguments) {
 const LONGEST: usize = 4000;
 
 /// Returns the text as one line, with line breaks and other control characters escaped as in a string in Rust.
-pub fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     let mut line = String::new();
     for (at, c) in text.trim_end().chars().enumerate() {
         if at == LONGEST {

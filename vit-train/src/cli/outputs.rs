@@ -22,7 +22,7 @@ use std::{fs, path::Path};
 /// run if it is made again from the run's own checkpoint and no option has `changed` the description in that.
 ///
 /// If one of the outputs is the standard output or a pipe, results are printed to the standard error from now on.
-pub fn check_outputs<'a>(
+pub(super) fn check_outputs<'a>(
     outputs: impl IntoIterator<Item = (&'static str, &'a Path)>,
     inputs: &[&Path],
     changed: Option<&'static str>,
@@ -81,20 +81,20 @@ fn written_by(option: &str) -> Content {
 }
 
 /// Checks that whatever has the name of a file of a run in `directory` is a file. Reading a pipe there would never end.
-pub fn check_files_of_run(directory: &Path) -> Result<(), Error> {
+pub(super) fn check_files_of_run(directory: &Path) -> Result<(), Error> {
     let files = RunFolder::files(directory);
     files.iter().filter(|file| file.exists()).try_for_each(|file| require_file(file))
 }
 
 /// Checks that results can be written to the files of a run in `directory` that are symbolic links.
-pub fn check_links_of_run(directory: &Path) -> Result<(), Error> {
+pub(super) fn check_links_of_run(directory: &Path) -> Result<(), Error> {
     let files = RunFolder::files(directory);
     files.iter().filter(|file| file.is_symlink()).try_for_each(|file| check_writable(file))
 }
 
 /// Checks that the results of a new run in `directory` do not replace the checkpoint that the run begins with or files
 /// that no run has written, and that `directory` is not among the images.
-pub fn check_run(directory: &Path, init: Option<&Path>, data: Option<&Source>) -> Result<(), Error> {
+pub(super) fn check_run(directory: &Path, init: Option<&Path>, data: Option<&Source>) -> Result<(), Error> {
     let out = directory.display();
     let results = RunFolder::files(directory);
     if let Some(init) = init.filter(|init| results.iter().any(|result| is_same(init, result))) {

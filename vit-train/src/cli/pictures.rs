@@ -23,7 +23,7 @@ use std::{
 const AT_A_TIME: usize = 8;
 
 #[derive(Args, Debug)]
-pub struct PictureArguments {
+pub(super) struct PictureArguments {
     /// PNG or JPEG files of any size, or folders of them; `-` reads a picture from the standard input
     #[arg(value_name = "IMAGE", required = true)]
     images: Vec<PathBuf>,
@@ -35,7 +35,7 @@ pub struct PictureArguments {
 }
 
 /// A picture that is prepared for a network.
-pub struct Picture {
+pub(super) struct Picture {
     pub path: PathBuf,
     /// The grey levels, row by row.
     pub pixels: Vec<u8>,
@@ -46,7 +46,7 @@ pub struct Picture {
 }
 
 /// Returns the end of a line for a person that says why a prediction is doubtful.
-pub fn unsure_note(unsure: Option<&str>) -> String {
+pub(super) fn unsure_note(unsure: Option<&str>) -> String {
     unsure.map(|reason| format!("; unsure: {reason}")).unwrap_or_default()
 }
 
@@ -59,14 +59,14 @@ enum Entry<T> {
 }
 
 /// The pictures that are named, each with an error if the file cannot be a picture.
-pub struct Pictures {
+pub(super) struct Pictures {
     files: Vec<(PathBuf, Result<(), DataError>)>,
     raw: bool,
 }
 
 impl PictureArguments {
     /// Lists all files that are named, and those in folders that are named.
-    pub fn list(&self) -> Pictures {
+    pub(super) fn list(&self) -> Pictures {
         let files = self.images.iter().flat_map(|path| match path.is_dir() {
             true => pictures_in(path).unwrap_or_else(|error| vec![(path.clone(), Err(error))]),
             false => vec![(path.clone(), Ok(()))],
@@ -77,7 +77,7 @@ impl PictureArguments {
 
 impl Pictures {
     /// Returns the number of characters of the longest path.
-    pub fn longest_path(&self) -> usize {
+    pub(super) fn longest_path(&self) -> usize {
         self.files.iter().map(|(path, _)| path.display().to_string().chars().count()).max().unwrap_or(0)
     }
 
@@ -87,7 +87,7 @@ impl Pictures {
     ///
     /// For a picture that cannot be used, an error is printed, and the others are still classified. The exit code is
     /// then 1, or 2 if no picture could be used.
-    pub fn each<T: Send, U: Serialize>(
+    pub(super) fn each<T: Send, U: Serialize>(
         self,
         side: usize,
         json: bool,

@@ -30,7 +30,7 @@ use vit_nostd::{
 /// The number of likeliest classes that are shown.
 const TOP: usize = 5;
 
-pub const EXAMPLES: &str = "\
+pub(super) const EXAMPLES: &str = "\
 Examples:
   vit-train predict --model runs/nano three.png photo.jpg    classify pictures with the float model of a run
   vit-train predict --model runs/nano --engine int8 scans    classify all pictures in a folder, in integers
@@ -41,7 +41,7 @@ For a picture that cannot be used, there is an error on the standard error (and 
 others are still classified. The exit code is then 1, or 2 if no picture could be used.";
 
 #[derive(Args, Debug)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// Model file, checkpoint, or folder of a training run
     #[arg(long, value_name = "FILE.vit|FILE.safetensors|RUN")]
     model: PathBuf,
@@ -58,7 +58,7 @@ pub struct Arguments {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
-pub enum Engine {
+pub(super) enum Engine {
     /// Floating point
     F32,
     /// Integers

@@ -10,7 +10,7 @@ use std::{
 
 /// The destination of lines that report progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lines {
+pub(super) enum Lines {
     /// The standard output.
     Output,
     /// The standard error, because the standard output is read by a program.
@@ -21,7 +21,7 @@ pub enum Lines {
 
 impl Lines {
     /// Prints a line.
-    pub fn say(self, text: &str) {
+    pub(super) fn say(self, text: &str) {
         match self {
             Self::Output => out!("{text}"),
             Self::Error => err!("{text}"),
@@ -31,7 +31,7 @@ impl Lines {
 }
 
 /// Shows the progress of a training.
-pub struct Console {
+pub(super) struct Console {
     bar: Option<ProgressBar>,
     terminal: bool,
     lines: Lines,
@@ -39,7 +39,7 @@ pub struct Console {
 }
 
 impl Console {
-    pub fn new(lines: Lines, interrupt: Arc<Interrupt>) -> Self {
+    pub(super) fn new(lines: Lines, interrupt: Arc<Interrupt>) -> Self {
         Self { bar: None, terminal: lines != Lines::Off && stdout().is_terminal(), lines, interrupt }
     }
 
@@ -65,14 +65,14 @@ impl Drop for Console {
 const COUNTER: &str = "{wide_bar:.cyan/dim} {pos}/{len}  {per_sec}  {eta} left";
 
 /// Returns a bar that counts to `len`. It is hidden if the standard output is not a terminal.
-pub fn counter(len: usize) -> ProgressBar {
+pub(super) fn counter(len: usize) -> ProgressBar {
     let bar = if stdout().is_terminal() { ProgressBar::new(len as u64) } else { ProgressBar::hidden() };
     bar.with_style(style(COUNTER))
 }
 
 /// Returns a bar for `len` pictures whose results are printed meanwhile. It is shown on the standard error, and hidden
 /// if that is not a terminal or if there are at most `few` pictures.
-pub fn pictures(len: usize, few: usize) -> ProgressBar {
+pub(super) fn pictures(len: usize, few: usize) -> ProgressBar {
     let bar = if len > few { ProgressBar::new(len as u64) } else { ProgressBar::hidden() };
     bar.with_style(style(COUNTER))
 }
@@ -114,7 +114,7 @@ impl Progress for Console {
 }
 
 /// Returns a function that shows how many pictures have been read: see [`Reading`](crate::data::Reading).
-pub fn reading(quiet: bool) -> impl Fn(usize, usize) + Sync {
+pub(super) fn reading(quiet: bool) -> impl Fn(usize, usize) + Sync {
     let terminal = stdout().is_terminal();
     let shown = OnceLock::new();
     move |done, total| {

@@ -36,14 +36,14 @@ use vit_nostd::{int8, model_file::Kind};
 /// The number of validation images on which the errors of the layers are measured.
 const REPORT_IMAGES: usize = 256;
 
-pub const EXAMPLES: &str = "\
+pub(super) const EXAMPLES: &str = "\
 Examples:
   vit-train quantize runs/nano                                 write runs/nano/model.int8.vit
   vit-train quantize runs/nano --report                        also show the error that integers cause in each layer
   vit-train quantize model.safetensors --out model.int8.vit    convert a checkpoint from elsewhere";
 
 #[derive(Args, Debug)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// Checkpoint (or PyTorch state_dict with the same tensor names), or folder of a training run that has one
     #[arg(value_name = "RUN|FILE.safetensors")]
     checkpoint: PathBuf,

@@ -25,13 +25,13 @@ use std::{
 };
 use vit_nostd::{float, int8};
 
-pub const EXAMPLES: &str = "\
+pub(super) const EXAMPLES: &str = "\
 Examples:
   vit-train report --run runs/nano               write the tables and pictures of the report again
   vit-train report --run runs/x --data photos    do so for a run whose images have been moved to photos";
 
 #[derive(Args, Debug)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// Folder of a training run
     #[arg(long, value_name = "DIR")]
     run: PathBuf,
@@ -44,7 +44,7 @@ pub struct Arguments {
 }
 
 impl Arguments {
-    pub fn run<L: Networks>(self, networks: &List) -> Result<ExitCode, Error> {
+    pub(super) fn run<L: Networks>(self, networks: &List) -> Result<ExitCode, Error> {
         check_files_of_run(&self.run)?;
         let mut report = Report::load(&self.run)?;
         let directory = lock_directory(&self.run)?;

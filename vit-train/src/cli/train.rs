@@ -38,7 +38,7 @@ use std::{
 const RECIPE: &str = "Recipe";
 const RESULTS: &str = "Results";
 
-pub const EXAMPLES: &str = "\
+pub(super) const EXAMPLES: &str = "\
 Examples:
   vit-train --preset nano --epochs 5 --lr 3e-3 --dropout 0    train the smallest network on MNIST
   vit-train --preset nano --data synthetic --limit 1000       have a quick look, on built-in digits
@@ -139,7 +139,7 @@ impl Settings {
 }
 
 #[derive(Args, Debug)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// Network to train [default: the first one]
     #[arg(long, help_heading = RECIPE, value_name = "NAME")]
     preset: Option<String>,
@@ -201,7 +201,7 @@ impl Task for (Arguments, Opened) {
 }
 
 impl Arguments {
-    pub fn run<L: Networks>(self, networks: &List) -> Result<ExitCode, Error> {
+    pub(super) fn run<L: Networks>(self, networks: &List) -> Result<ExitCode, Error> {
         let opened = self.open(networks)?;
         with_network::<L, _>(opened.network, (self, opened))
     }

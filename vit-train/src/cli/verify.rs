@@ -28,14 +28,14 @@ use std::{
 };
 use vit_nostd::model_file::Kind;
 
-pub const EXAMPLES: &str = "\
+pub(super) const EXAMPLES: &str = "\
 Examples:
   vit-train verify runs/nano                       compare the engines on the test images of the run
   vit-train verify runs/x --data photos            compare them on other images
   vit-train verify runs/nano --json && flash ...   continue in a script only if nothing differs";
 
 #[derive(Args, Debug)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// Folder of a training run, whose checkpoint.safetensors, model.f32.vit and model.int8.vit are compared; or a
     /// checkpoint (or a PyTorch state_dict with the same tensor names), which is compared with the models that `export`
     /// and `quantize` make of it

@@ -40,7 +40,7 @@ impl fmt::Display for Augmentation {
 }
 
 /// The number of knots of an elastic distortion along each axis.
-pub const KNOTS: usize = 5;
+pub(super) const KNOTS: usize = 5;
 
 // The number 1 among source coordinates, which are fixed-point numbers with 16 fraction bits. Rounding one down is a
 // shift, and every machine computes the same pixels.
@@ -111,7 +111,7 @@ pub(super) struct Affine {
 
 impl Affine {
     /// The identity.
-    pub const NONE: Self = Self { angle: 0.0, scale: [1.0; 2], slant: 0.0, shift: [0.0; 2] };
+    pub(super) const NONE: Self = Self { angle: 0.0, scale: [1.0; 2], slant: 0.0, shift: [0.0; 2] };
 }
 
 /// The places in the original image from which the pixels of a warped image are sampled.

@@ -13,7 +13,7 @@ use std::{f32::consts::PI, fmt};
 
 /// A corruption of images. Each image of a data set gets its own random direction or noise.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Corruption {
+pub(crate) enum Corruption {
     /// The image is shifted by this many pixels in a random direction.
     Shift(f32),
     /// The image is rotated about its centre by this many degrees, clockwise or counterclockwise at random.
@@ -35,7 +35,7 @@ impl fmt::Display for Corruption {
 
 impl Corruption {
     /// The corruptions with which robustness is measured.
-    pub const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Shift(1.0),
         Self::Shift(2.0),
         Self::Shift(4.0),
@@ -48,7 +48,7 @@ impl Corruption {
     ];
 
     /// Returns a corrupted copy of `data`. The same data always give the same copy.
-    pub fn apply(self, data: &Dataset) -> Dataset {
+    pub(crate) fn apply(self, data: &Dataset) -> Dataset {
         let area = data.format().side * data.format().side;
         let mut corrupted = data.clone();
         let images = corrupted.pixels.par_chunks_exact_mut(area.max(1)).enumerate();

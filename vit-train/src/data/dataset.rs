@@ -8,7 +8,7 @@ use vit_nostd::model_file::Normalization;
 
 /// The mean and standard deviation of MNIST's training images, with grey values scaled to 0..1. The built-in digits,
 /// which stand in for MNIST, are normalised with them, too.
-pub const MNIST_NORMALIZATION: Normalization = Normalization { mean: 0.1307, std: 0.3081 };
+pub(crate) const MNIST_NORMALIZATION: Normalization = Normalization { mean: 0.1307, std: 0.3081 };
 
 /// A set of square grey images and their labels.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -62,7 +62,7 @@ const EXTENSIONS: [&str; 15] = [
 ///
 /// Several threads may call it at once. It is called only while class folders are read, because other data load
 /// quickly.
-pub type Reading<'a> = &'a (dyn Fn(usize, usize) + Sync);
+pub(crate) type Reading<'a> = &'a (dyn Fn(usize, usize) + Sync);
 
 /// The content of a folder of class folders.
 pub(super) struct Folder {
@@ -79,7 +79,7 @@ pub(super) fn has_folders(directory: &Path) -> Result<bool, DataError> {
 }
 
 /// A path in a folder, with an error if its name is that of a picture but it is not a file.
-pub type Listed = (PathBuf, Result<(), DataError>);
+pub(super) type Listed = (PathBuf, Result<(), DataError>);
 
 /// Returns the pictures in a folder, sorted by name: everything with the extension of a picture, and files whose
 /// content is a picture. If something has such an extension but is not a file (a pipe, for example), it comes with an
@@ -88,7 +88,7 @@ pub type Listed = (PathBuf, Result<(), DataError>);
 /// # Errors
 /// Returns [`DataError::Io`] if the folder cannot be read, and [`DataError::NoPictures`] if there are no pictures in
 /// it.
-pub fn pictures_in(directory: &Path) -> Result<Vec<Listed>, DataError> {
+pub(crate) fn pictures_in(directory: &Path) -> Result<Vec<Listed>, DataError> {
     let is_called_so = |path: &Path| {
         let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
         EXTENSIONS.iter().any(|known| extension == *known)

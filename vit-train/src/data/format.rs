@@ -7,10 +7,10 @@ pub const MNIST_DIR: &str = "MNIST_DIR";
 
 /// The name of the file, next to files in MNIST's format, that lists the names of the classes: one per line, class 0
 /// first. Without this file, the classes are named by their numbers.
-pub const CLASS_NAMES: &str = "labels.txt";
+pub(crate) const CLASS_NAMES: &str = "labels.txt";
 
 /// The largest number of classes, because a label has 8 bits.
-pub const MAX_CLASSES: usize = 256;
+pub(crate) const MAX_CLASSES: usize = 256;
 
 /// The size of the images and the number of classes that a network expects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

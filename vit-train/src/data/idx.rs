@@ -33,12 +33,12 @@ impl File {
     }
 
     /// Returns a file with the same name whose content is not checked.
-    pub const fn unchecked(self) -> Self {
+    pub(super) const fn unchecked(self) -> Self {
         Self { sha256: None, ..self }
     }
 
     /// Returns the path of this file in `directory`. Its name may end with `.gz`, and have `.idx` instead of `-idx`.
-    pub fn find(&self, directory: &Path) -> Option<PathBuf> {
+    pub(super) fn find(&self, directory: &Path) -> Option<PathBuf> {
         let dotted = self.name.replacen("-idx", ".idx", 1);
         let spellings =
             [self.name, &dotted].into_iter().flat_map(|name| [name.to_owned(), format!("{name}.gz")]);
@@ -49,7 +49,7 @@ impl File {
     }
 
     /// Checks the SHA-256 of the uncompressed bytes of the file at `path`.
-    pub fn check(&self, bytes: &[u8], path: &Path) -> Result<(), DataError> {
+    pub(super) fn check(&self, bytes: &[u8], path: &Path) -> Result<(), DataError> {
         let Some(expected) = self.sha256 else { return Ok(()) };
         let found = hex(Sha256::digest(bytes));
         if found == expected {

@@ -15,7 +15,7 @@ use vit_nostd::model_file::check_label;
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// Returns the first name that is in the list a second time, or `None` if all names are different.
-pub fn repeated(names: &[String]) -> Option<&String> {
+pub(crate) fn repeated(names: &[String]) -> Option<&String> {
     let mut seen = HashSet::new();
     names.iter().find(|&name| !seen.insert(name))
 }

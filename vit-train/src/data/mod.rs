@@ -28,7 +28,7 @@ mod download;
 mod error;
 mod folder;
 mod format;
-pub mod handwriting;
+pub(crate) mod handwriting;
 mod idx;
 mod jpeg;
 mod labels;
@@ -47,14 +47,17 @@ use std::{
 
 pub use augment::Augmentation;
 pub(crate) use augment::Warp;
-pub use corruption::Corruption;
-pub use dataset::{Dataset, MNIST_NORMALIZATION};
+pub(crate) use corruption::Corruption;
+pub use dataset::Dataset;
+pub(crate) use dataset::MNIST_NORMALIZATION;
 pub use error::DataError;
-pub use folder::{pictures_in, Reading};
-pub use format::{Format, CLASS_NAMES, MAX_CLASSES, MNIST_DIR};
-pub use labels::repeated;
-pub use picture::{read_grey, PictureError};
-pub use source::{Source, MNIST_CACHE};
+pub(crate) use folder::{pictures_in, Reading};
+pub use format::{Format, MNIST_DIR};
+pub(crate) use format::{CLASS_NAMES, MAX_CLASSES};
+pub(crate) use labels::repeated;
+pub use picture::PictureError;
+pub use source::Source;
+pub(crate) use source::MNIST_CACHE;
 pub use splits::Splits;
 
 /// The [`Splits::sha256`] of all of MNIST.
@@ -77,7 +80,7 @@ pub fn load(source: &Source, format: Format) -> Result<Splits, DataError> {
 /// # Errors
 ///
 /// The errors are those of [`load`].
-pub fn load_and_tell(source: &Source, format: Format, reading: Reading) -> Result<Splits, DataError> {
+pub(crate) fn load_and_tell(source: &Source, format: Format, reading: Reading) -> Result<Splits, DataError> {
     load_from(source, format, reading, chosen_directory(), Path::new(MNIST_CACHE), download::MIRRORS)
 }
 
@@ -439,25 +442,25 @@ mod testing {
     use std::{env, fs, process};
 
     /// A temporary folder that is removed when it goes out of scope.
-    pub struct Folder(PathBuf);
+    pub(super) struct Folder(PathBuf);
 
     impl Folder {
-        pub fn new(name: &str) -> Self {
+        pub(super) fn new(name: &str) -> Self {
             let path = env::temp_dir().join(format!("vit-train-{}-{name}", process::id()));
             fs::create_dir_all(&path).unwrap();
             Self(path)
         }
 
-        pub fn path(&self) -> &Path {
+        pub(super) fn path(&self) -> &Path {
             &self.0
         }
 
-        pub fn write(&self, name: &str, bytes: &[u8]) {
+        pub(super) fn write(&self, name: &str, bytes: &[u8]) {
             fs::write(self.0.join(name), bytes).unwrap();
         }
 
         /// Writes the four files of a data set with these labels; `suffix` is appended to their names.
-        pub fn write_set(&self, suffix: &str, side: u32, labels: &[u8]) {
+        pub(super) fn write_set(&self, suffix: &str, side: u32, labels: &[u8]) {
             for part in ["train", "t10k"] {
                 self.write(&format!("{part}-images-idx3-ubyte{suffix}"), &images(labels.len(), side));
                 self.write(
@@ -475,14 +478,14 @@ mod testing {
     }
 
     /// Returns an IDX file with this header and content.
-    pub fn idx(magic: u32, dimensions: &[u32], content: &[u8]) -> Vec<u8> {
+    pub(super) fn idx(magic: u32, dimensions: &[u32], content: &[u8]) -> Vec<u8> {
         let header =
             [magic].into_iter().chain(dimensions.iter().copied()).flat_map(|word| word.to_be_bytes());
         header.chain(content.iter().copied()).collect()
     }
 
     /// Returns an IDX file of `count` images whose grey values count from 0 to 250, again and again.
-    pub fn images(count: usize, side: u32) -> Vec<u8> {
+    pub(super) fn images(count: usize, side: u32) -> Vec<u8> {
         let pixels: Vec<u8> = (0..count * (side * side) as usize).map(|at| (at % 251) as u8).collect();
         idx(0x803, &[count as u32, side, side], &pixels)
     }

@@ -101,7 +101,7 @@ impl From<jpeg::Fault> for PictureError {
 ///
 /// # Errors
 /// Returns a [`PictureError`] if the file cannot be used. In particular, a truncated picture is refused.
-pub fn read_grey(path: &Path) -> Result<GrayImage, PictureError> {
+pub(crate) fn read_grey(path: &Path) -> Result<GrayImage, PictureError> {
     if path.as_os_str() == "-" {
         return decode(read_bytes(io::stdin().lock())?);
     }

@@ -12,7 +12,7 @@ use std::{
 
 /// The folder where MNIST is looked for if the environment variable [`MNIST_DIR`] is not set, and to which it is
 /// downloaded. The path is relative to the working directory.
-pub const MNIST_CACHE: &str = "data/mnist";
+pub(crate) const MNIST_CACHE: &str = "data/mnist";
 
 /// The source of the images: the argument of `--data`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,7 +26,7 @@ pub enum Source {
     Mnist,
     /// `synthetic`: the built-in digits of [`synthetic`](super::synthetic).
     Synthetic,
-    /// A folder with four files in MNIST's format and possibly [`CLASS_NAMES`](super::CLASS_NAMES), or with a folder
+    /// A folder with four files in MNIST's format and possibly `labels.txt`, or with a folder
     /// of PNG and JPEG files for each class. If a folder has the name of one of the other sources, it is written as a
     /// path, such as `./mnist`.
     Directory(PathBuf),

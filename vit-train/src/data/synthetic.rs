@@ -15,16 +15,16 @@ use super::{dataset::Dataset, format::Format, sine::sin_cos};
 use crate::random::{stream, Purpose};
 
 /// The format of the digits, which is that of MNIST: 28x28 pixels and 10 classes.
-pub const FORMAT: Format = Format { side: SIDE, classes: SKELETONS.len() };
+pub(crate) const FORMAT: Format = Format { side: SIDE, classes: SKELETONS.len() };
 
 /// The number of images to train and validate on in [`Source::Synthetic`](super::Source::Synthetic).
-pub const TRAIN_IMAGES: usize = 12_000;
+pub(crate) const TRAIN_IMAGES: usize = 12_000;
 /// The number of images to test on in [`Source::Synthetic`](super::Source::Synthetic).
-pub const TEST_IMAGES: usize = 2_000;
+pub(crate) const TEST_IMAGES: usize = 2_000;
 /// The seed of the images to train on. It is constant, so that the data are the same in every run, as MNIST's are.
-pub const TRAIN_SEED: u64 = 1;
+pub(crate) const TRAIN_SEED: u64 = 1;
 /// The seed of the images to test on.
-pub const TEST_SEED: u64 = 2;
+pub(crate) const TEST_SEED: u64 = 2;
 
 const SIDE: usize = 28;
 /// The side, in pixels, of the box that a digit fills before it is centred.
@@ -33,7 +33,8 @@ const BOX: f32 = 20.0;
 /// Draws one digit and returns its grey values row by row: 0 is the background, 255 full ink.
 ///
 /// Equal arguments give equal pixels. The digit is the last decimal digit of `class`.
-pub fn digit(class: u8, seed: u64) -> [u8; SIDE * SIDE] {
+#[cfg(test)]
+pub(crate) fn digit(class: u8, seed: u64) -> [u8; SIDE * SIDE] {
     draw(class % 10, seed, 0)
 }
 

@@ -104,7 +104,7 @@ impl Checkpoint {
         })
     }
 
-    /// Returns the [digest](crate::digest) of the parameters.
+    /// Returns the SHA-256 of the parameters: of each one its name, its shape and its values.
     pub fn digest(&self) -> Digest {
         Digest::of(&self.parameters)
     }

@@ -11,7 +11,7 @@ const MAX_HEADER: u64 = 100_000_000;
 
 /// The type of a file's content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Content {
+pub(crate) enum Content {
     /// A model file of [`vit_nostd`].
     Model,
     /// A safetensors file, such as a checkpoint.
@@ -24,7 +24,7 @@ pub enum Content {
 
 /// A format in which other programs store weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Foreign {
+pub(crate) enum Foreign {
     /// The format of `torch.save`: a ZIP archive, or a pickle in old versions.
     Torch,
     /// The HDF5 format, which Keras uses.
@@ -43,7 +43,7 @@ impl Content {
     ///
     /// # Errors
     /// Returns [`Error::Io`] if the file cannot be read.
-    pub fn of_file(path: &Path) -> Result<Self, Error> {
+    pub(crate) fn of_file(path: &Path) -> Result<Self, Error> {
         if !path.metadata().at(path)?.is_file() {
             return Ok(Self::Unknown);
         }
@@ -53,7 +53,7 @@ impl Content {
     }
 
     /// Returns the type of a file that begins with `bytes`.
-    pub fn of(bytes: &[u8]) -> Self {
+    pub(crate) fn of(bytes: &[u8]) -> Self {
         match bytes {
             _ if bytes.starts_with(&MAGIC) => Self::Model,
             // A safetensors file begins with the length of its header and the header in JSON.

@@ -26,7 +26,7 @@ use vit_nostd::{
 /// Returns the float model file of a checkpoint of network `N`. Errors name `path`.
 ///
 /// # Errors
-/// The errors are those of [`Checkpoint::check`] and [`write_model`].
+/// The errors are those of [`Checkpoint::check`], and [`Error::Model`] if the file cannot describe the checkpoint.
 pub fn float_model<N: Trainable>(checkpoint: &Checkpoint, path: &Path) -> Result<ModelBytes, Error> {
     checkpoint.check::<N>(path)?;
     let mut weights = ModelBytes::zeros(Weights::<N>::BYTES);
@@ -43,7 +43,7 @@ pub fn float_model<N: Trainable>(checkpoint: &Checkpoint, path: &Path) -> Result
 /// - [`Error::Model`] if `file` is not a float model of shape `N`,
 /// - [`Error::NotFinite`] if a weight is not a finite number,
 /// - [`Error::WrongDigest`] if the digest in the file is not that of its weights.
-pub fn checkpoint_of<N: Trainable>(file: &[u8], path: &Path) -> Result<Checkpoint, Error> {
+pub(crate) fn checkpoint_of<N: Trainable>(file: &[u8], path: &Path) -> Result<Checkpoint, Error> {
     let file = ModelFile::parse::<N>(file, Kind::F32, Weights::<N>::BYTES);
     let ModelFile { metadata, weights } = file.map_err(|error| refused(path, error))?;
     let layout = Layout::of::<N>();
@@ -67,7 +67,10 @@ pub fn checkpoint_of<N: Trainable>(file: &[u8], path: &Path) -> Result<Checkpoin
 ///
 /// # Errors
 /// The errors are those of [`checkpoint_of`].
-pub fn read_float_model<'a, N: Trainable>(file: &'a [u8], path: &Path) -> Result<float::Model<'a, N>, Error> {
+pub(crate) fn read_float_model<'a, N: Trainable>(
+    file: &'a [u8],
+    path: &Path,
+) -> Result<float::Model<'a, N>, Error> {
     checkpoint_of::<N>(file, path)?;
     float::Model::from_bytes(file).map_err(|error| refused(path, error))
 }
@@ -81,7 +84,7 @@ fn refused(path: &Path, error: ModelError) -> Error {
 ///
 /// # Errors
 /// Returns [`Error::Model`] if the description does not fit into a model file.
-pub fn write_model<N: Trainable>(
+pub(crate) fn write_model<N: Trainable>(
     kind: Kind,
     checkpoint: &Checkpoint,
     weights: &[u8],

@@ -7,16 +7,16 @@ use dfdx::shapes::{Const, ConstDim, ConstShape, Dim};
 use std::marker::PhantomData;
 
 /// The number of rows where only the class token counts.
-pub type One = Const<1>;
+pub(crate) type One = Const<1>;
 /// A dimension whose size is the product of the sizes of two others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Times<A, B>(A, B);
+pub(crate) struct Times<A, B>(A, B);
 /// The number of pixels of a patch.
-pub type Area<D> = Times<<D as Dimensions>::Patch, <D as Dimensions>::Patch>;
+pub(crate) type Area<D> = Times<<D as Dimensions>::Patch, <D as Dimensions>::Patch>;
 /// The shape of attention's weights: for each head and each of `R` queries, a number for each key.
-pub type AttentionWeights<D, R> = (<D as Dimensions>::Heads, R, <D as Dimensions>::Tokens);
+pub(crate) type AttentionWeights<D, R> = (<D as Dimensions>::Heads, R, <D as Dimensions>::Tokens);
 /// The width of rows with keys on the left and values on the right.
-pub type KeyValue<D> = Times<Const<2>, <D as Dimensions>::Embed>;
+pub(crate) type KeyValue<D> = Times<Const<2>, <D as Dimensions>::Embed>;
 
 impl<A: ConstDim, B: ConstDim> Dim for Times<A, B> {
     fn size(&self) -> usize {
@@ -36,7 +36,7 @@ impl<A: ConstDim, B: ConstDim> ConstDim for Times<A, B> {
 ///
 /// The memory, of type `V`, is the device's. It may have room for more images than a pass uses.
 #[derive(Debug)]
-pub struct Buffer<V, S> {
+pub(crate) struct Buffer<V, S> {
     /// The elements of all images, one image after the other.
     pub(super) values: V,
     shape: PhantomData<S>,
@@ -44,10 +44,10 @@ pub struct Buffer<V, S> {
 
 impl<V, S: ConstShape> Buffer<V, S> {
     /// The number of elements of an image.
-    pub const IMAGE_LEN: usize = S::NUMEL;
+    pub(crate) const IMAGE_LEN: usize = S::NUMEL;
 
     /// Makes a buffer of this memory.
-    pub const fn new(values: V) -> Self {
+    pub(crate) const fn new(values: V) -> Self {
         Self { values, shape: PhantomData }
     }
 
@@ -55,14 +55,14 @@ impl<V, S: ConstShape> Buffer<V, S> {
     ///
     /// # Errors
     /// Returns the error of `memory`.
-    pub fn within<E>(memory: impl FnOnce(usize) -> Result<V, E>) -> Result<Self, E> {
+    pub(crate) fn within<E>(memory: impl FnOnce(usize) -> Result<V, E>) -> Result<Self, E> {
         memory(Self::IMAGE_LEN).map(Self::new)
     }
 }
 
 /// The form in which a device holds a linear layer from `I` channels to `O`.
 #[derive(Clone, Debug)]
-pub struct Layer<L, I, O> {
+pub(crate) struct Layer<L, I, O> {
     /// The weights and the bias, in the device's form.
     pub(super) weights: L,
     shape: PhantomData<(I, O)>,
@@ -70,12 +70,12 @@ pub struct Layer<L, I, O> {
 
 impl<L, I: ConstDim, O: ConstDim> Layer<L, I, O> {
     /// Makes a layer of these weights, which must have its shape.
-    pub const fn new(weights: L) -> Self {
+    pub(crate) const fn new(weights: L) -> Self {
         Self { weights, shape: PhantomData }
     }
 
     /// Returns a layer of the same shape whose weights are `f` of this one's.
-    pub fn map<M>(&self, f: impl FnOnce(&L) -> M) -> Layer<M, I, O> {
+    pub(crate) fn map<M>(&self, f: impl FnOnce(&L) -> M) -> Layer<M, I, O> {
         Layer::new(f(&self.weights))
     }
 }

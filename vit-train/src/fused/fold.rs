@@ -27,7 +27,7 @@ use std::ops::Range;
 
 /// The position of a linear layer among the parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub(crate) struct Place {
     /// The range of the `outputs x inputs` weights.
     pub weight: Range<usize>,
     /// The range of the biases: one row, or, for the embedding, one row per token.
@@ -40,7 +40,7 @@ pub struct Place {
 
 /// The positions, among all parameters, of those that are folded.
 #[derive(Clone, Debug)]
-pub struct Fold {
+pub(crate) struct Fold {
     sizes: Sizes,
     layout: Layout,
     /// The range of all encoder blocks, which are equally long.
@@ -54,7 +54,7 @@ pub struct Fold {
 
 /// The positions of a LayerNorm and of the linear layer after it.
 #[derive(Clone, Debug)]
-pub struct Norm {
+pub(crate) struct Norm {
     /// The range of the LayerNorm's scale.
     pub scale: Range<usize>,
     /// The range of the LayerNorm's shift.
@@ -67,7 +67,7 @@ pub struct Norm {
 
 impl Fold {
     /// Finds the positions in a network of these sizes whose parameters are laid out as `layout` says.
-    pub fn new(sizes: Sizes, layout: Layout) -> Self {
+    pub(crate) fn new(sizes: Sizes, layout: Layout) -> Self {
         let in_first = |part| names::in_block(0, part);
         let start_of = |layer: &str| range(&layout, &names::weight(layer)).start;
         let blocks = start_of(&in_first(names::NORM1))..start_of(names::NORM);
@@ -94,7 +94,7 @@ impl Fold {
     }
 
     /// Returns the positions of all linear layers after folding. `D` must be the dimensions of the network.
-    pub fn places<D: Dimensions>(&self) -> Layers<D, Place> {
+    pub(crate) fn places<D: Dimensions>(&self) -> Layers<D, Place> {
         let (embed, depth) = (self.sizes.embed, self.sizes.depth);
         let block = |index| {
             let [weight, bias] = self.ranges(&names::in_block(index, names::IN_PROJ));
@@ -127,7 +127,7 @@ impl Fold {
     }
 
     /// Folds `parameters` into `folded`, which has the same length and layout.
-    pub fn fold(&self, parameters: &[f32], folded: &mut [f32]) {
+    pub(crate) fn fold(&self, parameters: &[f32], folded: &mut [f32]) {
         let Range { start, end } = self.blocks;
         let outside = [0..start, end..parameters.len()];
         outside.into_iter().for_each(|range| folded[range.clone()].copy_from_slice(&parameters[range]));
@@ -148,7 +148,7 @@ impl Fold {
 
     /// Turns `gradients` with respect to folded parameters into gradients with respect to the unfolded ones, whose
     /// values are `values`.
-    pub fn unfold(&self, values: &[f32], gradients: &mut [f32]) {
+    pub(crate) fn unfold(&self, values: &[f32], gradients: &mut [f32]) {
         let [class_token, patch_bias, positions] =
             gradients.get_disjoint_mut(self.embedding()).expect("parameters do not overlap");
         let (first, others) = positions.split_at(self.sizes.embed);
@@ -166,7 +166,7 @@ impl Fold {
 
     /// Returns every LayerNorm, with ranges among all parameters, and the number of queries among the outputs of the
     /// layer after it. The queries are its first outputs.
-    pub fn norms(&self) -> impl Iterator<Item = (Norm, usize)> + '_ {
+    pub(crate) fn norms(&self) -> impl Iterator<Item = (Norm, usize)> + '_ {
         let blocks = self.blocks.clone().step_by(self.block_len());
         let within = |norm: &Norm, start: usize| {
             let at = |range: &Range<usize>| range.start + start..range.end + start;
@@ -184,13 +184,13 @@ impl Fold {
     }
 
     /// Returns the factor of the queries, `1 / sqrt(HEAD_DIM)`.
-    pub fn query_scale(&self) -> f32 {
+    pub(crate) fn query_scale(&self) -> f32 {
         let head_dim = (self.sizes.embed / self.sizes.heads) as f64;
         (1.0 / head_dim.sqrt()) as f32
     }
 
     /// Returns the ranges of the class token, the bias of the patches, and the positions.
-    pub fn embedding(&self) -> [Range<usize>; 3] {
+    pub(crate) fn embedding(&self) -> [Range<usize>; 3] {
         let [_, patch_bias] = self.ranges(names::PATCH_EMBED);
         [range(&self.layout, names::CLS_TOKEN), patch_bias, range(&self.layout, names::POS_EMBED)]
     }

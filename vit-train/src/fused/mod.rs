@@ -14,15 +14,15 @@
 //! | [`timed`] | the time that each operation takes |
 //! | [`step`] | the operation on dfdx's tape |
 
-pub mod buffer;
-pub mod cpu;
-pub mod cuda;
-pub mod fold;
-pub mod network;
-pub mod ops;
-pub mod step;
+pub(crate) mod buffer;
+pub(crate) mod cpu;
+pub(crate) mod cuda;
+pub(crate) mod fold;
+pub(crate) mod network;
+pub(crate) mod ops;
+pub(crate) mod step;
 #[cfg(test)]
 mod tests;
-pub mod timed;
+pub(crate) mod timed;
 
-pub use step::Step;
+pub(crate) use step::Step;

@@ -10,7 +10,7 @@ use vit_nostd::Network;
 
 /// The dimensions of a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sizes {
+pub(crate) struct Sizes {
     /// The side of the image, in pixels.
     pub image: usize,
     /// The side of a patch, in pixels.
@@ -31,7 +31,7 @@ pub struct Sizes {
 
 impl Sizes {
     /// Returns the dimensions of network `N`.
-    pub const fn of<N: Network>() -> Self {
+    pub(crate) const fn of<N: Network>() -> Self {
         Self {
             image: N::IMAGE,
             patch: N::PATCH,
@@ -49,7 +49,7 @@ impl Sizes {
     /// Returns the number of multiplications and additions in the matrix products of a training pass of one image:
     /// those of the forward pass, and twice as many for the backward pass. In the last block, only the products that
     /// the class token needs are counted.
-    pub fn flops(&self) -> usize {
+    pub(crate) fn flops(&self) -> usize {
         let &Self { patch, tokens, embed, hidden, depth, classes, .. } = self;
         // The layers and the attention of a block in which `rows` tokens have queries.
         let block = |rows: usize| {
@@ -65,7 +65,7 @@ impl Sizes {
 
 /// A value of type `L` for each linear layer of a network with the dimensions `D`.
 #[derive(Clone, Debug)]
-pub struct Layers<D: Dimensions, L> {
+pub(crate) struct Layers<D: Dimensions, L> {
     /// The layer from patches to tokens. Its bias has a row per token: see [`fold`](super::fold).
     pub embedding: Layer<L, Area<D>, D::Embed>,
     /// The blocks of the encoder.
@@ -76,7 +76,7 @@ pub struct Layers<D: Dimensions, L> {
 
 /// The linear layers of an encoder block.
 #[derive(Clone, Debug)]
-pub struct Block<D: Dimensions, L> {
+pub(crate) struct Block<D: Dimensions, L> {
     /// The layer of the queries.
     pub query: Layer<L, D::Embed, D::Embed>,
     /// The layer of keys and values, side by side. All tokens have them, even in the last block, which has one query.
@@ -91,7 +91,7 @@ pub struct Block<D: Dimensions, L> {
 
 impl<D: Dimensions, L> Layers<D, L> {
     /// Applies `f` to every layer, in the order of a pass, and returns the results.
-    pub fn map<M>(&self, mut f: impl FnMut(&L) -> M) -> Layers<D, M> {
+    pub(crate) fn map<M>(&self, mut f: impl FnMut(&L) -> M) -> Layers<D, M> {
         let mut block = |block: &Block<D, L>| Block {
             query: block.query.map(&mut f),
             key_value: block.key_value.map(&mut f),
@@ -106,7 +106,7 @@ impl<D: Dimensions, L> Layers<D, L> {
 
 /// The input and output of a pass and all activations that its backward pass needs, in memory of type `V`.
 #[derive(Debug)]
-pub struct Activations<D: Dimensions, V> {
+pub(crate) struct Activations<D: Dimensions, V> {
     /// The normalised pixels of the images.
     pub pixels: Buffer<V, (D::Image, D::Image)>,
     /// The targets: a distribution over the classes for each image.
@@ -166,7 +166,7 @@ impl<D: Dimensions, V> Activations<D, V> {
     ///
     /// # Errors
     /// Returns the first error of `memory`.
-    pub fn new<E>(depth: usize, mut memory: impl FnMut(usize) -> Result<V, E>) -> Result<Self, E> {
+    pub(crate) fn new<E>(depth: usize, mut memory: impl FnMut(usize) -> Result<V, E>) -> Result<Self, E> {
         let blocks = (1..depth).map(|_| Saved::new(&mut memory)).collect::<Result<_, E>>()?;
         Ok(Self {
             pixels: Buffer::within(&mut memory)?,
@@ -189,14 +189,14 @@ impl<D: Dimensions, V> Activations<D, V> {
     }
 
     /// Computes `logits`, `losses` and the gradients of all layers from `pixels` and `targets`.
-    pub fn pass<L>(&mut self, ops: &mut impl Ops<D, V, L>, layers: &Layers<D, L>) {
+    pub(crate) fn pass<L>(&mut self, ops: &mut impl Ops<D, V, L>, layers: &Layers<D, L>) {
         self.forward(ops, layers);
         ops.cross_entropy(&self.logits, &self.targets, &mut self.losses, &mut self.d_logits);
         self.backward(ops, layers);
     }
 
     /// Computes `logits` from `pixels`.
-    pub fn forward<L>(&mut self, ops: &mut impl Ops<D, V, L>, layers: &Layers<D, L>) {
+    pub(crate) fn forward<L>(&mut self, ops: &mut impl Ops<D, V, L>, layers: &Layers<D, L>) {
         let Self { blocks, last, stream, class_stream, class_normed, .. } = self;
         ops.embed(&layers.embedding, &self.pixels, &mut self.patches, stream);
 

@@ -6,7 +6,7 @@ use dfdx::shapes::ConstDim;
 
 /// The way a result is stored in a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Store {
+pub(crate) enum Store {
     /// The result replaces the content.
     Set,
     /// The result is added to the content.
@@ -21,7 +21,7 @@ pub enum Store {
 ///
 /// A buffer has `R` rows for each image: one per token, or [`One`] where only the class token counts. `d_x` is the
 /// gradient of the loss with respect to `x`.
-pub trait Ops<D: Dimensions, V, L> {
+pub(crate) trait Ops<D: Dimensions, V, L> {
     /// Sets `patches` = the images cut into patches, with a row of zeros for the class token, and `stream` =
     /// dropout(layer(`patches`)).
     fn embed(

@@ -21,7 +21,7 @@ use std::sync::Arc;
 /// through the network forward and backward while it is in the cache. The gradients are therefore computed together
 /// with the loss, and the tape only hands them over.
 #[derive(Debug)]
-pub struct Step<N: Dimensions> {
+pub(crate) struct Step<N: Dimensions> {
     cpu: cpu::Cpu<N>,
     parameters: Vec<f32>,
     gradients: Arc<Vec<f32>>,
@@ -39,7 +39,7 @@ impl<N: Trainable> Default for Step<N> {
 impl<N: Trainable> Step<N> {
     /// Computes the same as [`Model::loss_and_gradients`], but faster. `pixels` are normalised, image by image;
     /// `targets` are distributions over the classes, image by image.
-    pub fn loss_and_gradients(
+    pub(crate) fn loss_and_gradients(
         &mut self,
         model: &mut Model<N, Cpu>,
         pixels: &[f32],
@@ -52,7 +52,7 @@ impl<N: Trainable> Step<N> {
     }
 
     /// Returns the time that each operation of the last pass took: see [`cpu::Cpu::times`].
-    pub fn times(&self) -> Times {
+    pub(crate) fn times(&self) -> Times {
         self.cpu.times()
     }
 

@@ -26,7 +26,7 @@ vit_nostd::network! {
 }
 
 /// Returns `len` pseudorandom numbers from -1 to 1.
-pub fn numbers(len: usize, seed: u64) -> Vec<f32> {
+pub(super) fn numbers(len: usize, seed: u64) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let next = || {
         state ^= state << 13;
@@ -38,14 +38,14 @@ pub fn numbers(len: usize, seed: u64) -> Vec<f32> {
 }
 
 /// The parameters of a network, none of which is zero or one, with images and targets.
-pub struct Case {
+pub(super) struct Case {
     pub parameters: Vec<f32>,
     pub pixels: Vec<f32>,
     pub targets: Vec<f32>,
 }
 
 impl Case {
-    pub fn new<N: Trainable>(batch: usize) -> Self {
+    pub(super) fn new<N: Trainable>(batch: usize) -> Self {
         let mut parameters = Parameters::init::<N>(1).values;
         let noise = numbers(parameters.len(), 2);
         parameters.iter_mut().zip(noise).for_each(|(parameter, noise)| *parameter += 0.1 * noise);
@@ -64,12 +64,12 @@ impl Case {
     }
 
     /// Returns the loss, the logits and the gradients of all parameters by the built-in operations.
-    pub fn built_in<N: Trainable>(&self, dropout: &Dropout) -> (f32, Vec<f32>, Vec<f32>) {
+    pub(super) fn built_in<N: Trainable>(&self, dropout: &Dropout) -> (f32, Vec<f32>, Vec<f32>) {
         self.built_in_on::<N, _>(&Cpu::default(), dropout)
     }
 
     /// Does the same as [`built_in`](Self::built_in) on any of dfdx's devices.
-    pub fn built_in_on<N: Trainable, D: Device<f32>>(
+    pub(super) fn built_in_on<N: Trainable, D: Device<f32>>(
         &self,
         device: &D,
         dropout: &Dropout,
@@ -91,7 +91,7 @@ impl Case {
     }
 }
 
-pub fn worst(a: &[f32], b: &[f32]) -> f32 {
+pub(super) fn worst(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }
 
@@ -116,7 +116,7 @@ impl<D: Device<f32>> Visitor<D> for CopyGradients<'_, D> {
 
 /// Compares loss, logits and gradients. The largest difference of a tensor's gradients may be 1e-4 of its largest
 /// gradient, or 1e-6.
-pub fn compare_passes<N: Trainable>(
+pub(super) fn compare_passes<N: Trainable>(
     (loss, logits, gradients): &(f32, Vec<f32>, Vec<f32>),
     (fused_loss, fused_logits, fused_gradients): &(f32, Vec<f32>, Vec<f32>),
 ) {

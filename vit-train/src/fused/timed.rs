@@ -13,16 +13,16 @@ use std::{
 
 /// The time spent in each operation.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Times([Duration; OPERATIONS.len()]);
+pub(crate) struct Times([Duration; OPERATIONS.len()]);
 
 impl Times {
     /// Returns the name and the time of each operation, in the order of a pass.
-    pub fn iter(&self) -> impl Iterator<Item = (&'static str, Duration)> + '_ {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&'static str, Duration)> + '_ {
         OPERATIONS.into_iter().zip(self.0)
     }
 
     /// Adds the times of another thread, or of another pass.
-    pub fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         self.0.iter_mut().zip(other.0).for_each(|(sum, time)| *sum += time);
     }
 }
@@ -37,7 +37,7 @@ impl Div<usize> for Times {
 
 /// A wrapper around other [`Ops`] that measures the time of each operation.
 #[derive(Debug)]
-pub struct Timed<'a, O> {
+pub(crate) struct Timed<'a, O> {
     /// The operations that do the work.
     pub ops: O,
     /// The times, to which those of each call are added.

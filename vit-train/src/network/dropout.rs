@@ -8,14 +8,14 @@ use pulp::Arch;
 
 /// The dropout of one training step.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Dropout {
+pub(crate) struct Dropout {
     rate: f32,
     key: u64,
 }
 
 /// A site in the network where activations are dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Site {
+pub(crate) enum Site {
     /// The sum of patch embedding and positions, `batch x tokens x embed`.
     Embedding,
     /// The attention weights of this block, `batch x heads x tokens x tokens`.
@@ -41,13 +41,13 @@ impl Site {
 
 impl Dropout {
     /// Returns a dropout that keeps every element.
-    pub const fn none() -> Self {
+    pub(crate) const fn none() -> Self {
         Self { rate: 0.0, key: 0 }
     }
 
     /// Returns the dropout of step `step` in the run with `seed`. It drops elements with probability `rate`, which must
     /// be at least 0 and below 1, and is rounded to multiples of 1/65536.
-    pub fn new(rate: f32, seed: u64, step: u64) -> Self {
+    pub(crate) fn new(rate: f32, seed: u64, step: u64) -> Self {
         Self { rate, key: mix64(Self::seed_key(seed) ^ step) }
     }
 
@@ -57,12 +57,12 @@ impl Dropout {
     }
 
     /// Fills `mask` with the factors of the elements at `site`: 0, or the inverse of the probability of being kept.
-    pub fn fill(&self, site: Site, mask: &mut [f32]) {
+    pub(crate) fn fill(&self, site: Site, mask: &mut [f32]) {
         self.fill_from(site, 0, mask);
     }
 
     /// Fills `mask` like [`fill`](Self::fill), but with the factors of the elements from number `first` on.
-    pub fn fill_from(&self, site: Site, first: usize, mask: &mut [f32]) {
+    pub(crate) fn fill_from(&self, site: Site, first: usize, mask: &mut [f32]) {
         let key = mix64(self.key ^ site.number());
         let (threshold, keep) = (self.threshold(), self.keep());
         Arch::new().dispatch(|| fill(key, threshold, keep, first, mask));

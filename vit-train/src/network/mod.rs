@@ -1,10 +1,10 @@
 //! Networks that can be trained, as dfdx tensors and as lists of parameters.
 
-pub mod dimensions;
-pub mod dropout;
-pub mod list;
-pub mod model;
-pub mod names;
+pub(crate) mod dimensions;
+pub(crate) mod dropout;
+pub(crate) mod list;
+pub(crate) mod model;
+pub(crate) mod names;
 pub mod parameters;
 
 pub use dimensions::Trainable;
@@ -13,7 +13,7 @@ use heck::ToKebabCase;
 
 /// Returns the name of network `N` on the command line and in files: that of its type in kebab case, such as
 /// `conv-nano` for `ConvNano`.
-pub fn name<N: vit_nostd::Network>() -> String {
+pub(crate) fn name<N: vit_nostd::Network>() -> String {
     N::NAME.to_kebab_case()
 }
 

@@ -14,7 +14,7 @@ use std::f64::consts::{PI, SQRT_2};
 use vit_nostd::float::LAYER_NORM_EPSILON;
 
 /// Network `N` on device `D`.
-pub struct Model<N: Trainable, D: Device<f32>> {
+pub(crate) struct Model<N: Trainable, D: Device<f32>> {
     cls_token: Tensor<(One, One, Embed<N>), f32, D>,
     pos_embed: Tensor<(One, Tokens<N>, Embed<N>), f32, D>,
     patch_embed: Linear<PatchWeight<N>, Embed<N>, D>,
@@ -24,7 +24,7 @@ pub struct Model<N: Trainable, D: Device<f32>> {
 }
 
 /// The result of [`Model::loss_and_gradients`].
-pub struct Pass<D: Device<f32>> {
+pub(crate) struct Pass<D: Device<f32>> {
     /// The mean cross entropy of the batch.
     pub loss: f32,
     /// The logits, `batch x classes`.
@@ -34,7 +34,7 @@ pub struct Pass<D: Device<f32>> {
 }
 
 /// An action that is done with every parameter of a network.
-pub trait Visitor<D: Device<f32>> {
+pub(crate) trait Visitor<D: Device<f32>> {
     /// Does the action with one parameter. `dims` is its shape in PyTorch, where it has the same elements in the same
     /// order.
     fn visit<S: ConstShape>(&mut self, name: &str, dims: &[usize], parameter: &mut Tensor<S, f32, D>);
@@ -211,7 +211,7 @@ impl<N: Trainable, D: Device<f32>> Block<N, D> {
 
 impl<N: Trainable, D: Device<f32>> Model<N, D> {
     /// Makes a network whose parameters are all zero.
-    pub fn zeros(device: &D) -> Self {
+    pub(crate) fn zeros(device: &D) -> Self {
         Self {
             cls_token: device.zeros(),
             pos_embed: device.zeros(),
@@ -223,7 +223,7 @@ impl<N: Trainable, D: Device<f32>> Model<N, D> {
     }
 
     /// Calls `visitor` with every parameter, in the order of PyTorch's `state_dict`.
-    pub fn visit(&mut self, visitor: &mut impl Visitor<D>) {
+    pub(crate) fn visit(&mut self, visitor: &mut impl Visitor<D>) {
         visitor.visit(names::CLS_TOKEN, &[1, 1, N::EMBED], &mut self.cls_token);
         visitor.visit(names::POS_EMBED, &[1, N::TOKENS, N::EMBED], &mut self.pos_embed);
         self.patch_embed.visit(names::PATCH_EMBED, &[N::EMBED, 1, N::PATCH, N::PATCH], visitor);
@@ -234,7 +234,7 @@ impl<N: Trainable, D: Device<f32>> Model<N, D> {
 
     /// Returns a function that computes the logits, `batch x classes`, of `batch` normalised images (row by row). It
     /// can be shared between threads, which dfdx's CUDA device does not allow.
-    pub fn logits(&self) -> impl Fn(Vec<f32>, usize) -> Vec<f32> + Sync
+    pub(crate) fn logits(&self) -> impl Fn(Vec<f32>, usize) -> Vec<f32> + Sync
     where
         D: Sync,
     {
@@ -247,7 +247,12 @@ impl<N: Trainable, D: Device<f32>> Model<N, D> {
     /// Computes the mean cross entropy between the logits of `pixels` and the distributions `targets`
     /// (`batch x classes`), the logits, and the gradients of all parameters. It is the reference for the fused
     /// [`Step`](crate::fused::Step), which training uses.
-    pub fn loss_and_gradients(&self, pixels: Vec<f32>, targets: Vec<f32>, dropout: &Dropout) -> Pass<D> {
+    pub(crate) fn loss_and_gradients(
+        &self,
+        pixels: Vec<f32>,
+        targets: Vec<f32>,
+        dropout: &Dropout,
+    ) -> Pass<D> {
         let device = self.cls_token.device();
         let batch = targets.len() / N::CLASSES;
         let pixels = device.tensor_from_vec(pixels, (batch, N::IMAGE, N::IMAGE));

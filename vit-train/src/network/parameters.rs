@@ -229,7 +229,7 @@ impl Parameters {
 }
 
 /// Copies `values`, in the order of the network's layout, into `model`.
-pub fn load<D: Device<f32>>(model: &mut Model<impl Trainable, D>, values: &[f32]) {
+pub(crate) fn load<D: Device<f32>>(model: &mut Model<impl Trainable, D>, values: &[f32]) {
     struct Load<'a>(&'a [f32]);
     impl<D: Device<f32>> Visitor<D> for Load<'_> {
         fn visit<S: ConstShape>(&mut self, _: &str, _: &[usize], parameter: &mut Tensor<S, f32, D>) {
@@ -243,7 +243,7 @@ pub fn load<D: Device<f32>>(model: &mut Model<impl Trainable, D>, values: &[f32]
 
 /// Copies the gradients of all parameters of `model` into `values`, in the order of the layout. A parameter without a
 /// gradient gets zeros. `gradients` is mutable because dfdx copies a gradient that is only read.
-pub fn collect_gradients(
+pub(crate) fn collect_gradients(
     model: &mut Model<impl Trainable, Cpu>,
     gradients: &mut Gradients<f32, Cpu>,
     values: &mut [f32],

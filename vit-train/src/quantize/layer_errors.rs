@@ -45,7 +45,7 @@ fn by_name<S: Serializer>(stage: &Stage, serializer: S) -> Result<S::Ok, S::Erro
 
 /// The noise that quantization adds to a layer's values, over all images and tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct LayerError {
+pub(crate) struct LayerError {
     /// The index of the encoder block, counted from 0. Layers after the last block have the number of blocks.
     pub block: usize,
     /// The stage that computes the layer's values.
@@ -58,7 +58,7 @@ pub struct LayerError {
 
 /// The errors of all layers, in the order of the network. The errors of a layer include those of the layers before it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct LayerErrors {
+pub(crate) struct LayerErrors {
     /// The number of images on which the models were compared.
     pub images: usize,
     /// The errors, one entry per layer.
@@ -77,7 +77,7 @@ pub struct LayerErrors {
 /// - The errors of [`Checkpoint::check`] if the checkpoint is not one of `N` or a parameter is not finite,
 /// - [`Error::Model`] if the file is not an integer model of `N`,
 /// - [`Error::Unquantizable`] if the float model computes a value that is not finite.
-pub fn layer_errors<N: Trainable>(
+pub(crate) fn layer_errors<N: Trainable>(
     checkpoint: &Checkpoint,
     file: &[u8],
     data: &Dataset,

@@ -11,7 +11,7 @@
 //! row. Every network whose values are finite can therefore be quantized, unless a bias is more than a million times
 //! as large as the results of its layer. In this case, [`Unquantizable`] names the layer.
 
-pub mod layer_errors;
+pub(crate) mod layer_errors;
 
 use crate::{
     data::Dataset,

@@ -10,7 +10,7 @@ use std::{
 };
 
 /// The directory of a run, locked by this process. It holds the results of one run only: those of an earlier run stay
-/// complete until the first epoch of the new one is done (see [`snapshot`](crate::train::snapshot)).
+/// complete until the first epoch of the new one is done.
 #[derive(Debug)]
 pub struct RunFolder {
     lock: DirectoryLock,

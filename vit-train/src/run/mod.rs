@@ -1,7 +1,7 @@
 //! The files that a training run leaves in its directory.
 
-pub mod data;
+pub(crate) mod data;
 pub mod folder;
-pub mod origins;
+pub(crate) mod origins;
 pub mod record;
 pub mod report;

@@ -13,7 +13,7 @@ use vit_nostd::{int8, model_file::Kind};
 
 /// A model file of a run and the checkpoint that it was made from.
 #[derive(Clone, Debug, Serialize)]
-pub struct Origin {
+pub(crate) struct Origin {
     /// The model file.
     pub file: PathBuf,
     /// The digest of the checkpoint, or None if the file does not state it.
@@ -29,7 +29,7 @@ pub struct Origin {
 ///
 /// # Errors
 /// The error of reading one of the files.
-pub fn origins<N: Trainable>(run: &Path, kinds: &[Kind]) -> Result<Vec<Origin>, Error> {
+pub(crate) fn origins<N: Trainable>(run: &Path, kinds: &[Kind]) -> Result<Vec<Origin>, Error> {
     let checkpoint = RunFolder::checkpoint(run);
     let mut reference = None;
     if checkpoint.exists() {
@@ -66,7 +66,7 @@ pub fn origins<N: Trainable>(run: &Path, kinds: &[Kind]) -> Result<Vec<Origin>, 
 ///
 /// # Errors
 /// [`Error::OtherCheckpoint`] for the first model file that was not; the error of reading one of the files.
-pub fn check_origins<N: Trainable>(run: &Path, kinds: &[Kind]) -> Result<(), Error> {
+pub(crate) fn check_origins<N: Trainable>(run: &Path, kinds: &[Kind]) -> Result<(), Error> {
     match origins::<N>(run, kinds)?.into_iter().find_map(|origin| origin.other) {
         Some(other) => Err(Error::OtherCheckpoint(Box::new(other))),
         None => Ok(()),

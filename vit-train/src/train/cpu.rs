@@ -16,7 +16,7 @@ use crate::{
 use vit_nostd::argmax;
 
 /// The engine that carries out the steps of a run on the CPU.
-pub struct CpuEngine<'a, N: Trainable> {
+pub(super) struct CpuEngine<'a, N: Trainable> {
     recipe: &'a Recipe,
     data: &'a Splits,
     epoch: EpochPlan,
@@ -29,7 +29,7 @@ pub struct CpuEngine<'a, N: Trainable> {
 
 impl<'a, N: Trainable> CpuEngine<'a, N> {
     /// Makes an engine for a run of `recipe` on `data`.
-    pub fn new(recipe: &'a Recipe, data: &'a Splits) -> Self {
+    pub(super) fn new(recipe: &'a Recipe, data: &'a Splits) -> Self {
         let (prepared, next) = (Batch::default(), Batch::default());
         Self { recipe, data, epoch: EpochPlan::default(), fused: Step::default(), prepared, next }
     }

@@ -23,7 +23,7 @@ use cudarc::driver::{
 use rayon::prelude::*;
 
 /// The engine that carries out the steps of a run on a GPU.
-pub struct Trainer<'a, N: Dimensions> {
+pub(crate) struct Trainer<'a, N: Dimensions> {
     // Fields are dropped in this order: the graphs come first, because they refer to the memory of the others.
     graphs: Vec<(usize, CudaGraph)>,
     recipe: &'a Recipe,
@@ -51,7 +51,7 @@ impl<'a, N: Trainable> Trainer<'a, N> {
     ///
     /// # Errors
     /// Returns an error if the GPU cannot be used or has not enough memory.
-    pub fn new(
+    pub(crate) fn new(
         index: usize,
         precision: Precision,
         recipe: &'a Recipe,
@@ -92,7 +92,7 @@ impl<'a, N: Trainable> Trainer<'a, N> {
     }
 
     /// Returns the GPU on which the run is trained.
-    pub const fn device(&self) -> &Device {
+    pub(crate) const fn device(&self) -> &Device {
         &self.resident.device
     }
 

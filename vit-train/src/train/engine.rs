@@ -4,7 +4,7 @@ use super::state::{Current, EpochPlan, State};
 use crate::{error::Error, network::Trainable, score::Score};
 
 /// An implementation of training steps on some processor.
-pub trait Engine<N: Trainable> {
+pub(crate) trait Engine<N: Trainable> {
     /// Returns the name of the processor, for reports.
     fn device(&self) -> String;
 

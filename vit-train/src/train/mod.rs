@@ -2,12 +2,12 @@
 
 mod cpu;
 pub(crate) mod cuda;
-pub mod engine;
+pub(crate) mod engine;
 mod finish;
-pub mod optimizer;
+pub(crate) mod optimizer;
 mod progress;
-pub mod snapshot;
-pub mod state;
+pub(crate) mod snapshot;
+pub(crate) mod state;
 
 use crate::{
     data::{DataError, Format, Splits, MAX_CLASSES},
@@ -48,7 +48,7 @@ use std::{
 ///
 /// # Errors
 /// Returns [`Error::Cuda`] if there is no such GPU, or if one of NVIDIA's libraries is missing.
-pub fn check_processor(processor: Processor) -> Result<(), Error> {
+pub(crate) fn check_processor(processor: Processor) -> Result<(), Error> {
     match processor {
         Processor::Cpu => Ok(()),
         Processor::Cuda { index, .. } => Ok(Device::check(index)?),
@@ -59,7 +59,7 @@ pub fn check_processor(processor: Processor) -> Result<(), Error> {
 ///
 /// # Errors
 /// Returns [`Error::Cuda`] if the GPU cannot be used.
-pub fn engine<'a, N: Trainable>(
+pub(crate) fn engine<'a, N: Trainable>(
     recipe: &'a Recipe,
     data: &'a Splits,
 ) -> Result<Box<dyn Engine<N> + 'a>, Error> {
@@ -76,7 +76,7 @@ pub enum Start {
     Random,
     /// These parameters, in the order of the network.
     Parameters(Parameters),
-    /// The snapshot of an interrupted run with the same settings, which is continued: see [`Snapshot::of_run`].
+    /// The snapshot of an interrupted run with the same settings, which is continued.
     Snapshot(Box<Snapshot<'static>>),
 }
 

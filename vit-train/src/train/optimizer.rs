@@ -71,7 +71,7 @@ impl AdamW {
 }
 
 /// Scales `gradients` so that their Euclidean norm is at most `max_norm`. Returns the norm that they had before.
-pub fn clip(gradients: &mut [f32], max_norm: f32) -> f32 {
+pub(crate) fn clip(gradients: &mut [f32], max_norm: f32) -> f32 {
     // The sums of the pieces are added up in order, whichever threads computed them.
     let squares = gradients.par_chunks(PIECE).map(|piece| Arch::new().dispatch(|| sum_of_squares(piece)));
     let squares: Vec<f64> = squares.collect();

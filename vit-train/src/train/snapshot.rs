@@ -232,7 +232,7 @@ impl Snapshot<'_> {
 
 /// The writer of the snapshots of a run.
 #[derive(Debug)]
-pub struct Checkpointer {
+pub(crate) struct Checkpointer {
     directory: PathBuf,
     run: Run,
     every: Duration,
@@ -241,12 +241,12 @@ pub struct Checkpointer {
 
 impl Checkpointer {
     /// Creates the checkpointer of `run` in `directory`. Snapshots are due at intervals of `every`.
-    pub fn new(directory: &Path, run: Run, every: Duration) -> Self {
+    pub(crate) fn new(directory: &Path, run: Run, every: Duration) -> Self {
         Self { directory: directory.to_owned(), run, every, saved: Instant::now() }
     }
 
     /// Returns true if the interval since the last snapshot is over.
-    pub fn is_due(&self) -> bool {
+    pub(crate) fn is_due(&self) -> bool {
         self.saved.elapsed() >= self.every
     }
 
@@ -254,7 +254,7 @@ impl Checkpointer {
     ///
     /// # Errors
     /// Returns [`Error::Io`] if it cannot be written. The previous snapshot is then still there.
-    pub fn save<N: Trainable>(
+    pub(crate) fn save<N: Trainable>(
         &mut self,
         position: &Position,
         state: &State<N>,

@@ -19,7 +19,7 @@ use vit_nostd::model_file::Normalization;
 
 /// The plan of an epoch.
 #[derive(Clone, Debug, Default)]
-pub struct EpochPlan {
+pub(crate) struct EpochPlan {
     /// The number of the epoch, from 1.
     pub number: usize,
     /// The indices of the training images, in the order in which they are used.
@@ -50,7 +50,7 @@ impl Current {
 
 /// The pixels and the target distributions of a batch, in memory that is reused.
 #[derive(Debug, Default)]
-pub struct Batch {
+pub(crate) struct Batch {
     /// The augmented and normalised pixels, image by image.
     pub pixels: Vec<f32>,
     /// The smoothed target distributions, `batch x classes`.
@@ -59,7 +59,7 @@ pub struct Batch {
 
 impl Batch {
     /// Prepares the images `batch` of `data` with the augmentation of epoch `epoch`.
-    pub fn fill<N: Trainable>(
+    pub(crate) fn fill<N: Trainable>(
         &mut self,
         recipe: &Recipe,
         data: &Dataset,
@@ -88,7 +88,7 @@ impl Batch {
 }
 
 /// The state of a run that changes with each step.
-pub struct State<N: Trainable> {
+pub(crate) struct State<N: Trainable> {
     /// The network on the CPU.
     pub model: Model<N, Cpu>,
     /// The parameters of the network, as plain numbers.
@@ -101,7 +101,7 @@ pub struct State<N: Trainable> {
 
 impl<N: Trainable> State<N> {
     /// Makes the state before the first step, with these `parameters`, which must be in the order of the layout of `N`.
-    pub fn new(parameters: Parameters, weight_decay: f32) -> Self {
+    pub(crate) fn new(parameters: Parameters, weight_decay: f32) -> Self {
         let mut model = Model::<N, _>::zeros(&Cpu::default());
         parameters::load(&mut model, &parameters.values);
         let len = parameters.values.len();
@@ -116,7 +116,7 @@ impl<N: Trainable> State<N> {
 
     /// Does a step of the optimizer with the gradients of `pass`, clipped to `max_norm`. Returns the norm of the
     /// gradients before clipping.
-    pub fn update(&mut self, pass: &mut Pass<Cpu>, max_norm: f32, lr: f32) -> f32 {
+    pub(crate) fn update(&mut self, pass: &mut Pass<Cpu>, max_norm: f32, lr: f32) -> f32 {
         parameters::collect_gradients(&mut self.model, &mut pass.gradients, &mut self.gradients);
         let norm = clip(&mut self.gradients, max_norm);
         self.optimizer.step(&mut self.parameters.values, &self.gradients, lr);

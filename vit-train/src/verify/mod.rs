@@ -100,7 +100,7 @@ fn difference(dfdx: &[f32], nostd: &[f32]) -> (f32, f32, bool) {
     (absolute, (absolute / size).min(f32::MAX), margin > 2.0 * TOLERANCE * size)
 }
 
-/// Compares the models of a network in `vit-nostd` with dfdx and with the [references](reference).
+/// Compares the models of a network in `vit-nostd` with dfdx and with the [references](mod@reference).
 ///
 /// The logits of the float model are compared with those of dfdx's built-in operations on all images of `data`, and
 /// bit by bit with those of its reference on the first `exact_images` of them. The logits of the integer model are

@@ -13,13 +13,13 @@ use crate::{
 use core::ops::Range;
 
 /// The number of outputs that are computed together, so that an activation is loaded once for both.
-pub const PAIR: usize = 2;
+pub(super) const PAIR: usize = 2;
 
 /// The number of channels of a head that are computed together, so that a probability is loaded once for all of them.
 const GROUP: usize = if cfg!(target_arch = "arm") { 4 } else { 8 };
 
 /// The type of the results of a linear layer.
-pub trait Output {
+pub(super) trait Output {
     /// Stores a requantized sum: replaces an activation, or adds to a value of the residual stream.
     fn put(&mut self, value: i32);
 }
@@ -42,13 +42,13 @@ impl Output for i16 {
 
 /// Computes the LayerNorm of one row.
 #[inline(never)]
-pub fn layer_norm(x: &[i16], norm: Norm, out: &mut [i8]) {
+pub(super) fn layer_norm(x: &[i16], norm: Norm, out: &mut [i8]) {
     layer_norm::layer_norm::<Whole>(x, norm, out);
 }
 
 /// Computes a linear layer. `out` has a row for each token.
 #[inline(never)]
-pub fn linear<R: Row, O: Output, W, P: Product, const TILE: usize>(
+pub(super) fn linear<R: Row, O: Output, W, P: Product, const TILE: usize>(
     x: &Tile<'_, W>,
     tokens: usize,
     layer: Linear<'_, R>,
@@ -60,7 +60,7 @@ pub fn linear<R: Row, O: Output, W, P: Product, const TILE: usize>(
 /// Computes a linear layer, given a function `dots` that returns the sums of products of two rows of weights with all
 /// tokens of a tile, or `None` if it gets too few weights.
 #[inline(always)]
-pub fn linear_by<R: Row, O: Output, P: Product, const TILE: usize>(
+pub(super) fn linear_by<R: Row, O: Output, P: Product, const TILE: usize>(
     layer: Linear<'_, R>,
     out: &mut [O],
     dots: impl Fn(&[i8]) -> Option<[[i32; TILE]; PAIR]>,
@@ -93,7 +93,7 @@ pub fn linear_by<R: Row, O: Output, P: Product, const TILE: usize>(
 /// Returns the sums of products of two rows of weights with the first `tokens` tokens. The other sums are 0. Returns
 /// `None` if there are fewer than two rows.
 #[inline(always)]
-pub fn dots<R: Row, W, const TILE: usize>(
+pub(super) fn dots<R: Row, W, const TILE: usize>(
     x: &Tile<'_, W>,
     tokens: usize,
     rows: &[i8],
@@ -110,7 +110,7 @@ pub fn dots<R: Row, W, const TILE: usize>(
 
 /// Computes the scores of one head for every key, for a range of tokens.
 #[inline(never)]
-pub fn scores<N: Network, W, const SCORED: usize>(
+pub(super) fn scores<N: Network, W, const SCORED: usize>(
     query: &Tile<'_, W>,
     tokens: Range<usize>,
     head: usize,
@@ -128,13 +128,13 @@ pub fn scores<N: Network, W, const SCORED: usize>(
 
 /// Turns the scores of one token and head into probabilities.
 #[inline(never)]
-pub fn softmax(scores: &mut [i32], scale: Scale, table: &ExpTable) {
+pub(super) fn softmax(scores: &mut [i32], scale: Scale, table: &ExpTable) {
     softmax::softmax::<Whole>(scores, scale, table);
 }
 
 /// Computes the weighted sums of one head's values, for a range of tokens.
 #[inline(always)]
-pub fn context<N: Network, W, P: Product, const SCORED: usize>(
+pub(super) fn context<N: Network, W, P: Product, const SCORED: usize>(
     probabilities: &Scores<N, SCORED>,
     tokens: Range<usize>,
     head: usize,

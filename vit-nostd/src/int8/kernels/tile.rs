@@ -13,7 +13,7 @@ use crate::{
 /// two cache lines takes twice as long.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
-pub struct TileMemory<R, W, F, const TILE: usize> {
+pub(crate) struct TileMemory<R, W, F, const TILE: usize> {
     aligned: [F; 0],
     wide: [W; TILE],
     rows: [R; TILE],
@@ -21,11 +21,11 @@ pub struct TileMemory<R, W, F, const TILE: usize> {
 
 impl<R: Element, W: Element, F, const TILE: usize> TileMemory<R, W, F, TILE> {
     /// A memory of zeros.
-    pub const ZERO: Self = Self { aligned: [], wide: [W::ZERO; TILE], rows: [R::ZERO; TILE] };
+    pub(crate) const ZERO: Self = Self { aligned: [], wide: [W::ZERO; TILE], rows: [R::ZERO; TILE] };
 
     /// Views the memory as a tile with rows of `width` values, at most as many as there are bytes in `R`.
     #[inline(always)]
-    pub fn tile<X: Element>(&mut self, width: usize) -> Tile<'_, X> {
+    pub(crate) fn tile<X: Element>(&mut self, width: usize) -> Tile<'_, X> {
         let rows = bytemuck::cast_slice_mut(&mut self.rows).get_mut(..TILE * width).unwrap_or_default();
         Tile { rows, wide: bytemuck::cast_slice_mut(&mut self.wide), width }
     }
@@ -59,7 +59,7 @@ impl<X> Tile<'_, X> {
 }
 
 /// The scores or probabilities of one head: for each of `SCORED` tokens, one per key.
-pub type Scores<N, const SCORED: usize> = [Vector<<N as Network>::Tokens, i32>; SCORED];
+pub(super) type Scores<N, const SCORED: usize> = [Vector<<N as Network>::Tokens, i32>; SCORED];
 
 /// The keys or the values of all tokens: a row of `EMBED` channels for each token.
-pub type Rows<N> = Matrix<<N as Network>::Tokens, <N as Network>::Embed, i8>;
+pub(crate) type Rows<N> = Matrix<<N as Network>::Tokens, <N as Network>::Embed, i8>;

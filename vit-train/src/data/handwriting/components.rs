@@ -39,7 +39,7 @@ const LONGEST_PATH: f32 = 5.5;
 const MOST_LOOPS: usize = 2;
 
 /// Pixels that touch each other.
-pub struct Component {
+pub(super) struct Component {
     /// The number of pixels that are surely ink.
     pub area: usize,
     /// The leftmost and the rightmost column, the uppermost and the lowest row.
@@ -52,16 +52,16 @@ pub struct Component {
 }
 
 impl Component {
-    pub fn width(&self) -> usize {
+    pub(super) fn width(&self) -> usize {
         self.bounds[1] - self.bounds[0] + 1
     }
 
-    pub fn height(&self) -> usize {
+    pub(super) fn height(&self) -> usize {
         self.bounds[3] - self.bounds[2] + 1
     }
 
     /// True if it does not touch the edge of the picture.
-    pub fn is_inside(&self, picture: &Plane) -> bool {
+    pub(super) fn is_inside(&self, picture: &Plane) -> bool {
         let [left, right, top, bottom] = self.bounds;
         left > 0 && top > 0 && right + 1 < picture.width() as usize && bottom + 1 < picture.height() as usize
     }
@@ -72,7 +72,7 @@ impl Component {
 
     /// The mean width of its strokes, in pixels: twice the area by the length of the outline, because a line has two sides.
     /// On average over all directions, an outline has 4 / pi times as many sides of pixels as its length.
-    pub fn stroke(&self) -> f32 {
+    pub(super) fn stroke(&self) -> f32 {
         2.0 * self.area as f32 / (0.785 * self.outline as f32).max(1.0)
     }
 
@@ -128,7 +128,7 @@ impl Component {
 
 /// Returns the connected components of the pixels above `low`, as far as they have a pixel above `high`, which is surely
 /// ink.
-pub fn components(ink: &Plane, low: f32, high: f32) -> Vec<Component> {
+pub(super) fn components(ink: &Plane, low: f32, high: f32) -> Vec<Component> {
     let (width, height) = (ink.width() as usize, ink.height() as usize);
     let ink = ink.as_raw();
     let mut seen: Vec<bool> = ink.iter().map(|&x| x <= low).collect();
@@ -172,7 +172,7 @@ pub fn components(ink: &Plane, low: f32, high: f32) -> Vec<Component> {
 /// Returns the components that make up the digit, and a reason for doubt if there is one. In a picture as small as MNIST's,
 /// which is not a photograph, every component belongs to the digit that is not as large as a digit itself, and the digit may
 /// touch the edge of the picture.
-pub fn digit<'a>(
+pub(super) fn digit<'a>(
     found: &'a [Component],
     ink: &Plane,
     is_photograph: bool,

@@ -3,7 +3,7 @@
 /// A reason why a picture does not look like one digit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Doubt {
+pub(crate) enum Doubt {
     /// The digit touches the edge of the picture, so that a part of it may be missing.
     #[error("what is written touches the edge of the picture")]
     AtEdge,

@@ -8,11 +8,11 @@ use std::{f32::consts::PI, io::Cursor};
 
 /// Writes a digit and returns the amount of ink in each pixel, 0 to 1. The arguments are its class, a seed, and its height
 /// in pixels.
-pub type Write<'a> = &'a (dyn Fn(u8, u64, f32) -> Plane + Sync);
+pub(super) type Write<'a> = &'a (dyn Fn(u8, u64, f32) -> Plane + Sync);
 
 /// A kind of picture. `readable` is true if there is one digit in it that can be read.
 #[derive(Clone, Copy)]
-pub struct Kind {
+pub(super) struct Kind {
     pub name: &'static str,
     pub readable: bool,
     draw: fn(&mut Scene),
@@ -20,7 +20,7 @@ pub struct Kind {
 
 impl Kind {
     /// Draws a picture of a digit of `class`.
-    pub fn picture(&self, class: u8, seed: u64, write: Write) -> GrayImage {
+    pub(super) fn picture(&self, class: u8, seed: u64, write: Write) -> GrayImage {
         let mut scene = Scene::new(class, seed, write);
         (self.draw)(&mut scene);
         scene.photograph()
@@ -28,7 +28,7 @@ impl Kind {
 }
 
 #[rustfmt::skip]
-pub const KINDS: &[Kind] = &[
+pub(super) const KINDS: &[Kind] = &[
     Kind { name: "dark on light", readable: true, draw: plain },
     Kind { name: "light on dark", readable: true, draw: light_on_dark },
     Kind { name: "frame", readable: true, draw: frame },
@@ -221,7 +221,7 @@ fn distance((x, y): Point, a: Point, b: Point) -> f32 {
 }
 
 /// Draws strokes, which lie in a box of about 1 by 1, with a round pen. Returns the amount of ink in each pixel.
-pub fn pen(strokes: &[Vec<Point>], height: f32, thickness: f32, angle: f32) -> Plane {
+pub(super) fn pen(strokes: &[Vec<Point>], height: f32, thickness: f32, angle: f32) -> Plane {
     let (sin, cos) = angle.sin_cos();
     let turned = |&(x, y): &Point| (cos * x - sin * y, sin * x + cos * y);
     let mut strokes: Vec<Vec<Point>> =

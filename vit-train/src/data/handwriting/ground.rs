@@ -11,7 +11,7 @@ const FITS: usize = 12;
 /// The least noise, in grey levels, because of rounding and of JPEG.
 const LEAST_NOISE: f32 = 1.0;
 /// A pixel that differs from the ground by more than this times the noise is ink.
-pub const SURELY_INK: f32 = 5.0;
+pub(super) const SURELY_INK: f32 = 5.0;
 /// The width of the widest stroke, relative to the longer side of the picture, if the ground is not smooth.
 const WIDEST_STROKE: f32 = 0.25;
 /// The ground is not smooth if more than this share of the picture's edge differs from the surface.
@@ -26,7 +26,7 @@ const COARSE_SIDE: u32 = 48;
 const LEAST_LIGHT: f32 = 40.0;
 
 /// The differences of all pixels from the ground, in grey levels; ink is positive.
-pub struct Ink {
+pub(super) struct Ink {
     pub plane: Plane,
     /// The standard deviation of the ground's noise.
     pub noise: f32,
@@ -36,7 +36,7 @@ pub struct Ink {
 
 /// Subtracts the ground: a smooth surface, or everything that is wider than a stroke if a shadow, a fold or a table makes
 /// that impossible.
-pub fn remove(plane: &Plane, is_photograph: bool) -> Ink {
+pub(super) fn remove(plane: &Plane, is_photograph: bool) -> Ink {
     let (width, height) = plane.dimensions();
     let (differences, noise) = surface(plane);
     let differences = Plane::from_raw(width, height, differences).expect("as many as the plane's");
@@ -79,7 +79,7 @@ fn uneven(picture: &Plane, limit: f32) -> f32 {
 }
 
 /// True if the edge of the picture has one grey value, without the noise of a photograph.
-pub fn is_flat(picture: &Plane) -> bool {
+pub(super) fn is_flat(picture: &Plane) -> bool {
     uneven(picture, LEAST_NOISE) <= UNEVEN_EDGE
 }
 
@@ -266,7 +266,7 @@ fn solve(mut matrix: [[f64; 7]; 6]) -> [f64; 6] {
     std::array::from_fn(|i| matrix[i][6] / matrix[i][i])
 }
 
-pub fn median(mut values: Vec<f32>) -> f32 {
+pub(super) fn median(mut values: Vec<f32>) -> f32 {
     let middle = values.len() / 2;
     *values.select_nth_unstable_by(middle, f32::total_cmp).1
 }

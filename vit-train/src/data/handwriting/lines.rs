@@ -27,7 +27,7 @@ const WIDEST_FRAME: f32 = 0.1;
 type Point = (f32, f32);
 
 /// Removes lines that cross the whole picture, and frames.
-pub fn remove(ink: &mut Plane, low: f32, high: f32) {
+pub(super) fn remove(ink: &mut Plane, low: f32, high: f32) {
     for (from, to) in crossing(ink, low) {
         erase(ink, from, to, low);
     }

@@ -30,7 +30,7 @@ mod sheet;
 #[cfg(test)]
 mod tests;
 
-pub use doubt::Doubt;
+pub(crate) use doubt::Doubt;
 
 use super::{picture, DataError, PictureError};
 use ground::{Ink, SURELY_INK};
@@ -56,7 +56,7 @@ const LEAST_LINE: f32 = 0.11;
 
 /// An image in the form of MNIST's images.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Handwriting {
+pub(crate) struct Handwriting {
     /// Grey values, row by row: 0 is the background, 255 full ink.
     pub pixels: Vec<u8>,
     /// True if the picture was dark on light.
@@ -69,7 +69,7 @@ pub struct Handwriting {
 ///
 /// # Errors
 /// [`DataError::Picture`]; [`DataError::BlankPicture`].
-pub fn read(path: &Path, side: usize) -> Result<Handwriting, DataError> {
+pub(crate) fn read(path: &Path, side: usize) -> Result<Handwriting, DataError> {
     let picture = picture::read_grey(path).map_err(|error| not_a_picture(path, error))?;
     find(&picture, side).ok_or_else(|| DataError::BlankPicture { path: path.to_owned() })
 }
@@ -78,7 +78,7 @@ pub fn read(path: &Path, side: usize) -> Result<Handwriting, DataError> {
 ///
 /// # Errors
 /// [`DataError::Picture`].
-pub fn read_raw(path: &Path, side: usize) -> Result<Vec<u8>, DataError> {
+pub(crate) fn read_raw(path: &Path, side: usize) -> Result<Vec<u8>, DataError> {
     picture::read_square(path, side).map_err(|error| not_a_picture(path, error))
 }
 
@@ -87,7 +87,7 @@ fn not_a_picture(path: &Path, error: PictureError) -> DataError {
 }
 
 /// Returns the digit in a picture as an image of `side` rows and columns, or None if the picture is blank.
-pub fn find(picture: &GrayImage, side: usize) -> Option<Handwriting> {
+pub(crate) fn find(picture: &GrayImage, side: usize) -> Option<Handwriting> {
     let mut picture = scaled(picture, u32::max, |longer| longer.min(LONGEST_SIDE));
     let is_photograph = picture.width().min(picture.height()) >= LEAST_PHOTOGRAPH;
     if is_photograph {

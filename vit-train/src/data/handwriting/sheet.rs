@@ -24,7 +24,7 @@ const EDGE: u32 = 2;
 
 /// Returns the picture with the table around a bright sheet painted over with the colour of the sheet's edge, or None if
 /// there is no sheet. A sheet touches at most one side of the picture; a lit region with shadow around it touches more.
-pub fn without_table(plane: &Plane) -> Option<Plane> {
+pub(super) fn without_table(plane: &Plane) -> Option<Plane> {
     let (width, height) = plane.dimensions();
     let scaled = |side: u32| (side * COARSE_SIDE / width.max(height)).clamp(1, side);
     let (across, down) = (scaled(width), scaled(height));

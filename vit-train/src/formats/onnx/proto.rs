@@ -6,16 +6,16 @@
 use prost::Message;
 
 /// The version of the ONNX format that these messages follow.
-pub const IR_VERSION: i64 = 8;
+pub(super) const IR_VERSION: i64 = 8;
 /// The `TensorProto.DataType` of `f32`.
-pub const FLOAT: i32 = 1;
+pub(super) const FLOAT: i32 = 1;
 /// The `TensorProto.DataType` of `u8`.
-pub const UINT8: i32 = 2;
+pub(super) const UINT8: i32 = 2;
 /// The `TensorProto.DataType` of `i64`.
 const INT64: i32 = 7;
 
 #[derive(Clone, PartialEq, Message)]
-pub struct Model {
+pub(super) struct Model {
     #[prost(int64, tag = "1")]
     pub ir_version: i64,
     #[prost(string, tag = "2")]
@@ -33,7 +33,7 @@ pub struct Model {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub struct OperatorSet {
+pub(super) struct OperatorSet {
     #[prost(string, tag = "1")]
     pub domain: String,
     #[prost(int64, tag = "2")]
@@ -41,7 +41,7 @@ pub struct OperatorSet {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub struct Property {
+pub(super) struct Property {
     #[prost(string, tag = "1")]
     pub key: String,
     #[prost(string, tag = "2")]
@@ -49,7 +49,7 @@ pub struct Property {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub struct Graph {
+pub(super) struct Graph {
     #[prost(message, repeated, tag = "1")]
     pub node: Vec<Node>,
     #[prost(string, tag = "2")]
@@ -63,7 +63,7 @@ pub struct Graph {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub struct Node {
+pub(super) struct Node {
     #[prost(string, repeated, tag = "1")]
     pub input: Vec<String>,
     #[prost(string, repeated, tag = "2")]
@@ -77,7 +77,7 @@ pub struct Node {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub struct Attribute {
+pub(super) struct Attribute {
     #[prost(string, tag = "1")]
     pub name: String,
     #[prost(float, optional, tag = "2")]
@@ -92,21 +92,21 @@ pub struct Attribute {
 }
 
 impl Attribute {
-    pub fn float(name: &str, value: f32) -> Self {
+    pub(super) fn float(name: &str, value: f32) -> Self {
         Self { name: name.to_owned(), f: Some(value), r#type: 1, ..Self::default() }
     }
 
-    pub fn int(name: &str, value: i64) -> Self {
+    pub(super) fn int(name: &str, value: i64) -> Self {
         Self { name: name.to_owned(), i: Some(value), r#type: 2, ..Self::default() }
     }
 
-    pub fn ints(name: &str, values: &[i64]) -> Self {
+    pub(super) fn ints(name: &str, values: &[i64]) -> Self {
         Self { name: name.to_owned(), ints: values.to_vec(), r#type: 7, ..Self::default() }
     }
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub struct Tensor {
+pub(super) struct Tensor {
     #[prost(int64, repeated, packed = "false", tag = "1")]
     dims: Vec<i64>,
     #[prost(int32, tag = "2")]
@@ -119,13 +119,13 @@ pub struct Tensor {
 }
 
 impl Tensor {
-    pub fn floats(name: &str, dims: &[usize], values: &[f32]) -> Self {
+    pub(super) fn floats(name: &str, dims: &[usize], values: &[f32]) -> Self {
         let raw_data = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         let dims = dims.iter().map(|&dim| dim as i64).collect();
         Self { dims, data_type: FLOAT, name: name.to_owned(), raw_data }
     }
 
-    pub fn ints(name: &str, dims: &[usize], values: &[i64]) -> Self {
+    pub(super) fn ints(name: &str, dims: &[usize], values: &[i64]) -> Self {
         let raw_data = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         let dims = dims.iter().map(|&dim| dim as i64).collect();
         Self { dims, data_type: INT64, name: name.to_owned(), raw_data }
@@ -133,7 +133,7 @@ impl Tensor {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub struct ValueInfo {
+pub(super) struct ValueInfo {
     #[prost(string, tag = "1")]
     name: String,
     #[prost(message, optional, tag = "2")]
@@ -144,7 +144,7 @@ pub struct ValueInfo {
 
 impl ValueInfo {
     /// Describes a tensor whose first dimension `batch` is chosen by the user of the model, and is followed by `dims`.
-    pub fn batch(name: &str, elem_type: i32, dims: &[usize], doc: &str) -> Self {
+    pub(super) fn batch(name: &str, elem_type: i32, dims: &[usize], doc: &str) -> Self {
         let batch = Dimension { dim_value: None, dim_param: Some("batch".to_owned()) };
         let dims = dims.iter().map(|&dim| Dimension { dim_value: Some(dim as i64), dim_param: None });
         let shape = TensorShape { dim: std::iter::once(batch).chain(dims).collect() };

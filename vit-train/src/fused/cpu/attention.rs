@@ -21,7 +21,7 @@ use std::{array, mem};
 
 /// The dimensions of attention.
 #[derive(Clone, Copy, Debug)]
-pub struct Heads {
+pub(crate) struct Heads {
     /// The number of rows of keys and values.
     pub tokens: usize,
     /// The number of rows of queries.
@@ -34,7 +34,7 @@ pub struct Heads {
 
 /// The dropout masks of attention's weights.
 #[derive(Clone, Copy, Debug)]
-pub struct Masks<'a> {
+pub(crate) struct Masks<'a> {
     /// The dropout of this step.
     pub dropout: &'a Dropout,
     /// The site of this block's attention.
@@ -45,7 +45,7 @@ pub struct Masks<'a> {
 
 /// The memory that attention works in. It is reused from call to call.
 #[derive(Debug, Default)]
-pub struct Scratch {
+pub(crate) struct Scratch {
     /// The queries of all images.
     query: Memory,
     /// The keys and values of all images.
@@ -181,7 +181,7 @@ impl Group {
 #[pulp::with_simd(forward = Arch::new())]
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
-pub fn forward_with_simd<S: Simd>(
+pub(crate) fn forward_with_simd<S: Simd>(
     simd: S,
     heads: Heads,
     scratch: &mut Scratch,
@@ -229,7 +229,7 @@ pub fn forward_with_simd<S: Simd>(
 #[pulp::with_simd(backward = Arch::new())]
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
-pub fn backward_with_simd<S: Simd>(
+pub(crate) fn backward_with_simd<S: Simd>(
     simd: S,
     heads: Heads,
     scratch: &mut Scratch,
@@ -269,7 +269,7 @@ pub fn backward_with_simd<S: Simd>(
 /// The buffers that are in lanes between [`forward`] and [`backward`].
 #[cfg(test)]
 #[derive(Clone, Copy)]
-pub enum InLanes {
+pub(crate) enum InLanes {
     Query,
     KeyValues,
     Weights,
@@ -306,7 +306,7 @@ impl InLanes {
 #[cfg(test)]
 #[pulp::with_simd(to_lanes = Arch::new())]
 #[inline(always)]
-pub fn to_lanes_with_simd<S: Simd>(
+pub(crate) fn to_lanes_with_simd<S: Simd>(
     simd: S,
     what: InLanes,
     heads: Heads,
@@ -323,7 +323,7 @@ pub fn to_lanes_with_simd<S: Simd>(
 #[cfg(test)]
 #[pulp::with_simd(to_rows = Arch::new())]
 #[inline(always)]
-pub fn to_rows_with_simd<S: Simd>(
+pub(crate) fn to_rows_with_simd<S: Simd>(
     simd: S,
     what: InLanes,
     heads: Heads,

@@ -22,16 +22,16 @@ use crate::{
 use dfdx::shapes::{ConstDim, ConstShape};
 
 /// A buffer of activations, or of their gradients, in the memory of the CPU.
-pub type Matrix<S> = Buffer<Memory, S>;
+pub(crate) type Matrix<S> = Buffer<Memory, S>;
 
 impl<S: ConstShape> Matrix<S> {
     /// Returns the elements of the first `images` images.
-    pub fn get(&self, images: usize) -> &[f32] {
+    pub(crate) fn get(&self, images: usize) -> &[f32] {
         &self.values[..images * Self::IMAGE_LEN]
     }
 
     /// Returns the elements of the first `images` images for writing.
-    pub fn get_mut(&mut self, images: usize) -> &mut [f32] {
+    pub(crate) fn get_mut(&mut self, images: usize) -> &mut [f32] {
         &mut self.values[..images * Self::IMAGE_LEN]
     }
 
@@ -46,7 +46,7 @@ impl<S: ConstShape> Matrix<S> {
 
 /// A linear layer, packed for both directions.
 #[derive(Debug)]
-pub struct Linear {
+pub(crate) struct Linear {
     place: Place,
     /// The `inputs x outputs` matrix.
     forward: Packed,
@@ -57,13 +57,13 @@ pub struct Linear {
 
 impl Linear {
     /// Makes the layer at `place`. Its weights are loaded by [`load`](Self::load).
-    pub fn new(place: &Place) -> Self {
+    pub(crate) fn new(place: &Place) -> Self {
         let (forward, backward) = (Packed::default(), Packed::default());
         Self { place: place.clone(), forward, backward, bias: vec![0.0; place.bias.len()] }
     }
 
     /// Packs the layer's weights and copies its biases from `parameters`, which must be folded.
-    pub fn load(&mut self, parameters: &[f32]) {
+    pub(crate) fn load(&mut self, parameters: &[f32]) {
         let Place { weight, bias, inputs, outputs } = &self.place;
         let weight = View::rows(&parameters[weight.clone()], *inputs);
         self.forward.set(weight.transpose(), *inputs, *outputs);
@@ -93,7 +93,7 @@ impl Linear {
 
 /// The memory that the operations work in.
 #[derive(Debug, Default)]
-pub struct Scratch {
+pub(crate) struct Scratch {
     mask: Memory,
     product: Memory,
     packed: Packed,
@@ -102,7 +102,7 @@ pub struct Scratch {
 
 /// A chunk: consecutive images of a batch that go through the network together.
 #[derive(Debug)]
-pub struct Chunk<'a> {
+pub(crate) struct Chunk<'a> {
     /// The position of the first image in the batch.
     pub first: usize,
     /// The number of images in this chunk.

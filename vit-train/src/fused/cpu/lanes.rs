@@ -11,13 +11,13 @@ use std::array;
 /// The number of images that go through the network together.
 ///
 /// Attention keeps its weights in whole vectors, so this is a multiple of the number of lanes on every processor.
-pub const CHUNK: usize = 16;
+pub(crate) const CHUNK: usize = 16;
 /// The number of values of each image that are loaded or stored at a time.
 const BLOCK: usize = 4;
 
 /// The part of each image's values that becomes a matrix of vectors.
 #[derive(Clone, Copy, Debug)]
-pub struct Part {
+pub(crate) struct Part {
     /// The number of values of an image.
     pub image_len: usize,
     /// The index, in an image, where the part's first row begins.
@@ -32,14 +32,14 @@ pub struct Part {
 
 impl Part {
     /// Returns the number of values of the part in an image.
-    pub const fn len(&self) -> usize {
+    pub(crate) const fn len(&self) -> usize {
         self.rows * self.columns
     }
 
     /// Loads the part of the first `count` of `images` into `vectors`, row by row, with one image to a lane. `count` is
     /// at most the number of lanes.
     #[inline(always)]
-    pub fn load<S: Simd>(&self, simd: S, images: &[f32], count: usize, vectors: &mut [S::f32s]) {
+    pub(crate) fn load<S: Simd>(&self, simd: S, images: &[f32], count: usize, vectors: &mut [S::f32s]) {
         for (row, vectors) in vectors.chunks_exact_mut(self.columns).take(self.rows).enumerate() {
             // Lanes without an image repeat the last one, so that the loops need no branches.
             let from = |lane: usize| &images[self.start(lane.min(count - 1), row)..][..self.columns];
@@ -58,7 +58,7 @@ impl Part {
 
     /// Stores `vectors` as the part of the first `count` of `images`: the opposite of [`load`](Self::load).
     #[inline(always)]
-    pub fn store<S: Simd>(&self, simd: S, vectors: &[S::f32s], count: usize, images: &mut [f32]) {
+    pub(crate) fn store<S: Simd>(&self, simd: S, vectors: &[S::f32s], count: usize, images: &mut [f32]) {
         for (row, vectors) in vectors.chunks_exact(self.columns).take(self.rows).enumerate() {
             let (blocks, rest) = vectors.as_chunks::<BLOCK>();
             for (index, &block) in blocks.iter().enumerate() {

@@ -12,7 +12,7 @@ use vit_nostd::float::math::{EXP, LN_2_HIGH, LN_2_LOW, NEG_LN_TAIL, ROUND};
 
 /// Returns `e^x`, with `x` clamped to -87 <= x <= 88. The relative error is at most 2e-7.
 #[inline(always)]
-pub fn exp<S: Simd, const N: usize>(simd: S, mut x: [S::f32s; N]) -> [S::f32s; N] {
+pub(super) fn exp<S: Simd, const N: usize>(simd: S, mut x: [S::f32s; N]) -> [S::f32s; N] {
     let splat = |x| simd.splat_f32s(x);
     let (mut t, mut r) = (x, x);
     for ((x, t), r) in x.iter_mut().zip(&mut t).zip(&mut r) {
@@ -41,7 +41,7 @@ pub fn exp<S: Simd, const N: usize>(simd: S, mut x: [S::f32s; N]) -> [S::f32s; N
 /// With `a = min(|x|, 6)` and `P(-a) = exp(-q(a))`, the value is `max(x, 0) - a P(-a)`. Its derivative for x < 0 is
 /// `u = P(-a) (1 - a q'(a))`, and for x > 0 it is `1 - u`. One exponential is enough for both.
 #[inline(always)]
-pub fn gelu<S: Simd, const N: usize>(simd: S, x: [S::f32s; N]) -> [[S::f32s; N]; 2] {
+pub(super) fn gelu<S: Simd, const N: usize>(simd: S, x: [S::f32s; N]) -> [[S::f32s; N]; 2] {
     let (zero, one) = (simd.splat_f32s(0.0), simd.splat_f32s(1.0));
     let mut a = x;
     a.iter_mut().for_each(|a| *a = simd.min_f32s(simd.abs_f32s(*a), simd.splat_f32s(6.0)));

@@ -6,7 +6,7 @@ use std::ops::{Deref, DerefMut};
 
 /// A growable array of numbers that begins at a cache line, so that no vector crosses the border of two lines.
 #[derive(Clone, Debug)]
-pub struct Memory {
+pub(crate) struct Memory {
     values: AVec<f32>,
     /// The number of values that are in use: the first ones.
     len: usize,
@@ -14,14 +14,14 @@ pub struct Memory {
 
 impl Memory {
     /// Returns `len` zeros.
-    pub fn zeros(len: usize) -> Self {
+    pub(crate) fn zeros(len: usize) -> Self {
         let mut memory = Self::default();
         memory.resize(len);
         memory
     }
 
     /// Sets the length to `len`. The numbers beyond the old length are zero or those of an earlier use.
-    pub fn resize(&mut self, len: usize) {
+    pub(crate) fn resize(&mut self, len: usize) {
         // The length of scratch memory goes up and down. Memory that was in use before is not cleared again.
         if self.values.len() < len {
             self.values.resize(len, 0.0);
@@ -31,7 +31,7 @@ impl Memory {
 
     /// Sets the length to that of `len` vectors, and returns them.
     #[inline(always)]
-    pub fn vectors<S: Simd>(&mut self, len: usize) -> &mut [S::f32s] {
+    pub(crate) fn vectors<S: Simd>(&mut self, len: usize) -> &mut [S::f32s] {
         self.resize(len * S::F32_LANES);
         S::as_mut_simd_f32s(self).0
     }

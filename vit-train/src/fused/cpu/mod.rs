@@ -21,7 +21,7 @@ pub(super) mod remaining;
 pub(super) mod rows;
 mod vectors;
 
-pub use peak::multiply_adds;
+pub(crate) use peak::multiply_adds;
 
 use super::{
     fold::Fold,
@@ -47,7 +47,7 @@ const PIECE: usize = 1 << 14;
 
 /// The training pass of one network, with all the memory that it needs.
 #[derive(Debug)]
-pub struct Cpu<D: Dimensions> {
+pub(crate) struct Cpu<D: Dimensions> {
     sizes: Sizes,
     fold: Fold,
     folded: Vec<f32>,
@@ -77,7 +77,7 @@ struct Workspace<D: Dimensions> {
 
 /// A batch of images.
 #[derive(Clone, Copy, Debug)]
-pub struct Batch<'a> {
+pub(crate) struct Batch<'a> {
     /// The normalised pixels, image by image.
     pub pixels: &'a [f32],
     /// A distribution over the classes for each image.
@@ -86,7 +86,7 @@ pub struct Batch<'a> {
 
 impl<D: Dimensions> Cpu<D> {
     /// Makes the pass for networks of these sizes whose parameters are laid out as `layout` says.
-    pub fn new(sizes: Sizes, layout: Layout) -> Self {
+    pub(crate) fn new(sizes: Sizes, layout: Layout) -> Self {
         let folded = vec![0.0; layout.len()];
         let fold = Fold::new(sizes, layout);
         let layers = fold.places().map(Linear::new);
@@ -103,7 +103,7 @@ impl<D: Dimensions> Cpu<D> {
 
     /// Returns the mean loss of `batch` with these `parameters`, and fills in the logits and the gradients of all
     /// parameters.
-    pub fn pass(
+    pub(crate) fn pass(
         &mut self,
         parameters: &[f32],
         batch: Batch<'_>,
@@ -162,7 +162,7 @@ impl<D: Dimensions> Cpu<D> {
 
     /// Returns the time that each operation of the last pass took, as the mean over the threads that had shards.
     /// Threads that only helped are not counted.
-    pub fn times(&self) -> Times {
+    pub(crate) fn times(&self) -> Times {
         let mut times = Times::default();
         self.shards.iter().for_each(|shard| times.add(&shard.times));
         times / self.shards.len().min(rayon::current_num_threads()).max(1)

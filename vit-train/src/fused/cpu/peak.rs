@@ -5,9 +5,13 @@ use std::{array, hint::black_box};
 
 /// Executes `rounds` rounds of independent vector multiply-adds in registers, as many as there are in a tile of a
 /// matrix product. Returns the number of floating-point operations: a multiplication and an addition for each lane.
-#[pulp::with_simd(multiply_adds = Arch::new())]
+pub(crate) fn multiply_adds(rounds: usize) -> usize {
+    on_this_processor(rounds)
+}
+
+#[pulp::with_simd(on_this_processor = Arch::new())]
 #[inline(always)]
-pub fn multiply_adds_with_simd<S: Simd>(simd: S, rounds: usize) -> usize {
+fn on_this_processor_with_simd<S: Simd>(simd: S, rounds: usize) -> usize {
     if S::REGISTER_COUNT >= 32 {
         side_by_side::<S, 24>(simd, rounds)
     } else {

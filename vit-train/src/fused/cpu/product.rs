@@ -33,7 +33,7 @@ const fn vectors<S: Simd>() -> usize {
 
 /// A matrix in memory, or its transpose.
 #[derive(Clone, Copy, Debug)]
-pub struct View<'a> {
+pub(super) struct View<'a> {
     values: &'a [f32],
     /// The distance in `values` from one row to the next. In a transpose, it is the distance of columns.
     stride: usize,
@@ -42,12 +42,12 @@ pub struct View<'a> {
 
 impl<'a> View<'a> {
     /// Makes a view of whole rows of `stride` numbers.
-    pub const fn rows(values: &'a [f32], stride: usize) -> Self {
+    pub(super) const fn rows(values: &'a [f32], stride: usize) -> Self {
         Self { values, stride, transposed: false }
     }
 
     /// Returns the transpose.
-    pub const fn transpose(self) -> Self {
+    pub(super) const fn transpose(self) -> Self {
         Self { transposed: !self.transposed, ..self }
     }
 
@@ -60,7 +60,7 @@ impl<'a> View<'a> {
 
 /// The way a product is stored.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Output<'a> {
+pub(super) struct Output<'a> {
     /// True if the product is added to what is there, false if it replaces it.
     pub add: bool,
     /// A bias that is added to each row of the product.
@@ -72,7 +72,7 @@ pub struct Output<'a> {
 /// It consists of panels. A panel has `depth` rows, one after the other, of [`vectors`] vectors each. The rows of the
 /// last panel may have fewer vectors, and are padded with zeros.
 #[derive(Clone, Debug, Default)]
-pub struct Packed {
+pub(super) struct Packed {
     panels: Memory,
     depth: usize,
     width: usize,
@@ -80,7 +80,7 @@ pub struct Packed {
 
 impl Packed {
     /// Packs the `depth x width` matrix `source`. It replaces the matrix that was packed before, and reuses its memory.
-    pub fn set(&mut self, source: View<'_>, depth: usize, width: usize) {
+    pub(super) fn set(&mut self, source: View<'_>, depth: usize, width: usize) {
         pack(self, source, depth, width);
     }
 }
@@ -141,7 +141,7 @@ fn pack_rows<S: Simd, const V: usize>(
 ///
 /// Up to `threads` threads take a part of the rows each, if they have nothing else to do. Their number does not change
 /// a bit of the result.
-pub fn product(
+pub(super) fn product(
     left: View<'_>,
     right: &Packed,
     rows: usize,

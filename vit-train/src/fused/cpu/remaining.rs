@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// A count of the shards of a pass. It decides which threads do the work, and never changes a result.
 #[derive(Debug)]
-pub struct Remaining {
+pub(crate) struct Remaining {
     shards: usize,
     begun: AtomicUsize,
     finished: AtomicUsize,
@@ -12,17 +12,17 @@ pub struct Remaining {
 
 impl Remaining {
     /// Makes the count of this many shards, none of which has begun.
-    pub const fn new(shards: usize) -> Self {
+    pub(crate) const fn new(shards: usize) -> Self {
         Self { shards, begun: AtomicUsize::new(0), finished: AtomicUsize::new(0) }
     }
 
     /// Counts one more shard as begun.
-    pub fn begin(&self) {
+    pub(crate) fn begin(&self) {
         self.begun.fetch_add(1, Relaxed);
     }
 
     /// Counts one more shard as finished.
-    pub fn finish(&self) {
+    pub(crate) fn finish(&self) {
         self.finished.fetch_add(1, Relaxed);
     }
 
@@ -30,7 +30,7 @@ impl Remaining {
     ///
     /// It is 1 as long as a shard has not begun. Otherwise a thread that waits for its helpers could begin that shard,
     /// and would come back only when it is finished.
-    pub fn threads_for_each(&self, threads: usize) -> usize {
+    pub(crate) fn threads_for_each(&self, threads: usize) -> usize {
         if self.begun.load(Relaxed) < self.shards {
             return 1;
         }

@@ -20,7 +20,7 @@ const BLOCK: usize = 6;
 /// factors in `scales`.
 #[pulp::with_simd(normalize = Arch::new())]
 #[inline(always)]
-pub fn normalize_with_simd<S: Simd>(
+pub(crate) fn normalize_with_simd<S: Simd>(
     simd: S,
     x: &[f32],
     width: usize,
@@ -42,7 +42,7 @@ pub fn normalize_with_simd<S: Simd>(
 /// `d_x` or stores it there.
 #[pulp::with_simd(normalize_backward = Arch::new())]
 #[inline(always)]
-pub fn normalize_backward_with_simd<S: Simd>(
+pub(crate) fn normalize_backward_with_simd<S: Simd>(
     simd: S,
     normed: &[f32],
     scales: &[f32],
@@ -68,7 +68,7 @@ pub fn normalize_backward_with_simd<S: Simd>(
 /// Sets `y = gelu(x) * mask` and `slope = gelu'(x) * mask`, where `x` is the content that `slope` had before.
 #[pulp::with_simd(gelu_dropout = Arch::new())]
 #[inline(always)]
-pub fn gelu_dropout_with_simd<S: Simd>(simd: S, slope: &mut [f32], mask: &[f32], y: &mut [f32]) {
+pub(crate) fn gelu_dropout_with_simd<S: Simd>(simd: S, slope: &mut [f32], mask: &[f32], y: &mut [f32]) {
     let ((slopes, slope), (masks, mask), (ys, y)) =
         (S::as_mut_simd_f32s(slope), S::as_simd_f32s(mask), S::as_mut_simd_f32s(y));
     let ((slopes, odd_slope), (masks, odd_mask), (ys, odd_y)) =
@@ -100,28 +100,28 @@ fn masked_gelu<S: Simd, const N: usize>(simd: S, x: [S::f32s; N], mask: [S::f32s
 /// Sets `y *= x`.
 #[pulp::with_simd(multiply = Arch::new())]
 #[inline(always)]
-pub fn multiply_with_simd<S: Simd>(simd: S, y: &mut [f32], x: &[f32]) {
+pub(crate) fn multiply_with_simd<S: Simd>(simd: S, y: &mut [f32], x: &[f32]) {
     update(simd, y, [x], |y, [x]| simd.mul_f32s(y, x));
 }
 
 /// Sets `y = x * mask`.
 #[pulp::with_simd(masked = Arch::new())]
 #[inline(always)]
-pub fn masked_with_simd<S: Simd>(simd: S, y: &mut [f32], x: &[f32], mask: &[f32]) {
+pub(crate) fn masked_with_simd<S: Simd>(simd: S, y: &mut [f32], x: &[f32], mask: &[f32]) {
     update(simd, y, [x, mask], |_, [x, mask]| simd.mul_f32s(x, mask));
 }
 
 /// Sets `y += x * mask`.
 #[pulp::with_simd(add_masked = Arch::new())]
 #[inline(always)]
-pub fn add_masked_with_simd<S: Simd>(simd: S, y: &mut [f32], x: &[f32], mask: &[f32]) {
+pub(crate) fn add_masked_with_simd<S: Simd>(simd: S, y: &mut [f32], x: &[f32], mask: &[f32]) {
     update(simd, y, [x, mask], |y, [x, mask]| simd.mul_add_e_f32s(x, mask, y));
 }
 
 /// Adds the rows of `x`, which begin at multiples of `stride`, to `sums`.
 #[pulp::with_simd(add_rows = Arch::new())]
 #[inline(always)]
-pub fn add_rows_with_simd<S: Simd>(simd: S, sums: &mut [f32], x: &[f32], stride: usize) {
+pub(crate) fn add_rows_with_simd<S: Simd>(simd: S, sums: &mut [f32], x: &[f32], stride: usize) {
     let (blocks, _) = S::as_mut_simd_f32s(sums).0.as_chunks_mut::<BLOCK>();
     let done = blocks.len() * BLOCK * S::F32_LANES;
     for (index, block) in blocks.iter_mut().enumerate() {
@@ -144,7 +144,7 @@ pub fn add_rows_with_simd<S: Simd>(simd: S, sums: &mut [f32], x: &[f32], stride:
 /// The formulas are those of [`fold`](mod@crate::fused::fold).
 #[pulp::with_simd(fold = Arch::new())]
 #[inline(always)]
-pub fn fold_with_simd<S: Simd>(
+pub(crate) fn fold_with_simd<S: Simd>(
     simd: S,
     scale: &[f32],
     shift: &[f32],
@@ -161,7 +161,7 @@ pub fn fold_with_simd<S: Simd>(
 /// scale and shift.
 #[pulp::with_simd(unfold = Arch::new())]
 #[inline(always)]
-pub fn unfold_with_simd<S: Simd>(
+pub(crate) fn unfold_with_simd<S: Simd>(
     simd: S,
     [scale, shift, weights]: [&[f32]; 3],
     d_biases: &[f32],

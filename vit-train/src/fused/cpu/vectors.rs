@@ -5,7 +5,7 @@ use std::array;
 
 /// Sets `y = f(y, xs)`, element by element.
 #[inline(always)]
-pub fn update<S: Simd, const N: usize>(
+pub(super) fn update<S: Simd, const N: usize>(
     simd: S,
     y: &mut [f32],
     xs: [&[f32]; N],
@@ -24,7 +24,11 @@ pub fn update<S: Simd, const N: usize>(
 
 /// Returns the sum of `f(xs)` over all elements. `f` of zeros must be zero.
 #[inline(always)]
-pub fn sum<S: Simd, const N: usize>(simd: S, xs: [&[f32]; N], f: impl Fn([S::f32s; N]) -> S::f32s) -> f32 {
+pub(super) fn sum<S: Simd, const N: usize>(
+    simd: S,
+    xs: [&[f32]; N],
+    f: impl Fn([S::f32s; N]) -> S::f32s,
+) -> f32 {
     let len = S::as_simd_f32s(xs[0]).0.len();
     let (xs, rests): ([&[S::f32s]; N], [&[f32]; N]) = split::<S, N>(xs, len);
     let mut sum = simd.splat_f32s(0.0);

@@ -18,7 +18,7 @@ use std::sync::Arc;
 /// the side queue, and it makes the queues wait for each other so that no kernel writes memory that another one is
 /// using. The safety of the methods rests on this.
 #[derive(Debug)]
-pub struct Device {
+pub(crate) struct Device {
     /// The queue of all operations whose results later operations of the pass need.
     pub(crate) main: Queue,
     /// The queue of operations whose results are needed only at the end of a pass.
@@ -31,7 +31,7 @@ pub struct Device {
 
 /// A CUDA stream, with the kernels and the cuBLAS handle that queue operations in it.
 #[derive(Debug)]
-pub struct Queue {
+pub(crate) struct Queue {
     // Fields are dropped in this order: the stream must outlive cuBLAS and the kernels.
     blas: Blas,
     /// The kernels, which are queued in `stream`.
@@ -49,7 +49,7 @@ impl Device {
     /// # Errors
     /// Returns an error if a library of NVIDIA's is missing, if there is no such GPU, or if the GPU is too old or
     /// cannot be used.
-    pub fn open(index: usize, precision: Precision) -> Result<Self, CudaError> {
+    pub(crate) fn open(index: usize, precision: Precision) -> Result<Self, CudaError> {
         libraries::load()?;
         let context = open_context(index)?;
         let failed = CudaError::driver("failed to prepare the GPU");
@@ -79,7 +79,7 @@ impl Device {
     ///
     /// # Errors
     /// Returns an error if a library is missing, or if there is no such GPU or it cannot be used.
-    pub fn check(index: usize) -> Result<(), CudaError> {
+    pub(crate) fn check(index: usize) -> Result<(), CudaError> {
         libraries::load()?;
         open_context(index).map(drop)
     }
@@ -87,13 +87,13 @@ impl Device {
 
 impl Queue {
     /// Makes all operations that are queued here from now on wait for those that are already in `other`.
-    pub fn wait_for(&self, other: &Self) -> Result<(), DriverError> {
+    pub(crate) fn wait_for(&self, other: &Self) -> Result<(), DriverError> {
         self.stream.join(&other.stream)
     }
 
     /// Queues `out` = `left` `right`, or `out` += `left` `right`. `out` is a `rows x columns` matrix; the sums have
     /// `depth` terms.
-    pub fn product(
+    pub(crate) fn product(
         &self,
         left: View<'_>,
         right: View<'_>,
@@ -117,7 +117,7 @@ fn open_context(index: usize) -> Result<Arc<CudaContext>, CudaError> {
 
 /// A matrix in memory, or its transpose.
 #[derive(Debug)]
-pub struct View<'a> {
+pub(crate) struct View<'a> {
     values: Read<'a>,
     /// The number of elements of a row in memory.
     width: usize,
@@ -126,12 +126,12 @@ pub struct View<'a> {
 
 impl<'a> View<'a> {
     /// Makes a view of rows of `width` elements.
-    pub const fn rows(values: Read<'a>, width: usize) -> Self {
+    pub(crate) const fn rows(values: Read<'a>, width: usize) -> Self {
         Self { values, width, transposed: false }
     }
 
     /// Returns the transpose.
-    pub fn transpose(self) -> Self {
+    pub(crate) fn transpose(self) -> Self {
         Self { transposed: !self.transposed, ..self }
     }
 

@@ -11,15 +11,15 @@ use cudarc::{
 use std::{ffi::CStr, sync::Arc};
 
 /// Memory that a kernel reads.
-pub type Read<'a, T = f32> = CudaView<'a, T>;
+pub(crate) type Read<'a, T = f32> = CudaView<'a, T>;
 /// Memory that a kernel writes, or reads and writes.
-pub type Write<'a, T = f32> = CudaViewMut<'a, T>;
+pub(crate) type Write<'a, T = f32> = CudaViewMut<'a, T>;
 
 /// The values that change from step to step, in the memory of the device. `kernels.cu` describes the fields.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[repr(C)]
 #[allow(missing_docs)]
-pub struct Counters {
+pub(crate) struct Counters {
     pub seed_key: u64,
     pub dropout_key: u64,
     pub step: u64,
@@ -44,7 +44,7 @@ unsafe impl ValidAsZeroBits for Counters {}
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[repr(C)]
 #[allow(missing_docs)]
-pub struct Mask {
+pub(crate) struct Mask {
     pub site: u64,
     pub threshold: u32,
     pub keep: f32,
@@ -64,7 +64,7 @@ const SOURCE: &str = include_str!("kernels.cu");
 ///
 /// # Errors
 /// Returns [`CudaError::Compile`] if NVRTC fails, for example because it is too old to know these GPUs.
-pub fn compile((major, minor): (i32, i32)) -> Result<Vec<u8>, CudaError> {
+pub(crate) fn compile((major, minor): (i32, i32)) -> Result<Vec<u8>, CudaError> {
     let architecture = format!("sm_{major}{minor}");
     let failed = |message: String| CudaError::Compile { architecture: architecture.clone(), message };
     let refused = |error: nvrtc::result::NvrtcError| failed(format!("{error:?}"));
@@ -98,7 +98,7 @@ pub fn compile((major, minor): (i32, i32)) -> Result<Vec<u8>, CudaError> {
 /// The dimensions of a launch: the number of blocks, the threads of a block, and the floats of shared memory of a
 /// block.
 #[derive(Clone, Copy, Debug)]
-pub struct Grid {
+pub(crate) struct Grid {
     blocks: (u32, u32),
     threads: (u32, u32),
     shared: u32,
@@ -113,30 +113,30 @@ const MAX_BLOCKS: u32 = 4096;
 
 impl Grid {
     /// Returns a grid with one thread per element, up to the largest number of blocks. Kernels loop over the rest.
-    pub fn elements(count: usize) -> Self {
+    pub(crate) fn elements(count: usize) -> Self {
         let blocks = count.div_ceil(THREADS as usize).clamp(1, MAX_BLOCKS as usize) as u32;
         Self { blocks: (blocks, 1), threads: (THREADS, 1), shared: 0 }
     }
 
     /// Returns a grid with one warp per row, up to the largest number of blocks. Kernels loop over the rest.
-    pub fn rows(count: usize) -> Self {
+    pub(crate) fn rows(count: usize) -> Self {
         Self::elements(count * WARP as usize)
     }
 
     /// Returns a grid of this many blocks, each with shared memory for a sum over its threads.
-    pub const fn sums(blocks: u32) -> Self {
+    pub(crate) const fn sums(blocks: u32) -> Self {
         Self { blocks: (blocks, 1), threads: (THREADS, 1), shared: 2 * WARP }
     }
 
     /// Returns a grid with a block of 32 x 8 threads for every 32 of `columns`, `parts` times. Each block has shared
     /// memory for `sums` sums per thread.
-    pub fn columns(columns: usize, parts: usize, sums: u32) -> Self {
+    pub(crate) fn columns(columns: usize, parts: usize, sums: u32) -> Self {
         let blocks = (columns.div_ceil(WARP as usize) as u32, parts as u32);
         Self { blocks, threads: (WARP, THREADS / WARP), shared: sums * THREADS }
     }
 
     /// Returns a grid with a block for each head of each image. A block has this many threads and shared floats.
-    pub const fn images(images: usize, heads: usize, threads: u32, shared: usize) -> Self {
+    pub(crate) const fn images(images: usize, heads: usize, threads: u32, shared: usize) -> Self {
         Self { blocks: (images as u32, heads as u32), threads: (threads, 1), shared: shared as u32 }
     }
 
@@ -183,14 +183,14 @@ macro_rules! kernels {
         /// The kernels, loaded into a GPU. There is a method for each of them that queues it in the stream.
         /// `kernels.cu` describes what they do.
         #[derive(Debug)]
-        pub struct Kernels {
+        pub(crate) struct Kernels {
             stream: Arc<CudaStream>,
             $($name: CudaFunction),*
         }
 
         impl Kernels {
             /// Loads `code`, the result of [`compile`], into the GPU. The kernels will be queued in `stream`.
-            pub fn load(
+            pub(crate) fn load(
                 context: &Arc<CudaContext>,
                 stream: &Arc<CudaStream>,
                 code: Vec<u8>,
@@ -200,8 +200,8 @@ macro_rules! kernels {
             }
 
             $(
-                #[allow(clippy::too_many_arguments, missing_docs)]
-                pub fn $name(&self, grid: Grid, $(mut $argument: $type),*) -> Result<(), DriverError> {
+                #[allow(clippy::too_many_arguments)]
+                pub(crate) fn $name(&self, grid: Grid, $(mut $argument: $type),*) -> Result<(), DriverError> {
                     let mut launch = self.stream.launch_builder(&self.$name);
                     $($argument.push(&mut launch);)*
                     // SAFETY:
@@ -216,7 +216,7 @@ macro_rules! kernels {
 
         /// The names and parameters of the kernels, to be compared with `kernels.cu`.
         #[cfg(test)]
-        pub const SIGNATURES: &[(&str, &[(&str, &str)])] =
+        pub(crate) const SIGNATURES: &[(&str, &[(&str, &str)])] =
             &[$((stringify!($name), &[$((stringify!($argument), stringify!($type))),*])),*];
     };
 }

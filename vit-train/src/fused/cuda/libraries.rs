@@ -26,7 +26,7 @@ pub struct Missing {
 ///
 /// # Errors
 /// Returns an error for the first of them that was not found.
-pub fn load() -> Result<(), Missing> {
+pub(crate) fn load() -> Result<(), Missing> {
     load_driver()?;
     load_cublas()?;
     load_nvrtc()
@@ -36,7 +36,7 @@ pub fn load() -> Result<(), Missing> {
 ///
 /// # Errors
 /// Returns an error if it was not found.
-pub fn load_driver() -> Result<(), Missing> {
+pub(crate) fn load_driver() -> Result<(), Missing> {
     let missing = Missing {
         name: "NVIDIA's driver (libcuda)",
         places: "the usual folders of drivers",
@@ -70,7 +70,7 @@ fn load_cublas() -> Result<(), Missing> {
 ///
 /// # Errors
 /// Returns an error if it was not found.
-pub fn load_nvrtc() -> Result<(), Missing> {
+pub(crate) fn load_nvrtc() -> Result<(), Missing> {
     let missing = Missing {
         name: "NVRTC (libnvrtc)",
         places: TOOLKIT,

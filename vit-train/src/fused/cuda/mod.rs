@@ -17,15 +17,15 @@
 //! | [`pass`] | the operations of a training pass |
 //! | [`resident`] | a network in the memory of a GPU |
 
-pub mod device;
+pub(crate) mod device;
 mod error;
-pub mod kernels;
-pub mod libraries;
-pub mod pass;
-pub mod resident;
+pub(crate) mod kernels;
+pub(crate) mod libraries;
+pub(crate) mod pass;
+pub(crate) mod resident;
 #[cfg(test)]
 mod tests;
 
-pub use device::Device;
-pub use error::CudaError;
-pub use resident::{logits, Resident};
+pub(crate) use device::Device;
+pub(crate) use error::CudaError;
+pub(crate) use resident::{logits, Resident};

@@ -21,16 +21,16 @@ use dfdx::shapes::{ConstDim, ConstShape};
 use std::marker::PhantomData;
 
 /// A buffer of activations, or of their gradients, in the memory of a GPU.
-pub type Matrix<S> = Buffer<CudaSlice<f32>, S>;
+pub(crate) type Matrix<S> = Buffer<CudaSlice<f32>, S>;
 
 impl<S: ConstShape> Matrix<S> {
     /// Returns the elements of the first `images` images.
-    pub fn read(&self, images: usize) -> Read<'_> {
+    pub(crate) fn read(&self, images: usize) -> Read<'_> {
         self.values.slice(..images * Self::IMAGE_LEN)
     }
 
     /// Returns the elements of the first `images` images for writing.
-    pub fn write(&mut self, images: usize) -> Write<'_> {
+    pub(crate) fn write(&mut self, images: usize) -> Write<'_> {
         self.values.slice_mut(..images * Self::IMAGE_LEN)
     }
 
@@ -42,7 +42,7 @@ impl<S: ConstShape> Matrix<S> {
 
 /// A linear layer, whose parameters are among those of the network.
 #[derive(Debug)]
-pub struct Linear {
+pub(crate) struct Linear {
     /// The position among the parameters.
     pub place: Place,
     /// The index of the layer's first sum among the sums for the gradients of all biases.
@@ -50,7 +50,7 @@ pub struct Linear {
 }
 
 /// The number of parts in which the rows of a batch are added up.
-pub const PARTS: usize = 16;
+pub(crate) const PARTS: usize = 16;
 
 /// The number of threads of a block that computes attention.
 const ATTENTION_THREADS: u32 = 256;
@@ -62,7 +62,7 @@ const ATTENTION_THREADS: u32 = 256;
 /// reads, and when the pass is [finished](Pass::finish). Every pass must be finished.
 #[derive(Debug)]
 #[must_use]
-pub struct Pass<'a, D: Dimensions> {
+pub(crate) struct Pass<'a, D: Dimensions> {
     /// The GPU on which the operations run.
     pub device: &'a Device,
     /// The number of images in the batch.
@@ -115,7 +115,7 @@ impl<D: Dimensions> Pass<'_, D> {
     ///
     /// # Errors
     /// Returns the first error of an operation of the pass.
-    pub fn finish(self) -> Result<(), CudaError> {
+    pub(crate) fn finish(self) -> Result<(), CudaError> {
         let joined = self.device.main.wait_for(&self.device.side).map_err(refuses_to_wait());
         self.error.map_or(joined, Err)
     }
@@ -200,7 +200,7 @@ impl<D: Dimensions> Pass<'_, D> {
     }
 
     /// The largest number of bytes of shared memory that a block needs.
-    pub const SHARED_BYTES: usize = 4 * Attention::<D, D::Tokens>::SHARED_BACKWARD;
+    pub(crate) const SHARED_BYTES: usize = 4 * Attention::<D, D::Tokens>::SHARED_BACKWARD;
 }
 
 /// Returns the weights of a layer, which are among all folded parameters.

@@ -22,7 +22,7 @@ use vit_nostd::model_file::Normalization;
 
 /// Network `N` in the memory of a GPU, with room for passes of up to `capacity` images.
 #[derive(Debug)]
-pub struct Resident<N: Dimensions> {
+pub(crate) struct Resident<N: Dimensions> {
     pub(crate) parameters: CudaSlice<f32>,
     /// The gradients of all parameters: those of the folded ones during a pass, and those of the unfolded ones after
     /// it.
@@ -58,7 +58,7 @@ struct Tables {
 
 /// Images and labels in the memory of a GPU.
 #[derive(Debug)]
-pub struct Images {
+pub(crate) struct Images {
     pub(crate) pixels: CudaSlice<u8>,
     pub(crate) labels: CudaSlice<u8>,
     /// The network's input for each of the 256 grey levels.
@@ -78,7 +78,7 @@ impl<N: Trainable> Resident<N> {
     ///
     /// # Errors
     /// Returns an error if the network is too large for the kernels, or if the GPU has not enough memory.
-    pub fn new(device: Device, capacity: usize) -> Result<Self, CudaError> {
+    pub(crate) fn new(device: Device, capacity: usize) -> Result<Self, CudaError> {
         let (sizes, bytes) = (Sizes::of::<N>(), Pass::<N>::SHARED_BYTES);
         if bytes > SHARED {
             return Err(CudaError::TooLarge { bytes, limit: SHARED });
@@ -118,16 +118,11 @@ impl<N: Trainable> Resident<N> {
         })
     }
 
-    /// Returns the GPU that holds the network.
-    pub const fn device(&self) -> &Device {
-        &self.device
-    }
-
     /// Copies parameters to the GPU. They must be in the order of the network's layout.
     ///
     /// # Errors
     /// Returns an error if the driver fails to copy them.
-    pub fn load(&mut self, parameters: &[f32]) -> Result<(), CudaError> {
+    pub(crate) fn load(&mut self, parameters: &[f32]) -> Result<(), CudaError> {
         let failed = CudaError::driver("failed to copy parameters to the GPU");
         self.device.main.stream.memcpy_htod(parameters, &mut self.parameters).map_err(failed)
     }
@@ -136,7 +131,7 @@ impl<N: Trainable> Resident<N> {
     ///
     /// # Errors
     /// Returns an error if the driver or cuBLAS fails.
-    pub fn logits(&mut self, images: &Images, indices: &[usize]) -> Result<Vec<f32>, CudaError> {
+    pub(crate) fn logits(&mut self, images: &Images, indices: &[usize]) -> Result<Vec<f32>, CudaError> {
         let failed = CudaError::driver("failed to evaluate images");
         self.fold()?;
         let stream = self.device.main.stream.clone();
@@ -265,7 +260,7 @@ impl<N: Dimensions> Resident<N> {
 ///
 /// # Errors
 /// Returns an error if the GPU cannot be used, or if its driver or cuBLAS fails.
-pub fn logits<N: Trainable>(
+pub(crate) fn logits<N: Trainable>(
     index: usize,
     precision: Precision,
     parameters: &[f32],
@@ -308,7 +303,11 @@ impl Images {
     ///
     /// # Errors
     /// Returns an error if the GPU has not enough memory.
-    pub fn load(device: &Device, data: &Dataset, normalization: Normalization) -> Result<Self, CudaError> {
+    pub(crate) fn load(
+        device: &Device,
+        data: &Dataset,
+        normalization: Normalization,
+    ) -> Result<Self, CudaError> {
         let greys: Vec<u8> = (0..=255).collect();
         let normalized: Vec<f32> = normalize(&greys, normalization).collect();
         Ok(Self {

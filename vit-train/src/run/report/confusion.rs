@@ -22,7 +22,7 @@ const MAX_NAMED: usize = 30;
 const MAX_NAME: usize = 14;
 
 /// Draws the confusion matrix of the float engine. Returns None if the report has none.
-pub fn svg(report: &Report) -> io::Result<Option<String>> {
+pub(super) fn svg(report: &Report) -> io::Result<Option<String>> {
     let mut svg = String::new();
     let drawn = draw(report, &mut svg).map_err(|error| io::Error::other(error.to_string()))?;
     Ok(drawn.then_some(svg))

@@ -108,7 +108,7 @@ fn round_step(least: f64) -> f64 {
 }
 
 /// Draws loss, accuracy and learning rate of the epochs that are done.
-pub fn svg(report: &Report) -> io::Result<String> {
+pub(super) fn svg(report: &Report) -> io::Result<String> {
     let mut svg = String::new();
     draw(report, &mut svg).map_err(|error| io::Error::other(error.to_string()))?;
     Ok(svg)

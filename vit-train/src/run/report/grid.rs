@@ -29,7 +29,7 @@ const CAPTION: u32 = 36;
 const HEADER: u32 = 84;
 
 /// Draws 16 test images, chosen at random by the seed of the run, as a PNG file.
-pub fn predictions(report: &Report, data: &Splits, logits: &[f32]) -> io::Result<Vec<u8>> {
+pub(super) fn predictions(report: &Report, data: &Splits, logits: &[f32]) -> io::Result<Vec<u8>> {
     let mut images: Vec<usize> = (0..data.test.len()).collect();
     images.shuffle(&mut stream(Purpose::Show, [report.seed, 0, 0]));
     images.truncate((GRID * GRID) as usize);
@@ -40,7 +40,7 @@ pub fn predictions(report: &Report, data: &Splits, logits: &[f32]) -> io::Result
 
 /// Draws, as a PNG file, the 16 wrongly classified test images in which the logit of the true class is furthest below
 /// the highest one, worst first.
-pub fn mistakes(report: &Report, data: &Splits, logits: &[f32]) -> io::Result<Vec<u8>> {
+pub(super) fn mistakes(report: &Report, data: &Splits, logits: &[f32]) -> io::Result<Vec<u8>> {
     let tiles = (0..data.test.len()).map(|index| Tile::new(data, logits, index));
     let mut tiles: Vec<Tile> = tiles.filter(|tile| !tile.is_correct()).collect();
     let all = tiles.len();

@@ -15,7 +15,7 @@ use std::{
 };
 
 /// Returns the text of the report. During a run, it contains the epochs that are done.
-pub fn text(report: &Report) -> String {
+pub(super) fn text(report: &Report) -> String {
     let mut text = format!("# Training of `{}`\n\n", report.preset);
     if report.synthetic {
         text += "**Trained and tested on the built-in, machine-made digits, not on real handwriting.**\n\n";

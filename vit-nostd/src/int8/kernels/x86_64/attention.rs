@@ -26,11 +26,11 @@ use core::{
 };
 
 /// The number of tokens whose scores are held at the same time: a whole tile, so that each key is loaded once per tile.
-pub const SCORED: usize = TILE;
+pub(crate) const SCORED: usize = TILE;
 
 /// Computes the scores of one head for every key, for a range of tokens.
 #[target_feature(enable = "avx2")]
-pub fn scores<N: Network>(
+pub(super) fn scores<N: Network>(
     query: &Tile<'_, Wide>,
     tokens: Range<usize>,
     head: usize,
@@ -68,7 +68,7 @@ pub fn scores<N: Network>(
 
 /// Does the same as [`int8::softmax::softmax`](crate::int8::softmax::softmax), for eight scores at a time.
 #[target_feature(enable = "avx2")]
-pub fn softmax(scores: &mut [i32], scale: Scale, table: &ExpTable) {
+pub(super) fn softmax(scores: &mut [i32], scale: Scale, table: &ExpTable) {
     let max = scores.iter().copied().fold(i32::MIN, i32::max);
     let mut sum = 0;
     let (eights, rest) = scores.as_chunks_mut::<EIGHT>();
@@ -99,7 +99,7 @@ pub fn softmax(scores: &mut [i32], scale: Scale, table: &ExpTable) {
 
 /// Computes the weighted sums of one head's values, for a range of tokens.
 #[target_feature(enable = "avx2")]
-pub fn context<N: Network>(
+pub(super) fn context<N: Network>(
     probabilities: &Scores<N, SCORED>,
     tokens: Range<usize>,
     head: usize,

@@ -12,7 +12,7 @@ use core::arch::x86_64::{
 
 /// Does the same as [`int8::layer_norm::layer_norm`](crate::int8::layer_norm::layer_norm), for eight values at a time.
 #[target_feature(enable = "avx2")]
-pub fn layer_norm(x: &[i16], norm: Norm, out: &mut [i8]) {
+pub(super) fn layer_norm(x: &[i16], norm: Norm, out: &mut [i8]) {
     let (eights, rest) = x.as_chunks::<EIGHT>();
     let padded = padded(rest);
     let (mut sums, mut squares) = (_mm256_setzero_si256(), _mm256_setzero_si256());

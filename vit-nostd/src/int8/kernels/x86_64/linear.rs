@@ -17,7 +17,7 @@ use core::array;
 
 /// Computes a linear layer with AVX2. `out` has a row for each token.
 #[target_feature(enable = "avx2")]
-pub fn linear<R: Row, O: Results, const TOKENS: usize>(
+pub(super) fn linear<R: Row, O: Results, const TOKENS: usize>(
     x: &Tile<'_, Wide>,
     layer: Linear<'_, R>,
     out: &mut [O],
@@ -30,7 +30,7 @@ pub fn linear<R: Row, O: Results, const TOKENS: usize>(
 
 /// Computes a linear layer with AVX-512 VNNI. `out` has a row for each token.
 #[target_feature(enable = "avx2,avx512vl,avx512vnni")]
-pub fn linear_vnni<R: Row, O: Results, const TOKENS: usize>(
+pub(super) fn linear_vnni<R: Row, O: Results, const TOKENS: usize>(
     x: &Tile<'_, Wide>,
     layer: Linear<'_, R>,
     out: &mut [O],
@@ -101,7 +101,7 @@ fn pairs_of_tokens<O, const TOKENS: usize>(
 }
 
 /// The type of the results of a linear layer.
-pub trait Results: Copy + Default {
+pub(super) trait Results: Copy + Default {
     /// Returns the new results, given the old ones and the requantized sums: for activations the sums themselves, for
     /// the residual stream the old results plus the sums. Both saturate.
     ///

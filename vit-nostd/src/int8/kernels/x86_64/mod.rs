@@ -27,11 +27,11 @@ use core::{
 };
 use linear::Results;
 
-pub use attention::SCORED;
-pub use products::{Wide, TILE};
+pub(crate) use attention::SCORED;
+pub(crate) use products::{Wide, TILE};
 
 /// The type that tiles are aligned like: the largest unit that the kernels load at once.
-pub type Fetch = __m256i;
+pub(super) type Fetch = __m256i;
 
 cpufeatures::new!(avx2, "avx2");
 cpufeatures::new!(avx512vl, "avx2", "avx512f", "avx512vl");

@@ -12,18 +12,18 @@ use core::{
 };
 
 /// The number of tokens that go through a layer together.
-pub const TILE: usize = 3;
+pub(crate) const TILE: usize = 3;
 /// The type that activations are widened to before multiplication.
-pub type Wide = i16;
+pub(crate) type Wide = i16;
 /// The number of rows of weights that are multiplied together.
-pub const PAIR: usize = 2;
+pub(super) const PAIR: usize = 2;
 /// The number of tokens whose results for a pair of rows fit into a vector.
-pub const SLOTS: usize = 4;
+pub(super) const SLOTS: usize = 4;
 const _: () = assert!(TILE <= SLOTS);
 
 /// Rows of equal length, divided into vectors of `LANES` values.
 #[derive(Clone, Copy, Debug)]
-pub struct Vectors<'a, T, const ROWS: usize, const LANES: usize> {
+pub(super) struct Vectors<'a, T, const ROWS: usize, const LANES: usize> {
     /// The whole vectors of each row.
     whole: [&'a [[T; LANES]]; ROWS],
     /// The remaining values of each row, padded with zeros to a vector, unless there are none.
@@ -33,14 +33,14 @@ pub struct Vectors<'a, T, const ROWS: usize, const LANES: usize> {
 impl<'a, T: Copy + Default, const ROWS: usize, const LANES: usize> Vectors<'a, T, ROWS, LANES> {
     /// Divides `ROWS` rows of `len` values each, which lie one after the other. Missing rows become empty.
     #[inline(always)]
-    pub fn new(rows: &'a [T], len: usize) -> Self {
+    pub(super) fn new(rows: &'a [T], len: usize) -> Self {
         let mut rows = rows.chunks_exact(len);
         Self::of(array::from_fn(|_| rows.next().unwrap_or_default()), len)
     }
 
     /// Divides rows of `len` values.
     #[inline(always)]
-    pub fn of(rows: [&'a [T]; ROWS], len: usize) -> Self {
+    pub(super) fn of(rows: [&'a [T]; ROWS], len: usize) -> Self {
         let mut whole = [&[][..]; ROWS];
         let mut rest = [[T::default(); LANES]; ROWS];
         for ((whole, padded), row) in whole.iter_mut().zip(&mut rest).zip(rows) {
@@ -53,7 +53,7 @@ impl<'a, T: Copy + Default, const ROWS: usize, const LANES: usize> Vectors<'a, T
 
     /// Returns the vectors of one row, the padded one included.
     #[inline(always)]
-    pub fn row(&self, row: usize) -> impl Iterator<Item = &[T; LANES]> {
+    pub(super) fn row(&self, row: usize) -> impl Iterator<Item = &[T; LANES]> {
         let rest = self.rest.as_ref().and_then(|rest| rest.get(row));
         self.whole.get(row).copied().unwrap_or_default().iter().chain(rest)
     }
@@ -61,7 +61,7 @@ impl<'a, T: Copy + Default, const ROWS: usize, const LANES: usize> Vectors<'a, T
     /// Returns the same rows, but hides their length from the compiler. Otherwise it would unroll loops so far that the
     /// sums no longer fit into the registers.
     #[inline(always)]
-    pub fn of_unknown_length(self) -> Self {
+    pub(super) fn of_unknown_length(self) -> Self {
         let whole = self.first(black_box(self.whole[0].len())).unwrap_or(self.whole);
         Self { whole, ..self }
     }
@@ -79,7 +79,7 @@ impl<'a, T: Copy + Default, const ROWS: usize, const LANES: usize> Vectors<'a, T
 
 /// Instructions that multiply `LANES` values of a token by as many of a row. The documentation of an implementation
 /// states which extension of the instruction set they belong to.
-pub trait Multiply<const LANES: usize> {
+pub(super) trait Multiply<const LANES: usize> {
     /// The type of a token's values.
     type X: Copy + Default;
 
@@ -102,7 +102,7 @@ pub trait Multiply<const LANES: usize> {
 /// # Safety
 /// The processor must have AVX2, and the extension that the instructions of `M` belong to.
 #[inline(always)] // into a function that is compiled for the instructions
-pub unsafe fn products<M: Multiply<LANES>, const TOKENS: usize, const LANES: usize>(
+pub(super) unsafe fn products<M: Multiply<LANES>, const TOKENS: usize, const LANES: usize>(
     x: &Vectors<'_, M::X, TOKENS, LANES>,
     rows: &Vectors<'_, i8, PAIR, LANES>,
 ) -> __m256i {
@@ -140,7 +140,7 @@ pub unsafe fn products<M: Multiply<LANES>, const TOKENS: usize, const LANES: usi
 /// Returns the sum of the 32-bit values of each vector.
 #[target_feature(enable = "avx2")]
 #[inline]
-pub fn totals([a, b, c, d]: [[__m256i; PAIR]; SLOTS]) -> __m256i {
+pub(super) fn totals([a, b, c, d]: [[__m256i; PAIR]; SLOTS]) -> __m256i {
     let ab = _mm256_hadd_epi32(_mm256_hadd_epi32(a[0], a[1]), _mm256_hadd_epi32(b[0], b[1]));
     let cd = _mm256_hadd_epi32(_mm256_hadd_epi32(c[0], c[1]), _mm256_hadd_epi32(d[0], d[1]));
     // `hadd` adds within each half of a register: the last step adds the two halves.
@@ -150,10 +150,10 @@ pub fn totals([a, b, c, d]: [[__m256i; PAIR]; SLOTS]) -> __m256i {
 /// Multiplication by `VPMADDWD` of AVX2. The tokens' values were widened to 16 bits beforehand, and those of the rows
 /// are widened when they are loaded.
 #[derive(Clone, Copy, Debug)]
-pub struct Widened;
+pub(super) struct Widened;
 
 /// The number of values in a vector after they are widened to 16 bits.
-pub const WIDE_LANES: usize = 16;
+pub(super) const WIDE_LANES: usize = 16;
 
 impl Multiply<WIDE_LANES> for Widened {
     type X = i16;
@@ -174,6 +174,6 @@ impl Multiply<WIDE_LANES> for Widened {
 /// Adds to each 32-bit value of `sum` the products of two neighbouring pairs of 16-bit values of `x` and `y`.
 #[target_feature(enable = "avx2")]
 #[inline]
-pub fn multiply_add(sum: __m256i, x: __m256i, y: __m256i) -> __m256i {
+pub(super) fn multiply_add(sum: __m256i, x: __m256i, y: __m256i) -> __m256i {
     _mm256_add_epi32(sum, _mm256_madd_epi16(x, y))
 }

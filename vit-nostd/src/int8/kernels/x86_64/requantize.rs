@@ -7,11 +7,11 @@ use core::arch::x86_64::{
 };
 
 /// The number of 32-bit values in a vector.
-pub const EIGHT: usize = 8;
+pub(super) const EIGHT: usize = 8;
 
 /// A [`Scale`] for each of eight values.
 #[derive(Clone, Copy, Debug)]
-pub struct Scales {
+pub(super) struct Scales {
     multiplier: __m256i,
     /// The multipliers in the higher 16 bits of each value.
     multiplier_high: __m256i,
@@ -23,7 +23,7 @@ impl Scales {
     /// Returns the scales with these multipliers and shifts, which have 32 bits each.
     #[target_feature(enable = "avx2")]
     #[inline]
-    pub fn new(multiplier: __m256i, shift: __m256i) -> Self {
+    pub(super) fn new(multiplier: __m256i, shift: __m256i) -> Self {
         Self {
             multiplier,
             multiplier_high: _mm256_slli_epi32::<16>(multiplier),
@@ -35,7 +35,7 @@ impl Scales {
     /// Returns one scale for all eight values.
     #[target_feature(enable = "avx2")]
     #[inline]
-    pub fn all(Scale { multiplier, shift }: Scale) -> Self {
+    pub(super) fn all(Scale { multiplier, shift }: Scale) -> Self {
         Self::new(_mm256_set1_epi32(i32::from(multiplier)), _mm256_set1_epi32(i32::from(shift)))
     }
 }
@@ -44,7 +44,7 @@ impl Scales {
 /// product is the sum of those of the higher and the lower 16 bits of `a`.
 #[target_feature(enable = "avx2")]
 #[inline]
-pub fn requantize(a: __m256i, scales: Scales) -> __m256i {
+pub(super) fn requantize(a: __m256i, scales: Scales) -> __m256i {
     let low = _mm256_mulhi_epu16(a, scales.multiplier);
     let high = _mm256_madd_epi16(a, scales.multiplier_high);
     _mm256_srav_epi32(_mm256_add_epi32(_mm256_add_epi32(high, low), scales.half), scales.shift)

@@ -10,11 +10,11 @@ use core::arch::x86_64::{
 };
 
 /// The number of 8-bit values in a vector.
-pub const LANES: usize = 32;
+pub(super) const LANES: usize = 32;
 
 /// Multiplication by `VPDPBUSD` of AVX-512 VNNI, which needs no widening.
 #[derive(Clone, Copy, Debug)]
-pub struct Bytes;
+pub(super) struct Bytes;
 
 /// The bits of 128 as an unsigned byte, which is a weight of zero plus 128.
 const ZERO: i8 = -128;
@@ -38,7 +38,7 @@ impl Multiply<LANES> for Bytes {
 /// Returns the excess of the sums of products of each token and any two rows: 128 times the sum of the token's values.
 #[target_feature(enable = "avx512vl,avx512vnni")]
 #[inline]
-pub fn excess<const TOKENS: usize>(x: &Vectors<'_, i8, TOKENS, LANES>) -> __m256i {
+pub(super) fn excess<const TOKENS: usize>(x: &Vectors<'_, i8, TOKENS, LANES>) -> __m256i {
     let mut sums = [[_mm256_setzero_si256(); PAIR]; SLOTS];
     for (token, sums) in sums.iter_mut().take(TOKENS).enumerate() {
         for &x in x.row(token) {
