@@ -3,10 +3,10 @@
 use vit_nostd::{Image, Nano};
 
 /// The number of digits.
-pub const COUNT: usize = 10;
+pub(crate) const COUNT: usize = 10;
 
 /// Draws the digit `n` into `image`. If this returned the image, it would be on the stack twice.
-pub fn draw(n: usize, image: &mut Image<Nano>) {
+pub(crate) fn draw(n: usize, image: &mut Image<Nano>) {
     for (row, packed) in image.iter_mut().zip(&PACKED[n]) {
         for (x, pixel) in row.iter_mut().enumerate() {
             *pixel = (packed[x / 4] >> (x % 4 * 2) & 3) * LEVEL;

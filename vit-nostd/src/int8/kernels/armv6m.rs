@@ -20,16 +20,16 @@ use core::ops::Range;
 pub(crate) use super::interface::always_best as with_best;
 
 /// The number of tokens that go through a layer together. There are not enough registers for two.
-pub const TILE: usize = 1;
+pub(crate) const TILE: usize = 1;
 
 /// The number of tokens whose scores are held at the same time.
-pub const SCORED: usize = 1;
+pub(crate) const SCORED: usize = 1;
 
 /// The type that activations are widened to before multiplication. It has size zero: widening does not pay here.
-pub type Wide = [i16; 0];
+pub(crate) type Wide = [i16; 0];
 
 /// The type that tiles are aligned like: the largest unit that the kernels load at once.
-pub type Fetch = u32;
+pub(super) type Fetch = u32;
 
 /// The portable kernels, with [`Halves`] for the products: multiplications with 32-bit results, which this processor
 /// has an instruction for.

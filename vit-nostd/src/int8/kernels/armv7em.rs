@@ -35,16 +35,16 @@ use core::{
 pub(crate) use super::interface::always_best as with_best;
 
 /// The number of tokens that go through a layer together.
-pub const TILE: usize = 3;
+pub(crate) const TILE: usize = 3;
 
 /// The number of tokens whose scores are held at the same time: a whole tile, so that each key is loaded once per tile.
-pub const SCORED: usize = TILE;
+pub(crate) const SCORED: usize = TILE;
 
 /// The type that activations are widened to before multiplication.
-pub type Wide = i16;
+pub(crate) type Wide = i16;
 
 /// The type that tiles are aligned like: the largest unit that the kernels load at once.
-pub type Fetch = u32;
+pub(super) type Fetch = u32;
 
 /// Kernels for Cortex-M with the DSP extension.
 #[derive(Clone, Copy, Debug)]
@@ -146,7 +146,7 @@ fn spread(word: u32) -> u32 {
 /// The arguments of a linear layer's kernel. The kernel's assembly depends on the order of the fields.
 #[derive(Debug)]
 #[repr(C)]
-pub struct Arguments<O> {
+pub(super) struct Arguments<O> {
     x: *const i16,
     weights: *const i8,
     weights_end: *const i8,
@@ -253,7 +253,7 @@ fn scores<N: Network>(
 ///   to those of the next.
 /// - `R::LEN` is a multiple of 4, above 0, and at most `MAX_ROW`.
 #[allow(clippy::missing_safety_doc)] // The trait says it once for its three functions.
-pub trait Results: Sized {
+pub(super) trait Results: Sized {
     /// Computes the layer for a tile of one token.
     unsafe extern "C" fn linear_1<R: Row>(arguments: &Arguments<Self>);
     /// Computes the layer for a tile of two tokens.
