@@ -97,7 +97,9 @@ step_oldest_rust() {
 
 # The published crates as packages.
 step_package() {
-    CARGO_PROFILE_DEV_DEBUG=false cargo package --quiet --package vit-nostd --package vit-link --package vit-train --allow-dirty
+    # In a folder of its own: a package is built without this workspace's profile, that is, without optimisation.
+    CARGO_PROFILE_DEV_DEBUG=false cargo package --quiet --package vit-nostd --package vit-link --package vit-train \
+        --allow-dirty --target-dir target/packages
 }
 
 step_tests() {
