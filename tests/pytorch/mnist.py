@@ -6,7 +6,7 @@ import numpy
 
 
 def idx(folder, name, header):
-    """The bytes behind the header, packed or not."""
+    """The bytes after the header, packed or not."""
     packed = folder / (name + ".gz")
     data = gzip.decompress(packed.read_bytes()) if packed.exists() else (folder / name).read_bytes()
     return numpy.frombuffer(data, numpy.uint8, offset=header)

@@ -18,7 +18,7 @@ const WIDE: usize = if cfg!(target_pointer_width = "64") { 16 } else { 4 };
 const NARROW: usize = if cfg!(target_pointer_width = "64") { 8 } else { 2 };
 
 /// The number of rows by which weights are prefetched ahead. 4 and 8 were about equally fast, 16 and 32 slower
-/// (BENCHMARKS.md, 2026-11-26).
+/// (measured on 2026-11-26, see `benchmarks/record`).
 const AHEAD: usize = 4;
 
 /// Computes `out[t][j] = bias[j] + sum over k of x[t][k] * weight[k][j]`, in ascending order of `k`.

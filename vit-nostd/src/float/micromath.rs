@@ -7,7 +7,7 @@ use micromath::F32;
 ///
 /// These functions are less exact than [`Polynomial`](super::math::Polynomial), but also give the same bits on every
 /// machine. They are for chips without a floating-point unit, where they take fewer instructions. With a floating-point
-/// unit they take more. BENCHMARKS.md has the figures, and `vit-train eval --micromath` measures the accuracy of a
+/// unit they take more. `benchmarks/record` has the figures, and `vit-train eval --micromath` measures the accuracy of a
 /// model with these functions.
 ///
 /// | function | formula | largest error |

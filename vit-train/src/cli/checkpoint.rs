@@ -61,14 +61,18 @@ impl CheckpointArguments {
 }
 
 impl LabelArguments {
+    pub(super) fn are_given(&self) -> bool {
+        !self.labels.is_empty()
+    }
+
     /// Returns the checkpoint with the names of the classes that are given.
     pub(super) fn apply(&self, network: Known, checkpoint: Checkpoint) -> Result<Checkpoint, Error> {
-        if self.labels.is_empty() {
+        if !self.are_given() {
             return Ok(checkpoint);
         }
         if let Some(name) = repeated(&self.labels) {
             return Err(Error::Usage(format!(
-                "--labels: the name {name} is there twice: give each class a name of its own"
+                "--labels: the name {name} occurs twice: give each class a name of its own"
             )));
         }
         let checkpoint =
@@ -80,7 +84,7 @@ impl LabelArguments {
 
 /// Returns the option that changes the description in a checkpoint, if one is given.
 pub(super) fn changed(checkpoint: &CheckpointArguments, labels: &LabelArguments) -> Option<&'static str> {
-    let labels = (!labels.labels.is_empty()).then_some("--labels");
+    let labels = labels.are_given().then_some("--labels");
     checkpoint.normalization.map(|_| "--normalization").or(labels)
 }
 

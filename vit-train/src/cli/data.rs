@@ -5,11 +5,12 @@ use super::{
     progress,
 };
 use crate::{
-    data::{load_and_tell, Format, Source, Splits},
+    data::{load_and_tell, Format, Source, Splits, UNKNOWN},
     files::{lock_directory, DirectoryLock},
     network::Trainable,
     paths::{folder_of, resolve},
     run::{data::RunData, folder::RunFolder, origins::origins, report::Report},
+    train::snapshot::Snapshot,
     Error,
 };
 use clap::Args;
@@ -43,6 +44,18 @@ pub(super) struct Loaded {
 }
 
 impl Loaded {
+    /// Doubts the images if their classes have other names than those of a network that was trained on `dataset`.
+    pub(super) fn compare_classes<'a>(
+        &mut self,
+        dataset: &str,
+        classes: impl Iterator<Item = &'a str> + Clone,
+    ) {
+        if self.doubt.is_none() && dataset != UNKNOWN && !classes.clone().eq(&self.splits.class_names) {
+            let (own, others) = (classes.collect::<Vec<_>>().join(", "), self.splits.class_names.join(", "));
+            self.doubt = Some(format!("its classes are {own}, and those of the images used are {others}"));
+        }
+    }
+
     /// Prints a note if the network in `file` may have been trained on other images.
     pub(super) fn warn(&self, file: &Path) {
         if let Some(doubt) = &self.doubt {
@@ -124,14 +137,11 @@ impl DataArguments {
     }
 }
 
-/// The name of the data set in a checkpoint that does not know what it was trained on.
-pub(super) const UNKNOWN: &str = "unknown";
-
-/// Returns true if `directory` has the results of a run, or a snapshot that a run can be resumed from. A file called
-/// `report.json` is not enough, because other programs write one, too: it has to be the report of a run.
+/// Returns true if `directory` has the results of a run, or a snapshot that a run can be resumed from. Files with their
+/// names are not enough, because other programs write a `report.json`, too.
 pub(super) fn is_run(directory: &Path) -> bool {
     let snapshots = [RunFolder::snapshot, RunFolder::new_snapshot].map(|path| path(directory));
-    snapshots.iter().any(|path| path.is_file()) || Report::load(directory).is_ok()
+    snapshots.iter().any(|path| Snapshot::is_at(path)) || Report::load(directory).is_ok()
 }
 
 /// Returns the folder that `file` is in, if it is a run directory. The file itself need not be one of the run.

@@ -255,7 +255,10 @@ impl Task for Against<'_> {
         let model = int8::Model::<N>::from_bytes(file).map_err(refused)?;
         let mut device = board.open()?;
         same_model::<N>(&device, path, file).map_err(|error| board.error(error))?;
-        let data = eval.data.load_for::<N>(path, model.metadata().provenance.dataset)?;
+        let metadata = model.metadata();
+        let dataset = metadata.provenance.dataset;
+        let mut data = eval.data.load_for::<N>(path, dataset)?;
+        data.compare_classes(dataset, metadata.labels());
         data.warn(path);
         let test = &data.splits.test;
         eval.evaluate(board, &mut device, &data.splits, |images| Some(int8_raw_logits(&model, test, images)))

@@ -1,18 +1,21 @@
 //! Checks the files that a command is going to write, before it works for minutes.
 
 use super::{
-    data::{is_run, runs_written_into},
+    data::{is_run, run_around, runs_written_into},
     output::results_to_standard_error,
 };
 use crate::{
     data::Source,
-    files::{check_writable, require_file},
+    files::{check_writable, read_regular, require_file},
     formats::content::{Content, Foreign},
     paths::resolve,
     run::folder::RunFolder,
+    train::snapshot::Snapshot,
     Error,
 };
+use safetensors::SafeTensors;
 use std::{fs, path::Path};
+use vit_nostd::model_file::{Kind, Preamble};
 
 /// Checks that files can be written to `outputs`, each of which comes with the option that names it, and that nothing
 /// valuable is replaced.
@@ -54,7 +57,7 @@ pub(super) fn check_outputs<'a>(
             }
         }
         let is_filled = fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.len() > 0);
-        if is_filled && Content::of_file(path).is_ok_and(|content| content != written_by(option)) {
+        if is_filled && !is_written_by(option, path) {
             return refuse(&format!(
                 "this would replace a file that {option} has not written: give another name"
             ));
@@ -71,13 +74,29 @@ pub(super) fn check_outputs<'a>(
     Ok(())
 }
 
-/// Returns the kind of content that a command writes to the file that an option names.
-fn written_by(option: &str) -> Content {
+/// Returns true if a file has the kind of content that a command writes to the file that `option` names.
+fn is_written_by(option: &str, path: &Path) -> bool {
+    let content = Content::of_file(path).unwrap_or(Content::Unknown);
     match option {
-        "--onnx" => Content::Foreign(Foreign::Onnx),
-        "--safetensors" | "--logits" => Content::Checkpoint,
-        _ => Content::Model,
+        "--onnx" => content == Content::Foreign(Foreign::Onnx),
+        "--safetensors" => content == Content::Checkpoint && !has_logits(path),
+        "--logits" => content == Content::Checkpoint && has_logits(path),
+        "--vit" => is_model(path, Kind::F32),
+        _ => is_model(path, Kind::Int8),
     }
+}
+
+/// Returns true if a safetensors file has logits and not the parameters of a network.
+fn has_logits(path: &Path) -> bool {
+    let is_logits = |bytes: Vec<u8>| {
+        let tensors = SafeTensors::deserialize(&bytes).ok()?;
+        Some(tensors.names() == ["logits"])
+    };
+    read_regular(path).ok().and_then(is_logits).unwrap_or(false)
+}
+
+fn is_model(path: &Path, kind: Kind) -> bool {
+    read_regular(path).is_ok_and(|bytes| Preamble::read(&bytes).is_ok_and(|preamble| preamble.kind == kind))
 }
 
 /// Checks that whatever has the name of a file of a run in `directory` is a file. Reading a pipe there would never end.
@@ -86,10 +105,31 @@ pub(super) fn check_files_of_run(directory: &Path) -> Result<(), Error> {
     files.iter().filter(|file| file.exists()).try_for_each(|file| require_file(file))
 }
 
-/// Checks that results can be written to the files of a run in `directory` that are symbolic links.
+/// Checks the files of a run in `directory` that are symbolic links, through which results would be written. The large
+/// files may be links to where there is more room; these must not lead into another run, nor to what no run has written.
 pub(super) fn check_links_of_run(directory: &Path) -> Result<(), Error> {
-    let files = RunFolder::files(directory);
-    files.iter().filter(|file| file.is_symlink()).try_for_each(|file| check_writable(file))
+    for file in RunFolder::files(directory).iter().filter(|file| file.is_symlink()) {
+        check_writable(file)?;
+        let target = resolve(file);
+        let is_in_other_run = run_around(&target).is_some_and(|run| run != resolve(directory));
+        let may_be_elsewhere = if *file == RunFolder::checkpoint(directory) {
+            is_written_by("--safetensors", file)
+        } else if *file == RunFolder::float_model(directory) {
+            is_written_by("--vit", file)
+        } else if *file == RunFolder::int8_model(directory) {
+            is_written_by("--out", file)
+        } else {
+            Snapshot::is_at(file)
+        };
+        if is_in_other_run || !may_be_elsewhere {
+            return Err(Error::Usage(format!(
+                "{}: a link to {}, which this would replace: remove the link",
+                file.display(),
+                target.display()
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Checks that the results of a new run in `directory` do not replace the checkpoint that the run begins with or files

@@ -3,16 +3,19 @@
 use super::{
     artifact::{file_or_in, Artifact},
     checkpoint::{changed, CheckpointArguments, LabelArguments},
-    data::{lock_run_of, run_of, runs_written_into, DataArguments, UNKNOWN},
+    data::{lock_run_of, run_of, runs_written_into, DataArguments},
     dispatch::FileCommand,
     networks::List,
     output::print_json,
     outputs::check_outputs,
 };
 use crate::{
+    data::UNKNOWN,
+    digest::Digest,
     files::write_atomically,
     formats::{
         checkpoint::{Checkpoint, Description},
+        model_bytes::ModelBytes,
         vit::write_model,
     },
     inference::int8_logits,
@@ -112,13 +115,18 @@ impl Arguments {
         path: &Path,
         out: &Path,
     ) -> Result<ExitCode, Error> {
-        if let Some(run) = run_of(path) {
+        match run_of(path) {
             // The integer model may be of another checkpoint, because it is about to be replaced.
-            check_origins::<N>(run, &[Kind::F32])?;
+            Some(run) => check_origins::<N>(run, &[Kind::F32])?,
+            None if self.out.is_none() => check_earlier_model::<N>(checkpoint, out)?,
+            None => (),
         }
         let description = checkpoint.describe::<N>();
         let Description { dataset, seed, .. } = &description;
-        let loaded = self.data.load_for::<N>(path, dataset)?;
+        let mut loaded = self.data.load_for::<N>(path, dataset)?;
+        if !self.labels.are_given() {
+            loaded.compare_classes(dataset, description.labels.iter().map(String::as_str));
+        }
         if let Some(doubt) = &loaded.doubt {
             let path = path.display();
             if loaded.own.is_none() && dataset != UNKNOWN && self.data.data.is_none() {
@@ -175,4 +183,18 @@ impl Arguments {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Checks that the file `out`, which the user has not named, is not the model of another checkpoint.
+fn check_earlier_model<N: Trainable>(checkpoint: &Checkpoint, out: &Path) -> Result<(), Error> {
+    let Ok(file) = ModelBytes::read(out) else { return Ok(()) };
+    let is_of = |model: int8::Model<'_, N>| {
+        let digest = model.metadata().provenance.checkpoint;
+        digest.is_none_or(|digest| Digest(digest) == checkpoint.digest())
+    };
+    if file.is_empty() || int8::Model::<N>::from_bytes(&file).is_ok_and(is_of) {
+        return Ok(());
+    }
+    let out = out.display();
+    Err(Error::Usage(format!("{out}: this is the model of another checkpoint: name another file with --out")))
 }

@@ -6,7 +6,7 @@ use super::{
     dispatch::{with_network, Task},
     networks::List,
     options::thread_count,
-    outputs::check_files_of_run,
+    outputs::{check_files_of_run, check_links_of_run},
 };
 use crate::{
     data::Source,
@@ -46,6 +46,7 @@ pub(super) struct Arguments {
 impl Arguments {
     pub(super) fn run<L: Networks>(self, networks: &List) -> Result<ExitCode, Error> {
         check_files_of_run(&self.run)?;
+        check_links_of_run(&self.run)?;
         let mut report = Report::load(&self.run)?;
         let directory = lock_directory(&self.run)?;
         let [float, int8] = [RunFolder::float_model(&directory), RunFolder::int8_model(&directory)];

@@ -67,8 +67,9 @@ impl Dataset {
 
     /// Keeps the first `images` images, but at least one.
     pub fn truncate(&mut self, images: usize) {
-        self.labels.truncate(images.max(1));
-        self.pixels.truncate(images.max(1) * self.format.pixels());
+        let images = images.clamp(1, self.len().max(1));
+        self.labels.truncate(images);
+        self.pixels.truncate(images * self.format.pixels());
     }
 
     /// Returns the class of image `index`.

@@ -115,7 +115,7 @@ pub enum DataError {
         labels: usize,
     },
     /// A label is not the number of one of the network's classes.
-    #[error("{}: label {label} at index {index}, but there are {classes} classes: labels go from 0 to {}; for other classes, declare a network (README.md says how)", path.display(), classes.saturating_sub(1))]
+    #[error("{}: label {label} at index {index}, but there are {classes} classes: labels go from 0 to {}; for other classes, declare a network (docs/guide.md says how)", path.display(), classes.saturating_sub(1))]
     Label {
         /// The file of the labels.
         path: PathBuf,
@@ -161,7 +161,7 @@ pub enum DataError {
     /// The number of class folders differs from the network's number of classes.
     #[error(
         "{}: {} class folders ({}), but the network has {classes} classes: provide one folder for each, or declare \
-        a network with as many classes as folders (README.md says how)",
+        a network with as many classes as folders (docs/guide.md says how)",
         path.display(), names.len(), list(names)
     )]
     Classes {

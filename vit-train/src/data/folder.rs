@@ -443,7 +443,7 @@ mod tests {
         assert!(matches!(error, DataError::NoImages { .. }));
         refuse(&[("a.png", 1)], "", &["no images"]);
         let two = [("cat/1.png", 1), ("dog/1.png", 2)];
-        let error = refuse(&two, "", &["2 class folders (cat, dog)", "has 3 classes", "README"]);
+        let error = refuse(&two, "", &["2 class folders (cat, dog)", "has 3 classes", "docs/guide.md"]);
         assert!(matches!(error, DataError::Classes { classes: 3, .. }));
 
         let owl = |more: &[(&'static str, u8)]| {

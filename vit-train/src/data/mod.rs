@@ -60,6 +60,9 @@ pub use source::Source;
 pub(crate) use source::MNIST_CACHE;
 pub use splits::Splits;
 
+/// The name of the data set of a network that does not say what it was trained on.
+pub(crate) const UNKNOWN: &str = "unknown";
+
 /// The [`Splits::sha256`] of all of MNIST.
 const MNIST_SHA256: &str = "06b0d1f124c4e5fa796686ade41a9b778edacc8622f2195a352ef479ad44fc16";
 
@@ -123,8 +126,8 @@ fn load_directory(directory: &Path, format: Format, reading: Reading) -> Result<
     let canonical = directory.canonicalize().unwrap_or_else(|_| directory.into());
     let name = directory.file_name().or(canonical.file_name()).unwrap_or(directory.as_os_str());
     let mut name = name.to_string_lossy().into_owned();
-    if !matches!(name.parse(), Ok(Source::Directory(_))) {
-        name.insert_str(0, "./"); // without it, the name would mean a built-in data set
+    if !matches!(name.parse(), Ok(Source::Directory(_))) || name == UNKNOWN {
+        name.insert_str(0, "./"); // without it, the name would mean a built-in data set, or none
     }
     let source = Source::Directory(canonical);
     let files = idx::FILES.map(idx::File::unchecked);
@@ -261,7 +264,7 @@ mod tests {
         assert!(matches!(error, DataError::Label { index: 1, label: 12, classes: 10, .. }));
         let message = error.to_string();
         let expected = "x: label 12 at index 1, but there are 10 classes: labels go from 0 to 9; ";
-        assert!(message.starts_with(expected) && message.contains("README"), "{message}");
+        assert!(message.starts_with(expected) && message.contains("docs/guide.md"), "{message}");
     }
 
     #[test]
@@ -366,9 +369,13 @@ mod tests {
     #[test]
     fn folders_do_not_take_the_names_of_built_in_data() {
         let parent = tempfile::tempdir().unwrap();
-        for (called, name) in
-            [("mnist", "./mnist"), ("synthetic", "./synthetic"), ("auto", "./auto"), ("mine", "mine")]
-        {
+        for (called, name) in [
+            ("mnist", "./mnist"),
+            ("synthetic", "./synthetic"),
+            ("auto", "./auto"),
+            ("unknown", "./unknown"),
+            ("mine", "mine"),
+        ] {
             let folder = Folder::new(called);
             folder.write_set("", 28, &[0, 1, 2]);
             let path = parent.path().join(called);

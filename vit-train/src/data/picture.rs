@@ -2,10 +2,14 @@
 
 use super::jpeg;
 use crate::paths::no_file;
-use image::{imageops, DynamicImage, GrayImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
+use image::{
+    imageops, metadata::Orientation, DynamicImage, GrayImage, ImageDecoder, ImageError, ImageFormat,
+    ImageReader, Limits,
+};
 use std::{
     fs,
     io::{self, Cursor, Read},
+    iter,
     path::Path,
     sync::{Mutex, PoisonError},
 };
@@ -211,10 +215,38 @@ fn decoder(bytes: &[u8], format: ImageFormat) -> Result<impl ImageDecoder + '_, 
     Ok(decoder)
 }
 
+/// Returns the chunks of a PNG, each with its name and its data, as far as they are complete.
+fn png_chunks(bytes: &[u8]) -> impl Iterator<Item = (&[u8; 4], &[u8])> {
+    const SIGNATURE: usize = 8;
+    const CHECKSUM: usize = 4;
+    let mut rest = bytes.get(SIGNATURE..).unwrap_or_default();
+    iter::from_fn(move || {
+        let (len, after) = rest.split_first_chunk()?;
+        let (name, after) = after.split_first_chunk()?;
+        let (data, after) = after.split_at_checked(u32::from_be_bytes(*len) as usize)?;
+        rest = after.get(CHECKSUM..)?;
+        Some((name, data))
+    })
+}
+
 fn decode(mut bytes: Vec<u8>) -> Result<GrayImage, PictureError> {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
     let format = format(&bytes)?;
+    let mut orientation = None;
+    if format == ImageFormat::Png {
+        for (name, data) in png_chunks(&bytes) {
+            match name {
+                // The decoder would panic.
+                b"PLTE" if !data.len().is_multiple_of(3) => {
+                    return Err(PictureError::Damaged("its palette has a part of a colour".to_owned()));
+                }
+                // The decoder finds these data only if they come before the picture.
+                b"eXIf" => orientation = Orientation::from_exif_chunk(data),
+                _ => (),
+            }
+        }
+    }
     let header = decoder(&bytes, format)?;
     let ((width, height), size) = (header.dimensions(), header.total_bytes());
     drop(header);
@@ -228,7 +260,7 @@ fn decode(mut bytes: Vec<u8>) -> Result<GrayImage, PictureError> {
         jpeg::complete(&mut bytes)?;
     }
     let mut decoder = decoder(&bytes, format)?;
-    let orientation = decoder.orientation()?;
+    let orientation = orientation.map_or_else(|| decoder.orientation(), Ok)?;
     let mut image = DynamicImage::from_decoder(decoder)?;
     image.apply_orientation(orientation);
     if !image.color().has_alpha() {

@@ -2,7 +2,7 @@
 //! `state_dict`, so that either program loads the files of the other.
 
 use crate::{
-    data::MNIST_NORMALIZATION,
+    data::{repeated, MNIST_NORMALIZATION, UNKNOWN},
     digest::Digest,
     error::{Error, IoContext},
     files::{self, write_atomically},
@@ -96,7 +96,7 @@ impl Checkpoint {
     /// classes as their names.
     pub fn describe<N: Trainable>(&self) -> Description {
         self.description.clone().unwrap_or_else(|| Description {
-            dataset: "unknown".to_owned(),
+            dataset: UNKNOWN.to_owned(),
             seed: 0,
             normalization: MNIST_NORMALIZATION,
             labels: (0..N::CLASSES).map(|class| class.to_string()).collect(),
@@ -131,9 +131,13 @@ impl Checkpoint {
     /// Checks that the description, if there is one, fits a network with this number of classes. Errors name `path`.
     ///
     /// # Errors
-    /// Returns [`Error::Description`] if it does not fit.
+    /// Returns [`Error::Description`] if it does not fit, and [`Error::Checkpoint`] if two classes have the same name.
     pub fn check_description(&self, classes: usize, path: &Path) -> Result<(), Error> {
-        let check = self.description.as_ref().map_or(Ok(()), |description| description.check(classes));
+        let Some(description) = &self.description else { return Ok(()) };
+        if let Some(name) = repeated(&description.labels) {
+            return Err(Error::checkpoint(path, format!("two classes have the name {name}")));
+        }
+        let check = description.check(classes);
         check.map_err(|field| Error::Description { from: path.display().to_string(), field })
     }
 

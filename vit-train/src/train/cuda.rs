@@ -200,7 +200,7 @@ impl<N: Trainable> Engine<N> for Trainer<'_, N> {
         let counters = Counters {
             step: steps as u64,
             loss_sum: done.loss_sum,
-            right: done.correct as u32,
+            correct: done.correct as u32,
             first: 0, // any valid index, for the pass that `record` executes first
             next: done.images as u32,
             lr: epoch.lr,
@@ -226,12 +226,12 @@ impl<N: Trainable> Engine<N> for Trainer<'_, N> {
             graph.launch().map_err(CudaError::driver("failed to launch a step"))?;
             left -= images;
         }
-        let Counters { loss_sum, right, .. } = self.read_counters()?;
+        let Counters { loss_sum, correct, .. } = self.read_counters()?;
         if !loss_sum.is_finite() {
             let sign = Divergence::Loss { step: ran.steps, loss: loss_sum as f32 };
             return Err(Error::Diverged { epoch: self.epoch.number, sign });
         }
-        *done = Current { loss_sum, correct: right as usize, ..ran };
+        *done = Current { loss_sum, correct: correct as usize, ..ran };
         Ok(())
     }
 

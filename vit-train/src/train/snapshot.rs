@@ -32,13 +32,14 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::{
     borrow::Cow,
-    io,
+    fs,
+    io::{self, Read},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 use vit_nostd::model_file::Normalization;
 
-/// The first bytes of the file; the last one is the version of the format.
+/// The first bytes of the file. The last of them is the version of the format.
 const MAGIC: &[u8] = b"vit-train run \x05";
 
 /// The identity of a run: everything that its results depend on. Two runs with equal identities have the same results
@@ -212,6 +213,15 @@ impl Snapshot<'_> {
             return Err(Error::Snapshot { path });
         }
         Ok(self)
+    }
+
+    /// Returns true if the file at `path` begins like a snapshot, of this or of another version of the format.
+    pub(crate) fn is_at(path: &Path) -> bool {
+        const NAME: &[u8] = MAGIC.split_last().expect("it is not empty").1;
+        let mut head = [0; NAME.len()];
+        path.is_file()
+            && fs::File::open(path).and_then(|mut file| file.read_exact(&mut head)).is_ok()
+            && head == *NAME
     }
 
     fn parse(bytes: &[u8]) -> Option<Snapshot<'static>> {

@@ -297,7 +297,7 @@ fn exports_that_cannot_be_are_refused() {
     refuse(&["export", &foreign.path("model.int8.vit"), "--onnx", &onnx], &["model.int8.vit", "int8", "f32"]);
     refuse(&["export", &theirs, "--onnx", &foreign.path("no/such/folder.onnx")], &["no/such/folder.onnx"]);
     refuse(&["export", &theirs, "--vit", &vit, "--labels", "a,b"], &["--labels", "2 labels for 10 classes"]);
-    refuse(&["export", &theirs, "--vit", &vit, "--labels", "a,b,a"], &["--labels", "a is there twice"]);
+    refuse(&["export", &theirs, "--vit", &vit, "--labels", "a,b,a"], &["--labels", "a occurs twice"]);
     refuse(&["export", &foreign.path("missing.vit"), "--onnx", &onnx], &["missing.vit"]);
     for (arguments, word) in [
         (vec!["export", &theirs], "--onnx"),

@@ -65,6 +65,9 @@ pub(super) fn without_table(plane: &Plane) -> Option<Plane> {
     if (sheet.area as f32) < LEAST_PAPER * filled as f32 || (filled as f32) < CONVEX * hull(&rows) {
         return None;
     }
+    if sheet.width() <= 2 * EDGE as usize || sheet.height() <= 2 * EDGE as usize {
+        return None; // nothing would be left of it without its edge
+    }
     // Each pixel of the table gets the value of the nearest pixel of the sheet in its row, with its shadow and its noise.
     let (left, right, top, bottom) = (left + EDGE, right - EDGE, top + EDGE, bottom - EDGE);
     let spans: Vec<(u32, u32)> = (top..=bottom)

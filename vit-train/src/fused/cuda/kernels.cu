@@ -20,7 +20,7 @@ struct Counters {
     double loss_sum;       // the sum of the cross entropies since the host set it to zero
     u32 first;             // the index of this step's first image in the order of the epoch
     u32 next;              // the index of the next step's first image
-    u32 right;             // the number of images classified correctly since the host set it to zero
+    u32 correct;           // the number of images classified correctly since the host set it to zero
     float lr;              // the learning rate
     float weight_decay;
     float max_norm;        // the largest norm of the gradients, to which they are clipped
@@ -589,19 +589,19 @@ extern "C" __global__ void cross_entropy(const float *logits, const float *targe
 // reads. The grid must be one block.
 extern "C" __global__ void score(Counters *counters, const float *logits, const float *losses,
                                  const unsigned char *labels, const u32 *order, u32 images, u32 classes) {
-    double loss = 0.0, right = 0.0;
+    double loss = 0.0, correct = 0.0;
     for (u32 image = threadIdx.x; image < images; image += blockDim.x) {
         const float *x = logits + image * classes;
         u32 best = 0;
         for (u32 at = 1; at < classes; at++) best = x[at] > x[best] ? at : best;
         loss += losses[image];
-        right += best == labels[order[counters->first + image]];
+        correct += best == labels[order[counters->first + image]];
     }
     loss = block_sum(loss);
-    right = block_sum(right);
+    correct = block_sum(correct);
     if (threadIdx.x == 0) {
         counters->loss_sum += loss;
-        counters->right += (u32)right;
+        counters->correct += (u32)correct;
     }
 }
 

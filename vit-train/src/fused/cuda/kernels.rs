@@ -26,7 +26,7 @@ pub(crate) struct Counters {
     pub loss_sum: f64,
     pub first: u32,
     pub next: u32,
-    pub right: u32,
+    pub correct: u32,
     pub lr: f32,
     pub weight_decay: f32,
     pub max_norm: f32,

@@ -521,7 +521,7 @@ fn a_step_takes_the_images_of_the_cpu_and_counts_correct_predictions() {
         "the test would not notice a mistake"
     );
     let counters = trainer.read_counters().unwrap();
-    assert_eq!(counters.right as usize, zeros);
+    assert_eq!(counters.correct as usize, zeros);
     assert!((counters.loss_sum - 16.0 * 10f64.ln()).abs() < 1e-4, "{counters:?}");
 }
 
