@@ -236,6 +236,15 @@ mod tests {
     }
 
     #[test]
+    fn a_limit_may_be_of_any_size() {
+        for images in [10, 23_529_010_298_098_918, 1 << 60, usize::MAX] {
+            let mut digits = synthetic::dataset(10, 1);
+            digits.truncate(images);
+            assert_eq!((digits.len(), digits.images().len()), (10, 10 * 784));
+        }
+    }
+
+    #[test]
     fn split_is_a_partition_by_seed() {
         let digits = synthetic::dataset(1001, 1);
         let (train, validation) = digits.split(42);

@@ -482,4 +482,42 @@ mod tests {
         let error = read_grey(&path).unwrap_err();
         assert!(matches!(error, PictureError::TooLarge), "{error}");
     }
+
+    /// A chunk of a PNG.
+    fn chunk(name: &[u8], data: &[u8]) -> Vec<u8> {
+        let mut crc = flate2::Crc::new();
+        [name, data].iter().for_each(|part| crc.update(part));
+        [&(data.len() as u32).to_be_bytes(), name, data, &crc.sum().to_be_bytes()].concat()
+    }
+
+    #[test]
+    fn palettes_with_a_part_of_a_colour_are_refused() {
+        let header = [&1_u32.to_be_bytes()[..], &1_u32.to_be_bytes(), &[8, 3, 0, 0, 0]].concat();
+        let pixels = b"\x78\x01\x01\x02\0\xfd\xff\0\0\0\x02\0\x01"; // zlib: the filter 0 and the index 0
+        let picture = |palette: &[u8]| {
+            let chunks = [(&b"IHDR"[..], &header[..]), (b"PLTE", palette), (b"IDAT", pixels), (b"IEND", b"")];
+            let chunks = chunks.map(|(name, data)| chunk(name, data)).concat();
+            let (folder, path) = save(GrayImage::new(1, 1), "a.png");
+            fs::write(&path, [&b"\x89PNG\r\n\x1a\n"[..], &chunks].concat()).unwrap();
+            let result = read_grey(&path);
+            drop(folder);
+            result
+        };
+        assert_eq!(picture(&[7; 3]).unwrap().into_raw(), [7]);
+        for len in [1, 2, 4, 5, 7, 8, 11] {
+            let error = picture(&vec![7; len]).unwrap_err();
+            assert!(matches!(error, PictureError::Damaged(_)), "{len}: {error}");
+        }
+    }
+
+    #[test]
+    fn exif_data_may_come_after_the_picture() {
+        let image = GrayImage::from_fn(64, 32, |x, _| [if x < 32 { 0 } else { 255 }].into());
+        let (_folder, path) = save(image, "a.png");
+        let png = fs::read(&path).unwrap();
+        let tiff = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
+        let end = png.len() - 12; // the chunk IEND
+        fs::write(&path, [&png[..end], &chunk(b"eXIf", tiff), &png[end..]].concat()).unwrap();
+        assert_eq!(read_grey(&path).unwrap().dimensions(), (32, 64));
+    }
 }

@@ -156,6 +156,7 @@ fn bad_descriptions_are_refused_everywhere() {
         description.labels[3] = "x".repeat(70_000);
     });
     check("the label of class 0 is empty", &|description| description.labels[0].clear());
+    check("two classes have the name 2", &|description| description.labels[7] = "2".to_owned());
     check("the label of class 9 contains a control character or a line break", &|description| {
         description.labels[9] = "a\nb".to_owned();
     });

@@ -230,7 +230,7 @@ fn links_of_a_run_are_followed_before_the_training() {
 fn files_that_no_run_has_written_are_not_replaced() {
     let digits = Digits::new(40, 10);
     let begin = ["--preset", "nano", "--epochs", "1", "--data", digits.path(), "--out"];
-    for name in ["report.md", "report.json", "checkpoint.safetensors", "curves.svg"] {
+    for name in ["report.md", "report.json", "checkpoint.safetensors", "curves.svg", "last.run", "new.run"] {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(name), "mine").unwrap();
         refuse(&[&begin[..], &[path(&folder)]].concat(), &["--out", name, "which no run has left there"]);
@@ -315,4 +315,83 @@ fn files_of_a_run_that_are_links_are_not_replaced() {
     for (command, option) in [("export", "--vit"), ("export", "--onnx"), ("quantize", "--out")] {
         refuse(&[command, path(&other), option, &theirs], &[option, "has not written"]);
     }
+}
+
+/// A run writes through links only to where an earlier run has written.
+#[cfg(unix)]
+#[test]
+fn links_of_a_run_do_not_lead_to_files_of_others() {
+    use std::os::unix::fs::symlink;
+    let digits = Digits::new(40, 10);
+    let (run, other) = (train(&digits, "nano", "1"), train(&digits, "nano", "2"));
+    let theirs = tempfile::tempdir().unwrap();
+    let picture = file(&theirs, "photograph.png");
+    fs::write(&picture, "a photograph").unwrap();
+    let before = (content(other.path()), content(theirs.path()));
+    let begin = ["--preset", "nano", "--epochs", "1", "--data", digits.path(), "--out", path(&run)];
+    let resume = ["--resume", "--out", path(&run)];
+    let report = ["report", "--run", path(&run)];
+    for (name, target, commands) in [
+        ("predictions.png", &picture, &[&begin[..], &report]),
+        ("report.md", &picture, &[&begin, &report]),
+        ("last.run", &file(&other, "last.run"), &[&begin, &report]),
+        ("checkpoint.safetensors", &file(&other, "checkpoint.safetensors"), &[&begin, &report]),
+        ("model.f32.vit", &picture, &[&begin, &report]),
+        ("new.run", &picture, &[&begin, &report]),
+    ] {
+        let (place, aside) = (file(&run, name), file(&run, "aside"));
+        let kept = fs::rename(&place, &aside).is_ok();
+        symlink(target, &place).unwrap();
+        for command in commands {
+            refuse(command, &[name, "a link to ", "remove the link"]);
+        }
+        fs::remove_file(&place).unwrap();
+        if kept {
+            fs::rename(&aside, &place).unwrap();
+        }
+    }
+    assert!((content(other.path()), content(theirs.path())) == before);
+    // The same holds for a run that is resumed.
+    let run = tempfile::tempdir().unwrap();
+    symlink(file(&other, "last.run"), file(&run, "last.run")).unwrap();
+    refuse(&[resume[0], resume[1], path(&run)], &["last.run", "a link to "]);
+    assert!((content(other.path()), content(theirs.path())) == before);
+}
+
+/// An option replaces the results of earlier commands with the same option, and nothing else.
+#[test]
+fn results_of_other_options_are_not_replaced() {
+    let digits = Digits::new(40, 10);
+    let run = train(&digits, "nano", "1");
+    let lone = tempfile::tempdir().unwrap();
+    for name in ["checkpoint.safetensors", "model.f32.vit", "model.int8.vit"] {
+        fs::copy(file(&run, name), file(&lone, name)).unwrap();
+    }
+    let logits = file(&lone, "logits.safetensors");
+    let model = file(&lone, "model.f32.vit");
+    let eval = ["eval", &model, "--data", digits.path(), "--logits", &logits];
+    succeed(&eval);
+    let before = content(lone.path());
+    let cases = [
+        ("eval", "--logits", "checkpoint.safetensors"),
+        ("export", "--safetensors", "logits.safetensors"),
+        ("export", "--vit", "model.int8.vit"),
+        ("quantize", "--out", "model.f32.vit"),
+    ];
+    for (command, option, name) in cases {
+        refuse(&[command, path(&run), option, &file(&lone, name)], &[option, "has not written"]);
+    }
+    assert!(content(lone.path()) == before);
+    succeed(&eval);
+
+    // Without --out, the model of another checkpoint in the same folder is not replaced.
+    let other = train(&digits, "nano", "2");
+    let second = file(&lone, "second.safetensors");
+    fs::copy(file(&other, "checkpoint.safetensors"), &second).unwrap();
+    refuse(
+        &["quantize", &second, "--data", digits.path()],
+        &["model.int8.vit", "the model of another checkpoint", "--out"],
+    );
+    assert!(fs::read(file(&lone, "model.int8.vit")).unwrap() == before["model.int8.vit"]);
+    succeed(&["quantize", &file(&lone, "checkpoint.safetensors"), "--data", digits.path()]);
 }

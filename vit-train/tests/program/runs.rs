@@ -409,3 +409,24 @@ fn files_of_two_runs_are_not_mixed() {
     fs::copy(file(&more, "report.json"), file(&run, "report.json")).unwrap();
     refuse_and_keep(&run, &["report", "--run", path(&run)], &["the report says"]);
 }
+
+/// An accuracy on images whose classes have other names is not stated.
+#[test]
+fn classes_of_other_names_are_told() {
+    let digits = Digits::new(40, 10);
+    let names = |first: &str| format!("{first}\n1\n2\n3\n4\n5\n6\n7\n8\n9\n");
+    digits.write("labels.txt", names("nought").as_bytes());
+    let run = crate::train(&digits, "nano", "1");
+    let lone = tempfile::tempdir().unwrap();
+    let (checkpoint, out) = (file(&lone, "c.safetensors"), file(&lone, "c.int8.vit"));
+    fs::copy(file(&run, "checkpoint.safetensors"), &checkpoint).unwrap();
+    let command = ["quantize", &checkpoint, "--data", digits.path(), "--out", &out];
+    assert!(!succeed(&command).contains("NOTE"));
+    assert!(!succeed(&["inspect", &out]).contains("not measured"));
+    digits.write("labels.txt", names("zero").as_bytes());
+    let output = self::run(&command);
+    assert!(output.status.success());
+    let said = text(&output.stderr);
+    assert!(said.contains("NOTE: ") && said.contains("its classes are nought, 1,"), "{said}");
+    assert!(succeed(&["inspect", &out]).contains("accuracy    not measured"));
+}

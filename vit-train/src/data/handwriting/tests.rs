@@ -224,3 +224,13 @@ fn mnist_is_not_doubted() {
     println!("{doubts} of {} doubted", data.len());
     assert!(100 * doubts <= data.len(), "{doubts} of {}", data.len());
 }
+
+/// A bright sheet that is low in a wide picture has nothing inside its edge.
+#[test]
+fn low_sheets_are_none() {
+    for (low, high) in [(30, 63), (32, 63), (32, 64), (30, 66), (34, 60)] {
+        let on_sheet = |x: u32, y: u32| (94..900).contains(&x) && (low..high).contains(&y);
+        let strip = GrayImage::from_fn(1000, 100, |x, y| Luma([if on_sheet(x, y) { 230 } else { 40 }]));
+        assert!(find(&strip, 28).is_some(), "{low}, {high}");
+    }
+}
