@@ -228,7 +228,7 @@ kernels! {
         data: Read<'_, u8>,
         labels: Read<'_, u8>,
         order: Read<'_, u32>,
-        warps: Read<'_, i64>,
+        image_warps: Read<'_, i64>,
         normalized: Read<'_>,
         side: u32,
         classes: u32,
