@@ -46,7 +46,7 @@ def trainer(options, mode, images, labels):
 
 
 def milliseconds(step, stretches):
-    """The median of a step's time in so many stretches."""
+    """The median of a step's time in this many stretches."""
     times = []
     for _ in range(stretches):
         begin = time.perf_counter()

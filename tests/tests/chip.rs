@@ -56,7 +56,7 @@ fn run_and_compare(chip: Chip, bin: &str) -> Run {
     run
 }
 
-/// True if `line` is `pattern` with any text in place of each `*`, which stands for numbers that depend on the
+/// Returns true if `line` matches `pattern`, in which each `*` stands for any text, such as numbers that depend on the
 /// compiler.
 fn matches(line: &str, pattern: &str) -> bool {
     match pattern.split_once('*') {
@@ -108,7 +108,7 @@ fn a_panic_is_a_failure() {
     }
 }
 
-/// Prints the instructions that the table of boards in the guide states of the emulated ones:
+/// Prints the instruction counts of the emulated boards, for the table of boards in the guide:
 /// `cargo test --package vit-tests --test chip boards -- --nocapture`.
 #[test]
 fn the_boards_of_the_guide_are_those_that_run() {
@@ -128,7 +128,8 @@ fn the_boards_of_the_guide_are_those_that_run() {
     }
 }
 
-/// A board of the guide that is only built, as its alias builds it; the STM32H743 with a `base` in its flash.
+/// Builds the firmware of boards that are not emulated, and of three others for hardware, as their aliases do. The
+/// STM32H743 gets a `base`.
 #[test]
 fn boards_that_are_not_emulated_are_built() {
     let guide = include_str!("../../docs/guide.md");
@@ -349,7 +350,7 @@ fn on_host<N: Network, M: Math>(model: &[u8], images: &[u8]) -> Vec<u32> {
     logits
 }
 
-/// Of `chip-bench`: `cargo run --release -p vit-tests --bin chip-bench -- --json` writes a new one.
+/// The recorded results of `chip-bench`. `cargo run --release -p vit-tests --bin chip-bench -- --json` prints new ones.
 const RECORD: &str = include_str!("../../benchmarks/record/chip-bench.json");
 
 #[test]

@@ -18,7 +18,7 @@ const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 const README: &str = include_str!("../../README.md");
 const GUIDE: &str = include_str!("../../docs/guide.md");
 const BENCHMARKS: &str = include_str!("../../BENCHMARKS.md");
-/// What `chip-bench` measured: the tests of the chips compare with it, too.
+/// The measurements of `chip-bench`, with which the tests of the chips also compare.
 const CHIPS: &str = include_str!("../../benchmarks/record/chip-bench.json");
 
 /// All documents of the repository, by their paths in it.
@@ -143,7 +143,7 @@ fn millions(instructions: u64) -> String {
     format!("{:.2} M", instructions as f64 / 1e6)
 }
 
-/// What the documents say of a preset.
+/// Checks the figures of a preset in the documents.
 fn check_preset<N: Network>(name: &str, chips: &[Cost]) {
     let models = Path::new(ROOT).join("firmware-example/models");
     let report = fs::read(models.join(format!("{name}.report.json"))).unwrap();

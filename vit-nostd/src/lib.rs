@@ -36,7 +36,7 @@
 //! - `defmt`: `defmt::Format` on the public types.
 //! - `micromath`: `float::Micromath`, cheaper and less exact functions for the float engine, for chips without a
 //!   floating-point unit.
-//! - `dsp`: the chip is a thumbv8m.main with the DSP extension, as most Cortex-M33 are. Only this target needs the
+//! - `dsp`: the chip is a thumbv8m.main with the DSP extension, which most Cortex-M33 have. Only this target needs the
 //!   feature: the names of the others imply whether they have the extension.
 #![cfg_attr(not(test), no_std)]
 #![deny(unsafe_code)] // The kernels and `prefetch` allow it.

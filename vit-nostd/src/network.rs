@@ -92,7 +92,9 @@ pub fn image<N: Network>(pixels: &[u8]) -> Option<&Image<N>> {
 /// The fields may come in any order, and their values are constant expressions. `image` and `patch` are the side of a
 /// square in pixels, and may also be written as `[height, width]`. The number of tokens and the channels of a head are
 /// computed. `patch` must divide `image`, `heads` must divide `embed`, no field may be missing or 0, and every length
-/// must fit 16 bits: if not, the declaration is a compile error that says why.
+/// must fit in 16 bits: if not, the declaration is a compile error that says why. The integer engine also needs `embed`
+/// and `hidden` to be multiples of 4, and `embed` to be at most 128; its `from_bytes` does not compile for other
+/// networks.
 #[macro_export]
 macro_rules! network {
     (@fields [$($done:tt)*]) => {
@@ -203,8 +205,7 @@ network! {
     /// The reference network, with 1.80 M parameters in 16 blocks: for chips of the class of an STM32H7.
     pub Base { image: 28, patch: 7, embed: 96, heads: 4, hidden: 384, depth: 16, classes: 10 }
 
-    /// The network with the best accuracy for its size, with 50 tokens of 64 channels: for chips of the class of an
-    /// STM32F4.
+    /// A network with more and smaller patches, 50 tokens of 64 channels: for chips like an STM32F4.
     pub Tiny { image: 28, patch: 4, embed: 64, heads: 4, hidden: 128, depth: 6, classes: 10 }
 
     /// The smallest network, with 80 k parameters in 4 blocks: for chips with 128 KB of flash.

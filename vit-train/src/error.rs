@@ -1,7 +1,7 @@
 //! The library's errors. The message of each is one line that says what went wrong and where.
 //!
-//! A message states the cause only. What to do about it often depends on the program that uses the library: the command
-//! line adds advice that names its own options.
+//! A message states the cause. Messages about images also say how to repair them; advice that names options of the
+//! program is added by the command line.
 
 use crate::{data::DataError, device::DeviceError, digest::Digest, network::parameters::Mismatches};
 use std::{
@@ -148,7 +148,7 @@ pub enum Error {
         images: String,
     },
     /// A directory has no run that could be resumed.
-    #[error("{}: there is no run in it, so that there is nothing to resume", directory.display())]
+    #[error("{}: contains no run that could be resumed", directory.display())]
     NothingToResume {
         /// The directory.
         directory: PathBuf,

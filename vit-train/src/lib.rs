@@ -27,6 +27,8 @@
 //! #   std::env::set_current_dir(&folder).unwrap();
 //!     let mut data = load(&Source::Synthetic, Format::of::<Mine>())?; // or Source::Directory("photos".into())
 //!     data.train.truncate(300); // for a quick look
+//!     // Recipe::default() is the recipe of the article. The best known one for a network of this size is
+//!     // Recipe::for_size(<Mine as vit_nostd::Network>::DIMS.parameters()).
 //!     let recipe = Recipe { epochs: 1, batch_size: 32, lr: 3e-3, ..Recipe::default() };
 //!     let run = Path::new("runs/mine");
 //!

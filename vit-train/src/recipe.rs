@@ -78,7 +78,8 @@ pub struct Recipe {
     pub label_smoothing: f32,
     /// The augmentation of training images.
     pub augmentation: Augmentation,
-    /// The seed of all random choices: the same seed gives the same model.
+    /// The seed of all random choices: the same seed gives the same model on processors with the same vector
+    /// instructions.
     pub seed: u64,
     /// The processor on which the run is trained.
     #[serde(default)]

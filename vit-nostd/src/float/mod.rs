@@ -115,7 +115,7 @@ impl<'a, N: Network, M: Math> Model<'a, N, M> {
     /// `bytes` must begin at a multiple of [`ALIGNMENT`](crate::model_file::ALIGNMENT).
     ///
     /// # Errors
-    /// The first check that fails, in the order of the variants of [`ModelError`].
+    /// Returns the error of the first check that fails. Checks are made in the order of the variants of [`ModelError`].
     pub fn from_bytes(bytes: &'a [u8]) -> Result<Self, ModelError> {
         let file = ModelFile::parse::<N>(bytes, Kind::F32, Self::WEIGHT_BYTES)?;
         let weights = Weights::from_bytes(file.weights).filter(|_| weights::are_finite(file.weights));

@@ -3,7 +3,8 @@
 //! `NUMERICS.md`, in the folder of this crate, defines the arithmetic operation by operation. Weights have 8 bits and
 //! stay in flash. Activations have 8 bits, and the residual stream has 16 bits.
 //!
-//! Tokens go through the layers in tiles of a few. The [`Kernels`] are the inner loops for the processor at hand.
+//! Tokens go through the layers in tiles of one to three tokens. [`Kernels`] are the inner loops for the processor that
+//! the library is built for.
 
 pub mod kernels;
 pub mod layer_norm;
@@ -61,8 +62,8 @@ enum Shared<N: Network> {
     /// The keys and values of all tokens. This is the first variant so that its tag is 0: a new scratch memory then
     /// consists of zeros, and a `static` one takes no flash.
     Attention(KeysValues<N>),
-    /// A tile of patches. Rows are rounded up to a multiple of 4 pixels, for which four times the pixels is always
-    /// enough.
+    /// A tile of patches. The pixels of a patch are padded to a multiple of 4; memory for four times as many pixels
+    /// always suffices.
     Patches(TileMemory<Pixels<N, [i8; 4]>, Pixels<N, [Wide; 4]>>),
     /// The hidden activations of a tile of tokens.
     Mlp(TileMemory<Vector<N::Hidden, i8>, Vector<N::Hidden, Wide>>),
@@ -115,7 +116,7 @@ impl<'a, N: Network> Model<'a, N> {
     /// `bytes` must begin at a multiple of [`ALIGNMENT`](crate::model_file::ALIGNMENT).
     ///
     /// # Errors
-    /// The first check that fails, in the order of the variants of [`ModelError`].
+    /// Returns the error of the first check that fails. Checks are made in the order of the variants of [`ModelError`].
     pub fn from_bytes(bytes: &'a [u8]) -> Result<Self, ModelError> {
         let file = ModelFile::parse::<N>(bytes, Kind::Int8, Self::WEIGHT_BYTES)?;
         let weights = Weights::from_bytes(file.weights).filter(Weights::is_valid);
@@ -254,8 +255,8 @@ impl<N: Network, K: Kernels> Layer<'_, N, K> {
         *shared = Shared::Attention(KeysValues::ZERO);
         let Shared::Attention(KeysValues { keys, values }) = shared else { return };
 
-        // `zip` is avoided: it divides by the length of a chunk, and some optimisation levels keep the panic for a
-        // zero.
+        // `zip` is avoided: it divides by the length of a chunk, and at some optimisation levels, the panic for a
+        // division by zero remains.
         let (mut keys, mut values) = (keys.as_mut().chunks_mut(TILE), values.as_mut().chunks_mut(TILE));
         for (tile, tokens) in tokens.as_ref().chunks(TILE).enumerate() {
             let (Some(keys), Some(values)) = (keys.next(), values.next()) else { return };
@@ -276,7 +277,7 @@ impl<N: Network, K: Kernels> Layer<'_, N, K> {
         }
     }
 
-    /// Computes the attention of the first `queries` tokens, with the output projection, and adds it to them.
+    /// Computes attention and output projection for the first `queries` tokens, and adds the result to these tokens.
     fn attend(
         &self,
         exp_table: &ExpTable,

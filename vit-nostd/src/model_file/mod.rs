@@ -40,7 +40,8 @@ impl Preamble {
     /// shape, in this order.
     ///
     /// # Errors
-    /// The first check that fails, or [`ModelError::NoPreamble`] if there are too few bytes for the next check.
+    /// Returns the error of the first check that fails, or [`ModelError::NoPreamble`] if there are too few bytes for
+    /// the next check.
     pub const fn read(bytes: &[u8]) -> Result<Self, ModelError> {
         let short = Err(ModelError::NoPreamble { actual: bytes.len() });
         let Some((&[m0, m1, m2, m3, v0, v1, kind, _], rest)) = bytes.split_first_chunk() else {
@@ -309,7 +310,7 @@ impl<'a> ModelFile<'a> {
     /// look at the weights themselves; the engines do.
     ///
     /// # Errors
-    /// The first check that fails, in the order of the variants of [`ModelError`].
+    /// Returns the error of the first check that fails. Checks are made in the order of the variants of [`ModelError`].
     pub fn parse<N: Network>(bytes: &'a [u8], kind: Kind, weights_len: usize) -> Result<Self, ModelError> {
         if !is_aligned(bytes) {
             return Err(ModelError::Misaligned);
@@ -420,7 +421,7 @@ pub fn write<N: Network>(
     };
 
     // The offset of the weights without padding: the length of the file without weights and checksum, with the varint
-    // of the weights' length in place of the one byte for an empty slice.
+    // of the weights' length instead of the one byte for an empty slice.
     let before =
         postcard::to_slice(&file, out).map_err(encoding)?.len() - CRC_LEN - 1 + varint_len(weights.len());
     let padding = before.next_multiple_of(ALIGNMENT) - before;

@@ -74,14 +74,15 @@ impl DataArguments {
         for path in &data.passed_over {
             let path = path.display();
             err!(
-                "NOTE: {path}: not read: images to train on are taken from `train`, images to test on from `test`, or \
-                 else from `val`."
+                "NOTE: {path} is not read. Training images come from `train`, and test images from `test` or, if there \
+                 is no such folder, from `val`."
             );
         }
         if let Some(reason) = &data.fallback {
             err!("NOTE: MNIST can be neither found nor downloaded ({reason}).");
             err!(
-                "NOTE: Using the built-in, machine-made digits instead. An accuracy on them is not one on MNIST."
+                "NOTE: Using the built-in, machine-made digits instead. Accuracies on these digits say nothing about \
+                 MNIST."
             );
         }
         Ok(data)

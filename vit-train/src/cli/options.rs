@@ -29,7 +29,8 @@ impl CudaArguments {
         self.processor_or(Processor::Cpu)
     }
 
-    /// Returns the processor that the options name, with `run`, that of an earlier run, for what they leave out.
+    /// Returns the processor that the options name. What they leave out is taken from `run`, the processor of an
+    /// earlier run.
     pub(super) fn processor_or(&self, run: Processor) -> Processor {
         if !self.cuda {
             return run;

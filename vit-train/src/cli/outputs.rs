@@ -99,7 +99,8 @@ fn is_model(path: &Path, kind: Kind) -> bool {
     read_regular(path).is_ok_and(|bytes| Preamble::read(&bytes).is_ok_and(|preamble| preamble.kind == kind))
 }
 
-/// Checks that whatever has the name of a file of a run in `directory` is a file. Reading a pipe there would never end.
+/// Checks that everything in `directory` with the name of a run's file is a regular file. Reading a pipe there would
+/// never end.
 pub(super) fn check_files_of_run(directory: &Path) -> Result<(), Error> {
     let files = RunFolder::files(directory);
     files.iter().filter(|file| file.exists()).try_for_each(|file| require_file(file))

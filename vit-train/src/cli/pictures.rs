@@ -45,7 +45,7 @@ pub(super) struct Picture {
     pub unsure: Option<String>,
 }
 
-/// Returns the end of a line for a person that says why a prediction is doubtful.
+/// Returns the text that is appended to a printed line to say why the prediction is doubtful.
 pub(super) fn unsure_note(unsure: Option<&str>) -> String {
     unsure.map(|reason| format!("; unsure: {reason}")).unwrap_or_default()
 }

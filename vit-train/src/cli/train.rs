@@ -48,15 +48,15 @@ Examples:
   vit-train --quiet --json > report.json                      print the report only, for a script
 
 Ctrl-C, SIGTERM and SIGHUP end a training after the current step, with everything saved (exit code 130); a second one
-ends it at once. A new run in the folder of an earlier one replaces that when its first epoch is done.";
+ends it at once. A new run in the folder of an earlier run replaces the earlier results after its first epoch.";
 
 /// The recipe that settings are taken from if no option gives them.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum RecipeName {
     /// The best known recipe for the network
     Best,
-    /// The recipe of the article that is this project's reference: AdamW with a learning rate of 1e-3 that falls along
-    /// a cosine, 20 epochs, dropout 0.1, small rotations and translations
+    /// The recipe of the PyTorch article that the project started from (docs/guide.md): AdamW with a learning rate of
+    /// 1e-3 that falls along a cosine, 20 epochs, dropout 0.1, small rotations and translations
     Article,
 }
 
@@ -140,7 +140,7 @@ impl Settings {
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
-    /// Network to train [default: the first one]
+    /// Network to train [default: the first of the possible values]
     #[arg(long, help_heading = RECIPE, value_name = "NAME")]
     preset: Option<String>,
     /// Recipe for all settings that no option gives [default: best]
@@ -148,7 +148,8 @@ pub(super) struct Arguments {
     recipe: Option<RecipeName>,
     #[command(flatten)]
     settings: Settings,
-    /// Seed of all random choices: the same seed gives the same model [default: 42]
+    /// Seed of all random choices: the same seed gives the same model on processors with the same vector instructions
+    /// [default: 42]
     #[arg(long, help_heading = RECIPE, value_name = "N")]
     seed: Option<u64>,
     /// Train on the first N training images only, for a quick look
@@ -222,8 +223,8 @@ impl Arguments {
         let Some(network) = networks.named(&snapshot.run.network) else {
             let (run, network) = (directory.display(), &snapshot.run.network);
             return Err(Error::Usage(format!(
-                "{run}: a run of the network {network}, which this program does not have: resume it with the program that \
-                 began it"
+                "{run}: this run trains the network {network}, which this program does not have. Resume it with the \
+                 program that started it"
             )));
         };
         let best = networks.recipe(networks.chosen(self.preset.as_deref().or(Some(&network.name()))));
@@ -352,7 +353,7 @@ impl Arguments {
             Interrupt::listen(format!("continue with: vit-train --resume --out {}", quoted(directory)))?;
         let mut console = Console::new(lines, Arc::clone(&interrupt));
         lines.say(&format!(
-            "Training {} ({} parameters) on {} of {} for {} {}",
+            "Training {} ({} parameters) on {} images of {} for {} {}",
             name::<N>(),
             N::DIMS.parameters(),
             data.train.len(),
@@ -399,7 +400,7 @@ fn tell_of_unfinished_run(directory: &Path) -> bool {
     true
 }
 
-/// Returns a path in the form that a shell takes for one word.
+/// Returns a path, quoted for a shell if necessary.
 fn quoted(path: &Path) -> String {
     let path = path.display().to_string();
     let plain = |c: char| c.is_alphanumeric() || "/._-+:@%,".contains(c);

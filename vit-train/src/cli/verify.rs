@@ -41,8 +41,8 @@ pub(super) struct Arguments {
     /// and `quantize` make of it
     #[arg(value_name = "RUN|FILE.safetensors")]
     run: PathBuf,
-    /// Number of images whose logits must have the same bits when dfdx computes every sum in the canonical order
-    /// (NUMERICS.md), which is slow
+    /// Number of images whose logits must have the same bits when dfdx computes every sum in the documented order of
+    /// the float engine (vit-nostd/src/float/mod.rs), which is slow
     #[arg(long, value_name = "N", default_value_t = 100)]
     exact_images: usize,
     /// Print the results as JSON

@@ -230,7 +230,7 @@ pub enum DataError {
         other: PathBuf,
     },
     /// A class occurs in the images to test on, but not in those to train on.
-    #[error("{}: no such class in {}: both parts must have the same classes", path.display(), train.display())]
+    #[error("{}: no such class in {}: every class of the test images must also be among the training images", path.display(), train.display())]
     UnknownClass {
         /// The class folder.
         path: PathBuf,

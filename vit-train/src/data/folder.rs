@@ -10,7 +10,7 @@
 //! is no such folder, in a folder `val`, next to the folder `train`. The names `training`, `testing`, `valid` and
 //! `validation` are understood, too, in upper or lower case.
 //!
-//! If there is no such folder, a fifth of each class is set aside for testing: the files whose names have the
+//! If there is no folder of test images, a fifth of each class is set aside for testing: the files whose names have the
 //! smallest SHA-256. The same files are set aside every time, and when files are added, most of the ones set aside
 //! stay the same.
 //!
@@ -35,8 +35,8 @@ use vit_nostd::model_file::check_label;
 
 /// The names that the folder of the images to train on may have, in lower case.
 const TRAIN: &[&str] = &["train", "training"];
-/// The names that the folder of the images to test on may have, in lower case. If there are folders with names of both
-/// lists, the first list counts.
+/// The names that the folder of the images to test on may have, in lower case. If both lists match a folder, the first
+/// list takes precedence.
 const TEST: [&[&str]; 2] = [&["test", "testing"], &["val", "valid", "validation"]];
 /// The names, in lower case, of files and folders that operating systems and other programs leave in folders. Those
 /// whose names begin with a full stop are ignored, too.
@@ -612,7 +612,7 @@ mod tests {
     }
 
     #[test]
-    fn both_parts_have_the_same_classes() {
+    fn test_has_no_class_that_train_lacks() {
         let files = [("train/a/1.png", 1), ("train/b/1.png", 2), ("train/c/1.png", 3), ("test/d/1.png", 4)];
         let error = refuse(&files, "test/d", &["no such class in ", "train"]);
         assert!(matches!(error, DataError::UnknownClass { .. }));

@@ -17,9 +17,9 @@ use std::sync::Arc;
 
 /// The operation on dfdx's tape that computes the loss of a batch and the gradients of all parameters.
 ///
-/// dfdx holds the parameters and takes the gradients; [`cpu::Cpu`] does everything in between. A part of the batch goes
-/// through the network forward and backward while it is in the cache. The gradients are therefore computed together
-/// with the loss, and the tape only hands them over.
+/// dfdx stores the parameters and receives the gradients; [`cpu::Cpu`] does everything in between. It runs the forward
+/// and the backward pass on one part of the batch at a time, so that the part stays in the cache. The gradients are
+/// therefore ready together with the loss, and the tape only passes them on.
 #[derive(Debug)]
 pub(crate) struct Step<N: Dimensions> {
     cpu: cpu::Cpu<N>,

@@ -6,10 +6,10 @@
 //! and the scales and offsets of LayerNorms are then folded into the weights, biases, multipliers and tables of the
 //! engine.
 //!
-//! The engine has bounds for all of these numbers. If a scale would exceed a bound, the scale that just meets it is
-//! chosen, which is coarser: by `Scales` if two layers share the scale, and by `Layer::quantize` if it is that of one
-//! row. Every network whose values are finite can therefore be quantized, unless a bias is more than a million times
-//! as large as the results of its layer. In this case, [`Unquantizable`] names the layer.
+//! The engine has bounds for all of these numbers. If a scale would exceed a bound, the module uses the finest scale
+//! within the bound instead. `Scales` does this for scales that two layers share, and `Layer::quantize` for the scale
+//! of one row. Every network whose values are finite can therefore be quantized, unless a bias is more than a million
+//! times as large as the results of its layer. In this case, [`Unquantizable`] names the layer.
 
 pub(crate) mod layer_errors;
 
@@ -42,8 +42,8 @@ use vit_nostd::{
 
 /// The largest number of images on which the ranges of activations are measured.
 pub const CALIBRATION_IMAGES: usize = 256;
-/// The number of steps of the exponential table per difference of 1 between attention scores, unless scores are so
-/// large that it must be smaller. The table then ends at e^-10.6.
+/// The number of steps of the exponential table per difference of 1 between attention scores. With this number, the
+/// table ends at e^-10.6. It is smaller if the scores are so large that the engine's bounds require it.
 const EXP_STEPS: f64 = 24.0;
 /// The largest ratio of scales that a [`Scale`] can express, with the largest multiplier and the smallest shift.
 ///
@@ -51,8 +51,7 @@ const EXP_STEPS: f64 = 24.0;
 /// because the divisions are not exact and every rounding of an `f64` in between has a relative error of up to 2^-53.
 /// The function [`scale`] accepts this ratio, because `32767 * (1 + 2^-48)` rounds to 32767.
 const MAX_RATIO: f64 = Scale::MAX_MULTIPLIER as f64 / (1u64 << Scale::MIN_SHIFT) as f64;
-/// The ratio of scales below which no sum of products changes a result by more than a quarter, because it is less
-/// than 2^30.
+/// The ratio of scales below which a sum of products, which is less than 2^30, changes a result by less than a quarter.
 const MIN_RATIO: f64 = 1.0 / (1u64 << 32) as f64;
 /// The largest absolute value of a bias that the engine accepts.
 const MAX_BIAS: f64 = ((1 << 30) - 1) as f64;
@@ -61,7 +60,7 @@ const MAX_BIAS: f64 = ((1 << 30) - 1) as f64;
 const MIN_NORM_SCALE: f64 = 1.0 / 1024.0;
 /// The scale of a tensor that is 0 on all images.
 const SCALE_OF_ZEROS: f64 = 1e-9;
-/// The argument below which GELU is nearly 0, so that smaller ones can be clipped without a loss.
+/// The argument below which GELU is nearly 0, so that clipping smaller arguments loses almost nothing.
 const LEAST_GELU_ARGUMENT: f64 = -4.0;
 
 /// A tensor whose range is measured, in a block or after the last block.
@@ -277,7 +276,7 @@ impl Calibration {
         }
     }
 
-    /// Returns the calibration on the images of both.
+    /// Combines two calibrations into one that covers the images of both.
     fn merged(mut self, other: Self) -> Self {
         for (place, range) in other.ranges {
             self.ranges.entry(place).or_default().add(range);
@@ -354,8 +353,8 @@ impl Layer {
         self.weight.len() / self.bias.len()
     }
 
-    /// Returns the smallest scale that results may have if inputs are quantized by `input`: that for which the ratio
-    /// of scales is [`MAX_RATIO`].
+    /// Returns the smallest allowed scale of the results if inputs are quantized by `input`. With it, the ratio of
+    /// scales is [`MAX_RATIO`].
     ///
     /// One step of the results is then at most four times the product of one step of an input and one of a weight, so
     /// that no precision is lost.
@@ -424,8 +423,8 @@ fn scale_tensor(layer: Tensor, block: usize, real: f64) -> Result<[u32; 2], Unqu
 /// Returns the constants of a LayerNorm whose results are quantized by `output`.
 ///
 /// They are within their bounds. The scale of the residual stream is at least [`finest_residual`]. The scale of the
-/// results is at least [`MIN_NORM_SCALE`] and at most 1/2, because no value of a row of 128 is 12 times as large as
-/// their root mean square.
+/// results is at least [`MIN_NORM_SCALE`] and at most 1/2, because no value in a row of 128 exceeds the row's root mean
+/// square by a factor of 12.
 fn norm(width: usize, residual: Quantizer, output: Quantizer) -> [u32; 5] {
     let epsilon = epsilon(width, residual.scale).round() as u64;
     let shift = (47.0 + output.scale.log2()).ceil() as i32; // the numerator is within [2^39, 2^40]
@@ -487,7 +486,7 @@ fn patch_layer(parameters: &Parameters) -> Layer {
     Layer::new(Tensor::Embedding.layer(0), weight, bias, None)
 }
 
-/// Returns the position embeddings, token by token, to the first of which the class token is added.
+/// Returns the position embeddings, token by token. The class token is added to the first one.
 fn positions(parameters: &Parameters) -> impl Iterator<Item = f64> + '_ {
     let cls = parameters.tensor(names::CLS_TOKEN).iter().chain(std::iter::repeat(&0.0));
     parameters

@@ -111,7 +111,7 @@ impl Start {
     }
 }
 
-/// Trains network `N` on `data` and writes everything to `folder`.
+/// Trains network `N` on `data`, and writes the snapshots, checkpoint, model files and report to `folder`.
 ///
 /// `save_every` is the time between snapshots within an epoch. If the network cannot be quantized, there is no integer
 /// model, and the report says why ([`TestScores::int8_error`](crate::run::record::TestScores::int8_error)).
@@ -128,7 +128,7 @@ impl Start {
 /// - [`Error::Io`] if a file cannot be written;
 /// - [`Error::Diverged`] if a loss or a parameter is no longer finite; `folder` then has the checkpoint and the report
 ///   of the epochs before;
-/// - [`Error::Interrupted`] if `progress` wants to end;
+/// - [`Error::Interrupted`] if [`Progress::wants_to_end`] returns true;
 /// - [`Error::Cuda`] if the GPU fails.
 pub fn train<N: Trainable>(
     recipe: &Recipe,

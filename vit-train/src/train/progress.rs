@@ -5,19 +5,19 @@ use std::io::{self, Write};
 
 /// An observer of a run, which is called during training.
 pub trait Progress {
-    /// Is called after step `step` of `steps` in epoch `epoch` of `epochs`, both counted from 1. `loss` is the mean
+    /// Called after step `step` of `steps` in epoch `epoch` of `epochs`, both counted from 1. `loss` is the mean
     /// since the beginning of the epoch.
     fn step(&mut self, epoch: usize, epochs: usize, step: usize, steps: usize, loss: f64);
-    /// Is called after an epoch. `best` is true if it is the best one so far, whose parameters are kept.
+    /// Called after an epoch. `best` is true if it is the best one so far, whose parameters are kept.
     fn epoch(&mut self, epoch: &Epoch, epochs: usize, best: bool);
-    /// Is called after the last epoch, when another stage of the run begins that takes some time. `what` is its name,
+    /// Called after the last epoch, when another stage of the run begins that takes some time. `what` is its name,
     /// such as "testing".
     fn stage(&mut self, what: &str);
-    /// Is called with a note for the user. By default, it is printed to the standard error.
+    /// Called with a note for the user. By default, it is printed to the standard error.
     fn note(&mut self, text: &str) {
         let _ = writeln!(io::stderr(), "NOTE: {text}");
     }
-    /// Is called after steps and epochs. Returns true if the run should save its state and end now.
+    /// Called after steps and epochs. Returns true if the run should save its state and end now.
     fn wants_to_end(&mut self) -> bool {
         false
     }

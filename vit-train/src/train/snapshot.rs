@@ -344,7 +344,7 @@ pub(crate) mod tests {
             let error = load(directory, recipe, data).unwrap_err().to_string();
             assert!(error.contains(expected), "no {expected:?} in {error}");
         };
-        refuse(&recipe, &data(20), "nothing to resume");
+        refuse(&recipe, &data(20), "contains no run that could be resumed");
         save(directory, &recipe);
         refuse(&Recipe { epochs: 21, ..recipe.clone() }, &data(20), "other settings: epochs 20, not 21");
         refuse(&Recipe { lr: 2e-3, ..recipe.clone() }, &data(20), ": lr 0.001, not 0.002");

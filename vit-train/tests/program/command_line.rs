@@ -284,10 +284,10 @@ fn only_the_same_run_is_resumed() {
     refuse(&settings, &["last.run", "damaged"]);
     assert!(content().eq(before));
     fs::remove_file(&snapshot).unwrap();
-    refuse(&settings, &[&folder, "nothing to resume"]);
+    refuse(&settings, &[&folder, "no run that could be resumed"]);
     assert!(!run.path().join("last.run").exists());
     let other = file(&run, "other");
-    refuse(&with(12, other.clone().leak()), &["other", "nothing to resume"]);
+    refuse(&with(12, other.clone().leak()), &["other", "no run that could be resumed"]);
     assert!(!Path::new(&other).exists());
 }
 

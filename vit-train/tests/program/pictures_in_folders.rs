@@ -92,7 +92,7 @@ fn folders_that_are_not_read_are_named() {
     assert!(output.status.success(), "{}", text(&output.stderr));
     let error = text(&output.stderr);
     assert!(
-        error.lines().any(|line| line.starts_with("NOTE: ") && line.contains("more: not read")),
+        error.lines().any(|line| line.starts_with("NOTE: ") && line.contains("more is not read.")),
         "{error}"
     );
 }

@@ -1,6 +1,6 @@
 //! The inner loops of the integer engine, with one module for each kind of processor. All give the same bits.
 //!
-//! | module | processor | tokens in parallel |
+//! | module | processor | `TILE` |
 //! |---|---|---|
 //! | `armv6m` | Cortex-M without long multiplication (M0, M23): few registers | 1 |
 //! | `armv7m` | Cortex-M without the DSP extension (M3) | 2 |
