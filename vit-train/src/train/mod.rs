@@ -498,7 +498,7 @@ mod tests {
         let good = plain(1, 10, 1e-3);
         refuse(&Recipe { epochs: 0, ..good.clone() }, &data(20), "epochs is 0");
         refuse(&Recipe { batch_size: 0, ..good.clone() }, &data(20), "batch_size is 0");
-        refuse(&good, &data(1), "a single image to train on");
+        refuse(&good, &data(1), "only one image to train on");
         let other = |side, classes| {
             let pixels = vec![0; 20 * side * side];
             Dataset::new(Format { side, classes }, pixels, vec![0; 20], Path::new("x")).unwrap()

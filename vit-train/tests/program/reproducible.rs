@@ -143,7 +143,7 @@ fn being_killed_changes_no_bit() {
     let mut within_an_epoch = 0;
     // A line that the program prints, and a number of milliseconds in which the stage after it does not end.
     let stages =
-        [("Training", 400), ("Training", 400), ("epoch", 400), ("testing", 200), ("quantizing", 200)];
+        [("Training", 200), ("epoch", 100), ("Training", 100), ("testing", 200), ("quantizing", 200)];
     for (sitting, (line, limit)) in stages.into_iter().enumerate() {
         let delay = Duration::from_millis(limit / 4 + random(limit));
         // The number of threads changes, and there is a snapshot after every step: neither must change the results.
