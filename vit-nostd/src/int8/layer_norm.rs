@@ -23,7 +23,8 @@ impl Norm {
     pub const MIN_EPSILON: u64 = 1 << 10;
     /// The bound that epsilon is below, which keeps `D^2` times the variance plus epsilon below 2^52.
     pub const MAX_EPSILON: u64 = 1 << 44;
-    /// The bounds of the numerator, so that the multiplier of a row's [`Scale`] uses its 15 bits.
+    /// The bounds of the numerator, so that the quotient that becomes the multiplier of a row's [`Scale`] is from 2^13
+    /// to 2^15. (2^15 is reduced to [`Scale::MAX_MULTIPLIER`].)
     pub const NUMERATOR: core::ops::RangeInclusive<u64> = 1 << 39..=1 << 40;
     /// The bounds of the shift, so that the shift of a row's [`Scale`] is valid for every variance.
     pub const SHIFT: core::ops::RangeInclusive<u32> = 37..=46;
@@ -54,8 +55,7 @@ impl Norm {
     }
 }
 
-/// The largest number of channels. Up to it, a value's distance from the mean times 256 times the number of channels
-/// fits 32 bits.
+/// The largest number of channels. Up to it, `256 * (width * x - sum)` fits in an `i32` for every value `x` of a row.
 pub const MAX_WIDTH: usize = 128;
 
 /// Normalises a row of at most [`MAX_WIDTH`] values, as NUMERICS.md defines it.
@@ -70,8 +70,8 @@ pub fn layer_norm<P: Product>(x: &[i16], norm: Norm, out: &mut [i8]) {
     }
 }
 
-/// Returns the scale of a row of `width` values with this sum and this sum of squares. Requantizing 256 times `width`
-/// times a value's distance from the mean by it gives the normalised value.
+/// Returns the scale of a row of `width` values with this sum and this sum of squares. The normalised value of `x` is
+/// `256 * (width * x - sum)`, requantized by this scale.
 #[inline(always)]
 pub fn scale(width: i32, sum: i32, square: u64, norm: Norm) -> Scale {
     // The difference is not negative: it is D^2 times the variance.
@@ -162,7 +162,7 @@ mod tests {
         let mut x = [i16::MIN; 128];
         x[5] = i16::MAX;
         layer_norm::<Whole>(&x, NORM, &mut y);
-        assert_eq!((y[5], y[6]), (127, -3)); // sqrt(127) and -1/sqrt(127) in steps of 1/32
+        assert_eq!((y[5], y[6]), (127, -3)); // in steps of 1/32, sqrt(127) is 361, which saturates; -1/sqrt(127) is -2.8
     }
 
     #[test]

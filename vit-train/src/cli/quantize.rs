@@ -116,7 +116,7 @@ impl Arguments {
         out: &Path,
     ) -> Result<ExitCode, Error> {
         match run_of(path) {
-            // The integer model may be of another checkpoint, because it is about to be replaced.
+            // The integer model of the run may be of another checkpoint, because this command does not use it.
             Some(run) => check_origins::<N>(run, &[Kind::F32])?,
             None if self.out.is_none() => check_earlier_model::<N>(checkpoint, out)?,
             None => (),
@@ -135,14 +135,18 @@ impl Arguments {
                 )));
             }
             if !runs_written_into(out).is_empty() {
+                let advice = match self.data.data {
+                    Some(_) => "leave --data out",
+                    None => "name the images that it was trained on with --data",
+                };
                 return Err(Error::Usage(format!(
-                    "{path}: {doubt}: leave --data out, or write the model to another place with --out"
+                    "{path}: {doubt}: {advice}, or write the model to another place with --out"
                 )));
             }
             loaded.warn(&self.checkpoint);
         }
         let data = &loaded.splits;
-        // With the seed of the run, its validation images are not used for calibration.
+        // The seed of the run splits the images as in training, so that validation images are not used for calibration.
         let (train, validation) = data.train.split(*seed);
         let calibration = &train[..train.len().min(CALIBRATION_IMAGES)];
         let (file, logits) = if loaded.doubt.is_none() {

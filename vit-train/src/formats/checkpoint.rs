@@ -114,6 +114,7 @@ impl Checkpoint {
     ///
     /// # Errors
     /// - [`Error::Misfit`] if the names or shapes of tensors are not those of `N`,
+    /// - [`Error::Checkpoint`] if two classes have the same name in the description,
     /// - [`Error::Description`] if the description does not fit `N`,
     /// - [`Error::NotFinite`] if a parameter is not a finite number.
     pub fn check<N: Trainable>(&self, path: &Path) -> Result<(), Error> {
@@ -165,7 +166,7 @@ impl Checkpoint {
     /// Returns the bytes of the file. Errors name `path`.
     ///
     /// # Errors
-    /// Returns [`Error::Checkpoint`] if the description cannot be converted to JSON.
+    /// Returns [`Error::Checkpoint`] if the description cannot be converted to JSON, or the tensors to safetensors.
     pub fn serialize(&self, path: &Path) -> Result<Vec<u8>, Error> {
         let Parameters { layout, values } = &self.parameters;
         let views = layout.0.iter().map(|entry| {
@@ -186,7 +187,8 @@ impl Checkpoint {
     ///
     /// # Errors
     /// Returns [`Error::Io`] if the file cannot be read, [`Error::NotACheckpoint`] if it is a model file, and
-    /// [`Error::Checkpoint`] if it is not a safetensors file of floating-point tensors for another reason.
+    /// [`Error::Checkpoint`] if it is anything else but a safetensors file of floating-point tensors, or if the
+    /// description in it is damaged.
     pub fn load(path: &Path) -> Result<Self, Error> {
         let bytes = files::read(path).at(path)?;
         match Content::of(&bytes) {

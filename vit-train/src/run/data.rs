@@ -17,9 +17,11 @@ use std::{io::ErrorKind, path::Path};
 pub struct RunData {
     /// The name of the data set: `mnist`, `synthetic`, or the name of the folder.
     pub name: String,
-    /// The place that the images were loaded from: the absolute path if it is a folder. MNIST is looked for again.
+    /// The place that the images were loaded from. A folder is recorded with its absolute path; for MNIST no path is
+    /// recorded, and it is looked for again.
     pub source: Source,
-    /// The number of images to train and validate on, which are the first ones of the training images in that place.
+    /// The number of images that the run trains and validates on. They are the first of the training images in that
+    /// place.
     pub training_images: usize,
     /// The names of the classes, class 0 first.
     pub class_names: Vec<String>,
@@ -81,8 +83,8 @@ impl RunData {
         self.class_names == data.class_names && self.sha256 == data.sha256(self.training_images)
     }
 
-    /// Reduces `data` that [match](Self::matches) to the images that the run used, and gives them the name in the
-    /// record, because the folder may have been renamed since.
+    /// Removes the training images that the run did not use from `data`, which must [match](Self::matches) the record.
+    /// Also restores the recorded name, because the folder may have been renamed since.
     pub fn restrict(&self, data: &mut Splits) {
         data.train.truncate(self.training_images);
         data.name.clone_from(&self.name);

@@ -7,8 +7,8 @@
 //!
 //! Until the first epoch of a new run is done, it writes only [`RunFolder::new_snapshot`], so that an earlier run in
 //! the same folder stays complete. Then all files of the earlier run are removed, those of the new one are written, and
-//! the snapshot becomes [`RunFolder::snapshot`]. Whenever the program is killed, the folder never has files of both
-//! runs, and there is a snapshot of one of them to resume. If there are two snapshots, the new run is resumed.
+//! the snapshot becomes [`RunFolder::snapshot`]. Whenever the program is killed, the results in the folder are all of
+//! one run, and at least one of the two runs can be resumed. If there are two snapshots, the new run is resumed.
 //!
 //! The time decides when a snapshot is written, but it does not affect the results.
 //!

@@ -112,7 +112,8 @@ impl Heads {
         [query, key, value].map(|vectors| Matrix::new(vectors, self.embed / self.heads))
     }
 
-    /// Describes the mask of a head as a part of its own numbers: all of them, in one row.
+    /// Returns the part that covers the whole mask of a head, as one row. It refers to a buffer that has the mask of one
+    /// head only.
     const fn mask(&self) -> Part {
         let columns = self.weights();
         Part { image_len: columns, first: 0, stride: columns, rows: 1, columns }
@@ -127,7 +128,7 @@ impl Heads {
     }
 }
 
-/// One head of up to as many images as a vector has lanes.
+/// One head of several images, with at most one image for each lane of a vector.
 #[derive(Clone, Copy)]
 struct Group {
     /// The position among all groups.
@@ -167,14 +168,15 @@ impl Group {
         let len = heads.weights();
         images.resize(self.count * len);
         for (image, mask) in images.chunks_exact_mut(len).enumerate() {
-            // Masks are numbered as if all tokens had queries, even where only the first one has one.
+            // Masks are numbered as if every token had a query, even in the last block, where only the class token has one.
             let number = (masks.first + self.first + image) * heads.heads + self.head;
             masks.dropout.fill_from(masks.site, number * heads.tokens * heads.tokens, mask);
         }
     }
 }
 
-/// Computes the `weights` before and after the dropout, and the context, of `images` images.
+/// Computes attention for `images` images: the `weights` before and after the dropout, and the context. The factor
+/// `1 / sqrt(HEAD_DIM)` is already in the queries: see [`fold`](crate::fused::fold).
 ///
 /// `query` and `key_value` are rows when it is called. When it returns, they and `weights` are vectors with one image
 /// to a lane, group by group, as [`backward`] takes them. Their memory must have room for whole vectors.
@@ -351,8 +353,8 @@ fn softmax<S: Simd>(simd: S, scores: &mut [S::f32s], columns: usize) {
     }
 }
 
-/// Turns gradients after the dropout into those of the scores: `d = dropped * d - kept * sum(dropped * d)`, where
-/// `kept` are the weights before the dropout and `dropped` those after it.
+/// Turns `d`, the gradient of the weights after the dropout, into the gradient of the scores:
+/// `d = dropped * d - kept * sum(dropped * d)`, where `kept` are the weights before the dropout and `dropped` those after it.
 #[inline(always)]
 fn softmax_backward<S: Simd>(
     simd: S,
