@@ -38,7 +38,7 @@ fn read(document: &str) -> String {
     fs::read_to_string(Path::new("..").join(document)).unwrap_or_else(|error| panic!("{document}: {error}"))
 }
 
-/// What is in back quotes, and the lines of blocks of code.
+/// Returns the texts in back quotes and the lines of code blocks.
 fn code(text: &str) -> Vec<&str> {
     let (mut code, mut in_block) = (vec![], false);
     for line in text.lines() {
