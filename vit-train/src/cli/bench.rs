@@ -3,7 +3,7 @@
 use super::{
     dispatch::{with_network, Task},
     networks::List,
-    options::{positive, thread_count, use_threads, CudaArguments},
+    options::{positive_up_to, thread_count, use_threads, CudaArguments},
     output::print_json,
 };
 use crate::{
@@ -38,13 +38,16 @@ Examples:
   vit-train bench --preset nano --no-builtin         measure one network, without dfdx's slow operations
   vit-train bench --threads 1 --json                 measure on one thread, for a script";
 
+/// The largest number of steps, whose times are all kept in memory.
+const MOST_STEPS: usize = 1_000_000;
+
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
     /// Network to measure [default: all]
     #[arg(long, value_name = "NAME")]
     preset: Option<String>,
     /// Number of repetitions, whose median is shown
-    #[arg(long, value_name = "N", default_value_t = 15, value_parser = positive)]
+    #[arg(long, value_name = "N", default_value_t = 15, value_parser = positive_up_to::<MOST_STEPS>)]
     steps: usize,
     /// Leave out the measurement of dfdx's built-in operations, which takes longest
     #[arg(long)]

@@ -63,6 +63,11 @@ pub(super) const MAX_THREADS: usize = 1024;
 
 /// Parses a number of threads.
 pub(super) fn thread_count(text: &str) -> Result<usize, String> {
-    let wrong = || format!("expected a whole number from 1 to {MAX_THREADS}");
-    positive(text).ok().filter(|&threads| threads <= MAX_THREADS).ok_or_else(wrong)
+    positive_up_to::<MAX_THREADS>(text)
+}
+
+/// Parses a whole number from 1 to `MAX`.
+pub(super) fn positive_up_to<const MAX: usize>(text: &str) -> Result<usize, String> {
+    let wrong = || format!("expected a whole number from 1 to {MAX}");
+    positive(text).ok().filter(|&number| number <= MAX).ok_or_else(wrong)
 }

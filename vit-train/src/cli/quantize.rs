@@ -24,7 +24,7 @@ use crate::{
         layer_errors::{layer_errors, LayerErrors},
         quantize, quantize_and_score, CALIBRATION_IMAGES,
     },
-    run::{folder::RunFolder, origins::check_origins},
+    run::{data::RunData, folder::RunFolder, origins::check_origins},
     score::Score,
     Error,
 };
@@ -146,6 +146,16 @@ impl Arguments {
             loaded.warn(&self.checkpoint);
         }
         let data = &loaded.splits;
+        // The checkpoint of a run may have another name here, by which its run is not found.
+        for run in runs_written_into(out) {
+            if RunData::load(&run)?.is_some_and(|own| !own.matches(data)) {
+                return Err(Error::Usage(format!(
+                    "{}: the images used are not those of this run: leave --data out, or write the model to another \
+                     place with --out",
+                    run.display()
+                )));
+            }
+        }
         // The seed of the run splits the images as in training, so that validation images are not used for calibration.
         let (train, validation) = data.train.split(*seed);
         let calibration = &train[..train.len().min(CALIBRATION_IMAGES)];

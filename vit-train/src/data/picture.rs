@@ -215,7 +215,7 @@ fn decoder(bytes: &[u8], format: ImageFormat) -> Result<impl ImageDecoder + '_, 
     Ok(decoder)
 }
 
-/// Returns the chunks of a PNG, each with its name and its data, as far as they are complete.
+/// Returns the chunks of a PNG before its end, each with its name and its data, as far as they are complete.
 fn png_chunks(bytes: &[u8]) -> impl Iterator<Item = (&[u8; 4], &[u8])> {
     const SIGNATURE: usize = 8;
     const CHECKSUM: usize = 4;
@@ -225,7 +225,7 @@ fn png_chunks(bytes: &[u8]) -> impl Iterator<Item = (&[u8; 4], &[u8])> {
         let (name, after) = after.split_first_chunk()?;
         let (data, after) = after.split_at_checked(u32::from_be_bytes(*len) as usize)?;
         rest = after.get(CHECKSUM..)?;
-        Some((name, data))
+        (name != b"IEND").then_some((name, data))
     })
 }
 
@@ -519,5 +519,8 @@ mod tests {
         let end = png.len() - 12; // the chunk IEND
         fs::write(&path, [&png[..end], &chunk(b"eXIf", tiff), &png[end..]].concat()).unwrap();
         assert_eq!(read_grey(&path).unwrap().dimensions(), (32, 64));
+        // What follows the end of the picture is not a part of it.
+        fs::write(&path, [&png[..], &chunk(b"eXIf", tiff), &chunk(b"PLTE", &[7; 4])].concat()).unwrap();
+        assert_eq!(read_grey(&path).unwrap().dimensions(), (64, 32));
     }
 }

@@ -234,6 +234,7 @@ fn bad_settings_are_refused() {
         (["--preset", "huge"], ["--preset", "huge"]),
         (["--threads", "0"], ["--threads", "from 1 to 1024"]),
         (["--limit", "3"], ["--limit", "at least 10"]),
+        (["bench", "--steps=18446744073709551615"], ["--steps", "from 1 to 1000000"]),
     ] {
         let output = run(&arguments);
         let error = text(&output.stderr);

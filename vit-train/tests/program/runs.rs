@@ -81,7 +81,7 @@ fn its_own_images_are_the_default() {
 
 #[test]
 fn other_images_are_refused_or_marked() {
-    let (_digits, run) = run_on_own_digits();
+    let (digits, run) = run_on_own_digits();
     let other = Digits::new(80, 20);
     let theirs = ["--data", other.path()];
     refuse_and_keep(
@@ -120,6 +120,18 @@ fn other_images_are_refused_or_marked() {
     fs::remove_file(file(&run, "data.json")).unwrap();
     refuse_and_keep(&run, &["quantize", path(&run), theirs[0], theirs[1]], &["leave --data out"]);
     fs::write(file(&run, "data.json"), known).unwrap();
+
+    // The same holds for another name of the checkpoint in the run, and for images in a folder of the same name.
+    let same_name = elsewhere.path().join(Path::new(digits.path()).file_name().unwrap());
+    fs::rename(other.folder.path(), &same_name).unwrap();
+    let best = file(&run, "best.safetensors");
+    fs::hard_link(file(&run, "checkpoint.safetensors"), &best).unwrap();
+    refuse_and_keep(
+        &run,
+        &["quantize", &best, "--data", same_name.to_str().unwrap()],
+        &["the images used are not those of this run", "--out"],
+    );
+    fs::rename(&same_name, other.folder.path()).unwrap();
 
     // A model that is calibrated with other images may be written elsewhere. It states no accuracy, because that would
     // not be the one of the run.
