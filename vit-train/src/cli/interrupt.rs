@@ -42,14 +42,23 @@ impl Interrupt {
 
     fn signal(&self) {
         if self.saved.load(SeqCst) {
-            err!("interrupted after the last epoch, which is saved; {}", self.advice);
-            exit(EXIT_CODE.into());
+            self.end();
         }
         if self.first.set(Instant::now()).is_ok() {
             err!("Interrupted: ending after this step (a second interrupt ends at once, and this step is lost)");
+            // It may have been saved in the meantime, before the signal was known there.
+            if self.saved.load(SeqCst) {
+                self.end();
+            }
         } else if self.first.get().is_some_and(|first| first.elapsed() > TOGETHER) {
             exit(EXIT_CODE.into());
         }
+    }
+
+    /// Ends the program after the last epoch.
+    fn end(&self) -> ! {
+        err!("interrupted after the last epoch, which is saved; {}", self.advice);
+        exit(EXIT_CODE.into())
     }
 
     /// Returns true if there was a signal.
@@ -57,9 +66,13 @@ impl Interrupt {
         self.first.get().is_some()
     }
 
-    /// Records that everything that takes long to compute is saved.
+    /// Records that everything that takes long to compute is saved. If there was a signal before, to which no step has
+    /// reacted, this ends the program.
     pub(super) fn saved(&self) {
         self.saved.store(true, SeqCst);
+        if self.is_wanted() {
+            self.end();
+        }
     }
 }
 
