@@ -1,7 +1,7 @@
 //! Checks the files that a command is going to write, before it works for minutes.
 
 use super::{
-    data::{is_run, run_around, runs_written_into},
+    data::{is_run, runs_written_into},
     output::results_to_standard_error,
 };
 use crate::{
@@ -10,7 +10,6 @@ use crate::{
     formats::content::{Content, Foreign},
     paths::resolve,
     run::folder::RunFolder,
-    train::snapshot::Snapshot,
     Error,
 };
 use safetensors::SafeTensors;
@@ -46,6 +45,9 @@ pub(super) fn check_outputs<'a>(
                 _ => None,
             };
             let is_made = is_read && made.is_some_and(|made| is_same(&made, path));
+            if is_made {
+                check_link_of_run(path)?;
+            }
             if !is_made && RunFolder::files(run).iter().any(|file| is_same(file, path)) {
                 return refuse("this would replace another file of a run: give another name");
             }
@@ -106,31 +108,22 @@ pub(super) fn check_files_of_run(directory: &Path) -> Result<(), Error> {
     files.iter().filter(|file| file.exists()).try_for_each(|file| require_file(file))
 }
 
-/// Checks the files of a run in `directory` that are symbolic links, through which results would be written. The large
-/// files may be links to where there is more room; these must not lead into another run, nor to what no run has written.
+/// Checks that no file of a run in `directory` is a symbolic link, through which results would be written to a file that
+/// may be somebody else's. The directory itself may be a link, to where there is more room.
 pub(super) fn check_links_of_run(directory: &Path) -> Result<(), Error> {
-    for file in RunFolder::files(directory).iter().filter(|file| file.is_symlink()) {
-        check_writable(file)?;
-        let target = resolve(file);
-        let is_in_other_run = run_around(&target).is_some_and(|run| run != resolve(directory));
-        let may_be_elsewhere = if *file == RunFolder::checkpoint(directory) {
-            is_written_by("--safetensors", file)
-        } else if *file == RunFolder::float_model(directory) {
-            is_written_by("--vit", file)
-        } else if *file == RunFolder::int8_model(directory) {
-            is_written_by("--out", file)
-        } else {
-            Snapshot::is_at(file)
-        };
-        if is_in_other_run || !may_be_elsewhere {
-            return Err(Error::Usage(format!(
-                "{}: a link to {}, which this would replace: remove the link",
-                file.display(),
-                target.display()
-            )));
-        }
+    RunFolder::files(directory).iter().try_for_each(|file| check_link_of_run(file))
+}
+
+fn check_link_of_run(file: &Path) -> Result<(), Error> {
+    if !file.is_symlink() {
+        return Ok(());
     }
-    Ok(())
+    let target = resolve(file);
+    Err(Error::Usage(format!(
+        "{}: a link to {}, which this would replace: remove the link",
+        file.display(),
+        target.display()
+    )))
 }
 
 /// Checks that the results of a new run in `directory` do not replace the checkpoint that the run begins with or files

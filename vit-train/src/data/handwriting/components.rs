@@ -81,7 +81,7 @@ impl Component {
     }
 
     /// True if its strokes are as narrow as a digit's; blots are thicker.
-    fn is_thin(&self) -> bool {
+    pub(super) fn is_thin(&self) -> bool {
         self.stroke() < THIN * self.size()
     }
 

@@ -1,7 +1,7 @@
 //! Draws photographs of a digit as people take them: on squared paper, with a shadow across it, with a table around it.
 
 use super::plane::Plane;
-use image::{codecs::jpeg::JpegEncoder, GrayImage, ImageReader, Luma};
+use image::{codecs::jpeg::JpegEncoder, imageops, GrayImage, ImageReader, Luma};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::{f32::consts::PI, io::Cursor};
@@ -41,6 +41,7 @@ pub(super) const KINDS: &[Kind] = &[
     Kind { name: "punched holes", readable: true, draw: holes },
     Kind { name: "table", readable: true, draw: table },
     Kind { name: "tilted sheet", readable: true, draw: tilted },
+    Kind { name: "strip", readable: true, draw: strip },
     Kind { name: "stain", readable: true, draw: stain },
     Kind { name: "blot", readable: true, draw: blot },
     Kind { name: "pencil", readable: true, draw: pencil },
@@ -54,6 +55,7 @@ pub(super) const KINDS: &[Kind] = &[
     Kind { name: "slanted digits", readable: false, draw: slanted_digits },
     Kind { name: "scribble", readable: false, draw: scribble },
     Kind { name: "cut off", readable: false, draw: cut_off },
+    Kind { name: "cropped", readable: false, draw: cropped },
     Kind { name: "texture", readable: false, draw: texture },
     Kind { name: "empty page", readable: false, draw: |_| () },
 ];
@@ -379,6 +381,20 @@ fn tilted(scene: &mut Scene) {
     around(scene, angle);
 }
 
+/// Lays a long strip of paper with one digit, such as a label, on a table.
+fn strip(scene: &mut Scene) {
+    scene.height = scene.uniform(150.0, 300.0).round();
+    scene.width = (scene.height * scene.uniform(3.0, 7.5)).round();
+    let paper = scene.sheet.get_pixel(0, 0).0[0];
+    scene.sheet = Plane::from_pixel(scene.width as u32, scene.height as u32, Luma([paper]));
+    scene.digit = scene.uniform(0.4, 0.6) * scene.height;
+    scene.middle = (scene.uniform(0.15, 0.85) * scene.width, scene.height / 2.0);
+    scene.write();
+    let (low, wide) = (scene.uniform(0.05, 0.15) * scene.height, scene.uniform(0.01, 0.05) * scene.width);
+    let (width, height, table) = (scene.width, scene.height, scene.uniform(0.05, 0.35));
+    scene.cover(table, |x, y| (x - wide).min(width - wide - x).min(y - low).min(height - low - y));
+}
+
 /// Draws the ring that a cup of coffee leaves, which may cross the digit.
 fn stain(scene: &mut Scene) {
     let (x0, y0) = scene.next_to_digit(-0.3 * scene.digit);
@@ -548,6 +564,27 @@ fn cut_off(scene: &mut Scene) {
         _ => scene.middle.0 = scene.width - wide,
     }
     scene.write();
+}
+
+/// Crops the picture through the digit, so that a twentieth to a half of it is missing at one side.
+fn cropped(scene: &mut Scene) {
+    scene.digit = scene.uniform(0.4, 0.7) * scene.width.min(scene.height);
+    let ink = (scene.write)(scene.class, scene.seed, scene.digit);
+    scene.middle = (scene.width / 2.0, scene.height / 2.0);
+    scene.ink_at(&ink, scene.middle);
+    let missing = scene.uniform(0.05, 0.5);
+    let left = (scene.middle.0 - ink.width() as f32 / 2.0).round() as u32;
+    let top = (scene.middle.1 - ink.height() as f32 / 2.0).round() as u32;
+    let inside = |side: u32| ((1.0 - missing) * side as f32).round() as u32;
+    let outside = |side: u32| (missing * side as f32).round() as u32;
+    let (width, height) = scene.sheet.dimensions();
+    let [x, y, right, bottom] = match scene.random.random_range(0..4) {
+        0 => [0, top + outside(ink.height()), width, height],
+        1 => [0, 0, width, top + inside(ink.height())],
+        2 => [left + outside(ink.width()), 0, width, height],
+        _ => [0, 0, left + inside(ink.width()), height],
+    };
+    scene.sheet = imageops::crop_imm(&scene.sheet, x, y, right - x, bottom - y).to_image();
 }
 
 /// Draws waves of several lengths and directions, like cloth, wood or grass.

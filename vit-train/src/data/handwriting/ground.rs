@@ -140,8 +140,9 @@ fn narrow(plane: &Plane, picture: &Plane) -> Ink {
             pixels.map(|&index| f64::from(sure.as_raw()[index]).powi(2)).sum::<f64>()
         })
     };
-    // Components at the edge of the picture, such as a corner in the shadow, count only if there is nothing else.
-    let inside = energy(Component::is_inside);
+    // A component at the edge of the picture may be a corner in the shadow. It counts only if it is a stroke, of a digit that
+    // is cut off, or if there is nothing else.
+    let inside = energy(|component, picture| component.is_inside(picture) || component.is_thin());
     let energies = if inside == [0.0; 2] { energy(|_, _| true) } else { inside };
     let [dark, bright] = hats;
     if energies[0] >= energies[1] {

@@ -9,6 +9,8 @@ use std::ops::RangeInclusive;
 
 /// The longer side of the reduced picture in which the sheet is searched.
 const COARSE_SIDE: u32 = 128;
+/// The least shorter side of the reduced picture, so that a label on a long strip keeps its margins.
+const LEAST_COARSE_SIDE: u32 = 64;
 /// The least difference between the grey levels of sheet and table.
 const LEAST_CONTRAST: f32 = 25.0;
 /// The share of the picture's area that a sheet takes.
@@ -26,7 +28,8 @@ const EDGE: u32 = 2;
 /// there is no sheet. A sheet touches at most one side of the picture; a lit region with shadow around it touches more.
 pub(super) fn without_table(plane: &Plane) -> Option<Plane> {
     let (width, height) = plane.dimensions();
-    let scaled = |side: u32| (side * COARSE_SIDE / width.max(height)).clamp(1, side);
+    let longer = COARSE_SIDE.max(LEAST_COARSE_SIDE * width.max(height) / width.min(height));
+    let scaled = |side: u32| (side * longer / width.max(height)).clamp(1, side);
     let (across, down) = (scaled(width), scaled(height));
     let mut coarse =
         filtered(plane, |plane| imageops::resize(plane, across, down, imageops::FilterType::Triangle));
