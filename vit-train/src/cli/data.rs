@@ -14,7 +14,10 @@ use crate::{
     Error,
 };
 use clap::Args;
-use std::path::{Path, PathBuf};
+use std::{
+    convert::Infallible,
+    path::{Path, PathBuf},
+};
 use vit_nostd::model_file::Kind;
 
 /// The options of commands that load images.
@@ -24,7 +27,7 @@ pub(super) struct DataArguments {
     /// digits), or a folder. A folder has either four files in MNIST's format (and `labels.txt` with one name per line,
     /// if the classes have names), or a folder of PNG and JPEG files for each class, or folders `train` and `test` (or
     /// `val`) that have a folder for each class [default: the images of the run that is given, or else auto]
-    #[arg(long, help_heading = DATA, value_name = "auto|mnist|synthetic|DIR")]
+    #[arg(long, help_heading = DATA, value_name = "auto|mnist|synthetic|DIR", value_parser = named_source)]
     pub data: Option<Source>,
     /// Print only results and errors
     #[arg(long, short)]
@@ -32,6 +35,14 @@ pub(super) struct DataArguments {
     /// Number of threads [default: one for each processor]
     #[arg(long, value_name = "N", value_parser = thread_count)]
     pub threads: Option<usize>,
+}
+
+/// Reads the value of an option that names images.
+pub(super) fn named_source(text: &str) -> Result<Source, String> {
+    if text.is_empty() {
+        return Err("the name of the folder is empty".to_owned());
+    }
+    text.parse().map_err(|error: Infallible| match error {})
 }
 
 /// Images for a network that was trained before.

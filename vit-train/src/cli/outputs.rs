@@ -33,6 +33,9 @@ pub(super) fn check_outputs<'a>(
     for (option, path) in outputs {
         check_writable(path)?;
         let refuse = |reason: &str| Err(Error::Usage(format!("{option} {}: {reason}", path.display())));
+        if path == Path::new("-") {
+            return refuse("this would be a file of that name: give /dev/stdout for the standard output");
+        }
         if inputs.iter().any(|input| is_same(input, path)) {
             return refuse("this would replace the file that is read: give another name");
         }

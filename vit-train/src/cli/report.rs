@@ -2,7 +2,7 @@
 
 use super::{
     artifact::{no_integers, Artifact},
-    data::{DataArguments, Loaded},
+    data::{named_source, DataArguments, Loaded},
     dispatch::{with_network, Task},
     networks::List,
     options::thread_count,
@@ -36,7 +36,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "DIR")]
     run: PathBuf,
     /// Images of the run, if they are no longer where they were during training
-    #[arg(long, value_name = "mnist|synthetic|DIR")]
+    #[arg(long, value_name = "mnist|synthetic|DIR", value_parser = named_source)]
     data: Option<Source>,
     /// Number of threads [default: one for each processor]
     #[arg(long, value_name = "N", value_parser = thread_count)]

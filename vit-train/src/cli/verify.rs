@@ -23,6 +23,7 @@ use crate::{
 use clap::Args;
 use serde::Serialize;
 use std::{
+    num::NonZeroUsize,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -43,8 +44,8 @@ pub(super) struct Arguments {
     run: PathBuf,
     /// Number of images whose logits must have the same bits when dfdx computes every sum in the documented order of
     /// the float engine (vit-nostd/src/float/mod.rs), which is slow
-    #[arg(long, value_name = "N", default_value_t = 100)]
-    exact_images: usize,
+    #[arg(long, value_name = "N", default_value = "100")]
+    exact_images: NonZeroUsize,
     /// Print the results as JSON
     #[arg(long)]
     json: bool,
@@ -150,7 +151,7 @@ impl Arguments {
             }
             same_checkpoint &= other.is_none();
         }
-        let verification = verify::<N>(&checkpoint.parameters, files, &data.splits.test, self.exact_images)?;
+        let verification = verify::<N>(&checkpoint.parameters, files, &data.splits.test, self.exact_images.get())?;
         if self.json {
             print_json(&Verified { same_checkpoint, origins, data_of_run: data.own, verification })?;
         } else {

@@ -33,6 +33,8 @@ pub(crate) enum Foreign {
     Npz,
     /// An ONNX model.
     Onnx,
+    /// The few lines of text that Git LFS keeps in a repository in place of a large file.
+    LfsPointer,
 }
 
 impl Content {
@@ -69,6 +71,7 @@ impl Content {
             // An ONNX model begins with a version below 128, followed by the name of a program, its version, a domain
             // or a graph.
             [0x08, 1..=127, 0x12 | 0x1a | 0x22 | 0x3a, ..] => Self::Foreign(Foreign::Onnx),
+            _ if bytes.starts_with(b"version https://git-lfs") => Self::Foreign(Foreign::LfsPointer),
             _ => Self::Unknown,
         }
     }
@@ -82,7 +85,7 @@ impl Content {
 }
 
 impl Foreign {
-    /// Returns the name of the format and a shell command that converts the file at `path` to a checkpoint.
+    /// Returns the name of the format and a shell command that makes a checkpoint of the file at `path`.
     pub(crate) fn advice(self, path: &Path) -> String {
         let (from, to) = (path.display(), path.with_extension("safetensors"));
         let to = to.display();
@@ -112,6 +115,10 @@ impl Foreign {
                      onnx.load('{from}').graph.initializer if t.data_type == 1 and t.dims}}, '{to}')"
                 ),
             ),
+            Self::LfsPointer => {
+                return "a pointer of Git LFS instead of the file itself; this command downloads the file: git lfs pull"
+                    .to_owned();
+            }
         };
         format!("{what}; this command converts it to a checkpoint: python3 -c \"{python}\"")
     }
@@ -147,6 +154,7 @@ mod tests {
             (b"\x80\x04\x95", torch),
             (b"\x89HDF\r\n\x1a\n\0", Content::Foreign(Foreign::Hdf5)),
             (b"\x08\x08\x12\x07pytorch", Content::Foreign(Foreign::Onnx)),
+            (b"version https://git-lfs.github.com/spec/v1\noid ", Content::Foreign(Foreign::LfsPointer)),
             (b"\x89PNG\r\n\x1a\n", Content::Unknown),
             (b"", Content::Unknown),
         ] {

@@ -232,6 +232,13 @@ fn one_thing_for_another() {
         &[&begin[..], &["--init", &model]].concat(),
         &["model.f32.vit", "a model file", "checkpoint.safetensors"],
     );
+    // Git LFS keeps a pointer in place of the file.
+    let pointer = file(&empty, "pointer.safetensors");
+    fs::write(&pointer, "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n").unwrap();
+    for command in ["inspect", "eval", "verify", "quantize"] {
+        refuse(&[command, &pointer], &["pointer.safetensors", "git lfs pull"]);
+    }
+    fs::remove_file(&pointer).unwrap();
     refuse(&["verify", &model], &["model.f32.vit", "neither a run nor a checkpoint"]);
     // A folder that is not a run.
     for command in ["inspect", "eval", "verify", "quantize"] {

@@ -235,6 +235,8 @@ fn bad_settings_are_refused() {
         (["--threads", "0"], ["--threads", "from 1 to 1024"]),
         (["--limit", "3"], ["--limit", "at least 10"]),
         (["bench", "--steps=18446744073709551615"], ["--steps", "from 1 to 1000000"]),
+        (["verify", "--exact-images=0"], ["--exact-images", "invalid value '0'"]),
+        (["--data", ""], ["--data", "name of the folder is empty"]),
     ] {
         let output = run(&arguments);
         let error = text(&output.stderr);

@@ -296,6 +296,7 @@ fn exports_that_cannot_be_are_refused() {
     succeed(&["quantize", &theirs, "--data", data]);
     refuse(&["export", &foreign.path("model.int8.vit"), "--onnx", &onnx], &["model.int8.vit", "int8", "f32"]);
     refuse(&["export", &theirs, "--onnx", &foreign.path("no/such/folder.onnx")], &["no/such/folder.onnx"]);
+    refuse(&["export", &theirs, "--onnx", "-"], &["--onnx -", "/dev/stdout"]);
     refuse(&["export", &theirs, "--vit", &vit, "--labels", "a,b"], &["--labels", "2 labels for 10 classes"]);
     refuse(&["export", &theirs, "--vit", &vit, "--labels", "a,b,a"], &["--labels", "a occurs twice"]);
     refuse(&["export", &foreign.path("missing.vit"), "--onnx", &onnx], &["missing.vit"]);

@@ -481,6 +481,8 @@ fn runs_are_compared() {
     edit(1, &|report| report["preset"] = "base".into());
     assert!(json(&["compare", names[0], names[1], "--json"])[1]["speed_up"].is_null());
     refuse(&["compare", names[0], "/no/such/run"], &["/no/such/run"]);
+    edit(1, &|report| report["dataset"] = "\u{1b}[2J".into());
+    refuse(&["compare", names[0], names[1]], &["report.json", "control characters"]);
     fs::write(file(&runs[1], "report.json"), "{").unwrap();
     refuse(&["compare", names[0], names[1]], &["report.json", "not a report"]);
     assert_eq!(run(&["compare"]).status.code(), Some(2));

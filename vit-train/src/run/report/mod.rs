@@ -79,9 +79,14 @@ impl Report {
     }
 
     fn parse(bytes: &[u8], path: &Path) -> Result<Self, Error> {
-        let error =
-            |error: serde_json::Error| Error::Report { path: path.to_owned(), message: error.to_string() };
-        serde_json::from_slice(bytes).map_err(error)
+        let error = |message: String| Error::Report { path: path.to_owned(), message };
+        let report: Self = serde_json::from_slice(bytes).map_err(|parsing| error(parsing.to_string()))?;
+        let processor = report.environment.iter().filter_map(|environment| environment.processor.as_ref());
+        let names = [&report.preset, &report.dataset, &report.device];
+        if names.into_iter().chain(processor).any(|name| name.contains(char::is_control)) {
+            return Err(error("a name in it has control characters".to_owned()));
+        }
+        Ok(report)
     }
 
     /// Writes the [files](RunFolder::report_files) that depend on the report only to `directory`: `report.json`,
