@@ -155,9 +155,13 @@ class Block:
         s = query @ key.swapaxes(-1, -2)
         i = np.minimum(255, requantize(s.max(-1, keepdims=True) - s, *self.score_scale))
         w = exp_table[i]
-        r = np.minimum(32767, 2**30 // w.sum(-1, keepdims=True))
-        p = np.minimum(255, requantize(w, r, 22))
-        o = sat8(requantize(p @ value, *self.context_scale)).swapaxes(-2, -3).reshape(x.shape)
+        S = w.sum(-1, keepdims=True)
+        e = np.zeros_like(S) - 8
+        for _ in range(15):
+            e += scaled(S, e + 1) < 1 << 16
+        m, s = self.context_scale
+        r = m * 2**15 // scaled(S, e)
+        o = sat8(requantize(w @ value, r, s + 7 - e)).swapaxes(-2, -3).reshape(x.shape)
         observe("attention", o)
         x = sat16(x + self.linear("proj", o))
         observe("projection", x)
@@ -175,6 +179,11 @@ class Block:
 
 def requantize(a, m, s):
     return a * m + (np.int64(1) << (s - 1)) >> s
+
+
+def scaled(S, e):
+    """floor(S * 2^e), also for negative e."""
+    return S << np.maximum(e, 0) >> np.maximum(-e, 0)
 
 
 def sat8(x):

@@ -20,6 +20,7 @@ use vit_train::{
 vit_nostd::network! {
     Small { image: 4, patch: 2, embed: 4, heads: 2, hidden: 4, depth: 1, classes: 2 }
     OneHead { image: 6, patch: 3, embed: 8, heads: 1, hidden: 20, depth: 3, classes: 3 }
+    Tokens577 { image: 48, patch: 2, embed: 8, heads: 2, hidden: 8, depth: 1, classes: 3 }
     ManyTokens { image: 12, patch: 2, embed: 12, heads: 4, hidden: 8, depth: 2, classes: 10 }
     HeadsOf1 { image: 5, patch: 5, embed: 16, heads: 16, hidden: 4, depth: 4, classes: 7 }
     Widest { image: 8, patch: 4, embed: 128, heads: 2, hidden: 384, depth: 2, classes: 10 }
@@ -62,6 +63,7 @@ fn random_small_networks() {
         random_models::<Small>(seed, 10);
         random_models::<OneHead>(seed, 10);
         random_models::<ManyTokens>(seed, 5);
+        random_models::<Tokens577>(seed, 1);
         random_models::<HeadsOf1>(seed, 10);
     }
 }

@@ -19,6 +19,7 @@ vit_nostd::network! {
     Small { image: 4, patch: 2, embed: 4, heads: 2, hidden: 4, depth: 1, classes: 2 }
     OneHead { image: 6, patch: 3, embed: 8, heads: 1, hidden: 20, depth: 3, classes: 3 }
     ManyTokens { image: 12, patch: 2, embed: 12, heads: 4, hidden: 8, depth: 2, classes: 10 }
+    Tokens577 { image: 48, patch: 2, embed: 8, heads: 2, hidden: 8, depth: 1, classes: 3 }
     HeadsOf20 { image: 6, patch: 2, embed: 40, heads: 2, hidden: 52, depth: 2, classes: 5 }
     HeadOf24 { image: 4, patch: 4, embed: 24, heads: 1, hidden: 36, depth: 2, classes: 5 }
     HeadsOf24 { image: 6, patch: 2, embed: 96, heads: 4, hidden: 100, depth: 1, classes: 5 }
@@ -136,12 +137,14 @@ fn plain<N: Network>(weights: &Weights<'_, N>, image: &[u8]) -> Vec<i32> {
                     .iter()
                     .map(|s| embedding.exp_table[requantize(max - s, m, shift).min(255) as usize].into())
                     .collect();
-                let r = ((1i128 << 30) / w.iter().sum::<i128>()).min(32767);
-                let p: Vec<i128> = w.iter().map(|&w| requantize(w, r, 22).min(255)).collect();
+                let all: i128 = w.iter().sum();
+                let scaled = |e: i128| all << (e + 8) >> 8; // floor(all * 2^e)
+                let e = (-8..=7).find(|&e| (1 << 15..1 << 16).contains(&scaled(e))).unwrap();
                 let (m, shift) = scale(block.context_scale);
+                let r = m * (1 << 15) / scaled(e);
                 for c in c {
-                    let sum = p.iter().zip(&v).map(|(p, v)| p * v[c]).sum();
-                    o.push(sat(8, requantize(sum, m, shift)));
+                    let sum = w.iter().zip(&v).map(|(w, v)| w * v[c]).sum();
+                    o.push(sat(8, requantize(sum, r, shift + 7 - e)));
                 }
             }
             x[t].iter_mut().zip(proj.run(&o)).for_each(|(x, a)| *x = sat(16, *x + a));
@@ -214,6 +217,7 @@ fn engine_is_the_specification() {
         compare::<Small>(seed, 10);
         compare::<OneHead>(seed, 10);
         compare::<ManyTokens>(seed, 5);
+        compare::<Tokens577>(seed, 1);
     }
     // Heads that fill one vector and a part of another, and an even number of tokens.
     compare::<HeadsOf20>(21, 10);
@@ -258,6 +262,8 @@ fn values_out_of_bounds_are_refused() {
     assert_eq!(refused(&|w| w.blocks().for_each(|b| b.key_bias[1] = i32::MIN)), bad);
     assert_eq!(refused(&|w| w.blocks().for_each(|b| b.score_scale[1] = 256 + 20)), bad);
     assert_eq!(refused(&|w| w.blocks().for_each(|b| b.context_scale[0] = 1 << 15)), bad);
+    assert_eq!(refused(&|w| w.blocks().for_each(|b| b.context_scale[1] = 31)), None);
+    assert_eq!(refused(&|w| w.blocks().for_each(|b| b.context_scale[1] = 32)), bad);
     assert_eq!(refused(&|w| w.blocks().for_each(|b| b.norm1[4] = 36)), bad);
     assert_eq!(refused(&|w| w.blocks().for_each(|b| b.norm2[3] = 1 << 9)), bad);
     assert_eq!(refused(&|w| (w.head.norm[0], w.head.norm[1]) = (1023, 0)), bad);

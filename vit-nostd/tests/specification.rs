@@ -11,7 +11,7 @@ use vit_nostd::{
     int8::{
         kernels::Portable,
         layer_norm::{self, Norm},
-        requantize::{requantize, Halves, Scale, Whole},
+        requantize::{requantize, sat8, Halves, Scale, Whole},
         softmax,
         weights::Weights,
         Model, Scratch,
@@ -246,52 +246,71 @@ fn examples_of_layer_norm() {
 }
 
 #[test]
-fn examples_of_softmax() {
+fn examples_of_attention() {
     let blocks = blocks(NUMERICS, "score_scale = ");
-    assert_eq!(blocks.len(), 2);
+    assert_eq!(blocks.len(), 3);
     let file = read("../firmware-example/models/nano.int8.vit");
     aligned(&file, |file| {
         let table = weights::<Nano>(file).embedding.exp_table;
         assert_eq!([1, 2, 149, 255].map(|i| table[i]), [31430, 30147, 66, 1], "the entries in the text");
         for block in &blocks {
             let values = named(block);
-            let [m, s] = values["score_scale"][..] else { panic!() };
-            let scale = Scale { multiplier: m.try_into().unwrap(), shift: s.try_into().unwrap() };
-            assert!(scale.is_valid());
-            let scores: Vec<i32> = values["s"].iter().map(|&s| s.try_into().unwrap()).collect();
-            let mut shares = scores.clone();
-            softmax::softmax::<Whole>(&mut shares, scale, table);
-            assert_eq!(shares.iter().map(|&p| p.into()).collect::<Vec<i64>>(), values["p"]);
+            let scale = |name: &str| {
+                let [m, s] = values[name][..] else { panic!() };
+                let scale = Scale { multiplier: m.try_into().unwrap(), shift: s.try_into().unwrap() };
+                assert!(scale.is_valid());
+                scale
+            };
+            let one = |name: &str| {
+                let [value] = values[name][..] else { panic!() };
+                value
+            };
+            let (score_scale, context_scale) = (scale("score_scale"), scale("context_scale"));
+            let scores: Vec<i32> = values["score"].iter().map(|&s| s.try_into().unwrap()).collect();
+            let mut exponentials = scores.clone();
+            let sum = softmax::exponentials::<Whole>(&mut exponentials, score_scale, table);
+            assert_eq!(exponentials.iter().map(|&w| w.into()).collect::<Vec<i64>>(), values["w"]);
+            assert_eq!(i64::from(sum), one("sum"));
+            let a: i64 = values["w"].iter().zip(&values["v"]).map(|(w, v)| w * v).sum();
+            assert_eq!(a, one("a"));
+            let row = softmax::row_scale(context_scale, sum);
+            assert_eq!(i64::from(row.multiplier), one("r"));
+            assert_eq!(i64::from(sat8(requantize::<Whole>(a as i32, row))), one("o"));
 
+            // The formulas of the text.
             let max = scores.iter().max().unwrap();
             let steps: Vec<i64> =
-                scores.iter().map(|s| requantize::<Whole>(max - s, scale).min(255).into()).collect();
+                scores.iter().map(|s| requantize::<Whole>(max - s, score_scale).min(255).into()).collect();
             assert_eq!(values["i"], steps);
             let weights: Vec<i64> = steps.iter().map(|&i| table[i as usize].into()).collect();
             assert_eq!(values["w"], weights);
-            let sum: i64 = weights.iter().sum();
-            assert_eq!(values["r"], [i64::from(softmax::normalization(sum as u32).multiplier)]);
-            assert_eq!(values["r"], [((1 << 30) / sum).min(32767)]);
+            assert_eq!(weights.iter().sum::<i64>(), one("sum"));
+            let e = one("e");
+            let scaled = (one("sum") << 8) >> (8 - e);
+            assert!((1 << 15..1 << 16).contains(&scaled));
+            assert_eq!((i64::from(context_scale.multiplier) << 15) / scaled, one("r"));
+            assert_eq!(i64::from(row.shift), i64::from(context_scale.shift) + 7 - e);
         }
     });
-    assert_eq!((1 << 30) / 32767, 32769, "the largest quotient");
+    assert_eq!((16384 << 15) / 49151, 10922, "the second row, rounded to the nearest integer");
 }
 
-/// The `min` of `r` changes no probability: where it takes effect, one weight is 32767 and another at most 1.
+/// The bounds that the text derives for attention, at their ends.
 #[test]
-fn the_largest_normalizations_make_no_difference() {
-    for sum in [32767, 32768] {
-        assert_eq!(softmax::normalization(sum).multiplier, 32767);
-        let unbounded = (1i64 << 30) / i64::from(sum);
-        assert!(unbounded > 32767);
-        for weight in [0, 1, 32767u16] {
-            let p = ((i64::from(weight) * unbounded + (1 << 21)) >> 22).min(255);
-            let bounded = softmax::probability::<Whole>(weight, softmax::normalization(sum));
-            assert_eq!(i64::from(bounded), p, "{weight} of {sum}");
+fn bounds_of_attention() {
+    for tokens in 1..=65_535 {
+        let one = u64::from(softmax::one(tokens));
+        assert_eq!(one, 32767.min(((1 << 24) - 1) / tokens as u64));
+        assert!(one >= 1 << 8 && tokens as u64 * one < 1 << 24, "{tokens}");
+    }
+    assert_eq!([512, 513, 65_535].map(softmax::one), [32767, 32704, 256]);
+    for (sum, e) in [(1 << 8, 7), ((1 << 24) - 1, -8)] {
+        for shift in [Scale::MIN_SHIFT, softmax::MAX_CONTEXT_SHIFT] {
+            let row = softmax::row_scale(Scale { multiplier: 32767, shift }, sum);
+            assert_eq!(i32::from(row.shift), i32::from(shift) + 7 - e);
+            assert!(row.is_valid());
         }
     }
-    assert_eq!(softmax::normalization(32769).multiplier, 32767);
-    assert_eq!((1 << 30) / 32769, 32767);
 }
 
 /// The bounds that the text derives for LayerNorm, at their ends.

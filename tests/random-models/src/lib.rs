@@ -120,13 +120,14 @@ pub fn random_weights<N: Network>(random: &mut Random, mood: Mood, bytes: &mut [
     }
 
     let embedding = &mut weights.embedding;
+    let one = 32767.min(((1 << 24) - 1) / N::TOKENS);
     for (i, entry) in embedding.exp_table.iter_mut().enumerate() {
         *entry = match mood {
             // The entries are in no order: the last entries of a real table are all equal, and would hide a wrong
             // index.
-            Mood::Wild if i > 0 => random.below(32768) as u16,
-            Mood::Extreme if i > 0 => random.of(&[0, 32767]),
-            _ => (32767.0 * (-(i as f64) / 24.0).exp()).round() as u16,
+            Mood::Wild if i > 0 => random.below(one as u64 + 1) as u16,
+            Mood::Extreme if i > 0 => random.of(&[0, one as u16]),
+            _ => (one as f64 * (-(i as f64) / 24.0).exp()).round() as u16,
         };
     }
     layer!(embedding, N::PATCH * N::PATCH, true, patch_bias, patch_multiplier, patch_shift);
@@ -154,6 +155,8 @@ pub fn random_weights<N: Network>(random: &mut Random, mood: Mood, bytes: &mut [
         *block.score_scale = scale(random, mood, &[17, 18, 19, 20, 21, 22]);
         *block.context_scale = match mood {
             Mood::Wild => scale(random, mood, &[17, 18, 19, 20, 21, 22, 23, 24]),
+            // This shift has a smaller bound than the others.
+            Mood::Extreme => [multiplier(random, mood).into(), random.of(&[17, 31])],
             _ => scale(random, mood, &[22]),
         };
         layer!(block, N::EMBED, false, query_bias, query_multiplier, query_shift);

@@ -25,7 +25,7 @@ use crate::{
 use kernels::{Kernels, Rows, Scores, TileMemory, Wide, SCORED, TILE};
 use layer_norm::Norm;
 use linear::{dot, PatchRow, Row};
-use softmax::ExpTable;
+use softmax::{row_scale, ExpTable};
 use weights::{scale_from, Block, Weights};
 
 /// An integer model of network `N`, borrowed from its file. The struct consists of a few pointers and is cheap to copy.
@@ -49,7 +49,7 @@ pub struct Scratch<N: Network> {
     normed: TileMemory<Vector<N::Embed, i8>, Vector<N::Embed, Wide>>,
     /// The tile's queries. The attention's weighted sums of the values replace them, one head after the other.
     mixed: TileMemory<Vector<N::Embed, i8>, Vector<N::Embed, Wide>>,
-    /// The scores, and then the probabilities, of one head.
+    /// The scores, and then their exponentials, of one head.
     scores: Scores<N>,
 }
 
@@ -314,10 +314,12 @@ impl<N: Network, K: Kernels> Layer<'_, N, K> {
                 for first in (0..count).step_by(SCORED) {
                     let tokens = first..count.min(first + SCORED);
                     kernels.scores::<N>(&mixed, tokens.clone(), head, keys, scores);
-                    for scores in scores.iter_mut().take(tokens.len()) {
-                        kernels.softmax(scores.as_mut(), score_scale, exp_table);
+                    let mut scales = [context_scale; SCORED];
+                    for (scores, scale) in scores.iter_mut().zip(&mut scales).take(tokens.len()) {
+                        let sum = kernels.exponentials(scores.as_mut(), score_scale, exp_table);
+                        *scale = row_scale(context_scale, sum);
                     }
-                    kernels.context::<N>(scores, tokens, head, values, context_scale, &mut mixed);
+                    kernels.context::<N>(scores, tokens, head, values, &scales, &mut mixed);
                 }
             }
             for token in 0..count {

@@ -14,7 +14,7 @@ use super::{
     layer_norm::{Norm, NormTensor, MAX_WIDTH},
     linear::{Linear, PatchRow, Row},
     requantize::Scale,
-    softmax::{ExpTable, EXP_ONE},
+    softmax::{one, ExpTable, MAX_CONTEXT_SHIFT},
 };
 use crate::{
     network::Network,
@@ -183,8 +183,8 @@ impl<'a, N: Network> Weights<'a, N> {
     pub(crate) fn is_valid(&self) -> bool {
         let exp_table = self.embedding.exp_table;
         let Head { norm, head_bias, logit_scale, .. } = self.head;
-        exp_table[0] == EXP_ONE
-            && exp_table.iter().all(|&entry| entry <= EXP_ONE)
+        exp_table[0] == one(N::TOKENS)
+            && exp_table.iter().all(|&entry| entry <= exp_table[0])
             && is_valid(self.patch())
             && self.blocks().all(|block| block.is_valid())
             && Norm::from_tensor(norm).is_valid()
@@ -206,7 +206,7 @@ macro_rules! layers {
                 Norm::from_tensor(self.norm1).is_valid()
                     && Norm::from_tensor(self.norm2).is_valid()
                     && scale_from(self.score_scale).is_some()
-                    && scale_from(self.context_scale).is_some()
+                    && scale_from(self.context_scale).is_some_and(|scale| scale.shift <= MAX_CONTEXT_SHIFT)
                     $(&& is_valid(self.$name()))*
             }
         }
@@ -267,8 +267,8 @@ const fn bounds<N: Network>() {
     terms = if terms < hidden { hidden } else { terms };
     assert!(terms <= I32 && MAX_BIAS as u64 + terms * I8 * I8 <= I32, "too many terms for 32 bits");
     assert!(2 * N::HEAD_DIM as u64 * I8 * I8 <= I32, "differences of scores must fit 32 bits");
-    assert!(tokens * EXP_ONE as u64 <= I32, "the sum of exponentials must fit 32 bits");
-    assert!(tokens * 255 * I8 <= I32, "a weighted sum of values must fit 32 bits");
+    assert!(one(N::TOKENS) >= 1 << 8, "the sum of exponentials must be at least 2^8");
+    assert!(tokens * one(N::TOKENS) as u64 * I8 <= I32, "a weighted sum of values must fit 32 bits");
     // LayerNorm: `D * x - sum` is the sum of D - 1 differences of two values, and the variance is at most a quarter of
     // the square of such a difference.
     assert!(

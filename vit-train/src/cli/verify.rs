@@ -151,7 +151,8 @@ impl Arguments {
             }
             same_checkpoint &= other.is_none();
         }
-        let verification = verify::<N>(&checkpoint.parameters, files, &data.splits.test, self.exact_images.get())?;
+        let verification =
+            verify::<N>(&checkpoint.parameters, files, &data.splits.test, self.exact_images.get())?;
         if self.json {
             print_json(&Verified { same_checkpoint, origins, data_of_run: data.own, verification })?;
         } else {

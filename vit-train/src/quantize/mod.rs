@@ -33,7 +33,7 @@ use vit_nostd::{
         self,
         layer_norm::Norm,
         requantize::Scale,
-        softmax::{ExpTable, EXP_ONE},
+        softmax::{one, ExpTable, MAX_CONTEXT_SHIFT},
         weights::{BlockMut, Weights, WeightsMut},
     },
     model_file::{Kind, Normalization},
@@ -382,7 +382,7 @@ impl Layer {
             (bias[j], multiplier[j], shift[j]) = loop {
                 out.iter_mut().zip(row).for_each(|(out, w)| *out = (w / step).round() as i8);
                 let sum: i32 = out.iter().map(|&w| i32::from(w)).sum();
-                let Some(scale) = scale(step * input.scale / output.scale) else {
+                let Some(scale) = scale(step * input.scale / output.scale, Scale::MAX_SHIFT) else {
                     let what = "has a bias that is too large for its results";
                     let bias = self.bias[j] + input.value(0) * step * f64::from(sum);
                     return Err(Unquantizable::new(&self.name, what, bias));
@@ -401,20 +401,20 @@ impl Layer {
     }
 }
 
-/// Returns the multiplier and the shift that express `real`, or `None` if it exceeds [`MAX_RATIO`] by more than a
+/// Returns the multiplier and the shift, of at most `max_shift`, that express `real`, or `None` if it exceeds [`MAX_RATIO`] by more than a
 /// rounding error.
-fn scale(real: f64) -> Option<Scale> {
+fn scale(real: f64, max_shift: u8) -> Option<Scale> {
     let multiplier = |shift: u8| real * 2f64.powi(shift.into());
     let most = f64::from(Scale::MAX_MULTIPLIER);
-    let shift = (Scale::MIN_SHIFT..Scale::MAX_SHIFT).find(|&shift| multiplier(shift + 1) > most);
-    let shift = shift.unwrap_or(Scale::MAX_SHIFT);
+    let shift = (Scale::MIN_SHIFT..max_shift).find(|&shift| multiplier(shift + 1) > most);
+    let shift = shift.unwrap_or(max_shift);
     let multiplier = multiplier(shift).round();
     (multiplier <= most).then_some(Scale { multiplier: multiplier as u16, shift })
 }
 
 /// Returns [`scale`] of `real` as a tensor of the model file. Errors name the layer that computes the tensor `layer`.
-fn scale_tensor(layer: Tensor, block: usize, real: f64) -> Result<[u32; 2], Unquantizable> {
-    let scale = scale(real);
+fn scale_tensor(layer: Tensor, block: usize, real: f64, max_shift: u8) -> Result<[u32; 2], Unquantizable> {
+    let scale = scale(real, max_shift);
     let scale = scale
         .ok_or_else(|| Unquantizable::new(layer.layer(block), "has scales that are too far apart", real));
     scale.map(|Scale { multiplier, shift }| [multiplier.into(), shift.into()])
@@ -606,9 +606,9 @@ impl BlockScales {
     }
 }
 
-/// Returns the table of e^(-i / steps).
-fn exp_table(steps: f64) -> ExpTable {
-    std::array::from_fn(|i| (f64::from(EXP_ONE) * (-(i as f64) / steps).exp()).round() as u16)
+/// Returns the table of e^(-i / steps) for a network with `tokens` tokens.
+fn exp_table(tokens: usize, steps: f64) -> ExpTable {
+    std::array::from_fn(|i| (f64::from(one(tokens)) * (-(i as f64) / steps).exp()).round() as u16)
 }
 
 /// Returns the elements of a matrix, row by row.
@@ -626,7 +626,7 @@ fn fill<N: Trainable>(
     let &Scales { pixel, residual, ref blocks, norm: normed, exp_steps } = scales;
 
     let embedding = &mut weights.embedding;
-    *embedding.exp_table = exp_table(exp_steps);
+    *embedding.exp_table = exp_table(N::TOKENS, exp_steps);
     let rows = embedding.positions.as_mut().iter_mut().flat_map(AsMut::as_mut);
     for (out, position) in rows.zip(positions(parameters)) {
         *out = (position / residual.scale).round() as i16;
@@ -672,8 +672,10 @@ fn fill_block<N: Trainable>(
     let &BlockScales { norm1, query, key, value, context, norm2, hidden, activation } = scales;
     *block.norm1 = norm(N::EMBED, residual, norm1);
     *block.norm2 = norm(N::EMBED, residual, norm2);
-    *block.score_scale = scale_tensor(Tensor::Query, index, scales.score::<N>() * exp_steps)?;
-    *block.context_scale = scale_tensor(Tensor::Context, index, value.scale / (256.0 * context.scale))?;
+    let score = scales.score::<N>() * exp_steps;
+    *block.score_scale = scale_tensor(Tensor::Query, index, score, Scale::MAX_SHIFT)?;
+    let share = value.scale / (256.0 * context.scale);
+    *block.context_scale = scale_tensor(Tensor::Context, index, share, MAX_CONTEXT_SHIFT)?;
     for (input, out) in (i8::MIN..=i8::MAX).zip(block.gelu_table) {
         *out = activation.quantize(gelu64(hidden.value(input)));
     }
@@ -780,10 +782,10 @@ mod tests {
             let input = Quantizer { scale: input, zero_point: 0.0 };
             let ratio = weight / 127.0 * input.scale / layer.finest_output(input);
             let expected = Scale { multiplier: Scale::MAX_MULTIPLIER, shift: Scale::MIN_SHIFT };
-            assert_eq!(scale(ratio), Some(expected), "{weight:e} {input:?}");
+            assert_eq!(scale(ratio, Scale::MAX_SHIFT), Some(expected), "{weight:e} {input:?}");
         }
-        assert_eq!(scale(0.25), None);
-        assert_eq!([scale(f64::INFINITY), scale(f64::NAN)], [None, None]);
+        assert_eq!(scale(0.25, Scale::MAX_SHIFT), None);
+        assert_eq!([f64::INFINITY, f64::NAN].map(|ratio| scale(ratio, Scale::MAX_SHIFT)), [None, None]);
     }
 
     #[test]
@@ -791,7 +793,7 @@ mod tests {
         let mut random = random(2);
         let ratios = (0..100_000).map(|_| 2f64.powf(random.random_range(-120.0..-2.0)) * MAX_RATIO * 4.0);
         for ratio in ratios.chain([0.0, f64::MIN_POSITIVE, MIN_RATIO, 32767.5 / 2f64.powi(18)]) {
-            let scale = scale(ratio).unwrap();
+            let scale = scale(ratio, Scale::MAX_SHIFT).unwrap();
             assert!(scale.is_valid(), "{ratio:e} {scale:?}");
             let real = f64::from(scale.multiplier) / 2f64.powi(scale.shift.into());
             let largest_error = if ratio >= MIN_RATIO { ratio * 2f64.powi(-15) } else { 2f64.powi(-47) };

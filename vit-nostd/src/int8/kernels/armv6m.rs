@@ -53,20 +53,20 @@ impl KernelsFor<Wide, TILE, SCORED> for Best {
     }
 
     #[inline(never)]
-    fn softmax(self, scores: &mut [i32], scale: Scale, table: &ExpTable) {
-        softmax::softmax::<Halves>(scores, scale, table);
+    fn exponentials(self, scores: &mut [i32], scale: Scale, table: &ExpTable) -> u32 {
+        softmax::exponentials::<Halves>(scores, scale, table)
     }
 
     #[inline(never)]
     fn context<N: Network>(
         self,
-        probabilities: &Scores<N, SCORED>,
+        exponentials: &Scores<N, SCORED>,
         tokens: Range<usize>,
         head: usize,
         values: &Rows<N>,
-        scale: Scale,
+        scales: &[Scale; SCORED],
         out: &mut Tile<'_, Wide>,
     ) {
-        portable::context::<N, _, Halves, SCORED>(probabilities, tokens, head, values, scale, out);
+        portable::context::<N, _, Halves, SCORED>(exponentials, tokens, head, values, scales, out);
     }
 }

@@ -66,24 +66,25 @@ pub trait KernelsFor<W, const TILE: usize, const SCORED: usize>: Copy {
         portable::scores::<N, _, SCORED>(query, tokens, head, keys, out);
     }
 
-    /// Turns the scores of one token and head into probabilities.
+    /// Turns the scores of one token and head into exponentials, and returns their sum.
     #[inline(always)]
-    fn softmax(self, scores: &mut [i32], scale: Scale, table: &ExpTable) {
-        portable::softmax(scores, scale, table);
+    fn exponentials(self, scores: &mut [i32], scale: Scale, table: &ExpTable) -> u32 {
+        portable::exponentials(scores, scale, table)
     }
 
-    /// Computes the weighted sums of one head's values, for the same tokens as [`scores`](Self::scores).
+    /// Computes the weighted sums of one head's values, for the same tokens as [`scores`](Self::scores), and requantizes
+    /// them with the scale of each token.
     #[inline(never)]
     fn context<N: Network>(
         self,
-        probabilities: &Scores<N, SCORED>,
+        exponentials: &Scores<N, SCORED>,
         tokens: Range<usize>,
         head: usize,
         values: &Rows<N>,
-        scale: Scale,
+        scales: &[Scale; SCORED],
         out: &mut Tile<'_, W>,
     ) {
-        portable::context::<N, _, Whole, SCORED>(probabilities, tokens, head, values, scale, out);
+        portable::context::<N, _, Whole, SCORED>(exponentials, tokens, head, values, scales, out);
     }
 }
 

@@ -58,7 +58,8 @@ pub fn name() -> &'static str {
     with_best!(kernels => kernels.name())
 }
 
-/// Turns scores into probabilities, with the kernels that an inference uses. This is public for benchmarks.
-pub fn softmax(scores: &mut [i32], scale: Scale, table: &ExpTable) {
-    with_best!(kernels => kernels.softmax(scores, scale, table));
+/// Turns scores into exponentials and returns their sum, with the kernels that an inference uses. This is public for
+/// benchmarks.
+pub fn exponentials(scores: &mut [i32], scale: Scale, table: &ExpTable) -> u32 {
+    with_best!(kernels => kernels.exponentials(scores, scale, table))
 }

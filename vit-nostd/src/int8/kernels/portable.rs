@@ -15,7 +15,7 @@ use core::ops::Range;
 /// The number of outputs that are computed together, so that an activation is loaded once for both.
 pub(super) const PAIR: usize = 2;
 
-/// The number of channels of a head that are computed together, so that a probability is loaded once for all of them.
+/// The number of channels of a head that are computed together, so that an exponential is loaded once for all of them.
 const GROUP: usize = if cfg!(target_arch = "arm") { 4 } else { 8 };
 
 /// The type of the results of a linear layer.
@@ -126,34 +126,34 @@ pub(super) fn scores<N: Network, W, const SCORED: usize>(
     }
 }
 
-/// Turns the scores of one token and head into probabilities.
+/// Turns the scores of one token and head into exponentials, and returns their sum.
 #[inline(never)]
-pub(super) fn softmax(scores: &mut [i32], scale: Scale, table: &ExpTable) {
-    softmax::softmax::<Whole>(scores, scale, table);
+pub(super) fn exponentials(scores: &mut [i32], scale: Scale, table: &ExpTable) -> u32 {
+    softmax::exponentials::<Whole>(scores, scale, table)
 }
 
-/// Computes the weighted sums of one head's values, for a range of tokens.
+/// Computes the weighted sums of one head's values, for a range of tokens, and requantizes them with the scale of each.
 #[inline(always)]
 pub(super) fn context<N: Network, W, P: Product, const SCORED: usize>(
-    probabilities: &Scores<N, SCORED>,
+    exponentials: &Scores<N, SCORED>,
     tokens: Range<usize>,
     head: usize,
     values: &Rows<N>,
-    scale: Scale,
+    scales: &[Scale; SCORED],
     out: &mut Tile<'_, W>,
 ) {
-    for (token, probabilities) in tokens.zip(probabilities) {
+    for (token, (exponentials, &scale)) in tokens.zip(exponentials.iter().zip(scales)) {
         let mut channel = head * N::HEAD_DIM;
         let context = out.row_mut(token).get_mut(channel..channel + N::HEAD_DIM).unwrap_or_default();
         for context in context.chunks_mut(GROUP) {
             let mut sums = [0; GROUP];
-            for (&p, value) in probabilities.as_ref().iter().zip(values.as_ref()) {
+            for (&w, value) in exponentials.as_ref().iter().zip(values.as_ref()) {
                 let values = value.as_ref().get(channel..).unwrap_or_default();
                 match values.first_chunk::<GROUP>() {
                     Some(values) => {
-                        sums.iter_mut().zip(values).for_each(|(sum, &v)| *sum += p * i32::from(v))
+                        sums.iter_mut().zip(values).for_each(|(sum, &v)| *sum += w * i32::from(v))
                     }
-                    None => sums.iter_mut().zip(values).for_each(|(sum, &v)| *sum += p * i32::from(v)),
+                    None => sums.iter_mut().zip(values).for_each(|(sum, &v)| *sum += w * i32::from(v)),
                 }
             }
             for (out, &sum) in context.iter_mut().zip(&sums) {

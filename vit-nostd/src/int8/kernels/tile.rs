@@ -58,7 +58,7 @@ impl<X> Tile<'_, X> {
     }
 }
 
-/// The scores or probabilities of one head: for each of `SCORED` tokens, one per key.
+/// The scores or exponentials of one head: for each of `SCORED` tokens, one per key.
 pub(super) type Scores<N, const SCORED: usize> = [Vector<<N as Network>::Tokens, i32>; SCORED];
 
 /// The keys or the values of all tokens: a row of `EMBED` channels for each token.

@@ -183,14 +183,16 @@ impl<N: Network> Encoder<N> {
         let max = max.broadcast_like::<_, Axis<1>>(&scores);
         let steps = self.score_scale.apply(max - scores);
         let weights = look_up(exp_table, at_most(255.0, steps)); // (rows, TOKENS)
-        let multiplier = at_most(32767.0, quotient(power_of_two(30), weights.clone().sum::<_, Axis<1>>()));
-        let multiplier = multiplier.broadcast_like::<_, Axis<1>>(&weights);
-        let power = constant(power_of_two(22), &weights);
-        let shares = at_most(255.0, requantize(weights, multiplier, power));
+        let (normal, power_of_e) = of_sixteen_bits(weights.clone().sum::<_, Axis<1>>());
+        let multiplier = quotient(self.context_scale.multiplier * power_of_two(15), normal);
+        // 2^(s + 7 - e), where 2^s is the power of the scale.
+        let power = power_of_e.recip() * (self.context_scale.power * power_of_two(7));
 
-        let shares = shares.reshape_like(&(images, N::HEADS, N::TOKENS, N::TOKENS));
-        let sums = shares.matmul(value).reshape_like(&(rows, N::HEAD_DIM));
-        let context = sat8(self.context_scale.apply(sums));
+        let weights = weights.reshape_like(&(images, N::HEADS, N::TOKENS, N::TOKENS));
+        let sums: Matrix = weights.matmul(value).reshape_like(&(rows, N::HEAD_DIM));
+        let of_row = |vector: Values| vector.broadcast_like::<_, Axis<1>>(&sums);
+        let (multiplier, power) = (of_row(multiplier), of_row(power));
+        let context = sat8(requantize(sums, multiplier, power));
         let context = context.reshape_like(&(images, N::HEADS, N::TOKENS, N::HEAD_DIM));
         let context = context.permute::<PerHead, Axes4<0, 2, 1, 3>>(); // (images, TOKENS, HEADS, HEAD_DIM)
         sat16(x + self.proj.apply(context.reshape_like(&(images * N::TOKENS, N::EMBED))))
@@ -307,6 +309,20 @@ fn normalized_root(v: Values) -> (Values, Values) {
     (floor(v.sqrt()), power)
 }
 
+/// Returns `floor(sum * 2^e)` with the `e` for which it has 16 bits, and `2^e`. The sums are at least 2^8 and below 2^24.
+fn of_sixteen_bits(sum: Values) -> (Values, Values) {
+    let one = sum.clone() * 0.0 + 1.0;
+    // The sum is first brought below 2^16, and is at least 2^8 then. The binary digits of the rest of `e` follow.
+    let start = sum.lt(power_of_two(16)).choose(one.clone(), one / power_of_two(8));
+    let (scaled, power) =
+        [4, 2, 1].into_iter().fold((sum * start.clone(), start), |(scaled, power), digit| {
+            let factor = power_of_two(digit);
+            let fits = scaled.lt(power_of_two(16) / factor);
+            (fits.clone().choose(scaled.clone() * factor, scaled), fits.choose(power.clone() * factor, power))
+        });
+    (floor(scaled), power)
+}
+
 /// Computes `(a * m + 2^(s-1)) >> s`, where `m` is the multiplier and `power` is `2^s`.
 ///
 /// Because `|a * m| < 2^46` and `s <= 46`, adding 2^46 makes the sum positive and the result larger by the integer
@@ -321,7 +337,7 @@ fn requantize(a: Matrix, multiplier: Matrix, power: Matrix) -> Matrix {
 /// Computes `floor(numerator / denominator)` for all `denominators`.
 ///
 /// The quotient of `f64`s is correctly rounded. If the exact quotient is below an integer, its distance from it is at
-/// least `1 / denominator`. Here numerators are at most 2^40 and denominators below 2^26 (or 2^30 and 2^31), so that
+/// least `1 / denominator`. Here numerators are at most 2^40 and denominators below 2^26 (or 2^30 and 2^16), so that
 /// the rounding error is far smaller.
 fn quotient(numerator: f64, denominators: Values) -> Values {
     let numerator = denominators.device().tensor(numerator).broadcast_like::<_, Axis<0>>(&denominators);

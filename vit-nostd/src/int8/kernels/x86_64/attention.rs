@@ -1,4 +1,4 @@
-//! The attention of one head: scores, probabilities, and weighted sums of values.
+//! The attention of one head: scores, exponentials, and weighted sums of values.
 
 use super::{
     super::{
@@ -12,7 +12,7 @@ use crate::{
     int8::{
         layer_norm::MAX_WIDTH,
         requantize::{sat8, Scale, Whole},
-        softmax::{normalization, probability, weight, ExpTable, MAX_PROBABILITY},
+        softmax::{exponential, ExpTable},
     },
     network::Network,
 };
@@ -66,14 +66,14 @@ pub(super) fn scores<N: Network>(
     }
 }
 
-/// Does the same as [`int8::softmax::softmax`](crate::int8::softmax::softmax), for eight scores at a time.
+/// Does the same as [`int8::softmax::exponentials`](crate::int8::softmax::exponentials), for eight scores at a time.
 #[target_feature(enable = "avx2")]
-pub(super) fn softmax(scores: &mut [i32], scale: Scale, table: &ExpTable) {
+pub(super) fn exponentials(scores: &mut [i32], scale: Scale, table: &ExpTable) -> u32 {
     let max = scores.iter().copied().fold(i32::MIN, i32::max);
     let mut sum = 0;
     let (eights, rest) = scores.as_chunks_mut::<EIGHT>();
     let scales = Scales::all(scale);
-    for eight in &mut *eights {
+    for eight in eights {
         let steps = requantize(_mm256_sub_epi32(_mm256_set1_epi32(max), cast(*eight)), scales);
         // The lower bound of 0 needs no clamp, because steps are not negative.
         let steps = _mm256_min_epi32(steps, _mm256_set1_epi32(255));
@@ -83,34 +83,26 @@ pub(super) fn softmax(scores: &mut [i32], scale: Scale, table: &ExpTable) {
             sum += *score as u32;
         }
     }
-    for score in &mut *rest {
-        *score = i32::from(weight::<Whole>(max - *score, scale, table));
+    for score in rest {
+        *score = i32::from(exponential::<Whole>(max - *score, scale, table));
         sum += *score as u32;
     }
-    let scale = normalization(sum);
-    let scales = Scales::all(scale);
-    for eight in eights {
-        *eight = cast(_mm256_min_epi32(requantize(cast(*eight), scales), _mm256_set1_epi32(MAX_PROBABILITY)));
-    }
-    for weight in rest {
-        *weight = probability::<Whole>(*weight as u16, scale);
-    }
+    sum
 }
 
 /// Computes the weighted sums of one head's values, for a range of tokens.
 #[target_feature(enable = "avx2")]
 pub(super) fn context<N: Network>(
-    probabilities: &Scores<N, SCORED>,
+    exponentials: &Scores<N, SCORED>,
     tokens: Range<usize>,
     head: usize,
     values: &Rows<N>,
-    scale: Scale,
+    scales: &[Scale; SCORED],
     out: &mut Tile<'_, Wide>,
 ) {
     if N::HEAD_DIM < EIGHT {
-        return portable::context::<N, _, Whole, SCORED>(probabilities, tokens, head, values, scale, out);
+        return portable::context::<N, _, Whole, SCORED>(exponentials, tokens, head, values, scales, out);
     }
-    let scales = Scales::all(scale);
     for channel in (0..N::HEAD_DIM).step_by(EIGHT) {
         // If HEAD_DIM is not a multiple of EIGHT, the last step computes some channels a second time.
         let channel = head * N::HEAD_DIM + channel.min(N::HEAD_DIM - EIGHT);
@@ -120,14 +112,16 @@ pub(super) fn context<N: Network>(
             // The two rows, interleaved: a channel of the first row, the same channel of the second row, and so on.
             let both = _mm_unpacklo_epi8(_mm_set1_epi64x(first), _mm_set1_epi64x(second));
             let both = _mm256_cvtepi8_epi16(both);
-            for (sum, probabilities) in sums.iter_mut().zip(probabilities) {
-                let pair = two(probabilities.as_ref(), PAIR * pair);
+            for (sum, exponentials) in sums.iter_mut().zip(exponentials) {
+                let pair = two(exponentials.as_ref(), PAIR * pair);
                 *sum = multiply_add(*sum, _mm256_set1_epi32(pair), both);
             }
         }
-        for (token, sum) in tokens.clone().zip(sums) {
+        for (token, (sum, &scale)) in tokens.clone().zip(sums.into_iter().zip(scales)) {
             let context = out.row_mut(token).get_mut(channel..channel + EIGHT).unwrap_or_default();
-            for (out, value) in context.iter_mut().zip(cast::<_, [i32; EIGHT]>(requantize(sum, scales))) {
+            for (out, value) in
+                context.iter_mut().zip(cast::<_, [i32; EIGHT]>(requantize(sum, Scales::all(scale))))
+            {
                 *out = sat8(value);
             }
         }
@@ -159,10 +153,10 @@ fn eight(row: Option<&impl AsRef<[i8]>>, channel: usize) -> i64 {
     i64::from_le_bytes(cast(*channels))
 }
 
-/// Returns two probabilities in 16 bits each. The second is zero if there is only one.
+/// Returns two exponentials in 16 bits each. The second is zero if there is only one.
 #[inline(always)]
-fn two(probabilities: &[i32], first: usize) -> i32 {
-    match probabilities.get(first..) {
+fn two(exponentials: &[i32], first: usize) -> i32 {
+    match exponentials.get(first..) {
         Some(&[a, b, ..]) => a | b << 16,
         Some(&[a]) => a,
         _ => 0,

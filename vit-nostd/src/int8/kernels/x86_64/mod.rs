@@ -156,23 +156,23 @@ impl KernelsFor<Wide, TILE, SCORED> for Best {
     }
 
     #[inline(always)]
-    fn softmax(self, scores: &mut [i32], scale: Scale, table: &ExpTable) {
+    fn exponentials(self, scores: &mut [i32], scale: Scale, table: &ExpTable) -> u32 {
         // SAFETY: a value of this type exists only on a processor with AVX2.
-        unsafe { attention::softmax(scores, scale, table) }
+        unsafe { attention::exponentials(scores, scale, table) }
     }
 
     #[inline(always)]
     fn context<N: Network>(
         self,
-        probabilities: &Scores<N, SCORED>,
+        exponentials: &Scores<N, SCORED>,
         tokens: Range<usize>,
         head: usize,
         values: &Rows<N>,
-        scale: Scale,
+        scales: &[Scale; SCORED],
         out: &mut Tile<'_, Wide>,
     ) {
         // SAFETY: a value of this type exists only on a processor with AVX2.
-        unsafe { attention::context::<N>(probabilities, tokens, head, values, scale, out) }
+        unsafe { attention::context::<N>(exponentials, tokens, head, values, scales, out) }
     }
 }
 
