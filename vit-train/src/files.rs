@@ -12,8 +12,8 @@ use std::{
 };
 use tempfile::{Builder, NamedTempFile};
 
-/// The beginning of the names of temporary files.
-const TEMPORARY: &str = ".vit-train-";
+/// The beginning and the end of the names of temporary files.
+const TEMPORARY: (&str, &str) = (".vit-train-", ".tmp");
 
 /// Writes `bytes` to a temporary file in the folder of `path` and renames it to `path`. Whatever happens, even a power
 /// cut, `path` has either its old content or the new one.
@@ -117,7 +117,7 @@ pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
 /// their owner only, and its errors contain the name of the temporary file, which helps nobody.)
 fn temporary_in(directory: &Path) -> io::Result<NamedTempFile<fs::File>> {
     let create = |path: &Path| fs::OpenOptions::new().write(true).create_new(true).open(path);
-    Builder::new().prefix(TEMPORARY).make_in(directory, create)
+    Builder::new().prefix(TEMPORARY.0).suffix(TEMPORARY.1).make_in(directory, create)
 }
 
 /// Makes the operating system write the names in `directory` to the disk. An error is ignored: some file systems cannot
@@ -144,7 +144,9 @@ pub fn lock_directory(directory: &Path) -> Result<DirectoryLock, Error> {
     let lock = lock(directory)?;
     for entry in fs::read_dir(directory).at(directory)? {
         let entry = entry.at(directory)?;
-        if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
+        let (name, kind) = (entry.file_name(), entry.file_type().at(&entry.path())?);
+        let name = name.to_string_lossy();
+        if name.starts_with(TEMPORARY.0) && name.ends_with(TEMPORARY.1) && kind.is_file() {
             fs::remove_file(entry.path()).at(&entry.path())?;
         }
     }
@@ -205,14 +207,18 @@ mod tests {
         let directory = folder.path().join("a/b");
         let locked = lock_directory(&directory).unwrap();
         write_atomically(&locked.join("kept"), b"1").unwrap();
-        fs::write(locked.join(".vit-train-XYZ"), "half a fi").unwrap();
+        fs::write(locked.join(".vit-train-XYZ.tmp"), "half a fi").unwrap();
+        fs::write(locked.join(".vit-train-notes"), "the user's").unwrap();
+        fs::create_dir(locked.join(".vit-train-folder.tmp")).unwrap();
         if cfg!(unix) {
             assert!(matches!(lock_directory(&directory), Err(Error::InUse { .. })));
-            assert!(locked.join(".vit-train-XYZ").exists());
+            assert!(locked.join(".vit-train-XYZ.tmp").exists());
         }
         drop(locked);
         let locked = lock_directory(&directory).unwrap();
-        let names: Vec<_> = fs::read_dir(&*locked).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        assert_eq!(names, ["kept"]);
+        let names = fs::read_dir(&*locked).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        assert_eq!(names, [".vit-train-folder.tmp", ".vit-train-notes", "kept"]);
     }
 }

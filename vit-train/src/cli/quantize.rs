@@ -148,13 +148,15 @@ impl Arguments {
         let data = &loaded.splits;
         // The checkpoint of a run may have another name here, by which its run is not found.
         for run in runs_written_into(out) {
-            if RunData::load(&run)?.is_some_and(|own| !own.matches(data)) {
-                return Err(Error::Usage(format!(
-                    "{}: the images used are not those of this run: leave --data out, or write the model to another \
-                     place with --out",
-                    run.display()
-                )));
-            }
+            let reason = match RunData::load(&run)? {
+                None => "this run has no record of its images: write",
+                Some(own) if !own.matches(data) => {
+                    "the images used are not those of this run: leave --data out, or write"
+                }
+                Some(_) => continue,
+            };
+            let run = run.display();
+            return Err(Error::Usage(format!("{run}: {reason} the model to another place with --out")));
         }
         // The seed of the run splits the images as in training, so that validation images are not used for calibration.
         let (train, validation) = data.train.split(*seed);

@@ -119,6 +119,14 @@ fn other_images_are_refused_or_marked() {
     let known = fs::read(file(&run, "data.json")).unwrap();
     fs::remove_file(file(&run, "data.json")).unwrap();
     refuse_and_keep(&run, &["quantize", path(&run), theirs[0], theirs[1]], &["leave --data out"]);
+    let named_alike = elsewhere.path().join(Path::new(digits.path()).file_name().unwrap());
+    fs::rename(other.folder.path(), &named_alike).unwrap();
+    refuse_and_keep(
+        &run,
+        &["quantize", path(&run), "--data", named_alike.to_str().unwrap()],
+        &["this run has no record of its images", "--out"],
+    );
+    fs::rename(&named_alike, other.folder.path()).unwrap();
     fs::write(file(&run, "data.json"), known).unwrap();
 
     // The same holds for another name of the checkpoint in the run, and for images in a folder of the same name.

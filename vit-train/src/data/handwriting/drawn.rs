@@ -42,6 +42,7 @@ pub(super) const KINDS: &[Kind] = &[
     Kind { name: "table", readable: true, draw: table },
     Kind { name: "tilted sheet", readable: true, draw: tilted },
     Kind { name: "strip", readable: true, draw: strip },
+    Kind { name: "tightly cropped", readable: true, draw: tightly_cropped },
     Kind { name: "stain", readable: true, draw: stain },
     Kind { name: "blot", readable: true, draw: blot },
     Kind { name: "pencil", readable: true, draw: pencil },
@@ -56,6 +57,7 @@ pub(super) const KINDS: &[Kind] = &[
     Kind { name: "scribble", readable: false, draw: scribble },
     Kind { name: "cut off", readable: false, draw: cut_off },
     Kind { name: "cropped", readable: false, draw: cropped },
+    Kind { name: "over a sheet's end", readable: false, draw: over_the_end_of_a_sheet },
     Kind { name: "texture", readable: false, draw: texture },
     Kind { name: "empty page", readable: false, draw: |_| () },
 ];
@@ -379,6 +381,33 @@ fn table(scene: &mut Scene) {
 fn tilted(scene: &mut Scene) {
     let angle = scene.uniform(-0.5, 0.5);
     around(scene, angle);
+}
+
+/// Crops the picture to the digit and a narrow margin around it.
+fn tightly_cropped(scene: &mut Scene) {
+    scene.digit = scene.uniform(0.5, 0.9) * scene.width.min(scene.height);
+    let ink = (scene.write)(scene.class, scene.seed, scene.digit);
+    let margin = (scene.uniform(0.01, 0.06) * ink.width().max(ink.height()) as f32).max(2.0) as u32;
+    let paper = scene.sheet.get_pixel(0, 0).0[0];
+    scene.sheet = Plane::from_pixel(ink.width() + 2 * margin, ink.height() + 2 * margin, Luma([paper]));
+    (scene.width, scene.height) = (scene.sheet.width() as f32, scene.sheet.height() as f32);
+    scene.ink_at(&ink, (scene.width / 2.0, scene.height / 2.0));
+}
+
+/// Lays a sheet on a table that ends within the digit or next to it, at one side.
+fn over_the_end_of_a_sheet(scene: &mut Scene) {
+    scene.middle = (scene.width / 2.0, scene.height / 2.0);
+    scene.digit = scene.uniform(0.3, 0.45) * scene.width.min(scene.height);
+    let ink = (scene.write)(scene.class, scene.seed, scene.digit);
+    scene.ink_at(&ink, scene.middle);
+    let mut sides: [f32; 4] = std::array::from_fn(|_| scene.uniform(0.65, 1.0) * scene.digit);
+    let side = scene.random.random_range(0..4);
+    let size = if side < 2 { ink.width() } else { ink.height() } as f32;
+    sides[side] = size / 2.0 - scene.uniform(0.02, 0.4) * size;
+    let (table, (x0, y0)) = (scene.uniform(0.05, 0.5), scene.middle);
+    scene.cover(table, |x, y| {
+        (x - x0 + sides[0]).min(x0 + sides[1] - x).min(y - y0 + sides[2]).min(y0 + sides[3] - y)
+    });
 }
 
 /// Lays a long strip of paper with one digit, such as a label, on a table.

@@ -98,13 +98,19 @@ pub(crate) fn find(picture: &GrayImage, side: usize) -> Option<Handwriting> {
     });
     let sheet = if is_photograph { sheet::without_table(&plane) } else { None };
     let on_sheet = sheet.and_then(|sheet| find_on(&sheet, is_photograph, side));
+    let is_at_edge = |found: &Handwriting| found.inverted && found.doubt == Some(Doubt::AtEdge);
+    let is_over_edge = on_sheet.as_ref().is_some_and(is_at_edge);
     let on_sheet = on_sheet.filter(|found| found.inverted && found.doubt != Some(Doubt::AtEdge));
     let is_sure = |found: &Option<Handwriting>| found.as_ref().is_some_and(|found| found.doubt.is_none());
     if is_sure(&on_sheet) && !ground::is_flat(&plane) {
         return on_sheet;
     }
     // The supposed sheet may be the digit itself: a thick, bright 8 has dark spots in it.
-    let found = find_on(&plane, is_photograph, side);
+    let mut found = find_on(&plane, is_photograph, side);
+    if let Some(found) = found.as_mut().filter(|found| is_over_edge && !found.inverted) {
+        // This is the sheet, with a hole where the digit is that reaches its edge.
+        found.doubt = found.doubt.or(Some(Doubt::AtEdge));
+    }
     if on_sheet.is_none() || is_sure(&found) {
         return found;
     }

@@ -52,22 +52,20 @@ pub(super) fn without_table(plane: &Plane) -> Option<Plane> {
         let (row, column) = (&mut rows[y as usize], &mut columns[x as usize]);
         (*row, *column) = ((row.0.min(x), row.1.max(x)), (column.0.min(y), column.1.max(y)));
     }
-    let within = |x: u32, y: u32, edge: u32| {
-        let ((left, right), (top, bottom)) = (rows[y as usize], columns[x as usize]);
-        // A sheet that continues beyond the picture has no edge there.
-        let clear = |at: u32, low: u32, high: u32, len: u32| {
-            (at >= low.saturating_add(edge) || low == 0)
-                && (at + edge <= high || high + 1 == len)
-                && low <= high
-        };
-        clear(x, left, right, across) && clear(y, top, bottom, down)
-    };
-    let filled =
-        (0..down).flat_map(|y| (0..across).map(move |x| (x, y))).filter(|&(x, y)| within(x, y, 0)).count();
+    let filled = (0..down)
+        .flat_map(|y| (0..across).map(move |x| (x, y)))
+        .filter(|&(x, y)| within(&rows, &columns, x, y, 0))
+        .count();
     // A thick 7 has a row and a column without gaps as well, but it is not convex.
-    if (sheet.area as f32) < LEAST_PAPER * filled as f32 || (filled as f32) < CONVEX * hull(&rows) {
+    let hull = hull(&rows);
+    if (sheet.area as f32) < LEAST_PAPER * filled as f32 || (filled as f32) < CONVEX * area(&hull) {
         return None;
     }
+    // A digit that reaches the end of the sheet is a notch in it, which belongs to the sheet.
+    rows = (0..down).map(|y| span(&hull, y)).collect();
+    let turned: Vec<_> = hull.iter().map(|&(x, y)| (y, x)).collect();
+    columns = (0..across).map(|x| span(&turned, x)).collect();
+    let within = |x: u32, y: u32, edge: u32| within(&rows, &columns, x, y, edge);
     if sheet.width() <= 2 * EDGE as usize || sheet.height() <= 2 * EDGE as usize {
         return None; // nothing would be left of it without its edge
     }
@@ -89,17 +87,31 @@ pub(super) fn without_table(plane: &Plane) -> Option<Plane> {
     }))
 }
 
-/// Returns the area of the convex hull of rows that extend from a first to a last column.
-fn hull(rows: &[(u32, u32)]) -> f32 {
+/// True if a pixel lies within its row and its column of a sheet, at least `edge` pixels from their ends. The rows and the
+/// columns have a first and a last pixel each, the first one behind the last one if there is none. A sheet that continues
+/// beyond the picture has no edge there.
+fn within(rows: &[(u32, u32)], columns: &[(u32, u32)], x: u32, y: u32, edge: u32) -> bool {
+    let clear = |at: u32, (low, high): (u32, u32), len: usize| {
+        (at >= low.saturating_add(edge) || low == 0)
+            && (at + edge <= high || high as usize + 1 == len)
+            && low <= high
+    };
+    clear(x, rows[y as usize], columns.len()) && clear(y, columns[x as usize], rows.len())
+}
+
+/// The corner points of pixels.
+type Corner = (i64, i64);
+
+/// Returns the corners of the convex hull of rows that extend from a first to a last column, in their order around it.
+fn hull(rows: &[(u32, u32)]) -> Vec<Corner> {
     let rows = (0..).zip(rows).filter(|(_, (first, last))| first <= last);
     let corners =
         rows.flat_map(|(y, &(first, last))| [(first, y), (last + 1, y), (first, y + 1), (last + 1, y + 1)]);
-    let mut corners: Vec<(i64, i64)> = corners.map(|(x, y): (u32, u32)| (x.into(), y.into())).collect();
+    let mut corners: Vec<Corner> = corners.map(|(x, y): (u32, u32)| (x.into(), y.into())).collect();
     corners.sort_unstable();
-    let turn =
-        |a: (i64, i64), b: (i64, i64), c: (i64, i64)| (b.0 - a.0) * (c.1 - a.1) - (b.1 - a.1) * (c.0 - a.0);
+    let turn = |a: Corner, b: Corner, c: Corner| (b.0 - a.0) * (c.1 - a.1) - (b.1 - a.1) * (c.0 - a.0);
     // Andrew's algorithm: the lower half from left to right, and the upper one back.
-    let mut outline: Vec<(i64, i64)> = Vec::new();
+    let mut outline: Vec<Corner> = Vec::new();
     let back = corners.iter().rev().copied().collect();
     for half in [corners, back] {
         let start = outline.len();
@@ -113,9 +125,36 @@ fn hull(rows: &[(u32, u32)]) -> f32 {
         }
         outline.pop();
     }
-    let next = outline.iter().cycle().skip(1);
-    let doubled: i64 = outline.iter().zip(next).map(|(a, b)| a.0 * b.1 - a.1 * b.0).sum();
+    outline
+}
+
+/// Returns the sides of a polygon.
+fn sides(outline: &[Corner]) -> impl Iterator<Item = (Corner, Corner)> + '_ {
+    outline.iter().copied().zip(outline.iter().copied().cycle().skip(1))
+}
+
+/// Returns the area of a polygon.
+fn area(outline: &[Corner]) -> f32 {
+    let doubled: i64 = sides(outline).map(|(a, b)| a.0 * b.1 - a.1 * b.0).sum();
     doubled.abs() as f32 / 2.0
+}
+
+/// Returns the first and the last column whose pixel in row `y` has its middle in a convex polygon, or a first one behind the
+/// last one if there is none.
+fn span(outline: &[Corner], y: u32) -> (u32, u32) {
+    let y = y as f32 + 0.5;
+    let (mut first, mut last) = (f32::MAX, f32::MIN);
+    for (a, b) in sides(outline) {
+        let [(ax, ay), (bx, by)] = [a, b].map(|(x, y)| (x as f32, y as f32));
+        if (ay < y) != (by < y) {
+            let x = ax + (bx - ax) * (y - ay) / (by - ay);
+            (first, last) = (first.min(x), last.max(x));
+        }
+    }
+    if first > last {
+        return (u32::MAX, 0);
+    }
+    ((first - 0.5).ceil().max(0.0) as u32, (last - 0.5).floor().max(0.0) as u32)
 }
 
 /// Returns the threshold that separates grey values best, by Otsu's method, or None if the two parts differ too little.

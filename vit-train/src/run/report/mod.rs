@@ -60,6 +60,9 @@ pub struct Report {
     pub timing: Timing,
 }
 
+/// The most characters of a name in a report.
+const LONGEST_NAME: usize = 1000;
+
 impl Report {
     /// Reads the report of the run in `directory`.
     ///
@@ -81,10 +84,16 @@ impl Report {
     fn parse(bytes: &[u8], path: &Path) -> Result<Self, Error> {
         let error = |message: String| Error::Report { path: path.to_owned(), message };
         let report: Self = serde_json::from_slice(bytes).map_err(|parsing| error(parsing.to_string()))?;
-        let processor = report.environment.iter().filter_map(|environment| environment.processor.as_ref());
-        let names = [&report.preset, &report.dataset, &report.device];
-        if names.into_iter().chain(processor).any(|name| name.contains(char::is_control)) {
-            return Err(error("a name in it has control characters".to_owned()));
+        let environment = report.environment.iter();
+        let environment = environment
+            .flat_map(|known| [&known.tool, &known.os, &known.arch].into_iter().chain(&known.processor));
+        let names = [&report.preset, &report.dataset, &report.device].into_iter().chain(environment);
+        for name in names {
+            if name.contains(char::is_control) || name.chars().count() > LONGEST_NAME {
+                let message =
+                    format!("a name in it has control characters or more than {LONGEST_NAME} characters");
+                return Err(error(message));
+            }
         }
         Ok(report)
     }
