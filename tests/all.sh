@@ -70,17 +70,24 @@ step_doc() {
     RUSTDOCFLAGS="-D warnings" cargo doc --quiet "${host[@]}" --no-deps
 }
 
-# Checks the library by itself, so that no other crate of the workspace enables a feature that it needs.
+# Checks the library by itself, so that no other crate of the workspace enables a feature that it needs: on the first
+# target with each feature alone, and on every target with none and with all of them.
 step_bare_metal() {
     local target feature features
     features=$(sed -n '/^\[features\]/,/^\[dep/s/^\([a-z0-9-]*\) = .*/\1/p' vit-nostd/Cargo.toml)
-    for target in "${targets[@]}"; do
-        for feature in $features; do
-            echo "$target, feature $feature"
-            in_firmware ../tools/chip-cargo check --quiet --release --package vit-nostd --target "$target" \
-                --no-default-features --features "$feature" || return
-        done
+    for feature in $features; do
+        check_library "${targets[0]}" --features "$feature" || return
     done
+    for target in "${targets[@]}"; do
+        check_library "$target" || return
+        check_library "$target" --all-features || return
+    done
+}
+
+# check_library TARGET OPTION...: checks vit-nostd for a target.
+check_library() {
+    echo "$*"
+    in_firmware ../tools/chip-cargo check --quiet --release --package vit-nostd --no-default-features --target "$@"
 }
 
 # Checks the library with the oldest compiler that Cargo.toml promises to support. If rustup cannot install it, clippy
