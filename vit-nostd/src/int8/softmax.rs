@@ -17,11 +17,9 @@ const SUM_BOUND: u32 = 1 << 24;
 /// 15 bits with which no sum of exponentials reaches 2^24.
 pub const fn one(tokens: usize) -> u16 {
     const LARGEST: usize = (1 << 15) - 1;
-    let most = if tokens == 0 { LARGEST } else { (SUM_BOUND as usize - 1) / tokens };
-    if most < LARGEST {
-        most as u16
-    } else {
-        LARGEST as u16
+    match (SUM_BOUND as usize - 1).checked_div(tokens) {
+        Some(most) if most < LARGEST => most as u16,
+        _ => LARGEST as u16,
     }
 }
 
