@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks that the tests notice errors. It changes one line at a time of the integer engine, or of its independent
-# reference, in a copy of this checkout. Every change must make the tests fail. It ends with a table. (The mutations
+# Checks that the tests notice errors. It changes one line at a time of the integer engine, of its independent reference,
+# or of the resizing of frames, in a copy of this checkout. Every change must make the tests fail. It ends with a table. (The mutations
 # named `VNNI` need a processor with AVX-512 VNNI.)
 #
 #   tests/mutations.sh [NAME...]      (only the mutations whose names begin with one of these)
@@ -10,6 +10,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 engine=vit-nostd/src/int8
 kernels=vit-nostd/src/int8/kernels
 reference=vit-train/src/verify/reference/int8.rs
+frame=vit-nostd/src/frame
 
 # The name of each mutation, its file, and the command of `sed` for it, which must change exactly one line.
 mutations=(
@@ -74,6 +75,36 @@ mutations=(
     "reference: attention, a shift too small by 1" "$reference" 's/self.context_scale.power \* power_of_two(7)/self.context_scale.power * power_of_two(6)/'
     "reference: attention, a sum that is not rounded" "$reference" 's/(floor(scaled), power)/(scaled, power)/'
     "reference: isqrt not rounded" "$reference" 's/floor(v.sqrt())/v.sqrt()/'
+    "frame: aspect ratio upside down" "$frame/fit.rs" 's/> height \* across.get();/< height * across.get();/'
+    "frame: a crop without pixels" "$frame/fit.rs" 's/(width \* down.get() \/ across).max(1)/(width * down.get() \/ across).max(0)/'
+    "frame: the odd pixel of a crop at the left" "$frame/fit.rs" 's/saturating_sub(view.get()) \/ 2;/saturating_sub(view.get()).div_ceil(2);/'
+    "frame: the odd pixel of a padding at the left" "$frame/fit.rs" 's/saturating_sub(frame.get()) \/ 2 /saturating_sub(frame.get()).div_ceil(2) /'
+    "frame: padding in the first pixel left out" "$frame/fit.rs" 's/first: divide(uncovered)/first: divide(view.get())/'
+    "frame: rounding, none" "$frame/mod.rs" 's/ + half) \/ area/) \/ area/'
+    "frame: rounding, halves down" "$frame/mod.rs" 's/let half = area.get() \/ 2;/let half = (area.get() - 1) \/ 2;/'
+    "frame: a part of one unit left out" "$frame/mod.rs" 's/if part > 0 {/if part > 1 {/'
+    "frame: no carry of parts" "$frame/mod.rs" 's/^            count += 1;/            count += 0;/'
+    "frame: the last row before the padding left out" "$frame/mod.rs" 's/\(self.lines == self.rows.shown.end\) && .* {/\1 \&\& false {/'
+    "frame: sums of the last row kept" "$frame/mod.rs" 's/\*sums = \[0; CHANNELS\];//'
+    "frame: sums not cleared at first" "$frame/mod.rs" 's/sums.fill(0);//'
+    "frame: padding not cleared" "$frame/mod.rs" 's/image.fill(0);.*//'
+    "frame: lines outside the view count" "$frame/mod.rs" 's/if self.rows.shown.contains(&self.lines) {/if true {/'
+    "frame: a line too many accepted" "$frame/mod.rs" 's/if self.lines == self.frame.height {/if false {/'
+    "frame: a frame that is too large" "$frame/mod.rs" 's/if width > MAX_SIDE || height > MAX_SIDE {/if width > MAX_SIDE {/'
+    "frame: a line of YUV with an odd pixel" "$frame/pixels.rs" 's/matches!(self, Self::Yuyv | Self::Uyvy)/matches!(self, Self::Yuyv)/'
+    "frame: weight of red" "$frame/pixels.rs" 's/77 \* red/76 * red/'
+    "frame: grey, not rounded" "$frame/pixels.rs" 's/29 \* blue + 128) >> 8/29 * blue) >> 8/'
+    "frame: high bits of green not repeated" "$frame/pixels.rs" 's/green << 2 | green >> 4/green << 2/'
+    "frame: packed green, other bits repeated" "$frame/pixels.rs" 's/(high_bits >> 21) \/ 16/(high_bits >> 21) \/ 32/'
+    "frame: packed red, a field too small" "$frame/pixels.rs" 's/(values >> 11 & 0x3FF)/(values >> 11 \& 0x7F)/'
+    "frame: packed, one pixel of two twice" "$frame/pixels.rs" 's/\[both, both.rotate_left(16)\]/[both, both]/'
+    "frame: packed, a single pixel left out" "$frame/pixels.rs" 's/rgb_of_565(number(bytes)))(rest);/rgb_of_565(number(bytes)))(\&[]);/'
+    "frame: two pixels left out" "$frame/pixels.rs" 's/count >= 2 && self.take_group/count > 2 \&\& self.take_group/'
+    "frame: YUV, the luma of the neighbour" "$frame/pixels.rs" 's/if pixel.is_multiple_of(2) { first }/if !pixel.is_multiple_of(2) { first }/'
+    "frame: YUV, half a pair left out" "$frame/pixels.rs" 's/if self.pixels.start < end && .* {/if false {/'
+    "frame: YUV, blue from V" "$frame/pixels.rs" 's/y + 516 \* u/y + 516 * v/'
+    "frame: YUV, black at 15" "$frame/pixels.rs" 's/i32::from(y) - 16/i32::from(y) - 15/'
+    "frame: YUV, not clamped" "$frame/pixels.rs" 's/clamp(0, 255) as u32/clamp(-1, 256) as u32/'
 )
 
 work=$PWD/target/mutations
@@ -87,6 +118,7 @@ trap 'rm -rf "$copy"' EXIT
 tests_of() {
     case $1 in
         "$engine"/* | "$kernels"/*) cargo test --quiet --no-fail-fast --package vit-nostd --lib --test int8 -- int8 engine roots ;;
+        "$frame"/*) cargo test --quiet --no-fail-fast --package vit-nostd --test frame --test specification ;;
         *) cargo test --quiet --package vit-tests --test int8_reference -- small roots ;;
     esac
 }
@@ -104,6 +136,7 @@ declare -A passed
 passes_unchanged() {
     local group=engine
     [ "$1" != "$reference" ] || group=reference
+    [[ $1 != "$frame"/* ]] || group=frame
     [ -z "${passed[$group]:-}" ] || return 0
     echo "running the tests of the $group without a mutation"
     tests_of "$1" >"$work/log" 2>&1 || {

@@ -1,4 +1,5 @@
-//! A program that only runs inferences, for `tests/tests/outside/no_panic.rs`. It is linked for a chip, but never run.
+//! A program that only resizes frames and runs inferences, for `tests/tests/outside/no_panic.rs`. It is linked for a chip,
+//! but never run.
 
 #![no_std]
 #![no_main]
@@ -10,6 +11,7 @@ use vit_nostd::{
         math::{Math, Polynomial},
         Micromath,
     },
+    frame::{Fit, Frame, FrameError, Input, Resizer},
     int8, Base, Image, Nano, Network, Tiny, Vector,
 };
 
@@ -17,11 +19,15 @@ type Float<'a, N, M> =
     (&'a float::Model<'a, N, M>, &'a Image<N>, &'a mut float::Scratch<N>, &'a mut Vector<<N as Network>::Classes, f32>);
 type Int8<'a, N> =
     (&'a int8::Model<'a, N>, &'a Image<N>, &'a mut int8::Scratch<N>, &'a mut Vector<<N as Network>::Classes, i32>);
+/// A frame, sums and an image.
+type Memory<'a> = (&'a [u8], &'a mut [u32], &'a mut [u8]);
 type Task<'a, N> = (Float<'a, N, Polynomial>, Float<'a, N, Micromath>, Int8<'a, N>);
 
-/// Runs an inference of each task. The models are arguments, so that the compiler knows nothing about them.
+/// Resizes a frame and runs an inference of each task. The models are arguments, so that the compiler knows nothing about
+/// them.
 #[unsafe(no_mangle)]
-pub fn _start(base: Task<Base>, tiny: Task<Tiny>, nano: Task<Nano>) {
+pub fn _start(frame: (Frame, Fit, Input), memory: Memory, base: Task<Base>, tiny: Task<Tiny>, nano: Task<Nano>) {
+    let _ = resize_frame(frame, memory);
     run(base);
     run(tiny);
     run(nano);
@@ -48,6 +54,20 @@ fn infer_float<N: Network, M: Math>((model, image, scratch, logits): Float<N, M>
 #[inline(never)]
 fn infer_int8<N: Network>((model, image, scratch, logits): Int8<N>) {
     *logits = model.infer(image, scratch);
+}
+
+#[inline(never)]
+fn resize_frame(
+    (frame, fit, input): (Frame, Fit, Input),
+    (pixels, sums, image): Memory,
+) -> Result<(), FrameError> {
+    let mut resizer = Resizer::new(frame, fit, input, sums, image)?;
+    let mut rest = pixels;
+    while let Some((line, below)) = rest.split_at_checked(frame.line_bytes()) {
+        resizer.row(line)?;
+        rest = below;
+    }
+    resizer.finish()
 }
 
 #[panic_handler]

@@ -1,10 +1,11 @@
-//! Measures the cost of an inference of the integer engine on each emulated chip: instructions, memory and code.
+//! Measures the cost of an inference of the integer engine, and of resizing a frame, on each emulated chip: instructions,
+//! memory and code.
 
 use anyhow::{ensure, Context, Result};
 use object::{Object, ObjectSection, ObjectSymbol, SymbolKind};
 use serde::{Deserialize, Serialize};
 use std::{fs, path::Path};
-use vit_emulator::Chip;
+use vit_emulator::{Chip, Emulator};
 use vit_nostd::{
     int8::{
         weights::{Weights, WeightsMut},
@@ -65,6 +66,58 @@ impl Cost {
     }
 }
 
+/// The cost of resizing a frame of 320 x 240 pixels, cropped, to an input of 32 x 32 pixels on one chip.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FrameCost {
+    /// The name of the chip.
+    pub chip: String,
+    /// The formats of the frame and of the input, as in `RGB 565 to grey`.
+    pub formats: String,
+    /// The number of instructions for each pixel of the frame, those that are cut off included.
+    pub instructions_per_pixel: f64,
+    /// The measured number of bytes of stack.
+    pub stack_bytes: usize,
+}
+
+/// The record of all costs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Inferences of the presets.
+    pub inferences: Vec<Cost>,
+    /// Frames in several formats.
+    pub frames: Vec<FrameCost>,
+}
+
+/// Measures the resizing of frames on every chip.
+///
+/// # Errors
+/// If the firmware cannot be built, fails, or does not log the expected numbers.
+pub fn measure_frames() -> Result<Vec<FrameCost>> {
+    let mut costs = Vec::new();
+    for chip in Chip::ALL {
+        let elf = chip.build("bench_frame")?;
+        let run = Emulator::new(chip.machine).count_instructions().run(&elf, |_| ())?;
+        ensure!(run.exit_code == 0, "the firmware on the {} failed: {:#?}", chip.name, run.log);
+        for line in run.log.iter().filter_map(|line| line.strip_prefix("INFO frame ")) {
+            let (formats, rest) = line.split_once(": ").context("no formats")?;
+            let [ticks, stack] = numbers(rest)[..] else { anyhow::bail!("{line}") };
+            let per_pixel = chip.instructions(ticks) as f64 / (320 * 240) as f64;
+            costs.push(FrameCost {
+                chip: chip.name.to_owned(),
+                formats: formats.to_owned(),
+                instructions_per_pixel: (100.0 * per_pixel).round() / 100.0,
+                stack_bytes: stack as usize,
+            });
+        }
+    }
+    Ok(costs)
+}
+
+/// Returns the numbers in a line of a log.
+fn numbers(line: &str) -> Vec<u64> {
+    line.split(|c: char| !c.is_ascii_digit()).filter_map(|word| word.parse().ok()).collect()
+}
+
 /// Measures, on every chip, every preset that fits on it, and calls `each` with each result as soon as it is known.
 ///
 /// # Errors
@@ -91,9 +144,6 @@ fn measure_one<N: Network>(chip: Chip, preset: &str) -> Result<Cost> {
     let run = chip.run_with_model(&elf, &model)?;
     ensure!(run.exit_code == 0, "the firmware on the {} failed: {:#?}", chip.name, run.log);
 
-    let numbers = |line: &str| -> Vec<u64> {
-        line.split(|c: char| !c.is_ascii_digit()).filter_map(|word| word.parse().ok()).collect()
-    };
     let after = |begin: &str| -> Result<&str> {
         let line = run.log.iter().find_map(|line| line.strip_prefix("INFO ")?.strip_prefix(begin));
         line.with_context(|| format!("no line of the log begins with {begin:?}: {:#?}", run.log))

@@ -12,13 +12,18 @@ use vit_nostd::{
         math::{Math, Polynomial},
         Micromath, Model, Scratch,
     },
+    frame::{
+        Fit, Frame, Input,
+        PixelFormat::{self, *},
+        Resizer,
+    },
     image,
     int8::{self, kernels::Portable, weights::Weights},
     model_file::{self, Kind, Metadata, Normalization, Provenance},
     Base, Nano, Network, Tiny,
 };
 use vit_random_models::{random_image, random_weights, with_file, with_weights, Mood, Random};
-use vit_tests::chip_bench::{measure, Cost};
+use vit_tests::chip_bench::{measure, measure_frames, Record};
 use vit_train::{
     data::{self, synthetic},
     formats::{checkpoint::Checkpoint, model_bytes::ModelBytes},
@@ -329,6 +334,46 @@ fn micromath_has_the_hosts_bits() {
     }
 }
 
+/// Frames that are smaller and larger than the input, in every format, fit and number of channels.
+#[test]
+fn resized_frames_have_the_hosts_bytes() {
+    /// The formats and fits, in the order of the firmware.
+    const FORMATS: [PixelFormat; 6] = [Grey8, Rgb888, Rgb565Le, Rgb565Be, Yuyv, Uyvy];
+    const FITS: [Fit; 3] = [Fit::Stretch, Fit::Crop, Fit::Pad];
+    let mut random = Random(53);
+    let (mut frames, mut on_host) = (Vec::new(), Vec::new());
+    for (format, fit, channels) in
+        (0..FORMATS.len() * FITS.len() * 2).map(|index| (index / 6, index / 2 % 3, [1, 3][index % 2]))
+    {
+        for [width, height, input_height, input_width] in
+            [[320, 24, 32, 32], [50, 77, 13, 32], [6, 5, 24, 20]]
+        {
+            let frame = Frame { width, height, format: FORMATS[format] };
+            let input = Input { height: input_height, width: input_width, channels };
+            for number in [format, fit, width, height, input_height, input_width, channels] {
+                frames.extend((number as u16).to_le_bytes());
+            }
+            let (mut sums, mut image) = (vec![0; input.sums()], vec![0; input.bytes()]);
+            let mut resizer = Resizer::new(frame, FITS[fit], input, &mut sums, &mut image).unwrap();
+            for _ in 0..height {
+                let line: Vec<u8> = (0..frame.line_bytes()).map(|_| random.below(256) as u8).collect();
+                resizer.row(&line).unwrap();
+                frames.extend(line);
+            }
+            resizer.finish().unwrap();
+            on_host.extend(image);
+        }
+    }
+    for chip in Chip::ALL {
+        let elf = chip.build("frames").unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("frames.bin"), &frames).unwrap();
+        let run = chip.run(&elf, &dir).unwrap();
+        assert_eq!(run.exit_code, 0, "{}: {:#?}", chip.name, run.log);
+        assert!(fs::read(dir.path().join("images.bin")).unwrap() == on_host, "{}: other bytes", chip.name);
+    }
+}
+
 fn assert_equal_bits<N: Network>(chip: Chip, model: &[u8], images: &[u8]) {
     let on_chip = chip.logits(model, images).unwrap();
     assert_eq!(on_chip, on_host::<N, Polynomial>(model, images), "{}, {}", chip.name, N::DIMS);
@@ -355,7 +400,7 @@ const RECORD: &str = include_str!("../../benchmarks/record/chip-bench.json");
 
 #[test]
 fn costs_are_within_their_bounds() {
-    let record: Vec<Cost> = serde_json::from_str(RECORD).unwrap();
+    let Record { inferences: record, .. } = serde_json::from_str(RECORD).unwrap();
     let costs = measure(|cost| println!("{cost:?}")).unwrap();
     assert_eq!(costs.len(), record.len());
     for (cost, recorded) in costs.iter().zip(&record) {
@@ -383,6 +428,21 @@ fn costs_are_within_their_bounds() {
         if dsp {
             assert!(cost.softmax_instructions_per_element <= 40.0, "{name}: softmax");
         }
+    }
+}
+
+#[test]
+fn costs_of_frames_are_within_their_bounds() {
+    let Record { frames: record, .. } = serde_json::from_str(RECORD).unwrap();
+    let costs = measure_frames().unwrap();
+    assert_eq!(costs.len(), record.len());
+    for (cost, recorded) in costs.iter().zip(&record) {
+        println!("{cost:?}");
+        let name = format!("{}, {}", cost.chip, cost.formats);
+        assert_eq!(name, format!("{}, {}", recorded.chip, recorded.formats));
+        let [now, then] = [cost, recorded].map(|cost| cost.instructions_per_pixel);
+        assert!(now <= 1.02 * then, "{name}: {now} instructions per pixel, {then} in the record");
+        assert!(cost.stack_bytes <= 768, "{name}: {} bytes of stack", cost.stack_bytes);
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
     process::Command,
 };
 use vit_nostd::{float, Base, Nano, Network, Tiny};
-use vit_tests::chip_bench::Cost;
+use vit_tests::chip_bench::{Cost, Record};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 const README: &str = include_str!("../../README.md");
@@ -186,7 +186,7 @@ fn check_preset<N: Network>(name: &str, chips: &[Cost]) {
 
 #[test]
 fn tables_of_presets_have_the_figures_of_code_and_reports() {
-    let chips: Vec<Cost> = serde_json::from_str(CHIPS).unwrap();
+    let Record { inferences: chips, .. } = serde_json::from_str(CHIPS).unwrap();
     check_preset::<Base>("base", &chips);
     check_preset::<Tiny>("tiny", &chips);
     check_preset::<Nano>("nano", &chips);
@@ -195,7 +195,15 @@ fn tables_of_presets_have_the_figures_of_code_and_reports() {
 /// The table of chips, and the instructions in the table of boards.
 #[test]
 fn tables_of_chips_have_the_recorded_figures() {
-    let chips: Vec<Cost> = serde_json::from_str(CHIPS).unwrap();
+    let Record { inferences: chips, frames } = serde_json::from_str(CHIPS).unwrap();
+    for cost in &frames {
+        let row = rows(BENCHMARKS, &cost.formats).next();
+        let row = row.unwrap_or_else(|| panic!("BENCHMARKS.md: no {}", cost.formats));
+        let column =
+            frames.iter().filter(|other| other.formats == cost.formats).position(|other| other == cost);
+        let figure = format!("{:.2}", cost.instructions_per_pixel);
+        assert_eq!(row[1 + column.unwrap()], figure, "BENCHMARKS.md: {} on {}", cost.formats, cost.chip);
+    }
     for cost in &chips {
         let row = rows(BENCHMARKS, &cost.chip).find(|row| row[1] == format!("`{}`", cost.preset));
         let row = row.unwrap_or_else(|| panic!("BENCHMARKS.md: no {} on {}", cost.preset, cost.chip));

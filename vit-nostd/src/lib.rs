@@ -24,6 +24,7 @@
 //! | [`network!`], [`Network`], [`Base`], [`Tiny`], [`Nano`] | networks, defined by their dimensions |
 //! | [`float::Model`], [`float::Scratch`] | the float engine |
 //! | [`int8::Model`], [`int8::Scratch`] | the integer engine |
+//! | [`frame::Resizer`] | from a camera's frame to an image, line by line |
 //! | [`int8::kernels`] | the integer engine's inner loops for each kind of processor |
 //! | [`Observer`], [`Stage`] | callbacks with the intermediate values of an inference |
 //! | [`model_file`] | the file format, its reader and its writer |
@@ -42,6 +43,7 @@
 #![deny(unsafe_code)] // The kernels and `prefetch` allow it.
 
 pub mod float;
+pub mod frame;
 pub mod int8;
 pub mod model_file;
 mod network;

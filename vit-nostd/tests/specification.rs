@@ -7,6 +7,7 @@ use std::{
     path::Path,
 };
 use vit_nostd::{
+    frame::{Fit, Frame, Input, PixelFormat, Resizer, MAX_SIDE},
     image,
     int8::{
         kernels::Portable,
@@ -311,6 +312,109 @@ fn bounds_of_attention() {
             assert!(row.is_valid());
         }
     }
+}
+
+/// The pixels of an input that shows the frame.
+fn resized(frame: Frame, fit: Fit, input: Input, bytes: &[u8]) -> Vec<i64> {
+    let (mut sums, mut image) = (vec![0; input.sums()], vec![0; input.bytes()]);
+    let mut resizer = Resizer::new(frame, fit, input, &mut sums, &mut image).unwrap();
+    bytes.chunks(frame.line_bytes()).for_each(|line| resizer.row(line).unwrap());
+    resizer.finish().unwrap();
+    image.into_iter().map(i64::from).collect()
+}
+
+#[test]
+fn examples_of_pixels() {
+    let [lines] = &blocks(NUMERICS, "grey(")[..] else { panic!("another number of blocks") };
+    assert_eq!(lines.len(), 10);
+    for line in lines {
+        let (function, rest) = line.split_once('(').unwrap();
+        let (arguments, result) = rest.split_once(") = ").unwrap();
+        let arguments = numbers(&arguments.replace(',', " "));
+        let bytes: Vec<u8> = arguments.iter().map(|&argument| argument as u8).collect();
+        let (formats, channels) = match (function, &bytes[..]) {
+            ("grey", _) => (vec![(PixelFormat::Rgb888, bytes)], 1),
+            ("rgb565", _) => {
+                let number = arguments[0] as u16;
+                let bytes = [number.to_le_bytes(), number.to_be_bytes()].map(Vec::from);
+                ([PixelFormat::Rgb565Le, PixelFormat::Rgb565Be].into_iter().zip(bytes).collect(), 3)
+            }
+            ("luma", &[y]) => {
+                (vec![(PixelFormat::Yuyv, vec![y, 1, y, 2]), (PixelFormat::Uyvy, vec![1, y, 2, y])], 1)
+            }
+            ("yuv", &[y, u, v]) => {
+                (vec![(PixelFormat::Yuyv, vec![y, u, y, v]), (PixelFormat::Uyvy, vec![u, y, v, y])], 3)
+            }
+            _ => panic!("{line}"),
+        };
+        for (format, bytes) in formats {
+            let frame = Frame { width: bytes.len() / format.bytes(), height: 1, format };
+            let input = Input { height: 1, width: 1, channels };
+            assert_eq!(resized(frame, Fit::Stretch, input, &bytes), numbers(result), "{line}, {format:?}");
+        }
+    }
+}
+
+#[test]
+fn examples_of_frames() {
+    let blocks = blocks(NUMERICS, "fit = ");
+    assert_eq!(blocks.len(), 3);
+    for (block, fit) in blocks.iter().zip([Fit::Stretch, Fit::Crop, Fit::Pad]) {
+        let values = named(block);
+        assert_eq!(values["fit"], [fit as i64]);
+        let ([fw, fh], [iw, ih]) = (&values["frame"][..], &values["input"][..]) else { panic!("{block:?}") };
+        let [vw, vh, left, top] = values["view"][..] else { panic!("{block:?}") };
+        let frame = Frame { width: *fw as usize, height: *fh as usize, format: PixelFormat::Grey8 };
+        let input = Input { height: *ih as usize, width: *iw as usize, channels: 1 };
+        let pixels: Vec<u8> = values["pixels"].iter().map(|&pixel| pixel as u8).collect();
+        assert_eq!(resized(frame, fit, input, &pixels), values["image"]);
+
+        // The steps as they stand there.
+        let by_width = (*fw, 1.max(fw * ih / iw));
+        let by_height = (1.max(fh * iw / ih), *fh);
+        let view = match fit {
+            Fit::Stretch => (*fw, *fh),
+            Fit::Crop => {
+                if fw * ih > fh * iw {
+                    by_height
+                } else {
+                    by_width
+                }
+            }
+            Fit::Pad => {
+                if fw * ih > fh * iw {
+                    by_width
+                } else {
+                    by_height
+                }
+            }
+        };
+        let offset =
+            |frame: i64, view: i64| if view <= frame { (frame - view) / 2 } else { -((view - frame) / 2) };
+        assert_eq!(((vw, vh), left, top), (view, offset(*fw, vw), offset(*fh, vh)));
+        let overlap = |k: i64, l: i64, view: i64, input: i64| {
+            0.max(((k + 1) * view).min((l + 1) * input) - (k * view).max(l * input))
+        };
+        let level = |y: i64, x: i64| {
+            let inside = (0..*fh).contains(&(y + top)) && (0..*fw).contains(&(x + left));
+            if inside {
+                values["pixels"][((y + top) * fw + x + left) as usize]
+            } else {
+                0
+            }
+        };
+        let sum = |i: i64, j: i64| -> i64 {
+            let places = (0..vh).flat_map(|y| (0..vw).map(move |x| (y, x)));
+            places.map(|(y, x)| overlap(i, y, vh, *ih) * overlap(j, x, vw, *iw) * level(y, x)).sum()
+        };
+        let sums: Vec<i64> =
+            (0..*ih).flat_map(|i| (0..*iw).map(move |j| (i, j))).map(|(i, j)| sum(i, j)).collect();
+        assert_eq!(values["sum"], sums);
+        let averages: Vec<i64> = sums.iter().map(|sum| (sum + vw * vh / 2) / (vw * vh)).collect();
+        assert_eq!(values["image"], averages);
+    }
+    assert!(NUMERICS.contains("602 / 4 and 202 / 4 are halves"));
+    assert_eq!((MAX_SIDE, MAX_SIDE.pow(2)), (4096, 1 << 24), "the bounds in the text");
 }
 
 /// The bounds that the text derives for LayerNorm, at their ends.

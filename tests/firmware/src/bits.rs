@@ -71,6 +71,7 @@ pub fn accept<T>(result: Result<T, ModelError>) -> T {
     }
 }
 
-fn expect<T>(result: io::Result<T>, what: &str) -> T {
+/// Returns the value, or panics with a message that `what` failed.
+pub fn expect<T>(result: io::Result<T>, what: &str) -> T {
     result.unwrap_or_else(|_| defmt::panic!("{=str} failed", what))
 }

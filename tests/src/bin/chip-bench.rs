@@ -1,9 +1,10 @@
-//! Prints the cost of an inference of the integer engine on each emulated chip, as a table or as JSON.
+//! Prints the cost of an inference of the integer engine, and of resizing a frame, on each emulated chip, as tables or as
+//! JSON.
 
 use std::process::ExitCode;
 
 use anyhow::Result;
-use vit_tests::chip_bench::{measure, Cost};
+use vit_tests::chip_bench::{measure, measure_frames, Cost, FrameCost, Record};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -29,20 +30,25 @@ fn run(json: bool) -> Result<()> {
         println!("| chip | preset | kernels | inference | a block | per MAC | softmax, per element | scratch | stack | code | model |");
         println!("|---|---|---|---|---|---|---|---|---|---|---|");
     }
-    let costs = measure(|cost| {
+    let inferences = measure(|cost| {
         if !json {
             print(cost)
         }
     })?;
+    let frames = measure_frames()?;
     if json {
-        println!("{}", serde_json::to_string_pretty(&costs)?);
+        println!("{}", serde_json::to_string_pretty(&Record { inferences, frames })?);
         return Ok(());
     }
     println!("\n| chip | preset | where the instructions go |\n|---|---|---|");
-    for Cost { chip, preset, stages, .. } in &costs {
+    for Cost { chip, preset, stages, .. } in &inferences {
         let stages: Vec<String> =
             stages.iter().map(|(name, percent)| format!("{name} {percent:.1} %")).collect();
         println!("| {chip} | {preset} | {} |", stages.join(", "));
+    }
+    println!("\n| chip | frame | instructions per pixel | stack |\n|---|---|---|---|");
+    for FrameCost { chip, formats, instructions_per_pixel, stack_bytes } in &frames {
+        println!("| {chip} | {formats} | {instructions_per_pixel:.2} | {stack_bytes} B |");
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! Tests that inference has no panic path: a program that only runs inferences, linked for a chip, has no symbols of
-//! `core::panicking`.
+//! Tests that resizing a frame and inference have no panic path: a program that does only this, linked for a chip, has no
+//! symbols of `core::panicking`.
 
 use crate::{TARGET as TARGET_DIRECTORY, WORKSPACE};
 use object::{Object, ObjectSymbol};
@@ -22,15 +22,15 @@ fn panics(opt_level: &str, features: &str) -> Vec<String> {
     let elf = fs::read(program).expect("the program is read");
     let elf = object::File::parse(elf.as_slice()).expect("an ELF file");
     let names: Vec<_> = elf.symbols().filter_map(|symbol| symbol.name().ok()).collect();
-    for engine in ["infer_float", "infer_int8"] {
-        assert!(names.iter().any(|name| name.contains(engine)), "the program has no symbol {engine}");
+    for part in ["resize_frame", "infer_float", "infer_int8"] {
+        assert!(names.iter().any(|name| name.contains(part)), "the program has no symbol {part}");
     }
     let of_panics = |name: &&&str| name.contains("panic") || name.contains("rust_begin_unwind");
     names.iter().filter(of_panics).map(|name| String::from(*name)).collect()
 }
 
 #[test]
-fn inference_has_no_panic_path() {
+fn resizing_and_inference_have_no_panic_path() {
     let program = include_str!("../../no_panic/main.rs");
     fs::write(WORKSPACE.join("inferences/src/main.rs"), program).expect("the program is written");
 

@@ -13,7 +13,10 @@ mod format;
 
 pub use format::{Kind, ALIGNMENT, LAYER_NORM_EPSILON, MAGIC, MAX_LABEL, MAX_NAME, PREAMBLE_LEN, VERSION};
 
-use crate::network::{Dims, Network};
+use crate::{
+    frame::Fit,
+    network::{Dims, Network},
+};
 use crc::{Crc, CRC_32_ISO_HDLC};
 use error::{Feature, Field, LabelFault, ModelError};
 use serde::{Deserialize, Serialize};
@@ -104,7 +107,7 @@ impl Preamble {
 // The only values that are implemented so far of the properties that the format can express.
 const CHANNELS: u16 = 1;
 const GREY: u8 = 0;
-const STRETCH: u8 = 0;
+const STRETCH: u8 = Fit::Stretch as u8;
 const PATCHES: u8 = 0;
 
 /// Checks the second half of the preamble, which follows the length of the file.
