@@ -1,13 +1,13 @@
 //! Softmax in integers.
 //!
 //! A token's share of the attention is its exponential divided by the sum of all. The shares are never computed: the values
-//! are weighted with the exponentials, and [`row_scale`] divides the sums. The exponentials have 15 bits for up to 512
+//! are weighted with the exponentials, and requantizing the sums with [`row_scale`] divides them. The exponentials have 15 bits for up to 512
 //! tokens, so that a share is as precise with many tokens as with a few.
 
 use super::requantize::{requantize, Product, Scale};
 
-/// A table of the exponential function: entry `i` is `e^-x` in units of 1 / [`one`], where `x` is `i` steps of the
-/// score. Entry 0 is [`one`]; no entry is above it.
+/// A table of the exponential function: entry `i` is `e^(-i * step)` in units of 1 / [`one`]. Whoever writes the model file
+/// chooses `step`. Entry 0 is [`one`]; no entry is above it.
 pub type ExpTable = [u16; 256];
 
 /// The bound that no sum of exponentials reaches. A weighted sum of values, which have 8 bits, stays below 2^31.
@@ -45,13 +45,14 @@ pub fn exponential<P: Product>(below: i32, scale: Scale, table: &ExpTable) -> u1
 /// The largest shift of a `context_scale`, with which the shift of a row's scale is at most [`Scale::MAX_SHIFT`].
 pub const MAX_CONTEXT_SHIFT: u8 = Scale::MAX_SHIFT - 15;
 
-/// Returns the scale of a weighted sum of values: `context`, which is for shares in units of 1/256, times 256 and divided
-/// by `sum`, the sum of the exponentials.
+/// Returns `context * 256 / sum`, the scale of a sum of values that are weighted with exponentials which add up to `sum`.
+/// `context` is the scale for weights that add up to 256.
 ///
 /// `sum` is at least 2^8 and below 2^24, and the shift of `context` at most [`MAX_CONTEXT_SHIFT`].
 #[inline(always)]
 pub fn row_scale(context: Scale, sum: u32) -> Scale {
-    // The sum is brought to 16 bits, and to 2^15 if it is 0, which it never is.
+    // The sum is shifted so that its highest bit is bit 15. The two `|` change nothing, because the sum is not 0. They tell
+    // the compiler that the divisor is not 0, so that the division contains no panic.
     let bits = 32 - (sum | 1).leading_zeros();
     let normal = if bits > 16 { sum >> (bits - 16) } else { sum << (16 - bits) };
     let multiplier = (u32::from(context.multiplier) << 15) / (normal | 1 << 15);
@@ -72,7 +73,7 @@ mod tests {
 
     #[test]
     fn exponentials_by_hand() {
-        let scale = Scale { multiplier: 16384, shift: 17 }; // a step is a difference of 8, a unit is one of 128
+        let scale = Scale { multiplier: 16384, shift: 17 }; // a difference of 8 is one step of the table
         let mut scores = [1000];
         assert_eq!(exponentials::<Whole>(&mut scores, scale, &table()), 32767);
         let mut scores = [7, 7];
@@ -91,7 +92,7 @@ mod tests {
         }
     }
 
-    /// Whatever the sum is, the scale is valid, and it is the context's times 256 / sum but for the bits that it loses.
+    /// Whatever the sum is, the scale is valid, and it is `context * 256 / sum` up to rounding.
     #[test]
     fn rows_are_divided_by_their_sum() {
         let mut sums: Vec<u32> =

@@ -71,7 +71,7 @@ pub(super) struct Arguments {
 struct Quantization {
     file: String,
     bytes: usize,
-    /// The name of the images that the model was calibrated with and tested on.
+    /// The name of the data set that the model was calibrated with and tested on.
     dataset: String,
     /// True if these are the images of the run; None if no run is known.
     data_of_run: Option<bool>,
@@ -146,7 +146,8 @@ impl Arguments {
             loaded.warn(&self.checkpoint);
         }
         let data = &loaded.splits;
-        // The checkpoint of a run may have another name here, by which its run is not found.
+        // `path` may be a run's checkpoint under another name, for which `run_of` finds no run. Every run that `out` lies in is
+        // therefore checked.
         for run in runs_written_into(out) {
             let reason = match RunData::load(&run)? {
                 None => "this run has no record of its images: write",

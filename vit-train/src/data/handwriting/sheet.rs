@@ -7,9 +7,9 @@ use super::{
 use image::imageops;
 use std::ops::RangeInclusive;
 
-/// The longer side of the reduced picture in which the sheet is searched.
+/// The longer side of the reduced picture in which the sheet is searched for.
 const COARSE_SIDE: u32 = 128;
-/// The least shorter side of the reduced picture, so that a label on a long strip keeps its margins.
+/// The least length of the reduced picture's shorter side. In a long, narrow picture, a sheet would otherwise lose its margins.
 const LEAST_COARSE_SIDE: u32 = 64;
 /// The least difference between the grey levels of sheet and table.
 const LEAST_CONTRAST: f32 = 25.0;
@@ -44,7 +44,7 @@ pub(super) fn without_table(plane: &Plane) -> Option<Plane> {
     {
         return None;
     }
-    // The outline of a sheet is convex, so that everything between its outermost pixels in a row and a column belongs to it.
+    // The outline of a sheet is convex: everything between its outermost pixels in a row and a column belongs to it.
     let mut rows = vec![(u32::MAX, 0); down as usize];
     let mut columns = vec![(u32::MAX, 0); across as usize];
     for index in sheet.pixels.iter().map(|&index| index as u32) {
@@ -56,12 +56,12 @@ pub(super) fn without_table(plane: &Plane) -> Option<Plane> {
         .flat_map(|y| (0..across).map(move |x| (x, y)))
         .filter(|&(x, y)| within(&rows, &columns, x, y, 0))
         .count();
-    // A thick 7 has a row and a column without gaps as well, but it is not convex.
+    // A thick 7 also fills everything between the ends of its rows and columns, but it is not convex.
     let hull = hull(&rows);
     if (sheet.area as f32) < LEAST_PAPER * filled as f32 || (filled as f32) < CONVEX * area(&hull) {
         return None;
     }
-    // A digit that reaches the end of the sheet is a notch in it, which belongs to the sheet.
+    // A digit that reaches the edge of the sheet is a notch in it, which belongs to the sheet.
     rows = (0..down).map(|y| span(&hull, y)).collect();
     let turned: Vec<_> = hull.iter().map(|&(x, y)| (y, x)).collect();
     columns = (0..across).map(|x| span(&turned, x)).collect();
@@ -69,7 +69,8 @@ pub(super) fn without_table(plane: &Plane) -> Option<Plane> {
     if sheet.width() <= 2 * EDGE as usize || sheet.height() <= 2 * EDGE as usize {
         return None; // nothing would be left of it without its edge
     }
-    // Each pixel of the table gets the value of the nearest pixel of the sheet in its row, with its shadow and its noise.
+    // Each pixel of the table gets the value of the nearest pixel of the sheet in its row or, above and below the sheet, in the
+    // sheet's first or last row. The shadow and the noise of the paper continue there.
     let (left, right, top, bottom) = (left + EDGE, right - EDGE, top + EDGE, bottom - EDGE);
     let spans: Vec<(u32, u32)> = (top..=bottom)
         .map(|y| {
@@ -87,8 +88,8 @@ pub(super) fn without_table(plane: &Plane) -> Option<Plane> {
     }))
 }
 
-/// True if a pixel lies within its row and its column of a sheet, at least `edge` pixels from their ends. The rows and the
-/// columns have a first and a last pixel each, the first one behind the last one if there is none. A sheet that continues
+/// True if a pixel lies within its row and its column of a sheet, at least `edge` pixels from their ends. Each row and
+/// column is given by its first and its last pixel; in an empty one, the first is greater. A sheet that continues
 /// beyond the picture has no edge there.
 fn within(rows: &[(u32, u32)], columns: &[(u32, u32)], x: u32, y: u32, edge: u32) -> bool {
     let clear = |at: u32, (low, high): (u32, u32), len: usize| {
@@ -99,7 +100,7 @@ fn within(rows: &[(u32, u32)], columns: &[(u32, u32)], x: u32, y: u32, edge: u32
     clear(x, rows[y as usize], columns.len()) && clear(y, columns[x as usize], rows.len())
 }
 
-/// The corner points of pixels.
+/// A corner of a pixel.
 type Corner = (i64, i64);
 
 /// Returns the corners of the convex hull of rows that extend from a first to a last column, in their order around it.
@@ -139,8 +140,8 @@ fn area(outline: &[Corner]) -> f32 {
     doubled.abs() as f32 / 2.0
 }
 
-/// Returns the first and the last column whose pixel in row `y` has its middle in a convex polygon, or a first one behind the
-/// last one if there is none.
+/// Returns the first and the last column whose pixel in row `y` has its middle in a convex polygon. If there is none, the first
+/// is greater than the last.
 fn span(outline: &[Corner], y: u32) -> (u32, u32) {
     let y = y as f32 + 0.5;
     let (mut first, mut last) = (f32::MAX, f32::MIN);
