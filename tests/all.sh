@@ -33,6 +33,7 @@ step_tools() {
     command -v cc >/dev/null || tools/apt-install build-essential || return
     command -v qemu-system-arm >/dev/null || tools/apt-install qemu-system-arm || return
     tests/numpy-python -c '' 2>/dev/null || tools/apt-install python3-numpy || return
+    tests/onnx-python -c '' 2>/dev/null || { tools/apt-install python3-pip && tests/onnx-python -c ''; } || return
     tests/nvrtc || { tools/apt-install python3-pip && tests/nvrtc; } || return
     cargo fmt --version >/dev/null || rustup component add rustfmt || return
     cargo clippy --version >/dev/null || rustup component add clippy

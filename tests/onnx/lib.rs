@@ -1,1 +1,0 @@
-//! Tests that another program computes the same logits from the ONNX export.
