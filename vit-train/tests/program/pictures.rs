@@ -483,6 +483,8 @@ fn runs_are_compared() {
     refuse(&["compare", names[0], "/no/such/run"], &["/no/such/run"]);
     edit(1, &|report| report["dataset"] = "\u{1b}[2J".into());
     refuse(&["compare", names[0], names[1]], &["report.json", "control characters"]);
+    edit(1, &|report| report["test"]["classes"][0]["label"] = "\u{1b}[2J".into());
+    refuse(&["report", "--run", names[1]], &["report.json", "control characters"]);
     edit(1, &|report| report["dataset"] = "x".repeat(70_000).into());
     refuse(&["compare", names[0], names[1]], &["report.json", "more than 1000 characters"]);
     fs::write(file(&runs[1], "report.json"), "{").unwrap();

@@ -1,6 +1,10 @@
 //! Finds the connected components of a picture, decides which of them are the digit, and says what makes that doubtful.
 
-use super::{doubt::Doubt, plane::Plane};
+use super::{
+    doubt::Doubt,
+    plane::Plane,
+    sheet::{area, hull, smallest_rectangle},
+};
 
 /// A component whose area is a smaller part of the main one's is a speck.
 const SPECK: f32 = 0.02;
@@ -35,6 +39,11 @@ const ENCLOSED: f32 = 0.1;
 const PALE: f32 = 0.5;
 /// The longest path of a pen in a digit, in sizes of the digit.
 const LONGEST_PATH: f32 = 5.5;
+/// A component is a sheet if it takes at least these shares of its convex hull, holes included, and of the smallest rectangle
+/// around it. The outline of a 0 takes less of the rectangle.
+const SHEET: (f32, f32) = (0.85, 0.9);
+/// The shorter side of a sheet is at least this long, relative to the longer one. A thick 1 is narrower.
+const LEAST_ASPECT: f32 = 0.45;
 /// The most loops of a digit.
 const MOST_LOOPS: usize = 2;
 
@@ -227,21 +236,45 @@ pub(super) fn digit<'a>(
     }
     let outline: usize = parts.iter().map(|part| part.outline).sum();
     let path = 0.785 * outline as f32 / 2.0;
-    let not_a_stroke = (main.is_solid() || (is_photograph && main.is_flat())).then_some(Doubt::NoStroke);
+    let is_sheet = is_photograph && is_sheet(main, ink.width() as usize);
+    let not_a_stroke =
+        (main.is_solid() || is_sheet || (is_photograph && main.is_flat())).then_some(Doubt::NoStroke);
     let tangle = (path > LONGEST_PATH * main.size() || loops(main, ink.width() as usize) > MOST_LOOPS)
         .then_some(Doubt::Tangle);
     Some((parts, doubt.or(not_a_stroke).or(tangle)))
 }
 
-/// Returns the number of regions that a component encloses, without specks.
-fn loops(of: &Component, width: usize) -> usize {
+/// Returns the regions around a component and in its holes, with a pixel around its box. Only the region around it is at the
+/// edge.
+fn surroundings(of: &Component, width: usize) -> Vec<Component> {
     let (across, down) = (of.width() + 2, of.height() + 2);
     let mut free = Plane::from_pixel(across as u32, down as u32, [1.0].into());
     for &index in &of.pixels {
         let (x, y) = (index % width - of.bounds[0] + 1, index / width - of.bounds[2] + 1);
         free.put_pixel(x as u32, y as u32, [0.0].into());
     }
-    let regions = components(&free, 0.5, 0.5);
+    components(&free, 0.5, 0.5)
+}
+
+/// True if a component is a sheet or a board, with what is written on it as its holes.
+fn is_sheet(of: &Component, width: usize) -> bool {
+    let mut rows = vec![(u32::MAX, 0); of.height()];
+    for &index in &of.pixels {
+        let (x, y) = ((index % width) as u32, index / width - of.bounds[2]);
+        rows[y] = (rows[y].0.min(x), rows[y].1.max(x));
+    }
+    let hull = hull(&rows);
+    let [a, b] = smallest_rectangle(&hull);
+    let around = surroundings(of, width).into_iter().find(|region| region.bounds[0] == 0);
+    let filled = (of.width() + 2) * (of.height() + 2) - around.map_or(0, |around| around.area);
+    filled as f32 >= SHEET.0 * area(&hull)
+        && area(&hull) >= SHEET.1 * a * b
+        && a.min(b) >= LEAST_ASPECT * a.max(b)
+}
+
+/// Returns the number of regions that a component encloses, without specks.
+fn loops(of: &Component, width: usize) -> usize {
+    let regions = surroundings(of, width);
     regions
         .iter()
         .filter(|region| region.bounds[0] > 0 && region.area as f32 > SPECK * of.area as f32)

@@ -49,6 +49,8 @@ pub(super) const KINDS: &[Kind] = &[
     Kind { name: "noise and JPEG", readable: true, draw: noise_and_jpeg },
     Kind { name: "vignette", readable: true, draw: vignette },
     Kind { name: "underlined", readable: true, draw: underlined },
+    Kind { name: "board and table", readable: true, draw: board_on_a_table },
+    Kind { name: "close paper", readable: true, draw: close_paper },
     Kind { name: "line above", readable: false, draw: line_above },
     Kind { name: "one above another", readable: false, draw: one_above_another },
     Kind { name: "tick beside", readable: false, draw: tick_beside },
@@ -392,6 +394,28 @@ fn tightly_cropped(scene: &mut Scene) {
     scene.sheet = Plane::from_pixel(ink.width() + 2 * margin, ink.height() + 2 * margin, Luma([paper]));
     (scene.width, scene.height) = (scene.sheet.width() as f32, scene.sheet.height() as f32);
     scene.ink_at(&ink, (scene.width / 2.0, scene.height / 2.0));
+}
+
+/// Lays a dark board with a light digit on a lighter table.
+fn board_on_a_table(scene: &mut Scene) {
+    light_on_dark(scene);
+    let (x0, y0) = (scene.width / 2.0, scene.height / 2.0);
+    let sides = [scene.uniform(0.6, 0.85) * x0, scene.uniform(0.6, 0.85) * y0];
+    let table = scene.uniform(0.45, 0.8);
+    scene.cover(table, |x, y| (sides[0] - (x - x0).abs()).min(sides[1] - (y - y0).abs()));
+}
+
+/// Cuts the paper closely around a bold digit and puts it on a ground without noise, as a scanner or an editor of pictures does.
+fn close_paper(scene: &mut Scene) {
+    scene.middle = (scene.width / 2.0, scene.height / 2.0);
+    scene.digit = scene.uniform(0.4, 0.55) * scene.width.min(scene.height);
+    scene.noise = 0.0;
+    let ink = (scene.write)(scene.class, scene.seed, scene.digit);
+    scene.ink_at(&ink, scene.middle);
+    let margin = scene.uniform(0.05, 0.2) * scene.digit;
+    let [across, down] = [ink.width(), ink.height()].map(|side| side as f32 / 2.0 + margin);
+    let (x0, y0, ground) = (scene.middle.0, scene.middle.1, scene.uniform(0.0, 0.45));
+    scene.cover(ground, |x, y| (across - (x - x0).abs()).min(down - (y - y0).abs()));
 }
 
 /// Lays a sheet on a table that ends within the digit or next to it, at one side.

@@ -15,7 +15,7 @@ const MOST_LINES: usize = 100;
 const LINE_COVER: f32 = 0.7;
 /// The number of points at each end of a line, half a pixel apart, of which one has ink: a line reaches the edge of the
 /// picture. A stroke of a digit that fills the picture ends before it.
-const LINE_END: usize = 3;
+const LINE_END: usize = 1;
 /// A side of a frame has ink along at least this share of it.
 const FRAME_COVER: f32 = 0.8;
 /// The shortest side of a frame, relative to the shorter side of the picture.

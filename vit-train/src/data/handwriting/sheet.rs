@@ -104,7 +104,7 @@ fn within(rows: &[(u32, u32)], columns: &[(u32, u32)], x: u32, y: u32, edge: u32
 type Corner = (i64, i64);
 
 /// Returns the corners of the convex hull of rows that extend from a first to a last column, in their order around it.
-fn hull(rows: &[(u32, u32)]) -> Vec<Corner> {
+pub(super) fn hull(rows: &[(u32, u32)]) -> Vec<Corner> {
     let rows = (0..).zip(rows).filter(|(_, (first, last))| first <= last);
     let corners =
         rows.flat_map(|(y, &(first, last))| [(first, y), (last + 1, y), (first, y + 1), (last + 1, y + 1)]);
@@ -135,9 +135,23 @@ fn sides(outline: &[Corner]) -> impl Iterator<Item = (Corner, Corner)> + '_ {
 }
 
 /// Returns the area of a polygon.
-fn area(outline: &[Corner]) -> f32 {
+pub(super) fn area(outline: &[Corner]) -> f32 {
     let doubled: i64 = sides(outline).map(|(a, b)| a.0 * b.1 - a.1 * b.0).sum();
     doubled.abs() as f32 / 2.0
+}
+
+/// Returns the sides of the smallest rectangle around a convex polygon. One of its sides lies on one of the polygon's.
+pub(super) fn smallest_rectangle(outline: &[Corner]) -> [f32; 2] {
+    let rectangles = sides(outline).map(|(a, b)| {
+        let (dx, dy) = ((b.0 - a.0) as f32, (b.1 - a.1) as f32);
+        let length = (dx * dx + dy * dy).sqrt();
+        [(dx, dy), (-dy, dx)].map(|(dx, dy)| {
+            let along = outline.iter().map(|&(x, y)| (x as f32 * dx + y as f32 * dy) / length);
+            let (low, high) = along.fold((f32::MAX, f32::MIN), |(low, high), at| (low.min(at), high.max(at)));
+            high - low
+        })
+    });
+    rectangles.min_by(|a, b| (a[0] * a[1]).total_cmp(&(b[0] * b[1]))).unwrap_or_default()
 }
 
 /// Returns the first and the last column whose pixel in row `y` has its middle in a convex polygon. If there is none, the first

@@ -87,7 +87,9 @@ impl Report {
         let environment = report.environment.iter();
         let environment = environment
             .flat_map(|known| [&known.tool, &known.os, &known.arch].into_iter().chain(&known.processor));
-        let names = [&report.preset, &report.dataset, &report.device].into_iter().chain(environment);
+        let classes = report.test.iter().flat_map(|test| &test.classes).map(|class| &class.label);
+        let names =
+            [&report.preset, &report.dataset, &report.device].into_iter().chain(environment).chain(classes);
         for name in names {
             if name.contains(char::is_control) || name.chars().count() > LONGEST_NAME {
                 let message =
