@@ -3,7 +3,7 @@
 use super::{
     doubt::Doubt,
     plane::Plane,
-    sheet::{area, hull, smallest_rectangle},
+    polygon::{area, hull, smallest_rectangle},
 };
 
 /// A component whose area is a smaller part of the main one's is a speck.

@@ -26,6 +26,7 @@ mod drawn;
 mod ground;
 mod lines;
 mod plane;
+mod polygon;
 mod sheet;
 #[cfg(test)]
 mod tests;
