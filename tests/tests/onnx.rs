@@ -24,7 +24,7 @@ vit_nostd::network! {
 /// The largest permitted difference of a logit.
 const TOLERANCE: f64 = 1e-4;
 
-/// What onnxruntime reads in an exported network, and computes with it.
+/// The output of `onnx/logits.py`: what onnxruntime has read in an exported network, and computed with it.
 #[derive(Deserialize)]
 struct Session {
     metadata: BTreeMap<String, String>,

@@ -1,11 +1,11 @@
-//! Which part of a frame the input shows.
+//! This module determines the part of a frame that the input shows.
 
 use core::{num::NonZeroU32, ops::Range};
 
 /// The largest width and height of a frame, with its padding, and of an input, in pixels.
 pub const MAX_SIDE: usize = 4096;
 
-/// How a frame is fitted to an input with another aspect ratio. The discriminant is the number in a
+/// The way in which a frame is fitted to an input with another aspect ratio. The discriminant is the number in a
 /// [model file](crate::model_file).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]

@@ -4,7 +4,7 @@
 
 use core::ops::Range;
 
-/// How the pixels of a frame are encoded.
+/// The encoding of the pixels of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum PixelFormat {

@@ -13,9 +13,6 @@ const DIRECTIONS: usize = 360;
 const MOST_LINES: usize = 100;
 /// A line that crosses the picture has ink along at least this share of it.
 const LINE_COVER: f32 = 0.7;
-/// The number of points at each end of a line, half a pixel apart, of which one has ink: a line reaches the edge of the
-/// picture. A stroke of a digit that fills the picture ends before it.
-const LINE_END: usize = 1;
 /// A side of a frame has ink along at least this share of it.
 const FRAME_COVER: f32 = 0.8;
 /// The shortest side of a frame, relative to the shorter side of the picture.
@@ -136,8 +133,8 @@ fn crossing(ink: &Plane, low: f32) -> Vec<(Point, Point)> {
         let share = |part: &[bool]| part.iter().filter(|&&ink| ink).count() as f32 / part.len().max(1) as f32;
         let end = covered.len() / 12 + 1;
         let ends = share(&covered[..end]).min(share(&covered[covered.len() - end..]));
-        let reaches = covered.iter().take(LINE_END).any(|&ink| ink)
-            && covered.iter().rev().take(LINE_END).any(|&ink| ink);
+        // A stroke of a digit that fills the picture ends before the edge.
+        let reaches = [covered.first(), covered.last()] == [Some(&true); 2];
         if (covered.len() as f32) < width.min(height)
             || share(&covered) < LINE_COVER
             || ends < 0.5
