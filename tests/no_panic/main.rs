@@ -12,8 +12,12 @@ use vit_nostd::{
         Micromath,
     },
     frame::{Fit, Frame, FrameError, Input, Resizer},
-    int8, Base, Image, Nano, Network, Tiny, Vector,
+    int8, Base, Image, Nano, Network, Vector,
 };
+
+vit_nostd::network! {
+    Colour { image: [6, 20, 3], patch: [3, 5], embed: 132, heads: 2, hidden: 36, depth: 2, classes: 7 }
+}
 
 type Float<'a, N, M> =
     (&'a float::Model<'a, N, M>, &'a Image<N>, &'a mut float::Scratch<N>, &'a mut Vector<<N as Network>::Classes, f32>);
@@ -26,10 +30,10 @@ type Task<'a, N> = (Float<'a, N, Polynomial>, Float<'a, N, Micromath>, Int8<'a, 
 /// Resizes a frame and runs an inference of each task. The models are arguments, so that the compiler knows nothing about
 /// them.
 #[unsafe(no_mangle)]
-pub fn _start(frame: (Frame, Fit, Input), memory: Memory, base: Task<Base>, tiny: Task<Tiny>, nano: Task<Nano>) {
+pub fn _start(frame: (Frame, Fit, Input), memory: Memory, base: Task<Base>, colour: Task<Colour>, nano: Task<Nano>) {
     let _ = resize_frame(frame, memory);
     run(base);
-    run(tiny);
+    run(colour);
     run(nano);
 }
 
@@ -46,8 +50,8 @@ fn infer_float<N: Network, M: Math>((model, image, scratch, logits): Float<N, M>
     // The test must detect this possible panic.
     #[cfg(feature = "can_fail")]
     {
-        let pixel = image.as_ref()[0].as_ref()[0];
-        logits.as_mut()[usize::from(pixel)] = 0.0;
+        let level = image.as_ref()[0].as_ref()[0].as_ref()[0];
+        logits.as_mut()[usize::from(level)] = 0.0;
     }
 }
 

@@ -2,8 +2,8 @@
 
     python3 vit_int8.py MODEL.int8.vit < IMAGES > LOGITS
 
-reads images one after the other, a byte per pixel, row by row, and prints a line of integer logits for each. Everything
-is computed with 64-bit integers, all images at once. vectors.py makes the test vectors with it.
+reads images one after the other, row by row, a byte for each channel of each pixel, and prints a line of integer logits
+for each. Everything is computed with 64-bit integers, all images at once. vectors.py makes the test vectors with it.
 """
 
 import struct
@@ -52,15 +52,18 @@ class Model:
         magic, version, kind, _, *dims, length = struct.unpack_from("<4sHBB10HI", data)
         assert magic == b"ViT!" and version == 2 and kind == 1, "not an integer model of version 2"
         assert length == len(data) and zlib.crc32(data[:-4]) == struct.unpack("<I", data[-4:])[0], "damaged"
-        self.image, width, channels, self.patch, patch_width, self.embed, self.heads = dims[:7]
+        self.height, self.width, self.channels, self.ph, self.pw, self.embed, self.heads = dims[:7]
         self.hidden, self.depth, self.classes = dims[7:]
-        assert width == self.image and patch_width == self.patch and channels == 1, "not square, or not grey"
-        self.tokens = (self.image // self.patch) ** 2 + 1
+        self.rows, self.columns = self.height // self.ph, self.width // self.pw  # of patches
+        self.tokens = self.rows * self.columns + 1
 
         file = Reader(data, 32)
-        assert file.take(4) == b"\x08\0\0\0", "neither 8 bits, nor grey, nor stretched, nor cut into plain patches"
+        bits, colours, self.fit, convolutions = file.take(4)
+        assert bits == 8 and convolutions == 0, "not of 8 bits, or not cut into plain patches"
+        assert colours in (0, 1) and self.channels == [1, 3][colours], "colours of another number of channels"
+        assert self.fit in (0, 1, 2), "fitted in an unknown way"
         file.take(16), file.fixed("f8x")  # convolutions, epsilon (which the weights contain), reserved
-        file.fixed("6f")  # input normalisation, which the weights contain, too
+        self.normalization = file.fixed("6f")  # which the weights contain, too
         self.labels = file.bytes().decode().split("\n")
         file.bytes(), file.varint()  # data set, seed
         if file.take(1) == b"\1":
@@ -75,13 +78,13 @@ class Model:
         assert file.position + 4 == len(data), "weights of another shape"
 
     def read_weights(self, file):
-        D, area = self.embed, self.patch**2
-        row = (area + 3) // 4 * 4
+        D, P = self.embed, self.ph * self.pw * self.channels
+        R = (P + 3) // 4 * 4
         self.exp_table = file.tensor("u2", 256)
         self.patch_bias = file.tensor("i4", D)
         self.positions = file.tensor("i2", self.tokens, D)
         self.patch_scale = file.tensor("u2", D), file.tensor("u1", D)
-        self.patch_weight = file.tensor("i1", D, row)[:, :area]
+        self.patch_weight = file.tensor("i1", D, R)[:, :P]
         self.blocks = [Block(file, D, self.hidden) for _ in range(self.depth)]
         self.norm = Norm(file)
         file.fixed("f")  # what a logit of 1 stands for
@@ -89,12 +92,13 @@ class Model:
         self.head_weight = file.tensor("i1", self.classes, D)
 
     def logits(self, images, observe=lambda stage, block, values: None):
-        """Returns the logits, images x classes, of images x rows x columns of grey levels.
+        """Returns the logits, images x classes, of images x height x width x channels of levels.
 
         Calls `observe` after each stage with its values, images x tokens x channels."""
-        N, P, grid = len(images), self.patch, self.image // self.patch
-        pixels = images.astype(np.int64).reshape(N, grid, P, grid, P) - 128
-        patches = pixels.transpose(0, 1, 3, 2, 4).reshape(N, grid * grid, P * P)
+        N = len(images)
+        levels = images.astype(np.int64).reshape(N, self.rows, self.ph, self.columns, self.pw, self.channels)
+        # Rows and columns of patches come before rows, columns and channels in a patch.
+        patches = (levels - 128).transpose(0, 1, 3, 2, 4, 5).reshape(N, self.tokens - 1, -1)
         a = self.patch_bias + patches @ self.patch_weight.T
         x = np.zeros((N, self.tokens, self.embed), np.int64) + self.positions
         x[:, 1:] = sat16(requantize(a, *self.patch_scale) + self.positions[1:])
@@ -124,7 +128,8 @@ class Norm:
         for _ in range(26):
             e += V << 2 * (e + 1) < 1 << 52
         r = np.minimum(32767, self.numerator // isqrt(V << 2 * e))
-        return sat8(requantize(256 * (D * x - total), r, self.shift - e))
+        f = 256 if D <= 128 else 128
+        return sat8(requantize(f * (D * x - total), r, self.shift - e))
 
 
 class Block:
@@ -203,7 +208,8 @@ def isqrt(n):
 def main():
     with open(sys.argv[1], "rb") as file:
         model = Model(file.read())
-    images = np.frombuffer(sys.stdin.buffer.read(), np.uint8).reshape(-1, model.image, model.image)
+    shape = -1, model.height, model.width, model.channels
+    images = np.frombuffer(sys.stdin.buffer.read(), np.uint8).reshape(shape)
     for logits in model.logits(images):
         print(*logits)
 

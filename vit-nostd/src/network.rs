@@ -1,7 +1,7 @@
 //! Networks as types. [`network!`](crate::network) declares a network by its dimensions and implements the trait
 //! [`Network`] for it, over which everything else in the library is generic.
 
-use crate::shape::{Length, Matrix};
+use crate::shape::{Length, Matrix, Vector};
 use core::fmt;
 
 /// The dimensions of a Vision Transformer, at compile time.
@@ -12,10 +12,18 @@ pub trait Network: Copy + fmt::Debug + Send + Sync + 'static {
     /// The name that the network is declared with.
     const NAME: &'static str;
 
-    /// The side of the square input image, in pixels.
-    type Image: Length;
-    /// The side of a square patch, in pixels.
-    type Patch: Length;
+    /// The height of the input image, in pixels.
+    type Height: Length;
+    /// The width of the input image, in pixels.
+    type Width: Length;
+    /// The number of channels of the input image: 1 for grey, 3 for red, green and blue.
+    type Channels: Length;
+    /// The height of a patch, in pixels.
+    type PatchHeight: Length;
+    /// The width of a patch, in pixels.
+    type PatchWidth: Length;
+    /// The number of values of a patch, one for each channel of each pixel, rounded up to a multiple of 4.
+    type PatchRow: Length;
     /// The number of tokens: the class token (CLS), which is token 0, and one token per patch.
     type Tokens: Length;
     /// The number of channels of the residual stream.
@@ -31,10 +39,18 @@ pub trait Network: Copy + fmt::Debug + Send + Sync + 'static {
     /// The number of classes.
     type Classes: Length;
 
-    /// The side of the square input image, in pixels.
-    const IMAGE: usize = Self::Image::LEN;
-    /// The side of a square patch, in pixels.
-    const PATCH: usize = Self::Patch::LEN;
+    /// The height of the input image, in pixels.
+    const HEIGHT: usize = Self::Height::LEN;
+    /// The width of the input image, in pixels.
+    const WIDTH: usize = Self::Width::LEN;
+    /// The number of channels of the input image.
+    const CHANNELS: usize = Self::Channels::LEN;
+    /// The height of a patch, in pixels.
+    const PATCH_HEIGHT: usize = Self::PatchHeight::LEN;
+    /// The width of a patch, in pixels.
+    const PATCH_WIDTH: usize = Self::PatchWidth::LEN;
+    /// The number of values of a patch, one for each channel of each pixel.
+    const PATCH_VALUES: usize = Self::PATCH_HEIGHT * Self::PATCH_WIDTH * Self::CHANNELS;
     /// The number of tokens: the class token and one token per patch.
     const TOKENS: usize = Self::Tokens::LEN;
     /// The number of channels of the residual stream.
@@ -49,12 +65,12 @@ pub trait Network: Copy + fmt::Debug + Send + Sync + 'static {
     const DEPTH: usize = Self::Depth::LEN;
     /// The number of classes.
     const CLASSES: usize = Self::Classes::LEN;
-    /// The number of patches along one side of the image.
-    const GRID: usize = Self::IMAGE / Self::PATCH;
+    /// The number of patches next to each other in the image.
+    const GRID_WIDTH: usize = Self::WIDTH / Self::PATCH_WIDTH;
     /// All dimensions as a value, as a model file states them.
     const DIMS: Dims = Declaration {
-        image: Self::IMAGE,
-        patch: Self::PATCH,
+        image: [Self::HEIGHT, Self::WIDTH, Self::CHANNELS],
+        patch: [Self::PATCH_HEIGHT, Self::PATCH_WIDTH],
         embed: Self::EMBED,
         heads: Self::HEADS,
         hidden: Self::HIDDEN,
@@ -64,18 +80,20 @@ pub trait Network: Copy + fmt::Debug + Send + Sync + 'static {
     .dims();
 }
 
-/// An input image of network `N`: `IMAGE` rows of `IMAGE` grey levels, 0 to 255.
-pub type Image<N> = Matrix<<N as Network>::Image, <N as Network>::Image, u8>;
+/// An input image of network `N`: `HEIGHT` rows of `WIDTH` pixels, each with `CHANNELS` levels from 0 to 255.
+pub type Image<N> =
+    Vector<<N as Network>::Height, Matrix<<N as Network>::Width, <N as Network>::Channels, u8>>;
 
-/// Views `pixels` (row by row) as an image of network `N`. Returns `None` if their number is not `IMAGE * IMAGE`.
+/// Views `bytes` as an image of network `N`: row by row, pixel by pixel, and the channels of a pixel next to each other.
+/// Returns `None` if their number is not `HEIGHT * WIDTH * CHANNELS`.
 ///
 /// ```
 /// use vit_nostd::{image, Nano};
 /// assert!(image::<Nano>(&[0; 784]).is_some());
 /// assert!(image::<Nano>(&[0; 783]).is_none());
 /// ```
-pub fn image<N: Network>(pixels: &[u8]) -> Option<&Image<N>> {
-    bytemuck::try_from_bytes(pixels).ok()
+pub fn image<N: Network>(bytes: &[u8]) -> Option<&Image<N>> {
+    bytemuck::try_from_bytes(bytes).ok()
 }
 
 /// Declares networks: types that implement [`Network`].
@@ -84,24 +102,37 @@ pub fn image<N: Network>(pixels: &[u8]) -> Option<&Image<N>> {
 /// vit_nostd::network! {
 ///     /// Recognises handwritten letters.
 ///     pub Letters { image: 28, patch: 7, embed: 48, heads: 4, hidden: 96, depth: 4, classes: 26 }
+///     /// Recognises gestures, as a small colour camera sees them.
+///     pub Gestures { image: [32, 48, 3], patch: [8, 8], embed: 64, heads: 4, hidden: 128, depth: 6, classes: 5 }
 /// }
 /// use vit_nostd::Network;
 /// assert_eq!((Letters::TOKENS, Letters::HEAD_DIM), (17, 12));
+/// assert_eq!((Gestures::TOKENS, Gestures::PATCH_VALUES), (25, 192));
 /// ```
 ///
-/// The fields may come in any order, and their values are constant expressions. `image` and `patch` are the side of a
-/// square in pixels, and may also be written as `[height, width]`. The number of tokens and the channels of a head are
-/// computed. `patch` must divide `image`, `heads` must divide `embed`, no field may be missing or 0, and every length
-/// must fit in 16 bits: if not, the declaration is a compile error that says why. The integer engine also needs `embed`
-/// and `hidden` to be multiples of 4, and `embed` to be at most 128; its `from_bytes` does not compile for other
-/// networks.
+/// The fields may come in any order, and their values are constant expressions. `image` is `[height, width, channels]`
+/// in pixels, with 1 channel for grey images and 3 for colour (red, green and blue); `[height, width]` is grey, and a
+/// single number is the side of a grey square. `patch` is `[height, width]`, or the side of a square. The number of
+/// tokens and the channels of a head are computed. The height and the width of a patch must divide those of the image,
+/// `heads` must divide `embed`, no field may be missing or 0, and every length must fit in 16 bits: if not, the
+/// declaration is a compile error that says why. The integer engine also needs `embed` and `hidden` to be multiples of
+/// 4, and `embed` to be at most 256; its `from_bytes` does not compile for other networks.
 #[macro_export]
 macro_rules! network {
     (@fields [$($done:tt)*]) => {
         $crate::Declaration { $($done)* }
     };
-    (@fields [$($done:tt)*] $field:ident: [$($length:expr),* $(,)?] $(, $($rest:tt)*)?) => {
-        $crate::network!(@fields [$($done)* $field: $crate::Declaration::side(&[$($length),*]),] $($($rest)*)?)
+    (@fields [$($done:tt)*] image: [$($length:expr),* $(,)?] $(, $($rest:tt)*)?) => {
+        $crate::network!(@fields [$($done)* image: $crate::Declaration::image(&[$($length),*]),] $($($rest)*)?)
+    };
+    (@fields [$($done:tt)*] image: $side:expr $(, $($rest:tt)*)?) => {
+        $crate::network!(@fields [$($done)* image: [$side, $side, 1],] $($($rest)*)?)
+    };
+    (@fields [$($done:tt)*] patch: [$($length:expr),* $(,)?] $(, $($rest:tt)*)?) => {
+        $crate::network!(@fields [$($done)* patch: $crate::Declaration::patch(&[$($length),*]),] $($($rest)*)?)
+    };
+    (@fields [$($done:tt)*] patch: $side:expr $(, $($rest:tt)*)?) => {
+        $crate::network!(@fields [$($done)* patch: [$side, $side],] $($($rest)*)?)
     };
     (@fields [$($done:tt)*] $field:ident: $length:expr $(, $($rest:tt)*)?) => {
         $crate::network!(@fields [$($done)* $field: $length,] $($($rest)*)?)
@@ -117,8 +148,12 @@ macro_rules! network {
 
             impl $crate::Network for $name {
                 const NAME: &'static str = ::core::stringify!($name);
-                type Image = $crate::Len<{ DIMS.image as usize }>;
-                type Patch = $crate::Len<{ DIMS.patch as usize }>;
+                type Height = $crate::Len<{ DIMS.height as usize }>;
+                type Width = $crate::Len<{ DIMS.width as usize }>;
+                type Channels = $crate::Len<{ DIMS.channels as usize }>;
+                type PatchHeight = $crate::Len<{ DIMS.patch_height as usize }>;
+                type PatchWidth = $crate::Len<{ DIMS.patch_width as usize }>;
+                type PatchRow = $crate::Len<{ DIMS.patch_values().next_multiple_of(4) }>;
                 type Tokens = $crate::Len<{ DIMS.tokens as usize }>;
                 type Embed = $crate::Len<{ DIMS.embed as usize }>;
                 type Heads = $crate::Len<{ DIMS.heads as usize }>;
@@ -134,10 +169,10 @@ macro_rules! network {
 /// The fields of a [`network!`](crate::network) declaration, before they are checked.
 #[derive(Clone, Copy, Debug)]
 pub struct Declaration {
-    /// The side of the square input image, in pixels.
-    pub image: usize,
-    /// The side of a square patch, in pixels.
-    pub patch: usize,
+    /// The height and the width of the input image in pixels, and the number of its channels.
+    pub image: [usize; 3],
+    /// The height and the width of a patch in pixels.
+    pub patch: [usize; 2],
     /// The number of channels of the residual stream.
     pub embed: usize,
     /// The number of attention heads.
@@ -151,17 +186,28 @@ pub struct Declaration {
 }
 
 impl Declaration {
-    /// Returns the side of the square that is declared as `[height, width]`.
+    /// Returns the height, the width and the number of channels of an image that is declared as a list.
     ///
     /// # Panics
-    /// If `lengths` is not two equal lengths.
-    pub const fn side(lengths: &[usize]) -> usize {
+    /// If `lengths` is neither `[height, width]` nor `[height, width, channels]`.
+    pub const fn image(lengths: &[usize]) -> [usize; 3] {
         match *lengths {
-            [height, width] => {
-                assert!(height == width, "images and patches must be square");
-                height
+            [height, width] => [height, width, 1],
+            [height, width, channels] => [height, width, channels],
+            _ => {
+                panic!("`image` is [height, width, channels], [height, width], or the side of a grey square")
             }
-            _ => panic!("an image or a patch is the side of a square, or [height, width]"),
+        }
+    }
+
+    /// Returns the height and the width of a patch that is declared as a list.
+    ///
+    /// # Panics
+    /// If `lengths` is not `[height, width]`.
+    pub const fn patch(lengths: &[usize]) -> [usize; 2] {
+        match *lengths {
+            [height, width] => [height, width],
+            _ => panic!("`patch` is [height, width], or the side of a square"),
         }
     }
 
@@ -170,19 +216,28 @@ impl Declaration {
     /// # Panics
     /// If the dimensions do not fit together.
     pub const fn dims(self) -> Dims {
-        let Self { image, patch, embed, heads, hidden, depth, classes } = self;
-        assert!(image > 0, "`image` must not be 0");
-        assert!(patch > 0 && image.is_multiple_of(patch), "`patch` must divide `image`");
+        let Self { image: [height, width, channels], patch: [patch_height, patch_width], .. } = self;
+        let Self { embed, heads, hidden, depth, classes, .. } = self;
+        assert!(height > 0 && width > 0, "the height and the width of `image` must not be 0");
+        assert!(
+            channels == 1 || channels == 3,
+            "`image` must have 1 channel (grey) or 3 (red, green and blue)"
+        );
+        assert!(patch_height > 0 && patch_width > 0, "the height and the width of `patch` must not be 0");
+        assert!(height.is_multiple_of(patch_height), "the height of `patch` must divide that of `image`");
+        assert!(width.is_multiple_of(patch_width), "the width of `patch` must divide that of `image`");
         assert!(embed > 0, "`embed` must not be 0");
         assert!(heads > 0 && embed.is_multiple_of(heads), "`heads` must divide `embed`");
         assert!(hidden > 0, "`hidden` must not be 0");
         assert!(depth > 0, "`depth` must not be 0");
         assert!(classes > 0, "`classes` must not be 0");
-        let grid = image / patch;
         Dims {
-            image: dim(image),
-            patch: dim(patch),
-            tokens: dim(grid * grid + 1),
+            height: dim(height),
+            width: dim(width),
+            channels: dim(channels),
+            patch_height: dim(patch_height),
+            patch_width: dim(patch_width),
+            tokens: dim((height / patch_height) * (width / patch_width) + 1),
             embed: dim(embed),
             heads: dim(heads),
             head_dim: dim(embed / heads),
@@ -216,10 +271,16 @@ network! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Dims {
-    /// The side of the square input image, in pixels.
-    pub image: u16,
-    /// The side of a square patch, in pixels.
-    pub patch: u16,
+    /// The height of the input image, in pixels.
+    pub height: u16,
+    /// The width of the input image, in pixels.
+    pub width: u16,
+    /// The number of channels of the input image: 1 for grey, 3 for red, green and blue.
+    pub channels: u16,
+    /// The height of a patch, in pixels.
+    pub patch_height: u16,
+    /// The width of a patch, in pixels.
+    pub patch_width: u16,
     /// The number of tokens: the number of patches plus one.
     pub tokens: u16,
     /// The number of channels of the residual stream.
@@ -237,11 +298,21 @@ pub struct Dims {
 }
 
 impl Dims {
+    /// Returns the number of values of an image, one for each channel of each pixel.
+    pub const fn image_values(&self) -> usize {
+        self.height as usize * self.width as usize * self.channels as usize
+    }
+
+    /// Returns the number of values of a patch, one for each channel of each pixel.
+    pub const fn patch_values(&self) -> usize {
+        self.patch_height as usize * self.patch_width as usize * self.channels as usize
+    }
+
     /// Returns the number of learned parameters of a network of these dimensions, biases and class token included.
     pub const fn parameters(&self) -> usize {
         let (embed, hidden) = (self.embed as usize, self.hidden as usize);
-        let (patch, tokens, classes) = (self.patch as usize, self.tokens as usize, self.classes as usize);
-        let embedding = (patch * patch + 1) * embed + embed + tokens * embed;
+        let (tokens, classes) = (self.tokens as usize, self.classes as usize);
+        let embedding = (self.patch_values() + 1) * embed + embed + tokens * embed;
         let attention = 4 * (embed + 1) * embed;
         let mlp = (embed + 1) * hidden + (hidden + 1) * embed;
         let norm = 2 * embed;
@@ -253,9 +324,12 @@ impl fmt::Display for Dims {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "image {}, patch {}, {} tokens, embed {}, {} heads of {}, hidden {}, depth {}, {} classes",
-            self.image,
-            self.patch,
+            "image {}x{}x{}, patch {}x{}, {} tokens, embed {}, {} heads of {}, hidden {}, depth {}, {} classes",
+            self.height,
+            self.width,
+            self.channels,
+            self.patch_height,
+            self.patch_width,
             self.tokens,
             self.embed,
             self.heads,
@@ -278,15 +352,63 @@ mod tests {
             (4_800 + 96 + 1_632, 192 + 27_936 + 9_312 + 192 + 37_248 + 36_960, 192 + 970);
         assert_eq!(Base::DIMS.parameters(), embedding + 16 * block + head);
         assert_eq!(Nano::DIMS.parameters(), 79_690);
+        // Images of 6 x 20 x 3 with patches of 3 x 5.
+        let (embedding, block, head) =
+            (45 * 48 + 48 + 48 + 9 * 48, 4 * 49 * 48 + 4_704 + 4_656 + 192, 96 + 490);
+        assert_eq!(Wide::DIMS.parameters(), embedding + 4 * block + head);
+    }
+
+    const BLOCKS: usize = 4;
+    const HEIGHT: usize = 6;
+    network! {
+        Same { classes: 5 + 5, depth: BLOCKS, hidden: 96, heads: 4, embed: 48, patch: [7, 7], image: [28, 28] }
+        Grey { image: [28, 28, 1], patch: 7, embed: 48, heads: 4, hidden: 96, depth: 4, classes: 10 }
+        Wide { image: [6, 20, 3], patch: [3, 5], embed: 48, heads: 4, hidden: 96, depth: 4, classes: 10 }
+        AlsoWide {
+            patch: [HEIGHT / 2, 5,],
+            image: [HEIGHT, 4 * 5, 3,],
+            embed: 48, heads: 4, hidden: 96, depth: 4, classes: 10,
+        }
+        High { image: [20, 6], patch: [5, 3], embed: 48, heads: 4, hidden: 96, depth: 4, classes: 10 }
+        SquarePatches { image: [6, 9, 3], patch: 3, embed: 48, heads: 4, hidden: 96, depth: 4, classes: 10 }
+        WidePatches { image: 6, patch: [2, 3], embed: 48, heads: 4, hidden: 96, depth: 4, classes: 10 }
     }
 
     #[test]
     fn a_declaration_may_be_written_in_several_ways() {
-        const BLOCKS: usize = 4;
-        network! {
-            Same { classes: 5 + 5, depth: BLOCKS, hidden: 96, heads: 4, embed: 48, patch: [7, 7], image: [28, 28] }
-        }
         assert_eq!((Same::NAME, Same::DIMS), ("Same", Nano::DIMS));
-        assert_eq!((Same::TOKENS, Same::HEAD_DIM, Same::GRID), (17, 12, 4));
+        assert_eq!((Grey::NAME, Grey::DIMS), ("Grey", Nano::DIMS));
+        assert_eq!((Same::TOKENS, Same::HEAD_DIM, Same::GRID_WIDTH), (17, 12, 4));
+        assert_eq!((Wide::TOKENS, Wide::GRID_WIDTH, Wide::PATCH_VALUES), (9, 4, 45));
+        assert_eq!((AlsoWide::NAME, AlsoWide::DIMS), ("AlsoWide", Wide::DIMS));
+        assert_eq!((High::HEIGHT, High::WIDTH, High::CHANNELS), (20, 6, 1));
+        assert_eq!((High::PATCH_HEIGHT, High::PATCH_WIDTH, High::GRID_WIDTH, High::TOKENS), (5, 3, 2, 9));
+        assert_eq!((SquarePatches::TOKENS, SquarePatches::PATCH_VALUES), (7, 27));
+        assert_eq!((WidePatches::TOKENS, WidePatches::PATCH_VALUES), (7, 6));
+        let text =
+            "image 6x20x3, patch 3x5, 9 tokens, embed 48, 4 heads of 12, hidden 96, depth 4, 10 classes";
+        assert_eq!(format!("{}", Wide::DIMS), text);
+    }
+
+    #[test]
+    fn rows_of_patches_have_a_multiple_of_4_values() {
+        let rows = [
+            (Nano::PATCH_VALUES, <<Nano as Network>::PatchRow as Length>::LEN),
+            (Tiny::PATCH_VALUES, <<Tiny as Network>::PatchRow as Length>::LEN),
+            (Wide::PATCH_VALUES, <<Wide as Network>::PatchRow as Length>::LEN),
+            (WidePatches::PATCH_VALUES, <<WidePatches as Network>::PatchRow as Length>::LEN),
+        ];
+        assert_eq!(rows, [(49, 52), (16, 16), (45, 48), (6, 8)]);
+    }
+
+    #[test]
+    fn an_image_has_rows_of_pixels_of_channels() {
+        let bytes: [u8; 6 * 20 * 3] = core::array::from_fn(|index| index as u8);
+        let wide = image::<Wide>(&bytes).unwrap();
+        assert_eq!(size_of_val(wide), bytes.len());
+        assert_eq!((wide[0][0], wide[0][1], wide[1][0]), ([0, 1, 2], [3, 4, 5], [60, 61, 62]));
+        assert_eq!(usize::from(wide[4][2][1]), (4 * 20 + 2) * 3 + 1);
+        assert!(image::<Wide>(&bytes[1..]).is_none() && image::<High>(&bytes).is_none());
+        assert_eq!(Wide::DIMS.image_values(), bytes.len());
     }
 }

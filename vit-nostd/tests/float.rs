@@ -2,7 +2,7 @@
 //! direct way, and uses nothing of the library but the dimensions.
 
 use vit_nostd::float::{Model, Scratch};
-use vit_nostd::model_file::{overhead, write, Kind};
+use vit_nostd::model_file::{overhead, write, Kind, Normalization};
 use vit_nostd::{image, Base, Dims, Image, Nano, Network, Probe, Stage, Tiny, Values};
 use vit_random_models::{aligned, metadata};
 
@@ -15,14 +15,24 @@ vit_nostd::network! {
     ManyTokens { image: 6, patch: 1, embed: 9, heads: 3, hidden: 5, depth: 4, classes: 2 }
     OnePatch { image: 5, patch: 5, embed: 3, heads: 3, hidden: 1, depth: 1, classes: 1 }
     OnePixel { image: 1, patch: 1, embed: 6, heads: 6, hidden: 1, depth: 5, classes: 2 }
+    Colour { image: [6, 20, 3], patch: [3, 5], embed: 6, heads: 2, hidden: 7, depth: 2, classes: 3 }
+    GreyRectangle { image: [2, 9], patch: [1, 3], embed: 6, heads: 2, hidden: 7, depth: 2, classes: 3 }
+    Embed132 { image: [4, 9, 3], patch: [2, 3], embed: 132, heads: 3, hidden: 50, depth: 2, classes: 5 }
+    Embed256 { image: [4, 4, 3], patch: [2, 4], embed: 256, heads: 4, hidden: 100, depth: 1, classes: 5 }
 }
 
 type Trace<T> = Vec<(Probe, Vec<T>)>;
 
+/// The mean and the standard deviation of each channel.
+const NORMALIZATION: [(f64, f64); 3] = [(0.25, 0.5), (0.5, 0.25), (0.375, 0.125)];
+
 /// Returns the values that the engine must pass to its observer, computed from the parameters in the order of the file.
 fn reference(dims: Dims, mut parameters: &[f64], pixels: &[u8]) -> Trace<f64> {
-    let [side, patch, tokens, embed, heads, head_dim, hidden, depth, classes] = sizes(dims);
-    let (mean, std) = (0.25, 0.5); // those of `metadata`
+    let [height, width, channels, patch_height, patch_width] =
+        [dims.height, dims.width, dims.channels, dims.patch_height, dims.patch_width].map(usize::from);
+    let [tokens, embed, heads, head_dim, hidden, depth, classes] =
+        [dims.tokens, dims.embed, dims.heads, dims.head_dim, dims.hidden, dims.depth, dims.classes]
+            .map(usize::from);
     let mut take = |count: usize| {
         let (tensor, rest) = parameters.split_at(count);
         parameters = rest;
@@ -33,13 +43,20 @@ fn reference(dims: Dims, mut parameters: &[f64], pixels: &[u8]) -> Trace<f64> {
         trace.push((Probe { stage, block, token }, values.to_vec()));
     };
 
-    let (patch_weight, patch_bias) = (take(patch * patch * embed), take(embed));
+    let (patch_weight, patch_bias) = (take(patch_height * patch_width * channels * embed), take(embed));
     let (cls_token, positions) = (take(embed), take(tokens * embed));
     let mut x = vec![cls_token.to_vec()];
-    for top in (0..side).step_by(patch) {
-        for left in (0..side).step_by(patch) {
-            let inside = (0..patch * patch).map(|i| pixels[(top + i / patch) * side + left + i % patch]);
-            let inputs: Vec<f64> = inside.map(|pixel| (f64::from(pixel) / 255.0 - mean) / std).collect();
+    for top in (0..height).step_by(patch_height) {
+        for left in (0..width).step_by(patch_width) {
+            let mut inputs = vec![];
+            for row in top..top + patch_height {
+                for column in left..left + patch_width {
+                    for (channel, (mean, std)) in NORMALIZATION.into_iter().enumerate().take(channels) {
+                        let level = pixels[(row * width + column) * channels + channel];
+                        inputs.push((f64::from(level) / 255.0 - mean) / std);
+                    }
+                }
+            }
             x.push(linear(&inputs, patch_weight, patch_bias));
         }
     }
@@ -105,10 +122,6 @@ fn reference(dims: Dims, mut parameters: &[f64], pixels: &[u8]) -> Trace<f64> {
     trace
 }
 
-fn sizes(d: Dims) -> [usize; 9] {
-    [d.image, d.patch, d.tokens, d.embed, d.heads, d.head_dim, d.hidden, d.depth, d.classes].map(usize::from)
-}
-
 fn linear(x: &[f64], weight: &[f64], bias: &[f64]) -> Vec<f64> {
     let column = |j| weight.iter().skip(j).step_by(bias.len());
     (0..bias.len()).map(|j| bias[j] + x.iter().zip(column(j)).map(|(x, w)| x * w).sum::<f64>()).collect()
@@ -146,15 +159,19 @@ impl Random {
     }
 
     fn pixels<N: Network>(&mut self) -> Vec<u8> {
-        (0..N::IMAGE * N::IMAGE).map(|_| (self.next() >> 32) as u8).collect()
+        (0..N::DIMS.image_values()).map(|_| (self.next() >> 32) as u8).collect()
     }
 }
 
 fn with_model<N: Network, R>(parameters: &[f32], f: impl FnOnce(&Model<'_, N>) -> R) -> R {
     let labels = vec!["label"; N::CLASSES].join("\n");
     let weights: Vec<u8> = parameters.iter().flat_map(|p| p.to_le_bytes()).collect();
-    let mut file = vec![0; weights.len() + overhead(&metadata(&labels))];
-    let len = write::<N>(Kind::F32, &metadata(&labels), &weights, &mut file).unwrap();
+    let mut metadata = metadata::<N>(&labels);
+    for (channel, (mean, std)) in metadata.normalization.iter_mut().zip(NORMALIZATION).take(N::CHANNELS) {
+        *channel = Normalization { mean: mean as f32, std: std as f32 };
+    }
+    let mut file = vec![0; weights.len() + overhead(&metadata)];
+    let len = write::<N>(Kind::F32, &metadata, &weights, &mut file).unwrap();
     aligned(&file[..len], |bytes| f(&Model::from_bytes(bytes).unwrap()))
 }
 
@@ -221,6 +238,18 @@ fn odd_sizes() {
 fn smallest_sizes() {
     agrees_with_the_textbook::<OnePatch>(50);
     agrees_with_the_textbook::<OnePixel>(50);
+}
+
+#[test]
+fn rectangles_and_colours() {
+    agrees_with_the_textbook::<Colour>(50);
+    agrees_with_the_textbook::<GreyRectangle>(50);
+}
+
+#[test]
+fn many_channels() {
+    agrees_with_the_textbook::<Embed132>(3);
+    agrees_with_the_textbook::<Embed256>(3);
 }
 
 #[test]

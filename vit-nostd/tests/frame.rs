@@ -4,8 +4,9 @@ use proptest::prelude::*;
 use vit_nostd::frame::{
     Fit, Frame, FrameError, Input,
     PixelFormat::{self, *},
-    Resizer, MAX_SIDE,
+    Resizer, Sums, MAX_SIDE,
 };
+use vit_nostd::{Element, Image, Nano, Network};
 
 const FORMATS: [PixelFormat; 6] = [Grey8, Rgb888, Rgb565Le, Rgb565Be, Yuyv, Uyvy];
 const FITS: [Fit; 3] = [Fit::Stretch, Fit::Crop, Fit::Pad];
@@ -134,6 +135,27 @@ fn random_pixels(frame: Frame, seed: u64) -> Vec<u8> {
     (0..frame.line_bytes() * frame.height).map(byte).collect()
 }
 
+/// Does the same as [`resized`], for the input of a network.
+fn resized_for<N: Network>(frame: Frame, fit: Fit, pixels: &[u8]) -> Result<Image<N>, FrameError> {
+    let (mut sums, mut image) = (Sums::<N>::ZERO, Image::<N>::ZERO);
+    bytemuck::bytes_of_mut(&mut sums).fill(0xAB);
+    bytemuck::bytes_of_mut(&mut image).fill(0xAB);
+    let mut resizer = Resizer::for_network::<N>(frame, fit, &mut sums, &mut image)?;
+    for line in pixels.chunks(frame.line_bytes()) {
+        resizer.row(line)?;
+    }
+    resizer.finish()?;
+    Ok(image)
+}
+
+vit_nostd::network! {
+    Colour { image: [6, 20, 3], patch: [3, 5], embed: 4, heads: 1, hidden: 4, depth: 1, classes: 2 }
+    Grey { image: [9, 4], patch: [3, 2], embed: 4, heads: 1, hidden: 4, depth: 1, classes: 2 }
+    TooHigh { image: [4097, 1], patch: [17, 1], embed: 4, heads: 1, hidden: 4, depth: 1, classes: 2 }
+    TooWide { image: [1, 4097], patch: [1, 17], embed: 4, heads: 1, hidden: 4, depth: 1, classes: 2 }
+    Largest { image: [1, 4096, 3], patch: [1, 64], embed: 4, heads: 1, hidden: 4, depth: 1, classes: 2 }
+}
+
 fn assert_specified(frame: Frame, fit: Fit, input: Input, seed: u64) {
     let pixels = random_pixels(frame, seed);
     let [[width, height], _] = view(fit, frame, input);
@@ -173,6 +195,24 @@ proptest! {
         frame in frames(1..24), fit in fits(), input in inputs(1..12), seed: u64,
     ) {
         assert_specified(frame, fit, input, seed);
+    }
+
+    #[test]
+    fn the_input_of_a_network_is_resized_alike(frame in frames(1..40), fit in fits(), seed: u64) {
+        fn bytes<N: Network>(image: Image<N>) -> Vec<u8> {
+            bytemuck::bytes_of(&image).to_vec()
+        }
+        let pixels = random_pixels(frame, seed);
+        let colour = Input { height: 6, width: 20, channels: 3 };
+        prop_assert_eq!(
+            resized_for::<Colour>(frame, fit, &pixels).map(bytes::<Colour>),
+            resized(frame, fit, colour, &pixels)
+        );
+        let grey = Input { height: 9, width: 4, channels: 1 };
+        prop_assert_eq!(
+            resized_for::<Grey>(frame, fit, &pixels).map(bytes::<Grey>),
+            resized(frame, fit, grey, &pixels)
+        );
     }
 
     #[test]
@@ -370,6 +410,50 @@ fn errors() {
             ),
         }
     }
+}
+
+#[test]
+fn the_input_of_a_network_has_its_sizes() {
+    let input = Input { height: 6, width: 20, channels: 3 };
+    assert_eq!(Input::of::<Colour>(), input);
+    assert_eq!(Input::of::<Grey>(), Input { height: 9, width: 4, channels: 1 });
+    assert_eq!(Input::of::<Nano>(), Input { height: 28, width: 28, channels: 1 });
+    assert_eq!((size_of::<Sums<Colour>>(), size_of::<Image<Colour>>()), (4 * input.sums(), input.bytes()));
+
+    // The indices of an image are those of the row, the column and the channel.
+    let frame = Frame { width: 20, height: 6, format: Rgb888 };
+    let pixels = random_pixels(frame, 1);
+    let image = resized_for::<Colour>(frame, Fit::Crop, &pixels).unwrap();
+    for (row, pixels) in pixels.chunks(60).enumerate() {
+        for (column, pixel) in pixels.chunks(3).enumerate() {
+            assert_eq!(image[row][column], pixel, "row {row}, column {column}");
+        }
+    }
+}
+
+#[test]
+fn errors_for_the_input_of_a_network() {
+    let frame = Frame { width: 4, height: 2, format: Rgb888 };
+    fn error<N: Network>(frame: Frame, fit: Fit) -> Option<FrameError> {
+        let (mut sums, mut image) = (Sums::<N>::ZERO, Image::<N>::ZERO);
+        Resizer::for_network::<N>(frame, fit, &mut sums, &mut image).err()
+    }
+    for fit in FITS {
+        assert_eq!(error::<Colour>(frame, fit), None);
+        assert_eq!(error::<Largest>(frame, Fit::Stretch), None);
+        assert_eq!(error::<Colour>(Frame { width: 0, ..frame }, fit), Some(FrameError::NoPixels));
+        assert_eq!(error::<Colour>(Frame { height: 0, ..frame }, fit), Some(FrameError::NoPixels));
+        let too_large = |width, height| Some(FrameError::TooLarge { width, height });
+        assert_eq!(error::<Colour>(Frame { width: 4097, ..frame }, fit), too_large(4097, 2));
+        assert_eq!(error::<TooHigh>(frame, fit), too_large(1, 4097));
+        assert_eq!(error::<TooWide>(frame, fit), too_large(4097, 1));
+        let odd = Frame { width: 5, format: Yuyv, ..frame };
+        assert_eq!(error::<Colour>(odd, fit), Some(FrameError::OddWidth { found: 5 }));
+    }
+    // 20 / 6 times the height is wider than possible.
+    let high = Frame { height: 1300, ..frame };
+    assert_eq!(error::<Colour>(high, Fit::Crop), None);
+    assert_eq!(error::<Colour>(high, Fit::Pad), Some(FrameError::TooLarge { width: 4333, height: 1300 }));
 }
 
 #[test]

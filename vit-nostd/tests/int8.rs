@@ -23,6 +23,14 @@ vit_nostd::network! {
     HeadsOf20 { image: 6, patch: 2, embed: 40, heads: 2, hidden: 52, depth: 2, classes: 5 }
     HeadOf24 { image: 4, patch: 4, embed: 24, heads: 1, hidden: 36, depth: 2, classes: 5 }
     HeadsOf24 { image: 6, patch: 2, embed: 96, heads: 4, hidden: 100, depth: 1, classes: 5 }
+    Colour { image: [6, 20, 3], patch: [3, 5], embed: 12, heads: 3, hidden: 8, depth: 2, classes: 4 }
+    UprightColour { image: [12, 4, 3], patch: [4, 1], embed: 16, heads: 2, hidden: 20, depth: 2, classes: 3 }
+    GreyRectangle { image: [2, 9], patch: [1, 3], embed: 8, heads: 2, hidden: 12, depth: 2, classes: 3 }
+    RowsOf3136 { image: [56, 56], patch: [56, 56], embed: 8, heads: 2, hidden: 8, depth: 1, classes: 3 }
+    Embed128 { image: [4, 6], patch: 2, embed: 128, heads: 4, hidden: 16, depth: 2, classes: 3 }
+    Embed132 { image: [4, 9, 3], patch: [2, 3], embed: 132, heads: 3, hidden: 136, depth: 2, classes: 5 }
+    Embed180 { image: [4, 6], patch: 2, embed: 180, heads: 20, hidden: 8, depth: 2, classes: 3 }
+    Embed256 { image: [4, 4, 3], patch: [2, 4], embed: 256, heads: 2, hidden: 260, depth: 2, classes: 5 }
 }
 
 // ---- The arithmetic of NUMERICS.md ----
@@ -58,7 +66,8 @@ fn layer_norm(x: &[i128], &[e0, e1, n0, n1, shift]: &[u32; 5]) -> Vec<i128> {
     }
     assert!((1 << 25..1 << 26).contains(&low));
     let r = (numerator / low).min(32767);
-    x.iter().map(|x| sat(8, requantize(256 * (d * x - sum), r, i128::from(shift) - i128::from(e)))).collect()
+    let f = if d <= 128 { 256 } else { 128 };
+    x.iter().map(|x| sat(8, requantize(f * (d * x - sum), r, i128::from(shift) - i128::from(e)))).collect()
 }
 
 struct Layer {
@@ -95,17 +104,29 @@ impl Layer {
 
 fn plain<N: Network>(weights: &Weights<'_, N>, image: &[u8]) -> Vec<i32> {
     let embedding = &weights.embedding;
-    let patch_rows: Vec<&[i8]> = weights.patch_weight.chunks(Weights::<N>::PATCH_ROW).collect();
-    let patch =
-        Layer::new(&patch_rows, embedding.patch_bias, embedding.patch_multiplier, embedding.patch_shift);
+    let patch = Layer::new(
+        embedding.patch_weight,
+        embedding.patch_bias,
+        embedding.patch_multiplier,
+        embedding.patch_shift,
+    );
     let mut x: Vec<Vec<i128>> = Vec::new();
     for (t, position) in embedding.positions.as_ref().iter().enumerate() {
         let mut row: Vec<i128> = position.as_ref().iter().map(|&p| p.into()).collect();
         if t > 0 {
-            let (top, left) = ((t - 1) / N::GRID * N::PATCH, (t - 1) % N::GRID * N::PATCH);
-            let pixels = (0..N::PATCH * N::PATCH)
-                .map(|k| i128::from(image[(top + k / N::PATCH) * N::IMAGE + left + k % N::PATCH]) - 128);
-            let embedded = patch.run(&pixels.collect::<Vec<_>>());
+            let in_a_row = N::WIDTH / N::PATCH_WIDTH;
+            let (top, left) = ((t - 1) / in_a_row * N::PATCH_HEIGHT, (t - 1) % in_a_row * N::PATCH_WIDTH);
+            let mut values = Vec::new();
+            for row in top..top + N::PATCH_HEIGHT {
+                for column in left..left + N::PATCH_WIDTH {
+                    for channel in 0..N::CHANNELS {
+                        let index = (row * N::WIDTH + column) * N::CHANNELS + channel;
+                        values.push(i128::from(image[index]) - 128);
+                    }
+                }
+            }
+            // The rows of weights may be longer: the sum ends with the values.
+            let embedded = patch.run(&values);
             row.iter_mut().zip(embedded).for_each(|(x, a)| *x = sat(16, a + *x));
         }
         x.push(row);
@@ -172,6 +193,10 @@ fn compare<N: Network>(seed: u64, images: usize) {
         let mut random = Random(seed);
         with_weights(Weights::<N>::BYTES, |bytes| {
             random_weights::<N>(&mut random, mood, bytes);
+            // What fills up the rows of the patch projection does not count.
+            for row in WeightsMut::<N>::from_bytes(bytes).unwrap().embedding.patch_weight.as_mut() {
+                row.as_mut()[N::PATCH_VALUES..].fill(random.within(127) as i8);
+            }
             with_file::<N, _>(bytes, |file| {
                 let model = Model::<N>::from_bytes(file).unwrap();
                 let weights = Weights::<N>::from_bytes(bytes).unwrap();
@@ -228,13 +253,33 @@ fn engine_is_the_specification() {
 }
 
 #[test]
+fn rectangles_and_colours_are_as_specified() {
+    for seed in 0..10 {
+        compare::<Colour>(seed, 10);
+        compare::<UprightColour>(seed, 10);
+        compare::<GreyRectangle>(seed, 10);
+    }
+    compare::<RowsOf3136>(30, 5);
+}
+
+#[test]
+fn rows_of_more_than_128_channels_are_as_specified() {
+    for seed in 40..43 {
+        compare::<Embed128>(seed, 5);
+        compare::<Embed132>(seed, 5);
+        compare::<Embed180>(seed, 5);
+        compare::<Embed256>(seed, 5);
+    }
+}
+
+#[test]
 fn roots_are_rounded_down() {
     for case in &ROOTS {
         with_weights(Weights::<Normalizer>::BYTES, |bytes| {
             normalizing_weights(case, bytes);
             with_file::<Normalizer, _>(bytes, |file| {
                 let model = Model::<Normalizer>::from_bytes(file).unwrap();
-                assert_eq!(model.infer(&[[7; 4]; 4], &mut Scratch::new()), case.expected);
+                assert_eq!(model.infer(&[[[7]; 4]; 4], &mut Scratch::new()), case.expected);
             });
             assert_eq!(plain(&Weights::<Normalizer>::from_bytes(bytes).unwrap(), &[7; 16]), case.expected);
         });
@@ -289,7 +334,7 @@ fn observer_sees_what_infer_computes() {
             let mut scratch = Scratch::<N>::new();
             let (mut calls, mut last) = (0, Vec::new());
             let logits =
-                model.infer_observed(&[[7; 6]; 6], &mut scratch, &mut |_: Probe, values: Values<'_>| {
+                model.infer_observed(&[[[7]; 6]; 6], &mut scratch, &mut |_: Probe, values: Values<'_>| {
                     calls += 1;
                     if let Values::I32(logits) = values {
                         last = logits.to_vec();
@@ -299,7 +344,7 @@ fn observer_sees_what_infer_computes() {
             // The embedding of 5 tokens; in each of 3 blocks, LayerNorm, keys and values of all tokens; the 6 other
             // stages of all tokens, in the last block of one token; the last LayerNorm and the head.
             assert_eq!(calls, 5 + 3 * (5 * 3) + (5 + 5 + 1) * 6 + 2);
-            assert_eq!(model.infer(&[[7; 6]; 6], &mut scratch), logits);
+            assert_eq!(model.infer(&[[[7]; 6]; 6], &mut scratch), logits);
         });
     });
 }

@@ -7,19 +7,24 @@
 use proptest::prelude::*;
 use vit_nostd::float::weights::{Weights, WeightsMut};
 use vit_nostd::float::{Model, Scratch};
+use vit_nostd::frame::Fit;
 use vit_nostd::model_file::{
     overhead, write, Kind, Metadata, ModelFile, Normalization, Preamble, Provenance, ALIGNMENT, MAX_LABEL,
     MAX_NAME, PREAMBLE_LEN,
 };
-use vit_nostd::{Base, Dims, Feature, Field, Image, LabelFault, ModelError, Nano, Network, Tiny};
+use vit_nostd::{Base, Dims, Element, Feature, Field, LabelFault, ModelError, Nano, Network, Tiny};
 use vit_random_models::{aligned, metadata};
 
 vit_nostd::network! {
     /// A network of 216 parameters, whose file has about 1 KB.
     Mini { image: 4, patch: 2, embed: 4, heads: 2, hidden: 6, depth: 1, classes: 2 }
+    /// A network of 272 parameters for colour images. Neither its images nor its patches are square.
+    MiniColour { image: [4, 6, 3], patch: [2, 3], embed: 4, heads: 2, hidden: 6, depth: 1, classes: 2 }
 }
 const DIMS: [u16; 10] = [4, 4, 1, 2, 2, 4, 2, 6, 1, 2];
 const WEIGHTS: usize = 216;
+const COLOUR_DIMS: [u16; 10] = [4, 6, 3, 2, 3, 4, 2, 6, 1, 2];
+const COLOUR_WEIGHTS: usize = 272;
 
 /// The parts of a model file of version 2, in the order of its bytes. Fields of type `Vec` are already encoded.
 #[derive(Clone)]
@@ -47,7 +52,7 @@ struct File {
     weights: Vec<u8>,
 }
 
-/// Returns the content of the golden file: the metadata `metadata("no\nyes")` and the weights -99/128, -98/128,
+/// Returns the content of the golden file: the metadata `metadata::<Mini>("no\nyes")` and the weights -99/128, -98/128,
 /// -97/128, ...
 fn golden() -> File {
     File {
@@ -68,8 +73,35 @@ fn golden() -> File {
         digest: [vec![1], (1..=32).collect()].concat(),
         more_padding: vec![],
         weights_len: b"\xE0\x06".to_vec(),
-        weights: (0..WEIGHTS).flat_map(|i| ((i as f32 - 99.0) / 128.0).to_le_bytes()).collect(),
+        weights: numbered(WEIGHTS),
     }
+}
+
+/// Returns the content of the golden colour file: the metadata [`colour_metadata`] and weights like those of
+/// [`golden`].
+fn golden_colour() -> File {
+    File {
+        dims: COLOUR_DIMS,
+        settings: [32, 1, 2, 0],
+        normalization: [0.25, 0.5, 0.5, 0.25, -0.75, 2.0],
+        weights_len: b"\xC0\x08".to_vec(),
+        weights: numbered(COLOUR_WEIGHTS),
+        ..golden()
+    }
+}
+
+/// Returns the weights -99/128, -98/128, -97/128, ...
+fn numbered(count: usize) -> Vec<u8> {
+    (0..count).flat_map(|i| ((i as f32 - 99.0) / 128.0).to_le_bytes()).collect()
+}
+
+/// Returns metadata of a network with three channels.
+fn colour_metadata(labels: &str, fit: Fit) -> Metadata<'_> {
+    let normalization = [(0.25, 0.5), (0.5, 0.25), (-0.75, 2.0)];
+    let normalization = normalization.map(|(mean, std)| Normalization { mean, std });
+    let mut metadata = metadata::<MiniColour>(labels);
+    (metadata.fit, metadata.normalization) = (fit, normalization);
+    metadata
 }
 
 impl File {
@@ -132,7 +164,11 @@ fn string(text: &str) -> Vec<u8> {
 }
 
 fn load(bytes: &[u8]) -> Result<(), ModelError> {
-    aligned(bytes, |bytes| Model::<Mini>::from_bytes(bytes).map(|_| ()))
+    load_as::<Mini>(bytes)
+}
+
+fn load_as<N: Network>(bytes: &[u8]) -> Result<(), ModelError> {
+    aligned(bytes, |bytes| Model::<N>::from_bytes(bytes).map(|_| ()))
 }
 
 #[track_caller]
@@ -148,18 +184,52 @@ fn golden_file_is_what_the_specification_says() {
     assert_eq!(golden().compose(), bytes);
 
     let mut out = vec![0xAA; bytes.len() + 1];
-    let len = write::<Mini>(Kind::F32, &metadata("no\nyes"), &golden().weights, &mut out);
+    let len = write::<Mini>(Kind::F32, &metadata::<Mini>("no\nyes"), &golden().weights, &mut out);
     assert_eq!(len, Ok(bytes.len()));
     assert_eq!(out, [bytes.as_slice(), &[0xAA]].concat());
 }
 
 #[test]
+fn golden_colour_file_is_what_the_specification_says() {
+    let bytes = include_bytes!("golden/version2.colour.f32.vit");
+    assert_eq!(golden_colour().compose(), bytes);
+    let metadata = colour_metadata("no\nyes", Fit::Pad);
+    let mut out = vec![0xAA; bytes.len() + 1];
+    let len = write::<MiniColour>(Kind::F32, &metadata, &golden_colour().weights, &mut out);
+    assert_eq!(len, Ok(bytes.len()));
+    assert_eq!(out, [bytes.as_slice(), &[0xAA]].concat());
+}
+
+#[test]
+fn golden_colour_file_means_what_the_specification_says() {
+    static GOLDEN: &[u8] = vit_nostd::include_model!("golden/version2.colour.f32.vit", MiniColour, F32);
+    let file_len = GOLDEN.len() as u32;
+    let preamble = Preamble { kind: Kind::F32, dims: MiniColour::DIMS, fit: Fit::Pad, file_len };
+    assert_eq!(Preamble::read(GOLDEN), Ok(preamble));
+    assert_eq!(preamble.float_weights_at(), Some(GOLDEN.len() - 4 - COLOUR_WEIGHTS * 4));
+    let model = Model::<MiniColour>::from_bytes(GOLDEN).unwrap();
+    assert_eq!(model.metadata(), &colour_metadata("no\nyes", Fit::Pad));
+
+    // Places in the file, counted by hand as in the test above.
+    let file = ModelFile::parse::<MiniColour>(GOLDEN, Kind::F32, COLOUR_WEIGHTS * 4).unwrap();
+    let weights = Weights::<MiniColour>::from_bytes(file.weights).unwrap();
+    let place = |weight: f32| weight * 128.0 + 99.0;
+    let (embedding, head) = (weights.embedding, weights.head);
+    // Row 1, column 2, blue: the value 1 * 9 + 2 * 3 + 2 of a patch, with 4 weights each.
+    assert_eq!(place(embedding.patch_weight[1][2][2][3]), 4.0 * 17.0 + 3.0);
+    assert_eq!([embedding.patch_bias[0], embedding.cls_token[0]].map(place), [72.0, 76.0]);
+    assert_eq!(place(embedding.pos_embed[4][1]), 97.0);
+    assert_eq!([head.head_weight[1][0], head.head_bias[1]].map(place), [264.0, 271.0]);
+}
+
+#[test]
 fn golden_file_means_what_the_specification_says() {
     static GOLDEN: &[u8] = vit_nostd::include_model!("golden/version2.f32.vit", Mini, F32);
-    let preamble = Preamble { kind: Kind::F32, dims: Mini::DIMS, file_len: GOLDEN.len() as u32 };
+    let preamble =
+        Preamble { kind: Kind::F32, dims: Mini::DIMS, fit: Fit::Stretch, file_len: GOLDEN.len() as u32 };
     assert_eq!(Preamble::read(GOLDEN), Ok(preamble));
     let model = Model::<Mini>::from_bytes(GOLDEN).unwrap();
-    assert_eq!(model.metadata(), &metadata("no\nyes"));
+    assert_eq!(model.metadata(), &metadata::<Mini>("no\nyes"));
     assert!(model.metadata().labels().eq(["no", "yes"]));
 
     // The value of a number in each tensor tells its place in the file, which was counted by hand: no tensor is missing
@@ -168,7 +238,7 @@ fn golden_file_means_what_the_specification_says() {
     let weights = Weights::<Mini>::from_bytes(file.weights).unwrap();
     let place = |weight: f32| weight * 128.0 + 99.0;
     let (embedding, block, head) = (weights.embedding, weights.blocks().next().unwrap(), weights.head);
-    assert_eq!(place(embedding.patch_weight[1][0][3]), 11.0);
+    assert_eq!(place(embedding.patch_weight[1][0][0][3]), 11.0);
     assert_eq!([embedding.patch_bias[0], embedding.cls_token[0]].map(place), [16.0, 20.0]);
     assert_eq!(place(embedding.pos_embed[4][1]), 41.0);
     assert_eq!([block.norm1_weight[0], block.norm1_bias[0]].map(place), [44.0, 48.0]);
@@ -196,13 +266,18 @@ fn version_1_is_refused_by_its_name() {
 
 #[test]
 fn every_other_byte_is_refused() {
-    let good = golden().compose();
-    aligned(&good, |good| assert!(Model::<Mini>::from_bytes(good).is_ok()));
+    every_other_byte_of::<Mini>(&golden());
+    every_other_byte_of::<MiniColour>(&golden_colour());
+}
+
+fn every_other_byte_of<N: Network>(file: &File) {
+    let good = file.compose();
+    assert_eq!(load_as::<N>(&good), Ok(()));
     for position in 0..good.len() {
         let mut bytes = good.clone();
         for value in (0..=255).filter(|&value| value != good[position]) {
             bytes[position] = value;
-            let error = load(&bytes).unwrap_err();
+            let error = load_as::<N>(&bytes).unwrap_err();
             let len = u32::from_le_bytes(bytes[28..32].try_into().unwrap()) as usize;
             let is_expected = match position {
                 0..4 => error == ModelError::BadMagic,
@@ -213,12 +288,16 @@ fn every_other_byte_is_refused() {
                 6 if value == 1 => error == ModelError::Unsupported(Feature::WeightBits { found: 32 }),
                 6 => error == ModelError::UnknownKind { found: value },
                 8..28 => {
-                    let mut dims = DIMS.map(u16::to_le_bytes);
+                    let mut dims = file.dims.map(u16::to_le_bytes);
                     dims[position / 2 - 4][position % 2] = value;
-                    error == other_shape(dims.map(u16::from_le_bytes))
+                    error == other_shape::<N>(dims.map(u16::from_le_bytes), file.settings[1])
                 }
                 32 => error == ModelError::Unsupported(Feature::WeightBits { found: value }),
+                // The colours of another number of channels.
+                33 if value <= 1 => error == ModelError::ImpossibleShape,
                 33 => error == ModelError::Unsupported(Feature::Colours { found: value }),
+                // Every fit suits every network, so that only the checksum is wrong.
+                34 if value <= 2 => matches!(error, ModelError::BadCrc { .. }),
                 34 => error == ModelError::Unsupported(Feature::Fit { found: value }),
                 35 => error == ModelError::Unsupported(Feature::Convolutions { found: value }),
                 52..56 => error == ModelError::Unsupported(Feature::Epsilon),
@@ -233,38 +312,48 @@ fn every_other_byte_is_refused() {
     }
 }
 
-/// Returns the error for a file with these dimensions, which must differ from those of `Mini`.
-fn other_shape(dims: [u16; 10]) -> ModelError {
+/// Returns the error for a file with these dimensions, which must differ from those of `N`.
+fn other_shape<N: Network>(dims: [u16; 10], colours: u8) -> ModelError {
     let [height, width, channels, patch_height, patch_width, embed, heads, hidden, depth, classes] = dims;
-    if height != width || patch_height != patch_width {
-        return ModelError::Unsupported(Feature::Rectangle);
-    }
-    if channels != 1 {
+    if channels != 1 && channels != 3 {
         return ModelError::Unsupported(Feature::Channels { found: channels });
     }
-    let (image, patch) = (height, patch_height);
     let divides = |a: u16, b: u16| a != 0 && b.checked_rem(a) == Some(0);
-    let tokens = u64::from(image).pow(2) / u64::from(patch.max(1)).pow(2) + 1;
-    if !divides(patch, image) || !divides(heads, embed) || dims.contains(&0) || tokens > 65535 {
+    let patches = |length: u16, patch: u16| u64::from(length / patch.max(1));
+    let tokens = patches(height, patch_height) * patches(width, patch_width) + 1;
+    let divide = divides(patch_height, height) && divides(patch_width, width) && divides(heads, embed);
+    if !divide || dims.contains(&0) || tokens > 65535 || channels != [1, 3][usize::from(colours)] {
         return ModelError::ImpossibleShape;
     }
     let (tokens, head_dim) = (tokens as u16, embed / heads);
-    let found = Dims { image, patch, tokens, embed, heads, head_dim, hidden, depth, classes };
-    ModelError::WrongShape { found, expected: Mini::DIMS }
+    let found = Dims {
+        height,
+        width,
+        channels,
+        patch_height,
+        patch_width,
+        tokens,
+        embed,
+        heads,
+        head_dim,
+        hidden,
+        depth,
+        classes,
+    };
+    ModelError::WrongShape { found, expected: N::DIMS }
 }
 
 #[test]
 fn what_is_not_implemented_is_refused_by_its_name() {
     for (offset, value, feature, words) in [
         (32, 4, Feature::WeightBits { found: 4 }, "weights of 4 bits"),
-        (33, 1, Feature::Colours { found: 1 }, "not grey"),
-        (34, 1, Feature::Fit { found: 1 }, "not stretched"),
-        (34, 2, Feature::Fit { found: 2 }, "not stretched"),
+        (33, 2, Feature::Colours { found: 2 }, "neither grey nor RGB (colours 2)"),
+        (34, 3, Feature::Fit { found: 3 }, "in an unknown way (fit 3)"),
         (35, 2, Feature::Convolutions { found: 2 }, "convolutions (2)"),
         (52, 0, Feature::Epsilon, "another epsilon than 1e-6"),
-        (8, 6, Feature::Rectangle, "not square"),
-        (16, 4, Feature::Rectangle, "not square"),
-        (12, 3, Feature::Channels { found: 3 }, "3 channels"),
+        (12, 0, Feature::Channels { found: 0 }, "0 channels instead of 1 or 3"),
+        (12, 2, Feature::Channels { found: 2 }, "2 channels instead of 1 or 3"),
+        (12, 4, Feature::Channels { found: 4 }, "4 channels instead of 1 or 3"),
     ] {
         let mut bytes = golden().compose();
         bytes[offset] = value;
@@ -272,6 +361,61 @@ fn what_is_not_implemented_is_refused_by_its_name() {
         let error = load(&bytes).unwrap_err();
         assert_eq!(error, ModelError::Unsupported(feature));
         assert!(error.to_string().contains(words), "{error}");
+    }
+}
+
+#[test]
+fn colours_must_suit_the_channels() {
+    for (dims, colours) in [(DIMS, 1), (COLOUR_DIMS, 0)] {
+        let file = File { dims, settings: [32, colours, 0, 0], ..golden() };
+        let bytes = file.compose();
+        assert_eq!(load(&bytes), Err(ModelError::ImpossibleShape));
+        assert_eq!(load_as::<MiniColour>(&bytes), Err(ModelError::ImpossibleShape));
+    }
+    // A file that is correct, but of another network: of one that differs in the colours only, and of the other one here.
+    let mut dims = COLOUR_DIMS;
+    dims[2] = 1;
+    let grey = File { dims, settings: [32, 0, 0, 0], ..golden_colour() }.compose();
+    let found = Dims { channels: 1, ..MiniColour::DIMS };
+    let error = ModelError::WrongShape { found, expected: MiniColour::DIMS };
+    assert_eq!(load_as::<MiniColour>(&grey), Err(error));
+    let error = ModelError::WrongShape { found: MiniColour::DIMS, expected: Mini::DIMS };
+    assert_eq!(load(&golden_colour().compose()), Err(error));
+    let error = ModelError::WrongShape { found: Mini::DIMS, expected: MiniColour::DIMS };
+    assert_eq!(load_as::<MiniColour>(&golden().compose()), Err(error));
+}
+
+#[test]
+fn shapes_with_exchanged_lengths_are_refused() {
+    for [a, b] in [[0, 1], [3, 4], [0, 3], [1, 4], [0, 2], [1, 2]] {
+        let mut file = golden_colour();
+        file.dims.swap(a, b);
+        let error = load_as::<MiniColour>(&file.compose()).unwrap_err();
+        assert_eq!(error, other_shape::<MiniColour>(file.dims, 1), "{a} and {b}");
+    }
+    // Twice the length in one direction, and a half in the other: the tokens and the weights are as many.
+    for (place, lengths) in [(0, [8, 3]), (0, [2, 12]), (3, [1, 6])] {
+        let mut file = golden_colour();
+        file.dims[place..place + 2].copy_from_slice(&lengths);
+        let error = load_as::<MiniColour>(&file.compose()).unwrap_err();
+        assert_eq!(error, other_shape::<MiniColour>(file.dims, 1), "{lengths:?} at {place}");
+    }
+}
+
+#[test]
+fn every_fit_is_read() {
+    for (number, fit) in [(0, Fit::Stretch), (1, Fit::Crop), (2, Fit::Pad)] {
+        let mut file = golden_colour();
+        file.settings[2] = number;
+        let bytes = file.compose();
+        assert_eq!(Preamble::read(&bytes).unwrap().fit, fit);
+        aligned(&bytes, |bytes| {
+            assert_eq!(Model::<MiniColour>::from_bytes(bytes).unwrap().metadata().fit, fit);
+        });
+        let mut out = vec![0; bytes.len()];
+        let metadata = colour_metadata("no\nyes", fit);
+        assert_eq!(write::<MiniColour>(Kind::F32, &metadata, &file.weights, &mut out), Ok(bytes.len()));
+        assert_eq!(out, bytes);
     }
 }
 
@@ -292,18 +436,47 @@ fn dimensions_that_do_not_fit_together_are_refused() {
     }
     let largest = with(&|dims| dims[..5].copy_from_slice(&[510, 510, 1, 2, 2]));
     assert!(matches!(largest, Err(ModelError::WrongShape { found: Dims { tokens: 65026, .. }, .. })));
+
+    // The same in one direction only. Patches in a single row or column may be 65,534.
+    for shape in [
+        [4, 6, 1, 2, 4],
+        [6, 4, 1, 4, 2],
+        [4, 4, 1, 0, 2],
+        [4, 4, 1, 2, 0],
+        [0, 4, 1, 2, 2],
+        [4, 0, 1, 2, 2],
+        [4, 4, 1, 8, 2],
+        [4, 4, 1, 2, 8],
+        [1, 65535, 1, 1, 1],
+        [65535, 1, 1, 1, 1],
+        [65535, 65535, 1, 1, 1],
+        [32768, 2, 1, 1, 1],
+    ] {
+        let result = with(&|dims| dims[..5].copy_from_slice(&shape));
+        assert_eq!(result, Err(ModelError::ImpossibleShape), "{shape:?}");
+    }
+    for shape in [[1, 65534, 1, 1, 1], [65534, 1, 1, 1, 1], [32767, 2, 1, 1, 1], [65535, 3, 1, 5, 1]] {
+        let result = with(&|dims| dims[..5].copy_from_slice(&shape));
+        let mut dims = DIMS;
+        dims[..5].copy_from_slice(&shape);
+        assert_eq!(result, Err(other_shape::<Mini>(dims, 0)), "{shape:?}");
+        assert!(matches!(result, Err(ModelError::WrongShape { .. })), "{shape:?}");
+    }
 }
 
 #[test]
 fn every_truncation_is_refused() {
-    let good = golden().compose();
-    for actual in 0..good.len() {
-        let error = if actual < PREAMBLE_LEN {
-            ModelError::NoPreamble { actual }
-        } else {
-            ModelError::Truncated { expected: good.len(), actual }
-        };
-        assert_eq!(load(&good[..actual]), Err(error));
+    let (grey, colour) = (golden().compose(), golden_colour().compose());
+    type Load = fn(&[u8]) -> Result<(), ModelError>;
+    for (good, load) in [(grey, load_as::<Mini> as Load), (colour, load_as::<MiniColour>)] {
+        for actual in 0..good.len() {
+            let error = if actual < PREAMBLE_LEN {
+                ModelError::NoPreamble { actual }
+            } else {
+                ModelError::Truncated { expected: good.len(), actual }
+            };
+            assert_eq!(load(&good[..actual]), Err(error));
+        }
     }
 }
 
@@ -368,17 +541,22 @@ fn checks_run_in_the_documented_order() {
     file.version = 2;
     assert_eq!(load(&damage(&file)), Err(ModelError::UnknownKind { found: 9 }));
     file.kind = 1;
-    file.settings[1] = 1;
-    assert_eq!(load(&damage(&file)), Err(ModelError::Unsupported(Feature::Colours { found: 1 })));
+    file.settings[1] = 2;
+    file.dims[2] = 2;
+    assert_eq!(load(&damage(&file)), Err(ModelError::Unsupported(Feature::Colours { found: 2 })));
     file.settings[1] = 0;
+    assert_eq!(load(&damage(&file)), Err(ModelError::Unsupported(Feature::Channels { found: 2 })));
+    file.dims[2] = 3;
+    assert_eq!(load(&damage(&file)), Err(ModelError::ImpossibleShape));
+    file.dims[2] = 1;
     assert_eq!(load(&damage(&file)), Err(ModelError::ImpossibleShape));
     file.dims[0] = 8;
-    assert_eq!(load(&damage(&file)), Err(ModelError::Unsupported(Feature::Rectangle)));
+    assert_eq!(load(&damage(&file)), Err(ModelError::ImpossibleShape));
     file.dims[1] = 8;
     let wrong_kind = ModelError::WrongKind { found: Kind::Int8, expected: Kind::F32 };
     assert_eq!(load(&damage(&file)), Err(wrong_kind));
     (file.kind, file.settings[0]) = (0, 32);
-    assert_eq!(load(&damage(&file)), Err(other_shape(file.dims)));
+    assert_eq!(load(&damage(&file)), Err(other_shape::<Mini>(file.dims, 0)));
     file.dims = DIMS;
     let mut bytes = damage(&file);
     let actual = bytes.len();
@@ -449,6 +627,44 @@ fn normalisation_must_be_usable() {
         file.normalization[index] = number;
         refused(file, Field::Normalization);
     }
+
+    // In a colour file, each of the three channels must be usable, and may have any usable values.
+    for (index, number) in
+        [(0, f32::NAN), (2, 1.01e6), (3, 0.0), (4, f32::INFINITY), (5, -1.0), (1, f32::NAN)]
+    {
+        let mut file = golden_colour();
+        file.normalization[index] = number;
+        let error = ModelError::BadField(Field::Normalization);
+        assert_eq!(load_as::<MiniColour>(&file.compose()), Err(error), "{number} at {index}");
+    }
+    for normalization in [[0.0, 1.0, 0.0, 1.0, 0.0, 1.0], [-0.0, 1e-6, 1e6, 1e6, -1e6, 0.5]] {
+        let file = File { normalization, ..golden_colour() };
+        assert_eq!(load_as::<MiniColour>(&file.compose()), Ok(()));
+    }
+}
+
+#[test]
+fn metadata_is_checked_for_the_channels_of_the_network() {
+    let mean = |channel: usize, mean: f32| {
+        let mut metadata = colour_metadata("no\nyes", Fit::Crop);
+        metadata.normalization[channel].mean = mean;
+        metadata
+    };
+    let bad = Err(Field::Normalization);
+    assert_eq!(colour_metadata("no\nyes", Fit::Crop).check(&MiniColour::DIMS), Ok(()));
+    assert_eq!(colour_metadata("no\nyes", Fit::Crop).check(&Mini::DIMS), bad);
+    assert_eq!(metadata::<Mini>("no\nyes").check(&Mini::DIMS), Ok(()));
+    // Channels that are not normalised are usable.
+    assert_eq!(metadata::<Mini>("no\nyes").check(&MiniColour::DIMS), Ok(()));
+    for channel in 0..3 {
+        assert_eq!(mean(channel, f32::NAN).check(&MiniColour::DIMS), bad);
+        assert_eq!(mean(channel, 1.0).check(&MiniColour::DIMS), Ok(()));
+    }
+    // No network has such dimensions, but they are public.
+    let four = Dims { channels: 4, ..MiniColour::DIMS };
+    assert_eq!(metadata::<Mini>("no\nyes").check(&four), bad);
+    assert_eq!(metadata::<Mini>("no").check(&Mini::DIMS), Err(Field::Labels { found: 1, classes: 2 }));
+    assert_eq!(metadata::<Mini>("no").check(&Dims { classes: 1, ..Mini::DIMS }), Ok(()));
 }
 
 #[test]
@@ -598,18 +814,20 @@ fn a_varint_may_be_longer_than_it_must_be() {
 
 #[test]
 fn what_would_be_refused_is_not_written() {
-    let normalization =
-        |mean, std| Metadata::new(Normalization { mean, std }, "a\nb", metadata("").provenance);
+    let normalized =
+        |normalization| Metadata::new(Fit::Stretch, normalization, "a\nb", metadata::<Mini>("").provenance);
+    let normalization = |mean, std| normalized(Normalization { mean, std }.grey());
     let accuracy = |percent| {
-        let provenance = Provenance { test_accuracy: Some(percent), ..metadata("").provenance };
-        Metadata::new(metadata("").normalization, "a\nb", provenance)
+        let provenance = Provenance { test_accuracy: Some(percent), ..metadata::<Mini>("").provenance };
+        Metadata::new(Fit::Stretch, metadata::<Mini>("").normalization, "a\nb", provenance)
     };
     for (bad, field) in [
         (normalization(0.0, 0.0), Field::Normalization),
         (normalization(f32::NAN, 1.0), Field::Normalization),
-        (metadata("a"), Field::Labels { found: 1, classes: 2 }),
-        (metadata("a\nb\n"), Field::Labels { found: 3, classes: 2 }),
-        (metadata("a\n\t"), Field::Label { class: 1, fault: LabelFault::Control }),
+        (normalized([Normalization { mean: 0.25, std: 0.5 }; 3]), Field::Normalization),
+        (metadata::<Mini>("a"), Field::Labels { found: 1, classes: 2 }),
+        (metadata::<Mini>("a\nb\n"), Field::Labels { found: 3, classes: 2 }),
+        (metadata::<Mini>("a\n\t"), Field::Label { class: 1, fault: LabelFault::Control }),
         (accuracy(100.5), Field::Accuracy),
         (accuracy(f32::NAN), Field::Accuracy),
     ] {
@@ -622,22 +840,25 @@ fn what_would_be_refused_is_not_written() {
 fn too_small_a_buffer_is_an_error() {
     let len = golden().compose().len();
     for room in 0..=len {
-        let result = write::<Mini>(Kind::F32, &metadata("no\nyes"), &golden().weights, &mut vec![0; room]);
+        let result =
+            write::<Mini>(Kind::F32, &metadata::<Mini>("no\nyes"), &golden().weights, &mut vec![0; room]);
         let expected = if room < len { Err(ModelError::BadField(Field::Encoding)) } else { Ok(len) };
         assert_eq!(result, expected, "room for {room} bytes");
     }
 }
 
 /// Writes and reads a model whose parameters are all different, and compares every bit.
-fn round_trip<N: Network>() {
+fn round_trip<N: Network>(fit: Fit) {
     let labels = (0..N::CLASSES).map(|class| format!("class {class}")).collect::<Vec<_>>().join("\n");
     let count = N::DIMS.parameters();
     let weights: Vec<u8> = (0..count as u32).flat_map(|i| (i | 0x3F80_0000).to_le_bytes()).collect();
-    let mut out = vec![0; weights.len() + overhead(&metadata(&labels))];
-    let len = write::<N>(Kind::F32, &metadata(&labels), &weights, &mut out).unwrap();
+    let mut metadata = if N::CHANNELS == 1 { metadata::<N>(&labels) } else { colour_metadata(&labels, fit) };
+    metadata.fit = fit;
+    let mut out = vec![0; weights.len() + overhead(&metadata)];
+    let len = write::<N>(Kind::F32, &metadata, &weights, &mut out).unwrap();
     aligned(&out[..len], |bytes| {
         let file = ModelFile::parse::<N>(bytes, Kind::F32, Model::<N>::WEIGHT_BYTES).unwrap();
-        assert_eq!(file.metadata, metadata(&labels));
+        assert_eq!(file.metadata, metadata);
         assert!(file.weights == weights);
         assert!(file.weights.as_ptr().addr().is_multiple_of(ALIGNMENT));
         let views = Weights::<N>::from_bytes(file.weights).unwrap();
@@ -652,9 +873,51 @@ fn round_trip<N: Network>() {
 
 #[test]
 fn presets_survive_a_round_trip() {
-    round_trip::<Base>();
-    round_trip::<Tiny>();
-    round_trip::<Nano>();
+    round_trip::<Base>(Fit::Stretch);
+    round_trip::<Tiny>(Fit::Stretch);
+    round_trip::<Nano>(Fit::Stretch);
+}
+
+#[test]
+fn colour_networks_survive_a_round_trip() {
+    vit_nostd::network! {
+        Wide { image: [6, 20, 3], patch: [3, 5], embed: 132, heads: 3, hidden: 8, depth: 2, classes: 4 }
+        High { image: [20, 6], patch: [5, 3], embed: 12, heads: 3, hidden: 8, depth: 2, classes: 4 }
+    }
+    for fit in [Fit::Stretch, Fit::Crop, Fit::Pad] {
+        round_trip::<Wide>(fit);
+        round_trip::<High>(fit);
+        round_trip::<Nano>(fit);
+    }
+}
+
+/// An integer model has colours, too.
+#[test]
+fn integer_models_survive_a_round_trip() {
+    use vit_nostd::int8;
+    type N = MiniColourInt8;
+    vit_nostd::network! {
+        MiniColourInt8 { image: [4, 6, 3], patch: [2, 3], embed: 8, heads: 2, hidden: 4, depth: 1, classes: 2 }
+    }
+    vit_random_models::with_weights(int8::Model::<N>::WEIGHT_BYTES, |weights| {
+        vit_random_models::random_weights::<N>(
+            &mut vit_random_models::Random(1),
+            vit_random_models::Mood::Calm,
+            weights,
+        );
+        for fit in [Fit::Stretch, Fit::Crop, Fit::Pad] {
+            let metadata = colour_metadata("no\nyes", fit);
+            let mut out = vec![0; weights.len() + overhead(&metadata)];
+            let len = write::<N>(Kind::Int8, &metadata, weights, &mut out).unwrap();
+            aligned(&out[..len], |bytes| {
+                assert_eq!(int8::Model::<N>::from_bytes(bytes).unwrap().metadata(), &metadata);
+                let file = ModelFile::parse::<N>(bytes, Kind::Int8, weights.len()).unwrap();
+                assert!(file.weights == &*weights);
+            });
+            let settings = out[32..36].to_vec();
+            assert_eq!(settings, [8, 1, fit as u8, 0]);
+        }
+    });
 }
 
 #[test]
@@ -707,6 +970,19 @@ fn mutate(bytes: &mut Vec<u8>, mutation: Mutation) {
     }
 }
 
+/// A file is accepted only if its checksum is correct, and then the model runs.
+fn runs_or_is_refused<N: Network>(bytes: &[u8]) -> Result<(), TestCaseError> {
+    aligned(bytes, |bytes| {
+        if let Ok(model) = Model::<N>::from_bytes(bytes) {
+            let (content, crc) = bytes.split_last_chunk().unwrap();
+            prop_assert_eq!(u32::from_le_bytes(*crc), crc32(content));
+            prop_assert_eq!(model.metadata().labels().filter(|label| !label.is_empty()).count(), 2);
+            model.infer(&Element::ZERO, &mut Scratch::new());
+        }
+        Ok(())
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -720,23 +996,23 @@ proptest! {
         prop_assert!(load(&bytes).is_err());
     }
 
-    /// A mutated file never causes a panic. It is accepted only if its checksum is correct, and then the model runs.
+    /// A mutated file never causes a panic.
     #[test]
-    fn mutated_files_do_no_harm(mutations in prop::collection::vec(mutation(), 1..6), sealed: bool) {
-        let mut bytes = golden().compose();
+    fn mutated_files_do_no_harm(
+        mutations in prop::collection::vec(mutation(), 1..6),
+        sealed: bool,
+        colour: bool,
+    ) {
+        let mut bytes = if colour { golden_colour() } else { golden() }.compose();
         mutations.into_iter().for_each(|mutation| mutate(&mut bytes, mutation));
         if sealed && bytes.len() > PREAMBLE_LEN + 4 {
             seal(&mut bytes);
         }
-        aligned(&bytes, |bytes| {
-            if let Ok(model) = Model::<Mini>::from_bytes(bytes) {
-                let (content, crc) = bytes.split_last_chunk().unwrap();
-                prop_assert_eq!(u32::from_le_bytes(*crc), crc32(content));
-                prop_assert_eq!(model.metadata().labels().filter(|label| !label.is_empty()).count(), 2);
-                model.infer(&Image::<Mini>::default(), &mut Scratch::new());
-            }
-            Ok(())
-        })?;
+        if colour {
+            runs_or_is_refused::<MiniColour>(&bytes)?;
+        } else {
+            runs_or_is_refused::<Mini>(&bytes)?;
+        }
     }
 
     /// Metadata is read as it was written, and `overhead` bytes are always enough for it.
@@ -752,7 +1028,8 @@ proptest! {
     ) {
         let labels = format!("{}\n{}", labels.0, labels.1);
         let provenance = Provenance { dataset: &dataset, seed, test_accuracy, tool: &tool, checkpoint };
-        let metadata = Metadata::new(Normalization { mean, std }, &labels, provenance);
+        let fit = [Fit::Stretch, Fit::Crop, Fit::Pad][(seed % 3) as usize];
+        let metadata = Metadata::new(fit, Normalization { mean, std }.grey(), &labels, provenance);
         let weights = golden().weights;
         let mut out = vec![0; weights.len() + overhead(&metadata)];
         let len = write::<Mini>(Kind::F32, &metadata, &weights, &mut out).unwrap();

@@ -17,8 +17,8 @@ use vit_nostd::{
         weights::Weights,
         Model, Scratch,
     },
-    model_file::{Kind, ModelFile},
-    Nano, Network, Probe, Stage, Values,
+    model_file::{Kind, ModelFile, Normalization},
+    Length, Nano, Network, Probe, Stage, Values,
 };
 use vit_random_models::aligned;
 
@@ -28,9 +28,12 @@ const FORMAT: &str = include_str!("../FORMAT.md");
 vit_nostd::network! {
     /// The shape of `vectors/saturating.int8.vit`.
     Saturating { image: 6, patch: 3, embed: 8, heads: 2, hidden: 12, depth: 2, classes: 3 }
+    /// The shape of `vectors/colour.int8.vit`.
+    Colour { image: [4, 9, 3], patch: [2, 3], embed: 132, heads: 3, hidden: 16, depth: 1, classes: 4 }
 }
 
 static SATURATING: &[u8] = vit_nostd::include_model!("../vectors/saturating.int8.vit", Saturating, Int8);
+static COLOUR: &[u8] = vit_nostd::include_model!("../vectors/colour.int8.vit", Colour, Int8);
 
 fn read(path: &str) -> Vec<u8> {
     fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
@@ -145,6 +148,24 @@ fn a_saturating_network_computes_its_vectors() {
     compare::<Saturating>(SATURATING, "vectors/saturating.txt", 4);
 }
 
+#[test]
+fn a_colour_network_computes_its_vectors() {
+    compare::<Colour>(COLOUR, "vectors/colour.txt", 2);
+    // What the text says of the file.
+    assert!(NUMERICS.contains("images of 4 x 9 pixels (height x width) in red,\n  green and blue"));
+    assert!(NUMERICS.contains("with patches of 2 x 3 pixels and `D = 132`"));
+    let rows = weights::<Colour>(COLOUR).embedding.patch_weight;
+    assert!(
+        rows.iter().flat_map(|row| &row[18..]).any(|&filling| filling != 0),
+        "rows are filled with zeros"
+    );
+    let model = Model::<Colour>::from_bytes(COLOUR).unwrap();
+    assert_eq!(model.metadata().fit, Fit::Crop);
+    let normalization = model.metadata().normalization.map(|Normalization { mean, std }| (mean, std));
+    assert_eq!(normalization, [(0.25, 0.5), (0.5, 0.25), (0.375, 0.125)]);
+    assert!(model.metadata().labels().eq(["red", "green", "blue", "nothing"]));
+}
+
 /// The vectors would show a clamp that is missing or wrong only if they reach it.
 #[test]
 fn the_saturating_network_saturates() {
@@ -161,8 +182,8 @@ fn the_saturating_network_saturates() {
         assert!(reached.contains(&(stage, -128)) && reached.contains(&(stage, 127)), "{stage:?}");
     }
     let weights = weights::<Saturating>(SATURATING);
-    let rows = weights.patch_weight.chunks(Weights::<Saturating>::PATCH_ROW);
-    assert!(rows.flat_map(|row| &row[9..]).any(|&filling| filling != 0), "rows are filled with zeros");
+    let rows = weights.embedding.patch_weight;
+    assert!(rows.iter().flat_map(|row| &row[9..]).any(|&filling| filling != 0), "rows are filled with zeros");
 }
 
 fn weights<N: Network>(file: &[u8]) -> Weights<'_, N> {
@@ -204,9 +225,16 @@ fn examples_of_requantization() {
 #[test]
 fn examples_of_layer_norm() {
     let blocks = blocks(NUMERICS, "x = ");
-    assert_eq!(blocks.len(), 3);
+    assert_eq!(blocks.len(), 4);
     for block in blocks {
-        let values = named(&block);
+        let mut values = named(&block);
+        // The values of a long row repeat.
+        if let Some(times) = values.remove("times") {
+            for name in ["x", "y"] {
+                let row = values[name].repeat(times[0] as usize);
+                values.insert(name, row);
+            }
+        }
         let x: Vec<i16> = values["x"].iter().map(|&x| x.try_into().unwrap()).collect();
         let one = |name| {
             let [value] = values[name][..] else { panic!("{name}") };
@@ -235,8 +263,13 @@ fn examples_of_layer_norm() {
         assert!((1 << 50..1 << 52).contains(&scaled));
         assert_eq!(one("root"), scaled.isqrt());
         assert_eq!(one("r"), (one("numerator") / one("root")).min(32767));
+        let f = if width <= 128 { 256 } else { 128 };
+        for (&x, &y) in values["x"].iter().zip(&values["y"]) {
+            let distance = (f * (width * x - sum)) as i32;
+            assert_eq!(i64::from(sat8(requantize::<Whole>(distance, scale))), y);
+        }
     }
-    // What the text says of the second and the third row.
+    // What the text says of the second, the third and the fourth row.
     let scale = |multiplier, shift| Scale { multiplier, shift };
     let text = "without the `min`, `y[0]` would be 51";
     assert!(NUMERICS.contains(text));
@@ -244,6 +277,9 @@ fn examples_of_layer_norm() {
     assert_eq!((1u64 << 40) / (1 << 25), 32768);
     assert_eq!(requantize::<Whole>(256 * 4 * 25856, scale(16383, 33)), 50);
     assert_eq!(((1u64 << 40) - (1 << 14)) / (1 << 26), 16383);
+    assert!(NUMERICS.contains("With 256 instead of 128 as `f`, `y` would be 21 -34 12"));
+    let with_256 = |x| requantize::<Whole>(256 * (132 * x + 22000), scale(18595, 43 - 8));
+    assert_eq!([1000, -2000, 500].map(with_256), [21, -34, 12]);
 }
 
 #[test]
@@ -420,17 +456,30 @@ fn examples_of_frames() {
 /// The bounds that the text derives for LayerNorm, at their ends.
 #[test]
 fn bounds_of_layer_norm() {
-    let largest = 128 * 128 / 4 * 65535u64.pow(2) + Norm::MAX_EPSILON - 1;
-    assert!(largest < 1 << 45);
-    let mut row = [i16::MIN; 128];
-    row[64..].fill(i16::MAX);
-    let (sum, square) = (-64, 64 * (32768u64.pow(2) + 32767u64.pow(2)));
-    assert_eq!(128 * square - 64 * 64 + Norm::MAX_EPSILON - 1, largest);
-    let norm = |epsilon, shift| Norm { epsilon, numerator: 1 << 40, shift };
-    // The smallest and the largest e.
-    assert_eq!(layer_norm::scale(128, sum, square, norm(Norm::MAX_EPSILON - 1, 46)).shift, 43);
-    assert_eq!(layer_norm::scale(128, 0, 0, norm(Norm::MIN_EPSILON, 37)).shift, 17);
-    assert!(256 * 127 * 65535 < i64::from(i32::MAX));
+    for (width, bound, least) in [(128, 1 << 45, 3), (256, (1 << 46) + (1 << 44), 2)] {
+        let largest = width * width / 4 * 65535u64.pow(2) + Norm::MAX_EPSILON - 1;
+        assert!(largest < bound);
+        // Half of the values are the least, and the others the largest.
+        let half = width / 2;
+        let (sum, square) = (-(half as i32), half * (32768u64.pow(2) + 32767u64.pow(2)));
+        assert_eq!(width * square - half * half + Norm::MAX_EPSILON - 1, largest);
+        let norm = |epsilon, shift| Norm { epsilon, numerator: 1 << 40, shift };
+        // The smallest and the largest e.
+        let scale = |sum, square, norm| layer_norm::scale(width as i32, sum, square, norm);
+        assert_eq!(scale(sum, square, norm(Norm::MAX_EPSILON - 1, 46)).shift, 46 - least);
+        assert_eq!(scale(0, 0, norm(Norm::MIN_EPSILON, 37)).shift, 37 - 20);
+        // The smallest multiplier.
+        let least = Norm { numerator: 1 << 39, ..norm((1 << 44) - 1, 46) };
+        assert_eq!(scale(0, 0, least).multiplier, 1 << 13);
+
+        let factor = if width <= 128 { 256 } else { 128 };
+        let distance = factor * (width - 1) * 65535;
+        let text = format!("{factor} \\* {} \\* 65535 = {distance} for `D <= {width}`", width - 1);
+        assert!(NUMERICS.contains(&text), "{text}");
+        assert!(distance < 1 << 31);
+        assert_eq!(layer_norm::factor(width as usize) as u64, factor);
+    }
+    assert_eq!(layer_norm::MAX_WIDTH, 256);
 }
 
 // ---- The tables and the example in FORMAT.md ----
@@ -470,9 +519,9 @@ fn table(heading: &str) -> (Vec<Tensor>, &'static str, usize) {
 /// The value of a formula such as `56 + 4\*D`, where letters are lengths of `N`.
 fn evaluate<N: Network>(formula: &str) -> usize {
     let factor = |factor: &str| match factor {
-        "P" => N::PATCH,
+        "P" => N::PATCH_VALUES,
         "T" => N::TOKENS,
-        "R" => Weights::<N>::PATCH_ROW,
+        "R" => <N::PatchRow as Length>::LEN,
         "D" => N::EMBED,
         "H" => N::HEADS,
         "F" => N::HIDDEN,
@@ -492,7 +541,7 @@ fn bytes_of<T: ?Sized>(tensor: &T) -> (usize, usize) {
 fn tables_are_the_layout<N: Network>(file: &[u8], is_nano: bool) {
     let bytes = ModelFile::parse::<N>(file, Kind::Int8, Weights::<N>::BYTES).unwrap().weights;
     let weights = Weights::<N>::from_bytes(bytes).unwrap();
-    assert_eq!(Weights::<N>::PATCH_ROW, (N::PATCH * N::PATCH).div_ceil(4) * 4);
+    assert_eq!(<N::PatchRow as Length>::LEN, N::PATCH_VALUES.div_ceil(4) * 4);
     let mut start = bytes.as_ptr().addr();
     let mut check = |heading: &str, fields: &[(&str, (usize, usize))]| {
         let (tensors, all, nano_bytes) = table(heading);
@@ -525,9 +574,10 @@ fn tables_are_the_layout<N: Network>(file: &[u8], is_nano: bool) {
         ($part:ident: $($field:ident)*) => { [$((stringify!($field), bytes_of($part.$field))),*] };
     }
     let embedding = weights.embedding;
-    let mut fields = fields!(embedding: exp_table patch_bias positions patch_multiplier patch_shift).to_vec();
-    fields.push(("patch_weight", bytes_of(weights.patch_weight)));
-    check("**Embedding**", &fields);
+    check(
+        "**Embedding**",
+        &fields!(embedding: exp_table patch_bias positions patch_multiplier patch_shift patch_weight),
+    );
     for block in weights.blocks() {
         check(
             "**Block**",
@@ -549,6 +599,7 @@ fn tables_are_the_layout<N: Network>(file: &[u8], is_nano: bool) {
 #[test]
 fn tables_of_tensors() {
     tables_are_the_layout::<Saturating>(SATURATING, false);
+    tables_are_the_layout::<Colour>(COLOUR, false);
     let file = read("../firmware-example/models/nano.int8.vit");
     aligned(&file, |file| tables_are_the_layout::<Nano>(file, true));
     let sum = format!("4976 + 4 \\* 21096 + 544 = {} bytes", Weights::<Nano>::BYTES);
@@ -560,9 +611,14 @@ fn tables_of_tensors() {
     assert_eq!(Norm::from_tensor(&norm.to_tensor()), norm);
 }
 
-/// The order of the tensors of a float model, by a network whose tensors differ in size.
+/// The order of the tensors of a float model, by networks whose tensors differ in size.
 #[test]
 fn tables_of_float_tensors() {
+    float_tables_are_the_layout::<Saturating>();
+    float_tables_are_the_layout::<Colour>();
+}
+
+fn float_tables_are_the_layout<N: Network>() {
     use vit_nostd::float::weights::Weights;
     let (_, page) = FORMAT.split_once("## Tensors of an `f32` model").unwrap();
     let table = |heading: &str| -> Vec<(&str, usize)> {
@@ -574,14 +630,14 @@ fn tables_of_float_tensors() {
                 panic!("{row}")
             };
             let dimensions = dimensions.split(" (").next().unwrap();
-            let count: usize = dimensions.split(" x ").map(evaluate::<Saturating>).product();
+            let count: usize = dimensions.split(" x ").map(evaluate::<N>).product();
             (name.trim().trim_matches('`'), 4 * count)
         })
         .collect()
     };
-    let memory = vec![0u32; Weights::<Saturating>::BYTES / 4];
+    let memory = vec![0u32; Weights::<N>::BYTES / 4];
     let mut start = memory.as_ptr().addr();
-    let weights = Weights::<Saturating>::from_bytes(bytemuck::cast_slice(&memory)).unwrap();
+    let weights = Weights::<N>::from_bytes(bytemuck::cast_slice(&memory)).unwrap();
     let mut check = |heading: &str, fields: &[(&str, (usize, usize))]| {
         let table = table(heading);
         assert_eq!(table.len(), fields.len(), "{heading}");
@@ -605,7 +661,7 @@ fn tables_of_float_tensors() {
     }
     let head = weights.head;
     check("**Head**", &fields!(head: norm_weight norm_bias head_weight head_bias));
-    assert_eq!(start, memory.as_ptr().addr() + Weights::<Saturating>::BYTES);
+    assert_eq!(start, memory.as_ptr().addr() + Weights::<N>::BYTES);
 }
 
 #[test]
@@ -628,7 +684,8 @@ fn example_of_a_file() {
     let model = Model::<Saturating>::from_bytes(SATURATING).unwrap();
     let metadata = model.metadata();
     assert!(metadata.labels().eq(["low", "middle", "high"]));
-    assert_eq!((metadata.normalization.mean, metadata.normalization.std), (0.25, 0.5));
+    assert_eq!(metadata.normalization, Normalization { mean: 0.25, std: 0.5 }.grey());
+    assert_eq!(metadata.fit, Fit::Stretch);
     let provenance = metadata.provenance;
     assert_eq!((provenance.dataset, provenance.seed, provenance.test_accuracy), ("none", 300, None));
     assert_eq!((provenance.tool, provenance.checkpoint), ("vectors.py", None));

@@ -1,6 +1,10 @@
 //! Helpers for model files in the tests of the format and of the engines.
 
-use vit_nostd::model_file::{Metadata, Normalization, Provenance, ALIGNMENT};
+use vit_nostd::{
+    frame::Fit,
+    model_file::{Metadata, Normalization, Provenance, ALIGNMENT},
+    Network,
+};
 
 /// Calls `f` with a copy of `bytes` that is aligned like a model file.
 pub fn aligned<R>(bytes: &[u8], f: impl FnOnce(&[u8]) -> R) -> R {
@@ -11,10 +15,15 @@ pub fn aligned<R>(bytes: &[u8], f: impl FnOnce(&[u8]) -> R) -> R {
     f(place)
 }
 
-/// Returns metadata with these labels, and with a value in every optional field.
-pub fn metadata(labels: &str) -> Metadata<'_> {
+/// Returns metadata of network `N` with these labels, another normalisation for each channel, and a value in every
+/// optional field.
+pub fn metadata<N: Network>(labels: &str) -> Metadata<'_> {
+    let mut normalization = [Normalization::NO_CHANNEL; 3];
+    let own = [(0.25, 0.5), (0.5, 0.25), (0.375, 0.75)].map(|(mean, std)| Normalization { mean, std });
+    normalization[..N::CHANNELS].copy_from_slice(&own[..N::CHANNELS]);
     Metadata::new(
-        Normalization { mean: 0.25, std: 0.5 },
+        Fit::Stretch,
+        normalization,
         labels,
         Provenance {
             dataset: "synthetic",

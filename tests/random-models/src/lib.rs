@@ -6,7 +6,7 @@ mod file;
 pub use file::{aligned, metadata};
 
 use vit_nostd::{
-    int8::weights::{Weights, WeightsMut},
+    int8::weights::WeightsMut,
     model_file::{self, Kind},
     Network,
 };
@@ -130,7 +130,7 @@ pub fn random_weights<N: Network>(random: &mut Random, mood: Mood, bytes: &mut [
             _ => (one as f64 * (-(i as f64) / 24.0).exp()).round() as u16,
         };
     }
-    layer!(embedding, N::PATCH * N::PATCH, true, patch_bias, patch_multiplier, patch_shift);
+    layer!(embedding, N::PATCH_VALUES, true, patch_bias, patch_multiplier, patch_shift);
     let positions = embedding.positions.as_mut().iter_mut().flat_map(|row| row.as_mut());
     positions.for_each(|p| {
         *p = match mood {
@@ -139,8 +139,8 @@ pub fn random_weights<N: Network>(random: &mut Random, mood: Mood, bytes: &mut [
             Mood::Extreme => random.of(&[i16::MIN, i16::MAX]),
         }
     });
-    for row in weights.patch_weight.chunks_exact_mut(Weights::<N>::PATCH_ROW) {
-        row[..N::PATCH * N::PATCH].iter_mut().for_each(|w| *w = signed(random, mood));
+    for row in embedding.patch_weight.as_mut() {
+        row.as_mut()[..N::PATCH_VALUES].iter_mut().for_each(|w| *w = signed(random, mood));
     }
     if mood == Mood::Flat {
         embedding.patch_multiplier.as_mut().fill(0);
@@ -247,7 +247,7 @@ pub fn with_weights<R>(len: usize, then: impl FnOnce(&mut [u8]) -> R) -> R {
 /// Calls `then` with an integer model file that has these weights.
 pub fn with_file<N: Network, R>(weights: &[u8], then: impl FnOnce(&[u8]) -> R) -> R {
     let labels = vec!["x"; N::CLASSES].join("\n");
-    let metadata = metadata(&labels);
+    let metadata = metadata::<N>(&labels);
     let mut bytes = vec![0; weights.len() + model_file::overhead(&metadata)];
     let len = model_file::write::<N>(Kind::Int8, &metadata, weights, &mut bytes).unwrap();
     aligned(&bytes[..len], then)
@@ -260,5 +260,5 @@ pub fn random_image<N: Network>(random: &mut Random, index: usize) -> Vec<u8> {
         1 => 255,
         _ => random.below(256) as u8,
     };
-    (0..N::IMAGE * N::IMAGE).map(pixel).collect()
+    (0..N::DIMS.image_values()).map(pixel).collect()
 }

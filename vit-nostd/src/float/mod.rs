@@ -9,9 +9,9 @@
 //!
 //! | stage | formula |
 //! |---|---|
-//! | pixel | `x = (p / 255 - mean) / std` |
+//! | pixel | `x = (p / 255 - mean) / std`, with the mean and the standard deviation of the channel |
 //! | linear | `y[j] = ((bias[j] + x[0] * w[0][j]) + x[1] * w[1][j]) + ...` |
-//! | embedding | `token[0] = cls + pos[0]`; `token[1 + n] = linear(pixels of patch n, row by row) + pos[1 + n]` |
+//! | embedding | `token[0] = cls + pos[0]`; `token[1 + n] = linear(values of patch n, row by row, pixel by pixel, channel by channel) + pos[1 + n]` |
 //! | LayerNorm | `m = (0 + x[0] + x[1] + ...) / D`; `v = (0 + (x[0] - m)^2 + ...) / D`; `r = 1 / sqrt(v + 1e-6)`; `y[j] = ((x[j] - m) * r) * w[j] + b[j]` |
 //! | scores | `s[t] = (0 + q[0] * k[t][0] + ...) * (1 / sqrt(HEAD_DIM))` over the head's channels |
 //! | softmax | `e[t] = exp(s[t] - max(s))`; `p[t] = e[t] * (1 / (0 + e[0] + e[1] + ...))` |
@@ -123,7 +123,7 @@ impl<'a, N: Network, M: Math> Model<'a, N, M> {
         Ok(Self { metadata: file.metadata, weights, math: PhantomData })
     }
 
-    /// Returns the model's input normalisation, labels and provenance.
+    /// Returns the model's fit, input normalisation, labels and provenance.
     pub fn metadata(&self) -> &Metadata<'a> {
         &self.metadata
     }
@@ -168,20 +168,24 @@ impl<'a, N: Network, M: Math> Model<'a, N, M> {
         observe: &mut impl FnMut(Stage, usize, usize, &[f32]),
     ) {
         let weights = &self.weights.embedding;
-        let Normalization { mean, std } = self.metadata.normalization;
+        let normalization = self.metadata.normalization;
         let tokens = scratch.tokens.as_mut().iter_mut().zip(weights.pos_embed.as_ref());
         for (index, (token, position)) in tokens.enumerate() {
             match index.checked_sub(1) {
                 None => *token = *weights.cls_token,
                 Some(patch) => {
                     *token = *weights.patch_bias;
-                    let (top, left) = (patch / N::GRID * N::PATCH, patch % N::GRID * N::PATCH);
+                    let (top, left) =
+                        (patch / N::GRID_WIDTH * N::PATCH_HEIGHT, patch % N::GRID_WIDTH * N::PATCH_WIDTH);
                     let rows = image.as_ref().iter().skip(top).zip(weights.patch_weight.as_ref());
                     for (pixels, row) in rows {
-                        for (&pixel, weight) in pixels.as_ref().iter().skip(left).zip(row.as_ref()) {
-                            let x = (f32::from(pixel) / 255.0 - mean) / std;
-                            for (sum, w) in token.as_mut().iter_mut().zip(weight.as_ref()) {
-                                *sum += x * w;
+                        for (pixel, weights) in pixels.as_ref().iter().skip(left).zip(row.as_ref()) {
+                            let channels = pixel.as_ref().iter().zip(&normalization).zip(weights.as_ref());
+                            for ((&level, &Normalization { mean, std }), weight) in channels {
+                                let x = (f32::from(level) / 255.0 - mean) / std;
+                                for (sum, w) in token.as_mut().iter_mut().zip(weight.as_ref()) {
+                                    *sum += x * w;
+                                }
                             }
                         }
                     }

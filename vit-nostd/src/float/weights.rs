@@ -15,8 +15,8 @@ tensors! {
     Embedding,
     /// The tensors of [`Embedding`], mutably borrowed.
     EmbeddingMut {
-        /// The weights of the patch projection, `patch row x patch column x embed`.
-        patch_weight: Vector<N::Patch, Matrix<N::Patch, N::Embed, f32>>,
+        /// The weights of the patch projection, `patch row x patch column x channel x embed`.
+        patch_weight: Matrix<N::PatchHeight, N::PatchWidth, Matrix<N::Channels, N::Embed, f32>>,
         /// The bias of the patch projection.
         patch_bias: Vector<N::Embed, f32>,
         /// The class token, before its position is added.

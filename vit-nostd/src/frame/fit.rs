@@ -1,13 +1,15 @@
 //! This module determines the part of a frame that the input shows.
 
 use core::{num::NonZeroU32, ops::Range};
+use serde::{Deserialize, Serialize};
 
 /// The largest width and height of a frame, with its padding, and of an input, in pixels.
 pub const MAX_SIDE: usize = 4096;
 
 /// The way in which a frame is fitted to an input with another aspect ratio. The discriminant is the number in a
 /// [model file](crate::model_file).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Fit {
     /// The whole frame is stretched to the input, so that its aspect ratio changes.

@@ -6,22 +6,26 @@
 //! smaller than the input. The arithmetic is specified in NUMERICS.md. Every machine computes the same bytes.
 //!
 //! Apart from the input itself, this needs a sum for each channel of each pixel in a row of the input
-//! ([`Input::sums`]), and some hundred bytes of stack. A frame of 320 x 240 pixels in RGB 565, for a network with an input
+//! ([`Sums`]), and some hundred bytes of stack. [`Resizer::new`] takes the sizes of the input as numbers instead. A frame of 320 x 240 pixels in RGB 565, for a network with an input
 //! of 32 x 32 pixels in colour:
 //!
 //! ```
-//! use vit_nostd::frame::{Fit, Frame, FrameError, Input, PixelFormat, Resizer};
+//! use vit_nostd::frame::{Fit, Frame, FrameError, PixelFormat, Resizer, Sums};
+//! use vit_nostd::{network, Element, Image};
+//!
+//! network! {
+//!     Gestures { image: [32, 32, 3], patch: 8, embed: 64, heads: 4, hidden: 128, depth: 6, classes: 5 }
+//! }
 //!
 //! const FRAME: Frame = Frame { width: 320, height: 240, format: PixelFormat::Rgb565Le };
-//! const INPUT: Input = Input { height: 32, width: 32, channels: 3 };
 //!
 //! /// Reads a frame from the camera into the network's input.
 //! fn capture(
 //!     mut next_line: impl FnMut(&mut [u8]),
-//!     image: &mut [u8; INPUT.bytes()],
+//!     image: &mut Image<Gestures>,
 //! ) -> Result<(), FrameError> {
-//!     let mut sums = [0; INPUT.sums()];
-//!     let mut resizer = Resizer::new(FRAME, Fit::Crop, INPUT, &mut sums, image)?;
+//!     let mut sums = Sums::<Gestures>::ZERO;
+//!     let mut resizer = Resizer::for_network::<Gestures>(FRAME, Fit::Crop, &mut sums, image)?;
 //!     let mut line = [0; FRAME.line_bytes()];
 //!     for _ in 0..FRAME.height {
 //!         next_line(&mut line);
@@ -30,9 +34,9 @@
 //!     resizer.finish()
 //! }
 //!
-//! let mut image = [0; INPUT.bytes()];
+//! let mut image = Image::<Gestures>::ZERO;
 //! capture(|line| line.fill(0xFF), &mut image)?; // a white frame
-//! assert_eq!(image, [255; INPUT.bytes()]);
+//! assert_eq!(image, [[[255; 3]; 32]; 32]);
 //! # Ok::<(), FrameError>(())
 //! ```
 //!
@@ -46,6 +50,10 @@ pub use error::FrameError;
 pub use fit::{Fit, MAX_SIDE};
 pub use pixels::PixelFormat;
 
+use crate::{
+    network::{Image, Network},
+    shape::Matrix,
+};
 use core::{num::NonZeroU32, ops::Range};
 use fit::Axis;
 use pixels::{grey_of_luma, grey_of_rgb, one_by_one, packed_565, rgb_of_565, Paired, Pixels, Single};
@@ -85,7 +93,15 @@ pub struct Input {
     pub channels: usize,
 }
 
+/// Memory for the sums of one row of the input of network `N`, for [`Resizer::for_network`].
+pub type Sums<N> = Matrix<<N as Network>::Width, <N as Network>::Channels, u32>;
+
 impl Input {
+    /// Returns the dimensions of the input of network `N`.
+    pub const fn of<N: Network>() -> Self {
+        Self { height: N::HEIGHT, width: N::WIDTH, channels: N::CHANNELS }
+    }
+
     /// Returns the number of sums that a [`Resizer`] needs: one for each channel of each pixel in a row.
     pub const fn sums(self) -> usize {
         self.width * self.channels
@@ -163,6 +179,21 @@ impl<'a> Resizer<'a> {
             image,
             lines: 0,
         })
+    }
+
+    /// Prepares for a frame whose result is an image of network `N`. [`Metadata::fit`](crate::model_file::Metadata::fit)
+    /// says how the network's training pictures were fitted.
+    ///
+    /// # Errors
+    /// If the frame has an impossible size, or the network's input is larger than [`MAX_SIDE`].
+    pub fn for_network<N: Network>(
+        frame: Frame,
+        fit: Fit,
+        sums: &'a mut Sums<N>,
+        image: &'a mut Image<N>,
+    ) -> Result<Self, FrameError> {
+        let sums = bytemuck::cast_slice_mut(sums.as_mut());
+        Self::new(frame, fit, Input::of::<N>(), sums, bytemuck::bytes_of_mut(image))
     }
 
     /// Takes the next line of the frame, from the top to the bottom: [`Frame::line_bytes`] bytes.

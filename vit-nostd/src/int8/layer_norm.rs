@@ -55,23 +55,34 @@ impl Norm {
     }
 }
 
-/// The largest number of channels. Up to it, `256 * (width * x - sum)` fits in an `i32` for every value `x` of a row.
-pub const MAX_WIDTH: usize = 128;
+/// The largest number of channels. Up to it, `factor(width) * (width * x - sum)` fits in an `i32` for every value `x` of
+/// a row.
+pub const MAX_WIDTH: usize = 256;
+
+/// Returns the factor by which the distances from the mean of a row of `width` values are multiplied, so that they use
+/// as many bits of an `i32` as possible.
+pub const fn factor(width: usize) -> i32 {
+    if width <= 128 {
+        1 << 8
+    } else {
+        1 << 7
+    }
+}
 
 /// Normalises a row of at most [`MAX_WIDTH`] values, as NUMERICS.md defines it.
 #[inline(always)]
 pub fn layer_norm<P: Product>(x: &[i16], norm: Norm, out: &mut [i8]) {
-    let width = x.len() as i32;
+    let (width, factor) = (x.len() as i32, factor(x.len()));
     let sum: i32 = x.iter().map(|&x| i32::from(x)).sum();
     let square: u64 = x.iter().map(|&x| u64::from((i32::from(x) * i32::from(x)).unsigned_abs())).sum();
     let scale = scale(width, sum, square, norm);
     for (y, &x) in out.iter_mut().zip(x) {
-        *y = sat8(requantize::<P>(256 * (width * i32::from(x) - sum), scale));
+        *y = sat8(requantize::<P>(factor * (width * i32::from(x) - sum), scale));
     }
 }
 
 /// Returns the scale of a row of `width` values with this sum and this sum of squares. The normalised value of `x` is
-/// `256 * (width * x - sum)`, requantized by this scale.
+/// `factor(width) * (width * x - sum)`, requantized by this scale.
 #[inline(always)]
 pub fn scale(width: i32, sum: i32, square: u64, norm: Norm) -> Scale {
     // The difference is not negative: it is D^2 times the variance.
@@ -118,7 +129,10 @@ fn divide(numerator: u64, denominator: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::int8::requantize::Whole;
+    use crate::int8::{
+        kernels::{with_best, Kernels, Portable},
+        requantize::{Halves, Whole},
+    };
 
     const NORM: Norm = Norm { epsilon: 1 << 10, numerator: 1 << 40, shift: 43 }; // 2^(43 - 40 - 8) = 1/32
 
@@ -128,10 +142,10 @@ mod tests {
         // steps.
         let x = [0, 1225, -1225, 0, 1225, -1225];
         let mut y = [0; 6];
-        layer_norm::<Whole>(&x, NORM, &mut y);
+        normalise(&x, NORM, &mut y);
         assert_eq!(y, [0, 39, -39, 0, 39, -39]);
         // Neither an offset nor a factor changes the result.
-        layer_norm::<Whole>(&x.map(|x| 10 * x + 5000), NORM, &mut y);
+        normalise(&x.map(|x| 10 * x + 5000), NORM, &mut y);
         assert_eq!(y, [0, 39, -39, 0, 39, -39]);
     }
 
@@ -154,36 +168,130 @@ mod tests {
 
     #[test]
     fn extremes() {
-        let mut y = [1; 128];
-        for constant in [i16::MIN, 0, i16::MAX] {
-            layer_norm::<Whole>(&[constant; 128], NORM, &mut y);
-            assert_eq!(y, [0; 128]);
+        for width in [1, 2, 127, 128, 129, 130, 192, 255, 256] {
+            let mut y = [1; MAX_WIDTH];
+            for constant in [i16::MIN, 0, i16::MAX] {
+                normalise(&[constant; MAX_WIDTH][..width], NORM, &mut y[..width]);
+                assert!(y[..width].iter().all(|&y| y == 0), "{width} times {constant}");
+            }
+            // One value is as far from all others as possible, and a half of the values from the other half.
+            for (one, others) in [(i16::MAX, i16::MIN), (i16::MIN, i16::MAX)] {
+                for ones in [1, width / 2] {
+                    let mut x = [others; MAX_WIDTH];
+                    x[..ones].fill(one);
+                    for epsilon in [Norm::MIN_EPSILON, Norm::MAX_EPSILON - 1] {
+                        for shift in [*Norm::SHIFT.start(), 43, *Norm::SHIFT.end()] {
+                            normalise(&x[..width], Norm { epsilon, shift, ..NORM }, &mut y[..width]);
+                        }
+                    }
+                }
+            }
         }
-        let mut x = [i16::MIN; 128];
+        let mut y = [0; MAX_WIDTH];
+        let mut x = [i16::MIN; MAX_WIDTH];
         x[5] = i16::MAX;
-        layer_norm::<Whole>(&x, NORM, &mut y);
+        normalise(&x[..128], NORM, &mut y[..128]);
         assert_eq!((y[5], y[6]), (127, -3)); // in steps of 1/32, sqrt(127) is 361, which saturates; -1/sqrt(127) is -2.8
+        normalise(&x, Norm { shift: 42, ..NORM }, &mut y);
+        assert_eq!((y[5], y[6]), (127, -2)); // in the same steps, 1/sqrt(255) is 2.004
+    }
+
+    #[test]
+    fn distances_use_most_bits_but_not_all() {
+        for width in 1..=MAX_WIDTH as i64 {
+            let factor = i64::from(factor(width as usize));
+            assert_eq!(factor, if width <= 128 { 256 } else { 128 });
+            assert!(factor * (width - 1) * 65535 <= i32::MAX.into(), "{width}");
+        }
+        // The number of channels is a multiple of 4. The next ones after 128 and 256 need a smaller factor.
+        assert!(256 * (132 - 1) * 65535 > i64::from(i32::MAX));
+        assert!(128 * (260 - 1) * 65535 > i64::from(i32::MAX));
     }
 
     #[test]
     fn is_close_to_floating_point() {
         let mut state = 1u32;
-        for _ in 0..2000 {
-            let mut x = [0i16; 96];
+        for case in 0..4000 {
+            let width = if case < 2000 { 96 } else { 129 + case % 128 };
+            let mut x = [0i16; MAX_WIDTH];
+            let x = &mut x[..width];
             let spread = 1 << (state % 16);
-            for x in &mut x {
+            for x in &mut *x {
                 state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
                 *x = ((state >> 16) as i32 % spread - spread / 2) as i16;
             }
-            let mut y = [0; 96];
-            layer_norm::<Whole>(&x, NORM, &mut y);
-            let mean = x.iter().map(|&x| f64::from(x)).sum::<f64>() / 96.0;
-            let variance = x.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / 96.0;
-            let deviation = (variance + 1024.0 / (96.0 * 96.0)).sqrt();
-            for (&x, &y) in x.iter().zip(&y) {
+            let mut y = [0; MAX_WIDTH];
+            let y = &mut y[..width];
+            let shift = if width <= 128 { 43 } else { 42 };
+            normalise(x, Norm { shift, ..NORM }, y);
+            let width = width as f64;
+            let mean = x.iter().map(|&x| f64::from(x)).sum::<f64>() / width;
+            let variance = x.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / width;
+            let deviation = (variance + 1024.0 / (width * width)).sqrt();
+            for (&x, &y) in x.iter().zip(&*y) {
                 let exact = (32.0 * (f64::from(x) - mean) / deviation).clamp(-128.0, 127.0);
-                assert!((exact - f64::from(y)).abs() <= 0.52, "{exact} {y}");
+                assert!((exact - f64::from(y)).abs() <= 0.52, "{exact} {y} of {width}");
             }
         }
+    }
+
+    /// Every width, with random constants: the fast kernels, which [`normalise`] compares, have other code for the last
+    /// values of a row.
+    #[test]
+    fn all_kernels_give_the_same_bits() {
+        let mut state = 1u64;
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state >> 16
+        };
+        for case in 0..20 * MAX_WIDTH {
+            let width = 1 + case % MAX_WIDTH;
+            let bits = next() % 17;
+            let mut x = [0; MAX_WIDTH];
+            x[..width].fill_with(|| (next() as i16 as i32 >> (16 - bits)) as i16);
+            let norm = Norm {
+                epsilon: 1 << 10 << (next() % 34),
+                numerator: (1 << 39) + next() % (1 << 39),
+                shift: 37 + (next() % 10) as u32,
+            };
+            assert!(norm.is_valid());
+            normalise(&x[..width], norm, &mut [0; MAX_WIDTH][..width]);
+        }
+    }
+
+    /// Normalises a row as NUMERICS.md says, in 128 bits, and asserts that the functions here and all kernels of this
+    /// processor do the same.
+    fn normalise(x: &[i16], norm: Norm, out: &mut [i8]) {
+        let wide = |x: &i16| i128::from(*x);
+        let (width, sum) = (x.len() as i128, x.iter().map(wide).sum::<i128>());
+        let v =
+            width * x.iter().map(|x| wide(x) * wide(x)).sum::<i128>() - sum * sum + i128::from(norm.epsilon);
+        let e = (0..).take_while(|e| v << (2 * e) < 1 << 52).last().unwrap();
+        let r = (i128::from(norm.numerator) / (v << (2 * e)).isqrt()).min(32767);
+        let shift = norm.shift - e;
+        assert!((17..=46).contains(&shift));
+        for (out, value) in out.iter_mut().zip(x) {
+            let distance = i128::from(factor(x.len())) * (width * wide(value) - sum);
+            *out = ((distance * r + (1 << (shift - 1))) >> shift).clamp(-128, 127) as i8;
+        }
+
+        let mut of_kernel = [0; MAX_WIDTH];
+        let of_kernel = &mut of_kernel[..x.len()];
+        for product in [layer_norm::<Whole>, layer_norm::<Halves>] {
+            of_kernel.fill(1);
+            product(x, norm, of_kernel);
+            assert_eq!(of_kernel, out, "{x:?} {norm:?}");
+        }
+        fn of<K: Kernels>(kernels: K, x: &[i16], norm: Norm, out: &mut [i8]) {
+            kernels.layer_norm(x, norm, out);
+        }
+        of_kernel.fill(1);
+        of(Portable, x, norm, of_kernel);
+        assert_eq!(of_kernel, out, "portable: {x:?} {norm:?}");
+        of_kernel.fill(1);
+        with_best!(kernels => {
+            of(kernels, x, norm, of_kernel);
+            assert_eq!(of_kernel, out, "the best: {x:?} {norm:?}");
+        });
     }
 }

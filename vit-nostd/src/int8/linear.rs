@@ -1,25 +1,6 @@
 //! Linear layers with rows of 8-bit weights, sums of 32 bits, and one rounding per output.
 
-use crate::{network::Network, shape::Array};
 use core::marker::PhantomData;
-
-/// The type of a row of weights: an array of `i8`, or a [`PatchRow`].
-pub trait Row {
-    /// The number of weights in a row, a multiple of 4.
-    const LEN: usize;
-}
-
-impl<A: Array<i8>> Row for A {
-    const LEN: usize = A::LEN;
-}
-
-/// A row of weights of the patch projection: one weight per pixel of a patch, and zeros up to a multiple of 4.
-#[derive(Clone, Copy, Debug)]
-pub struct PatchRow<N>(PhantomData<N>);
-
-impl<N: Network> Row for PatchRow<N> {
-    const LEN: usize = (N::PATCH * N::PATCH).next_multiple_of(4);
-}
 
 /// A linear layer, borrowed from the file: `y[j] = requantize(bias[j] + sum over k of x[k] * weight[j][k], scale[j])`.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +13,7 @@ pub struct Linear<'a, R> {
     pub multiplier: &'a [u16],
     /// The shift of the [`Scale`](super::requantize::Scale) of each output.
     pub shift: &'a [u8],
-    /// The type of a row of weights.
+    /// The type of a row of weights: an array of `i8`, whose length is a multiple of 4.
     pub row: PhantomData<R>,
 }
 

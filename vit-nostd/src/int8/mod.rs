@@ -20,11 +20,11 @@ use crate::{
     },
     network::{Image, Network},
     observer::{Observer, Probe, Stage, Values},
-    shape::{Element, Matrix, Vector},
+    shape::{Element, Length, Matrix, Vector},
 };
 use kernels::{Kernels, Rows, Scores, TileMemory, Wide, SCORED, TILE};
 use layer_norm::Norm;
-use linear::{dot, PatchRow, Row};
+use linear::dot;
 use softmax::{row_scale, ExpTable};
 use weights::{scale_from, Block, Weights};
 
@@ -53,18 +53,14 @@ pub struct Scratch<N: Network> {
     scores: Scores<N>,
 }
 
-/// A `T` for each pixel of a patch.
-type Pixels<N, T> = Matrix<<N as Network>::Patch, <N as Network>::Patch, T>;
-
 /// Memory that is used for different purposes at different times.
 #[derive(Clone, Copy, Debug)]
 enum Shared<N: Network> {
     /// The keys and values of all tokens. This is the first variant so that its tag is 0: a new scratch memory then
     /// consists of zeros, and a `static` one takes no flash.
     Attention(KeysValues<N>),
-    /// A tile of patches. The pixels of a patch are padded to a multiple of 4; memory for four times as many pixels
-    /// always suffices.
-    Patches(TileMemory<Pixels<N, [i8; 4]>, Pixels<N, [Wide; 4]>>),
+    /// A tile of patches.
+    Patches(TileMemory<Vector<N::PatchRow, i8>, Vector<N::PatchRow, Wide>>),
     /// The hidden activations of a tile of tokens.
     Mlp(TileMemory<Vector<N::Hidden, i8>, Vector<N::Hidden, Wide>>),
 }
@@ -124,7 +120,7 @@ impl<'a, N: Network> Model<'a, N> {
         Ok(Self { metadata: file.metadata, weights })
     }
 
-    /// Returns the model's input normalisation, labels and provenance.
+    /// Returns the model's fit, input normalisation, labels and provenance.
     pub fn metadata(&self) -> &Metadata<'a> {
         &self.metadata
     }
@@ -191,15 +187,16 @@ impl<'a, N: Network> Model<'a, N> {
 
         *shared = Shared::Patches(TileMemory::ZERO);
         let Shared::Patches(patches) = shared else { return };
-        let mut patches = patches.tile(PatchRow::<N>::LEN);
+        let mut patches = patches.tile(<N::PatchRow as Length>::LEN);
         for (tile, tokens) in tokens.chunks_mut(TILE).enumerate() {
             for token in 0..tokens.len() {
                 let n = tile * TILE + token;
-                let (top, left) = (n / N::GRID * N::PATCH, n % N::GRID * N::PATCH);
-                let rows = image.as_ref().iter().skip(top).take(N::PATCH);
-                let pixels = rows.flat_map(|row| row.as_ref().iter().skip(left).take(N::PATCH));
-                for (x, &pixel) in patches.row_mut(token).iter_mut().zip(pixels) {
-                    *x = (i16::from(pixel) - 128) as i8;
+                let (top, left) = (n / N::GRID_WIDTH * N::PATCH_HEIGHT, n % N::GRID_WIDTH * N::PATCH_WIDTH);
+                let rows = image.as_ref().iter().skip(top).take(N::PATCH_HEIGHT);
+                let pixels = rows.flat_map(|row| row.as_ref().iter().skip(left).take(N::PATCH_WIDTH));
+                let levels = pixels.flat_map(|pixel| pixel.as_ref());
+                for (x, &level) in patches.row_mut(token).iter_mut().zip(levels) {
+                    *x = (i16::from(level) - 128) as i8;
                 }
             }
             kernels.widen(&mut patches, tokens.len());

@@ -1,24 +1,22 @@
 //! The tensors of an integer model, in the order of the file.
 //!
-//! The file has [`Embedding`], the weights of the patch projection, one [`Block`] for each encoder block, and [`Head`].
-//! Each has its tensors in the order in which they are declared below, and there are no gaps. The type
-//! `Matrix<N::Tokens, N::Embed, i16>` is a matrix of `i16` with a row per token and a column per channel. The weights
-//! of the patch projection are `i8` with a row per channel: one weight per pixel of a patch, and zeros up to a multiple
-//! of 4.
+//! The file has [`Embedding`], one [`Block`] for each encoder block, and [`Head`]. Each has its tensors in the order in
+//! which they are declared below, and there are no gaps. The type `Matrix<N::Tokens, N::Embed, i16>` is a matrix of
+//! `i16` with a row per token and a column per channel.
 //!
 //! The weights of linear layers have a row per output and a column per input. A linear layer has a bias, a multiplier
 //! and a shift per output; NUMERICS.md defines what they mean. The order of the tensors is such that each is aligned to
 //! the size of its numbers.
 
 use super::{
-    layer_norm::{Norm, NormTensor, MAX_WIDTH},
-    linear::{Linear, PatchRow, Row},
+    layer_norm::{factor, Norm, NormTensor, MAX_WIDTH},
+    linear::Linear,
     requantize::Scale,
     softmax::{one, ExpTable, MAX_CONTEXT_SHIFT},
 };
 use crate::{
     network::Network,
-    shape::{Array, Matrix, Vector},
+    shape::{Array, Length, Matrix, Vector},
     tensors::tensors,
 };
 use core::marker::PhantomData;
@@ -27,8 +25,7 @@ use core::marker::PhantomData;
 pub type ScaleTensor = [u32; 2];
 
 tensors! {
-    /// The tensors that turn pixels into tokens, except for the weights of the patch projection, which follow them
-    /// ([`Weights::patch_weight`]).
+    /// The tensors that turn pixels into tokens.
     Embedding,
     /// The tensors of [`Embedding`], mutably borrowed.
     EmbeddingMut {
@@ -42,6 +39,8 @@ tensors! {
         patch_multiplier: Vector<N::Embed, u16>,
         /// The shifts of the patch projection.
         patch_shift: Vector<N::Embed, u8>,
+        /// The weights of the patch projection: one for each value of a patch, and zeros up to a multiple of 4.
+        patch_weight: Matrix<N::Embed, N::PatchRow, i8>,
     }
 }
 
@@ -133,38 +132,29 @@ tensors! {
 pub struct Weights<'a, N: Network> {
     /// The tensors that turn pixels into tokens.
     pub embedding: Embedding<'a, N>,
-    /// The weights of the patch projection: a row of [`Self::PATCH_ROW`] for each channel, one per pixel and then
-    /// zeros.
-    pub patch_weight: &'a [i8],
     blocks: &'a [u8],
     /// The tensors that turn the class token into logits.
     pub head: Head<'a, N>,
 }
 
 impl<'a, N: Network> Weights<'a, N> {
-    /// The length of a row of weights of the patch projection: the number of pixels of a patch, rounded up to a
-    /// multiple of 4.
-    pub const PATCH_ROW: usize = PatchRow::<N>::LEN;
-    const PATCH_WEIGHT: usize = N::EMBED * Self::PATCH_ROW;
     const BLOCKS: usize = N::DEPTH * Block::<N>::BYTES;
     /// The size of all weights, in bytes. It does not compile for a network that the integer engine cannot run.
     pub const BYTES: usize = {
-        assert!(N::EMBED <= MAX_WIDTH, "the integer engine's LayerNorm takes at most 128 channels");
+        assert!(N::EMBED <= MAX_WIDTH, "the integer engine needs EMBED to be at most 256");
         assert!(N::EMBED.is_multiple_of(4), "the integer engine needs EMBED to be a multiple of 4");
         assert!(N::HIDDEN.is_multiple_of(4), "the integer engine needs HIDDEN to be a multiple of 4");
         bounds::<N>();
-        Embedding::<N>::BYTES + Self::PATCH_WEIGHT + Self::BLOCKS + Head::<N>::BYTES
+        Embedding::<N>::BYTES + Self::BLOCKS + Head::<N>::BYTES
     };
 
     /// Views `bytes` as weights. Returns `None` if their number is not [`Self::BYTES`], or if they are not aligned to 4
     /// bytes.
     pub fn from_bytes(bytes: &'a [u8]) -> Option<Self> {
         let (embedding, bytes) = Embedding::split_from(bytes)?;
-        let (patch_weight, bytes) = bytes.split_at_checked(Self::PATCH_WEIGHT)?;
         let (blocks, bytes) = bytes.split_at_checked(Self::BLOCKS)?;
         let (head, rest) = Head::split_from(bytes)?;
-        let patch_weight = bytemuck::cast_slice(patch_weight);
-        rest.is_empty().then_some(Self { embedding, patch_weight, blocks, head })
+        rest.is_empty().then_some(Self { embedding, blocks, head })
     }
 
     /// Returns the `N::DEPTH` encoder blocks in order.
@@ -173,10 +163,11 @@ impl<'a, N: Network> Weights<'a, N> {
         self.blocks.chunks_exact(Block::<N>::BYTES).filter_map(|chunk| Some(Block::split_from(chunk)?.0))
     }
 
-    /// Returns the patch projection, which turns the pixels of a patch, minus 128, into a token.
-    pub(crate) fn patch(&self) -> Linear<'a, PatchRow<N>> {
-        let Embedding { patch_bias, patch_multiplier, patch_shift, .. } = self.embedding;
-        layer(self.patch_weight, patch_bias, patch_multiplier, patch_shift)
+    /// Returns the patch projection, which turns the values of a patch, minus 128, into a token.
+    pub(crate) fn patch(&self) -> Linear<'a, Vector<N::PatchRow, i8>> {
+        let Embedding { patch_weight, patch_bias, patch_multiplier, patch_shift, .. } = self.embedding;
+        let patch_weight = bytemuck::cast_slice(patch_weight.as_ref());
+        layer(patch_weight, patch_bias, patch_multiplier, patch_shift)
     }
 
     /// True if every number is within the bounds that NUMERICS.md states.
@@ -262,7 +253,7 @@ const fn bounds<N: Network>() {
     const I16: u64 = 1 << 15;
     const I32: u64 = i32::MAX as u64;
     let (embed, hidden, tokens) = (N::EMBED as u64, N::HIDDEN as u64, N::TOKENS as u64);
-    let mut terms = PatchRow::<N>::LEN as u64;
+    let mut terms = <N::PatchRow as Length>::LEN as u64;
     terms = if terms < embed { embed } else { terms };
     terms = if terms < hidden { hidden } else { terms };
     assert!(terms <= I32 && MAX_BIAS as u64 + terms * I8 * I8 <= I32, "too many terms for 32 bits");
@@ -272,8 +263,8 @@ const fn bounds<N: Network>() {
     // LayerNorm: `D * x - sum` is the sum of D - 1 differences of two values, and the variance is at most a quarter of
     // the square of such a difference.
     assert!(
-        256 * (embed - 1) * (2 * I16 - 1) <= I32,
-        "256 times the distance from the mean must fit 32 bits"
+        factor(N::EMBED) as u64 * (embed - 1) * (2 * I16 - 1) <= I32,
+        "the distance from the mean, times its factor, must fit 32 bits"
     );
     assert!(embed * embed * I16 * I16 + Norm::MAX_EPSILON < 1 << 52, "the variance must fit 52 bits");
     // A requantized sum is at most 2^(31 + 15 - 17) + 1, and a value of the residual stream is added to it.
@@ -288,8 +279,6 @@ const fn bounds<N: Network>() {
 pub struct WeightsMut<'a, N: Network> {
     /// The tensors that turn pixels into tokens.
     pub embedding: EmbeddingMut<'a, N>,
-    /// The weights of the patch projection, laid out like [`Weights::patch_weight`].
-    pub patch_weight: &'a mut [i8],
     blocks: &'a mut [u8],
     /// The tensors that turn the class token into logits.
     pub head: HeadMut<'a, N>,
@@ -300,11 +289,9 @@ impl<'a, N: Network> WeightsMut<'a, N> {
     /// to 4 bytes.
     pub fn from_bytes(bytes: &'a mut [u8]) -> Option<Self> {
         let (embedding, bytes) = EmbeddingMut::split_from(bytes)?;
-        let (patch_weight, bytes) = bytes.split_at_mut_checked(Weights::<N>::PATCH_WEIGHT)?;
         let (blocks, bytes) = bytes.split_at_mut_checked(Weights::<N>::BLOCKS)?;
         let (head, rest) = HeadMut::split_from(bytes)?;
-        let patch_weight = bytemuck::cast_slice_mut(patch_weight);
-        rest.is_empty().then_some(Self { embedding, patch_weight, blocks, head })
+        rest.is_empty().then_some(Self { embedding, blocks, head })
     }
 
     /// Returns the `N::DEPTH` encoder blocks in order.

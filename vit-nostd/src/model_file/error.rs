@@ -33,7 +33,7 @@ pub enum ModelError {
     /// The model needs a feature of the format that this library does not implement yet.
     Unsupported(Feature),
     /// The dimensions are impossible: one is zero, the patch does not divide the image, the heads do not divide the
-    /// channels, or there are more tokens than 16 bits can count.
+    /// channels, there are more tokens than 16 bits can count, or the number of channels is not that of the colours.
     ImpossibleShape,
     /// The file has a float model where an integer model is expected, or the other way round.
     WrongKind {
@@ -85,12 +85,12 @@ pub enum Feature {
         /// The number of bits of a weight in the file.
         found: u8,
     },
-    /// Pictures that are not grey.
+    /// Pictures that are neither grey nor RGB.
     Colours {
         /// The file's colours byte.
         found: u8,
     },
-    /// Pictures that are cropped or padded to the input, instead of stretched.
+    /// Pictures that are fitted to the input in another way than those of [`Fit`](crate::frame::Fit).
     Fit {
         /// The file's fit byte.
         found: u8,
@@ -102,9 +102,7 @@ pub enum Feature {
     },
     /// Another epsilon of LayerNorm than [`LAYER_NORM_EPSILON`].
     Epsilon,
-    /// An image or a patch that is not square.
-    Rectangle,
-    /// Images with another number of channels than one.
+    /// Images with another number of channels than one or three.
     Channels {
         /// The number of channels in the file.
         found: u16,
@@ -213,12 +211,13 @@ impl fmt::Display for Feature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::WeightBits { found } => write!(f, "it has weights of {found} bits"),
-            Self::Colours { found } => write!(f, "its pictures are not grey (colours {found})"),
-            Self::Fit { found } => write!(f, "its pictures are not stretched to the input (fit {found})"),
+            Self::Colours { found } => write!(f, "its pictures are neither grey nor RGB (colours {found})"),
+            Self::Fit { found } => {
+                write!(f, "its pictures are fitted to the input in an unknown way (fit {found})")
+            }
             Self::Convolutions { found } => write!(f, "its tokenizer has convolutions ({found})"),
             Self::Epsilon => write!(f, "its LayerNorm has another epsilon than {LAYER_NORM_EPSILON:e}"),
-            Self::Rectangle => write!(f, "its images or patches are not square"),
-            Self::Channels { found } => write!(f, "its images have {found} channels instead of one"),
+            Self::Channels { found } => write!(f, "its images have {found} channels instead of 1 or 3"),
         }
     }
 }

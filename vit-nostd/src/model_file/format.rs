@@ -14,6 +14,8 @@ pub const PREAMBLE_LEN: usize = 64;
 pub const MAX_LABEL: usize = 100;
 /// The largest number of characters in the name of a data set or of a tool.
 pub const MAX_NAME: usize = 255;
+/// The largest number of channels of an image.
+pub const MAX_CHANNELS: usize = 3;
 /// The number that LayerNorm adds to the variance. Both engines compute with it, and every model file states it.
 pub const LAYER_NORM_EPSILON: f32 = 1e-6;
 

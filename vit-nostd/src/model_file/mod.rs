@@ -11,7 +11,9 @@
 pub mod error;
 mod format;
 
-pub use format::{Kind, ALIGNMENT, LAYER_NORM_EPSILON, MAGIC, MAX_LABEL, MAX_NAME, PREAMBLE_LEN, VERSION};
+pub use format::{
+    Kind, ALIGNMENT, LAYER_NORM_EPSILON, MAGIC, MAX_CHANNELS, MAX_LABEL, MAX_NAME, PREAMBLE_LEN, VERSION,
+};
 
 use crate::{
     frame::Fit,
@@ -34,6 +36,8 @@ pub struct Preamble {
     pub kind: Kind,
     /// The dimensions of the network.
     pub dims: Dims,
+    /// How pictures are fitted to the input.
+    pub fit: Fit,
     /// The length of the whole file in bytes.
     pub file_len: u32,
 }
@@ -65,11 +69,12 @@ impl Preamble {
         let Some((shape, rest)) = rest.split_first_chunk() else { return short };
         let Some((&file_len, rest)) = rest.split_first_chunk() else { return short };
         let Some(settings) = rest.first_chunk() else { return short };
-        if let Err(feature) = check_settings(kind, settings) {
-            return Err(ModelError::Unsupported(feature));
-        }
-        match read_dims(shape) {
-            Ok(dims) => Ok(Self { kind, dims, file_len: u32::from_le_bytes(file_len) }),
+        let (colours, fit) = match read_settings(kind, settings) {
+            Ok(settings) => settings,
+            Err(feature) => return Err(ModelError::Unsupported(feature)),
+        };
+        match read_dims(shape, colours) {
+            Ok(dims) => Ok(Self { kind, dims, fit, file_len: u32::from_le_bytes(file_len) }),
             Err(error) => Err(error),
         }
     }
@@ -86,11 +91,13 @@ impl Preamble {
 
     /// Returns the bytes of the preamble in two halves: the inverse of [`Preamble::read`].
     fn to_bytes(self) -> [[u8; PREAMBLE_LEN / 2]; 2] {
-        let Dims { image, patch, embed, heads, hidden, depth, classes, tokens: _, head_dim: _ } = self.dims;
-        let dims = [image, image, CHANNELS, patch, patch, embed, heads, hidden, depth, classes];
+        let Dims { height, width, channels, patch_height, patch_width, .. } = self.dims;
+        let Dims { embed, heads, hidden, depth, classes, tokens: _, head_dim: _, .. } = self.dims;
+        let dims = [height, width, channels, patch_height, patch_width, embed, heads, hidden, depth, classes];
+        let colours = if channels == CHANNELS[GREY as usize] { GREY } else { RGB };
         let head = MAGIC.into_iter().chain(VERSION.to_le_bytes()).chain([self.kind as u8, 0]);
         let dims = dims.into_iter().flat_map(u16::to_le_bytes);
-        let settings = [self.kind.weight_bits(), GREY, STRETCH, PATCHES];
+        let settings = [self.kind.weight_bits(), colours, self.fit as u8, PATCHES];
         let convolutions = [0; 16];
         let bytes = head
             .chain(dims)
@@ -104,53 +111,61 @@ impl Preamble {
     }
 }
 
-// The only values that are implemented so far of the properties that the format can express.
-const CHANNELS: u16 = 1;
 const GREY: u8 = 0;
-const STRETCH: u8 = Fit::Stretch as u8;
+const RGB: u8 = 1;
+/// The number of channels of an image in these colours.
+const CHANNELS: [u16; 2] = [1, 3];
+/// The only number of convolutions that is implemented so far.
 const PATCHES: u8 = 0;
 
-/// Checks the second half of the preamble, which follows the length of the file.
-const fn check_settings(kind: Kind, settings: &[u8; PREAMBLE_LEN / 2]) -> Result<(), Feature> {
+/// Reads the second half of the preamble, which follows the length of the file: the colours and the fit.
+const fn read_settings(kind: Kind, settings: &[u8; PREAMBLE_LEN / 2]) -> Result<(u8, Fit), Feature> {
     let &[bits, colours, fit, convolutions, ..] = settings;
     let &[.., e0, e1, e2, e3, _, _, _, _, _, _, _, _] = settings;
     if bits != kind.weight_bits() {
-        Err(Feature::WeightBits { found: bits })
-    } else if colours != GREY {
-        Err(Feature::Colours { found: colours })
-    } else if fit != STRETCH {
-        Err(Feature::Fit { found: fit })
-    } else if convolutions != PATCHES {
+        return Err(Feature::WeightBits { found: bits });
+    }
+    if colours != GREY && colours != RGB {
+        return Err(Feature::Colours { found: colours });
+    }
+    let fit = match fit {
+        0 => Fit::Stretch,
+        1 => Fit::Crop,
+        2 => Fit::Pad,
+        found => return Err(Feature::Fit { found }),
+    };
+    if convolutions != PATCHES {
         Err(Feature::Convolutions { found: convolutions })
     } else if u32::from_le_bytes([e0, e1, e2, e3]) != LAYER_NORM_EPSILON.to_bits() {
         Err(Feature::Epsilon)
     } else {
-        Ok(())
+        Ok((colours, fit))
     }
 }
 
 /// Reads the ten numbers of the shape, checks them, and computes the dimensions that follow from them.
-const fn read_dims(b: &[u8; 20]) -> Result<Dims, ModelError> {
+const fn read_dims(b: &[u8; 20], colours: u8) -> Result<Dims, ModelError> {
     let (height, width) = (u16::from_le_bytes([b[0], b[1]]), u16::from_le_bytes([b[2], b[3]]));
     let channels = u16::from_le_bytes([b[4], b[5]]);
     let (patch_height, patch_width) = (u16::from_le_bytes([b[6], b[7]]), u16::from_le_bytes([b[8], b[9]]));
     let (embed, heads) = (u16::from_le_bytes([b[10], b[11]]), u16::from_le_bytes([b[12], b[13]]));
     let (hidden, depth) = (u16::from_le_bytes([b[14], b[15]]), u16::from_le_bytes([b[16], b[17]]));
     let classes = u16::from_le_bytes([b[18], b[19]]);
-    if height != width || patch_height != patch_width {
-        return Err(ModelError::Unsupported(Feature::Rectangle));
-    }
-    if channels != CHANNELS {
+    if channels != CHANNELS[GREY as usize] && channels != CHANNELS[RGB as usize] {
         return Err(ModelError::Unsupported(Feature::Channels { found: channels }));
     }
-    let (image, patch) = (height, patch_height);
-    let (Some(grid), Some(head_dim)) = (image.checked_div(patch), embed.checked_div(heads)) else {
+    let (Some(rows), Some(columns)) = (height.checked_div(patch_height), width.checked_div(patch_width))
+    else {
         return Err(ModelError::ImpossibleShape);
     };
-    let tokens = grid as u32 * grid as u32 + 1;
-    let possible = image > 0
-        && grid * patch == image
-        && tokens <= u16::MAX as u32
+    let Some(head_dim) = embed.checked_div(heads) else { return Err(ModelError::ImpossibleShape) };
+    let Some(patches) = rows.checked_mul(columns) else { return Err(ModelError::ImpossibleShape) };
+    let Some(tokens) = patches.checked_add(1) else { return Err(ModelError::ImpossibleShape) };
+    let possible = height > 0
+        && width > 0
+        && channels == CHANNELS[colours as usize]
+        && rows * patch_height == height
+        && columns * patch_width == width
         && embed > 0
         && head_dim * heads == embed
         && hidden > 0
@@ -159,24 +174,42 @@ const fn read_dims(b: &[u8; 20]) -> Result<Dims, ModelError> {
     if !possible {
         return Err(ModelError::ImpossibleShape);
     }
-    Ok(Dims { image, patch, tokens: tokens as u16, embed, heads, head_dim, hidden, depth, classes })
+    Ok(Dims {
+        height,
+        width,
+        channels,
+        patch_height,
+        patch_width,
+        tokens,
+        embed,
+        heads,
+        head_dim,
+        hidden,
+        depth,
+        classes,
+    })
 }
 
-/// The input normalisation: a pixel `p` enters the network as `(p / 255 - mean) / std`.
+/// The input normalisation of one channel: a level `p` enters the network as `(p / 255 - mean) / std`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Normalization {
-    /// The mean of the training pixels, on a scale of 0 to 1.
+    /// The mean of the channel over all training pixels, on a scale of 0 to 1.
     pub mean: f32,
-    /// The standard deviation of the training pixels, on the same scale.
+    /// The standard deviation of the channel, on the same scale.
     pub std: f32,
 }
 
 impl Normalization {
-    /// The values in a file for a channel that the network does not have.
-    const NO_CHANNEL: Self = Self { mean: 0.0, std: 1.0 };
+    /// The values for a channel that the network does not have.
+    pub const NO_CHANNEL: Self = Self { mean: 0.0, std: 1.0 };
 
-    /// True if the numbers are within the [bounds](self) of the format, so that every pixel becomes a finite number.
+    /// Returns the normalisation of a network with one channel that is normalised like this.
+    pub const fn grey(self) -> [Self; MAX_CHANNELS] {
+        [self, Self::NO_CHANNEL, Self::NO_CHANNEL]
+    }
+
+    /// True if the numbers are within the [bounds](self) of the format, so that every level becomes a finite number.
     pub const fn is_usable(self) -> bool {
         self.mean.abs() <= 1e6 && self.std >= 1e-6 && self.std <= 1e6 // false for NaN
     }
@@ -206,8 +239,10 @@ pub struct Provenance<'a> {
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Metadata<'a> {
-    /// The input normalisation.
-    pub normalization: Normalization,
+    /// How the network's training pictures were fitted to the input.
+    pub fit: Fit,
+    /// The input normalisation of each channel, [`Normalization::NO_CHANNEL`] for those that the network does not have.
+    pub normalization: [Normalization; MAX_CHANNELS],
     labels: &'a str,
     /// The origin of the weights.
     pub provenance: Provenance<'a>,
@@ -216,8 +251,13 @@ pub struct Metadata<'a> {
 impl<'a> Metadata<'a> {
     /// Creates a description. `labels` has one label per class, separated by line feeds, because serde can borrow one
     /// string but not a list of them. Nothing is checked; see [`Metadata::check`].
-    pub fn new(normalization: Normalization, labels: &'a str, provenance: Provenance<'a>) -> Self {
-        Self { normalization, labels, provenance }
+    pub fn new(
+        fit: Fit,
+        normalization: [Normalization; MAX_CHANNELS],
+        labels: &'a str,
+        provenance: Provenance<'a>,
+    ) -> Self {
+        Self { fit, normalization, labels, provenance }
     }
 
     /// Returns the labels of the classes, in the order of the logits.
@@ -225,16 +265,21 @@ impl<'a> Metadata<'a> {
         self.labels.split('\n')
     }
 
-    /// Checks that a network with `classes` classes can be described like this. The [format](self) states the bounds.
+    /// Checks that a network with these dimensions can be described like this. The [format](self) states the bounds.
     ///
     /// # Errors
     /// The first field that is out of its bounds.
-    pub fn check(&self, classes: usize) -> Result<(), Field> {
+    pub fn check(&self, dims: &Dims) -> Result<(), Field> {
         let Provenance { dataset, seed: _, test_accuracy, tool, checkpoint: _ } = self.provenance;
-        if !self.normalization.is_usable() {
+        let (channels, others) =
+            self.normalization.split_at_checked(dims.channels.into()).ok_or(Field::Normalization)?;
+        let no_channel = Normalization::NO_CHANNEL.to_bits();
+        if !channels.iter().all(|channel| channel.is_usable())
+            || others.iter().any(|other| other.to_bits() != no_channel)
+        {
             return Err(Field::Normalization);
         }
-        check_labels(self.labels(), classes)?;
+        check_labels(self.labels(), dims.classes.into())?;
         if [dataset, tool].iter().any(|name| name.contains(is_control) || name.chars().count() > MAX_NAME) {
             return Err(Field::Name);
         }
@@ -289,8 +334,7 @@ fn is_control(character: char) -> bool {
 #[derive(Serialize, Deserialize)]
 struct Wire<'a> {
     preamble: [[u8; PREAMBLE_LEN / 2]; 2],
-    /// The input normalisation of each of three channels.
-    normalization: [Normalization; 3],
+    normalization: [Normalization; MAX_CHANNELS],
     labels: &'a str,
     #[serde(borrow)]
     provenance: Provenance<'a>,
@@ -302,7 +346,7 @@ struct Wire<'a> {
 /// A validated model file, borrowed from the bytes that it was read from.
 #[derive(Clone, Copy, Debug)]
 pub struct ModelFile<'a> {
-    /// The input normalisation, the labels and the provenance.
+    /// The description of the network.
     pub metadata: Metadata<'a>,
     /// The raw tensors, at a multiple of [`ALIGNMENT`].
     pub weights: &'a [u8],
@@ -342,12 +386,9 @@ impl<'a> ModelFile<'a> {
         if file.preamble != preamble.to_bytes() {
             return Err(ModelError::BadField(Field::Reserved));
         }
-        let [normalization, others @ ..] = file.normalization;
-        if others.iter().any(|other| other.to_bits() != Normalization::NO_CHANNEL.to_bits()) {
-            return Err(ModelError::BadField(Field::Normalization));
-        }
-        let metadata = Metadata { normalization, labels: file.labels, provenance: file.provenance };
-        metadata.check(N::CLASSES).map_err(ModelError::BadField)?;
+        let Wire { normalization, labels, provenance, .. } = file;
+        let metadata = Metadata { fit: preamble.fit, normalization, labels, provenance };
+        metadata.check(&N::DIMS).map_err(ModelError::BadField)?;
         if file.padding.len() >= ALIGNMENT
             || file.padding.iter().any(|&byte| byte != 0)
             || !is_aligned(file.weights)
@@ -371,8 +412,11 @@ const fn check_fits<N: Network>(preamble: Preamble, expected: Kind) -> Result<()
         return Err(ModelError::WrongKind { found: preamble.kind, expected });
     }
     // `==` of a derived `PartialEq` is not `const`.
-    let equal = a.image == b.image
-        && a.patch == b.patch
+    let equal = a.height == b.height
+        && a.width == b.width
+        && a.channels == b.channels
+        && a.patch_height == b.patch_height
+        && a.patch_width == b.patch_width
         && a.tokens == b.tokens
         && a.embed == b.embed
         && a.heads == b.heads
@@ -411,11 +455,11 @@ pub fn write<N: Network>(
     out: &mut [u8],
 ) -> Result<usize, ModelError> {
     const ZEROS: [u8; ALIGNMENT] = [0; ALIGNMENT];
-    metadata.check(N::CLASSES).map_err(ModelError::BadField)?;
+    metadata.check(&N::DIMS).map_err(ModelError::BadField)?;
     let encoding = |_| ModelError::BadField(Field::Encoding);
     let mut file = Wire {
         preamble: [[0; PREAMBLE_LEN / 2]; 2],
-        normalization: [metadata.normalization, Normalization::NO_CHANNEL, Normalization::NO_CHANNEL],
+        normalization: metadata.normalization,
         labels: metadata.labels,
         provenance: metadata.provenance,
         padding: &[],
@@ -430,7 +474,7 @@ pub fn write<N: Network>(
     let padding = before.next_multiple_of(ALIGNMENT) - before;
     let total = before + padding + weights.len() + CRC_LEN;
     let file_len = u32::try_from(total).map_err(|_| ModelError::BadField(Field::Weights))?;
-    file.preamble = Preamble { kind, dims: N::DIMS, file_len }.to_bytes();
+    file.preamble = Preamble { kind, dims: N::DIMS, fit: metadata.fit, file_len }.to_bytes();
     file.padding = ZEROS.get(..padding).unwrap_or_default();
     file.weights = weights;
 

@@ -9,11 +9,12 @@ use super::{
 use crate::{
     int8::{
         layer_norm::{self, Norm},
-        linear::{Linear, Row},
+        linear::Linear,
         requantize::{Halves, Scale},
         softmax::{self, ExpTable},
     },
     network::Network,
+    shape::Array,
 };
 use core::ops::Range;
 
@@ -43,12 +44,18 @@ impl KernelsFor<Wide, TILE, SCORED> for Best {
     }
 
     #[inline(always)]
-    fn linear<R: Row>(self, x: &Tile<'_, Wide>, tokens: usize, layer: Linear<'_, R>, out: &mut [i8]) {
+    fn linear<R: Array<i8>>(self, x: &Tile<'_, Wide>, tokens: usize, layer: Linear<'_, R>, out: &mut [i8]) {
         portable::linear::<R, _, _, Halves, TILE>(x, tokens, layer, out);
     }
 
     #[inline(always)]
-    fn add_linear<R: Row>(self, x: &Tile<'_, Wide>, tokens: usize, layer: Linear<'_, R>, out: &mut [i16]) {
+    fn add_linear<R: Array<i8>>(
+        self,
+        x: &Tile<'_, Wide>,
+        tokens: usize,
+        layer: Linear<'_, R>,
+        out: &mut [i16],
+    ) {
         portable::linear::<R, _, _, Halves, TILE>(x, tokens, layer, out);
     }
 

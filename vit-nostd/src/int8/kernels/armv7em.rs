@@ -20,12 +20,9 @@ use super::{
     tile::{Rows, Scores, Tile},
 };
 use crate::{
-    int8::{
-        linear::{Linear, Row},
-        requantize::Whole,
-    },
+    int8::{linear::Linear, requantize::Whole},
     network::Network,
-    shape::Vector,
+    shape::{Array, Vector},
 };
 use core::{
     arch::{asm, naked_asm},
@@ -75,7 +72,7 @@ impl KernelsFor<Wide, TILE, SCORED> for Best {
     }
 
     #[inline(always)]
-    fn linear<R: Row>(self, x: &Tile<'_, Wide>, tokens: usize, layer: Linear<'_, R>, out: &mut [i8]) {
+    fn linear<R: Array<i8>>(self, x: &Tile<'_, Wide>, tokens: usize, layer: Linear<'_, R>, out: &mut [i8]) {
         if const { R::LEN <= MAX_ROW } {
             linear(x, tokens, layer, out);
         } else {
@@ -84,7 +81,13 @@ impl KernelsFor<Wide, TILE, SCORED> for Best {
     }
 
     #[inline(always)]
-    fn add_linear<R: Row>(self, x: &Tile<'_, Wide>, tokens: usize, layer: Linear<'_, R>, out: &mut [i16]) {
+    fn add_linear<R: Array<i8>>(
+        self,
+        x: &Tile<'_, Wide>,
+        tokens: usize,
+        layer: Linear<'_, R>,
+        out: &mut [i16],
+    ) {
         if const { R::LEN <= MAX_ROW } {
             linear(x, tokens, layer, out);
         } else {
@@ -101,7 +104,7 @@ impl KernelsFor<Wide, TILE, SCORED> for Best {
         keys: &Rows<N>,
         out: &mut Scores<N, SCORED>,
     ) {
-        // A row of keys has EMBED bytes, at most 128, which is always within the reach of the offset.
+        // A row of keys has EMBED bytes, at most 256, which is always within the reach of the offset.
         if const { N::HEAD_DIM.is_multiple_of(4) && N::TOKENS >= PAIR } {
             scores::<N>(query, tokens, head, keys, out);
         } else {
@@ -159,7 +162,7 @@ pub(super) struct Arguments<O> {
 }
 
 #[inline(never)]
-fn linear<R: Row, O: Results>(x: &Tile<'_, Wide>, tokens: usize, layer: Linear<'_, R>, out: &mut [O]) {
+fn linear<R: Array<i8>, O: Results>(x: &Tile<'_, Wide>, tokens: usize, layer: Linear<'_, R>, out: &mut [O]) {
     let outputs = layer.bias.len();
     let tokens = tokens.min(TILE);
     let fits = R::LEN.is_multiple_of(4)
@@ -229,7 +232,7 @@ fn scores<N: Network>(
         //   which are a row of `N::EMBED` bytes further on.
         // - `query` has `N::HEAD_DIM` widened values of each token. It is aligned to 4 bytes, because its tile is and
         //   the caller ensures that `N::HEAD_DIM` is a multiple of 4.
-        // - A row has at most 128 bytes, which is less than `MAX_ROW`.
+        // - A row has at most 256 bytes, which is less than `MAX_ROW`.
         unsafe { multiply(query.as_ptr(), rows.as_ptr(), N::HEAD_DIM / 4, &mut sums) };
         for (offset, sums) in sums.iter().enumerate() {
             for (scores, &sum) in out.iter_mut().zip(sums) {
@@ -255,11 +258,11 @@ fn scores<N: Network>(
 #[allow(clippy::missing_safety_doc)] // The trait says it once for its three functions.
 pub(super) trait Results: Sized {
     /// Computes the layer for a tile of one token.
-    unsafe extern "C" fn linear_1<R: Row>(arguments: &Arguments<Self>);
+    unsafe extern "C" fn linear_1<R: Array<i8>>(arguments: &Arguments<Self>);
     /// Computes the layer for a tile of two tokens.
-    unsafe extern "C" fn linear_2<R: Row>(arguments: &Arguments<Self>);
+    unsafe extern "C" fn linear_2<R: Array<i8>>(arguments: &Arguments<Self>);
     /// Computes the layer for a tile of three tokens.
-    unsafe extern "C" fn linear_3<R: Row>(arguments: &Arguments<Self>);
+    unsafe extern "C" fn linear_3<R: Array<i8>>(arguments: &Arguments<Self>);
 }
 
 /// Surrounds assembly with the definitions of two assembler macros: `group` adds the products of a group of four
@@ -303,7 +306,7 @@ macro_rules! with_group {
 macro_rules! linear {
     ($name:ident, [$($token:literal)*], $first:literal, $second:literal, $size:literal, [$($put:literal)*]) => {
         #[unsafe(naked)]
-        unsafe extern "C" fn $name<R: Row>(_: &Arguments<Self>) {
+        unsafe extern "C" fn $name<R: Array<i8>>(_: &Arguments<Self>) {
             with_group!(R::LEN, [$($token)*]
                 ".macro put sum, half, shift, place:vararg",
                 // floor(a * m / 2^16), then floor(that / 2^(s-17)). Adding 1 and halving, which follows, rounds.
@@ -414,7 +417,7 @@ results!(i16, "2", [
 macro_rules! multiply {
     ($name:ident, [$($token:literal)*]) => {
         #[unsafe(naked)]
-        unsafe extern "C" fn $name<R: Row>(
+        unsafe extern "C" fn $name<R: Array<i8>>(
             x: *const i16,
             weights: *const i8,
             groups: usize,

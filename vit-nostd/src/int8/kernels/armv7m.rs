@@ -10,9 +10,9 @@ use super::{
     portable::{self, linear_by, Output, PAIR},
     tile::Tile,
 };
-use crate::int8::{
-    linear::{Linear, Row},
-    requantize::Whole,
+use crate::{
+    int8::{linear::Linear, requantize::Whole},
+    shape::Array,
 };
 use core::arch::naked_asm;
 
@@ -36,18 +36,24 @@ pub struct Best;
 
 impl KernelsFor<Wide, TILE, SCORED> for Best {
     #[inline(always)]
-    fn linear<R: Row>(self, x: &Tile<'_, Wide>, tokens: usize, layer: Linear<'_, R>, out: &mut [i8]) {
+    fn linear<R: Array<i8>>(self, x: &Tile<'_, Wide>, tokens: usize, layer: Linear<'_, R>, out: &mut [i8]) {
         linear(x, tokens, layer, out);
     }
 
     #[inline(always)]
-    fn add_linear<R: Row>(self, x: &Tile<'_, Wide>, tokens: usize, layer: Linear<'_, R>, out: &mut [i16]) {
+    fn add_linear<R: Array<i8>>(
+        self,
+        x: &Tile<'_, Wide>,
+        tokens: usize,
+        layer: Linear<'_, R>,
+        out: &mut [i16],
+    ) {
         linear(x, tokens, layer, out);
     }
 }
 
 #[inline(never)]
-fn linear<R: Row, O: Output>(x: &Tile<'_, Wide>, tokens: usize, layer: Linear<'_, R>, out: &mut [O]) {
+fn linear<R: Array<i8>, O: Output>(x: &Tile<'_, Wide>, tokens: usize, layer: Linear<'_, R>, out: &mut [O]) {
     linear_by::<R, O, Whole, TILE>(layer, out, |rows| {
         // A single token goes this way, too: computing a second row costs less than another loop.
         if const { fits::<R>() } {
@@ -60,14 +66,14 @@ fn linear<R: Row, O: Output>(x: &Tile<'_, Wide>, tokens: usize, layer: Linear<'_
 
 /// True if [`multiply`] can process rows of type `R`: an offset in an instruction reaches the next row, and a row
 /// consists of whole groups of four values.
-const fn fits<R: Row>() -> bool {
+const fn fits<R: Array<i8>>() -> bool {
     R::LEN <= MAX_ROW && R::LEN.is_multiple_of(4) && R::LEN > 0
 }
 
 /// Returns the sums of products of two rows of weights with the rows of two tokens. Returns `None` if there are fewer
 /// than two rows, or if [`multiply`] cannot process them.
 #[inline(always)]
-fn dots<R: Row>(x: &[i8], weights: &[i8]) -> Option<[[i32; TILE]; PAIR]> {
+fn dots<R: Array<i8>>(x: &[i8], weights: &[i8]) -> Option<[[i32; TILE]; PAIR]> {
     if !fits::<R>() {
         return None;
     }
@@ -85,7 +91,11 @@ fn dots<R: Row>(x: &[i8], weights: &[i8]) -> Option<[[i32; TILE]; PAIR]> {
 /// - `x` and `weights` must each point to two rows of `R::LEN` bytes.
 /// - `R::LEN` must be a multiple of 4, above 0, and at most `MAX_ROW`.
 #[unsafe(naked)]
-unsafe extern "C" fn multiply<R: Row>(x: *const i8, weights: *const i8, sums: &mut [[i32; TILE]; PAIR]) {
+unsafe extern "C" fn multiply<R: Array<i8>>(
+    x: *const i8,
+    weights: *const i8,
+    sums: &mut [[i32; TILE]; PAIR],
+) {
     naked_asm!(
         "push {{r4-r9, lr}}",
         "addw lr, r1, #{row}",

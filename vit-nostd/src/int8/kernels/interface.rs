@@ -8,11 +8,12 @@ use super::{
 use crate::{
     int8::{
         layer_norm::Norm,
-        linear::{Linear, Row},
+        linear::Linear,
         requantize::{Scale, Whole},
         softmax::ExpTable,
     },
     network::Network,
+    shape::Array,
 };
 use core::ops::Range;
 
@@ -42,13 +43,13 @@ pub trait KernelsFor<W, const TILE: usize, const SCORED: usize>: Copy {
 
     /// Computes a linear layer whose results are activations. `out` has a row for each token.
     #[inline(always)]
-    fn linear<R: Row>(self, x: &Tile<'_, W>, tokens: usize, layer: Linear<'_, R>, out: &mut [i8]) {
+    fn linear<R: Array<i8>>(self, x: &Tile<'_, W>, tokens: usize, layer: Linear<'_, R>, out: &mut [i8]) {
         portable::linear::<R, _, _, Whole, TILE>(x, tokens, layer, out);
     }
 
     /// Computes a linear layer and adds its results to the residual stream in `out`, which has a row for each token.
     #[inline(always)]
-    fn add_linear<R: Row>(self, x: &Tile<'_, W>, tokens: usize, layer: Linear<'_, R>, out: &mut [i16]) {
+    fn add_linear<R: Array<i8>>(self, x: &Tile<'_, W>, tokens: usize, layer: Linear<'_, R>, out: &mut [i16]) {
         portable::linear::<R, _, _, Whole, TILE>(x, tokens, layer, out);
     }
 

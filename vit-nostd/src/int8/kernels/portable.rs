@@ -4,11 +4,12 @@ use super::tile::{Rows, Scores, Tile};
 use crate::{
     int8::{
         layer_norm::{self, Norm},
-        linear::{dot, Linear, Row},
+        linear::{dot, Linear},
         requantize::{requantize, sat16, sat8, Product, Scale, Whole},
         softmax::{self, ExpTable},
     },
     network::Network,
+    shape::Array,
 };
 use core::ops::Range;
 
@@ -48,7 +49,7 @@ pub(super) fn layer_norm(x: &[i16], norm: Norm, out: &mut [i8]) {
 
 /// Computes a linear layer. `out` has a row for each token.
 #[inline(never)]
-pub(super) fn linear<R: Row, O: Output, W, P: Product, const TILE: usize>(
+pub(super) fn linear<R: Array<i8>, O: Output, W, P: Product, const TILE: usize>(
     x: &Tile<'_, W>,
     tokens: usize,
     layer: Linear<'_, R>,
@@ -60,7 +61,7 @@ pub(super) fn linear<R: Row, O: Output, W, P: Product, const TILE: usize>(
 /// Computes a linear layer, given a function `dots` that returns the sums of products of two rows of weights with all
 /// tokens of a tile, or `None` if it gets too few weights.
 #[inline(always)]
-pub(super) fn linear_by<R: Row, O: Output, P: Product, const TILE: usize>(
+pub(super) fn linear_by<R: Array<i8>, O: Output, P: Product, const TILE: usize>(
     layer: Linear<'_, R>,
     out: &mut [O],
     dots: impl Fn(&[i8]) -> Option<[[i32; TILE]; PAIR]>,
@@ -93,7 +94,7 @@ pub(super) fn linear_by<R: Row, O: Output, P: Product, const TILE: usize>(
 /// Returns the sums of products of two rows of weights with the first `tokens` tokens. The other sums are 0. Returns
 /// `None` if there are fewer than two rows.
 #[inline(always)]
-pub(super) fn dots<R: Row, W, const TILE: usize>(
+pub(super) fn dots<R: Array<i8>, W, const TILE: usize>(
     x: &Tile<'_, W>,
     tokens: usize,
     rows: &[i8],

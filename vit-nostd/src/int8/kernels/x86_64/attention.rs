@@ -10,11 +10,11 @@ use super::{
 };
 use crate::{
     int8::{
-        layer_norm::MAX_WIDTH,
         requantize::{sat8, Scale, Whole},
         softmax::{exponential, ExpTable},
     },
     network::Network,
+    shape::{Element, Vector},
 };
 use bytemuck::cast;
 use core::{
@@ -42,11 +42,11 @@ pub(super) fn scores<N: Network>(
     let width = N::HEAD_DIM.next_multiple_of(WIDE_LANES).min(N::EMBED);
     let channel = head * N::HEAD_DIM;
     let begin = channel.min(N::EMBED - width);
-    let mut queries = [[0; MAX_WIDTH]; SLOTS];
+    let mut queries = [Vector::<N::Embed, i16>::ZERO; SLOTS];
     for (padded, token) in queries.iter_mut().zip(tokens) {
         let channel_of_token = token * N::EMBED + channel;
         let query = query.wide.get(channel_of_token..channel_of_token + N::HEAD_DIM).unwrap_or_default();
-        let padded = padded.get_mut(channel - begin..).unwrap_or_default();
+        let padded = padded.as_mut().get_mut(channel - begin..).unwrap_or_default();
         padded.iter_mut().zip(query).for_each(|(padded, &value)| *padded = value);
     }
     let queries = Vectors::of(windows(&queries, 0, width), width);

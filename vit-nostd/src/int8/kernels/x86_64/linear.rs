@@ -6,7 +6,7 @@ use super::{
     requantize::{requantize, Scales},
     vnni,
 };
-use crate::int8::linear::{Linear, Row};
+use crate::{int8::linear::Linear, shape::Array};
 use bytemuck::cast;
 use core::arch::x86_64::{
     __m128i, __m256i, _mm256_add_epi32, _mm256_cvtepu16_epi32, _mm256_cvtepu8_epi32, _mm256_setzero_si256,
@@ -17,7 +17,7 @@ use core::array;
 
 /// Computes a linear layer with AVX2. `out` has a row for each token.
 #[target_feature(enable = "avx2")]
-pub(super) fn linear<R: Row, O: Results, const TOKENS: usize>(
+pub(super) fn linear<R: Array<i8>, O: Results, const TOKENS: usize>(
     x: &Tile<'_, Wide>,
     layer: Linear<'_, R>,
     out: &mut [O],
@@ -30,7 +30,7 @@ pub(super) fn linear<R: Row, O: Results, const TOKENS: usize>(
 
 /// Computes a linear layer with AVX-512 VNNI. `out` has a row for each token.
 #[target_feature(enable = "avx2,avx512vl,avx512vnni")]
-pub(super) fn linear_vnni<R: Row, O: Results, const TOKENS: usize>(
+pub(super) fn linear_vnni<R: Array<i8>, O: Results, const TOKENS: usize>(
     x: &Tile<'_, Wide>,
     layer: Linear<'_, R>,
     out: &mut [O],
@@ -48,7 +48,13 @@ pub(super) fn linear_vnni<R: Row, O: Results, const TOKENS: usize>(
 /// # Safety
 /// The processor must have AVX2, and the extension that the instructions of `M` belong to.
 #[inline(always)] // into a function that is compiled for the instructions
-unsafe fn pairs_of_rows<M: Multiply<LANES>, R: Row, O: Results, const TOKENS: usize, const LANES: usize>(
+unsafe fn pairs_of_rows<
+    M: Multiply<LANES>,
+    R: Array<i8>,
+    O: Results,
+    const TOKENS: usize,
+    const LANES: usize,
+>(
     x: &Vectors<'_, M::X, TOKENS, LANES>,
     excess: __m256i,
     layer: Linear<'_, R>,

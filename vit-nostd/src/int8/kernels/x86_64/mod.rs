@@ -12,13 +12,9 @@ use super::{
     tile::{Rows, Scores, Tile},
 };
 use crate::{
-    int8::{
-        layer_norm::Norm,
-        linear::{Linear, Row},
-        requantize::Scale,
-        softmax::ExpTable,
-    },
+    int8::{layer_norm::Norm, linear::Linear, requantize::Scale, softmax::ExpTable},
     network::Network,
+    shape::Array,
 };
 use core::{
     arch::x86_64::{__cpuid_count, __m256i},
@@ -56,7 +52,7 @@ impl Best {
     }
 
     #[inline(always)]
-    fn any_linear<R: Row, O: Results>(
+    fn any_linear<R: Array<i8>, O: Results>(
         self,
         x: &Tile<'_, Wide>,
         tokens: usize,
@@ -133,12 +129,18 @@ impl KernelsFor<Wide, TILE, SCORED> for Best {
     }
 
     #[inline(always)]
-    fn linear<R: Row>(self, x: &Tile<'_, Wide>, tokens: usize, layer: Linear<'_, R>, out: &mut [i8]) {
+    fn linear<R: Array<i8>>(self, x: &Tile<'_, Wide>, tokens: usize, layer: Linear<'_, R>, out: &mut [i8]) {
         self.any_linear(x, tokens, layer, out);
     }
 
     #[inline(always)]
-    fn add_linear<R: Row>(self, x: &Tile<'_, Wide>, tokens: usize, layer: Linear<'_, R>, out: &mut [i16]) {
+    fn add_linear<R: Array<i8>>(
+        self,
+        x: &Tile<'_, Wide>,
+        tokens: usize,
+        layer: Linear<'_, R>,
+        out: &mut [i16],
+    ) {
         self.any_linear(x, tokens, layer, out);
     }
 
