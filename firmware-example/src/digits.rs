@@ -9,7 +9,7 @@ pub(crate) const COUNT: usize = 10;
 pub(crate) fn draw(n: usize, image: &mut Image<Nano>) {
     for (row, packed) in image.iter_mut().zip(&PACKED[n]) {
         for (x, pixel) in row.iter_mut().enumerate() {
-            *pixel = (packed[x / 4] >> (x % 4 * 2) & 3) * LEVEL;
+            *pixel = [(packed[x / 4] >> (x % 4 * 2) & 3) * LEVEL];
         }
     }
 }
@@ -27,7 +27,7 @@ const fn pack(n: usize) -> [[u8; 7]; 28] {
     let mut i = 0;
     while i < 28 * 28 {
         let (y, x) = (i / 28, i % 28);
-        packed[y][x / 4] |= (image[y][x] / LEVEL) << (x % 4 * 2);
+        packed[y][x / 4] |= (image[y][x][0] / LEVEL) << (x % 4 * 2);
         i += 1;
     }
     packed
@@ -94,12 +94,12 @@ const fn digit(n: usize) -> Image<Nano> {
         i += 1;
     }
 
-    let mut image = [[0; 28]; 28];
+    let mut image = [[[0]; 28]; 28];
     let (top, left) = (14 - down / ink, 14 - right / ink);
     let mut i = 0;
     while i < BOX * BOX {
         let (y, x) = (i / BOX, i % BOX);
-        image[top + y][left + x] = grey(n, y, x);
+        image[top + y][left + x] = [grey(n, y, x)];
         i += 1;
     }
     image

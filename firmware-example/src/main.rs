@@ -17,7 +17,7 @@ use firmware_example::{
 };
 use vit_nostd::{
     int8::{kernels, Model, Scratch},
-    top_k, Prediction,
+    top_k, Element, Image, Prediction,
 };
 
 #[entry]
@@ -30,7 +30,7 @@ fn main() -> ! {
         Err(error) => defmt::panic!("the model file is unusable: {}", error),
     };
     let mut ticks = None;
-    let mut digit = [[0; 28]; 28];
+    let mut digit = Image::<Flashed>::ZERO;
     let predictions = array::from_fn::<_, { digits::COUNT }, _>(|n| {
         digits::draw(n, &mut digit);
         timer.start();

@@ -36,7 +36,7 @@
 //!
 //! Every change of the layout or of the meaning of a byte raises [`VERSION`]. Both ends know one version and refuse all
 //! others with [`FrameError::Version`]. In every version, the first byte of a frame is the version and the last four
-//! bytes are the CRC. Tests check the exact bytes of version 1.
+//! bytes are the CRC. Tests check the exact bytes of version 2.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
@@ -52,7 +52,7 @@ pub use message::{
 pub use server::Server;
 
 /// The version of the protocol: the first byte of every frame.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
 /// The default speed of the serial line, in bits per second.
 pub const BAUD: u32 = 115_200;

@@ -25,8 +25,8 @@ pub enum Command<'a> {
     Describe,
     /// Asks for the class of an image. The outcome is [`Outcome::Classification`].
     Classify {
-        /// The `side * side` grey levels of the image, row by row. 0 is the background.
-        pixels: &'a [u8],
+        /// The levels of the image, row by row and pixel by pixel, from 0 to 255: one for each channel of each pixel.
+        levels: &'a [u8],
     },
 }
 
@@ -58,8 +58,14 @@ pub enum Outcome<'a, L> {
 pub struct Description<'a> {
     /// The board's name, at most [`BOARD_NAME_LEN`] bytes without control characters.
     pub board: &'a str,
-    /// The number of pixels along one side of an image.
-    pub side: u16,
+    /// The height of an image in pixels.
+    pub height: u16,
+    /// The width of an image in pixels.
+    pub width: u16,
+    /// The number of channels of an image: 1 for grey, 3 for red, green and blue.
+    pub channels: u8,
+    /// How pictures of another size are fitted to an image: 0 stretched, 1 cropped, 2 padded, as in the model file.
+    pub fit: u8,
     /// The number of classes.
     pub classes: u16,
     /// The [`checksum`] of the model file that the board runs.
@@ -80,6 +86,13 @@ pub struct Classification<L> {
     pub logits: L,
 }
 
+impl Description<'_> {
+    /// Returns the number of levels of an image, which is `u32::MAX` if it does not fit 32 bits.
+    pub const fn levels(&self) -> u32 {
+        (self.height as u32).saturating_mul(self.width as u32).saturating_mul(self.channels as u32)
+    }
+}
+
 impl<L: AsRef<[i32]>> Classification<L> {
     /// Returns this result with its logits as a slice, to be encoded. serde does not implement its traits for arrays of
     /// every length, and it encodes arrays without their length.
@@ -94,11 +107,11 @@ impl<L: AsRef<[i32]>> Classification<L> {
 pub enum Refusal {
     /// The frame could not be read.
     Frame(FrameError),
-    /// The image does not have the number of pixels that the network takes.
-    Pixels {
-        /// The number of pixels that the network takes.
+    /// The image does not have the number of levels that the network takes.
+    Levels {
+        /// The number of levels that the network takes.
         expected: u32,
-        /// The number of pixels in the request.
+        /// The number of levels in the request.
         found: u32,
     },
 }
@@ -107,8 +120,8 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Frame(error) => error.fmt(f),
-            Self::Pixels { expected, found } => {
-                write!(f, "the image has {found} pixels instead of {expected}")
+            Self::Levels { expected, found } => {
+                write!(f, "the image has {found} levels instead of {expected}")
             }
         }
     }
@@ -124,19 +137,20 @@ pub const fn checksum(model: &[u8]) -> u32 {
 }
 
 // The largest number of bytes in postcard's encoding of an integer, and the length of the tag of an enum or an option.
+const U8: usize = 1;
 const U16: usize = 3;
 const U32: usize = 5;
 const TAG: usize = 1;
 
-/// Returns the largest number of bytes in the frame of a request with an image of `pixels` pixels.
-pub const fn request_len(pixels: usize) -> usize {
-    frame_len(U16 + TAG + U32 + pixels)
+/// Returns the largest number of bytes in the frame of a request with an image of `levels` levels.
+pub const fn request_len(levels: usize) -> usize {
+    frame_len(U16 + TAG + U32 + levels)
 }
 
 /// Returns the largest number of bytes in the frame of a reply from a board with `classes` classes.
 pub const fn reply_len(classes: usize) -> usize {
     let classification = U16 + (TAG + U32) + U32 + classes * U32;
-    let description = U32 + BOARD_NAME_LEN + 2 * U16 + 2 * U32;
+    let description = U32 + BOARD_NAME_LEN + 3 * U16 + 2 * U8 + 2 * U32;
     let longer = if classification > description { classification } else { description };
     frame_len((TAG + U16) + TAG + longer)
 }

@@ -4,20 +4,24 @@ use proptest::prelude::*;
 use serde::Serialize;
 use vit_link::*;
 
-const SIDE: usize = 28;
-const PIXELS: usize = SIDE * SIDE;
+const HEIGHT: usize = 14;
+const WIDTH: usize = 20;
+const LEVELS: usize = HEIGHT * WIDTH * 3;
 const CLASSES: usize = 10;
-const CAPACITY: usize = request_len(PIXELS);
+const CAPACITY: usize = request_len(LEVELS);
 
 const BOARD: Description<'_> = Description {
     board: "a board",
-    side: SIDE as u16,
+    height: HEIGHT as u16,
+    width: WIDTH as u16,
+    channels: 3,
+    fit: 1,
     classes: CLASSES as u16,
     model: 7,
     ticks_per_second: 9,
 };
 
-/// A board whose logits are computed from the first pixels of the image.
+/// A board whose logits are computed from the first levels of the image.
 struct Board(Server<'static, CAPACITY>);
 
 /// A reply that owns its content and so outlives its frame.
@@ -58,14 +62,14 @@ impl Board {
     }
 }
 
-fn infer(pixels: &[u8]) -> Classification<[i32; CLASSES]> {
-    assert_eq!(pixels.len(), PIXELS);
-    let logits = std::array::from_fn(|class| -1000 * i32::from(pixels[class]));
+fn infer(levels: &[u8]) -> Classification<[i32; CLASSES]> {
+    assert_eq!(levels.len(), LEVELS);
+    let logits = std::array::from_fn(|class| -1000 * i32::from(levels[class]));
     Classification { class: 0, ticks: Some(u32::MAX), logits }
 }
 
-fn classify(id: u16, pixels: &[u8]) -> Vec<u8> {
-    frame(&Request { id, command: Command::Classify { pixels } })
+fn classify(id: u16, levels: &[u8]) -> Vec<u8> {
+    frame(&Request { id, command: Command::Classify { levels } })
 }
 
 fn frame(message: &impl Serialize) -> Vec<u8> {
@@ -75,37 +79,40 @@ fn frame(message: &impl Serialize) -> Vec<u8> {
 
 /// Returns an image of noise and its logits.
 fn image(seed: u8) -> (Vec<u8>, Vec<i32>) {
-    let pixels: Vec<u8> = (0..PIXELS).map(|i| (i as u8).wrapping_mul(seed) ^ seed).collect();
-    let logits = infer(&pixels).logits.to_vec();
-    (pixels, logits)
+    let levels: Vec<u8> = (0..LEVELS).map(|i| (i as u8).wrapping_mul(seed) ^ seed).collect();
+    let logits = infer(&levels).logits.to_vec();
+    (levels, logits)
 }
 
 #[test]
-fn version_1_has_these_bytes() {
+fn version_2_has_these_bytes() {
     // An independent program has computed these bytes from the description of the protocol, with zlib's CRC-32.
     let golden: [(Vec<u8>, &[u8]); 6] = [
         (
             frame(&Request { id: 1, command: Command::Describe }),
-            &[0x03, 0x01, 0x01, 0x05, 0x64, 0x82, 0x98, 0xe7, 0x00],
+            &[0x03, 0x02, 0x01, 0x05, 0x3d, 0x3c, 0xde, 0xe5, 0x00],
         ),
         (
             classify(300, &[0, 255, 0, 7]),
-            &[0x06, 0x01, 0xac, 0x02, 0x01, 0x04, 0x02, 0xff, 0x06, 0x07, 0x2c, 0x37, 0x2f, 0x85, 0x00],
+            &[0x06, 0x02, 0xac, 0x02, 0x01, 0x04, 0x02, 0xff, 0x06, 0x07, 0xe9, 0x0b, 0xa2, 0xbc, 0x00],
         ),
         (
             frame(&Reply::<[i32; 0]> {
                 id: Some(1),
                 outcome: Outcome::Description(Description {
                     board: "doc",
-                    side: 2,
+                    height: 2,
+                    width: 300,
+                    channels: 3,
+                    fit: 1,
                     classes: 3,
                     model: 0xdead_beef,
                     ticks_per_second: 25_000_000,
                 }),
             }),
             &[
-                0x04, 0x01, 0x01, 0x01, 0x14, 0x03, 0x64, 0x6f, 0x63, 0x02, 0x03, 0xef, 0xfd, 0xb6, 0xf5,
-                0x0d, 0xc0, 0xf0, 0xf5, 0x0b, 0x09, 0xc5, 0x1d, 0x66, 0x00,
+                0x04, 0x02, 0x01, 0x01, 0x18, 0x03, 0x64, 0x6f, 0x63, 0x02, 0xac, 0x02, 0x03, 0x01, 0x03,
+                0xef, 0xfd, 0xb6, 0xf5, 0x0d, 0xc0, 0xf0, 0xf5, 0x0b, 0xda, 0x48, 0x1b, 0x4e, 0x00,
             ],
         ),
         (
@@ -118,8 +125,8 @@ fn version_1_has_these_bytes() {
                 }),
             }),
             &[
-                0x0f, 0x01, 0x01, 0xac, 0x02, 0x01, 0x01, 0x01, 0x05, 0x03, 0x8b, 0x01, 0xc0, 0xb9, 0x55,
-                0x05, 0x98, 0x8b, 0x94, 0xe4, 0x00,
+                0x0f, 0x02, 0x01, 0xac, 0x02, 0x01, 0x01, 0x01, 0x05, 0x03, 0x8b, 0x01, 0xc0, 0xb9, 0x55,
+                0x05, 0xe1, 0xe1, 0xe9, 0xf5, 0x00,
             ],
         ),
         (
@@ -127,14 +134,14 @@ fn version_1_has_these_bytes() {
                 id: None,
                 outcome: Outcome::Refused(Refusal::Frame(FrameError::Version { found: 2 })),
             }),
-            &[0x02, 0x01, 0x02, 0x02, 0x07, 0x03, 0x02, 0x62, 0x88, 0xb4, 0x15, 0x00],
+            &[0x02, 0x02, 0x02, 0x02, 0x07, 0x03, 0x02, 0xcc, 0xfa, 0x20, 0x93, 0x00],
         ),
         (
             frame(&Reply::<[i32; 0]> {
                 id: Some(9),
-                outcome: Outcome::Refused(Refusal::Pixels { expected: 784, found: 4 }),
+                outcome: Outcome::Refused(Refusal::Levels { expected: 784, found: 4 }),
             }),
-            &[0x0d, 0x01, 0x01, 0x09, 0x02, 0x01, 0x90, 0x06, 0x04, 0xe1, 0x6a, 0xa8, 0x46, 0x00],
+            &[0x0d, 0x02, 0x01, 0x09, 0x02, 0x01, 0x90, 0x06, 0x04, 0x02, 0x6d, 0x27, 0xc8, 0x00],
         ),
     ];
     for (ours, bytes) in golden {
@@ -144,8 +151,8 @@ fn version_1_has_these_bytes() {
 
 #[test]
 fn the_longest_messages_fit_their_buffers() {
-    let pixels = [0x55; PIXELS];
-    let longest = Request { id: u16::MAX, command: Command::Classify { pixels: &pixels } };
+    let levels = [0x55; LEVELS];
+    let longest = Request { id: u16::MAX, command: Command::Classify { levels: &levels } };
     assert!(encode(&longest, &mut [0; CAPACITY]).is_ok());
 
     let logits = [i32::MIN; 300];
@@ -154,8 +161,16 @@ fn the_longest_messages_fit_their_buffers() {
     assert!(encode(&reply, &mut [0; reply_len(300)]).is_ok());
 
     let (board, max) = ("x".repeat(BOARD_NAME_LEN), u32::MAX);
-    let description =
-        Description { board: &board, side: u16::MAX, classes: u16::MAX, model: max, ticks_per_second: max };
+    let description = Description {
+        board: &board,
+        height: u16::MAX,
+        width: u16::MAX,
+        channels: 255,
+        fit: 255,
+        classes: u16::MAX,
+        model: max,
+        ticks_per_second: max,
+    };
     let reply = Reply::<[i32; 0]> { id: Some(u16::MAX), outcome: Outcome::Description(description) };
     assert!(encode(&reply, &mut [0; reply_len(1)]).is_ok());
     assert_eq!(encode(&reply, &mut [0; 8]), Err(FrameError::TooLong));
@@ -164,12 +179,12 @@ fn the_longest_messages_fit_their_buffers() {
 #[test]
 fn a_request_is_answered() {
     let mut board = Board::new();
-    let (pixels, logits) = image(3);
+    let (levels, logits) = image(3);
     assert_eq!(
         board.hear(&frame(&Request { id: 4, command: Command::Describe })),
         [Heard::Description(4, "a board".to_owned())]
     );
-    assert_eq!(board.hear(&classify(5, &pixels)), [Heard::Logits(5, logits)]);
+    assert_eq!(board.hear(&classify(5, &levels)), [Heard::Logits(5, logits)]);
 }
 
 #[test]
@@ -182,21 +197,21 @@ fn glued_frames_are_answered_one_by_one() {
 
 #[test]
 fn delimiters_between_frames_mean_nothing() {
-    let (pixels, logits) = image(9);
-    let bytes = [&[0; 5][..], &classify(1, &pixels), &[0; 3]].concat();
+    let (levels, logits) = image(9);
+    let bytes = [&[0; 5][..], &classify(1, &levels), &[0; 3]].concat();
     assert_eq!(Board::new().hear(&bytes), [Heard::Logits(1, logits)]);
 }
 
 #[test]
 fn an_image_of_another_size_is_refused() {
-    let refusal = Refusal::Pixels { expected: PIXELS as u32, found: 9 };
+    let refusal = Refusal::Levels { expected: LEVELS as u32, found: 9 };
     assert_eq!(Board::new().hear(&classify(6, &[0; 9])), [Heard::Refused(Some(6), refusal)]);
 }
 
 #[test]
 fn an_oversized_frame_is_refused_once_and_the_next_one_answered() {
-    let (pixels, logits) = image(1);
-    let bytes = [&[7; 10 * CAPACITY][..], &[0], &classify(2, &pixels)].concat();
+    let (levels, logits) = image(1);
+    let bytes = [&[7; 10 * CAPACITY][..], &[0], &classify(2, &levels)].concat();
     let refusal = Refusal::Frame(FrameError::TooLong);
     assert_eq!(Board::new().hear(&bytes), [Heard::Refused(None, refusal), Heard::Logits(2, logits)]);
 }
@@ -241,7 +256,7 @@ proptest! {
     /// request.
     #[test]
     fn garbage_is_refused(garbage in prop::collection::vec(any::<u8>(), 0..3 * CAPACITY), seed: u8) {
-        let (pixels, logits) = image(seed);
+        let (levels, logits) = image(seed);
         let mut board = Board::new();
         let heard = board.hear(&[&garbage[..], &[0]].concat());
         let frames = garbage.split(|&byte| byte == 0).filter(|frame| !frame.is_empty()).count();
@@ -249,14 +264,14 @@ proptest! {
         for answer in heard {
             prop_assert!(matches!(answer, Heard::Refused(None, _)), "{:?}", answer);
         }
-        prop_assert_eq!(board.hear(&classify(1, &pixels)), [Heard::Logits(1, logits)]);
+        prop_assert_eq!(board.hear(&classify(1, &levels)), [Heard::Logits(1, logits)]);
     }
 
     /// A frame in which a byte is changed, missing or added is never answered as if it were intact.
     #[test]
-    fn damage_is_noticed(seed: u8, at in 0..PIXELS, byte: u8, kind in 0..3) {
-        let (pixels, logits) = image(seed);
-        let whole = classify(1, &pixels);
+    fn damage_is_noticed(seed: u8, at in 0..LEVELS, byte: u8, kind in 0..3) {
+        let (levels, logits) = image(seed);
+        let whole = classify(1, &levels);
         let mut damaged = whole.clone();
         match kind {
             0 => damaged[at] = byte,
@@ -271,16 +286,16 @@ proptest! {
             prop_assert!(heard.iter().all(|answer| matches!(answer, Heard::Refused(None, _))), "{:?}", heard);
             prop_assert!(!heard.is_empty());
         }
-        prop_assert_eq!(board.hear(&classify(2, &pixels)), [Heard::Logits(2, logits)]);
+        prop_assert_eq!(board.hear(&classify(2, &levels)), [Heard::Logits(2, logits)]);
     }
 
     /// A truncated frame is lost, but not the frame after it, thanks to the delimiter that the host sends first.
     #[test]
-    fn a_truncated_frame_takes_no_other_with_it(seed: u8, len in 1..PIXELS) {
-        let (pixels, logits) = image(seed);
+    fn a_truncated_frame_takes_no_other_with_it(seed: u8, len in 1..LEVELS) {
+        let (levels, logits) = image(seed);
         let mut board = Board::new();
-        prop_assert_eq!(board.hear(&classify(1, &pixels)[..len]), []);
-        let heard = board.hear(&[&[0], &classify(2, &pixels)[..]].concat());
+        prop_assert_eq!(board.hear(&classify(1, &levels)[..len]), []);
+        let heard = board.hear(&[&[0], &classify(2, &levels)[..]].concat());
         prop_assert_eq!(heard.len(), 2);
         prop_assert!(matches!(heard[0], Heard::Refused(None, Refusal::Frame(_))), "{:?}", heard);
         prop_assert_eq!(&heard[1], &Heard::Logits(2, logits));

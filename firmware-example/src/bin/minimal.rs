@@ -15,11 +15,11 @@ static MODEL: &[u8] = include_model!("../../models/nano.int8.vit", Nano, Int8);
 #[entry]
 fn main() -> ! {
     static mut SCRATCH: Scratch<Nano> = Scratch::new();
-    static mut IMAGE: Image<Nano> = [[0; 28]; 28];
+    static mut IMAGE: Image<Nano> = [[[0]; 28]; 28];
 
     let model = defmt::unwrap!(Model::<Nano>::from_bytes(MODEL)); // checks the file, once
     for row in &mut IMAGE[4..24] {
-        row[13..15].fill(255); // here: from a camera, a touch screen, a sensor ...
+        row[13..15].fill([255]); // here: from a camera, a touch screen, a sensor ...
     }
     let logits = model.infer(IMAGE, SCRATCH); // cannot fail
     let [best] = top_k(&model.dequantize(&logits));

@@ -13,19 +13,28 @@ use firmware_example::{
 };
 use vit_link::{checksum, reply_len, request_len, Classification, Description, Server};
 use vit_nostd::{
-    argmax, image,
+    argmax,
+    frame::Fit,
+    image,
     int8::{Model, Scratch},
+    model_file::Preamble,
     Element, Image, Network as _,
 };
 
-const PIXELS: usize = Flashed::IMAGE * Flashed::IMAGE;
+const LEVELS: usize = Flashed::DIMS.image_values();
 
 #[entry]
 fn main() -> ! {
     static mut SCRATCH: Scratch<Flashed> = Scratch::new();
-    static mut SERVER: Server<'static, { request_len(PIXELS) }> = Server::new(Description {
+    static mut SERVER: Server<'static, { request_len(LEVELS) }> = Server::new(Description {
         board: board::NAME,
-        side: Flashed::IMAGE as u16,
+        height: Flashed::HEIGHT as u16,
+        width: Flashed::WIDTH as u16,
+        channels: Flashed::CHANNELS as u8,
+        fit: match Preamble::read(MODEL) {
+            Ok(preamble) => preamble.fit as u8,
+            Err(_) => Fit::Stretch as u8, // the model is refused below
+        },
         classes: Flashed::CLASSES as u16,
         model: checksum(MODEL),
         ticks_per_second: board::Timer::HZ,
@@ -38,10 +47,10 @@ fn main() -> ! {
         Ok(model) => model,
         Err(error) => defmt::panic!("the model file is unusable: {}", error),
     };
-    defmt::info!("{=str}: waiting for images of {=usize} pixels", board::NAME, PIXELS);
+    defmt::info!("{=str}: waiting for images of {=usize} levels", board::NAME, LEVELS);
 
-    let mut classify = |pixels: &[u8]| {
-        let image = image::<Flashed>(pixels).unwrap_or(&Image::<Flashed>::ZERO); // the server has checked the number
+    let mut classify = |levels: &[u8]| {
+        let image = image::<Flashed>(levels).unwrap_or(&Image::<Flashed>::ZERO); // the server has checked the number
         timer.start();
         let logits = model.infer(image, SCRATCH);
         let ticks = timer.ticks();

@@ -27,12 +27,12 @@ pub fn bench<N: Network>(scratch: &mut Scratch<N>) -> ! {
     let (Ok(model), Ok(Preamble { .. })) = (Model::<N>::from_bytes(bytes), Preamble::read(bytes)) else {
         defmt::panic!("the model file is damaged or of another shape");
     };
-    // Arbitrary grey levels: the number of instructions does not depend on them.
+    // Arbitrary levels: the number of instructions does not depend on them.
     let mut image = Image::<N>::ZERO;
-    let mut level = 0u8;
-    for pixel in image.as_mut().iter_mut().flat_map(|row| row.as_mut()) {
-        level = level.wrapping_mul(29).wrapping_add(71);
-        *pixel = level;
+    let mut next = 0u8;
+    for level in bytemuck::bytes_of_mut(&mut image) {
+        next = next.wrapping_mul(29).wrapping_add(71);
+        *level = next;
     }
 
     let (ticks, stack) = ram::stack_of(|| {

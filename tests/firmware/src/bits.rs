@@ -4,7 +4,7 @@
 //! semihosting:
 //!
 //! - `model.vit` is the model file again. The firmware reads its length.
-//! - `images.bin` has the pixels of all images, one image after the other.
+//! - `images.bin` has the levels of all images, one image after the other.
 //! - `logits.bin` is the answer: 32 bits per class, little-endian, for one image after the other.
 //! - If there is a file `micromath`, float models compute with [`float::Micromath`].
 
@@ -47,14 +47,12 @@ fn classify<N: Network, T: Copy, L: AsRef<[T]>>(
     let mut images = expect(File::open(c"images.bin"), "opening images.bin");
     let mut answer = expect(File::create(c"logits.bin"), "creating logits.bin");
 
-    let mut pixels = Image::<N>::ZERO;
-    let count = expect(images.metadata(), "sizing images.bin").len() as usize / size_of_val(&pixels);
+    let mut image = Image::<N>::ZERO;
+    let count = expect(images.metadata(), "sizing images.bin").len() as usize / size_of_val(&image);
     let mut most = 0;
     for _ in 0..count {
-        for row in pixels.as_mut() {
-            expect(images.read_exact(row.as_mut()), "reading images.bin");
-        }
-        let (logits, stack) = ram::stack_of(|| infer(&pixels));
+        expect(images.read_exact(bytemuck::bytes_of_mut(&mut image)), "reading images.bin");
+        let (logits, stack) = ram::stack_of(|| infer(&image));
         most = most.max(stack);
         for &logit in logits.as_ref() {
             expect(answer.write_all(&bytes(logit)), "writing logits.bin");

@@ -7,12 +7,12 @@ use super::{
     networks::List,
     options::positive,
     output::{one_line, print_json},
-    pictures::{unsure_note, Picture, PictureArguments},
+    pictures::{unsure_note, Picture, PictureArguments, Prepare},
     progress::counter,
 };
 use crate::{
     data::{Format, Splits},
-    device::{Address, Device, DeviceError},
+    device::{Address, Description, Device, DeviceError},
     inference::int8_raw_logits,
     network::list::Networks,
     network::Trainable,
@@ -26,7 +26,7 @@ use std::{
     time::{Duration, Instant},
 };
 use vit_link::Classification;
-use vit_nostd::{int8, Network};
+use vit_nostd::{frame::Fit, int8, Network};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -154,8 +154,8 @@ impl Board<'_> {
         Device::open(self.address, self.timeout).map_err(|error| self.error(error))
     }
 
-    fn classify(self, device: &mut Device, pixels: &[u8]) -> Result<Classification<Vec<i32>>, Error> {
-        device.classify(pixels).map_err(|error| self.error(error))
+    fn classify(self, device: &mut Device, levels: &[u8]) -> Result<Classification<Vec<i32>>, Error> {
+        device.classify(levels).map_err(|error| self.error(error))
     }
 
     /// Adds the address to an error.
@@ -164,18 +164,12 @@ impl Board<'_> {
     }
 }
 
-/// Returns the format of the images that the network on the board takes.
-fn format(device: &Device) -> Format {
-    let (side, classes) = (device.description().side.into(), device.description().classes.into());
-    Format { side, classes }
-}
-
 impl Eval {
     fn run<L: Networks>(&self, networks: &List, board: Board<'_>) -> Result<ExitCode, Error> {
         match self.model.clone() {
             None => {
                 let mut device = board.open()?;
-                let data = self.data.load(format(&device))?;
+                let data = self.data.load(device.description().format, device.description().fit, None)?;
                 self.evaluate(board, &mut device, &data, |_| None)
             }
             Some(model) => {
@@ -207,11 +201,10 @@ impl Eval {
         bar.finish_and_clear();
 
         let labels = data.test.labels().iter().copied();
-        let correct =
-            answers.iter().zip(labels).filter(|(answer, label)| answer.class == u16::from(*label)).count();
+        let correct = answers.iter().zip(labels).filter(|(answer, label)| answer.class == *label).count();
         let expected = expected(images);
         let mismatches = expected.map(|logits| {
-            let logits = logits.chunks_exact(usize::from(device.description().classes));
+            let logits = logits.chunks_exact(device.description().format.classes);
             answers.iter().zip(logits).filter(|(answer, logits)| answer.logits != *logits).count()
         });
         let mut ticks: Vec<u32> = answers.iter().filter_map(|answer| answer.ticks).collect();
@@ -257,7 +250,7 @@ impl Task for Against<'_> {
         same_model::<N>(&device, path, file).map_err(|error| board.error(error))?;
         let metadata = model.metadata();
         let dataset = metadata.provenance.dataset;
-        let mut data = eval.data.load_for::<N>(path, dataset)?;
+        let mut data = eval.data.load_for::<N>(path, dataset, metadata.fit)?;
         data.compare_classes(dataset, metadata.labels());
         data.warn(path);
         let test = &data.splits.test;
@@ -287,13 +280,15 @@ impl Evaluation {
 impl Predict {
     fn run(self, board: Board<'_>) -> Result<ExitCode, Error> {
         let mut device = board.open()?;
-        let side = device.description().side.into();
+        let &Description { format, fit, .. } = device.description();
+        // A board does not say what its network was trained on. Pictures of other things are cropped by default.
+        let usual = Prepare::of(format, fit, fit == Fit::Stretch);
         self.pictures.list().each(
-            side,
+            (format, usual),
             self.json,
             |picture| picture,
-            |Picture { path, pixels, inverted, unsure }| {
-                let answer = board.classify(&mut device, &pixels)?;
+            |Picture { path, levels, inverted, unsure }| {
+                let answer = board.classify(&mut device, &levels)?;
                 let file = path.display().to_string();
                 if !self.json {
                     out!(
@@ -314,11 +309,10 @@ impl Predict {
 /// Checks that the board runs the model `file`.
 fn same_model<N: Network>(device: &Device, path: &Path, file: &[u8]) -> Result<(), DeviceError> {
     let description = device.description();
-    let (side, classes) = (description.side, description.classes);
-    if (usize::from(side), usize::from(classes)) != (N::IMAGE, N::CLASSES) {
-        let expected =
-            format!("{} x {} in {} classes, as {} has it", N::IMAGE, N::IMAGE, N::CLASSES, path.display());
-        return Err(DeviceError::OtherNetwork { side, classes, expected });
+    let (format, own) = (description.format, Format::of::<N>());
+    if format != own {
+        let expected = format!("{own} in {} classes, as {} has it", own.classes, path.display());
+        return Err(DeviceError::OtherNetwork { format, expected });
     }
     let (theirs, ours) = (description.model, vit_link::checksum(file));
     if theirs != ours {

@@ -1,5 +1,5 @@
-//! Runs [`bits`](test_firmware::bits) for the presets. A single ELF file contains all presets and both engines, as far
-//! as the RAM is large enough.
+//! Runs [`bits`](test_firmware::bits) for the presets, for images in colour that are not square, and for the most channels.
+//! A single ELF file contains all networks and both engines, as far as the RAM is large enough.
 
 #![no_std]
 #![no_main]
@@ -20,13 +20,27 @@ use vit_nostd::{
     Nano, Network,
 };
 
+vit_nostd::network! {
+    /// A network with patches of 45 values, whose rows are filled up to 48.
+    Colour { image: [6, 20, 3], patch: [3, 5], embed: 24, heads: 3, hidden: 36, depth: 2, classes: 7 }
+}
+#[cfg(not(small))]
+vit_nostd::network! {
+    Widest { image: [8, 6, 3], patch: [4, 3], embed: 256, heads: 8, hidden: 64, depth: 2, classes: 5 }
+}
+
 #[entry]
 fn main() -> ! {
     static mut NANO: int8::Scratch<Nano> = int8::Scratch::new();
+    static mut COLOUR: int8::Scratch<Colour> = int8::Scratch::new();
+    #[cfg(not(small))]
+    static mut WIDEST: int8::Scratch<Widest> = int8::Scratch::new();
     #[cfg(not(small))]
     static mut TINY: int8::Scratch<Tiny> = int8::Scratch::new();
     #[cfg(not(small))]
     static mut BASE: int8::Scratch<Base> = int8::Scratch::new();
+    #[cfg(not(small))]
+    static mut FLOAT_COLOUR: float::Scratch<Colour> = float::Scratch::new();
     #[cfg(not(small))]
     static mut FLOAT_NANO: float::Scratch<Nano> = float::Scratch::new();
     #[cfg(not(small))]
@@ -38,10 +52,15 @@ fn main() -> ! {
     let Preamble { kind, dims, .. } = accept(Preamble::read(model));
     match (kind, dims) {
         (Kind::Int8, Nano::DIMS) => integers(model, NANO),
+        (Kind::Int8, Colour::DIMS) => integers(model, COLOUR),
+        #[cfg(not(small))]
+        (Kind::Int8, Widest::DIMS) => integers(model, WIDEST),
         #[cfg(not(small))]
         (Kind::Int8, Tiny::DIMS) => integers(model, TINY),
         #[cfg(not(small))]
         (Kind::Int8, Base::DIMS) => integers(model, BASE),
+        #[cfg(not(small))]
+        (Kind::F32, Colour::DIMS) => floats(model, FLOAT_COLOUR),
         #[cfg(not(small))]
         (Kind::F32, Nano::DIMS) => floats(model, FLOAT_NANO),
         #[cfg(not(small))]
