@@ -67,8 +67,9 @@ def main():
 
     torch.set_float32_matmul_precision("high" if options.precision == "tf32" else "highest")
     torch.backends.cudnn.allow_tf32 = options.precision == "tf32"
-    images = torch.randn(IMAGES, 1, 28, 28, device=options.device)
-    labels = torch.randint(0, 10, (IMAGES,), device=options.device)
+    image, *_, classes = PRESETS[options.preset]
+    images = torch.randn(IMAGES, *image, device=options.device)
+    labels = torch.randint(0, classes, (IMAGES,), device=options.device)
     steps = {mode: trainer(options, mode, images, labels) for mode in options.modes.split(",")}
     for step in steps.values():
         milliseconds(step, 1)  # compiles

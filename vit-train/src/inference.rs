@@ -28,16 +28,23 @@ pub(crate) fn check_logits(logits: &[f32], path: &Path) -> Result<(), Error> {
     }
 }
 
-/// Normalises pixels for the first layer of the network: `(pixel / 255 - mean) / std`.
-pub(crate) fn normalize(pixels: &[u8], normalization: Normalization) -> impl Iterator<Item = f32> + '_ {
-    let Normalization { mean, std } = normalization;
-    pixels.iter().map(move |&pixel| (f32::from(pixel) / 255.0 - mean) / std)
+/// Normalises an image for the first layer of the network: `(level / 255 - mean) / std` in each of the channels, of which
+/// `normalization` has one element each. The image has the channels of a pixel next to each other; the result has one
+/// channel after the other, as PyTorch has them.
+pub(crate) fn normalize<'a>(
+    image: &'a [u8],
+    normalization: &'a [Normalization],
+) -> impl Iterator<Item = f32> + 'a {
+    normalization.iter().enumerate().flat_map(move |(channel, &Normalization { mean, std })| {
+        let levels = image.iter().skip(channel).step_by(normalization.len());
+        levels.map(move |&level| (f32::from(level) / 255.0 - mean) / std)
+    })
 }
 
 /// Computes the logits of the images `indices` of `data` by the dfdx model, `images x classes`, on all threads.
 pub(crate) fn dfdx_logits(
     model: &Model<impl Trainable, Cpu>,
-    normalization: Normalization,
+    normalization: &[Normalization],
     data: &Dataset,
     indices: &[usize],
 ) -> Vec<f32> {

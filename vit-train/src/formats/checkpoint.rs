@@ -18,8 +18,9 @@ use safetensors::{tensor::TensorView, Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 use std::{collections::HashMap, path::Path};
 use vit_nostd::{
-    model_file::{check_labels, Metadata, Normalization, Provenance},
-    Field,
+    frame::Fit,
+    model_file::{check_labels, Metadata, Normalization, Provenance, MAX_CHANNELS},
+    Dims, Field,
 };
 
 /// The key of the [`Description`] in the metadata of the safetensors file.
@@ -34,8 +35,10 @@ pub struct Description {
     pub dataset: String,
     /// The seed of the training run.
     pub seed: u64,
-    /// The mean and standard deviation with which pixels are normalised.
-    pub normalization: Normalization,
+    /// How pictures are fitted to the input.
+    pub fit: Fit,
+    /// The mean and standard deviation with which each channel is normalised.
+    pub normalization: Vec<Normalization>,
     /// The names of the classes, in the order of the logits.
     pub labels: Vec<String>,
     /// The top-1 accuracy on the test set in percent, if it was measured.
@@ -43,29 +46,33 @@ pub struct Description {
 }
 
 impl Description {
-    /// Returns the description in the metadata of a model file.
-    pub fn of(metadata: &Metadata<'_>) -> Self {
+    /// Returns the description in the metadata of a model file of network `N`.
+    pub fn of<N: Trainable>(metadata: &Metadata<'_>) -> Self {
         let provenance = metadata.provenance;
         Self {
             dataset: provenance.dataset.to_owned(),
             seed: provenance.seed,
-            normalization: metadata.normalization,
+            fit: metadata.fit,
+            normalization: metadata.normalization.into_iter().take(N::CHANNELS).collect(),
             labels: metadata.labels().map(str::to_owned).collect(),
             test_accuracy: provenance.test_accuracy,
         }
     }
 
-    /// Checks that a network with this number of classes can have this description.
+    /// Checks that a network with these dimensions can have this description.
     ///
     /// Every description is checked here, wherever it comes from. The bounds are those of the
     /// [model file](vit_nostd::model_file).
     ///
     /// # Errors
     /// Returns the first field that is out of its bounds.
-    pub fn check(&self, classes: usize) -> Result<(), Field> {
+    pub fn check(&self, dims: &Dims) -> Result<(), Field> {
+        if self.normalization.len() != usize::from(dims.channels) {
+            return Err(Field::Normalization);
+        }
         // Labels are checked before they are joined, because a label with a line feed would become two.
-        check_labels(self.labels.iter().map(String::as_str), classes)?;
-        self.metadata(&self.labels.join("\n"), None).check(classes)
+        check_labels(self.labels.iter().map(String::as_str), dims.classes.into())?;
+        self.metadata(&self.labels.join("\n"), None).check(dims)
     }
 
     /// Returns the metadata of a model file that is made from a checkpoint with this description and this digest.
@@ -78,7 +85,9 @@ impl Description {
             tool: TOOL,
             checkpoint: checkpoint.map(|Digest(digest)| digest),
         };
-        Metadata::new(self.normalization, labels, provenance)
+        let mut normalization = [Normalization::NO_CHANNEL; MAX_CHANNELS];
+        normalization.iter_mut().zip(&self.normalization).for_each(|(place, &channel)| *place = channel);
+        Metadata::new(self.fit, normalization, labels, provenance)
     }
 }
 
@@ -92,13 +101,17 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Returns the description. If there is none, returns a default with MNIST's normalisation and the numbers of the
-    /// classes as their names.
+    /// Returns the description. If there is none, returns a default: the numbers of the classes are their names, pictures
+    /// are cropped, grey images have MNIST's normalisation, and the levels of other images are scaled to -1..1.
     pub fn describe<N: Trainable>(&self) -> Description {
         self.description.clone().unwrap_or_else(|| Description {
             dataset: UNKNOWN.to_owned(),
             seed: 0,
-            normalization: MNIST_NORMALIZATION,
+            fit: Fit::default(),
+            normalization: match N::CHANNELS {
+                1 => vec![MNIST_NORMALIZATION],
+                channels => vec![Normalization { mean: 0.5, std: 0.5 }; channels],
+            },
             labels: (0..N::CLASSES).map(|class| class.to_string()).collect(),
             test_accuracy: None,
         })
@@ -121,7 +134,7 @@ impl Checkpoint {
         if let Err(mismatches) = Layout::of::<N>().check(&self.parameters.layout) {
             return Err(Error::Misfit { path: path.to_owned(), network: name::<N>(), mismatches });
         }
-        self.check_description(N::CLASSES, path)?;
+        self.check_description(&N::DIMS, path)?;
         let path = path.to_owned();
         match self.parameters.not_finite() {
             Some(name) => Err(Error::NotFinite { path, name: name.to_owned() }),
@@ -129,16 +142,16 @@ impl Checkpoint {
         }
     }
 
-    /// Checks that the description, if there is one, fits a network with this number of classes. Errors name `path`.
+    /// Checks that the description, if there is one, fits a network with these dimensions. Errors name `path`.
     ///
     /// # Errors
     /// Returns [`Error::Description`] if it does not fit, and [`Error::Checkpoint`] if two classes have the same name.
-    pub fn check_description(&self, classes: usize, path: &Path) -> Result<(), Error> {
+    pub fn check_description(&self, dims: &Dims, path: &Path) -> Result<(), Error> {
         let Some(description) = &self.description else { return Ok(()) };
         if let Some(name) = repeated(&description.labels) {
             return Err(Error::checkpoint(path, format!("two classes have the name {name}")));
         }
-        let check = description.check(classes);
+        let check = description.check(dims);
         check.map_err(|field| Error::Description { from: path.display().to_string(), field })
     }
 

@@ -9,7 +9,7 @@ use crate::{
     },
     network::{
         names,
-        parameters::{Layout, Parameters},
+        parameters::{input_in_checkpoint, Layout, Parameters},
         Trainable,
     },
 };
@@ -30,9 +30,9 @@ use vit_nostd::{
 pub fn float_model<N: Trainable>(checkpoint: &Checkpoint, path: &Path) -> Result<ModelBytes, Error> {
     checkpoint.check::<N>(path)?;
     let mut weights = ModelBytes::zeros(Weights::<N>::BYTES);
-    for_each_tensor::<N>(weights.bytes_mut(), |Tensor { parameter, start, outputs, values }| {
-        let parameter = checkpoint.parameters.tensor(parameter);
-        transpose(&parameter[start..][..values.len()], outputs, values);
+    for_each_tensor::<N>(weights.bytes_mut(), |tensor| {
+        let parameter = checkpoint.parameters.tensor(tensor.parameter);
+        tensor.places().for_each(|(place, source)| tensor.values[place] = parameter[source]);
     });
     write_model::<N>(Kind::F32, checkpoint, &weights, path)
 }
@@ -49,11 +49,10 @@ pub(crate) fn checkpoint_of<N: Trainable>(file: &[u8], path: &Path) -> Result<Ch
     let layout = Layout::of::<N>();
     let mut parameters = Parameters { values: vec![0.0; layout.len()], layout };
     for_each_tensor::<N>(ModelBytes::from(weights).bytes_mut(), |tensor| {
-        let Tensor { parameter, start, outputs, values } = tensor;
-        let parameter = parameters.tensor_mut(parameter);
-        transpose(values, values.len() / outputs, &mut parameter[start..][..values.len()]);
+        let parameter = parameters.tensor_mut(tensor.parameter);
+        tensor.places().for_each(|(place, source)| parameter[source] = tensor.values[place]);
     });
-    let checkpoint = Checkpoint { parameters, description: Some(Description::of(&metadata)) };
+    let checkpoint = Checkpoint { parameters, description: Some(Description::of::<N>(&metadata)) };
     checkpoint.check::<N>(path)?;
     let (stated, own) = (metadata.provenance.checkpoint.map(Digest), checkpoint.digest());
     match stated.filter(|stated| *stated != own) {
@@ -107,19 +106,39 @@ struct Tensor<'a> {
     start: usize,
     /// The number of outputs, or 1 for a vector.
     outputs: usize,
+    /// The number of channels of the image if the inputs are a patch, and 1 if not.
+    channels: usize,
     /// The values in the model file, which have the shape `inputs x outputs`.
     values: &'a mut [f32],
+}
+
+impl Tensor<'_> {
+    /// Returns the index of each value in the model file, with the index of the same value in the checkpoint's parameter.
+    fn places(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let &Self { start, outputs, channels, .. } = self;
+        let inputs = self.values.len() / outputs;
+        (0..inputs * outputs).map(move |place| {
+            let (input, output) = (place / outputs, place % outputs);
+            (place, start + output * inputs + input_in_checkpoint(input, inputs, channels))
+        })
+    }
 }
 
 /// Calls `f` with every tensor of a float model. `weights` must have the size and alignment of its weights.
 fn for_each_tensor<N: Trainable>(weights: &mut [u8], mut f: impl FnMut(Tensor<'_>)) {
     let Some(mut weights) = WeightsMut::<N>::from_bytes(weights) else { return };
-    let mut tensor = |parameter: &str, start: usize, outputs: usize, values: &mut [f32]| {
-        f(Tensor { parameter, start, outputs, values });
-    };
 
     let embedding = &mut weights.embedding;
-    tensor(&names::weight(names::PATCH_EMBED), 0, N::EMBED, numbers(embedding.patch_weight));
+    f(Tensor {
+        parameter: &names::weight(names::PATCH_EMBED),
+        start: 0,
+        outputs: N::EMBED,
+        channels: N::CHANNELS,
+        values: numbers(embedding.patch_weight),
+    });
+    let mut tensor = |parameter: &str, start: usize, outputs: usize, values: &mut [f32]| {
+        f(Tensor { parameter, start, outputs, channels: 1, values });
+    };
     tensor(&names::bias(names::PATCH_EMBED), 0, 1, numbers(embedding.patch_bias));
     tensor(names::CLS_TOKEN, 0, 1, numbers(embedding.cls_token));
     tensor(names::POS_EMBED, 0, 1, numbers(embedding.pos_embed));
@@ -152,20 +171,11 @@ fn numbers<T: Element>(tensor: &mut T) -> &mut [f32] {
     bytemuck::cast_slice_mut(bytemuck::bytes_of_mut(tensor))
 }
 
-/// Transposes the matrix `from`, of shape `rows x columns`, into `to`, of shape `columns x rows`.
-fn transpose(from: &[f32], rows: usize, to: &mut [f32]) {
-    let columns = from.len() / rows;
-    for (column, to) in to.chunks_exact_mut(rows).enumerate() {
-        for (row, value) in to.iter_mut().enumerate() {
-            *value = from[row * columns + column];
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use aligned_vec::CACHELINE_ALIGN;
+    use vit_nostd::frame::Fit;
     use vit_nostd::{model_file::Normalization, Nano};
 
     fn checkpoint() -> Checkpoint {
@@ -174,7 +184,8 @@ mod tests {
         let description = Description {
             dataset: "none".to_owned(),
             seed: 3,
-            normalization: Normalization { mean: 0.25, std: 0.5 },
+            fit: Fit::Pad,
+            normalization: vec![Normalization { mean: 0.25, std: 0.5 }],
             labels: (0..10).map(|class| format!("class {class}")).collect(),
             test_accuracy: Some(12.5),
         };

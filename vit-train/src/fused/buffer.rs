@@ -11,8 +11,11 @@ pub(crate) type One = Const<1>;
 /// A dimension whose size is the product of the sizes of two others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Times<A, B>(A, B);
-/// The number of pixels of a patch.
-pub(crate) type Area<D> = Times<<D as Dimensions>::Patch, <D as Dimensions>::Patch>;
+/// The number of values of a patch, channel by channel and row by row, as in PyTorch's `Conv2d`.
+pub(crate) type PatchValues<D> =
+    Times<<D as Dimensions>::Channels, Times<<D as Dimensions>::PatchHeight, <D as Dimensions>::PatchWidth>>;
+/// The shape of an image, channel by channel and row by row.
+pub(crate) type Image<D> = (<D as Dimensions>::Channels, <D as Dimensions>::Height, <D as Dimensions>::Width);
 /// The shape of attention's weights: for each head and each of `R` queries, a number for each key.
 pub(crate) type AttentionWeights<D, R> = (<D as Dimensions>::Heads, R, <D as Dimensions>::Tokens);
 /// The width of rows with keys on the left and values on the right.

@@ -1,7 +1,7 @@
 //! The layers of the network, the activations that a pass keeps, and the order of the operations.
 
 use super::{
-    buffer::{Area, AttentionWeights, Buffer, KeyValue, Layer, One},
+    buffer::{AttentionWeights, Buffer, Image, KeyValue, Layer, One, PatchValues},
     ops::{Ops, Store},
 };
 use crate::network::{dimensions::Dimensions, dropout::Site};
@@ -11,10 +11,8 @@ use vit_nostd::Network;
 /// The dimensions of a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sizes {
-    /// The side of the image, in pixels.
-    pub image: usize,
-    /// The side of a patch, in pixels.
-    pub patch: usize,
+    /// The number of values of a patch.
+    pub patch_values: usize,
     /// The number of tokens: the patches and the class token.
     pub tokens: usize,
     /// The width of the residual stream.
@@ -33,8 +31,7 @@ impl Sizes {
     /// Returns the dimensions of network `N`.
     pub(crate) const fn of<N: Network>() -> Self {
         Self {
-            image: N::IMAGE,
-            patch: N::PATCH,
+            patch_values: N::PATCH_VALUES,
             tokens: N::TOKENS,
             embed: N::EMBED,
             heads: N::HEADS,
@@ -50,7 +47,7 @@ impl Sizes {
     /// those of the forward pass, and twice as many for the backward pass. In the last block, only the products that
     /// the class token needs are counted.
     pub(crate) fn flops(&self) -> usize {
-        let &Self { patch, tokens, embed, hidden, depth, classes, .. } = self;
+        let &Self { patch_values, tokens, embed, hidden, depth, classes, .. } = self;
         // The layers and the attention of a block in which `rows` tokens have queries.
         let block = |rows: usize| {
             rows * (2 * embed * embed + 2 * embed * hidden)
@@ -58,7 +55,7 @@ impl Sizes {
                 + 2 * rows * tokens * embed
         };
         let macs =
-            (tokens - 1) * patch * patch * embed + (depth - 1) * block(tokens) + block(1) + embed * classes;
+            (tokens - 1) * patch_values * embed + (depth - 1) * block(tokens) + block(1) + embed * classes;
         6 * macs
     }
 }
@@ -67,7 +64,7 @@ impl Sizes {
 #[derive(Clone, Debug)]
 pub(crate) struct Layers<D: Dimensions, L> {
     /// The layer from patches to tokens. Its bias has a row per token: see [`fold`](super::fold).
-    pub embedding: Layer<L, Area<D>, D::Embed>,
+    pub embedding: Layer<L, PatchValues<D>, D::Embed>,
     /// The blocks of the encoder.
     pub blocks: Vec<Block<D, L>>,
     /// The layer from the class token to the logits.
@@ -107,15 +104,15 @@ impl<D: Dimensions, L> Layers<D, L> {
 /// The input and output of a pass and all activations that its backward pass needs, in memory of type `V`.
 #[derive(Debug)]
 pub(crate) struct Activations<D: Dimensions, V> {
-    /// The normalised pixels of the images.
-    pub pixels: Buffer<V, (D::Image, D::Image)>,
+    /// The normalised images.
+    pub pixels: Buffer<V, Image<D>>,
     /// The targets: a distribution over the classes for each image.
     pub targets: Buffer<V, (One, D::Classes)>,
     /// The cross entropy of each image.
     pub losses: Buffer<V, (One,)>,
     /// The logits, one row per image.
     pub logits: Buffer<V, (One, D::Classes)>,
-    patches: Buffer<V, (D::Tokens, Area<D>)>,
+    patches: Buffer<V, (D::Tokens, PatchValues<D>)>,
     blocks: Vec<Saved<D, V, D::Tokens>>,
     /// The activations of the last block, where only the class token has a query and goes on.
     last: Saved<D, V, One>,

@@ -1,6 +1,6 @@
 //! The operations of a training pass, each fused with its neighbours.
 
-use super::buffer::{Area, AttentionWeights, Buffer, KeyValue, Layer, One};
+use super::buffer::{AttentionWeights, Buffer, Image, KeyValue, Layer, One, PatchValues};
 use crate::network::{dimensions::Dimensions, dropout::Site};
 use dfdx::shapes::ConstDim;
 
@@ -26,17 +26,17 @@ pub(crate) trait Ops<D: Dimensions, V, L> {
     /// dropout(layer(`patches`)).
     fn embed(
         &mut self,
-        layer: &Layer<L, Area<D>, D::Embed>,
-        pixels: &Buffer<V, (D::Image, D::Image)>,
-        patches: &mut Buffer<V, (D::Tokens, Area<D>)>,
+        layer: &Layer<L, PatchValues<D>, D::Embed>,
+        pixels: &Buffer<V, Image<D>>,
+        patches: &mut Buffer<V, (D::Tokens, PatchValues<D>)>,
         stream: &mut Buffer<V, (D::Tokens, D::Embed)>,
     );
     /// Computes the gradients of the layer of [`embed`](Self::embed). Turns `d_stream` into the gradient before the
     /// dropout.
     fn embed_backward(
         &mut self,
-        layer: &Layer<L, Area<D>, D::Embed>,
-        patches: &Buffer<V, (D::Tokens, Area<D>)>,
+        layer: &Layer<L, PatchValues<D>, D::Embed>,
+        patches: &Buffer<V, (D::Tokens, PatchValues<D>)>,
         d_stream: &mut Buffer<V, (D::Tokens, D::Embed)>,
     );
 

@@ -18,7 +18,7 @@ use vit_nostd::{Base, Nano, Network, Tiny};
 
 vit_nostd::network! {
     /// A network none of whose dimensions is a multiple of a vector's length.
-    pub Odd { image: 9, patch: 3, embed: 15, heads: 3, hidden: 19, depth: 3, classes: 7 }
+    pub Odd { image: [9, 6, 3], patch: [3, 2], embed: 15, heads: 3, hidden: 19, depth: 3, classes: 7 }
 }
 vit_nostd::network! {
     /// A network with one block, which is both the first and the last.
@@ -54,7 +54,7 @@ impl Case {
             let sum: f32 = target.iter().map(|x| x.abs()).sum();
             target.iter_mut().for_each(|x| *x = x.abs() / sum);
         }
-        Self { parameters, pixels: numbers(batch * N::IMAGE * N::IMAGE, 4), targets }
+        Self { parameters, pixels: numbers(batch * N::DIMS.image_values(), 4), targets }
     }
 
     fn model<N: Trainable, D: Device<f32>>(&self, device: &D) -> Model<N, D> {
@@ -172,7 +172,7 @@ impl<'a, N: Trainable> Twins<'a, N> {
         let first = self.step * recipe.batch_size;
         self.step += 1;
         let batch: Vec<usize> = (first..first + recipe.batch_size).map(|index| index % data.len()).collect();
-        prepared.fill::<N>(recipe, data, MNIST_NORMALIZATION, &batch, 1 + first / data.len());
+        prepared.fill::<N>(recipe, data, &[MNIST_NORMALIZATION], &batch, 1 + first / data.len());
         let dropout = Dropout::new(recipe.dropout, recipe.seed, self.step as u64);
         let Batch { pixels, targets } = prepared;
         let mut fused = self.operation.loss_and_gradients(&mut self.fused.model, pixels, targets, &dropout);
@@ -303,14 +303,22 @@ impl Textbook<'_> {
 
     /// Returns the cross entropy of image `image`.
     fn loss<N: Trainable>(&self, image: usize) -> f64 {
-        let pixels = &self.case.pixels[image * N::IMAGE * N::IMAGE..];
+        let pixels = &self.case.pixels[image * N::DIMS.image_values()..];
         let token = |index: usize| {
             let mut x = self.get("cls_token").to_vec();
             if let Some(patch) = index.checked_sub(1) {
-                let corner = (patch / N::GRID * N::IMAGE + patch % N::GRID) * N::PATCH;
-                let pixels: Vec<f64> = (0..N::PATCH * N::PATCH)
-                    .map(|i| f64::from(pixels[corner + i / N::PATCH * N::IMAGE + i % N::PATCH]))
-                    .collect();
+                let (top, left) =
+                    (patch / N::GRID_WIDTH * N::PATCH_HEIGHT, patch % N::GRID_WIDTH * N::PATCH_WIDTH);
+                let mut values = Vec::new();
+                for channel in 0..N::CHANNELS {
+                    for row in top..top + N::PATCH_HEIGHT {
+                        for column in left..left + N::PATCH_WIDTH {
+                            let at = (channel * N::HEIGHT + row) * N::WIDTH + column;
+                            values.push(f64::from(pixels[at]));
+                        }
+                    }
+                }
+                let pixels = values;
                 x = self.linear(&pixels, "patch_embed.proj.weight", "patch_embed.proj.bias");
             }
             let position = &self.get("pos_embed")[index * N::EMBED..];

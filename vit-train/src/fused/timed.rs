@@ -1,7 +1,7 @@
 //! Measurement of the time that each operation of a training pass takes.
 
 use super::{
-    buffer::{Area, AttentionWeights, Buffer, KeyValue, Layer, One},
+    buffer::{AttentionWeights, Buffer, Image, KeyValue, Layer, One, PatchValues},
     ops::{Ops, Store},
 };
 use crate::network::{dimensions::Dimensions, dropout::Site};
@@ -64,9 +64,9 @@ macro_rules! timed {
 
 timed! {
     embed(
-        layer: &Layer<L, Area<D>, D::Embed>,
-        pixels: &Buffer<V, (D::Image, D::Image)>,
-        patches: &mut Buffer<V, (D::Tokens, Area<D>)>,
+        layer: &Layer<L, PatchValues<D>, D::Embed>,
+        pixels: &Buffer<V, Image<D>>,
+        patches: &mut Buffer<V, (D::Tokens, PatchValues<D>)>,
         stream: &mut Buffer<V, (D::Tokens, D::Embed)>,
     );
     normalize<R>(
@@ -132,8 +132,8 @@ timed! {
         store: Store,
     );
     embed_backward(
-        layer: &Layer<L, Area<D>, D::Embed>,
-        patches: &Buffer<V, (D::Tokens, Area<D>)>,
+        layer: &Layer<L, PatchValues<D>, D::Embed>,
+        patches: &Buffer<V, (D::Tokens, PatchValues<D>)>,
         d_stream: &mut Buffer<V, (D::Tokens, D::Embed)>,
     );
 }

@@ -17,10 +17,16 @@ impl<const LEN: usize> Dimension for Len<LEN> {
 
 /// The dimensions of a [`Network`] for dfdx's tensors and for the fused operations.
 pub trait Dimensions: Copy + Debug + Send + Sync + 'static {
-    /// The side of the image, in pixels.
-    type Image: ConstDim;
-    /// The side of a patch, in pixels.
-    type Patch: ConstDim;
+    /// The height of the image, in pixels.
+    type Height: ConstDim;
+    /// The width of the image, in pixels.
+    type Width: ConstDim;
+    /// The number of channels of the image.
+    type Channels: ConstDim;
+    /// The height of a patch, in pixels.
+    type PatchHeight: ConstDim;
+    /// The width of a patch, in pixels.
+    type PatchWidth: ConstDim;
     /// The number of tokens: the patches and the class token.
     type Tokens: ConstDim;
     /// The number of channels of the residual stream.
@@ -42,8 +48,11 @@ type Dim<L> = <L as Dimension>::Dim;
 impl<N> Dimensions for N
 where
     N: Network<
-        Image: Dimension,
-        Patch: Dimension,
+        Height: Dimension,
+        Width: Dimension,
+        Channels: Dimension,
+        PatchHeight: Dimension,
+        PatchWidth: Dimension,
         Tokens: Dimension,
         Embed: Dimension,
         Heads: Dimension,
@@ -53,8 +62,11 @@ where
         Classes: Dimension,
     >,
 {
-    type Image = Dim<N::Image>;
-    type Patch = Dim<N::Patch>;
+    type Height = Dim<N::Height>;
+    type Width = Dim<N::Width>;
+    type Channels = Dim<N::Channels>;
+    type PatchHeight = Dim<N::PatchHeight>;
+    type PatchWidth = Dim<N::PatchWidth>;
     type Tokens = Dim<N::Tokens>;
     type Embed = Dim<N::Embed>;
     type Heads = Dim<N::Heads>;

@@ -42,14 +42,19 @@ pub(crate) trait Visitor<D: Device<f32>> {
 
 type One = Const<1>;
 // A network has these lengths both as `vit_nostd::Network` and as `Dimensions`; these aliases choose the latter.
-type Patch<N> = <N as Dimensions>::Patch;
-type PatchWeight<N> = (Embed<N>, One, Patch<N>, Patch<N>);
+type Channels<N> = <N as Dimensions>::Channels;
+type PatchHeight<N> = <N as Dimensions>::PatchHeight;
+type PatchWidth<N> = <N as Dimensions>::PatchWidth;
+type PatchWeight<N> = (Embed<N>, Channels<N>, PatchHeight<N>, PatchWidth<N>);
 type Tokens<N> = <N as Dimensions>::Tokens;
 type Embed<N> = <N as Dimensions>::Embed;
 type Heads<N> = <N as Dimensions>::Heads;
 type HeadDim<N> = <N as Dimensions>::HeadDim;
 type Hidden<N> = <N as Dimensions>::Hidden;
 type Classes<N> = <N as Dimensions>::Classes;
+
+/// Images, `channels x height x width`, whose rows and columns are divided into those of patches.
+type Cut<N> = (usize, Channels<N>, usize, PatchHeight<N>, usize, PatchWidth<N>);
 
 /// One encoder block.
 struct Block<N: Trainable, D: Device<f32>> {
@@ -226,20 +231,21 @@ impl<N: Trainable, D: Device<f32>> Model<N, D> {
     pub(crate) fn visit(&mut self, visitor: &mut impl Visitor<D>) {
         visitor.visit(names::CLS_TOKEN, &[1, 1, N::EMBED], &mut self.cls_token);
         visitor.visit(names::POS_EMBED, &[1, N::TOKENS, N::EMBED], &mut self.pos_embed);
-        self.patch_embed.visit(names::PATCH_EMBED, &[N::EMBED, 1, N::PATCH, N::PATCH], visitor);
+        let patch = [N::EMBED, N::CHANNELS, N::PATCH_HEIGHT, N::PATCH_WIDTH];
+        self.patch_embed.visit(names::PATCH_EMBED, &patch, visitor);
         self.blocks.iter_mut().enumerate().for_each(|(index, block)| block.visit(index, visitor));
         self.norm.visit(names::NORM, visitor);
         self.head.visit(names::HEAD, &[N::CLASSES, N::EMBED], visitor);
     }
 
-    /// Returns a function that computes the logits, `batch x classes`, of `batch` normalised images (row by row). It
-    /// can be shared between threads, which dfdx's CUDA device does not allow.
+    /// Returns a function that computes the logits, `batch x classes`, of `batch` normalised images, which are
+    /// `channels x height x width`. It can be shared between threads, which dfdx's CUDA device does not allow.
     pub(crate) fn logits(&self) -> impl Fn(Vec<f32>, usize) -> Vec<f32> + Sync
     where
         D: Sync,
     {
         |pixels, batch| {
-            let pixels = self.cls_token.device().tensor_from_vec(pixels, (batch, N::IMAGE, N::IMAGE));
+            let pixels = self.cls_token.device().tensor_from_vec(pixels, Self::cut(batch));
             self.forward(pixels, &Dropout::none()).as_vec()
         }
     }
@@ -255,7 +261,7 @@ impl<N: Trainable, D: Device<f32>> Model<N, D> {
     ) -> Pass<D> {
         let device = self.cls_token.device();
         let batch = targets.len() / N::CLASSES;
-        let pixels = device.tensor_from_vec(pixels, (batch, N::IMAGE, N::IMAGE));
+        let pixels = device.tensor_from_vec(pixels, Self::cut(batch));
         let targets = device.tensor_from_vec(targets, (batch, Classes::<N>::default()));
         let logits = self.forward(pixels.leaky_trace(), dropout);
         let values = logits.as_vec();
@@ -263,20 +269,26 @@ impl<N: Trainable, D: Device<f32>> Model<N, D> {
         Pass { loss: loss.as_vec()[0], logits: values, gradients: loss.backward() }
     }
 
+    /// Returns the shape of `batch` images whose rows and columns are divided into those of patches.
+    fn cut(batch: usize) -> Cut<N> {
+        let rows = (N::HEIGHT / N::PATCH_HEIGHT, PatchHeight::<N>::default());
+        let columns = (N::GRID_WIDTH, PatchWidth::<N>::default());
+        (batch, Channels::<N>::default(), rows.0, rows.1, columns.0, columns.1)
+    }
+
     fn forward<T: Tape<f32, D>>(
         &self,
-        pixels: Tensor<(usize, usize, usize), f32, D, T>,
+        pixels: Tensor<Cut<N>, f32, D, T>,
         dropout: &Dropout,
     ) -> Rows<Classes<N>, D, T> {
         let batch = pixels.shape().0;
-        let (patches, area) = (N::GRID * N::GRID, N::PATCH * N::PATCH);
+        let (patches, values) = (N::TOKENS - 1, N::PATCH_VALUES);
         let (tokens, embed) = (Tokens::<N>::default(), Embed::<N>::default());
 
-        let pixels = pixels
-            .reshape_like(&(batch, N::GRID, Patch::<N>::default(), N::GRID, Patch::<N>::default()))
-            .permute::<(usize, usize, usize, Patch<N>, Patch<N>), Axes5<0, 1, 3, 2, 4>>()
-            .reshape_like(&(batch * patches, area));
-        let weight = self.patch_embed.weight.retaped::<T>().reshape_like(&(embed, area));
+        type Patches<N> = (usize, usize, usize, Channels<N>, PatchHeight<N>, PatchWidth<N>);
+        let pixels =
+            pixels.permute::<Patches<N>, Axes6<0, 2, 4, 1, 3, 5>>().reshape_like(&(batch * patches, values));
+        let weight = self.patch_embed.weight.retaped::<T>().reshape_like(&(embed, values));
         let x = linear(pixels, weight, self.patch_embed.bias.retaped()); // (batch * patches, EMBED)
         let x = x.reshape_like(&(batch, patches, embed));
 

@@ -40,6 +40,15 @@ pub struct Parameters {
     pub values: Vec<f32>,
 }
 
+/// Returns the index, among the `inputs` of a layer in a checkpoint, of input number `input` of that layer in an engine.
+///
+/// They differ for the layer that takes a patch of an image with several channels: the channels of a pixel are next to
+/// each other in an engine, as in an image, while PyTorch has one channel after the other. For other layers, `channels` is
+/// 1.
+pub(crate) const fn input_in_checkpoint(input: usize, inputs: usize, channels: usize) -> usize {
+    input % channels * (inputs / channels) + input / channels
+}
+
 /// A tensor that does not fit a network.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Mismatch {

@@ -22,7 +22,11 @@ use crate::{
         vit::{float_model, write_model},
     },
     inference::{infer_observed, int8_logits, view},
-    network::{names, parameters::Parameters, Trainable},
+    network::{
+        names,
+        parameters::{input_in_checkpoint, Parameters},
+        Trainable,
+    },
     score::Score,
 };
 use rayon::prelude::*;
@@ -31,7 +35,7 @@ use vit_nostd::{
     float::{self, math::gelu, LAYER_NORM_EPSILON},
     int8::{
         self,
-        layer_norm::Norm,
+        layer_norm::{factor, Norm},
         requantize::Scale,
         softmax::{one, ExpTable, MAX_CONTEXT_SHIFT},
         weights::{BlockMut, Weights, WeightsMut},
@@ -55,9 +59,12 @@ const MAX_RATIO: f64 = Scale::MAX_MULTIPLIER as f64 / (1u64 << Scale::MIN_SHIFT)
 const MIN_RATIO: f64 = 1.0 / (1u64 << 32) as f64;
 /// The largest absolute value of a bias that the engine accepts.
 const MAX_BIAS: f64 = ((1 << 30) - 1) as f64;
-/// The smallest scale of a LayerNorm's results. It is twice 2^-11, the scale above which the shift is in
-/// [`Norm::SHIFT`]. Only rows that are nearly constant, compared with LayerNorm's epsilon, would need a smaller one.
-const MIN_NORM_SCALE: f64 = 1.0 / 1024.0;
+/// Returns the smallest scale of the results of a LayerNorm of `width` channels. It is twice the scale above which the
+/// shift is in [`Norm::SHIFT`]. Only rows that are nearly constant, compared with LayerNorm's epsilon, would need a
+/// smaller one.
+fn min_norm_scale(width: usize) -> f64 {
+    0.25 / f64::from(factor(width))
+}
 /// The scale of a tensor that is 0 on all images.
 const SCALE_OF_ZEROS: f64 = 1e-9;
 /// The argument below which GELU is nearly 0, so that clipping smaller arguments loses almost nothing.
@@ -423,14 +430,16 @@ fn scale_tensor(layer: Tensor, block: usize, real: f64, max_shift: u8) -> Result
 /// Returns the constants of a LayerNorm whose results are quantized by `output`.
 ///
 /// They are within their bounds. The scale of the residual stream is at least [`finest_residual`]. The scale of the
-/// results is at least [`MIN_NORM_SCALE`] and at most 1/2, because no value in a row of 128 exceeds the row's root mean
-/// square by a factor of 12.
+/// results is at least [`min_norm_scale`] and at most 1/2, because no value in a row of 256 exceeds the row's root mean
+/// square by a factor of 16.
 fn norm(width: usize, residual: Quantizer, output: Quantizer) -> [u32; 5] {
     let epsilon = epsilon(width, residual.scale).round() as u64;
-    let shift = (47.0 + output.scale.log2()).ceil() as i32; // the numerator is within [2^39, 2^40]
+    let factor = f64::from(factor(width));
+    // With this shift, the numerator is within [2^39, 2^40].
+    let shift = (39.0 + factor.log2() + output.scale.log2()).ceil() as i32;
     let norm = Norm {
         epsilon: epsilon.max(Norm::MIN_EPSILON),
-        numerator: (2f64.powi(shift - 8) / output.scale).round() as u64,
+        numerator: (2f64.powi(shift) / factor / output.scale).round() as u64,
         shift: u32::try_from(shift).unwrap_or_default(),
     };
     norm.to_tensor()
@@ -480,10 +489,27 @@ impl BlockLayers {
     }
 }
 
-/// Returns the linear layer that embeds patches.
-fn patch_layer(parameters: &Parameters) -> Layer {
+/// Returns the quantizer of the levels of a channel: a level p enters as p - 128; the network takes (p / 255 - mean) / std.
+fn level(Normalization { mean, std }: Normalization) -> Quantizer {
+    Quantizer { scale: 1.0 / (255.0 * f64::from(std)), zero_point: 255.0 * f64::from(mean) - 128.0 }
+}
+
+/// Returns the linear layer that embeds patches, with inputs in the order of the engine. All of them are quantized like
+/// those of the first channel: the weights and the biases make up for the difference between channels.
+fn patch_layer(parameters: &Parameters, normalization: &[Normalization]) -> Layer {
     let (weight, bias) = parameters.affine(names::PATCH_EMBED);
-    Layer::new(Tensor::Embedding.layer(0), weight, bias, None)
+    let mut layer = Layer::new(Tensor::Embedding.layer(0), weight, bias, None);
+    let (inputs, channels) = (layer.inputs(), normalization.len());
+    let first = level(normalization[0]);
+    let rows = weight.chunks_exact(inputs).zip(layer.weight.chunks_exact_mut(inputs)).zip(&mut layer.bias);
+    for ((from, row), bias) in rows {
+        for (input, w) in row.iter_mut().enumerate() {
+            let own = level(normalization[input % channels]);
+            *w = f64::from(from[input_in_checkpoint(input, inputs, channels)]) * (own.scale / first.scale);
+            *bias += *w * first.scale * (first.zero_point - own.zero_point);
+        }
+    }
+    layer
 }
 
 /// Returns the position embeddings, token by token. The class token is added to the first one.
@@ -498,7 +524,9 @@ fn positions(parameters: &Parameters) -> impl Iterator<Item = f64> + '_ {
 
 /// The quantizers of all activations of a network.
 pub(crate) struct Scales {
-    pixel: Quantizer,
+    /// The layer that embeds patches, and the quantizer of its inputs.
+    patches: Layer,
+    levels: Quantizer,
     pub(crate) residual: Quantizer,
     pub(crate) blocks: Vec<BlockScales>,
     /// The quantizer of the results of the last LayerNorm.
@@ -536,21 +564,19 @@ impl Scales {
         let model = model.map_err(|error| Error::Model { path: path.to_owned(), error })?;
         let parameters = &checkpoint.parameters;
         let calibration = calibrate::<N>(&model, parameters, data, indices);
-        Self::choose::<N>(parameters, &calibration, model.metadata().normalization)
+        Self::choose::<N>(parameters, &calibration, &checkpoint.describe::<N>().normalization)
             .map_err(|error| Error::Unquantizable { path: path.to_owned(), error })
     }
 
     fn choose<N: Trainable>(
         parameters: &Parameters,
         calibration: &Calibration,
-        Normalization { mean, std }: Normalization,
+        normalization: &[Normalization],
     ) -> Result<Self, Unquantizable> {
         if let Some(not_finite) = &calibration.not_finite {
             return Err(not_finite.clone());
         }
-        // A pixel p enters as p - 128; the network takes (p / 255 - mean) / std.
-        let pixel =
-            Quantizer { scale: 1.0 / (255.0 * f64::from(std)), zero_point: 255.0 * f64::from(mean) - 128.0 };
+        let patches = patch_layer(parameters, normalization);
         let layers: Vec<_> = (0..N::DEPTH).map(|block| BlockLayers::new(parameters, block)).collect();
         let blocks = layers.iter().enumerate();
         let blocks: Vec<_> =
@@ -559,7 +585,7 @@ impl Scales {
         // The residual stream can hold values a quarter larger than any that was measured.
         let mut scale = (1.25 * calibration.residual() / 32767.0).max(finest_residual(N::EMBED));
         scale = positions(parameters).fold(scale, |scale, position| scale.max(position.abs() / 32767.0));
-        scale = scale.max(patch_layer(parameters).finest_output(pixel));
+        scale = scale.max(patches.finest_output(level(normalization[0])));
         let mut exp_steps = EXP_STEPS;
         for (layers, scales) in layers.iter().zip(&blocks) {
             scale = scale.max(layers.proj.finest_output(scales.context));
@@ -567,10 +593,11 @@ impl Scales {
             exp_steps = exp_steps.min(MAX_RATIO / scales.score::<N>());
         }
         Ok(Self {
-            pixel,
+            patches,
+            levels: level(normalization[0]),
             residual: Quantizer { scale, zero_point: 0.0 },
             blocks,
-            norm: calibration.symmetric(N::DEPTH, Tensor::Norm, MIN_NORM_SCALE),
+            norm: calibration.symmetric(N::DEPTH, Tensor::Norm, min_norm_scale(N::EMBED)),
             exp_steps,
         })
     }
@@ -579,9 +606,10 @@ impl Scales {
 impl BlockScales {
     fn new(calibration: &Calibration, block: usize, layers: &BlockLayers) -> Self {
         let symmetric = |tensor, finest| calibration.symmetric(block, tensor, finest);
-        let norm1 = symmetric(Tensor::Norm1, MIN_NORM_SCALE);
+        let least = min_norm_scale(layers.query.inputs());
+        let norm1 = symmetric(Tensor::Norm1, least);
         let value = symmetric(Tensor::Value, layers.value.finest_output(norm1));
-        let norm2 = symmetric(Tensor::Norm2, MIN_NORM_SCALE);
+        let norm2 = symmetric(Tensor::Norm2, least);
         let arguments = calibration.range(block, Tensor::Hidden);
         let results = calibration.range(block, Tensor::Activation);
         Self {
@@ -623,7 +651,7 @@ fn fill<N: Trainable>(
     bytes: &mut [u8],
 ) -> Result<(), Unquantizable> {
     let Some(mut weights) = WeightsMut::<N>::from_bytes(bytes) else { return Ok(()) };
-    let &Scales { pixel, residual, ref blocks, norm: normed, exp_steps } = scales;
+    let &Scales { ref patches, levels, residual, ref blocks, norm: normed, exp_steps } = scales;
 
     let embedding = &mut weights.embedding;
     *embedding.exp_table = exp_table(N::TOKENS, exp_steps);
@@ -633,7 +661,7 @@ fn fill<N: Trainable>(
     }
     let outputs =
         (embedding.patch_bias.as_mut(), embedding.patch_multiplier.as_mut(), embedding.patch_shift.as_mut());
-    patch_layer(parameters).quantize(pixel, residual, weights.patch_weight, outputs)?;
+    patches.quantize(levels, residual, flat(embedding.patch_weight), outputs)?;
 
     for (index, (block, scales)) in weights.blocks().zip(blocks).enumerate() {
         fill_block::<N>(index, block, &BlockLayers::new(parameters, index), (scales, residual, exp_steps))?;
@@ -730,7 +758,7 @@ mod tests {
         calibration: &Calibration,
     ) -> Result<ModelBytes, Unquantizable> {
         let (parameters, normalization) = (&checkpoint.parameters, checkpoint.describe::<N>().normalization);
-        let scales = Scales::choose::<N>(parameters, calibration, normalization)?;
+        let scales = Scales::choose::<N>(parameters, calibration, &normalization)?;
         let mut weights = ModelBytes::zeros(Weights::<N>::BYTES);
         fill::<N>(parameters, &scales, weights.bytes_mut())?;
         let file = write_model::<N>(Kind::Int8, checkpoint, &weights, Path::new(NOWHERE)).unwrap();
@@ -804,12 +832,12 @@ mod tests {
     #[test]
     fn layer_norms_are_within_their_bounds() {
         let mut random = random(3);
-        for width in [4, 48, 128] {
+        for width in [4, 48, 128, 132, 256] {
             let finest = finest_residual(width);
             for times in 0..30_000 {
                 let residual = finest * 10f64.powf(f64::from(times) / 750.0);
-                let of_norm = 2f64.powf(random.random_range(-10.0..-1.0));
-                for of_norm in [of_norm, MIN_NORM_SCALE, 0.5, 0.125 * (1.0 + f64::EPSILON)] {
+                let of_norm = min_norm_scale(width).max(2f64.powf(random.random_range(-10.0..-1.0)));
+                for of_norm in [of_norm, min_norm_scale(width), 0.5, 0.125 * (1.0 + f64::EPSILON)] {
                     let quantizer = |scale| Quantizer { scale, zero_point: 0.0 };
                     let norm = norm(width, quantizer(residual), quantizer(of_norm));
                     assert!(Norm::from_tensor(&norm).is_valid(), "{residual:e} {of_norm:e} {norm:?}");
@@ -1015,12 +1043,12 @@ mod tests {
         let mut checkpoint = Checkpoint { parameters, description: None };
         let mut description = checkpoint.describe::<Small>();
         description.normalization = match random.random_range(0..4) {
-            0 => Normalization {
+            0 => vec![Normalization {
                 mean: 0.0,
                 std: 10f32.powf(random.random_range(-spread.min(5.9)..spread.min(5.9))),
-            },
-            1 => Normalization { mean: random.random_range(-spread..spread), std: 1.0 },
-            _ => MNIST_NORMALIZATION,
+            }],
+            1 => vec![Normalization { mean: random.random_range(-spread..spread), std: 1.0 }],
+            _ => vec![MNIST_NORMALIZATION],
         };
         checkpoint.description = Some(description);
         checkpoint

@@ -126,7 +126,7 @@ pub fn verify<N: Trainable>(
     let mut network = Model::<N, _>::zeros(&Cpu::default());
     parameters::load(&mut network, &parameters.values);
     let indices: Vec<usize> = (0..images).collect();
-    let built_in = dfdx_logits(&network, model.metadata().normalization, data, &indices);
+    let built_in = dfdx_logits(&network, &model.metadata().normalization[..N::CHANNELS], data, &indices);
     let nostd = nostd_logits(&model, data, images);
 
     // Logits that are not finite are an error if both sides have them. If only one side has them, they are a

@@ -56,21 +56,25 @@ fn graph<N: Trainable>(checkpoint: &Checkpoint, name: String) -> Graph {
     let normalization = checkpoint.describe::<N>().normalization;
     let weight =
         |Entry { name, dims, range }: &Entry| Tensor::floats(name, dims, &parameters.values[range.clone()]);
-    let pixels = "grey levels, 0 to 255; the model normalises them";
+    let pixels = match N::CHANNELS {
+        1 => "grey levels, 0 to 255; the model normalises them",
+        _ => "levels of red, green and blue, 0 to 255; the model normalises them",
+    };
     let mut graph = Graph {
         name,
         initializer: parameters.layout.0.iter().map(weight).collect(),
-        input: vec![ValueInfo::batch("pixels", UINT8, &[1, N::IMAGE, N::IMAGE], pixels)],
+        input: vec![ValueInfo::batch("pixels", UINT8, &[N::CHANNELS, N::HEIGHT, N::WIDTH], pixels)],
         output: vec![ValueInfo::batch("logits", FLOAT, &[N::CLASSES], "softmax makes probabilities of them")],
         node: Vec::new(),
     };
     let g = &mut graph;
     let (embed, tokens) = (N::EMBED as i64, N::TOKENS as i64);
-    let (head_dim, heads, patch) = (N::HEAD_DIM as i64, N::HEADS as i64, N::PATCH as i64);
+    let (head_dim, heads) = (N::HEAD_DIM as i64, N::HEADS as i64);
+    let patch = [N::PATCH_HEIGHT as i64, N::PATCH_WIDTH as i64];
 
     g.number("levels", 255.0);
-    g.number("mean", normalization.mean);
-    g.number("std", normalization.std);
+    g.channels("mean", normalization.iter().map(|channel| channel.mean));
+    g.channels("std", normalization.iter().map(|channel| channel.std));
     g.number("sqrt_2", SQRT_2);
     g.number("one", 1.0);
     g.number("half", 0.5);
@@ -90,13 +94,12 @@ fn graph<N: Trainable>(checkpoint: &Checkpoint, name: String) -> Graph {
     g.node("float", "Cast", &["pixels"], [Attribute::int("to", FLOAT.into())]);
     g.node("share", "Div", &["float", "levels"], []);
     g.node("centred", "Sub", &["share", "mean"], []);
-    g.node("normalized", "Div", &["centred", "std"], []); // (batch, 1, IMAGE, IMAGE)
+    g.node("normalized", "Div", &["centred", "std"], []); // (batch, CHANNELS, HEIGHT, WIDTH)
 
     let (weight, bias) = (names::weight(names::PATCH_EMBED), names::bias(names::PATCH_EMBED));
     let inputs = ["normalized", &weight, &bias];
-    let shape =
-        [Attribute::ints("kernel_shape", &[patch, patch]), Attribute::ints("strides", &[patch, patch])];
-    g.node("patch_embed.grid", "Conv", &inputs, shape); // (batch, EMBED, GRID, GRID)
+    let shape = [Attribute::ints("kernel_shape", &patch), Attribute::ints("strides", &patch)];
+    g.node("patch_embed.grid", "Conv", &inputs, shape); // (batch, EMBED, rows of patches, columns of patches)
     g.node("patch_embed.columns", "Reshape", &["patch_embed.grid", "shape.patches"], []);
     let transposed = [Attribute::ints("perm", &[0, 2, 1])];
     g.node("patch_embed.rows", "Transpose", &["patch_embed.columns"], transposed); // (batch, TOKENS - 1, EMBED)
@@ -123,6 +126,12 @@ fn graph<N: Trainable>(checkpoint: &Checkpoint, name: String) -> Graph {
 }
 
 impl Graph {
+    /// Adds a constant with a number for each channel of an image, which is the same for all pixels.
+    fn channels(&mut self, name: &str, values: impl Iterator<Item = f32>) {
+        let values: Vec<_> = values.collect();
+        self.initializer.push(Tensor::floats(name, &[values.len(), 1, 1], &values));
+    }
+
     /// Adds a constant scalar.
     fn number(&mut self, name: &str, value: f32) {
         self.initializer.push(Tensor::floats(name, &[], &[value]));

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     fused::{
-        buffer::{Area, AttentionWeights, Buffer, KeyValue, Layer, One},
+        buffer::{AttentionWeights, Buffer, Image, KeyValue, Layer, One, PatchValues},
         fold::Place,
         ops::{Ops, Store},
     },
@@ -172,20 +172,25 @@ const fn heads<D: Dimensions, R: ConstDim>() -> Heads {
 impl<D: Dimensions> Ops<D, Memory, Linear> for Chunk<'_> {
     fn embed(
         &mut self,
-        layer: &Layer<Linear, Area<D>, D::Embed>,
-        pixels: &Matrix<(D::Image, D::Image)>,
-        patches: &mut Matrix<(D::Tokens, Area<D>)>,
+        layer: &Layer<Linear, PatchValues<D>, D::Embed>,
+        pixels: &Matrix<Image<D>>,
+        patches: &mut Matrix<(D::Tokens, PatchValues<D>)>,
         stream: &mut Matrix<(D::Tokens, D::Embed)>,
     ) {
-        let (image, patch, layer) = (D::Image::SIZE, D::Patch::SIZE, &layer.weights);
-        let grid = image / patch;
+        let (height, width, layer) = (D::Height::SIZE, D::Width::SIZE, &layer.weights);
+        let (patch_height, patch_width) = (D::PatchHeight::SIZE, D::PatchWidth::SIZE);
+        let grid_width = width / patch_width;
         for index in 0..self.images {
             let pixels = pixels.image(index);
-            let lines = patches.image_mut(index)[patch * patch..].chunks_exact_mut(patch).enumerate();
-            for (index, line) in lines {
-                let (y, number) = (index % patch, index / patch);
-                let start = (number / grid * patch + y) * image + number % grid * patch;
-                line.copy_from_slice(&pixels[start..start + patch]);
+            // The class token has a row, too, which stays zero.
+            let patches = patches.image_mut(index).chunks_exact_mut(PatchValues::<D>::SIZE).skip(1);
+            for (number, patch) in patches.enumerate() {
+                let (top, left) = (number / grid_width * patch_height, number % grid_width * patch_width);
+                for (index, line) in patch.chunks_exact_mut(patch_width).enumerate() {
+                    let (channel, row) = (index / patch_height, index % patch_height);
+                    let start = (channel * height + top + row) * width + left;
+                    line.copy_from_slice(&pixels[start..start + patch_width]);
+                }
             }
             // The bias has a row for each token of an image.
             stream.image_mut(index).copy_from_slice(&layer.bias);
@@ -197,8 +202,8 @@ impl<D: Dimensions> Ops<D, Memory, Linear> for Chunk<'_> {
 
     fn embed_backward(
         &mut self,
-        layer: &Layer<Linear, Area<D>, D::Embed>,
-        patches: &Matrix<(D::Tokens, Area<D>)>,
+        layer: &Layer<Linear, PatchValues<D>, D::Embed>,
+        patches: &Matrix<(D::Tokens, PatchValues<D>)>,
         d_stream: &mut Matrix<(D::Tokens, D::Embed)>,
     ) {
         self.mask_in_place(Site::Embedding, d_stream);

@@ -24,6 +24,7 @@ mod vectors;
 pub(crate) use peak::multiply_adds;
 
 use super::{
+    buffer::{Buffer, Image},
     fold::Fold,
     network::{Activations, Block, Layers, Sizes},
     timed::{Timed, Times},
@@ -111,7 +112,7 @@ impl<D: Dimensions> Cpu<D> {
         logits: &mut [f32],
         gradients: &mut [f32],
     ) -> f32 {
-        let Sizes { image, classes, .. } = self.sizes;
+        let (classes, values) = (self.sizes.classes, Buffer::<Memory, Image<D>>::IMAGE_LEN);
         self.fold.fold(parameters, &mut self.folded);
         self.load();
 
@@ -130,7 +131,7 @@ impl<D: Dimensions> Cpu<D> {
             for (chunk, logits) in logits.chunks_mut(CHUNK * classes).enumerate() {
                 let (first, count) = (index * shard_images + chunk * CHUNK, logits.len() / classes);
                 let Workspace { activations, scratch } = &mut workspace;
-                let pixels = &batch.pixels[first * image * image..][..count * image * image];
+                let pixels = &batch.pixels[first * values..][..count * values];
                 activations.pixels.get_mut(count).copy_from_slice(pixels);
                 let targets = &batch.targets[first * classes..][..count * classes];
                 activations.targets.get_mut(count).copy_from_slice(targets);

@@ -37,12 +37,15 @@ struct Mask {
     u32 mask_len;          // the same number if there were a row for every token, by which masks are numbered
 };
 
-// The warp of an image: the positions where its pixels are read, in units of 1/65536 pixel. See `Warp` in `augment.rs`.
+// The change of an image: see `Variation` in `augment.rs`. Positions are in units of 1/65536 pixel.
 const u32 KNOTS = 5;
-struct ImageWarp {
-    long long start[2];                // the position of the first pixel
+struct ImageVariation {
+    long long start[2];                // the position where the first pixel is read
     long long across[2], down[2];      // the steps from a pixel to the next in its row and in its column
     long long knots[KNOTS][KNOTS][2];  // the displacements at the knots of a grid over the image
+    long long saturation, contrast, brightness; // factors in 1/256
+    long long left, top, right, bottom; // the rectangle that is erased
+    long long colour[3];               // the levels of the rectangle
 };
 
 const float BETA_MEAN = 0.9f;
@@ -140,48 +143,74 @@ extern "C" __global__ void begin_step(Counters *counters, u32 images) {
     counters->dropout_key = mix64(counters->seed_key ^ counters->step);
 }
 
-static __device__ u32 pixel(const unsigned char *image, u32 side, long long column, long long row) {
-    bool inside = column >= 0 && row >= 0 && column < side && row < side;
-    return inside ? image[row * side + column] : 0;
+// The size of an image. This struct must match `ImageSize` in `kernels.rs`.
+struct ImageSize {
+    u32 height, width, channels;
+};
+
+// Returns the level of a channel, which is 0 outside the image.
+static __device__ u32 level(const unsigned char *image, ImageSize size, u32 channel, long long column, long long row) {
+    bool inside = column >= 0 && row >= 0 && column < size.width && row < size.height;
+    return inside ? image[(row * size.width + column) * size.channels + channel] : 0;
 }
 
 // Returns the displacement of one coordinate, interpolated between the knots.
-static __device__ long long bend(const ImageWarp &image_warp, u32 side, u32 column, u32 row, int axis) {
-    u32 distances = side > 1 ? side - 1 : 1;
-    u32 x = column * (KNOTS - 1) * 256 / distances, y = row * (KNOTS - 1) * 256 / distances;
+static __device__ long long bend(const ImageVariation &variation, ImageSize size, u32 column, u32 row, int axis) {
+    u32 across = size.width > 1 ? size.width - 1 : 1, upright = size.height > 1 ? size.height - 1 : 1;
+    u32 x = column * (KNOTS - 1) * 256 / across, y = row * (KNOTS - 1) * 256 / upright;
     u32 left = x >> 8, top = y >> 8;
     if (left > KNOTS - 2) left = KNOTS - 2;
     if (top > KNOTS - 2) top = KNOTS - 2;
     long long right = x - (left << 8), down = y - (top << 8);
-    const auto &knots = image_warp.knots;
+    const auto &knots = variation.knots;
     long long above = knots[top][left][axis] * (256 - right) + knots[top][left + 1][axis] * right;
     long long below = knots[top + 1][left][axis] * (256 - right) + knots[top + 1][left + 1][axis] * right;
     return (above * (256 - down) + below * down) >> 16;
 }
 
-// Warps and normalises an image and makes its target, with a block per image. `normalized` are the network's inputs for
-// the 256 grey levels.
-extern "C" __global__ void prepare(const Counters *counters, const unsigned char *data, const unsigned char *labels,
-                                   const u32 *order, const long long *image_warps, const float *normalized, u32 side,
-                                   u32 classes, float smoothing, float *pixels, float *targets) {
-    u32 place = counters->first + blockIdx.x;
-    const unsigned char *image = data + (u64)order[place] * side * side;
-    const ImageWarp &image_warp = ((const ImageWarp *)image_warps)[place];
-    for (u32 at = threadIdx.x; at < side * side; at += blockDim.x) {
-        u32 column = at % side, row = at / side;
+// Returns a level with another saturation, contrast and brightness. `grey` is the grey level of its pixel.
+static __device__ u32 recoloured(const ImageVariation &variation, int level, int grey) {
+    const int medium = 128 << 8;
+    int saturated = 256 * grey + (int)variation.saturation * (level - grey);
+    int contrasted = medium + (((int)variation.contrast * (saturated - medium)) >> 8);
+    int bright = (((int)variation.brightness * contrasted >> 8) + 128) >> 8;
+    return bright < 0 ? 0 : bright > 255 ? 255 : bright;
+}
+
+// Changes and normalises an image and makes its target, with a block per image. `normalized` are the network's inputs for
+// the 256 levels of each channel. The image has its channels next to each other; the result has one after the other.
+extern "C" __global__ void prepare(const Counters *counters, const unsigned char *data, const unsigned short *labels,
+                                   const u32 *order, const long long *variations, const float *normalized,
+                                   ImageSize size, u32 classes, float smoothing, float *pixels, float *targets) {
+    u32 place = counters->first + blockIdx.x, area = size.height * size.width;
+    const unsigned char *image = data + (u64)order[place] * area * size.channels;
+    const ImageVariation &variation = ((const ImageVariation *)variations)[place];
+    for (u32 at = threadIdx.x; at < area; at += blockDim.x) {
+        u32 column = at % size.width, row = at / size.width;
         long long at_source[2];
         for (int axis = 0; axis < 2; axis++) {
-            at_source[axis] = image_warp.start[axis] + column * image_warp.across[axis] + row * image_warp.down[axis]
-                + bend(image_warp, side, column, row, axis);
+            at_source[axis] = variation.start[axis] + column * variation.across[axis] + row * variation.down[axis]
+                + bend(variation, size, column, row, axis);
         }
         long long x = at_source[0], y = at_source[1];
         u32 right = x >> 8 & 255, down = y >> 8 & 255;
         x >>= 16;
         y >>= 16;
-        u32 above = pixel(image, side, x, y) * (256 - right) + pixel(image, side, x + 1, y) * right;
-        u32 below = pixel(image, side, x, y + 1) * (256 - right) + pixel(image, side, x + 1, y + 1) * right;
-        u32 grey = (above * (256 - down) + below * down + (1 << 15)) >> 16;
-        pixels[blockIdx.x * side * side + at] = normalized[grey];
+        u32 found[3];
+        for (u32 channel = 0; channel < size.channels; channel++) {
+            u32 above = level(image, size, channel, x, y) * (256 - right)
+                + level(image, size, channel, x + 1, y) * right;
+            u32 below = level(image, size, channel, x, y + 1) * (256 - right)
+                + level(image, size, channel, x + 1, y + 1) * right;
+            found[channel] = (above * (256 - down) + below * down + (1 << 15)) >> 16;
+        }
+        u32 grey = size.channels == 1 ? found[0] : (77 * found[0] + 150 * found[1] + 29 * found[2] + 128) >> 8;
+        bool erased = column >= variation.left && column < variation.right && row >= variation.top
+            && row < variation.bottom;
+        for (u32 channel = 0; channel < size.channels; channel++) {
+            u32 changed = erased ? variation.colour[channel] : recoloured(variation, found[channel], grey);
+            pixels[(blockIdx.x * size.channels + channel) * area + at] = normalized[channel * 256 + changed];
+        }
     }
     for (u32 at = threadIdx.x; at < classes; at += blockDim.x) {
         float target = smoothing / classes;
@@ -277,16 +306,18 @@ extern "C" __global__ void unfold_embedding(float *gradients, u32 class_token, u
 // -- The embedding ---------------------------------------------------------------------------------------------------
 
 // Cuts images into patches: `count` elements, images x tokens x patch x patch, with zeros for the class token.
-extern "C" __global__ void cut_patches(const float *pixels, float *patches, u32 count, u32 side, u32 patch,
-                                       u32 tokens) {
-    u32 area = patch * patch, grid = side / patch;
+extern "C" __global__ void cut_patches(const float *pixels, float *patches, u32 count, u32 height, u32 width,
+                                       u32 channels, u32 patch_height, u32 patch_width) {
+    u32 area = patch_height * patch_width, values = channels * area;
+    u32 grid_width = width / patch_width, tokens = height / patch_height * grid_width + 1;
     for (u32 at = first_element(); at < count; at += element_step()) {
-        u32 token = at / area % tokens, within = at % area, image = at / (area * tokens);
+        u32 token = at / values % tokens, within = at % values, image = at / (values * tokens);
         float x = 0.0f;
         if (token > 0) {
-            u32 row = (token - 1) / grid * patch + within / patch;
-            u32 column = (token - 1) % grid * patch + within % patch;
-            x = pixels[(image * side + row) * side + column];
+            u32 channel = within / area;
+            u32 row = (token - 1) / grid_width * patch_height + within % area / patch_width;
+            u32 column = (token - 1) % grid_width * patch_width + within % patch_width;
+            x = pixels[((image * channels + channel) * height + row) * width + column];
         }
         patches[at] = x;
     }
@@ -588,7 +619,7 @@ extern "C" __global__ void cross_entropy(const float *logits, const float *targe
 // Adds the losses of a step and its number of images that were classified correctly to the counters, which the host
 // reads. The grid must be one block.
 extern "C" __global__ void score(Counters *counters, const float *logits, const float *losses,
-                                 const unsigned char *labels, const u32 *order, u32 images, u32 classes) {
+                                 const unsigned short *labels, const u32 *order, u32 images, u32 classes) {
     double loss = 0.0, correct = 0.0;
     for (u32 image = threadIdx.x; image < images; image += blockDim.x) {
         const float *x = logits + image * classes;

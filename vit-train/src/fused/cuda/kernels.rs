@@ -1,6 +1,7 @@
 //! The kernels of `kernels.cu`: compiling them and calling them.
 
 use super::error::CudaError;
+use crate::network::dimensions::Dimensions;
 use cudarc::{
     driver::{
         CudaContext, CudaFunction, CudaStream, CudaView, CudaViewMut, DriverError, LaunchArgs, LaunchConfig,
@@ -8,6 +9,7 @@ use cudarc::{
     driver::{DeviceRepr, PushKernelArg, ValidAsZeroBits},
     nvrtc::{self, Ptx},
 };
+use dfdx::shapes::ConstDim;
 use std::{ffi::CStr, sync::Arc};
 
 /// Memory that a kernel reads.
@@ -55,6 +57,31 @@ pub(crate) struct Mask {
 // SAFETY: the struct has C's layout without padding. Its fields are numbers that have the same size and alignment on
 // the host and on the device.
 unsafe impl DeviceRepr for Mask {}
+
+/// The size of an image. `kernels.cu` has the same struct.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[repr(C)]
+#[allow(missing_docs)]
+pub(crate) struct ImageSize {
+    pub height: u32,
+    pub width: u32,
+    pub channels: u32,
+}
+
+// SAFETY: the struct has C's layout without padding. Its fields are numbers that have the same size and alignment on
+// the host and on the device.
+unsafe impl DeviceRepr for ImageSize {}
+
+impl ImageSize {
+    /// Returns the size of the images of a network with these dimensions.
+    pub(crate) const fn of<D: Dimensions>() -> Self {
+        Self {
+            height: D::Height::SIZE as u32,
+            width: D::Width::SIZE as u32,
+            channels: D::Channels::SIZE as u32,
+        }
+    }
+}
 
 /// The source of the kernels.
 const SOURCE: &str = include_str!("kernels.cu");
@@ -175,7 +202,7 @@ macro_rules! plain_arguments {
         })*
     };
 }
-plain_arguments!(u32 f32 Mask);
+plain_arguments!(u32 f32 ImageSize Mask);
 
 /// Lists the kernels with their parameters, and defines a method for each of them.
 macro_rules! kernels {
@@ -226,11 +253,11 @@ kernels! {
     prepare(
         counters: Read<'_, Counters>,
         data: Read<'_, u8>,
-        labels: Read<'_, u8>,
+        labels: Read<'_, u16>,
         order: Read<'_, u32>,
-        image_warps: Read<'_, i64>,
+        variations: Read<'_, i64>,
         normalized: Read<'_>,
-        side: u32,
+        size: ImageSize,
         classes: u32,
         smoothing: f32,
         pixels: Write<'_>,
@@ -276,7 +303,16 @@ kernels! {
         tokens: u32,
         embed: u32,
     );
-    cut_patches(pixels: Read<'_>, patches: Write<'_>, count: u32, side: u32, patch: u32, tokens: u32);
+    cut_patches(
+        pixels: Read<'_>,
+        patches: Write<'_>,
+        count: u32,
+        height: u32,
+        width: u32,
+        channels: u32,
+        patch_height: u32,
+        patch_width: u32,
+    );
     add_table_dropout(
         counters: Read<'_, Counters>,
         mask: Mask,
@@ -370,7 +406,7 @@ kernels! {
         counters: Write<'_, Counters>,
         logits: Read<'_>,
         losses: Read<'_>,
-        labels: Read<'_, u8>,
+        labels: Read<'_, u16>,
         order: Read<'_, u32>,
         images: u32,
         classes: u32,

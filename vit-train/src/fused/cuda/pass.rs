@@ -3,11 +3,11 @@
 use super::{
     device::{Device, View},
     error::CudaError,
-    kernels::{Counters, Grid, Mask, Read, Write},
+    kernels::{Counters, Grid, ImageSize, Mask, Read, Write},
 };
 use crate::{
     fused::{
-        buffer::{Area, AttentionWeights, Buffer, KeyValue, Layer, One},
+        buffer::{AttentionWeights, Buffer, Image, KeyValue, Layer, One, PatchValues},
         fold::Place,
         ops::{Ops, Store},
     },
@@ -225,16 +225,28 @@ impl<D: Dimensions, R: ConstDim> Attention<D, R> {
 impl<D: Dimensions> Ops<D, CudaSlice<f32>, Linear> for Pass<'_, D> {
     fn embed(
         &mut self,
-        layer: &Layer<Linear, Area<D>, D::Embed>,
-        pixels: &Matrix<(D::Image, D::Image)>,
-        patches: &mut Matrix<(D::Tokens, Area<D>)>,
+        layer: &Layer<Linear, PatchValues<D>, D::Embed>,
+        pixels: &Matrix<Image<D>>,
+        patches: &mut Matrix<(D::Tokens, PatchValues<D>)>,
         stream: &mut Matrix<(D::Tokens, D::Embed)>,
     ) {
         self.kernel(|pass| {
             let (pixels, patches) = (pixels.read(pass.images), pass.write(patches)?);
             let (count, grid) = (patches.len() as u32, Grid::elements(patches.len()));
-            let [image, patch, tokens] = [D::Image::SIZE, D::Patch::SIZE, D::Tokens::SIZE].map(|x| x as u32);
-            pass.device.main.kernels.cut_patches(grid, pixels, patches, count, image, patch, tokens)
+            let ImageSize { height, width, channels } = ImageSize::of::<D>();
+            let [patch_height, patch_width] = [D::PatchHeight::SIZE, D::PatchWidth::SIZE].map(|x| x as u32);
+            let kernels = &pass.device.main.kernels;
+            kernels.cut_patches(
+                grid,
+                pixels,
+                patches,
+                count,
+                height,
+                width,
+                channels,
+                patch_height,
+                patch_width,
+            )
         });
         self.forward_product(layer, patches, stream, Store::Set);
         self.kernel(|pass| {
@@ -248,8 +260,8 @@ impl<D: Dimensions> Ops<D, CudaSlice<f32>, Linear> for Pass<'_, D> {
 
     fn embed_backward(
         &mut self,
-        layer: &Layer<Linear, Area<D>, D::Embed>,
-        patches: &Matrix<(D::Tokens, Area<D>)>,
+        layer: &Layer<Linear, PatchValues<D>, D::Embed>,
+        patches: &Matrix<(D::Tokens, PatchValues<D>)>,
         d_stream: &mut Matrix<(D::Tokens, D::Embed)>,
     ) {
         self.dropout_in_place(Site::Embedding, d_stream);

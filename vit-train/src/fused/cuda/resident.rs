@@ -3,11 +3,11 @@
 use super::{
     device::Device,
     error::CudaError,
-    kernels::{Counters, Grid},
+    kernels::{Counters, Grid, ImageSize},
     pass::{Linear, Matrix, Pass, PARTS},
 };
 use crate::{
-    data::{Dataset, Warp},
+    data::{Colours, Dataset, Erased, Variation, Warp},
     fused::{
         fold::Fold,
         network::{Activations, Layers, Sizes},
@@ -60,8 +60,8 @@ struct Tables {
 #[derive(Debug)]
 pub(crate) struct Images {
     pub(crate) pixels: CudaSlice<u8>,
-    pub(crate) labels: CudaSlice<u8>,
-    /// The network's input for each of the 256 grey levels.
+    pub(crate) labels: CudaSlice<u16>,
+    /// The network's input for each of the 256 levels of each channel.
     pub(crate) normalized: CudaSlice<f32>,
 }
 
@@ -137,14 +137,14 @@ impl<N: Trainable> Resident<N> {
         let stream = self.device.main.stream.clone();
         let mut logits = Vec::with_capacity(indices.len() * N::CLASSES);
         // The images are not augmented, and are evaluated in their order, batch by batch.
-        let warps = upload(&self.device, &flatten(&vec![Warp::NONE; self.capacity]))?;
+        let variations = upload(&self.device, &flatten(&vec![Variation::NONE; self.capacity]))?;
         let counters = stream.alloc_zeros(1).map_err(&failed)?;
         for batch in indices.chunks(self.capacity) {
             let order: Vec<u32> = batch.iter().map(|&index| index as u32).collect();
             let order = upload(&self.device, &order)?;
             let (activations, layers, mut pass) = self.parts(batch.len(), Dropout::none());
             pass.counters = &counters;
-            prepare(&pass, activations, images, (&order, &warps), 0.0)?;
+            prepare(&pass, activations, images, (&order, &variations), 0.0)?;
             activations.forward(&mut pass, layers);
             pass.finish()?;
             logits.extend(stream.clone_dtoh(&self.activations.logits.read(batch.len())).map_err(&failed)?);
@@ -264,7 +264,7 @@ pub(crate) fn logits<N: Trainable>(
     index: usize,
     precision: Precision,
     parameters: &[f32],
-    normalization: Normalization,
+    normalization: &[Normalization],
     data: &Dataset,
 ) -> Result<Vec<f32>, CudaError> {
     let mut resident = Resident::<N>::new(Device::open(index, precision)?, EVALUATED.min(data.len()))?;
@@ -273,12 +273,12 @@ pub(crate) fn logits<N: Trainable>(
     resident.logits(&images, &(0..data.len()).collect::<Vec<_>>())
 }
 
-/// Queues the kernel that makes pixels and targets of the images that come next in `order`, each warped by its warp.
+/// Queues the kernel that makes pixels and targets of the images that come next in `order`, each changed by its variation.
 pub(crate) fn prepare<D: Dimensions>(
     pass: &Pass<'_, D>,
     activations: &mut Activations<D, CudaSlice<f32>>,
     images: &Images,
-    (order, warps): (&CudaSlice<u32>, &CudaSlice<i64>),
+    (order, variations): (&CudaSlice<u32>, &CudaSlice<i64>),
     label_smoothing: f32,
 ) -> Result<(), CudaError> {
     let prepared = pass.device.main.kernels.prepare(
@@ -287,9 +287,9 @@ pub(crate) fn prepare<D: Dimensions>(
         images.pixels.as_view(),
         images.labels.as_view(),
         order.as_view(),
-        warps.as_view(),
+        variations.as_view(),
         images.normalized.as_view(),
-        D::Image::SIZE as u32,
+        ImageSize::of::<D>(),
         D::Classes::SIZE as u32,
         label_smoothing,
         activations.pixels.write(pass.images),
@@ -306,10 +306,10 @@ impl Images {
     pub(crate) fn load(
         device: &Device,
         data: &Dataset,
-        normalization: Normalization,
+        normalization: &[Normalization],
     ) -> Result<Self, CudaError> {
-        let greys: Vec<u8> = (0..=255).collect();
-        let normalized: Vec<f32> = normalize(&greys, normalization).collect();
+        let levels: Vec<u8> = (0..=255).flat_map(|level| vec![level; normalization.len()]).collect();
+        let normalized: Vec<f32> = normalize(&levels, normalization).collect();
         Ok(Self {
             pixels: upload(device, data.images())?,
             labels: upload(device, data.labels())?,
@@ -349,10 +349,16 @@ pub(crate) fn upload<T: DeviceRepr>(device: &Device, values: &[T]) -> Result<Cud
     device.main.stream.clone_htod(values).map_err(CudaError::driver("failed to copy data to the GPU"))
 }
 
-/// Returns the numbers of the warps in the order of the fields of `ImageWarp` in `kernels.cu`.
-pub(crate) fn flatten(warps: &[Warp]) -> Vec<i64> {
-    let flatten = |&Warp { start, across, down, knots }: &Warp| {
-        [start, across, down].into_iter().chain(knots.into_iter().flatten()).flatten()
+/// Returns the numbers of the variations in the order of the fields of `ImageVariation` in `kernels.cu`.
+pub(crate) fn flatten(variations: &[Variation]) -> Vec<i64> {
+    let flatten = |&Variation { warp, colours, erased }: &Variation| {
+        let Warp { start, across, down, knots } = warp;
+        let Colours { saturation, contrast, brightness } = colours;
+        let Erased { left, top, right, bottom, colour } = erased;
+        let places = [start, across, down].into_iter().chain(knots.into_iter().flatten()).flatten();
+        let factors = [saturation, contrast, brightness].map(i64::from);
+        let rectangle = [left, top, right, bottom].map(i64::from);
+        places.chain(factors).chain(rectangle).chain(colour.map(i64::from))
     };
-    warps.iter().flat_map(flatten).collect()
+    variations.iter().flat_map(flatten).collect()
 }

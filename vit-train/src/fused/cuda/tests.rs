@@ -4,15 +4,15 @@
 //! `VIT_TRAIN_TEST_GPU` is `required`. `tests/stand_in_gpu` is a substitute for a GPU that runs on the CPU.
 
 use super::{
-    kernels::{compile, Counters, Grid, Mask, SIGNATURES},
+    kernels::{compile, Counters, Grid, ImageSize, Mask, SIGNATURES},
     libraries,
     pass::Matrix,
     CudaError, Device, Resident,
 };
 use crate::{
-    data::{load, Format, Source, Splits},
+    data::{load, Augmentation, Dataset, Format, Source, Splits},
     fused::{
-        buffer::{Area, KeyValue, One},
+        buffer::{Image, KeyValue, One, PatchValues},
         cpu::{
             attention::{
                 self, Heads,
@@ -48,7 +48,8 @@ use cudarc::driver::sys::{CUgraphInstantiate_flags, CUstreamCaptureMode};
 use dfdx::prelude::{Cuda, Device as DfdxDevice};
 use dfdx::shapes::{ConstDim, ConstShape};
 use std::env;
-use vit_nostd::{Base, Nano, Network, Tiny};
+use std::path::Path;
+use vit_nostd::{frame::Fit, Base, Nano, Tiny};
 
 /// Returns what was found. Otherwise prints that a test was skipped and why, or panics if the environment says that a
 /// GPU is required.
@@ -101,9 +102,18 @@ fn kernels_are_called_as_they_are_declared() {
         });
         declared.push((name.to_owned(), parameters.collect::<Vec<_>>()));
     }
-    let numbers = [("f32", "float"), ("f64", "double"), ("u8", "unsigned char"), ("i64", "long long")];
-    let numbers = numbers.into_iter().chain([("u32", "u32"), ("Counters", "Counters"), ("Mask", "Mask")]);
+    let numbers = [
+        ("f32", "float"),
+        ("f64", "double"),
+        ("u8", "unsigned char"),
+        ("u16", "unsigned short"),
+        ("u32", "u32"),
+        ("i64", "long long"),
+    ];
+    let structs = ["Counters", "ImageSize", "Mask"].map(|name| (name, name));
     let types: Vec<(String, String)> = numbers
+        .into_iter()
+        .chain(structs)
         .flat_map(|(rust, c)| {
             let element = if rust == "f32" { String::new() } else { format!(", {rust}") };
             [
@@ -122,8 +132,8 @@ fn kernels_are_called_as_they_are_declared() {
         })
         .collect();
     assert_eq!(called, declared);
-    let sizes = (size_of::<Counters>(), size_of::<Mask>());
-    assert_eq!(sizes, (64, 24), "the fields of kernels.cu have no padding between them");
+    let sizes = (size_of::<Counters>(), size_of::<ImageSize>(), size_of::<Mask>());
+    assert_eq!(sizes, (64, 12, 24), "the fields of kernels.cu have no padding between them");
 }
 
 #[test]
@@ -279,17 +289,16 @@ type H = <Odd as Dimensions>::Hidden;
 /// large ones, with which softmax and GELU saturate.
 #[test]
 fn each_operation_is_the_cpus() {
-    type I = <Odd as Dimensions>::Image;
     type C = <Odd as Dimensions>::Classes;
     let Some(device) = gpu(Precision::F32) else { return };
     let mut resident = Resident::<Odd>::new(device, 7).unwrap();
     let r = &mut resident;
     for factor in [0.0, 1.0, 30.0] {
-        same!(r, factor, |ops, l, pixels: (I, I), patches: (T, Area<Odd>), x: (T, E)| {
+        same!(r, factor, |ops, l, pixels: Image<Odd>, patches: (T, PatchValues<Odd>), x: (T, E)| {
             ops.embed(&l.embedding, &pixels, &mut patches, &mut x);
             (pixels, patches, x)
         });
-        same!(r, factor, |ops, l, x: (T, Area<Odd>), d: (T, E)| {
+        same!(r, factor, |ops, l, x: (T, PatchValues<Odd>), d: (T, E)| {
             ops.embed_backward(&l.embedding, &x, &mut d);
             (x, d)
         });
@@ -481,25 +490,44 @@ fn run(recipe: &Recipe, data: &Splits) -> (Vec<Current>, Vec<f32>, f64) {
 
 /// Returns data with the first `images` of the built-in digits as training images.
 fn digits(images: usize) -> Splits {
-    let mut data = load(&Source::Synthetic, Format { side: Nano::IMAGE, classes: Nano::CLASSES }).unwrap();
+    let mut data = load(&Source::Synthetic, Format::of::<Nano>(), Fit::Crop).unwrap();
     data.train.truncate(images);
     data
 }
 
-/// Compares the augmented and normalised images and the targets of a step with those of the CPU to the bit, and checks
-/// the counters that the host reads. All parameters are zero, so that all classes are equally likely and every
-/// prediction is class 0.
+/// Returns data with images of noise, for any network.
+fn noise<N: Trainable>(images: usize) -> Splits {
+    let format = Format::of::<N>();
+    let levels = numbers(images * format.values(), 9).iter().map(|x| (127.9 * (x + 1.0)) as u8).collect();
+    let labels = (0..images).map(|index| (index / 3 % N::CLASSES) as u16).collect();
+    let train = Dataset::new(format, levels, labels, Path::new("noise")).unwrap();
+    let normalization = train.normalization().unwrap();
+    Splits { test: train.clone(), train, normalization, ..digits(2) }
+}
+
 #[test]
 fn a_step_takes_the_images_of_the_cpu_and_counts_correct_predictions() {
     if gpu(Precision::F32).is_none() {
         return;
     }
-    let (data, recipe) = (digits(50), Recipe { batch_size: 16, ..Recipe::default() });
-    let mut trainer = Trainer::<Nano>::new(0, Precision::F32, &recipe, &data).unwrap();
-    let parameters = vec![0.0; Nano::DIMS.parameters()];
-    let parameters = Parameters { layout: Layout::of::<Nano>(), values: parameters };
-    let mut state = State::<Nano>::new(parameters, recipe.weight_decay);
-    // The batch before has two zeros; this batch has one zero and two nines.
+    let recipe = Recipe { batch_size: 16, ..Recipe::default() };
+    step_takes_the_images_of_the_cpu::<Nano>(&recipe, &digits(50));
+    for augmentation in [Augmentation::NONE, Augmentation::PHOTOS, Augmentation::DIGITS] {
+        let recipe = Recipe { augmentation, ..recipe.clone() };
+        step_takes_the_images_of_the_cpu::<Nano>(&recipe, &digits(50));
+        step_takes_the_images_of_the_cpu::<Odd>(&recipe, &noise::<Odd>(50));
+    }
+}
+
+/// Compares the augmented and normalised images and the targets of a step with those of the CPU to the bit, and checks
+/// the counters that the host reads. All parameters are zero, so that all classes are equally likely and every
+/// prediction is class 0.
+fn step_takes_the_images_of_the_cpu<N: Trainable>(recipe: &Recipe, data: &Splits) {
+    let mut trainer = Trainer::<N>::new(0, Precision::F32, recipe, data).unwrap();
+    let parameters = vec![0.0; N::DIMS.parameters()];
+    let parameters = Parameters { layout: Layout::of::<N>(), values: parameters };
+    let mut state = State::<N>::new(parameters, recipe.weight_decay);
+    // The batch before has another number of images of class 0, and this batch another one of the last class.
     let order: Vec<usize> = (0..50).map(|index| (index + 8) % 50).collect();
     let (before, batch) = order[..32].split_at(16);
     let plan = EpochPlan { number: 3, order: order.clone(), lr: recipe.lr };
@@ -508,7 +536,7 @@ fn a_step_takes_the_images_of_the_cpu_and_counts_correct_predictions() {
     trainer.queue_step(16).unwrap();
 
     let mut expected = Batch::default();
-    expected.fill::<Nano>(&recipe, &data.train, data.normalization, batch, 3);
+    expected.fill::<N>(recipe, &data.train, &data.normalization, batch, 3);
     let (stream, activations) = (trainer.device().main.stream.clone(), &trainer.resident.activations);
     assert_eq!(stream.clone_dtoh(&activations.pixels.read(16)).unwrap(), expected.pixels);
     assert_eq!(stream.clone_dtoh(&activations.targets.read(16)).unwrap(), expected.targets);
@@ -517,12 +545,12 @@ fn a_step_takes_the_images_of_the_cpu_and_counts_correct_predictions() {
         |images: &[usize], label| images.iter().filter(|&&i| data.train.label(i) == label).count();
     let zeros = with_label(batch, 0);
     assert!(
-        zeros != with_label(before, 0) && zeros != with_label(batch, 9),
+        zeros != with_label(before, 0) && zeros != with_label(batch, N::CLASSES as u16 - 1),
         "the test would not notice a mistake"
     );
     let counters = trainer.read_counters().unwrap();
     assert_eq!(counters.correct as usize, zeros);
-    assert!((counters.loss_sum - 16.0 * 10f64.ln()).abs() < 1e-4, "{counters:?}");
+    assert!((counters.loss_sum - 16.0 * (N::CLASSES as f64).ln()).abs() < 1e-4, "{counters:?}");
 }
 
 /// Compares clipping and AdamW step by step. Some gradients are so small that AdamW's epsilon matters, others so large
@@ -571,8 +599,16 @@ fn steps_are_those_of_the_cpu() {
         return;
     }
     let data = digits(50);
-    let augmentation = Recipe::for_size(Nano::DIMS.parameters()).augmentation;
-    assert!(augmentation.elastic > 0.0, "the test must try every part of a warp");
+    // The test tries every part of a variation.
+    let augmentation = Augmentation {
+        rotation_degrees: 10.0,
+        translation: 0.07,
+        scale: 0.1,
+        shear_degrees: 10.0,
+        elastic: 0.03,
+        mirror: 0.5,
+        ..Augmentation::PHOTOS
+    };
     let recipe = Recipe { batch_size: 16, grad_clip: 0.5, augmentation, ..Recipe::default() };
     let on = |precision| Recipe { processor: Processor::Cuda { index: 0, precision }, ..recipe.clone() };
     let (expected, parameters, loss) = run(&recipe, &data);

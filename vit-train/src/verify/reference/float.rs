@@ -25,7 +25,7 @@ use vit_nostd::{
 vit_nostd::network! {
     OneBlock { image: 4, patch: 2, embed: 6, heads: 2, hidden: 8, depth: 1, classes: 3 }
     OnePatch { image: 6, patch: 6, embed: 5, heads: 1, hidden: 7, depth: 3, classes: 2 }
-    ThreeHeads { image: 9, patch: 3, embed: 12, heads: 3, hidden: 5, depth: 2, classes: 4 }
+    ThreeHeads { image: [9, 6, 3], patch: [3, 2], embed: 12, heads: 3, hidden: 5, depth: 2, classes: 4 }
     HeadsOf1 { image: 5, patch: 1, embed: 8, heads: 8, hidden: 16, depth: 2, classes: 10 }
 }
 
@@ -46,7 +46,7 @@ pub fn logits<N: Network>(
 ) -> Result<Vec<Vector<N::Classes, f32>>, ModelError> {
     let file = ModelFile::parse::<N>(model, Kind::F32, Weights::<N>::BYTES)?;
     let weights = Weights::from_bytes(file.weights).ok_or(ModelError::BadField(Field::Weights))?;
-    let normalization = file.metadata.normalization;
+    let normalization = &file.metadata.normalization[..N::CHANNELS];
     Ok(images.par_chunks(BATCH).flat_map_iter(|images| batch::<N>(&weights, normalization, images)).collect())
 }
 
@@ -55,7 +55,7 @@ pub fn logits<N: Network>(
 /// All tokens pass through all blocks and the head, although only the logits of the class token are used.
 fn batch<N: Network>(
     weights: &Weights<'_, N>,
-    normalization: Normalization,
+    normalization: &[Normalization],
     images: &[&Image<N>],
 ) -> Vec<Vector<N::Classes, f32>> {
     let mut x = embed::<N>(&weights.embedding, normalization, images);
@@ -90,30 +90,35 @@ fn batch<N: Network>(
 /// ```text
 /// x = (p / 255 - mean) / std
 /// token[0] = cls + pos[0]
-/// token[1 + n] = linear(pixels x of patch n) + pos[1 + n]
+/// token[1 + n] = linear(values x of patch n) + pos[1 + n]
 /// ```
 fn embed<N: Network>(
     weights: &Embedding<'_, N>,
-    Normalization { mean, std }: Normalization,
+    normalization: &[Normalization],
     images: &[&Image<N>],
 ) -> Vec<Lanes> {
     let device = Cpu::default();
-    let pixel = |patch: usize, row: usize, column: usize, image: &Image<N>| {
-        let (top, left) = (patch / N::GRID * N::PATCH, patch % N::GRID * N::PATCH);
-        f32::from(image.as_ref()[top + row].as_ref()[left + column])
+    let grid_width = N::WIDTH / N::PATCH_WIDTH;
+    let level = |patch: usize, row: usize, column: usize, channel: usize, image: &Image<N>| {
+        let (top, left) = (patch / grid_width * N::PATCH_HEIGHT, patch % grid_width * N::PATCH_WIDTH);
+        f32::from(image.as_ref()[top + row].as_ref()[left + column].as_ref()[channel])
     };
-    let pixels: Vec<_> = (0..N::PATCH * N::PATCH)
-        .map(|k| {
-            let (row, column) = (k / N::PATCH, k % N::PATCH);
-            let of_patch = |patch| images.iter().map(move |image| pixel(patch, row, column, image));
-            let pixels = (0..N::TOKENS - 1).flat_map(of_patch).collect();
-            let pixels: Lanes = device.tensor_from_vec(pixels, (N::TOKENS - 1, images.len()));
-            (pixels / 255.0 - mean) / std
-        })
-        .collect();
-    let weight: Vec<_> = weights.patch_weight.as_ref().iter().flat_map(|row| row.as_ref()).collect();
+    let mut values = Vec::new();
+    for row in 0..N::PATCH_HEIGHT {
+        for column in 0..N::PATCH_WIDTH {
+            for (channel, &Normalization { mean, std }) in normalization.iter().enumerate() {
+                let of_patch =
+                    |patch| images.iter().map(move |image| level(patch, row, column, channel, image));
+                let levels = (0..N::TOKENS - 1).flat_map(of_patch).collect();
+                let levels: Lanes = device.tensor_from_vec(levels, (N::TOKENS - 1, images.len()));
+                values.push((levels / 255.0 - mean) / std);
+            }
+        }
+    }
+    let rows = weights.patch_weight.as_ref().iter().flat_map(|row| row.as_ref());
+    let weight: Vec<_> = rows.flat_map(|pixel| pixel.as_ref()).collect();
 
-    let patches = linear(&pixels, &weight, weights.patch_bias.as_ref()).into_iter();
+    let patches = linear(&values, &weight, weights.patch_bias.as_ref()).into_iter();
     let channels = patches.zip(weights.cls_token.as_ref()).enumerate();
     channels
         .map(|(channel, (patches, &cls))| {
@@ -271,8 +276,9 @@ mod tests {
     use super::*;
     use vit_nostd::{
         float::{math, Model, Scratch},
+        frame::Fit,
         image,
-        model_file::{overhead, write, Metadata, Provenance, ALIGNMENT},
+        model_file::{overhead, write, Metadata, Provenance, ALIGNMENT, MAX_CHANNELS},
         Nano,
     };
 
@@ -317,11 +323,15 @@ mod tests {
     /// `weight`.
     fn both<N: Network>(mut weight: impl FnMut() -> f32, images: &[&Image<N>]) -> (Logits<N>, Logits<N>) {
         let weights: Vec<u8> = (0..Weights::<N>::BYTES / 4).flat_map(|_| weight().to_le_bytes()).collect();
-        let normalization = Normalization { mean: 0.1307, std: 0.3081 };
+        let mut normalization = [Normalization::NO_CHANNEL; MAX_CHANNELS];
+        let channels = [(0.1307, 0.3081), (0.5, 0.25), (-0.2, 0.75)];
+        for (place, (mean, std)) in normalization.iter_mut().zip(channels).take(N::CHANNELS) {
+            *place = Normalization { mean, std };
+        }
         let labels = vec!["label"; N::CLASSES].join("\n");
         let provenance =
             Provenance { dataset: "none", seed: 0, test_accuracy: None, tool: "test", checkpoint: None };
-        let metadata = Metadata::new(normalization, &labels, provenance);
+        let metadata = Metadata::new(Fit::Stretch, normalization, &labels, provenance);
         let mut file = AlignedBytes::new(weights.len() + overhead(&metadata));
         let len = write::<N>(Kind::F32, &metadata, &weights, file.bytes()).unwrap();
 
@@ -339,14 +349,14 @@ mod tests {
     /// Returns the pixels of `count` images: the first is black, the second white, and the others are noise of
     /// growing density.
     fn pictures<N: Network>(count: usize, random: &mut Random) -> Vec<u8> {
-        let pixels = N::IMAGE * N::IMAGE;
-        let mut pixel = |image: usize| match image {
+        let values = N::DIMS.image_values();
+        let mut level = |image: usize| match image {
             0 => 0,
             1 => 255,
             _ if random.next() % count as u64 > image as u64 => 0,
             _ => random.next() as u8,
         };
-        (0..count * pixels).map(|index| pixel(index / pixels)).collect()
+        (0..count * values).map(|index| level(index / values)).collect()
     }
 
     /// Checks that both implementations compute the same bits, on `count` images, with models of small and large
@@ -355,7 +365,7 @@ mod tests {
         let mut random = Random(count as u64);
         for scale in [0.05, 0.3, 1.0, 8.0, 1000.0] {
             let pictures = pictures::<N>(count, &mut random);
-            let images: Vec<_> = pictures.chunks(N::IMAGE * N::IMAGE).flat_map(image::<N>).collect();
+            let images: Vec<_> = pictures.chunks(N::DIMS.image_values()).flat_map(image::<N>).collect();
             assert_eq!(images.len(), count);
             let (reference, engine) = both::<N>(|| scale * random.symmetric(), &images);
             assert!(engine.iter().all(|logits| logits.as_ref().iter().all(|logit| logit.is_finite())));

@@ -62,9 +62,8 @@ struct Quantized<N: Network> {
 impl<N: Network> Quantized<N> {
     fn new(weights: &Weights<'_, N>) -> Self {
         let (embedding, head) = (&weights.embedding, &weights.head);
-        let area = N::PATCH * N::PATCH;
-        let patch_rows = weights.patch_weight.chunks(Weights::<N>::PATCH_ROW);
-        let patch_rows: Vec<_> = patch_rows.map(|row| &row[..area]).collect();
+        let patch_rows = embedding.patch_weight.as_ref().iter();
+        let patch_rows: Vec<_> = patch_rows.map(|row| &row.as_ref()[..N::PATCH_VALUES]).collect();
         Self {
             exp_table: vector(embedding.exp_table),
             positions: matrix(embedding.positions.as_ref()),
@@ -106,19 +105,21 @@ impl<N: Network> Quantized<N> {
     /// Embeds the patches of a batch of images. The result has one row per token, image by image.
     fn embed(&self, images: &[&Image<N>]) -> Matrix {
         let patches = N::TOKENS - 1;
-        let pixel = |image: &Image<N>, patch: usize, k: usize| {
-            let row = patch / N::GRID * N::PATCH + k / N::PATCH;
-            let column = patch % N::GRID * N::PATCH + k % N::PATCH;
-            f64::from(image.as_ref()[row].as_ref()[column])
+        let grid_width = N::WIDTH / N::PATCH_WIDTH;
+        let level = |image: &Image<N>, patch: usize, k: usize| {
+            let (pixel, channel) = (k / N::CHANNELS, k % N::CHANNELS);
+            let row = patch / grid_width * N::PATCH_HEIGHT + pixel / N::PATCH_WIDTH;
+            let column = patch % grid_width * N::PATCH_WIDTH + pixel % N::PATCH_WIDTH;
+            f64::from(image.as_ref()[row].as_ref()[column].as_ref()[channel])
         };
-        let area = N::PATCH * N::PATCH;
+        let values = N::PATCH_VALUES;
         let of_image =
-            |image| (0..patches).flat_map(move |patch| (0..area).map(move |k| pixel(image, patch, k)));
-        let pixels = images.iter().flat_map(|&image| of_image(image)).collect();
+            |image| (0..patches).flat_map(move |patch| (0..values).map(move |k| level(image, patch, k)));
+        let levels = images.iter().flat_map(|&image| of_image(image)).collect();
         let device = Cpu::default();
-        let pixels: Matrix = device.tensor_from_vec(pixels, (images.len() * patches, area));
+        let levels: Matrix = device.tensor_from_vec(levels, (images.len() * patches, values));
 
-        let embedded = self.patch.apply(pixels - 128.0);
+        let embedded = self.patch.apply(levels - 128.0);
         let embedded = embedded.reshape_like(&(images.len(), patches, N::EMBED));
         let nothing = device.zeros_like(&(images.len(), 1, N::EMBED));
         let tokens = (nothing, embedded).concat_along(Axis::<1>);
@@ -288,7 +289,8 @@ impl Norm {
         let multiplier = multiplier.broadcast_like::<_, Axis<1>>(x);
         let power = (power_of_e.recip() * self.power).broadcast_like::<_, Axis<1>>(x);
         let distance = x.clone() * width - sum.broadcast_like::<_, Axis<1>>(x);
-        sat8(requantize(distance * 256.0, multiplier, power))
+        let factor = if width <= 128.0 { 256.0 } else { 128.0 };
+        sat8(requantize(distance * factor, multiplier, power))
     }
 }
 
