@@ -1,19 +1,16 @@
 //! Writes files completely or not at all, and locks directories.
 
 use crate::{
+    atomic::{self, is_temporary, target, temporary_in},
     error::{Error, IoContext},
     paths::{folder_of, no_file, NAMED_PIPE},
 };
 use std::{
     fs,
-    io::{self, ErrorKind, Write},
+    io::{self, ErrorKind},
     ops::Deref,
     path::{Path, PathBuf},
 };
-use tempfile::{Builder, NamedTempFile};
-
-/// The beginning and the end of the names of temporary files.
-const TEMPORARY: (&str, &str) = (".vit-train-", ".tmp");
 
 /// Writes `bytes` to a temporary file in the folder of `path` and renames it to `path`. Whatever happens, even a power
 /// cut, `path` has either its old content or the new one.
@@ -26,16 +23,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
         return fs::write(path, bytes).at(path);
     }
-    let target = target(path)?;
-    let directory = folder_of(&target);
-    let mut file = temporary_in(directory).at(path)?;
-    file.as_file_mut().write_all(bytes).at(path)?;
-    // The content has to be on the disk before the file is renamed, or a power cut could leave the name without the
-    // content.
-    file.as_file().sync_all().at(path)?;
-    file.persist(&target).map_err(|error| error.error).at(path)?;
-    sync_directory(directory);
-    Ok(())
+    atomic::write(path, &[bytes]).at(path)
 }
 
 /// Checks that [`write_atomically`] can write to `path`. This is called before a long computation of what is written.
@@ -49,7 +37,7 @@ pub(crate) fn check_writable(path: &Path) -> Result<(), Error> {
         }
         Ok(metadata) if !metadata.is_file() => Ok(()),
         _ => {
-            let target = target(path)?;
+            let target = target(path).at(path)?;
             let folder = folder_of(&target);
             if !folder.exists() {
                 let message = format!("there is no folder {}: make it first", folder.display());
@@ -57,21 +45,6 @@ pub(crate) fn check_writable(path: &Path) -> Result<(), Error> {
             }
             temporary_in(folder).map(drop).at(path)
         }
-    }
-}
-
-/// Returns the file that is written for `path`: the target if `path` is a symbolic link, or else `path` itself.
-fn target(path: &Path) -> Result<PathBuf, Error> {
-    if path.is_symlink() {
-        let target = fs::canonicalize(path).map_err(|error| match error.kind() {
-            ErrorKind::NotFound => {
-                io::Error::new(ErrorKind::NotFound, "this link leads to no file: remove it")
-            }
-            _ => error,
-        });
-        target.at(path)
-    } else {
-        Ok(path.to_owned())
     }
 }
 
@@ -113,23 +86,6 @@ pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Creates a temporary file with the usual permissions. (The files that `tempfile` creates itself are readable for
-/// their owner only, and its errors contain the name of the temporary file, which helps nobody.)
-fn temporary_in(directory: &Path) -> io::Result<NamedTempFile<fs::File>> {
-    let create = |path: &Path| fs::OpenOptions::new().write(true).create_new(true).open(path);
-    Builder::new().prefix(TEMPORARY.0).suffix(TEMPORARY.1).make_in(directory, create)
-}
-
-/// Makes the operating system write the names in `directory` to the disk. An error is ignored: some file systems cannot
-/// do this, and the file is usable anyway.
-#[cfg(unix)]
-fn sync_directory(directory: &Path) {
-    let _ = fs::File::open(directory).and_then(|directory| directory.sync_all());
-}
-
-#[cfg(not(unix))]
-fn sync_directory(_: &Path) {}
-
 /// Creates `directory` with its parents if necessary, locks it against other processes that use this function, and
 /// checks that files can be written to it. Temporary files that a killed process has left are removed. The lock ends
 /// when the returned value is dropped.
@@ -144,10 +100,9 @@ pub fn lock_directory(directory: &Path) -> Result<DirectoryLock, Error> {
     let lock = lock(directory)?;
     for entry in fs::read_dir(directory).at(directory)? {
         let entry = entry.at(directory)?;
-        let (name, kind) = (entry.file_name(), entry.file_type().at(&entry.path())?);
-        let name = name.to_string_lossy();
-        if name.starts_with(TEMPORARY.0) && name.ends_with(TEMPORARY.1) && kind.is_file() {
-            fs::remove_file(entry.path()).at(&entry.path())?;
+        let (path, kind) = (entry.path(), entry.file_type().at(&entry.path())?);
+        if is_temporary(&path) && kind.is_file() {
+            fs::remove_file(&path).at(&path)?;
         }
     }
     temporary_in(directory).at(directory)?;

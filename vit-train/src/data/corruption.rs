@@ -1,8 +1,9 @@
 //! Corruptions of images, with which the robustness of a trained network is measured.
 
 use super::{
-    augment::{Affine, Warp},
+    augment::{Affine, Warp, Window},
     dataset::Dataset,
+    format::Format,
     sine::sin_cos,
 };
 use crate::random::{stream, Purpose};
@@ -18,7 +19,7 @@ pub(crate) enum Corruption {
     Shift(f32),
     /// The image is rotated about its centre by this many degrees, clockwise or counterclockwise at random.
     Rotation(f32),
-    /// Normally distributed noise is added to each pixel. The number is its standard deviation as a fraction of the
+    /// Normally distributed noise is added to each level. The number is its standard deviation as a fraction of the
     /// range of grey values.
     Noise(f32),
 }
@@ -49,18 +50,18 @@ impl Corruption {
 
     /// Returns a corrupted copy of `data`. The same data always give the same copy.
     pub(crate) fn apply(self, data: &Dataset) -> Dataset {
-        let area = data.format().side * data.format().side;
+        let format = data.format();
         let mut corrupted = data.clone();
-        let images = corrupted.pixels.par_chunks_exact_mut(area.max(1)).enumerate();
+        let images = corrupted.pixels.par_chunks_exact_mut(format.values().max(1)).enumerate();
         images.for_each(|(index, out)| {
             let mut random = stream(Purpose::Corrupt, [index as u64, 0, 0]);
-            self.corrupt(data.image(index), data.format().side, &mut random, out);
+            self.corrupt(data.image(index), format, &mut random, out);
         });
         corrupted
     }
 
-    fn corrupt(self, image: &[u8], side: usize, random: &mut impl Rng, out: &mut [u8]) {
-        let mut move_by = |affine| Warp::new(side, affine).apply(image, side, out);
+    fn corrupt(self, image: &[u8], format: Format, random: &mut impl Rng, out: &mut [u8]) {
+        let mut move_by = |affine| Warp::new(format, affine, Window::WHOLE).apply(image, format, out);
         match self {
             Self::Shift(pixels) => {
                 let (sin, cos) = sin_cos(PI * (2.0 * random.random::<f32>() - 1.0));
@@ -71,9 +72,9 @@ impl Corruption {
                 move_by(Affine { angle: degrees.to_radians(), ..Affine::NONE });
             }
             Self::Noise(part) => {
-                for (out, &pixel) in out.iter_mut().zip(image) {
+                for (out, &level) in out.iter_mut().zip(image) {
                     let noise = 255.0 * part * random.sample::<f32, _>(StandardNormal);
-                    *out = (f32::from(pixel) + noise).round().clamp(0.0, 255.0) as u8;
+                    *out = (f32::from(level) + noise).round().clamp(0.0, 255.0) as u8;
                 }
             }
         }
@@ -124,7 +125,7 @@ mod tests {
         for index in 0..20 {
             let mut out = vec![0; 28 * 28];
             let mut random = stream(Purpose::Corrupt, [index, 0, 0]);
-            Corruption::Rotation(30.0).corrupt(&image, 28, &mut random, &mut out);
+            Corruption::Rotation(30.0).corrupt(&image, synthetic::FORMAT, &mut random, &mut out);
             let [x, y] = centre(&out);
             // 10 cos 30 and 10 sin 30.
             assert!((x - 13.5 - 8.66).abs() < 0.2 && ((y - 13.5).abs() - 5.0).abs() < 0.2, "{x} {y}");
@@ -137,7 +138,12 @@ mod tests {
     fn noise_has_its_deviation() {
         let grey = vec![128; 28 * 28];
         let mut out = grey.clone();
-        Corruption::Noise(0.1).corrupt(&grey, 28, &mut stream(Purpose::Corrupt, [1, 0, 0]), &mut out);
+        Corruption::Noise(0.1).corrupt(
+            &grey,
+            synthetic::FORMAT,
+            &mut stream(Purpose::Corrupt, [1, 0, 0]),
+            &mut out,
+        );
         let errors = out.iter().map(|&pixel| f64::from(pixel) - 128.0);
         let variance = errors.map(|error| error * error).sum::<f64>() / 784.0;
         // The expected value is 25.5. Estimated from 784 samples, it varies by about 3 %.

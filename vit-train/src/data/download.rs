@@ -1,26 +1,49 @@
-//! Downloads MNIST from public mirrors.
+//! Downloads MNIST and CIFAR-10.
 
 use std::fs;
+use std::io::{self, Read};
 use std::path::Path;
-use std::process;
 use std::time::Duration;
+
+use flate2::read::GzDecoder;
+use sha2::{Digest, Sha256};
 
 use super::error::DataError;
 use super::idx::{self, File};
+use super::{cifar, CIFAR10_DIR, MNIST_DIR};
+use crate::{atomic, hex::hex};
 
 /// The addresses under which MNIST's files are served, with their usual names followed by `.gz`. They are tried in this
 /// order.
 pub(super) const MIRRORS: &[&str] =
     &["https://ossci-datasets.s3.amazonaws.com/mnist", "https://storage.googleapis.com/cvdf-datasets/mnist"];
 
+/// CIFAR-10's archive, as its author publishes it. He publishes its MD5, c32a1d4ab5d03f1284b67883e8d87530. The SHA-256 of
+/// the file with that MD5 is in several libraries that download it, such as Julia's MLDatasets and Ruby's TorchVision.
+pub(super) const CIFAR10: Archive = Archive {
+    url: "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+    sha256: "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+};
+
+/// A packed folder on a server.
+pub(super) struct Archive<'a> {
+    pub url: &'a str,
+    /// The SHA-256 of the archive, in hexadecimal digits.
+    pub sha256: &'a str,
+}
+
 /// The time limit for resolving a name, and again for connecting. Without a network, the program waits at most twice
 /// this long for every mirror.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// The time limit for one file, from the first byte to the last. The largest file has 10 MB.
 const TRANSFER_TIMEOUT: Duration = Duration::from_secs(300);
+/// The time limit for CIFAR-10's archive, which has 170 MB.
+const ARCHIVE_TIMEOUT: Duration = Duration::from_secs(3600);
 /// The largest accepted size of a compressed file. It is more than any of MNIST's files has, and keeps a faulty
 /// mirror from filling the memory.
 const MAX_BYTES: u64 = 16 << 20;
+/// The largest accepted size of CIFAR-10's archive.
+const MAX_ARCHIVE_BYTES: u64 = 256 << 20;
 /// The largest accepted size of a decompressed file.
 const MAX_UNPACKED_BYTES: u64 = 64 << 20;
 
@@ -31,13 +54,64 @@ pub(super) fn complete(directory: &Path, mirrors: &[&str]) -> Result<(), DataErr
     if missing.is_empty() {
         return Ok(());
     }
-    let agent: ureq::Agent = ureq::Agent::config_builder()
+    let agent = agent(TRANSFER_TIMEOUT);
+    missing.into_iter().try_for_each(|file| fetch(&agent, file, directory, mirrors))
+}
+
+/// Downloads CIFAR-10 to `directory` if one of its files is missing there. They appear there whole and verified, or not at
+/// all.
+pub(super) fn complete_cifar10(directory: &Path, archive: &Archive) -> Result<(), DataError> {
+    if cifar::files().all(|name| directory.join(name).exists()) {
+        return Ok(());
+    }
+    fetch_archive(&agent(ARCHIVE_TIMEOUT), archive, directory)
+}
+
+fn fetch_archive(agent: &ureq::Agent, archive: &Archive, directory: &Path) -> Result<(), DataError> {
+    let failed = |reason| DataError::Download {
+        path: directory.into(),
+        name: archive.url.rsplit('/').next().unwrap_or_default().to_owned(),
+        reasons: format!("{}: {reason}", archive.url),
+        files: "the files of cifar-10-binary.tar.gz",
+        variable: CIFAR10_DIR,
+    };
+    let bytes = get(agent, archive.url, MAX_ARCHIVE_BYTES).map_err(failed)?;
+    let found = hex(Sha256::digest(&bytes));
+    if found != archive.sha256 {
+        return Err(failed(format!(
+            "not CIFAR-10's archive (SHA-256 {found} instead of {})",
+            archive.sha256
+        )));
+    }
+    let unpacked = unpack(&bytes).map_err(|error| failed(format!("damaged archive ({error})")))?;
+    unpacked.iter().try_for_each(|(name, bytes)| store(directory, name, bytes))
+}
+
+/// Returns the files of CIFAR-10 in an archive, each with its name. There may be others, which are left out.
+fn unpack(archive: &[u8]) -> io::Result<Vec<(&'static str, Vec<u8>)>> {
+    let mut archive = tar::Archive::new(GzDecoder::new(archive));
+    let mut unpacked = Vec::new();
+    for entry in archive.entries()? {
+        let mut entry = entry?;
+        let path = entry.path()?.into_owned();
+        if let Some(name) = cifar::files().find(|name| path.ends_with(name)) {
+            let mut bytes = Vec::new();
+            entry.read_to_end(&mut bytes)?;
+            unpacked.push((name, bytes));
+        }
+    }
+    match cifar::files().find(|file| unpacked.iter().all(|(name, _)| name != file)) {
+        Some(missing) => Err(io::Error::other(format!("{missing} is missing"))),
+        None => Ok(unpacked),
+    }
+}
+
+fn agent(timeout: Duration) -> ureq::Agent {
+    let config = ureq::Agent::config_builder()
         .timeout_resolve(Some(CONNECT_TIMEOUT))
         .timeout_connect(Some(CONNECT_TIMEOUT))
-        .timeout_global(Some(TRANSFER_TIMEOUT))
-        .build()
-        .into();
-    missing.into_iter().try_for_each(|file| fetch(&agent, file, directory, mirrors))
+        .timeout_global(Some(timeout));
+    config.build().into()
 }
 
 fn fetch(agent: &ureq::Agent, file: &File, directory: &Path, mirrors: &[&str]) -> Result<(), DataError> {
@@ -45,40 +119,41 @@ fn fetch(agent: &ureq::Agent, file: &File, directory: &Path, mirrors: &[&str]) -
     let mut reasons = Vec::new();
     for mirror in mirrors {
         let url = format!("{mirror}/{name}");
-        match get(agent, &url, file) {
+        match get_file(agent, &url, file) {
             Ok(bytes) => return store(directory, &name, &bytes),
             Err(reason) => reasons.push(format!("{mirror}: {reason}")),
         }
     }
-    Err(DataError::Download { path: directory.into(), name, reasons: reasons.join("; ") })
+    Err(DataError::Download {
+        path: directory.into(),
+        name,
+        reasons: reasons.join("; "),
+        files: "MNIST's four files",
+        variable: MNIST_DIR,
+    })
 }
 
 /// Downloads the compressed file at `url`, and checks that it decompresses to `file`.
-fn get(agent: &ureq::Agent, url: &str, file: &File) -> Result<Vec<u8>, String> {
-    let mut response = agent.get(url).call().map_err(|error| error.to_string())?;
-    let bytes = response
-        .body_mut()
-        .with_config()
-        .limit(MAX_BYTES)
-        .read_to_vec()
-        .map_err(|error| error.to_string())?;
+fn get_file(agent: &ureq::Agent, url: &str, file: &File) -> Result<Vec<u8>, String> {
+    let bytes = get(agent, url, MAX_BYTES)?;
     let unpacked =
         idx::gunzip(&bytes, MAX_UNPACKED_BYTES).map_err(|error| format!("damaged gzip file ({error})"))?;
     file.check(&unpacked, Path::new(url)).map_err(|_| "not MNIST's file".to_owned())?;
     Ok(bytes)
 }
 
-/// Writes a file under a temporary name and renames it, so that no program finds half a file.
+/// Downloads what is at `url`, which has at most `limit` bytes.
+fn get(agent: &ureq::Agent, url: &str, limit: u64) -> Result<Vec<u8>, String> {
+    let mut response = agent.get(url).call().map_err(|error| error.to_string())?;
+    let body = response.body_mut().with_config().limit(limit);
+    body.read_to_vec().map_err(|error| error.to_string())
+}
+
+/// Writes a file completely or not at all.
 fn store(directory: &Path, name: &str, bytes: &[u8]) -> Result<(), DataError> {
     let path = directory.join(name);
-    let temporary = directory.join(format!("{name}.{}.part", process::id()));
-    fs::create_dir_all(directory)
-        .and_then(|()| fs::write(&temporary, bytes))
-        .and_then(|()| fs::rename(&temporary, &path))
-        .map_err(|error| {
-            let _ = fs::remove_file(&temporary); // it may not exist; the first error is the one to report
-            DataError::Io { path, error }
-        })
+    let written = fs::create_dir_all(directory).and_then(|()| atomic::write(&path, &[bytes]));
+    written.map_err(|error| DataError::Io { path, error })
 }
 
 #[cfg(test)]
@@ -161,6 +236,52 @@ mod tests {
             assert!(error.to_string().contains(&format!("({mirror}: ")), "{error}");
             assert!(error.to_string().contains(reason), "{error}");
             assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        }
+    }
+
+    /// Returns an archive of these files in a folder.
+    fn archive(names: &[&str]) -> Vec<u8> {
+        let encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        let mut archive = tar::Builder::new(encoder);
+        for name in names {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(name.len() as u64);
+            header.set_mode(0o644);
+            archive
+                .append_data(&mut header, format!("cifar-10-batches-bin/{name}"), name.as_bytes())
+                .unwrap();
+        }
+        archive.into_inner().unwrap().finish().unwrap()
+    }
+
+    #[test]
+    fn an_archive_is_unpacked() {
+        let folder = Folder::new("archive");
+        let directory = folder.path().join("data/cifar10");
+        let names: Vec<_> = cifar::files().chain(["readme.html"]).collect();
+        let bytes = archive(&names);
+        let (url, sha256) = (mirror(ok(&bytes, bytes.len())), hex(Sha256::digest(&bytes)));
+        let url = format!("{url}/cifar-10-binary.tar.gz");
+        fetch_archive(&direct(), &Archive { url: &url, sha256: &sha256 }, &directory).unwrap();
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 7);
+        for name in cifar::files() {
+            assert_eq!(fs::read(directory.join(name)).unwrap(), name.as_bytes());
+        }
+        // It is not downloaded again.
+        complete_cifar10(&directory, &Archive { url: "http://127.0.0.1:1", sha256: "" }).unwrap();
+
+        for (names, sha256, reason) in [
+            (&names[..], CIFAR10.sha256, "not CIFAR-10's archive (SHA-256 "),
+            (&names[1..], "", "damaged archive (data_batch_1.bin is missing)"),
+        ] {
+            let bytes = archive(names);
+            let found = hex(Sha256::digest(&bytes));
+            let url = mirror(ok(&bytes, bytes.len()));
+            let sha256 = if sha256.is_empty() { &found } else { sha256 };
+            let error = fetch_archive(&direct(), &Archive { url: &url, sha256 }, folder.path()).unwrap_err();
+            let error = error.to_string();
+            assert!(error.contains(reason) && error.contains("CIFAR10_DIR"), "{error}");
+            assert!(!folder.path().join("test_batch.bin").exists());
         }
     }
 

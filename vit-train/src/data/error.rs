@@ -1,8 +1,9 @@
 //! The errors of loading images.
 
 use super::{
-    format::{Format, CLASS_NAMES, MAX_CLASSES, MNIST_DIR},
-    picture::PictureError,
+    format::{Format, CLASS_NAMES, MAX_CLASSES},
+    picture_error::PictureError,
+    signs,
 };
 use std::{
     io,
@@ -39,6 +40,39 @@ pub enum DataError {
         path: PathBuf,
         /// The file's name, without `.gz`.
         name: String,
+    },
+    /// One of the files of CIFAR-10 is not in the folder.
+    #[error("{}: {name} is missing: put the files of cifar-10-binary.tar.gz there", path.display())]
+    MissingCifarFile {
+        /// The folder.
+        path: PathBuf,
+        /// The file's name.
+        name: &'static str,
+    },
+    /// A file of CIFAR-10 has not a whole number of images.
+    #[error("{}: {found} bytes, but each image has {record}, and a part of one is left over: fetch the file again", path.display())]
+    Records {
+        /// The file.
+        path: PathBuf,
+        /// The number of bytes of the file.
+        found: u64,
+        /// The number of bytes of an image and its label.
+        record: usize,
+    },
+    /// There is too little memory for the images.
+    #[error(
+        "{}: {images} images of {bytes_each} bytes take {}, {}: use fewer of them, or a network with smaller images",
+        path.display(), gib(*images as u128 * *bytes_each as u128), too_little(*available)
+    )]
+    Memory {
+        /// The file or folder.
+        path: PathBuf,
+        /// The number of images.
+        images: usize,
+        /// The number of bytes that an image takes.
+        bytes_each: usize,
+        /// The number of bytes that are available, if it is known.
+        available: Option<u64>,
     },
     /// The operating system refuses to read or write a file or folder.
     #[error("{}: {error}: check the path and its permissions", path.display())]
@@ -87,7 +121,7 @@ pub enum DataError {
         found: u64,
     },
     /// The images do not have the size that the network takes.
-    #[error("{}: images of {rows}x{columns} pixels, but the network takes {side}x{side}: choose other data, or give them as PNG files in class folders, which are resized", path.display())]
+    #[error("{}: images of {columns}x{rows} pixels, but the network takes {format}: choose other data, or give them as PNG files in class folders, which are resized", path.display())]
     ImageSize {
         /// The file.
         path: PathBuf,
@@ -95,8 +129,8 @@ pub enum DataError {
         rows: u32,
         /// The width of the images in pixels.
         columns: u32,
-        /// The height and width that the network takes, in pixels.
-        side: usize,
+        /// The format that the network takes.
+        format: Format,
     },
     /// A file or a class folder contains no images.
     #[error("{}: no images in it: add some, or choose other data", path.display())]
@@ -122,7 +156,7 @@ pub enum DataError {
         /// The position of the label, counted from 0.
         index: usize,
         /// The label.
-        label: u8,
+        label: u16,
         /// The number of classes.
         classes: usize,
     },
@@ -136,24 +170,28 @@ pub enum DataError {
         /// The SHA-256 of this file, uncompressed, in hexadecimal digits.
         found: String,
     },
-    /// MNIST is not on the disk, and no mirror provides it.
-    #[error("cannot download {name} ({reasons}): put MNIST's four files into {}, or set {MNIST_DIR} to their folder", path.display())]
+    /// A data set is not on the disk, and no server provides it.
+    #[error("cannot download {name} ({reasons}): put {files} into {}, or set {variable} to their folder", path.display())]
     Download {
         /// The folder to which the file was to be downloaded.
         path: PathBuf,
         /// The name of the file.
         name: String,
-        /// The errors of all mirrors, each preceded by its address.
+        /// The errors of all servers, each preceded by its address.
         reasons: String,
+        /// The files of the data set, in words.
+        files: &'static str,
+        /// The environment variable that names their folder.
+        variable: &'static str,
     },
     /// The folder holds neither files in MNIST's format nor class folders.
-    #[error("{}: no images: add MNIST's four files, or a folder of PNG or JPEG files for each class", path.display())]
+    #[error("{}: no images: add MNIST's four files, those of CIFAR-10, or a folder of pictures (PNG, JPEG, WebP, BMP or GIF files) for each class", path.display())]
     NoImages {
         /// The folder.
         path: PathBuf,
     },
     /// The network has more classes than labels can tell apart.
-    #[error("the network has {classes} classes, but labels have 8 bits: at most {MAX_CLASSES} classes can be trained or tested")]
+    #[error("the network has {classes} classes, but labels have 16 bits: at most {MAX_CLASSES} classes can be trained or tested")]
     TooManyClasses {
         /// The number of classes that the network has.
         classes: usize,
@@ -249,15 +287,31 @@ pub enum DataError {
         /// The class folder.
         path: PathBuf,
     },
-    /// One or more files cannot be used as pictures.
-    #[error("{}: {error}{}: {}", path.display(), and(others), error.advice())]
+    /// A file cannot be used as a picture.
+    #[error("{}: {error}: {}", path.display(), error.advice())]
     Picture {
+        /// The file.
+        path: PathBuf,
+        /// The reason why it cannot be used.
+        error: PictureError,
+    },
+    /// Files in class folders cannot be used as pictures.
+    #[error("{}: {error} ({count} of {files} files cannot be used): {}", path.display(), error.advice())]
+    Unreadable {
         /// The first of these files.
         path: PathBuf,
         /// The reason why this file cannot be used.
         error: PictureError,
-        /// The other files that cannot be used.
-        others: Vec<PathBuf>,
+        /// The number of files that cannot be used.
+        count: usize,
+        /// The number of all files.
+        files: usize,
+    },
+    /// No file of a class can be used as a picture, so that nothing is left if such files are left out.
+    #[error("{}: none of its files can be read as a picture: replace them, or remove the folder", path.display())]
+    NothingReadable {
+        /// The class folder.
+        path: PathBuf,
     },
     /// The list of class names does not have one name for each class of the network.
     #[error("{}: {found} names, but the network has {classes} classes: write one name per line, class 0 first", path.display())]
@@ -303,8 +357,8 @@ pub enum DataError {
         /// A description of the content, such as `text in UTF-16`.
         encoding: &'static str,
     },
-    /// All pixels of the images to train on have the same grey value, or nearly so.
-    #[error("{}: all pixels of the images to train on have one grey value: check the images", path.display())]
+    /// All pixels of the images to train on have the same level, or nearly so.
+    #[error("{}: all pixels of the images to train on have one level: check the images", path.display())]
     Blank {
         /// The folder.
         path: PathBuf,
@@ -316,15 +370,21 @@ pub enum DataError {
         path: PathBuf,
     },
     /// A folder contains no pictures.
-    #[error("{}: no PNG or JPEG files in it", path.display())]
+    #[error("{}: no pictures in it (PNG, JPEG, WebP, BMP or GIF files)", path.display())]
     NoPictures {
         /// The folder.
         path: PathBuf,
     },
+    /// The network has more classes than there are built-in road signs.
+    #[error("synthetic-signs: pictures of {} classes, but the network has {classes}", signs::MAX_CLASSES)]
+    Signs {
+        /// The number of classes that the network has.
+        classes: usize,
+    },
     /// The built-in digits do not fit the network.
     #[error(
-        "synthetic: digits of 28x28 pixels in 10 classes, but the network takes {0}x{0} pixels and has {1} classes",
-        format.side, format.classes
+        "synthetic: digits of 28x28 grey pixels in 10 classes, but the network takes {format} and has {} classes",
+        format.classes
     )]
     Synthetic {
         /// The format that the network takes.
@@ -333,9 +393,17 @@ pub enum DataError {
 }
 
 /// Lists the first [`NAMED`] names, followed by an ellipsis if there are more.
-fn list(names: &[String]) -> String {
+pub(crate) fn list(names: &[String]) -> String {
     let more = if names.len() > NAMED { ", ..." } else { "" };
     names[..names.len().min(NAMED)].join(", ") + more
+}
+
+/// Returns a clause that says that memory is too small.
+fn too_little(available: Option<u64>) -> String {
+    match available {
+        Some(available) => format!("but only {} of memory are available", gib(available.into())),
+        None => "but the operating system does not have as much memory".to_owned(),
+    }
 }
 
 /// Returns the name of a folder, without the path to it.
@@ -343,11 +411,7 @@ fn name(path: &Path) -> std::path::Display<'_> {
     Path::new(path.file_name().unwrap_or_default()).display()
 }
 
-/// Returns a clause that lists the other files that cannot be used, or nothing if there are none.
-fn and(others: &[PathBuf]) -> String {
-    if others.is_empty() {
-        return String::new();
-    }
-    let names: Vec<_> = others.iter().map(|path| path.display().to_string()).collect();
-    format!(", and {} more cannot be used either ({})", names.len(), list(&names))
+/// Formats a number of bytes in GiB.
+fn gib(bytes: u128) -> String {
+    format!("{:.2} GiB", bytes as f64 / f64::from(1 << 30))
 }

@@ -14,17 +14,23 @@
 //! smallest SHA-256. The same files are set aside every time, and when files are added, most of the ones set aside
 //! stay the same.
 //!
-//! Files that operating systems leave in folders are ignored. Every other file in a class folder has to be a picture.
+//! Files that operating systems leave in folders are ignored. Every other file in a class folder has to be a picture, unless
+//! [`Unreadable`] says that those that are not are left out.
 
 use super::{
+    cache,
     dataset::Dataset,
     error::DataError,
     format::Format,
-    picture::{self, PictureError},
+    loading::{Loading, Unreadable},
+    memory, picture,
+    picture_error::PictureError,
 };
+use crate::paths::folder_of;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use std::{
+    collections::{HashMap, HashSet},
     ffi::OsStr,
     fs,
     path::{Path, PathBuf},
@@ -57,13 +63,6 @@ const EXTENSIONS: [&str; 15] = [
     "jp2",
 ];
 
-/// A function that is called with the number of pictures read so far and the number of all pictures, to show the
-/// progress.
-///
-/// Several threads may call it at once. It is called only while class folders are read, because other data load
-/// quickly.
-pub(crate) type Reading<'a> = &'a (dyn Fn(usize, usize) + Sync);
-
 /// The content of a folder of class folders.
 pub(super) struct Folder {
     pub class_names: Vec<String>,
@@ -71,6 +70,8 @@ pub(super) struct Folder {
     pub test: Dataset,
     /// The folders next to those of the two parts, which were not read.
     pub passed_over: Vec<PathBuf>,
+    /// The files that were left out because they cannot be used.
+    pub skipped: Vec<String>,
 }
 
 /// Returns true if there is a folder in `directory`.
@@ -97,7 +98,7 @@ pub(crate) fn pictures_in(directory: &Path) -> Result<Vec<Listed>, DataError> {
     for path in entries(directory)?.into_iter().filter(|path| !path.is_dir()) {
         let file = picture::require_file(&path);
         if is_called_so(&path) || file.is_ok() && picture::looks_like_a_picture(&path) {
-            let refused = |error| DataError::Picture { path: path.clone(), error, others: Vec::new() };
+            let refused = |error| DataError::Picture { path: path.clone(), error };
             let file = file.map_err(refused);
             pictures.push((path, file));
         }
@@ -161,8 +162,8 @@ impl Parts {
     }
 }
 
-/// Reads the pictures in the class folders of `directory`.
-pub(super) fn read(directory: &Path, format: Format, reading: Reading) -> Result<Folder, DataError> {
+/// Reads the pictures in the class folders of `directory`, and fits them to the size of `format`.
+pub(super) fn read(directory: &Path, format: Format, loading: &Loading) -> Result<Folder, DataError> {
     let parts = Parts::find(directory)?;
     let classes = Class::all_in(&parts.train)?;
     let class_names: Vec<_> = classes.iter().map(|class| class.name.clone()).collect();
@@ -170,70 +171,146 @@ pub(super) fn read(directory: &Path, format: Format, reading: Reading) -> Result
         let path = parts.train;
         return Err(DataError::Classes { path, names: class_names, classes: format.classes });
     }
-    let (mut train, mut test) = match &parts.test {
-        Some(test_directory) => {
-            let mut test = Vec::new();
-            for class in Class::all_in(test_directory)? {
-                let mut labels = (0..=u8::MAX).zip(&class_names);
-                let Some((label, _)) = labels.find(|(_, name)| **name == class.name) else {
-                    return Err(DataError::UnknownClass { path: class.path, train: parts.train });
-                };
-                test.extend(class.pictures(label)?);
-            }
-            let train = (0..=u8::MAX).zip(classes).map(|(label, class)| class.pictures(label));
-            (train.collect::<Result<Vec<_>, _>>()?.concat(), test)
+    let train = (0..=u16::MAX).zip(classes).map(|(label, class)| class.pictures(label));
+    let mut train = train.collect::<Result<Vec<_>, _>>()?.concat();
+    let mut test = parts.test.as_ref().map(|_| Vec::new());
+    if let (Some(test), Some(test_directory)) = (&mut test, &parts.test) {
+        for class in Class::all_in(test_directory)? {
+            let mut labels = (0..=u16::MAX).zip(&class_names);
+            let Some((label, _)) = labels.find(|(_, name)| **name == class.name) else {
+                return Err(DataError::UnknownClass { path: class.path, train: parts.train });
+            };
+            test.extend(class.pictures(label)?);
         }
+    }
+
+    let mut order = divide(train.clone(), test.clone())?;
+    let pictures = order.concat();
+    let (mut levels, unreadable) = load(directory, &pictures, format, loading)?;
+    if !unreadable.is_empty() {
+        // The parts are divided again without the files that are left out.
+        for pictures in [&mut train].into_iter().chain(&mut test) {
+            *pictures = readable(pictures, &unreadable)?;
+        }
+        order = divide(train, test)?;
+        let values = format.values();
+        let places: HashMap<&Path, usize> = pictures.iter().map(|picture| &*picture.path).zip(0..).collect();
+        let images =
+            order.iter().flatten().map(|picture| &levels[places[&*picture.path] * values..][..values]);
+        levels = images.collect::<Vec<_>>().concat();
+    }
+    let [train, test] = order;
+    let labels = |pictures: &[Picture]| pictures.iter().map(|picture| picture.label).collect::<Vec<_>>();
+    let test_levels = levels.split_off(train.len() * format.values());
+    let train = Dataset::new(format, levels, labels(&train), &parts.train)?;
+    let test = Dataset::new(format, test_levels, labels(&test), directory)?;
+    let mut skipped: Vec<_> = unreadable.iter().map(|path| relative(directory, path)).collect();
+    skipped.sort();
+    Ok(Folder { class_names, train, test, passed_over: parts.passed_over, skipped })
+}
+
+/// Returns the pictures to train on and those to test on, in the order in which they are used. If there are no pictures
+/// to test on, those with the smallest keys of each class are set aside.
+fn divide(mut train: Vec<Picture>, test: Option<Vec<Picture>>) -> Result<[Vec<Picture>; 2], DataError> {
+    let mut test = match test {
+        Some(test) => test,
         None => {
-            let (mut train, mut test) = (Vec::new(), Vec::new());
-            for (label, class) in (0..=u8::MAX).zip(classes) {
-                let path = class.path.clone();
-                let mut pictures = class.pictures(label)?;
-                if pictures.len() < 2 {
-                    return Err(DataError::TooFew { path });
+            let (mut others, mut test) = (Vec::new(), Vec::new());
+            train.sort_by_cached_key(|picture| (picture.label, picture.key()));
+            for class in train.chunk_by(|a, b| a.label == b.label) {
+                if class.len() < 2 {
+                    return Err(DataError::TooFew { path: class[0].folder().to_owned() });
                 }
-                pictures.sort_by_cached_key(Picture::key);
-                train.extend(pictures.split_off(pictures.len().div_ceil(5)));
-                test.extend(pictures);
+                let (first, rest) = class.split_at(class.len().div_ceil(5));
+                test.extend_from_slice(first);
+                others.extend_from_slice(rest);
             }
-            (train, test)
+            train = others;
+            test
         }
     };
-
     // The classes are mixed, so that the first images are a sample of all classes.
     train.sort_by_cached_key(Picture::key);
     test.sort_by_cached_key(Picture::key);
-    let images = train.len();
-    let pictures = [train, test].concat();
-    let mut train_pixels = load(&pictures, format.side, reading)?;
-    let test_pixels = train_pixels.split_off(images * format.pixels());
-    let mut train_labels: Vec<_> = pictures.iter().map(|picture| picture.label).collect();
-    let test_labels = train_labels.split_off(images);
-    let train = Dataset::new(format, train_pixels, train_labels, &parts.train)?;
-    let test = Dataset::new(format, test_pixels, test_labels, directory)?;
-    Ok(Folder { class_names, train, test, passed_over: parts.passed_over })
+    Ok([train, test])
 }
 
-/// Reads all pictures in parallel and returns the pixels of the resized images. Besides these, only one picture per
-/// thread is in memory.
-fn load(pictures: &[Picture], side: usize, reading: Reading) -> Result<Vec<u8>, DataError> {
-    let (done, total) = (AtomicUsize::new(0), pictures.len());
-    reading(0, total);
-    let mut pixels = vec![0; total * side * side];
-    let jobs = pixels.par_chunks_exact_mut(side * side).zip(pictures);
-    let broken = jobs.filter_map(|(pixels, Picture { path, .. })| {
-        let image = picture::require_file(path).and_then(|()| picture::read_square(path, side));
-        reading(done.fetch_add(1, Ordering::Relaxed) + 1, total);
-        image.map(|image| pixels.copy_from_slice(&image)).map_err(|error| (path, error)).err()
-    });
-    let mut broken: Vec<(&PathBuf, PictureError)> = broken.collect();
-    broken.sort_by_key(|(path, _)| *path);
-    let mut broken = broken.into_iter();
-    match broken.next() {
-        None => Ok(pixels),
-        Some((path, error)) => {
-            let others = broken.map(|(path, _)| path.clone()).collect();
-            Err(DataError::Picture { path: path.clone(), error, others })
+/// Returns the pictures that are not `unreadable`, of which each class must have one.
+fn readable(pictures: &[Picture], unreadable: &HashSet<PathBuf>) -> Result<Vec<Picture>, DataError> {
+    let readable: Vec<_> =
+        pictures.iter().filter(|picture| !unreadable.contains(&picture.path)).cloned().collect();
+    let left: HashSet<u16> = readable.iter().map(|picture| picture.label).collect();
+    match pictures.iter().find(|picture| !left.contains(&picture.label)) {
+        Some(lost) => Err(DataError::NothingReadable { path: lost.folder().to_owned() }),
+        None => Ok(readable),
+    }
+}
+
+/// Returns the path of a file in `directory`, with slashes on every system.
+fn relative(directory: &Path, path: &Path) -> String {
+    let path = path.strip_prefix(directory).unwrap_or(path);
+    path.iter().map(OsStr::to_string_lossy).collect::<Vec<_>>().join("/")
+}
+
+/// Reads all pictures in parallel and returns the levels of the fitted images, and which files are left out. Besides
+/// the levels, only one picture per thread is in memory.
+fn load(
+    directory: &Path,
+    pictures: &[Picture],
+    format: Format,
+    loading: &Loading,
+) -> Result<(Vec<u8>, HashSet<PathBuf>), DataError> {
+    let known: HashSet<&str> = match &loading.unreadable {
+        Unreadable::Known(paths) => paths.iter().map(String::as_str).collect(),
+        Unreadable::Refuse | Unreadable::LeaveOut => HashSet::new(),
+    };
+    let is_known = |path: &Path| !known.is_empty() && known.contains(&*relative(directory, path));
+    let total = pictures.len();
+    memory::check(directory, total, format.values(), memory::available())?;
+    let mut levels = vec![0; total * format.values()];
+    let key = || {
+        let paths = pictures.iter().map(|picture| &*picture.path);
+        cache::key(directory, paths, format, loading.fit)
+    };
+    let cached = loading.cache.as_deref().map(|folder| (folder, key()));
+    let found = cached.and_then(|(folder, key)| cache::read(folder, key, total, &mut levels));
+    let mut there = found.unwrap_or_else(|| vec![false; total]);
+    let wanted = pictures.iter().zip(&there).filter(|(picture, there)| !*there && !is_known(&picture.path));
+    let (done, wanted) = (AtomicUsize::new(0), wanted.count());
+    if wanted > 0 {
+        (loading.reading)(0, wanted);
+    }
+    let jobs = levels.par_chunks_exact_mut(format.values()).zip(&mut there).zip(pictures);
+    let broken = jobs.filter_map(|((levels, there), Picture { path, .. })| {
+        if is_known(path) {
+            return Some((path, None));
         }
+        if *there {
+            return None;
+        }
+        let image =
+            picture::require_file(path).and_then(|()| picture::read_fitted(path, format, loading.fit));
+        (loading.reading)(done.fetch_add(1, Ordering::Relaxed) + 1, wanted);
+        *there = image.is_ok();
+        image.map(|image| levels.copy_from_slice(&image)).map_err(|error| (path, Some(error))).err()
+    });
+    let mut broken: Vec<(&PathBuf, Option<PictureError>)> = broken.collect();
+    broken.sort_by_key(|(path, _)| *path);
+    // If a picture was changed while it was read, it is not known whether its levels are the old or the new ones.
+    let failed = broken.iter().filter(|(_, error)| error.is_some()).count();
+    if let Some((folder, before)) = cached.filter(|_| failed < wanted)
+        && key() == before
+    {
+        cache::write(folder, before, &there, &levels, cache::LIMIT);
+    }
+    let left_out = broken.iter().map(|(path, _)| (*path).clone()).collect();
+    let mut refused = broken.into_iter().filter_map(|(path, error)| Some((path, error?)));
+    match refused.next() {
+        Some((path, error)) if !matches!(loading.unreadable, Unreadable::LeaveOut) => {
+            let count = 1 + refused.count();
+            Err(DataError::Unreadable { path: path.clone(), error, count, files: total })
+        }
+        _ => Ok((levels, left_out)),
     }
 }
 
@@ -266,7 +343,7 @@ impl Class {
     }
 
     /// Returns the files in this folder, which must be pictures. There is at least one.
-    fn pictures(self, label: u8) -> Result<Vec<Picture>, DataError> {
+    fn pictures(self, label: u16) -> Result<Vec<Picture>, DataError> {
         let paths = entries(&self.path)?;
         if let Some(path) = paths.iter().find(|path| path.is_dir()) {
             return Err(DataError::Nested { path: path.clone() });
@@ -282,13 +359,18 @@ impl Class {
 #[derive(Clone)]
 struct Picture {
     path: PathBuf,
-    label: u8,
+    label: u16,
 }
 
 impl Picture {
+    /// Returns the class folder.
+    fn folder(&self) -> &Path {
+        folder_of(&self.path)
+    }
+
     /// Returns a key that sorts pictures into an order that does not depend on what they show and is the same on every
     /// machine.
-    fn key(&self) -> ([u8; 32], u8) {
+    fn key(&self) -> ([u8; 32], u16) {
         let name = self.path.file_name().unwrap_or_default();
         (Sha256::digest(name.as_encoded_bytes()).into(), self.label)
     }
@@ -312,13 +394,14 @@ fn entries(directory: &Path) -> Result<Vec<PathBuf>, DataError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{load, load_and_tell, Source, Splits};
+    use super::super::{load, load_and_tell, Loading, Source, Splits};
     use super::*;
     use image::GrayImage;
     use std::{collections::BTreeSet, sync::Mutex};
     use tempfile::TempDir;
+    use vit_nostd::frame::Fit;
 
-    const FORMAT: Format = Format { side: 28, classes: 3 };
+    const FORMAT: Format = Format::grey(28, 3);
 
     /// Creates a folder with these files. Files whose names end with `png` become pictures of this grey value, and
     /// all others text files.
@@ -336,13 +419,13 @@ mod tests {
     }
 
     fn read(folder: &TempDir) -> Splits {
-        load(&Source::Directory(folder.path().into()), FORMAT).unwrap()
+        load(&Source::Directory(folder.path().into()), FORMAT, Fit::Crop).unwrap()
     }
 
     /// Returns the error for these files, and checks that its message is one line that names the place.
     fn refuse(files: &[(&str, u8)], place: &str, words: &[&str]) -> DataError {
         let folder = folder(files);
-        let error = load(&Source::Directory(folder.path().into()), FORMAT).unwrap_err();
+        let error = load(&Source::Directory(folder.path().into()), FORMAT, Fit::Crop).unwrap_err();
         let message = error.to_string();
         let place = folder.path().join(place).display().to_string();
         assert!(message.starts_with(&format!("{}: ", place.trim_end_matches('/'))), "{message}");
@@ -351,7 +434,7 @@ mod tests {
     }
 
     /// Returns the label and grey value of each image.
-    fn content(dataset: &Dataset) -> BTreeSet<(u8, u8)> {
+    fn content(dataset: &Dataset) -> BTreeSet<(u16, u8)> {
         (0..dataset.len()).map(|index| (dataset.label(index), dataset.image(index)[0])).collect()
     }
 
@@ -397,7 +480,7 @@ mod tests {
         assert_eq!((train.len(), test.len()), (24, 9));
         assert!(train.is_disjoint(&test));
         assert!((0..3).all(|class| test.iter().filter(|(label, _)| *label == class).count() == 3));
-        assert!(train.union(&test).all(|(label, grey)| *label == grey / 50));
+        assert!(train.union(&test).all(|(label, grey)| *label == u16::from(grey / 50)));
 
         // The same files are set aside if they were made in another order, in another folder, with other class names.
         let other: Vec<_> = files.iter().rev().map(|(name, grey)| (name.replace('c', "d"), *grey)).collect();
@@ -413,7 +496,7 @@ mod tests {
     fn the_first_images_are_of_all_classes() {
         let mut data = read(&folder(&borrow(&classes(20))));
         data.train.truncate(10);
-        let labels: BTreeSet<u8> = data.train.labels().iter().copied().collect();
+        let labels: BTreeSet<u16> = data.train.labels().iter().copied().collect();
         assert_eq!(labels, [0, 1, 2].into());
     }
 
@@ -422,7 +505,8 @@ mod tests {
         let folder = folder(&borrow(&classes(5)));
         let told = Mutex::new(Vec::new());
         let source = Source::Directory(folder.path().into());
-        load_and_tell(&source, FORMAT, &|done, total| told.lock().unwrap().push((done, total))).unwrap();
+        let reading = |done, total| told.lock().unwrap().push((done, total));
+        load_and_tell(&source, FORMAT, &Loading { reading: &reading, ..Loading::default() }).unwrap();
         let mut told = told.into_inner().unwrap();
         told.sort();
         assert_eq!(told, Vec::from_iter((0..=15).map(|done| (done, 15))));
@@ -439,7 +523,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named() {
-        let error = refuse(&[], "", &["no images", "MNIST's four files", "folder of PNG or JPEG"]);
+        let error = refuse(&[], "", &["no images", "MNIST's four files", "folder of pictures (PNG, JPEG"]);
         assert!(matches!(error, DataError::NoImages { .. }));
         refuse(&[("a.png", 1)], "", &["no images"]);
         let two = [("cat/1.png", 1), ("dog/1.png", 2)];
@@ -455,12 +539,84 @@ mod tests {
         assert!(matches!(error, DataError::TooFew { .. }));
         let error = refuse(&owl(&[("owl/more/2.png", 6)]), "owl/more", &["within a class folder"]);
         assert!(matches!(error, DataError::Nested { .. }));
-        refuse(&owl(&[("owl/2.txt", 6)]), "owl/2.txt", &["cannot be read as a PNG or JPEG"]);
+        refuse(&owl(&[("owl/2.txt", 6)]), "owl/2.txt", &["cannot be read as a picture"]);
         let broken = owl(&[("owl/2.txt", 6), ("dog/9.jpg", 6), ("owl/3.jpeg", 6)]);
-        refuse(&broken, "dog/9.jpg", &["and 2 more cannot be used either", "owl/2.txt", "owl/3.jpeg"]);
-        refuse(&[("a/1.png", 1), ("b/1.png", 1), ("c/.hidden", 1)], "a", &["only one image"]);
+        let error = refuse(&broken, "dog/9.jpg", &["(3 of 8 files cannot be used): replace or remove it"]);
+        assert!(matches!(error, DataError::Unreadable { count: 3, files: 8, .. }));
+        refuse(&[("a/1.png", 1), ("b/1.png", 1), ("c/1.png", 1)], "a", &["only one image"]);
         let empty = [("a/1.png", 1), ("a/2.png", 1), ("b/1.png", 1), ("b/2.png", 1), ("c/.hidden", 1)];
         refuse(&empty, "c", &["no images in it"]);
+    }
+
+    fn read_without(folder: &TempDir, unreadable: Unreadable) -> Result<Splits, DataError> {
+        let loading = Loading { unreadable, ..Loading::default() };
+        load_and_tell(&Source::Directory(folder.path().into()), FORMAT, &loading)
+    }
+
+    #[test]
+    fn files_that_cannot_be_read_are_left_out_if_that_is_wanted() {
+        let good = classes(11);
+        let bad = [("c9/0.jpg", 0), ("c10/x.txt", 0), ("c10/0 1.gif", 0)];
+        let folder = folder(&[&borrow(&good)[..], &bad].concat());
+        let names = ["c10/0 1.gif", "c10/x.txt", "c9/0.jpg"].map(str::to_owned).to_vec();
+        let data = read_without(&folder, Unreadable::LeaveOut).unwrap();
+        assert_eq!(data.skipped, names);
+        // What is left is divided like a folder that never had the others.
+        let clean = read(&self::folder(&borrow(&good)));
+        assert_eq!(
+            (&data.train, &data.test, data.normalization),
+            (&clean.train, &clean.test, clean.normalization)
+        );
+        assert!(clean.skipped.is_empty());
+
+        // The same files are left out later, also if one of them is a picture now.
+        GrayImage::from_pixel(40, 30, [9].into()).save(folder.path().join("c10/x.png")).unwrap();
+        fs::rename(folder.path().join("c10/x.png"), folder.path().join("c10/x.txt")).unwrap();
+        let again = read_without(&folder, Unreadable::Known(names.clone())).unwrap();
+        assert_eq!((&again.train, &again.test, &again.skipped), (&data.train, &data.test, &names));
+        assert_eq!(read_without(&folder, Unreadable::LeaveOut).unwrap().skipped.len(), 2);
+        let error = read_without(&folder, Unreadable::Known(names[..2].to_vec())).unwrap_err();
+        assert!(matches!(error, DataError::Unreadable { count: 1, files: 36, .. }), "{error}");
+    }
+
+    #[test]
+    fn no_class_loses_all_of_its_pictures() {
+        let parts = |train: &'static str, test: &'static str| {
+            let good = ["train/a/1", "train/b/1", "train/c/1", "test/a/2", "test/b/2", "test/c/2"];
+            let picture = |name: &str| (format!("{name}.png"), name.len() as u8 + name.as_bytes()[6]);
+            let mut files: Vec<_> = good
+                .iter()
+                .filter(|name| !name.starts_with(train) && !name.starts_with(test))
+                .map(|name| picture(name))
+                .collect();
+            files.extend([train, test].map(|name| (format!("{name}/9.jpg"), 0)));
+            folder(&borrow(&files))
+        };
+        for (train, test, lost) in [("train/b", "test/c", "train/b"), ("train/x", "test/c", "test/c")] {
+            let folder = parts(train, test);
+            if train == "train/x" {
+                fs::remove_dir_all(folder.path().join(train)).unwrap();
+            }
+            let error = read_without(&folder, Unreadable::LeaveOut).unwrap_err();
+            assert!(matches!(&error, DataError::NothingReadable { path } if path.ends_with(lost)), "{error}");
+        }
+        let mut files = classes(3);
+        files.retain(|(name, _)| !name.starts_with("c10/"));
+        files.extend([("c10/1.png".to_owned(), 60), ("c10/2.txt".to_owned(), 0)]);
+        let error = read_without(&folder(&borrow(&files)), Unreadable::LeaveOut).unwrap_err();
+        assert!(matches!(&error, DataError::TooFew { path } if path.ends_with("c10")), "{error}");
+    }
+
+    #[test]
+    fn pictures_that_do_not_fit_into_memory_are_not_read() {
+        let folder = folder(&borrow(&classes(2)));
+        let format = Format { height: 1 << 20, width: 1 << 20, channels: 256, classes: 3 };
+        let error = load(&Source::Directory(folder.path().into()), format, Fit::Crop).unwrap_err();
+        assert!(matches!(error, DataError::Memory { images: 6, .. }), "{error}");
+        assert!(
+            error.to_string().contains("6 images of 281474976710656 bytes take 1572864.00 GiB"),
+            "{error}"
+        );
     }
 
     /// Returns a train and a test image for each of three classes, in folders of these names.
@@ -486,7 +642,7 @@ mod tests {
                 (3, 3, 0),
                 "{train} {test}"
             );
-            assert_eq!(content(&data.test), (0..3).map(|c| (c, 50 * c + test.len() as u8)).collect());
+            assert_eq!(content(&data.test), (0..3).map(|c| (c, 50 * c as u8 + test.len() as u8)).collect());
         }
         let data =
             read(&folder(&borrow(&[in_parts("train", "validation"), in_parts("more", "more")].concat())));
@@ -556,31 +712,27 @@ mod tests {
         for name in ["a\nb", "a\u{1b}[31m"] {
             let folder = folder(&[("a/1.png", 1)]);
             fs::create_dir(folder.path().join(name)).unwrap();
-            let error = load(&Source::Directory(folder.path().into()), FORMAT).unwrap_err();
+            let error = load(&Source::Directory(folder.path().into()), FORMAT, Fit::Crop).unwrap_err();
             let message = error.to_string();
             assert!(message.contains("control character") && !message.contains('\n'), "{message}");
         }
     }
 
     #[test]
-    fn labels_have_8_bits() {
+    fn there_may_be_many_classes() {
         let files: Vec<_> =
-            (0..=256).flat_map(|c| [1, 2].map(|n| (format!("{c}/{n}.png"), c as u8))).collect();
-        let load = |files: &[(String, u8)], classes| {
-            let folder = folder(&borrow(files));
-            load(&Source::Directory(folder.path().into()), Format { side: 2, classes })
-        };
-        let most = load(&files[..512], 256).unwrap();
-        assert_eq!((most.class_names.len(), most.train.labels().iter().max()), (256, Some(&255)));
-        for classes in [257, 1000] {
-            let error = load(&files, classes).unwrap_err();
-            let message = error.to_string();
-            assert!(matches!(error, DataError::TooManyClasses { .. }));
-            assert!(
-                message.contains(&format!("has {classes} classes")) && message.contains("at most 256"),
-                "{message}"
-            );
+            (0..300).flat_map(|c| [1, 2].map(|n| (format!("{c}/{n}.png"), (c % 256) as u8))).collect();
+        let folder = folder(&borrow(&files));
+        let load =
+            |classes| load(&Source::Directory(folder.path().into()), Format::grey(2, classes), Fit::Crop);
+        let data = load(300).unwrap();
+        assert_eq!((data.class_names.len(), data.train.labels().iter().max()), (300, Some(&299)));
+        for index in 0..data.train.len() {
+            let label = data.train.label(index);
+            assert_eq!(data.train.image(index), [(label % 256) as u8; 4], "class {label}");
         }
+        assert!(matches!(load(299), Err(DataError::Classes { classes: 299, .. })));
+        assert!(matches!(load(70_000), Err(DataError::TooManyClasses { classes: 70_000 })));
     }
 
     #[cfg(unix)]
@@ -602,7 +754,8 @@ mod tests {
             let folder = folder(&borrow(&classes(2)));
             let path = folder.path().join("c10/x.png");
             make(&path);
-            let error = load(&Source::Directory(folder.path().into()), FORMAT).unwrap_err().to_string();
+            let error =
+                load(&Source::Directory(folder.path().into()), FORMAT, Fit::Crop).unwrap_err().to_string();
             assert!(error.contains("c10/x.png: ") && error.contains(words), "{error}");
             let pictures = pictures_in(&folder.path().join("c10")).unwrap();
             assert_eq!(pictures.len(), 3);
@@ -621,7 +774,7 @@ mod tests {
     #[test]
     fn images_that_are_all_the_same_teach_nothing() {
         let files: Vec<_> = classes(2).into_iter().map(|(name, _)| (name, 200)).collect();
-        let error = refuse(&borrow(&files), "", &["one grey value"]);
+        let error = refuse(&borrow(&files), "", &["one level"]);
         assert!(matches!(error, DataError::Blank { .. }));
     }
 }

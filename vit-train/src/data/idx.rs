@@ -7,12 +7,13 @@
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read};
+use std::iter;
 use std::path::{Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
 use sha2::{Digest, Sha256};
 
-use super::{dataset::Dataset, error::DataError, format::Format};
+use super::{dataset::Dataset, error::DataError, format::Format, memory};
 use crate::{hex::hex, paths::no_file};
 
 const IMAGES_MAGIC: u32 = 0x0000_0803;
@@ -80,10 +81,10 @@ pub(super) fn read(
         if count == 0 {
             return Err(DataError::Empty { path: path.into() });
         }
-        if [rows, columns].map(u64::from) != [format.side as u64; 2] {
-            return Err(DataError::ImageSize { path: path.into(), rows, columns, side: format.side });
+        if [rows, columns].map(u64::from) != [format.height, format.width].map(|side| side as u64) {
+            return Err(DataError::ImageSize { path: path.into(), rows, columns, format });
         }
-        Ok(())
+        memory::check(path, count as usize, format.values(), memory::available())
     };
     let (path, mut pixels) = load(directory, images, "images", IMAGES_MAGIC, fits)?;
     images.check(&pixels, &path)?;
@@ -92,7 +93,11 @@ pub(super) fn read(
     let (path, mut classes) = load(directory, labels, "labels", LABELS_MAGIC, |_, [_]| Ok(()))?;
     labels.check(&classes, &path)?;
     classes.drain(..8);
-    Dataset::new(format, pixels, classes, &path)
+    // For a network that takes colours, each grey level is one of red, green and blue.
+    if format.channels > 1 {
+        pixels = pixels.iter().flat_map(|&level| iter::repeat_n(level, format.channels)).collect();
+    }
+    Dataset::new(format, pixels, classes.into_iter().map(u16::from).collect(), &path)
 }
 
 /// Finds a file and reads its uncompressed bytes, whose header has `N` dimensions that `fits` must accept.
@@ -117,7 +122,8 @@ fn load<const N: usize>(
     };
     let io = |error| DataError::Io { path: path.clone(), error };
     // Reading a pipe could block forever.
-    if let Some(kind) = no_file(&fs::metadata(&path).map_err(io)?) {
+    let metadata = fs::metadata(&path).map_err(io)?;
+    if let Some(kind) = no_file(&metadata) {
         return Err(DataError::NotAFile { path, kind });
     }
     let mut raw = BufReader::new(fs::File::open(&path).map_err(io)?);
@@ -140,8 +146,10 @@ fn load<const N: usize>(
     let fit = fits(&path, dimensions);
     let wanted = if fit.is_ok() { content } else { 0 };
     reader.by_ref().take(wanted).read_to_end(&mut bytes).map_err(failed)?;
-    let surplus = io::copy(&mut reader, &mut io::sink()).map_err(failed)?;
-    let found = bytes.len() as u64 + surplus;
+    let found = match packed {
+        true => bytes.len() as u64 + io::copy(&mut reader, &mut io::sink()).map_err(failed)?,
+        false => metadata.len(),
+    };
     if found != expected {
         return Err(DataError::Length { path, expected, found });
     }
@@ -188,8 +196,9 @@ mod tests {
     use super::super::testing::{idx, images, Folder};
     use super::super::{load, Source};
     use super::*;
+    use vit_nostd::frame::Fit;
 
-    const FORMAT: Format = Format { side: 28, classes: 10 };
+    const FORMAT: Format = Format::grey(28, 10);
     const IMAGES: &str = "train-images-idx3-ubyte";
     const LABELS: &str = "train-labels-idx1-ubyte";
 
@@ -205,9 +214,9 @@ mod tests {
         let folder = Folder::new(test);
         folder.write_set("", 28, &[0, 1, 2]);
         let source = Source::Directory(folder.path().into());
-        load(&source, FORMAT).unwrap();
+        load(&source, FORMAT, Fit::Crop).unwrap();
         spoil(&folder);
-        let error = load(&source, FORMAT).unwrap_err();
+        let error = load(&source, FORMAT, Fit::Crop).unwrap_err();
         let message = error.to_string();
         assert!(message.starts_with(&folder.path().display().to_string()), "{message}");
         assert!(!message.contains('\n') && message.contains(": "), "{message}");
@@ -228,7 +237,7 @@ mod tests {
                     false => folder.write(&name, &bytes),
                 }
             }
-            let data = load(&Source::Directory(folder.path().into()), FORMAT).unwrap();
+            let data = load(&Source::Directory(folder.path().into()), FORMAT, Fit::Crop).unwrap();
             assert_eq!(data.test.labels(), [4, 5]);
             assert_eq!(data.train.image(1)[..3], [784 % 251, 785 % 251, 786 % 251].map(|ink| ink as u8));
         }
@@ -238,12 +247,12 @@ mod tests {
     fn unpacked_file_may_keep_the_name_of_the_packed() {
         let folder = Folder::new("unpacked");
         folder.write_set(".gz", 28, &[4]);
-        assert_eq!(load(&Source::Directory(folder.path().into()), FORMAT).unwrap().train.len(), 1);
+        assert_eq!(load(&Source::Directory(folder.path().into()), FORMAT, Fit::Crop).unwrap().train.len(), 1);
     }
 
     #[test]
     fn missing_directory() {
-        let error = load(&Source::Directory("no/such/place".into()), FORMAT).unwrap_err();
+        let error = load(&Source::Directory("no/such/place".into()), FORMAT, Fit::Crop).unwrap_err();
         assert!(matches!(error, DataError::MissingDirectory { .. }));
         assert_eq!(error.to_string(), "no/such/place: no such directory: check the path");
     }
@@ -305,6 +314,21 @@ mod tests {
         );
     }
 
+    #[test]
+    fn images_that_do_not_fit_into_memory() {
+        // Four billion images, none of which is stored: the file has a hole.
+        let error = wrong("memory", |folder| {
+            folder.write(IMAGES, &idx(0x803, &[u32::MAX, 28, 28], &[]));
+            let file = fs::File::options().write(true).open(folder.path().join(IMAGES)).unwrap();
+            file.set_len(16 + u64::from(u32::MAX) * 784).unwrap();
+        });
+        assert!(matches!(error, DataError::Memory { bytes_each: 784, .. }), "{error:?}");
+        assert!(
+            error.to_string().contains("4294967295 images of 784 bytes take 3136.00 GiB, but "),
+            "{error}"
+        );
+    }
+
     #[cfg(unix)]
     #[test]
     fn pipes_are_not_waited_for() {
@@ -332,7 +356,7 @@ mod tests {
     #[test]
     fn images_of_another_size() {
         let error = wrong("size", |folder| folder.write_set("", 32, &[0, 1, 2]));
-        assert!(matches!(error, DataError::ImageSize { rows: 32, columns: 32, side: 28, .. }));
+        assert!(matches!(error, DataError::ImageSize { rows: 32, columns: 32, format: FORMAT, .. }));
         for (rows, columns) in [(14, 56), (28, 27), (27, 28)] {
             let file = idx(0x803, &[1, rows, columns], &vec![0; (rows * columns) as usize]);
             let error = wrong(&format!("oblong-{rows}-{columns}"), |folder| folder.write(IMAGES, &file));

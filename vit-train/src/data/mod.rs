@@ -1,27 +1,30 @@
 //! Loads images for training and testing, and augments or corrupts them.
 //!
-//! [`load`] turns a [`Source`] (MNIST, the built-in digits or a folder) into a pair of [`Dataset`]s, one to train on
-//! and one to test on. Images stay `u8` grey values from the file to the network's input, because that is what the
+//! [`load`] turns a [`Source`] (MNIST, CIFAR-10, the built-in digits or a folder) into a pair of [`Dataset`]s, one to train on
+//! and one to test on. Images stay levels of 8 bits from the file to the network's input, because that is what the
 //! microcontroller sees, too. [`Dataset::split`] sets a validation part aside, and [`Augmentation`] varies the rest.
 //!
 //! Every random choice is a function of numbers that the caller passes, such as (seed, epoch, index). Neither the order
 //! of calls nor the number of threads changes a pixel.
 //!
 //! ```
+//! use vit_nostd::frame::Fit;
 //! use vit_train::data::{load, Augmentation, Format, Source};
 //!
-//! let format = Format { side: 28, classes: 10 };
-//! let data = load(&Source::Synthetic, format)?;
+//! let format = Format::grey(28, 10);
+//! let data = load(&Source::Synthetic, format, Fit::Crop)?;
 //! let (train, validation) = data.train.split(42);
 //! assert_eq!(train.len(), 9 * validation.len());
 //!
 //! let (seed, epoch, index) = (42, 0, train[0]);
-//! let mut image = vec![0; format.pixels()];
-//! Augmentation::default().apply(data.train.image(index), format.side, (seed, epoch, index as u64), &mut image);
+//! let mut image = vec![0; format.values()];
+//! Augmentation::default().apply(data.train.image(index), format, (seed, epoch, index as u64), &mut image);
 //! # Ok::<(), vit_train::data::DataError>(())
 //! ```
 
 mod augment;
+mod cache;
+mod cifar;
 mod corruption;
 mod dataset;
 mod download;
@@ -32,33 +35,44 @@ pub(crate) mod handwriting;
 mod idx;
 mod jpeg;
 mod labels;
+mod loading;
+mod memory;
 mod picture;
+mod picture_error;
+pub mod signs;
 mod sine;
 mod source;
 mod splits;
 pub mod synthetic;
+mod whole;
 
 use labels::read_class_names;
+use rayon::prelude::*;
 use source::chosen_directory;
 use std::{
-    fs,
+    env, fs,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicUsize, Ordering},
 };
+use vit_nostd::frame::Fit;
 
 pub use augment::Augmentation;
-pub(crate) use augment::Warp;
+pub(crate) use augment::{Colours, Erased, Variation, Warp};
 pub(crate) use corruption::Corruption;
 pub use dataset::Dataset;
 pub(crate) use dataset::MNIST_NORMALIZATION;
+pub(crate) use error::list;
 pub use error::DataError;
-pub(crate) use folder::{pictures_in, Reading};
-pub use format::{Format, MNIST_DIR};
+pub(crate) use folder::pictures_in;
+pub use format::{Format, CIFAR10_DIR, MNIST_DIR};
 pub(crate) use format::{CLASS_NAMES, MAX_CLASSES};
 pub(crate) use labels::repeated;
-pub use picture::PictureError;
+pub(crate) use loading::{Loading, Reading, Unreadable};
+pub(crate) use picture::read_fitted;
+pub use picture_error::PictureError;
 pub use source::Source;
-pub(crate) use source::MNIST_CACHE;
-pub use splits::Splits;
+pub(crate) use source::{CIFAR10_CACHE, MNIST_CACHE, PICTURE_CACHE, PICTURE_CACHE_DIR};
+pub use splits::{Splits, Style};
 
 /// The name of the data set of a network that does not say what it was trained on.
 pub(crate) const UNKNOWN: &str = "unknown";
@@ -66,7 +80,8 @@ pub(crate) const UNKNOWN: &str = "unknown";
 /// The [`Splits::sha256`] of all of MNIST.
 const MNIST_SHA256: &str = "06b0d1f124c4e5fa796686ade41a9b778edacc8622f2195a352ef479ad44fc16";
 
-/// Loads the images that `source` names, and checks that they fit `format`.
+/// Loads the images that `source` names, and checks that they fit `format`. Pictures of another size are fitted to it as
+/// `fit` says.
 ///
 /// Damaged files are an error for every source: [`Source::Auto`] falls back to the built-in digits only if MNIST is not
 /// on the disk and cannot be downloaded.
@@ -74,53 +89,89 @@ const MNIST_SHA256: &str = "06b0d1f124c4e5fa796686ade41a9b778edacc8622f2195a352e
 /// # Errors
 ///
 /// Returns a [`DataError`] that says what is wrong, where, and what to do.
-pub fn load(source: &Source, format: Format) -> Result<Splits, DataError> {
-    load_and_tell(source, format, &|_, _| {})
+pub fn load(source: &Source, format: Format, fit: Fit) -> Result<Splits, DataError> {
+    load_and_tell(source, format, &Loading { fit, ..Loading::default() })
 }
 
-/// Loads images like [`load`], and reports the progress to `reading`.
+/// Loads images like [`load`], in the way that `loading` describes.
 ///
 /// # Errors
 ///
 /// The errors are those of [`load`].
-pub(crate) fn load_and_tell(source: &Source, format: Format, reading: Reading) -> Result<Splits, DataError> {
-    load_from(source, format, reading, chosen_directory(), Path::new(MNIST_CACHE), download::MIRRORS)
-}
-
-/// Does what [`load_and_tell`] does, with everything that depends on the environment as an argument: the folder
-/// `chosen` by an environment variable, the `cache` for downloads and the `mirrors`.
-fn load_from(
-    source: &Source,
-    format: Format,
-    reading: Reading,
-    chosen: Option<PathBuf>,
-    cache: &Path,
-    mirrors: &[&str],
-) -> Result<Splits, DataError> {
+pub(crate) fn load_and_tell(source: &Source, format: Format, loading: &Loading) -> Result<Splits, DataError> {
     if format.classes > MAX_CLASSES {
         return Err(DataError::TooManyClasses { classes: format.classes });
     }
-    let mnist = || match chosen {
+    let mnist = || found(MNIST_DIR, MNIST_CACHE, |cache| download::complete(cache, download::MIRRORS));
+    let cifar10 =
+        || found(CIFAR10_DIR, CIFAR10_CACHE, |cache| download::complete_cifar10(cache, &download::CIFAR10));
+    load_from(source, format, loading, mnist, cifar10)
+}
+
+/// Returns the folder of a data set: the one that the environment `variable` names or, if it is not set, `cache`, which
+/// `complete` fills.
+fn found(
+    variable: &str,
+    cache: &str,
+    complete: impl FnOnce(&Path) -> Result<(), DataError>,
+) -> Result<PathBuf, DataError> {
+    match chosen_directory(variable) {
         Some(directory) => Ok(directory),
-        None => download::complete(cache, mirrors).map(|()| cache.to_path_buf()),
-    };
+        None => complete(cache.as_ref()).map(|()| cache.into()),
+    }
+}
+
+/// Returns the name and the folder of the data set that has to be downloaded to load the images of `source`, if that takes
+/// long.
+pub(crate) fn long_download(source: &Source) -> Option<(&'static str, &'static Path)> {
+    let cache = Path::new(CIFAR10_CACHE);
+    let is_there =
+        || chosen_directory(CIFAR10_DIR).is_some() || cifar::files().all(|name| cache.join(name).exists());
+    (*source == Source::Cifar10 && !is_there()).then_some(("CIFAR-10 (170 MB)", cache))
+}
+
+/// Returns the folder for the levels of decoded pictures: the one that the environment variable [`PICTURE_CACHE_DIR`] names,
+/// or else `data/pictures`. Returns `None` if the variable is set and empty.
+pub(crate) fn picture_cache() -> Option<PathBuf> {
+    match env::var_os(PICTURE_CACHE_DIR) {
+        None => Some(PICTURE_CACHE.into()),
+        Some(directory) => (!directory.is_empty()).then(|| directory.into()),
+    }
+}
+
+/// Does what [`load_and_tell`] does, with functions that find the folders of `mnist` and of `cifar10`.
+fn load_from(
+    source: &Source,
+    format: Format,
+    loading: &Loading,
+    mnist: impl FnOnce() -> Result<PathBuf, DataError>,
+    cifar10: impl FnOnce() -> Result<PathBuf, DataError>,
+) -> Result<Splits, DataError> {
     match source {
         Source::Auto => match mnist() {
             Ok(directory) => load_mnist(&directory, format),
             Err(reason) => load_synthetic(format, Some(reason)),
         },
         Source::Mnist => load_mnist(&mnist()?, format),
+        Source::Cifar10 => load_cifar10(&cifar10()?, format, source.to_string(), Source::Cifar10),
         Source::Synthetic => load_synthetic(format, None),
-        Source::Directory(directory) => load_directory(directory, format, reading),
+        Source::SyntheticSigns => load_signs(format, loading),
+        Source::Directory(directory) => load_directory(directory, format, loading),
     }
+}
+
+/// Loads the files of CIFAR-10, or files of the same format, in `directory`.
+fn load_cifar10(directory: &Path, format: Format, name: String, source: Source) -> Result<Splits, DataError> {
+    let cifar::Cifar10 { class_names, train, test } = cifar::read(directory, format)?;
+    Ok(Splits { style: Style::Photos, ..splits(directory, name, source, class_names, train, test)? })
 }
 
 fn load_mnist(directory: &Path, format: Format) -> Result<Splits, DataError> {
     load_idx(directory, format, "mnist".into(), Source::Mnist, &idx::FILES)
 }
 
-/// Loads the four files in MNIST's format or the class folders in `directory`, whichever are there.
-fn load_directory(directory: &Path, format: Format, reading: Reading) -> Result<Splits, DataError> {
+/// Loads the four files in MNIST's format, the files of CIFAR-10 or the class folders in `directory`, whichever are there.
+fn load_directory(directory: &Path, format: Format, loading: &Loading) -> Result<Splits, DataError> {
     // The name goes into the model file, whose readers need not know the whole path. A path such as `..` has no name of
     // its own; its canonical form does.
     let canonical = directory.canonicalize().unwrap_or_else(|_| directory.into());
@@ -142,14 +193,19 @@ fn load_directory(directory: &Path, format: Format, reading: Reading) -> Result<
         }
         return Ok(splits);
     }
+    if cifar::is_in(directory) {
+        return load_cifar10(directory, format, name, source);
+    }
     if let Err(error) = fs::read_dir(directory) {
         return Err(DataError::Io { path: directory.into(), error });
     }
     if !folder::has_folders(directory)? {
         return Err(DataError::NoImages { path: directory.into() });
     }
-    let folder::Folder { class_names, train, test, passed_over } = folder::read(directory, format, reading)?;
-    Ok(Splits { passed_over, ..splits(directory, name, source, class_names, train, test)? })
+    let folder::Folder { class_names, train, test, passed_over, skipped } =
+        folder::read(directory, format, loading)?;
+    let splits = splits(directory, name, source, class_names, train, test)?;
+    Ok(Splits { passed_over, skipped, style: Style::Photos, fit: loading.fit, ..splits })
 }
 
 fn load_idx(
@@ -180,7 +236,10 @@ fn splits(
         synthetic: false,
         fallback: None,
         passed_over: Vec::new(),
+        skipped: Vec::new(),
         class_names,
+        style: Style::Digits,
+        fit: Fit::Stretch,
         normalization,
         train,
         test,
@@ -202,22 +261,69 @@ fn load_synthetic(format: Format, fallback: Option<DataError>) -> Result<Splits,
         synthetic: true,
         fallback,
         passed_over: Vec::new(),
+        skipped: Vec::new(),
         class_names: numbers(format),
-        normalization: MNIST_NORMALIZATION,
+        style: Style::Digits,
+        fit: Fit::Stretch,
+        normalization: vec![MNIST_NORMALIZATION],
         train: synthetic::dataset(synthetic::TRAIN_IMAGES, synthetic::TRAIN_SEED),
         test: synthetic::dataset(synthetic::TEST_IMAGES, synthetic::TEST_SEED),
     })
+}
+
+/// Draws road signs for as many classes as the network has.
+fn load_signs(format: Format, loading: &Loading) -> Result<Splits, DataError> {
+    if format.classes > signs::MAX_CLASSES {
+        return Err(DataError::Signs { classes: format.classes });
+    }
+    let path = Path::new("synthetic-signs");
+    let (done, total) = (AtomicUsize::new(0), synthetic::TRAIN_IMAGES + synthetic::TEST_IMAGES);
+    let draw = |images: usize, seed: u64| {
+        let mut levels = vec![0; images * format.values()];
+        let pictures = levels.par_chunks_exact_mut(format.values()).enumerate();
+        pictures.try_for_each(|(index, levels)| {
+            let picture = signs::picture(index % format.classes, seed, index as u64);
+            levels.copy_from_slice(&picture::fitted(picture.into(), format, loading.fit)?);
+            (loading.reading)(done.fetch_add(1, Ordering::Relaxed) + 1, total);
+            Ok::<(), PictureError>(())
+        })?;
+        Ok(Dataset {
+            format,
+            pixels: levels,
+            labels: (0..images).map(|index| (index % format.classes) as u16).collect(),
+        })
+    };
+    let unfit = |error| DataError::Picture { path: path.into(), error };
+    let train = draw(synthetic::TRAIN_IMAGES, synthetic::TRAIN_SEED).map_err(unfit)?;
+    let test = draw(synthetic::TEST_IMAGES, synthetic::TEST_SEED).map_err(unfit)?;
+    let names = (0..format.classes).map(|class| signs::name(class).to_owned()).collect();
+    let source = Source::SyntheticSigns;
+    let splits = splits(path, source.to_string(), source, names, train, test)?;
+    Ok(Splits { synthetic: true, style: Style::Photos, fit: loading.fit, ..splits })
 }
 
 #[cfg(test)]
 mod tests {
     use super::testing::Folder;
     use super::*;
-    use std::env;
     use vit_nostd::model_file::Normalization;
 
-    const FORMAT: Format = Format { side: 28, classes: 10 };
-    const UNTOLD: Reading = &|_, _| {};
+    const FORMAT: Format = Format::grey(28, 10);
+    /// Loads images with MNIST in the folder `chosen` or, if there is none, downloaded from `mirrors` to `cache`.
+    fn load_from(
+        source: &Source,
+        format: Format,
+        chosen: Option<&Path>,
+        cache: &Path,
+        mirrors: &[&str],
+    ) -> Result<Splits, DataError> {
+        let mnist = || match chosen {
+            Some(directory) => Ok(directory.to_owned()),
+            None => download::complete(cache, mirrors).map(|()| cache.to_owned()),
+        };
+        super::load_from(source, format, &Loading::default(), mnist, || unreachable!())
+    }
+
     /// A mirror at a port where nobody listens, so that connections are refused at once.
     const NOWHERE: &[&str] = &["http://127.0.0.1:1/mnist"];
 
@@ -261,9 +367,9 @@ mod tests {
 
     #[test]
     fn parts_must_fit() {
-        let format = Format { side: 2, classes: 10 };
+        let format = Format::grey(2, 10);
         let new =
-            |pixels, labels: &[u8]| Dataset::new(format, vec![0; pixels], labels.to_vec(), Path::new("x"));
+            |pixels, labels: &[u16]| Dataset::new(format, vec![0; pixels], labels.to_vec(), Path::new("x"));
         let dataset = new(8, &[9, 0]).unwrap();
         assert_eq!((dataset.len(), dataset.image(1), dataset.label(0)), (2, &[0; 4][..], 9));
         assert!(matches!(new(0, &[]), Err(DataError::Empty { .. })));
@@ -280,7 +386,7 @@ mod tests {
     fn auto_falls_back_where_there_is_no_mnist() {
         let folder = Folder::new("fallback");
         let cache = folder.path().join("cache");
-        let data = load_from(&Source::Auto, FORMAT, UNTOLD, None, &cache, NOWHERE).unwrap();
+        let data = load_from(&Source::Auto, FORMAT, None, &cache, NOWHERE).unwrap();
         assert!(data.synthetic && data.name == "synthetic");
         assert_eq!((data.train.len(), data.test.len()), (12_000, 2_000));
         assert_eq!(data.class_names[9], "9");
@@ -288,18 +394,17 @@ mod tests {
         assert!(note.contains("127.0.0.1:1") && note.contains("MNIST_DIR") && !note.contains('\n'), "{note}");
         assert!(!cache.exists(), "a failed download leaves an empty folder");
 
-        let strict = load_from(&Source::Mnist, FORMAT, UNTOLD, None, &cache, NOWHERE);
+        let strict = load_from(&Source::Mnist, FORMAT, None, &cache, NOWHERE);
         assert!(matches!(strict, Err(DataError::Download { .. })));
-        let chosen = load_from(&Source::Synthetic, FORMAT, UNTOLD, None, &cache, NOWHERE).unwrap();
+        let chosen = load_from(&Source::Synthetic, FORMAT, None, &cache, NOWHERE).unwrap();
         assert!(chosen.synthetic && chosen.fallback.is_none());
     }
 
     #[test]
     fn auto_does_not_hide_broken_files() {
         let folder = Folder::new("broken");
-        let load_auto = |chosen: Option<&Path>| {
-            load_from(&Source::Auto, FORMAT, UNTOLD, chosen.map(Path::to_path_buf), folder.path(), NOWHERE)
-        };
+        let load_auto =
+            |chosen: Option<&Path>| load_from(&Source::Auto, FORMAT, chosen, folder.path(), NOWHERE);
         let nowhere = folder.path().join("nowhere");
         assert!(matches!(load_auto(Some(&nowhere)), Err(DataError::MissingDirectory { .. })));
         assert!(matches!(load_auto(Some(folder.path())), Err(DataError::MissingFile { .. })));
@@ -311,7 +416,7 @@ mod tests {
         );
         // The same files are accepted as a data set that does not claim to be MNIST.
         let own = Source::Directory(folder.path().into());
-        let data = load_from(&own, FORMAT, UNTOLD, None, &nowhere, NOWHERE).unwrap();
+        let data = load_from(&own, FORMAT, None, &nowhere, NOWHERE).unwrap();
         assert_eq!((data.train.labels(), data.test.len(), data.synthetic), (&[3, 1][..], 2, false));
         assert_eq!(Some(data.name.as_ref()), folder.path().file_name());
     }
@@ -320,7 +425,7 @@ mod tests {
     fn classes_may_have_names() {
         let folder = Folder::new("names");
         folder.write_set("", 28, &[3, 1]);
-        let load = || load(&Source::Directory(folder.path().into()), FORMAT);
+        let load = || load(&Source::Directory(folder.path().into()), FORMAT, Fit::Crop);
         assert_eq!(load().unwrap().class_names[8..], ["8", "9"]);
         let names =
             "T-shirt/top\nTrouser\r\n Pullover\nDress\nCoat\nSandal\nShirt\nSneaker\nBag\nAnkle boot\n\n";
@@ -348,7 +453,7 @@ mod tests {
         folder.write_set("", 28, &[3, 1]);
         let load = |names: &[u8]| {
             folder.write(CLASS_NAMES, names);
-            load(&Source::Directory(folder.path().into()), FORMAT)
+            load(&Source::Directory(folder.path().into()), FORMAT, Fit::Crop)
         };
         let names = "a\nb\nc\nd\ne\nf\ng\nh\ni\ncafe\u{301}";
         let expected = load(names.as_bytes()).unwrap().class_names;
@@ -389,7 +494,7 @@ mod tests {
             folder.write_set("", 28, &[0, 1, 2]);
             let path = parent.path().join(called);
             fs::rename(folder.path(), &path).unwrap();
-            assert_eq!(load(&Source::Directory(path), FORMAT).unwrap().name, name);
+            assert_eq!(load(&Source::Directory(path), FORMAT, Fit::Crop).unwrap().name, name);
         }
     }
 
@@ -399,7 +504,8 @@ mod tests {
         let folder = Folder::new("link");
         folder.write_set("", 28, &[0, 1, 2]);
         std::os::unix::fs::symlink("/no/such/file", folder.path().join(CLASS_NAMES)).unwrap();
-        let error = load(&Source::Directory(folder.path().into()), FORMAT).unwrap_err().to_string();
+        let error =
+            load(&Source::Directory(folder.path().into()), FORMAT, Fit::Crop).unwrap_err().to_string();
         assert!(error.contains("labels.txt"), "{error}");
     }
 
@@ -407,30 +513,37 @@ mod tests {
     fn a_file_is_not_a_folder() {
         let folder = Folder::new("file");
         folder.write("a.png", b"any");
-        let error = load(&Source::Directory(folder.path().join("a.png")), FORMAT).unwrap_err();
+        let error = load(&Source::Directory(folder.path().join("a.png")), FORMAT, Fit::Crop).unwrap_err();
         assert!(matches!(error, DataError::NotADirectory { .. }));
         assert!(error.to_string().contains("a.png: a file, and images"), "{error}");
     }
 
     #[test]
     fn normalization_is_that_of_the_pixels() {
-        let format = Format { side: 2, classes: 1 };
+        let format = Format::grey(2, 1);
         let of = |pixels: &[u8]| {
             Dataset::new(format, pixels.to_vec(), vec![0; pixels.len() / 4], Path::new("x"))
                 .unwrap()
                 .normalization()
         };
-        assert_eq!(of(&[0, 255, 0, 255]), Some(Normalization { mean: 0.5, std: 0.5 }));
+        assert_eq!(of(&[0, 255, 0, 255]), Some(vec![Normalization { mean: 0.5, std: 0.5 }]));
         // 51 / 255 = 0.2: mean 0.05 and variance (3 * 0.05^2 + 0.15^2) / 4 = 0.0075.
-        assert_eq!(of(&[0, 0, 51, 0]), Some(Normalization { mean: 0.05, std: 0.0866 }));
+        assert_eq!(of(&[0, 0, 51, 0]), Some(vec![Normalization { mean: 0.05, std: 0.0866 }]));
         assert_eq!(of(&[9; 8]), None);
+
+        // Each channel has its own. That of green, which is the same everywhere, is not divided by 0.
+        let format = Format { height: 1, width: 2, channels: 3, classes: 1 };
+        let of = |levels: [u8; 6]| Dataset::new(format, levels.to_vec(), vec![0], Path::new("x")).unwrap();
+        let channels = [(0.5, 0.5), (0.2, 1.0), (0.1, 0.1)].map(|(mean, std)| Normalization { mean, std });
+        assert_eq!(of([0, 51, 51, 255, 51, 0]).normalization(), Some(channels.to_vec()));
+        assert_eq!(of([7, 8, 9, 7, 8, 9]).normalization(), None);
     }
 
     #[test]
     fn built_in_digits_need_their_format() {
-        let error = load(&Source::Synthetic, Format { side: 32, classes: 10 }).unwrap_err();
-        assert!(error.to_string().contains("takes 32x32 pixels and has 10 classes"), "{error}");
-        assert!(load(&Source::Synthetic, Format { side: 28, classes: 26 }).is_err());
+        let error = load(&Source::Synthetic, Format::grey(32, 10), Fit::Crop).unwrap_err();
+        assert!(error.to_string().contains("takes 32x32 grey pixels and has 10 classes"), "{error}");
+        assert!(load(&Source::Synthetic, Format::grey(28, 26), Fit::Crop).is_err());
     }
 
     #[test]
@@ -438,15 +551,15 @@ mod tests {
         if env::var_os(MNIST_DIR).is_none() {
             return;
         }
-        let data = load(&Source::Auto, FORMAT).unwrap();
+        let data = load(&Source::Auto, FORMAT, Fit::Crop).unwrap();
         assert!(!data.synthetic && data.name == "mnist");
         assert_eq!((data.train.len(), data.test.len()), (60_000, 10_000));
         assert_eq!(data.train.labels()[..5], [5, 0, 4, 1, 9]);
         assert_eq!(data.test.labels()[..5], [7, 2, 1, 0, 4]);
-        assert_eq!(data.normalization, MNIST_NORMALIZATION);
+        assert_eq!(data.normalization, [MNIST_NORMALIZATION]);
         assert_eq!(data.train.split(42).1.len(), 6_000);
         let folder = Source::Directory(env::var_os(MNIST_DIR).unwrap().into());
-        assert_eq!(load(&folder, FORMAT).unwrap().name, "mnist");
+        assert_eq!(load(&folder, FORMAT, Fit::Crop).unwrap().name, "mnist");
     }
 }
 

@@ -1,10 +1,18 @@
-//! Reads picture files (PNG and JPEG) as grey images.
+//! Reads picture files, in grey or in colour, and fits them to the input of a network.
+//!
+//! The formats are PNG, JPEG, WebP, BMP and GIF (its first picture). The levels are those that Pillow reads: CMYK is
+//! expected to be inverted, as Adobe's programs write it.
 
-use super::jpeg;
+use super::{
+    format::Format,
+    jpeg,
+    picture_error::PictureError,
+    whole::{check_bmp, check_webp, webp_chunks},
+};
 use crate::paths::no_file;
 use image::{
-    imageops, metadata::Orientation, DynamicImage, GrayImage, ImageDecoder, ImageError, ImageFormat,
-    ImageReader, Limits,
+    metadata::Orientation, DynamicImage, GrayImage, ImageDecoder, ImageFormat, ImageReader, Limits, Luma,
+    LumaA, Rgb, RgbImage, Rgba,
 };
 use std::{
     fs,
@@ -13,6 +21,7 @@ use std::{
     path::Path,
     sync::{Mutex, PoisonError},
 };
+use vit_nostd::frame::{Fit, Frame, FrameError, Input, PixelFormat, Resizer, MAX_SIDE};
 
 /// The largest size of a file, in bytes.
 const MAX_FILE: u64 = 512 << 20;
@@ -20,92 +29,68 @@ const MAX_FILE: u64 = 512 << 20;
 /// threads do not fill the memory together.
 const LARGE: u64 = 128 << 20;
 /// The largest number of bytes of memory that decoding takes for each byte of a picture. They are for the picture,
-/// its grey copy, and the coefficients of a progressive JPEG.
+/// its copy in 8 bits, and the coefficients of a progressive JPEG.
 const BYTES_EACH: u64 = 4;
 /// The number of bytes at the beginning of a file from which its format is recognised.
 const HEAD: usize = 1024;
 
-/// A reason why a file cannot be used as a picture.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum PictureError {
-    /// The operating system refuses to read the file.
-    #[error("{0}")]
-    Io(io::Error),
-    /// The path is not that of a file. The text names the kind of thing, with an article.
-    #[error("{0} instead of a picture file")]
-    NotAFile(&'static str),
-    /// The file is empty.
-    #[error("an empty file")]
-    Empty,
-    /// The file has a known format that cannot be read. The text names it, with an article.
-    #[error("{0}, but only PNG and JPEG are read")]
-    OtherFormat(&'static str),
-    /// The file is neither PNG nor JPEG, nor in another known format.
-    #[error("cannot be read as a PNG or JPEG image (its content is neither)")]
-    NoPicture,
-    /// The file ends before the picture does.
-    #[error("cannot be read as a PNG or JPEG image (it is truncated: a part of the picture is missing)")]
-    Truncated,
-    /// The content is damaged, or is a variant of the format that cannot be read.
-    #[error("cannot be read as a PNG or JPEG image ({0})")]
-    Damaged(String),
-    /// The picture is too large.
-    #[error("takes more than 512 MiB when it is read")]
-    TooLarge,
-    /// There is too little memory to decode the picture.
-    #[error("{width} x {height} pixels, for which there is too little memory")]
-    OutOfMemory {
-        /// The width of the picture in pixels.
-        width: u32,
-        /// The height of the picture in pixels.
-        height: u32,
-    },
-}
-
-impl PictureError {
-    /// Returns what the user should do, as the end of an error message.
-    pub(super) fn advice(&self) -> &'static str {
-        match self {
-            Self::Io(error) if error.kind() == io::ErrorKind::NotFound => "check the path",
-            Self::Io(_) => "check the file and its permissions",
-            Self::NotAFile(_) => "give a file, or remove it",
-            Self::OtherFormat(_) => "convert it to PNG or JPEG",
-            Self::Empty | Self::NoPicture | Self::Truncated | Self::Damaged(_) => "replace or remove it",
-            Self::TooLarge | Self::OutOfMemory { .. } => "scale it down",
-        }
-    }
-}
-
-impl From<ImageError> for PictureError {
-    fn from(error: ImageError) -> Self {
-        match error {
-            ImageError::IoError(error) if error.kind() == io::ErrorKind::UnexpectedEof => Self::Truncated,
-            ImageError::IoError(error) => Self::Damaged(error.to_string()),
-            ImageError::Limits(_) => Self::TooLarge,
-            error => Self::Damaged(error.to_string()),
-        }
-    }
-}
-
-impl From<jpeg::Fault> for PictureError {
-    fn from(fault: jpeg::Fault) -> Self {
-        match fault {
-            jpeg::Fault::Truncated => Self::Truncated,
-            jpeg::Fault::Damaged => Self::Damaged("its data are inconsistent".to_owned()),
-        }
-    }
-}
-
-/// Reads a PNG or JPEG file as a grey image.
-///
-/// The format is recognised by the content, whatever the name. The picture is turned upright if its Exif data say
-/// that the camera was turned. Transparent pixels become white, as on paper. The path `-` means the standard input,
-/// and pipes are read, too.
+/// Reads a picture file as a grey image. [`read`] says how.
 ///
 /// # Errors
 /// Returns a [`PictureError`] if the file cannot be used. In particular, a truncated picture is refused.
 pub(crate) fn read_grey(path: &Path) -> Result<GrayImage, PictureError> {
+    Ok(read(path)?.into_luma8())
+}
+
+/// Reads a picture file as an image of `format`, to whose size the picture is [`fitted`].
+///
+/// # Errors
+/// Those of [`read_grey`], and [`PictureError::LargeInput`].
+pub(crate) fn read_fitted(path: &Path, format: Format, fit: Fit) -> Result<Vec<u8>, PictureError> {
+    fitted(read(path)?, format, fit)
+}
+
+/// Fits an image of 8 bits, grey or RGB, to the size of `format`. A [`Resizer`] does this, as on a chip, so that the same
+/// pixels give the same image there.
+///
+/// # Errors
+/// [`PictureError::LargeInput`].
+pub(super) fn fitted(mut image: DynamicImage, format: Format, fit: Fit) -> Result<Vec<u8>, PictureError> {
+    if format.height.max(format.width) > MAX_SIDE {
+        return Err(PictureError::LargeInput(format));
+    }
+    loop {
+        match resized(&image, format, fit) {
+            Ok(levels) => return Ok(levels),
+            // The resizer takes frames that have, with their padding, at most `MAX_SIDE` pixels a side.
+            Err(FrameError::TooLarge { width, height }) => {
+                let share = MAX_SIDE as f64 / width.max(height) as f64;
+                let side = |side: u32| ((f64::from(side) * share) as u32).max(1);
+                image = image.thumbnail_exact(side(image.width()), side(image.height()));
+            }
+            Err(error) => return Err(PictureError::Damaged(error.to_string())),
+        }
+    }
+}
+
+/// Does what [`fitted`] does, for an image that is not larger than a frame.
+fn resized(image: &DynamicImage, format: Format, fit: Fit) -> Result<Vec<u8>, FrameError> {
+    let pixels = if image.color().has_color() { PixelFormat::Rgb888 } else { PixelFormat::Grey8 };
+    let frame = Frame { width: image.width() as usize, height: image.height() as usize, format: pixels };
+    let input = Input { height: format.height, width: format.width, channels: format.channels };
+    let (mut levels, mut sums) = (vec![0; input.bytes()], vec![0; input.sums()]);
+    let mut resizer = Resizer::new(frame, fit, input, &mut sums, &mut levels)?;
+    image.as_bytes().chunks_exact(frame.line_bytes()).try_for_each(|line| resizer.row(line))?;
+    resizer.finish()?;
+    Ok(levels)
+}
+
+/// Reads a picture file as an image of 8 bits, grey or RGB.
+///
+/// The format is recognised by the content, whatever the name. The picture is turned upright if its Exif data say
+/// that the camera was turned. Transparent pixels become white, as on paper. The path `-` means the standard input,
+/// and pipes are read, too.
+fn read(path: &Path) -> Result<DynamicImage, PictureError> {
     if path.as_os_str() == "-" {
         return decode(read_bytes(io::stdin().lock())?);
     }
@@ -113,15 +98,6 @@ pub(crate) fn read_grey(path: &Path) -> Result<GrayImage, PictureError> {
         return Err(PictureError::NotAFile("a folder"));
     }
     decode(read_bytes(fs::File::open(path).map_err(PictureError::Io)?)?)
-}
-
-/// Reads a picture like [`read_grey`] and stretches it to `side` rows and columns.
-pub(super) fn read_square(path: &Path, side: usize) -> Result<Vec<u8>, PictureError> {
-    let side = side as u32;
-    // A cubic filter, which is widened to the size of a target pixel if the picture shrinks. Unlike Lanczos, it needs
-    // no sine, which platforms compute differently.
-    let filter = imageops::FilterType::CatmullRom;
-    Ok(imageops::resize(&read_grey(path)?, side, side, filter).into_raw())
 }
 
 /// Checks that `path` is that of a file. This is for the contents of folders, where reading a pipe could block forever.
@@ -133,7 +109,7 @@ pub(super) fn require_file(path: &Path) -> Result<(), PictureError> {
     no_file(&metadata).map_or(Ok(()), |kind| Err(PictureError::NotAFile(kind)))
 }
 
-/// Returns true if the content of a file is a PNG or JPEG image, or an image in another common format.
+/// Returns true if the content of a file is a picture, in a format that can be read or in another common one.
 pub(super) fn looks_like_a_picture(path: &Path) -> bool {
     let mut head = Vec::new();
     let read = fs::File::open(path).and_then(|file| file.take(HEAD as u64).read_to_end(&mut head));
@@ -160,7 +136,13 @@ fn read_bytes(mut reader: impl Read) -> Result<Vec<u8>, PictureError> {
 /// Returns the format of a file that begins with `head`, if it is one that can be read.
 fn format(head: &[u8]) -> Result<ImageFormat, PictureError> {
     match image::guess_format(head) {
-        Ok(format @ (ImageFormat::Png | ImageFormat::Jpeg)) => Ok(format),
+        Ok(format @ (ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::WebP | ImageFormat::Gif)) => {
+            Ok(format)
+        }
+        // Any text may begin with the letters BM. They are followed by the size of a header.
+        Ok(ImageFormat::Bmp) if head.get(14..18).is_some_and(|size| matches!(size, [12..=124, 0, 0, 0])) => {
+            Ok(ImageFormat::Bmp)
+        }
         _ if head.is_empty() => Err(PictureError::Empty),
         _ => {
             Err(foreign(head)
@@ -185,9 +167,6 @@ fn foreign(head: &[u8]) -> Option<Foreign> {
             b"heic" | b"heix" | b"heim" | b"heis" | b"hevc" | b"hevx" | b"mif1" | b"msf1" => "a HEIC picture",
             _ => return None,
         },
-        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => "a WebP picture",
-        [b'G', b'I', b'F', b'8', ..] => "a GIF picture",
-        [b'B', b'M', ..] if head.len() > 26 && head[6..10] == [0; 4] => "a BMP picture",
         [b'I', b'I', 42, 0, ..] | [b'M', b'M', 0, 42, ..] => "a TIFF picture",
         [0xff, 0x0a, ..] | [0, 0, 0, 12, b'J', b'X', b'L', b' ', ..] => "a JPEG XL picture",
         [0, 0, 0, 12, b'j', b'P', b' ', b' ', ..] => "a JPEG 2000 picture",
@@ -209,9 +188,17 @@ fn decoder(bytes: &[u8], format: ImageFormat) -> Result<impl ImageDecoder + '_, 
         limits.max_alloc = Some(PNG_METADATA);
         reader.limits(limits);
     }
-    let decoder = reader.into_decoder()?;
-    let mut limits = Limits::default();
-    limits.reserve(decoder.total_bytes())?; // `from_decoder` does not check this
+    let mut decoder = reader.into_decoder()?;
+    let (mut limits, size) = (Limits::default(), decoder.total_bytes());
+    limits.reserve(size)?; // `from_decoder` does not check this
+    if format == ImageFormat::WebP {
+        check_webp(bytes, decoder.dimensions())?;
+    }
+    if format == ImageFormat::Gif {
+        // The first picture of a GIF may be larger than the GIF itself.
+        limits.max_alloc = Some(size.max(LARGE));
+        decoder.set_limits(limits)?;
+    }
     Ok(decoder)
 }
 
@@ -229,24 +216,41 @@ fn png_chunks(bytes: &[u8]) -> impl Iterator<Item = (&[u8; 4], &[u8])> {
     })
 }
 
-fn decode(mut bytes: Vec<u8>) -> Result<GrayImage, PictureError> {
+/// Looks for what decoders do not notice, except in JPEG files, and returns the orientation that Exif data state.
+///
+/// Decoders of PNG and WebP find these data in some files only, for example if they come before the picture.
+fn inspect(bytes: &[u8], format: ImageFormat) -> Result<Option<Orientation>, PictureError> {
+    let mut exif = None;
+    match format {
+        ImageFormat::Png => {
+            for (name, data) in png_chunks(bytes) {
+                match name {
+                    // The decoder would panic.
+                    b"PLTE" if !data.len().is_multiple_of(3) => {
+                        return Err(PictureError::Damaged("its palette has a part of a colour".to_owned()));
+                    }
+                    b"eXIf" => exif = Some(data),
+                    _ => (),
+                }
+            }
+        }
+        ImageFormat::WebP => {
+            let chunks = webp_chunks(bytes)?;
+            let found = chunks.iter().find(|(name, _)| name == b"EXIF");
+            // Some programs write the prefix that Exif data have in JPEG files.
+            exif = found.map(|(_, data)| data.strip_prefix(b"Exif\0\0").unwrap_or(data));
+        }
+        ImageFormat::Bmp => check_bmp(bytes)?,
+        _ => (),
+    }
+    Ok(exif.and_then(Orientation::from_exif_chunk))
+}
+
+fn decode(mut bytes: Vec<u8>) -> Result<DynamicImage, PictureError> {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
     let format = format(&bytes)?;
-    let mut orientation = None;
-    if format == ImageFormat::Png {
-        for (name, data) in png_chunks(&bytes) {
-            match name {
-                // The decoder would panic.
-                b"PLTE" if !data.len().is_multiple_of(3) => {
-                    return Err(PictureError::Damaged("its palette has a part of a colour".to_owned()));
-                }
-                // The decoder finds these data only if they come before the picture.
-                b"eXIf" => orientation = Orientation::from_exif_chunk(data),
-                _ => (),
-            }
-        }
-    }
+    let orientation = inspect(&bytes, format)?;
     let header = decoder(&bytes, format)?;
     let ((width, height), size) = (header.dimensions(), header.total_bytes());
     drop(header);
@@ -263,21 +267,32 @@ fn decode(mut bytes: Vec<u8>) -> Result<GrayImage, PictureError> {
     let orientation = orientation.map_or_else(|| decoder.orientation(), Ok)?;
     let mut image = DynamicImage::from_decoder(decoder)?;
     image.apply_orientation(orientation);
-    if !image.color().has_alpha() {
-        return Ok(image.into_luma8());
-    }
-    let image = image.into_luma_alpha8();
-    let over_white = |[grey, alpha]: [u8; 2]| {
-        let (grey, alpha) = (u32::from(grey), u32::from(alpha));
-        ((grey * alpha + 255 * (255 - alpha) + 127) / 255) as u8
-    };
-    Ok(GrayImage::from_fn(image.width(), image.height(), |x, y| [over_white(image.get_pixel(x, y).0)].into()))
+    Ok(match (image.color().has_color(), image.color().has_alpha()) {
+        (false, false) => image.into_luma8().into(),
+        (true, false) => image.into_rgb8().into(),
+        (false, true) => {
+            let image = image.into_luma_alpha8();
+            let over_white = |LumaA([grey, alpha])| Luma([over_white(grey, alpha)]);
+            GrayImage::from_fn(image.width(), image.height(), |x, y| over_white(*image.get_pixel(x, y)))
+                .into()
+        }
+        (true, true) => {
+            let image = image.into_rgba8();
+            let over_white = |Rgba([r, g, b, alpha])| Rgb([r, g, b].map(|level| over_white(level, alpha)));
+            RgbImage::from_fn(image.width(), image.height(), |x, y| over_white(*image.get_pixel(x, y))).into()
+        }
+    })
+}
+
+/// Returns a level of a transparent pixel that lies over white.
+fn over_white(level: u8, alpha: u8) -> u8 {
+    let (level, alpha) = (u32::from(level), u32::from(alpha));
+    ((level * alpha + 255 * (255 - alpha) + 127) / 255) as u8
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use image::{LumaA, Rgb, RgbImage, Rgba};
     use std::path::PathBuf;
 
     fn save(image: impl Into<DynamicImage>, name: &str) -> (tempfile::TempDir, PathBuf) {
@@ -292,7 +307,7 @@ mod tests {
     fn a_picture_of_the_right_size_is_not_touched() {
         let pixels: Vec<u8> = (0..784).map(|at| (at * 31 % 256) as u8).collect();
         let (_folder, path) = save(GrayImage::from_raw(28, 28, pixels.clone()).unwrap(), "a.png");
-        assert_eq!(read_square(&path, 28).unwrap(), pixels);
+        assert_eq!(read_fitted(&path, Format::grey(28, 10), Fit::Stretch).unwrap(), pixels);
     }
 
     #[test]
@@ -301,7 +316,7 @@ mod tests {
         let image = GrayImage::from_fn(140, 20, |x, _| [if x < 70 { 0 } else { 255 }].into());
         for name in ["a.png", "a.jpg"] {
             let (_folder, path) = save(image.clone(), name);
-            let pixels = read_square(&path, 28).unwrap();
+            let pixels = read_fitted(&path, Format::grey(28, 10), Fit::Stretch).unwrap();
             for row in pixels.chunks(28) {
                 assert!(row[..13].iter().all(|&grey| grey < 8), "{name}: {row:?}");
                 assert!(row[15..].iter().all(|&grey| grey > 247), "{name}: {row:?}");
@@ -310,7 +325,10 @@ mod tests {
         // Every pixel of a picture that shrinks counts, so that a fine chequerboard becomes grey.
         let image = GrayImage::from_fn(280, 280, |x, y| [if (x + y) % 2 == 0 { 0 } else { 255 }].into());
         let (_folder, path) = save(image, "a.png");
-        assert!(read_square(&path, 28).unwrap().iter().all(|&grey| grey.abs_diff(127) <= 3));
+        assert!(read_fitted(&path, Format::grey(28, 10), Fit::Stretch)
+            .unwrap()
+            .iter()
+            .all(|&grey| grey.abs_diff(127) <= 3));
     }
 
     #[test]
@@ -380,6 +398,103 @@ mod tests {
         ]
     }
 
+    /// Returns the name, the content and the levels (of red, green and blue) of the pictures in the folder
+    /// `picture_files`. `make.py` there has written them with Pillow 13.
+    fn picture_files() -> Vec<(String, Vec<u8>, Vec<u8>)> {
+        let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src/data/picture_files"));
+        let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let mut expected: Vec<_> =
+            paths.filter(|path| path.extension().is_some_and(|it| it == "rgb")).collect();
+        expected.sort();
+        let read = |path: PathBuf| {
+            let picture = path.with_extension("");
+            let name = picture.file_name().unwrap().to_str().unwrap().to_owned();
+            (name, fs::read(picture).unwrap(), fs::read(path).unwrap())
+        };
+        expected.into_iter().map(read).collect()
+    }
+
+    #[test]
+    fn every_kind_of_picture_is_read_like_pillow_reads_it() {
+        let files = picture_files();
+        assert!(files.len() > 80, "{}", files.len());
+        let mut wrong = Vec::new();
+        for (name, bytes, expected) in files {
+            let lossy = name.ends_with(".jpg") || name.starts_with("lossy");
+            match decode(bytes) {
+                Err(error) => wrong.push(format!("{name}: {error}")),
+                Ok(image) => {
+                    let levels = image.into_rgb8().into_raw();
+                    assert_eq!(levels.len(), expected.len(), "{name}");
+                    let worst = levels.iter().zip(&expected).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
+                    if worst > if lossy { 3 } else { 0 } {
+                        wrong.push(format!("{name}: {worst}"));
+                    }
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{wrong:#?}");
+    }
+
+    #[test]
+    fn truncated_files_of_every_kind_are_refused_or_whole() {
+        for (name, bytes, _) in picture_files() {
+            let whole = decode(bytes.clone()).unwrap();
+            let mut refused = 0;
+            for end in 0..bytes.len() {
+                match decode(bytes[..end].to_vec()) {
+                    Err(_) => refused += 1,
+                    Ok(image) => assert!(image == whole, "{name}: cut at {end} of {}", bytes.len()),
+                }
+            }
+            // The picture is whole without the end of an animation, the end marker of a JPEG or checksums after it.
+            let unused = if name.starts_with("animated") { 2 * bytes.len() / 3 } else { 20 };
+            assert!(refused + unused > bytes.len(), "{name}: {refused} of {} are refused", bytes.len());
+        }
+    }
+
+    #[test]
+    fn damage_to_files_of_every_kind_never_panics() {
+        for (name, bytes, _) in picture_files() {
+            for at in 0..bytes.len() {
+                let mut damaged = bytes.clone();
+                damaged[at] ^= 1 << (at % 8);
+                let read = std::panic::catch_unwind(|| decode(damaged).is_ok());
+                assert!(read.is_ok(), "{name}: panics because of byte {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn pictures_with_too_few_pixels_are_refused() {
+        let bytes_of =
+            |wanted: &str| picture_files().into_iter().find(|(name, ..)| name == wanted).unwrap().1;
+        let gif = bytes_of("colour.gif");
+        // The pixels are in blocks that begin with their length, after a descriptor and the size of a code. The last block
+        // is empty.
+        let start = gif.windows(5).position(|bytes| bytes == b"\x2c\0\0\0\0").unwrap() + 11;
+        let len = gif[start];
+        assert!(len > 100);
+        for len in [1, 10, len / 2, len - 1] {
+            let short = [&gif[..start], &[len], &gif[start + 1..][..usize::from(len)], b"\0;"].concat();
+            assert!(decode(short).is_err(), "{len}");
+        }
+        for name in ["runs-8.bmp", "runs-4.bmp"] {
+            let bmp = bytes_of(name);
+            decode(bmp.clone()).unwrap();
+            let start = usize::from(bmp[10]) + 256 * usize::from(bmp[11]);
+            for at in (start..bmp.len() - 4).step_by(2) {
+                // Here, the picture ends, the line ends, or pixels are jumped over.
+                for instruction in [[0, 1], [0, 0], [0, 2]] {
+                    let mut short = bmp.clone();
+                    let is_same = short[at..][..2] == instruction;
+                    short[at..][..2].copy_from_slice(&instruction);
+                    assert!(is_same || decode(short).is_err(), "{name}: {instruction:?} at {at}");
+                }
+            }
+        }
+    }
+
     #[test]
     fn a_truncated_picture_is_refused_or_whole() {
         let mut files = jpeg_files();
@@ -421,7 +536,7 @@ mod tests {
         let mut bytes = Cursor::new(Vec::new());
         white.write_to(&mut bytes, ImageFormat::Jpeg).unwrap();
         let bytes = bytes.into_inner();
-        assert_eq!(decode(bytes[..bytes.len() - 2].to_vec()).unwrap(), white);
+        assert_eq!(decode(bytes[..bytes.len() - 2].to_vec()).unwrap().into_luma8(), white);
     }
 
     #[test]
@@ -445,15 +560,16 @@ mod tests {
             let message = format!("{error}: {}", error.advice());
             assert!(message.contains(words), "{message}");
         };
-        fn decode_bytes(bytes: &[u8]) -> Result<GrayImage, PictureError> {
+        fn decode_bytes(bytes: &[u8]) -> Result<DynamicImage, PictureError> {
             decode(read_bytes(bytes)?)
         }
-        let convert = ", but only PNG and JPEG are read: convert it to PNG or JPEG";
+        let convert = ", but only PNG, JPEG, WebP, BMP and GIF are read: convert it to PNG or JPEG";
         refuse(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", &format!("a HEIC picture{convert}"));
         refuse(b"\0\0\0\x20ftypavif\0\0\0\0", &format!("an AVIF picture{convert}"));
-        refuse(b"RIFF\x24\0\0\0WEBPVP8 ", &format!("a WebP picture{convert}"));
-        refuse(b"GIF89a\x01\0\x01\0", "a GIF picture");
-        refuse(b"BM\x46\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0\x02\0\0\0\x02\0\0\0\x01\0", "a BMP picture");
+        refuse(b"RIFF\x24\0\0\0WEBPVP8 ", "it is truncated");
+        refuse(b"GIF89a\x01\0\x01\0", "cannot be read as a picture");
+        refuse(b"BM\x46\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0\x02\0\0\0\x02\0\0\0\x01\0", "it is truncated");
+        refuse(b"BMW: notes on a car that is blue", "its content is none of");
         refuse(b"II*\0\x08\0\0\0", "a TIFF picture");
         refuse(b"%PDF-1.7", "a PDF document");
         refuse(b"<?xml version=\"1.0\"?>\n<svg xmlns=\"http://www.w3.org/2000/svg\"/>", "an SVG picture");
@@ -461,7 +577,7 @@ mod tests {
         refuse(b"", "an empty file: replace or remove it");
         refuse(
             b"text",
-            "cannot be read as a PNG or JPEG image (its content is neither): replace or remove it",
+            "cannot be read as a picture (its content is none of PNG, JPEG, WebP, BMP and GIF): replace or remove it",
         );
         let missing = read_grey(Path::new("no/such.png")).unwrap_err();
         assert_eq!(missing.advice(), "check the path");
@@ -481,6 +597,26 @@ mod tests {
         fs::write(&path, bytes).unwrap();
         let error = read_grey(&path).unwrap_err();
         assert!(matches!(error, PictureError::TooLarge), "{error}");
+    }
+
+    #[test]
+    fn pictures_in_a_file_are_not_larger_than_the_file_says() {
+        for name in ["lossy-transparent.webp", "lossy.webp"] {
+            let (_, mut bytes, _) = picture_files().into_iter().find(|(found, ..)| found == name).unwrap();
+            let at = bytes.windows(4).position(|bytes| bytes == b"VP8 ").unwrap() + 14;
+            bytes[at..at + 4].copy_from_slice(&[0xff, 0x3f, 0xff, 0x3f]);
+            let error = decode(bytes).unwrap_err().to_string();
+            let expected =
+                ["larger than the file says", "takes more than 512 MiB"][usize::from(name == "lossy.webp")];
+            assert!(error.contains(expected), "{name}: {error}");
+        }
+        // A GIF of one pixel whose picture has 60,000 pixels a side.
+        let (_, mut bytes, _) =
+            picture_files().into_iter().find(|(found, ..)| found == "colour.gif").unwrap();
+        let at = bytes.windows(5).position(|bytes| bytes == b"\x2c\0\0\0\0").unwrap();
+        bytes[6..10].copy_from_slice(&[1, 0, 1, 0]);
+        bytes[at + 5..at + 9].copy_from_slice(&[0x60, 0xea, 0x60, 0xea]);
+        assert!(matches!(decode(bytes), Err(PictureError::TooLarge)));
     }
 
     /// A chunk of a PNG.

@@ -15,7 +15,7 @@ use super::{dataset::Dataset, format::Format, sine::sin_cos};
 use crate::random::{stream, Purpose};
 
 /// The format of the digits, which is that of MNIST: 28x28 pixels and 10 classes.
-pub(crate) const FORMAT: Format = Format { side: SIDE, classes: SKELETONS.len() };
+pub(crate) const FORMAT: Format = Format::grey(SIDE, SKELETONS.len());
 
 /// The number of images to train and validate on in [`Source::Synthetic`](super::Source::Synthetic).
 pub(crate) const TRAIN_IMAGES: usize = 12_000;
@@ -39,10 +39,10 @@ pub fn digit(class: u8, seed: u64) -> [u8; SIDE * SIDE] {
 
 /// Draws `count` digits, but at least one. The classes take turns, so that every part of the data set is balanced.
 pub fn dataset(count: usize, seed: u64) -> Dataset {
-    let labels: Vec<u8> = (0..10).cycle().take(count.max(1)).collect();
-    let mut pixels = Vec::with_capacity(labels.len() * FORMAT.pixels());
+    let labels: Vec<u16> = (0..10).cycle().take(count.max(1)).collect();
+    let mut pixels = Vec::with_capacity(labels.len() * FORMAT.values());
     for (index, &class) in labels.iter().enumerate() {
-        pixels.extend_from_slice(&draw(class, seed, index as u64));
+        pixels.extend_from_slice(&draw(class as u8, seed, index as u64));
     }
     Dataset { format: FORMAT, pixels, labels }
 }
@@ -409,6 +409,7 @@ mod tests {
 
     use super::super::{load, Source, MNIST_DIR};
     use super::*;
+    use vit_nostd::frame::Fit;
 
     #[test]
     fn image_depends_on_seed_and_index_alone() {
@@ -502,7 +503,7 @@ mod tests {
         if std::env::var_os(MNIST_DIR).is_none() {
             return;
         }
-        let mnist = load(&Source::Mnist, FORMAT).unwrap();
+        let mnist = load(&Source::Mnist, FORMAT, Fit::Crop).unwrap();
         let accuracy = nearest_neighbour(&dataset(4000, TRAIN_SEED), &mnist.test, 500);
         assert!(accuracy >= 80.0, "{accuracy} %");
     }

@@ -33,7 +33,7 @@ mod tests;
 
 pub(crate) use doubt::Doubt;
 
-use super::{picture, DataError, PictureError};
+use super::{picture, DataError, Format, PictureError};
 use ground::{Ink, SURELY_INK};
 use image::{imageops, GrayImage, Luma};
 use plane::Plane;
@@ -66,7 +66,7 @@ pub(crate) struct Handwriting {
     pub doubt: Option<Doubt>,
 }
 
-/// Reads a PNG or JPEG file and returns the digit in it as an image of `side` rows and columns.
+/// Reads a picture file and returns the digit in it as an image of `side` rows and columns.
 ///
 /// # Errors
 /// [`DataError::Picture`]; [`DataError::BlankPicture`].
@@ -75,16 +75,13 @@ pub(crate) fn read(path: &Path, side: usize) -> Result<Handwriting, DataError> {
     find(&picture, side).ok_or_else(|| DataError::BlankPicture { path: path.to_owned() })
 }
 
-/// Reads a PNG or JPEG file as it is, in grey and stretched to `side` rows and columns.
-///
-/// # Errors
-/// [`DataError::Picture`].
-pub(crate) fn read_raw(path: &Path, side: usize) -> Result<Vec<u8>, DataError> {
-    picture::read_square(path, side).map_err(|error| not_a_picture(path, error))
+/// Returns true if digits can be prepared as images of this format.
+pub(crate) fn takes(format: Format) -> bool {
+    format.height == format.width && format.channels == 1
 }
 
 fn not_a_picture(path: &Path, error: PictureError) -> DataError {
-    DataError::Picture { path: path.to_owned(), error, others: Vec::new() }
+    DataError::Picture { path: path.to_owned(), error }
 }
 
 /// Returns the digit in a picture as an image of `side` rows and columns, or None if the picture is blank.

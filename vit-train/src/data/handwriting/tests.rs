@@ -10,6 +10,7 @@ use crate::{
     inference::infer,
 };
 use rayon::prelude::*;
+use vit_nostd::frame::Fit;
 use vit_nostd::{argmax, float::Scratch, image, Nano};
 
 fn picture(pixels: &[u8]) -> GrayImage {
@@ -222,7 +223,7 @@ fn read_or_doubt(kinds: &[Kind], change: impl Fn(GrayImage) -> GrayImage + Sync)
 #[test]
 fn mnist_is_not_doubted() {
     let Some(folder) = std::env::var_os(MNIST_DIR) else { return };
-    let data = load(&Source::Directory(folder.into()), FORMAT).unwrap().test;
+    let data = load(&Source::Directory(folder.into()), FORMAT, Fit::Crop).unwrap().test;
     let doubts = (0..data.len())
         .into_par_iter()
         .filter(|&index| find(&picture(data.image(index)), 28).is_none_or(|found| found.doubt.is_some()));
