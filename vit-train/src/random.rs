@@ -23,6 +23,10 @@ pub(crate) enum Purpose {
     Show = 6,
     /// Corrupting a test image.
     Corrupt = 7,
+    /// Drawing a road sign.
+    Sign = 8,
+    /// Drawing the training images of an epoch in which all classes are equally frequent.
+    Balance = 9,
 }
 
 /// Returns the stream of random numbers for a purpose and a key. They become the key of ChaCha, which has room for all
@@ -52,6 +56,8 @@ mod tests {
             Purpose::Order,
             Purpose::Show,
             Purpose::Corrupt,
+            Purpose::Sign,
+            Purpose::Balance,
         ] {
             for key in [[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [1 << 32, 0, 0]] {
                 assert!(first.insert(stream(purpose, key).next_u64()));

@@ -1,6 +1,9 @@
 //! Recipes: the settings of a training run.
 
-use crate::{data::Augmentation, error::Error};
+use crate::{
+    data::{Augmentation, Style},
+    error::Error,
+};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -78,6 +81,10 @@ pub struct Recipe {
     pub label_smoothing: f32,
     /// The augmentation of training images.
     pub augmentation: Augmentation,
+    /// True if each epoch has equally many images of each class. Images of small classes are then repeated, and some of
+    /// large classes left out.
+    #[serde(default)]
+    pub balance: bool,
     /// The seed of all random choices: the same seed gives the same model on processors with the same vector
     /// instructions.
     pub seed: u64,
@@ -91,6 +98,11 @@ pub struct Recipe {
 const NANO_TO_TINY: usize = 128_000;
 const TINY_TO_BASE: usize = 608_000;
 
+/// The number of images from which on their number does not change the recipe.
+const MANY_IMAGES: usize = 8_000;
+/// The largest number of epochs for few images.
+const MOST_EPOCHS: usize = 300;
+
 impl Default for Recipe {
     fn default() -> Self {
         Self {
@@ -103,6 +115,7 @@ impl Default for Recipe {
             dropout: 0.1,
             label_smoothing: 0.1,
             augmentation: Augmentation::default(),
+            balance: false,
             seed: 42,
             processor: Processor::Cpu,
         }
@@ -110,22 +123,28 @@ impl Default for Recipe {
 }
 
 impl Recipe {
-    /// Returns the best known recipe for a network with this many parameters: that of the preset, `base`, `tiny` or
-    /// `nano`, that is nearest in size. `RECIPES.md` in the folder of this crate says how they were found.
-    pub fn for_size(parameters: usize) -> Self {
-        let augmentation = Augmentation {
-            rotation_degrees: 10.0,
-            translation: 0.07,
-            scale: 0.1,
-            shear_degrees: 10.0,
-            elastic: 0.03,
+    /// Returns the best known recipe for a network with this many parameters that is trained on this many images of this
+    /// style: that of the preset, `base`, `tiny` or `nano`, that is nearest in size. If there are few images, batches are
+    /// smaller and epochs are more. `RECIPES.md` in the folder of this crate says how the recipes were found.
+    pub fn best(parameters: usize, images: usize, style: Style) -> Self {
+        let augmentation = match style {
+            Style::Digits => Augmentation::DIGITS,
+            Style::Photos => Augmentation::PHOTOS,
         };
         let shared = Self { warmup: 1, weight_decay: 0.05, dropout: 0.0, augmentation, ..Self::default() };
-        match parameters {
+        let recipe = match parameters {
             ..NANO_TO_TINY => Self { epochs: 60, lr: 3e-3, ..shared },
             NANO_TO_TINY..TINY_TO_BASE => Self { epochs: 30, lr: 2e-3, warmup: 2, ..shared },
             TINY_TO_BASE.. => Self { epochs: 30, ..shared },
+        };
+        if images >= MANY_IMAGES {
+            return recipe;
         }
+        let epochs = (MANY_IMAGES / images.max(1) * recipe.epochs / 3).clamp(recipe.epochs, MOST_EPOCHS);
+        let batch_size = (images / 32).next_power_of_two().clamp(16, recipe.batch_size);
+        let lr = recipe.lr * (batch_size as f32 / recipe.batch_size as f32).sqrt();
+        let lr = (1e5 * lr).round() / 1e5; // the exact number does not matter, and a short one is easier to read
+        Self { epochs, batch_size, lr, warmup: epochs / 15, ..recipe }
     }
 
     /// Returns the same recipe for another number of epochs. If there are too few epochs for the warm-up, it is
@@ -139,7 +158,9 @@ impl Recipe {
     /// # Errors
     /// Returns [`Error::Recipe`] for the first setting that is not.
     pub fn check(&self) -> Result<(), Error> {
-        let Augmentation { rotation_degrees, translation, scale, shear_degrees, elastic } = self.augmentation;
+        let Augmentation { rotation_degrees, translation, scale, shear_degrees, elastic, .. } =
+            self.augmentation;
+        let Augmentation { mirror, crop, brightness, contrast, saturation, erasing, .. } = self.augmentation;
         check("epochs", self.epochs, self.epochs > 0, "at least 1")?;
         check("batch_size", self.batch_size, self.batch_size > 0, "at least 1")?;
         check(
@@ -159,6 +180,12 @@ impl Recipe {
             ("scale", scale, Allowed::SCALE),
             ("shear_degrees", shear_degrees, Allowed::SHEAR),
             ("elastic", elastic, Allowed::SHARE),
+            ("mirror", mirror, Allowed::PART),
+            ("crop", crop, Allowed::SCALE),
+            ("brightness", brightness, Allowed::PART),
+            ("contrast", contrast, Allowed::PART),
+            ("saturation", saturation, Allowed::PART),
+            ("erasing", erasing, Allowed::PART),
         ] {
             check(setting, value, allowed.contains(value), allowed.expected)?;
         }
@@ -211,6 +238,8 @@ impl Allowed {
     /// The range of shares that must not be the whole.
     pub const SHARE: Self =
         Self { range: (Bound::Included(0.0), Bound::Excluded(1.0)), expected: "a number from 0 to below 1" };
+    /// The range of shares that may be the whole.
+    pub const PART: Self = Self::up_to(1.0, "a number from 0 to 1");
     /// The range of angles in degrees by which images are rotated.
     pub const ROTATION: Self = Self::up_to(180.0, "a number from 0 to 180");
     /// The range of angles in degrees by which images are sheared.
@@ -264,16 +293,37 @@ mod tests {
             (Base::DIMS.parameters(), 30, 1e-3, 1),
             (10 * Base::DIMS.parameters(), 30, 1e-3, 1),
         ] {
-            let recipe = Recipe::for_size(parameters);
+            let recipe = Recipe::best(parameters, 54_000, Style::Digits);
             assert_eq!((recipe.epochs, recipe.lr, recipe.warmup), (epochs, lr, warmup), "{parameters}");
             assert_eq!((recipe.weight_decay, recipe.dropout), (0.05, 0.0));
         }
     }
 
     #[test]
+    fn few_images_are_seen_more_often_in_smaller_batches() {
+        for parameters in [Base::DIMS, Tiny::DIMS, Nano::DIMS].map(|dims| dims.parameters()) {
+            let many = Recipe::best(parameters, MANY_IMAGES, Style::Photos);
+            assert_eq!(many, Recipe::best(parameters, usize::MAX, Style::Photos));
+            let mut before = many.clone();
+            for images in [4_000, 1_000, 300, 50, 1] {
+                let recipe = Recipe::best(parameters, images, Style::Photos);
+                recipe.check().unwrap();
+                assert!(
+                    recipe.epochs >= before.epochs && recipe.batch_size <= before.batch_size,
+                    "{recipe:?}"
+                );
+                assert!(recipe.lr <= before.lr && recipe.epochs <= MOST_EPOCHS, "{recipe:?}");
+                before = recipe;
+            }
+            assert!(before.epochs > many.epochs && before.batch_size == 16);
+            assert_eq!(before.augmentation, Augmentation::PHOTOS);
+        }
+    }
+
+    #[test]
     fn every_run_reaches_its_learning_rate() {
         for parameters in [Base::DIMS, Tiny::DIMS, Nano::DIMS].map(|dims| dims.parameters()) {
-            let best = Recipe::for_size(parameters);
+            let best = Recipe::best(parameters, 54_000, Style::Digits);
             for epochs in 1..5 {
                 let recipe = best.clone().with_epochs(epochs);
                 recipe.check().unwrap();
@@ -311,6 +361,12 @@ mod tests {
             ("scale", augmentation(|a| a.scale = 1.0)),
             ("shear_degrees", augmentation(|a| a.shear_degrees = 90.0)),
             ("elastic", augmentation(|a| a.elastic = -1.0)),
+            ("mirror", augmentation(|a| a.mirror = 1.5)),
+            ("crop", augmentation(|a| a.crop = 1.0)),
+            ("brightness", augmentation(|a| a.brightness = f32::NAN)),
+            ("contrast", augmentation(|a| a.contrast = -0.1)),
+            ("saturation", augmentation(|a| a.saturation = f32::INFINITY)),
+            ("erasing", augmentation(|a| a.erasing = 2.0)),
         ] {
             let error = recipe.check().unwrap_err().to_string();
             assert!(error.starts_with(&format!("{setting} is ")), "{error}");

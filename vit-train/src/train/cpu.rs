@@ -45,7 +45,7 @@ impl<N: Trainable> Engine<N> for CpuEngine<'_, N> {
             self.prepared.fill::<N>(
                 self.recipe,
                 &self.data.train,
-                self.data.normalization,
+                &self.data.normalization,
                 batch,
                 epoch.number,
             );
@@ -64,7 +64,7 @@ impl<N: Trainable> Engine<N> for CpuEngine<'_, N> {
         // The next batch is prepared in parallel with the pass of this one.
         let mut pass = rayon::in_place_scope(|scope| {
             if let Some(batch) = batches.next() {
-                scope.spawn(|_| next.fill::<N>(recipe, &data.train, data.normalization, batch, *number));
+                scope.spawn(|_| next.fill::<N>(recipe, &data.train, &data.normalization, batch, *number));
             }
             fused.loss_and_gradients(&mut state.model, &prepared.pixels, &prepared.targets, &dropout)
         });
@@ -76,7 +76,8 @@ impl<N: Trainable> Engine<N> for CpuEngine<'_, N> {
         std::mem::swap(prepared, next);
 
         let logits = pass.logits.chunks_exact(N::CLASSES);
-        let correct = logits.zip(batch).filter(|&(l, &i)| argmax(l) == usize::from(data.train.label(i)));
+        let label = |draw: usize| usize::from(data.train.label(draw % data.train.len()));
+        let correct = logits.zip(batch).filter(|&(logits, &draw)| argmax(logits) == label(draw));
         done.steps = step;
         done.images += batch.len();
         done.loss_sum += f64::from(pass.loss) * batch.len() as f64;
@@ -89,7 +90,7 @@ impl<N: Trainable> Engine<N> for CpuEngine<'_, N> {
     }
 
     fn score(&mut self, state: &State<N>, indices: &[usize]) -> Result<Score, Error> {
-        let logits = dfdx_logits(&state.model, self.data.normalization, &self.data.train, indices);
+        let logits = dfdx_logits(&state.model, &self.data.normalization, &self.data.train, indices);
         Ok(Score::new(&logits, indices.iter().map(|&index| self.data.train.label(index))))
     }
 }

@@ -1,7 +1,7 @@
 //! Training steps on a GPU.
 
 use crate::{
-    data::{Splits, Warp},
+    data::{Format, Splits, Variation},
     error::{Divergence, Error},
     fused::cuda::{
         kernels::{Counters, Grid},
@@ -31,8 +31,8 @@ pub(crate) struct Trainer<'a, N: Dimensions> {
     images: Images,
     /// The indices of the images in the order of the epoch.
     order: CudaSlice<u32>,
-    /// The warps of these images, flattened.
-    warps: CudaSlice<i64>,
+    /// The variations of these images, flattened.
+    variations: CudaSlice<i64>,
     epoch: EpochPlan,
     means: CudaSlice<f32>,
     squares: CudaSlice<f32>,
@@ -66,10 +66,10 @@ impl<'a, N: Trainable> Trainer<'a, N> {
         let len = N::DIMS.parameters();
         let (means, squares) = (zeros(len)?, zeros(len)?);
         let norms = device.main.stream.alloc_zeros(NORM_BLOCKS as usize).map_err(&failed)?;
-        let images = Images::load(device, &data.train, data.normalization)?;
+        let images = Images::load(device, &data.train, &data.normalization)?;
         // Graphs refer to the addresses of this memory, so it must be large enough for every epoch from the beginning.
         let order = upload(device, &vec![0; data.train.len()])?;
-        let warps = upload(device, &flatten(&vec![Warp::NONE; data.train.len()]))?;
+        let variations = upload(device, &flatten(&vec![Variation::NONE; data.train.len()]))?;
         resident.set_counters(Counters {
             seed_key: Dropout::seed_key(recipe.seed),
             weight_decay: recipe.weight_decay,
@@ -82,7 +82,7 @@ impl<'a, N: Trainable> Trainer<'a, N> {
             data,
             images,
             order,
-            warps,
+            variations,
             epoch: EpochPlan::default(),
             means,
             squares,
@@ -134,11 +134,11 @@ impl<'a, N: Trainable> Trainer<'a, N> {
 
     /// Queues the part of a step that computes the gradients, without changing parameters or counters.
     fn queue_pass(&mut self, images: usize) -> Result<(), CudaError> {
-        let Self { recipe, resident, images: data, order, warps, .. } = self;
+        let Self { recipe, resident, images: data, order, variations, .. } = self;
         let dropout = Dropout::new(recipe.dropout, recipe.seed, 0);
         resident.fold()?;
         let (activations, _, pass) = resident.parts(images, dropout);
-        prepare(&pass, activations, data, (order, warps), recipe.label_smoothing)?;
+        prepare(&pass, activations, data, (order, variations), recipe.label_smoothing)?;
         resident.pass(images, dropout)
     }
 
@@ -185,13 +185,16 @@ impl<N: Trainable> Engine<N> for Trainer<'_, N> {
     fn begin_epoch(&mut self, state: &mut State<N>, epoch: EpochPlan, done: &Current) -> Result<(), Error> {
         let failed = CudaError::driver("failed to copy the plan of an epoch to the GPU");
         let stream = self.device().main.stream.clone();
-        let order: Vec<u32> = epoch.order.iter().map(|&index| index as u32).collect();
+        let images = self.data.train.len();
+        let order: Vec<u32> = epoch.order.iter().map(|&draw| (draw % images) as u32).collect();
         let (augmentation, seed, number) = (self.recipe.augmentation, self.recipe.seed, epoch.number as u64);
-        let warp = |&index: &usize| augmentation.warp(N::IMAGE, (seed, number, index as u64));
-        let warps: Vec<_> = epoch.order.par_iter().map(warp).collect();
+        let variation =
+            |&index: &usize| augmentation.variation(Format::of::<N>(), (seed, number, index as u64));
+        let variations: Vec<_> = epoch.order.par_iter().map(variation).collect();
         stream.memcpy_htod(&order, &mut self.order.slice_mut(..order.len())).map_err(&failed)?;
-        let warps = flatten(&warps);
-        stream.memcpy_htod(&warps, &mut self.warps.slice_mut(..warps.len())).map_err(&failed)?;
+        let variations = flatten(&variations);
+        let place = &mut self.variations.slice_mut(..variations.len());
+        stream.memcpy_htod(&variations, place).map_err(&failed)?;
 
         self.resident.load(&state.parameters.values)?;
         let (means, squares, &mut steps) = state.optimizer.parts_mut();

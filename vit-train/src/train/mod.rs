@@ -5,12 +5,13 @@ pub(crate) mod cuda;
 pub(crate) mod engine;
 mod finish;
 pub(crate) mod optimizer;
+mod order;
 mod progress;
 pub(crate) mod snapshot;
 pub(crate) mod state;
 
 use crate::{
-    data::{DataError, Format, Splits, MAX_CLASSES},
+    data::{Format, Splits},
     digest::Digest,
     error::{Divergence, Error},
     formats::checkpoint::{Checkpoint, Description},
@@ -20,7 +21,6 @@ use crate::{
         parameters::{Layout, Parameters},
         Trainable,
     },
-    random::{stream, Purpose},
     recipe::{Processor, Recipe},
     run::{
         folder::RunFolder,
@@ -38,7 +38,7 @@ use crate::{
 pub use progress::Progress;
 
 use finish::finish;
-use rand::seq::SliceRandom;
+use order::{imbalance, order};
 use std::{
     path::Path,
     time::{Duration, Instant},
@@ -140,10 +140,7 @@ pub fn train<N: Trainable>(
 ) -> Result<Report, Error> {
     recipe.check()?;
     let description = describe(recipe, data);
-    description.check(N::CLASSES).map_err(|field| Error::Description { from: data.name.clone(), field })?;
-    if N::CLASSES > MAX_CLASSES {
-        return Err(DataError::TooManyClasses { classes: N::CLASSES }.into());
-    }
+    description.check(&N::DIMS).map_err(|field| Error::Description { from: data.name.clone(), field })?;
     data.check(Format::of::<N>())?;
     if cfg!(debug_assertions) {
         progress.note(
@@ -159,6 +156,14 @@ pub fn train<N: Trainable>(
     let run_data = run.data.clone();
     let (mut state, mut position, best) = start.into_parts::<N>(recipe);
     let mut best = Checkpoint { parameters: best, description: Some(description) };
+    if position == Position::default()
+        && let Some(note) = imbalance(data, &train_indices)
+    {
+        progress.note(&match recipe.balance {
+            true => format!("{note}. All classes are drawn equally often."),
+            false => format!("{note}. With --balance, all classes are drawn equally often."),
+        });
+    }
     // From now on, this run is the one that can be resumed.
     let mut checkpointer = Checkpointer::new(directory, run, save_every);
     checkpointer.save(&position, &state, &best.parameters)?;
@@ -171,6 +176,7 @@ pub fn train<N: Trainable>(
         params: N::DIMS.parameters(),
         dataset: data.name.clone(),
         synthetic: data.synthetic,
+        skipped: data.skipped.clone(),
         device: device.clone(),
         threads: rayon::current_num_threads(),
         environment: Some(Environment::here()),
@@ -187,9 +193,7 @@ pub fn train<N: Trainable>(
         let mut clock = Instant::now();
         let epoch = position.epochs.len() + 1;
         let lr = recipe.lr_of(epoch);
-        let mut order = train_indices.clone();
-        order.shuffle(&mut stream(Purpose::Order, [recipe.seed, epoch as u64, 0]));
-
+        let order = order(recipe, &data.train, &train_indices, epoch);
         let plan = EpochPlan { number: epoch, order, lr: lr as f32 };
         engine.begin_epoch(&mut state, plan, &position.current)?;
         while position.current.steps < steps {
@@ -261,7 +265,8 @@ fn describe(recipe: &Recipe, data: &Splits) -> Description {
     Description {
         dataset: data.name.clone(),
         seed: recipe.seed,
-        normalization: data.normalization,
+        fit: data.fit,
+        normalization: data.normalization.clone(),
         labels: data.class_names.clone(),
         test_accuracy: None,
     }
@@ -337,14 +342,66 @@ mod tests {
         (report, checkpoint.parameters.values, last)
     }
 
+    /// Ends a run after this many steps, and keeps the notes.
+    struct EndAfter(usize, Vec<String>);
+
+    impl Progress for EndAfter {
+        fn step(&mut self, _: usize, _: usize, _: usize, _: usize, _: f64) {
+            self.0 = self.0.saturating_sub(1);
+        }
+        fn epoch(&mut self, _: &Epoch, _: usize, _: bool) {}
+        fn stage(&mut self, _: &str) {}
+        fn note(&mut self, text: &str) {
+            self.1.push(text.to_owned());
+        }
+        fn wants_to_end(&mut self) -> bool {
+            self.0 == 0
+        }
+    }
+
+    #[test]
+    fn a_balanced_run_is_resumed_to_the_same_bits() {
+        let mut data = data(80);
+        // The images of five classes more belong to the first class now.
+        let labels = data.train.labels().iter().map(|label| label.saturating_sub(5)).collect();
+        let (format, pixels) = (data.train.format(), data.train.images().to_vec());
+        data.train = Dataset::new(format, pixels, labels, Path::new("x")).unwrap();
+        let recipe = Recipe { balance: true, augmentation: Augmentation::default(), ..plain(2, 10, 1e-3) };
+        let (_, checkpoint, last) = run(&recipe, &data, &mut ());
+        let unbalanced = Recipe { balance: false, ..recipe.clone() };
+        assert_ne!(run(&unbalanced, &data, &mut ()).2, last);
+
+        let folder = tempfile::tempdir().unwrap();
+        let outputs = RunFolder::create(folder.path()).unwrap();
+        let (mut start, mut notes) = (Start::Random, Vec::new());
+        for steps in [3, 6, usize::MAX] {
+            let mut progress = EndAfter(steps, Vec::new());
+            let result = train::<Nano>(&recipe, &data, start, &outputs, HOUR, &mut progress);
+            assert_eq!(matches!(result, Err(Error::Interrupted { .. })), steps < usize::MAX);
+            start = Start::Snapshot(Box::new(Snapshot::load(folder.path()).unwrap()));
+            notes.extend(progress.1.into_iter().filter(|note| note.contains("balanced")));
+        }
+        assert_eq!(Snapshot::load(folder.path()).unwrap().parameters, last);
+        let resumed = Checkpoint::load(&RunFolder::checkpoint(folder.path())).unwrap();
+        let resumed = resumed.into_order_of::<Nano>(folder.path()).unwrap();
+        assert!(resumed.parameters.values == checkpoint);
+        assert_eq!(notes.len(), 1, "{notes:?}");
+        assert!(notes[0].ends_with("and 5 only 0. All classes are drawn equally often."), "{notes:?}");
+
+        // Another run cannot be resumed from it.
+        let other = Run::new::<Nano>(&unbalanced, &data, None);
+        let error = Snapshot::load(folder.path()).unwrap().of_run::<Nano>(folder.path(), &other).unwrap_err();
+        assert!(error.to_string().contains("balance true, not false"), "{error}");
+    }
+
     fn logits(parameters: &[f32], data: &Splits, indices: &[usize]) -> Vec<f32> {
         let mut model = Model::<Nano, _>::zeros(&Cpu::default());
         parameters::load(&mut model, parameters);
-        dfdx_logits(&model, data.normalization, &data.train, indices)
+        dfdx_logits(&model, &data.normalization, &data.train, indices)
     }
 
     fn score(parameters: &[f32], data: &Splits, indices: &[usize]) -> Score {
-        let labels: Vec<u8> = indices.iter().map(|&index| data.train.label(index)).collect();
+        let labels: Vec<u16> = indices.iter().map(|&index| data.train.label(index)).collect();
         Score::new(&logits(parameters, data, indices), labels.into_iter())
     }
 
@@ -378,7 +435,7 @@ mod tests {
         let (_, validation) = data.train.split(recipe.seed);
         assert_eq!(validation.len(), 1);
         let first = Parameters::init::<Nano>(recipe.seed).values;
-        let class = argmax(&logits(&first, &data, &validation)) as u8;
+        let class = argmax(&logits(&first, &data, &validation)) as u16;
         let mut labels = vec![(class + 1) % 10; 10];
         labels[validation[0]] = class;
         data.train =
@@ -427,16 +484,8 @@ mod tests {
         check(&|data| data.class_names[4].clear(), "the label of class 4 is empty");
         check(&|data| data.class_names[4] = "x".repeat(101), "the label of class 4 has more than 100");
         check(&|data| data.class_names[4] = "a\nb".to_owned(), "the label of class 4 contains");
-        check(&|data| data.normalization.std = 0.0, "normalisation");
-        check(&|data| data.normalization.mean = f32::NAN, "normalisation");
-
-        vit_nostd::network! {
-            Many { image: 28, patch: 7, embed: 8, heads: 2, hidden: 8, depth: 1, classes: 300 }
-        }
-        let mut data = data(40);
-        data.class_names = (0..300).map(|class| class.to_string()).collect();
-        let error = refuse::<Many>(&data);
-        assert!(error.contains("300 classes") && error.contains("at most 256"), "{error}");
+        check(&|data| data.normalization[0].std = 0.0, "normalisation");
+        check(&|data| data.normalization[0].mean = f32::NAN, "normalisation");
     }
 
     fn diverge(recipe: &Recipe, data: &Splits) -> (tempfile::TempDir, Error) {
@@ -501,12 +550,12 @@ mod tests {
         refuse(&good, &data(1), "only one image to train on");
         let other = |side, classes| {
             let pixels = vec![0; 20 * side * side];
-            Dataset::new(Format { side, classes }, pixels, vec![0; 20], Path::new("x")).unwrap()
+            Dataset::new(Format::grey(side, classes), pixels, vec![0; 20], Path::new("x")).unwrap()
         };
         refuse(
             &good,
             &Splits { train: other(14, 10), ..data(20) },
-            "14x14 pixels, but the network takes 28x28",
+            "14x14 grey pixels, but the network takes 28x28 grey pixels",
         );
         refuse(&good, &Splits { test: other(28, 9), ..data(20) }, "9 classes, but the network has 10");
     }
@@ -516,7 +565,7 @@ mod tests {
         let (data, recipe) = (synthetic::dataset(3, 1), Recipe { label_smoothing: 0.2, ..Recipe::default() });
         let mut prepared = Batch::default();
         for batch in [&[0, 1][..], &[2]] {
-            prepared.fill::<Nano>(&recipe, &data, MNIST_NORMALIZATION, batch, 1);
+            prepared.fill::<Nano>(&recipe, &data, &[MNIST_NORMALIZATION], batch, 1);
             assert_eq!(prepared.targets.len(), batch.len() * 10);
             for (targets, &index) in prepared.targets.chunks(10).zip(batch) {
                 for (class, &target) in targets.iter().enumerate() {

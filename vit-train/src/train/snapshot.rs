@@ -40,7 +40,7 @@ use std::{
 use vit_nostd::model_file::Normalization;
 
 /// The first bytes of the file. The last of them is the version of the format.
-const MAGIC: &[u8] = b"vit-train run \x05";
+const MAGIC: &[u8] = b"vit-train run \x06";
 
 /// The identity of a run: everything that its results depend on. Two runs with equal identities have the same results
 /// to the byte.
@@ -58,8 +58,8 @@ pub struct Run {
     pub init: Option<String>,
     /// The identity of the images.
     pub data: RunData,
-    /// The normalisation of the pixels.
-    pub normalization: Normalization,
+    /// The normalisation of each channel.
+    pub normalization: Vec<Normalization>,
 }
 
 impl Run {
@@ -73,7 +73,7 @@ impl Run {
             recipe: recipe.clone(),
             init,
             data: RunData::of(data),
-            normalization: data.normalization,
+            normalization: data.normalization.clone(),
         }
     }
 
@@ -89,13 +89,16 @@ impl Run {
             dropout,
             label_smoothing,
             augmentation,
+            balance,
             seed,
             processor,
         } = &self.recipe;
-        let RunData { name, source: _, training_images, class_names, sha256 } = &self.data;
+        let RunData { name, source: _, training_images, fit, skipped: _, class_names, sha256 } = &self.data;
         let init =
             self.init.as_ref().map_or("random".to_owned(), |sha256| format!("of SHA-256 {}", short(sha256)));
-        let Normalization { mean, std } = self.normalization;
+        let channels = self.normalization.iter();
+        let normalization: Vec<_> =
+            channels.map(|Normalization { mean, std }| format!("mean {mean}, std {std}")).collect();
         vec![
             ("version", self.version.clone()),
             ("network", self.network.clone()),
@@ -109,14 +112,16 @@ impl Run {
             ("dropout", dropout.to_string()),
             ("label_smoothing", label_smoothing.to_string()),
             ("augmentation", augmentation.to_string()),
+            ("balance", balance.to_string()),
             ("seed", seed.to_string()),
             ("processor", processor.to_string()),
             ("init", init),
             ("training_images", training_images.to_string()),
             ("data", format!("{name} (SHA-256 {})", short(sha256))),
+            ("fit", format!("{fit:?}").to_lowercase()),
             ("class_names", class_names.join(", ")),
             // It is computed from all images, even from those that a limit leaves out.
-            ("normalization", format!("mean {mean}, std {std}")),
+            ("normalization", normalization.join("; ")),
         ]
     }
 
@@ -293,8 +298,10 @@ impl Checkpointer {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::data::Style;
     use crate::data::{synthetic, Augmentation, Source, MNIST_NORMALIZATION};
     use std::fs;
+    use vit_nostd::frame::Fit;
     use vit_nostd::{Nano, Tiny};
 
     /// Returns this many built-in digits for training, and ten for testing.
@@ -305,8 +312,11 @@ pub(crate) mod tests {
             synthetic: true,
             fallback: None,
             passed_over: Vec::new(),
+            skipped: Vec::new(),
             class_names: (0..10).map(|class| class.to_string()).collect(),
-            normalization: MNIST_NORMALIZATION,
+            style: Style::Digits,
+            fit: Fit::Stretch,
+            normalization: vec![MNIST_NORMALIZATION],
             train: synthetic::dataset(images, 1),
             test: synthetic::dataset(10, 2),
         }

@@ -2,7 +2,7 @@
 
 use super::optimizer::{clip, AdamW};
 use crate::{
-    data::Dataset,
+    data::{Dataset, Format},
     error::{Divergence, Error},
     inference::normalize,
     network::{
@@ -22,7 +22,8 @@ use vit_nostd::model_file::Normalization;
 pub(crate) struct EpochPlan {
     /// The number of the epoch, from 1.
     pub number: usize,
-    /// The indices of the training images, in the order in which they are used.
+    /// The training images in the order in which they are used. For a data set of `n` images, `index + k * n` means the
+    /// image `index`, which the epoch has for the `k`-th time, from 0. It is augmented differently each time.
     pub order: Vec<usize>,
     /// The learning rate of the epoch.
     pub lr: f32,
@@ -58,23 +59,23 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    /// Prepares the images `batch` of `data` with the augmentation of epoch `epoch`.
+    /// Prepares the images of `batch`, a part of [`EpochPlan::order`], with the augmentation of epoch `epoch`.
     pub(crate) fn fill<N: Trainable>(
         &mut self,
         recipe: &Recipe,
         data: &Dataset,
-        normalization: Normalization,
+        normalization: &[Normalization],
         batch: &[usize],
         epoch: usize,
     ) {
-        let area = N::IMAGE * N::IMAGE;
-        self.pixels.resize(batch.len() * area, 0.0);
-        let images = self.pixels.par_chunks_exact_mut(area).zip(batch);
+        let format = Format::of::<N>();
+        self.pixels.resize(batch.len() * format.values(), 0.0);
+        let images = self.pixels.par_chunks_exact_mut(format.values()).zip(batch);
         images.for_each_init(
-            || vec![0; area],
+            || vec![0; format.values()],
             |image, (pixels, &index)| {
                 let key = (recipe.seed, epoch as u64, index as u64);
-                recipe.augmentation.apply(data.image(index), N::IMAGE, key, image);
+                recipe.augmentation.apply(data.image(index % data.len()), format, key, image);
                 pixels.iter_mut().zip(normalize(image, normalization)).for_each(|(pixel, x)| *pixel = x);
             },
         );
@@ -82,7 +83,7 @@ impl Batch {
         self.targets.clear();
         self.targets.resize(batch.len() * N::CLASSES, recipe.label_smoothing / N::CLASSES as f32);
         for (target, &index) in self.targets.chunks_exact_mut(N::CLASSES).zip(batch) {
-            target[usize::from(data.label(index))] += 1.0 - recipe.label_smoothing;
+            target[usize::from(data.label(index % data.len()))] += 1.0 - recipe.label_smoothing;
         }
     }
 }
