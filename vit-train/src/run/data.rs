@@ -4,13 +4,14 @@
 //! SHA-256. The place of the images is in no model file and in no report, because those are published.
 
 use crate::{
-    data::{load_and_tell, Format, Reading, Source, Splits},
+    data::{load_and_tell, picture_cache, Format, Loading, Reading, Source, Splits, Unreadable},
     error::{Error, IoContext},
     files::{read_regular, write_atomically},
     run::folder::RunFolder,
 };
 use serde::{Deserialize, Serialize};
 use std::{io::ErrorKind, path::Path};
+use vit_nostd::frame::Fit;
 
 /// The record of the images of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +24,12 @@ pub struct RunData {
     /// The number of images that the run trains and validates on. They are the first of the training images in that
     /// place.
     pub training_images: usize,
+    /// How the pictures are fitted to the images of the network.
+    pub fit: Fit,
+    /// The files that were left out because they cannot be used as pictures: see [`Splits::skipped`]. They are left out
+    /// again whenever the images are loaded. Records of earlier versions have none.
+    #[serde(default)]
+    pub skipped: Vec<String>,
     /// The names of the classes, class 0 first.
     pub class_names: Vec<String>,
     /// The hash of the images and labels that are used: see [`Splits::sha256`].
@@ -42,6 +49,8 @@ impl RunData {
             name: data.name.clone(),
             source,
             training_images,
+            fit: data.fit,
+            skipped: data.skipped.clone(),
             class_names: data.class_names.clone(),
             sha256: data.sha256(training_images),
         }
@@ -103,7 +112,9 @@ impl RunData {
                 Err(Error::DataGone { run: run(), name: self.name.clone(), place: place.clone() })
             }
             source => {
-                let data = load_and_tell(source, format, reading)?;
+                let unreadable = Unreadable::Known(self.skipped.clone());
+                let loading = Loading { fit: self.fit, unreadable, cache: picture_cache(), reading };
+                let data = load_and_tell(source, format, &loading)?;
                 let changed = || Error::DataChanged { run: run(), images: source.to_string() };
                 self.matches(&data).then_some(data).ok_or_else(changed)
             }

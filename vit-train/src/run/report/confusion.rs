@@ -8,18 +8,38 @@ use super::{
 use plotters::{prelude::*, style::text_anchor::HPos};
 use std::io;
 
-/// The height and width of a cell in pixels.
-const CELL: i32 = 48;
-/// The size of the text in pixels.
-const FONT: i32 = 15;
+/// The sizes of what is drawn, in pixels.
+struct Sizes {
+    /// The height and width of a cell.
+    cell: i32,
+    /// The size of names and accuracies.
+    font: i32,
+    /// The size of the numbers in the cells.
+    number: i32,
+}
+
+impl Sizes {
+    /// Returns the sizes for a number of classes. With many classes, a reader has to enlarge the picture to read the
+    /// numbers.
+    fn of(classes: usize) -> Self {
+        match classes {
+            ..=MAX_LARGE => Self { cell: 48, font: 15, number: 15 },
+            _ if classes <= MAX_NAMED => Self { cell: 16, font: 12, number: 7 },
+            _ => Self { cell: (16 * MAX_NAMED / classes).max(2) as i32, font: 12, number: 7 },
+        }
+    }
+}
+
+/// The most classes that are drawn large.
+const MAX_LARGE: usize = 30;
 /// The height of the title and the name of the horizontal axis in pixels.
 const TOP: i32 = 78;
 /// The width of the accuracies and the space before them in pixels.
 const RIGHT: i32 = 96;
 /// The most classes for which names, accuracies and numbers in the cells are drawn.
-const MAX_NAMED: usize = 30;
+const MAX_NAMED: usize = 200;
 /// The length in characters of the longest name of a class that is not shortened.
-const MAX_NAME: usize = 14;
+const MAX_NAME: usize = 24;
 
 /// Draws the confusion matrix of the float engine. Returns None if the report has none.
 pub(super) fn svg(report: &Report) -> io::Result<Option<String>> {
@@ -35,16 +55,13 @@ fn draw(report: &Report, svg: &mut String) -> Result<bool, DrawingAreaErrorKind<
     };
     let names: Vec<String> = classes.iter().map(|class| shorten(&class.label, MAX_NAME)).collect();
     let longest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0) as i32;
-    let cell = if classes.len() <= MAX_NAMED {
-        CELL
-    } else {
-        (CELL * MAX_NAMED as i32 / classes.len() as i32).max(2)
-    };
+    let Sizes { cell, font, number } = Sizes::of(classes.len());
+    let is_named = classes.len() <= MAX_NAMED;
     let matrix = cell * classes.len() as i32;
     // The names of the columns are written horizontally if they fit into the width of a cell, and vertically if not.
-    let (letter, standing) = (FONT * 6 / 10, longest > 4);
+    let (letter, standing) = (font * 6 / 10, longest * font * 6 / 10 + 8 > cell);
     let left = 52 + longest * letter;
-    let top = TOP + if standing { longest * letter + 6 } else { FONT + 8 };
+    let top = TOP + if standing { longest * letter + 6 } else { font + 8 };
     let width = (left + matrix + RIGHT).max(480);
     let size = (width as u32, (top + matrix + 44) as u32);
 
@@ -62,22 +79,22 @@ fn draw(report: &Report, svg: &mut String) -> Result<bool, DrawingAreaErrorKind<
     };
     write(&area, &title, (width / 2, 14), 18, TEXT, HPos::Center)?;
     write(&area, "predicted class", (left + matrix / 2, 48), 16, TEXT, HPos::Center)?;
-    write(&area, "accuracy", (left + matrix + 14, top - FONT - 8), FONT, TEXT, HPos::Left)?;
+    write(&area, "accuracy", (left + matrix + 14, top - font - 8), font, TEXT, HPos::Left)?;
     stand(&area, "true class", (14, top + matrix / 2), 16, HPos::Center)?;
 
     for (row, class) in classes.iter().enumerate() {
         let y = top + row as i32 * cell;
-        let middle = y + (cell - FONT) / 2 + 1;
-        if classes.len() <= MAX_NAMED {
+        let middle = y + (cell - font) / 2 + 1;
+        if is_named {
             let x = left + row as i32 * cell + cell / 2;
-            write(&area, &names[row], (left - 10, middle), FONT, TEXT, HPos::Right)?;
+            write(&area, &names[row], (left - 10, middle), font, TEXT, HPos::Right)?;
             if standing {
-                stand(&area, &names[row], (x - FONT / 2, top - 8), FONT, HPos::Left)?;
+                stand(&area, &names[row], (x - font / 2, top - 8), font, HPos::Left)?;
             } else {
-                write(&area, &names[row], (x, top - FONT - 8), FONT, TEXT, HPos::Center)?;
+                write(&area, &names[row], (x, top - font - 8), font, TEXT, HPos::Center)?;
             }
             let accuracy = if class.images == 0 { "-".to_owned() } else { format!("{:.2} %", class.f32.acc) };
-            write(&area, &accuracy, (left + matrix + 14, middle), FONT, TEXT, HPos::Left)?;
+            write(&area, &accuracy, (left + matrix + 14, middle), font, TEXT, HPos::Left)?;
         }
         for (column, &images) in class.f32.predicted.iter().enumerate() {
             let x = left + column as i32 * cell;
@@ -85,15 +102,16 @@ fn draw(report: &Report, svg: &mut String) -> Result<bool, DrawingAreaErrorKind<
             let correct = row == column;
             area.draw(&Rectangle::new([(x, y), (x + cell, y + cell)], rgb(color(correct, share)).filled()))?;
             area.draw(&Rectangle::new([(x, y), (x + cell, y + cell)], rgb(LINES)))?;
-            if images > 0 && classes.len() <= MAX_NAMED {
+            if images > 0 && is_named {
                 let color = if correct && share > 0.4 { PAPER } else { TEXT };
-                write(&area, &images.to_string(), (x + cell / 2, middle), FONT, color, HPos::Center)?;
+                let at = (x + cell / 2, y + (cell - number) / 2 + 1);
+                write(&area, &images.to_string(), at, number, color, HPos::Center)?;
             }
         }
     }
     area.draw(&Rectangle::new([(left, top), (left + matrix, top + matrix)], rgb(FAINT)))?;
     let note = "numbers of images; the float engine";
-    write(&area, note, (left + matrix / 2, top + matrix + 16), FONT, FAINT, HPos::Center)?;
+    write(&area, note, (left + matrix / 2, top + matrix + 16), font, FAINT, HPos::Center)?;
     area.present()?;
     Ok(true)
 }
@@ -179,17 +197,35 @@ mod tests {
         assert!(places("50.00 %")[0].1 == *below && places("100.00 %")[0].1 == *y, "{texts:?}");
     }
 
-    #[test]
-    fn many_classes_are_small() {
+    /// Draws the matrix of `count` classes with long names, of which each is taken for the next one three times.
+    fn matrix(count: usize) -> String {
         let mut report = tests::report(1);
         let (data, [f32_logits, int8_logits]) = tests::two_classes();
         let mut test = TestScores::new(&data, &f32_logits, Ok(&int8_logits));
-        let mut class = test.classes[0].clone();
-        class.f32.predicted = vec![0; 200];
-        test.classes = vec![class; 200];
+        let class = |class: usize| {
+            let mut score = test.classes[0].clone();
+            score.label = format!("a class of things, number {class}");
+            score.f32.predicted = vec![0; count];
+            score.f32.predicted[(class + 1) % count] = 3;
+            score
+        };
+        test.classes = (0..count).map(class).collect();
         report.test = Some(test);
-        let svg = svg(&report).unwrap().unwrap();
-        assert_eq!(svg.matches("<text").count(), 5);
+        svg(&report).unwrap().unwrap()
+    }
+
+    #[test]
+    fn a_hundred_classes_can_be_read() {
+        let svg = matrix(100);
+        // Each class has its name at a row and at a column, its accuracy, and the number of its mistakes.
+        assert_eq!(svg.matches("<text").count(), 5 + 4 * 100);
+        assert_eq!(svg.matches("\n3\n").count(), 100);
+        assert_eq!(svg.matches("a class of things, numb.").count(), 200);
+    }
+
+    #[test]
+    fn very_many_classes_are_small() {
+        assert_eq!(matrix(201).matches("<text").count(), 5);
     }
 
     #[test]

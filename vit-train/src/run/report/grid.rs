@@ -17,7 +17,7 @@ use vit_nostd::top_k;
 
 /// The number of images in a row, and of rows.
 const GRID: u32 = 4;
-/// The approximate height and width of a drawn image in pixels.
+/// The approximate length, in pixels, of the longer side of a drawn image.
 const SIDE: u32 = 168;
 /// The width of the coloured frame around an image.
 const FRAME: u32 = 4;
@@ -81,9 +81,9 @@ impl Tile {
 }
 
 fn draw(report: &Report, data: &Splits, title: &str, tiles: &[Tile]) -> io::Result<Vec<u8>> {
-    let side = data.test.format().side as u32;
-    let scale = (SIDE / side).max(1);
-    let (width, height) = (scale * side + 2 * FRAME, scale * side + 2 * FRAME + CAPTION);
+    let format = data.test.format();
+    let (columns, scale) = (format.width as u32, (SIDE / format.height.max(format.width) as u32).max(1));
+    let (width, height) = (scale * columns + 2 * FRAME, scale * format.height as u32 + 2 * FRAME + CAPTION);
     let rows = (tiles.len() as u32).div_ceil(GRID);
     let mut picture = RgbImage::from_pixel(
         GAP + GRID * (width + GAP),
@@ -103,10 +103,11 @@ fn draw(report: &Report, data: &Splits, title: &str, tiles: &[Tile]) -> io::Resu
         let color = if tile.is_correct() { CORRECT } else { WRONG };
         caption(&mut picture, (x, y), width, tile, &data.class_names, color);
         fill(&mut picture, (x, y + CAPTION), (width, height - CAPTION), color);
-        let pixels = data.test.image(tile.index);
-        for (at, &grey) in (0..).zip(pixels) {
-            let (x, y) = (x + FRAME + at % side * scale, y + CAPTION + FRAME + at / side * scale);
-            fill(&mut picture, (x, y), (scale, scale), [grey; 3]);
+        let pixels = data.test.image(tile.index).chunks_exact(format.channels);
+        for (at, pixel) in (0..).zip(pixels) {
+            let (x, y) = (x + FRAME + at % columns * scale, y + CAPTION + FRAME + at / columns * scale);
+            let color = <[u8; 3]>::try_from(pixel).unwrap_or([pixel[0]; 3]);
+            fill(&mut picture, (x, y), (scale, scale), color);
         }
     }
 

@@ -18,7 +18,7 @@ use std::{
 pub(super) fn text(report: &Report) -> String {
     let mut text = format!("# Training of `{}`\n\n", report.preset);
     if report.synthetic {
-        text += "**Trained and tested on the built-in, machine-made digits, not on real handwriting.**\n\n";
+        text += "**Trained and tested on built-in, machine-made images, not on real ones.**\n\n";
     }
     // Writing to a string does not fail.
     let _ = writeln!(
@@ -28,6 +28,13 @@ pub(super) fn text(report: &Report) -> String {
     );
     if let Some(environment) = &report.environment {
         let _ = writeln!(text, "{environment}.");
+    }
+    if !report.skipped.is_empty() {
+        let skipped = report.skipped.len();
+        let _ = writeln!(
+            text,
+            "Files that cannot be read as pictures and were left out: {skipped} (report.json lists them)."
+        );
     }
     if let Some(recipe) = &report.recipe {
         let _ = writeln!(text, "{}", settings(recipe));
@@ -55,13 +62,15 @@ fn settings(recipe: &Recipe) -> String {
         dropout,
         label_smoothing,
         augmentation,
+        balance,
         seed: _,
         processor: _,
     } = recipe;
     format!(
         "{epochs} epochs, batches of {batch_size}, learning rate {lr} after {warmup} of warming up, weight decay \
          {weight_decay}, gradients clipped to {grad_clip}, dropout {dropout}, label smoothing {label_smoothing}, \
-         {augmentation}."
+         {augmentation}{}.",
+        if *balance { ", all classes equally often" } else { "" }
     )
 }
 

@@ -38,6 +38,9 @@ pub struct Report {
     pub dataset: String,
     /// True if the data set is the built-in digits, and not real ones.
     pub synthetic: bool,
+    /// The files that were left out because they cannot be used as pictures: see [`Splits::skipped`].
+    #[serde(default)]
+    pub skipped: Vec<String>,
     /// The name of the device that the network was trained on.
     pub device: String,
     /// The number of threads of the host.
@@ -139,21 +142,26 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::Style;
     use crate::data::{Dataset, Format, Source};
     use std::fs;
+    use vit_nostd::frame::Fit;
 
     /// Four images of two classes, and logits of both engines: the float engine classifies the last image wrongly, the
     /// integer engine the last two.
     pub(super) fn two_classes() -> (Splits, [Vec<f32>; 2]) {
-        let format = Format { side: 2, classes: 2 };
+        let format = Format::grey(2, 2);
         let dataset = Dataset::new(format, (0..16).collect(), vec![0, 0, 1, 1], Path::new("x")).unwrap();
         let data = Splits {
-            normalization: crate::data::MNIST_NORMALIZATION,
+            style: Style::Digits,
+            fit: Fit::Stretch,
+            normalization: vec![crate::data::MNIST_NORMALIZATION],
             name: "two".to_owned(),
             source: Source::Directory("two".into()),
             synthetic: false,
             fallback: None,
             passed_over: Vec::new(),
+            skipped: Vec::new(),
             class_names: vec!["cat".to_owned(), "<dog & co>".to_owned()],
             train: dataset.clone(),
             test: dataset,
@@ -179,6 +187,7 @@ mod tests {
             params: 1,
             dataset: "two".to_owned(),
             synthetic: false,
+            skipped: Vec::new(),
             device: "CPU".to_owned(),
             threads: 2,
             environment: Some(Environment::here()),
