@@ -1,5 +1,6 @@
 //! Communicates with a board that classifies images: the host's side of the protocol [`vit_link`].
 
+use crate::data::Format;
 use serialport::ClearBuffer;
 use std::{
     collections::VecDeque,
@@ -13,7 +14,7 @@ use vit_link::{
     decode, encode, reply_len, request_len, Classification, Command, FrameError, Outcome, Receiver, Refusal,
     Reply, Request, BOARD_NAME_LEN,
 };
-use vit_nostd::argmax;
+use vit_nostd::{argmax, frame::Fit};
 
 /// The number of times that a board is asked for its description, because it may still be starting.
 const GREETINGS: u32 = 10;
@@ -120,12 +121,10 @@ pub enum DeviceError {
     #[error("the board's answer cannot be correct: {0}; is its firmware in order?")]
     Answer(String),
     /// The board's network takes other images.
-    #[error("the board's network takes images of {side} x {side} in {classes} classes; expected {expected}")]
+    #[error("the board's network takes images of {format} in {} classes; expected {expected}", format.classes)]
     OtherNetwork {
-        /// The height and width in pixels of the images that the board takes.
-        side: u16,
-        /// The number of classes of the board's network.
-        classes: u16,
+        /// The images and classes of the board's network.
+        format: Format,
         /// The images and classes that were expected.
         expected: String,
     },
@@ -170,10 +169,10 @@ pub struct Device {
 pub struct Description {
     /// The name of the board.
     pub board: String,
-    /// The height and width of an image in pixels.
-    pub side: u16,
-    /// The number of classes.
-    pub classes: u16,
+    /// The images and classes of the board's network.
+    pub format: Format,
+    /// How pictures of another size are fitted to an image.
+    pub fit: Fit,
     /// The checksum of the board's model file.
     pub model: u32,
     /// The number of ticks per second in which the board counts time.
@@ -181,18 +180,29 @@ pub struct Description {
 }
 
 impl Description {
-    /// The largest height and width of an image. At the usual rate, sending an image of this size takes a minute and a
+    /// The largest number of levels of an image. At the usual rate, sending an image of this size takes a minute and a
     /// half.
-    pub const MAX_SIDE: u16 = 1024;
+    pub const MAX_LEVELS: u32 = 1 << 20;
     /// The largest number of classes.
     pub const MAX_CLASSES: u16 = 4096;
 
     /// Returns the description if it can be true. All code that uses a description, from the size of an image to what
     /// is printed, relies on this check.
     fn checked(said: vit_link::Description<'_>) -> Result<Self, DeviceError> {
-        let vit_link::Description { board, side, classes, model, ticks_per_second } = said;
-        let wrong = if !(1..=Self::MAX_SIDE).contains(&side) {
-            format!("images of {side} x {side} pixels, where 1 to {} a side are possible", Self::MAX_SIDE)
+        let vit_link::Description {
+            board, height, width, channels, classes, model, ticks_per_second, ..
+        } = said;
+        let fit = match said.fit {
+            0 => Some(Fit::Stretch),
+            1 => Some(Fit::Crop),
+            2 => Some(Fit::Pad),
+            _ => None,
+        };
+        let wrong = if !(1..=Self::MAX_LEVELS).contains(&said.levels()) {
+            let most = Self::MAX_LEVELS;
+            format!("images of {width}x{height} pixels with {channels} channels, where 1 to {most} levels are possible")
+        } else if channels != 1 && channels != 3 {
+            format!("images with {channels} channels, where 1 or 3 are possible")
         } else if !(1..=Self::MAX_CLASSES).contains(&classes) {
             format!("{classes} classes, where 1 to {} are possible", Self::MAX_CLASSES)
         } else if ticks_per_second == 0 {
@@ -202,7 +212,14 @@ impl Description {
         } else if board.chars().any(char::is_control) {
             format!("a name with control characters, {board:?}")
         } else {
-            return Ok(Self { board: board.to_owned(), side, classes, model, ticks_per_second });
+            let [height, width, classes] = [height, width, classes].map(usize::from);
+            let format = Format { height, width, channels: channels.into(), classes };
+            match fit {
+                Some(fit) => {
+                    return Ok(Self { board: board.to_owned(), format, fit, model, ticks_per_second })
+                }
+                None => format!("pictures that are fitted to the input in an unknown way ({})", said.fit),
+            }
         };
         Err(DeviceError::Description(wrong))
     }
@@ -303,15 +320,15 @@ impl Device {
         self.repeated
     }
 
-    /// Lets the board classify an image, given as `side x side` grey levels row by row. Returns the class, the logits
-    /// and the time that inference took.
+    /// Lets the board classify an image, given as levels row by row and pixel by pixel. Returns the class, the logits and
+    /// the time that inference took.
     ///
     /// # Errors
     /// A [`DeviceError`] if the board does not answer, if it refuses, or if its answer contradicts itself.
-    pub fn classify(&mut self, pixels: &[u8]) -> Result<Classification<Vec<i32>>, DeviceError> {
-        let wrong = match self.ask(Command::Classify { pixels }, ATTEMPTS, self.timeout)? {
+    pub fn classify(&mut self, levels: &[u8]) -> Result<Classification<Vec<i32>>, DeviceError> {
+        let wrong = match self.ask(Command::Classify { levels }, ATTEMPTS, self.timeout)? {
             Answer::Classification(answer) => {
-                let (classes, largest) = (usize::from(self.description.classes), argmax(&answer.logits));
+                let (classes, largest) = (self.description.format.classes, argmax(&answer.logits));
                 if answer.logits.len() != classes {
                     format!("{} logits of a network of {classes} classes", answer.logits.len())
                 } else if usize::from(answer.class) != largest {
@@ -334,12 +351,12 @@ impl Device {
         patience: Duration,
     ) -> Result<Answer, DeviceError> {
         self.id = self.id.wrapping_add(1);
-        let pixels = if let Command::Classify { pixels } = command { Some(pixels.len()) } else { None };
+        let levels = if let Command::Classify { levels } = command { Some(levels.len()) } else { None };
         // The first byte stays 0. It is a delimiter and ends whatever the board may have received before.
-        let mut frame = vec![0; 1 + request_len(pixels.unwrap_or(0))];
+        let mut frame = vec![0; 1 + request_len(levels.unwrap_or(0))];
         let request = Request { id: self.id, command };
         let len = encode(&request, &mut frame[1..]).expect("request_len bytes always suffice").len();
-        let transfer = self.transfer(1 + len + reply_len(self.description.classes.into()));
+        let transfer = self.transfer(1 + len + reply_len(self.description.format.classes));
 
         let (mut bytes, mut refusal, mut damage) = (0, None, None);
         for attempt in 1..=attempts {
@@ -354,7 +371,7 @@ impl Device {
                 }
                 // The damage may be in something older than the answer. Therefore the last attempt waits until its
                 // deadline, and so does every request for a description, because the board may be starting.
-                if attempt < attempts && pixels.is_some() {
+                if attempt < attempts && levels.is_some() {
                     break;
                 }
             }
@@ -365,7 +382,7 @@ impl Device {
         Err(match (refusal, damage) {
             (Some(error), _) => DeviceError::Refused(Refusal::Frame(error)),
             // A board has described itself before, so that the damage is on the line.
-            (None, Some(error)) if pixels.is_some() => DeviceError::Damaged { attempts, error },
+            (None, Some(error)) if levels.is_some() => DeviceError::Damaged { attempts, error },
             _ if bytes > 0 => DeviceError::Noise { bytes, baud },
             _ => DeviceError::Silent { seconds, baud },
         })

@@ -6,6 +6,7 @@
 //! ```
 //! // Run it with `cargo run --release`: without optimisation, training takes many times as long.
 //! use std::{path::Path, time::Duration};
+//! use vit_nostd::frame::Fit;
 //! use vit_train::{
 //!     data::{load, Format, Source},
 //!     files::write_atomically,
@@ -25,10 +26,10 @@
 //! fn main() -> Result<(), Error> {
 //! #   let folder = tempfile::tempdir().unwrap();
 //! #   std::env::set_current_dir(&folder).unwrap();
-//!     let mut data = load(&Source::Synthetic, Format::of::<Mine>())?; // or Source::Directory("photos".into())
+//!     let mut data = load(&Source::Synthetic, Format::of::<Mine>(), Fit::Crop)?; // or Source::Directory("photos".into())
 //!     data.train.truncate(300); // for a quick look
 //!     // Recipe::default() is the recipe of the article. The best known one for a network of this size is
-//!     // Recipe::for_size(<Mine as vit_nostd::Network>::DIMS.parameters()).
+//!     // Recipe::best(<Mine as vit_nostd::Network>::DIMS.parameters(), data.train.len(), data.style).
 //!     let recipe = Recipe { epochs: 1, batch_size: 32, lr: 3e-3, ..Recipe::default() };
 //!     let run = Path::new("runs/mine");
 //!
@@ -96,6 +97,7 @@
 //! script asks the compiler for its version, so that nothing outside dfdx can prevent this. With rustup, use `cargo
 //! +stable build`.
 
+mod atomic;
 pub mod cli;
 pub mod data;
 pub mod device;

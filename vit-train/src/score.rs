@@ -17,7 +17,7 @@ pub struct Score {
 
 impl Score {
     /// Computes the score of `logits` (`images x classes`), where the correct classes are `labels`.
-    pub fn new(logits: &[f32], labels: impl ExactSizeIterator<Item = u8>) -> Self {
+    pub fn new(logits: &[f32], labels: impl ExactSizeIterator<Item = u16>) -> Self {
         let images = labels.len();
         let classes = logits.len() / images.max(1);
         let mut sum = Self { loss: 0.0, acc: 0.0, top5: 0.0 };

@@ -30,7 +30,10 @@ pub(super) fn advice(error: &Error) -> Option<String> {
         Error::Data(DataError::Checksum { .. }) => {
             "Download the file again, or name its folder with --data to use the images as they are."
         }
-        Error::Data(DataError::Synthetic { .. }) => "Name other images with --data.",
+        Error::Data(DataError::Unreadable { .. }) => "Leave out such files with --skip-unreadable.",
+        Error::Data(DataError::Synthetic { .. } | DataError::Signs { .. }) => {
+            "Name other images with --data."
+        }
         Error::NotACheckpoint { .. } => {
             "Give the checkpoint.safetensors of its run, or make a checkpoint of a float model with \
              `vit-train export --safetensors`."
@@ -96,9 +99,22 @@ fn options_of(field: &str) -> &'static [&'static str] {
         "grad_clip" => &["--grad-clip", "--recipe"],
         "dropout" => &["--dropout", "--recipe"],
         "label_smoothing" => &["--label-smoothing", "--recipe"],
-        "augmentation" => {
-            &["--no-augment", "--rotation", "--translation", "--scale", "--shear", "--elastic", "--recipe"]
-        }
+        "augmentation" => &[
+            "--augment",
+            "--rotation",
+            "--translation",
+            "--scale",
+            "--shear",
+            "--elastic",
+            "--mirror",
+            "--crop",
+            "--brightness",
+            "--contrast",
+            "--saturation",
+            "--erasing",
+            "--recipe",
+        ],
+        "balance" => &["--balance"],
         "seed" => &["--seed"],
         "processor" => &["--cuda", "--precision"],
         "init" => &["--init"],
@@ -112,7 +128,7 @@ fn options_of(field: &str) -> &'static [&'static str] {
 mod tests {
     use super::{super::Cli, *};
     use crate::{
-        data::Format,
+        data::{Format, PictureError},
         digest::Digest,
         error::{Divergence, Unquantizable},
     };
@@ -145,7 +161,11 @@ mod tests {
                 DataError::Checksum { path: path(), expected: "1", found: "2".to_owned() }.into(),
                 &["again", "--data"],
             ),
-            (DataError::Synthetic { format: Format { side: 1, classes: 1 } }.into(), &["--data"]),
+            (
+                DataError::Unreadable { path: path(), error: PictureError::Empty, count: 2, files: 3 }.into(),
+                &["--skip-unreadable"],
+            ),
+            (DataError::Synthetic { format: Format::grey(1, 1) }.into(), &["--data"]),
             (Error::NotACheckpoint { path: path() }, &["checkpoint.safetensors", "export --safetensors"]),
             (
                 Error::WrongDigest { path: path(), stated: Digest([1; 32]), own: Digest([2; 32]) },
@@ -169,7 +189,8 @@ mod tests {
                 other_run(&["network", "lr", "epochs", "seed"]),
                 &["(--epochs, --lr, --preset, --recipe, --seed)", "leave out --resume"],
             ),
-            (other_run(&["augmentation"]), &["--no-augment", "--elastic"]),
+            (other_run(&["augmentation"]), &["--augment", "--elastic"]),
+            (other_run(&["balance"]), &["(--balance)"]),
             (other_run(&["processor", "init"]), &["(--cuda, --init, --precision)"]),
             (other_run(&["training_images", "data", "class_names", "normalization"]), &["(--data, --limit)"]),
             (other_run(&["version"]), &["Leave out --resume to start a new run."]),

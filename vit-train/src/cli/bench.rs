@@ -7,13 +7,14 @@ use super::{
     output::print_json,
 };
 use crate::{
-    data::{load, synthetic, Format, Source, MNIST_NORMALIZATION},
+    data::{synthetic, Dataset, Format, Source, Splits, Style, MNIST_NORMALIZATION},
     formats::{checkpoint::Checkpoint, vit::float_model},
     fused::{cpu::multiply_adds, network::Sizes, timed::Times, Step},
     inference::{infer, int8_logits, nostd_logits, view},
     network::list::Networks,
     network::{dropout::Dropout, model::Pass, parameters::Parameters, Trainable},
     quantize::quantize_and_score,
+    random::{stream, Purpose},
     recipe::Recipe,
     train::{
         self, engine,
@@ -22,6 +23,7 @@ use crate::{
     Error,
 };
 use clap::Args;
+use rand::RngExt;
 use serde::Serialize;
 use std::{
     collections::BTreeMap,
@@ -30,7 +32,7 @@ use std::{
     process::ExitCode,
     time::{Duration, Instant},
 };
-use vit_nostd::{float, int8};
+use vit_nostd::{float, frame::Fit, int8};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -150,11 +152,11 @@ impl Arguments {
     /// Measures training steps of network `N`.
     fn step<N: Trainable>(&self) -> Result<StepTimes, Error> {
         let recipe = Recipe::default();
-        let data = synthetic::dataset(recipe.batch_size, 0);
+        let data = noise::<N>(recipe.batch_size);
         let batch: Vec<usize> = (0..data.len()).collect();
+        let normalization = vec![MNIST_NORMALIZATION; N::CHANNELS];
         let mut prepared = Batch::default();
-        let prepare =
-            median_of(self.steps, || prepared.fill::<N>(&recipe, &data, MNIST_NORMALIZATION, &batch, 1));
+        let prepare = median_of(self.steps, || prepared.fill::<N>(&recipe, &data, &normalization, &batch, 1));
 
         let dropout = Dropout::new(recipe.dropout, recipe.seed, 1);
         let mut state = State::<N>::new(Parameters::init::<N>(recipe.seed), recipe.weight_decay);
@@ -203,7 +205,20 @@ impl Arguments {
     /// Measures training steps of network `N` on the GPU.
     fn cuda_step<N: Trainable>(&self) -> Result<CudaTimes, Error> {
         let recipe = Recipe { processor: self.cuda.processor(), ..Recipe::default() };
-        let data = load(&Source::Synthetic, Format { side: N::IMAGE, classes: N::CLASSES })?;
+        let data = Splits {
+            name: "noise".to_owned(),
+            source: Source::Synthetic,
+            synthetic: true,
+            fallback: None,
+            passed_over: Vec::new(),
+            skipped: Vec::new(),
+            class_names: Vec::new(),
+            style: Style::Photos,
+            fit: Fit::default(),
+            normalization: vec![MNIST_NORMALIZATION; N::CHANNELS],
+            train: noise::<N>(synthetic::TRAIN_IMAGES),
+            test: noise::<N>(1),
+        };
         let mut state = State::<N>::new(Parameters::init::<N>(recipe.seed), recipe.weight_decay);
         let mut engine = engine::<N>(&recipe, &data)?;
         // A smaller batch at the end of an epoch would take less time.
@@ -251,7 +266,7 @@ fn inference<N: Trainable>(repetitions: usize) -> Result<InferenceTimes, Error> 
     let file = float_model::<N>(&checkpoint, path)?;
     let model = float::Model::<N>::from_bytes(&file);
     let model = model.map_err(|error| Error::Model { path: path.to_owned(), error })?;
-    let data = synthetic::dataset(128, 1);
+    let data = noise::<N>(128);
     let (images, image) = (data.len() as f64, view::<N>(&data, 0));
     let mut scratch = Box::new(float::Scratch::<N>::new());
     let f32_single = median_of(repetitions, || black_box(infer(&model, image, &mut scratch)));
@@ -318,4 +333,12 @@ fn print(preset: &str, step: &StepTimes, inference: &InferenceTimes) {
             "    {engine} inference {single:.3} ms for one image on one thread, {batch:.3} ms per image for many on all"
         );
     }
+}
+
+/// Returns `count` images of noise for network `N`, all of class 0. The time of a step does not depend on what they show.
+fn noise<N: Trainable>(count: usize) -> Dataset {
+    let format = Format::of::<N>();
+    let mut levels = vec![0; count * format.values()];
+    stream(Purpose::Init, [0; 3]).fill(&mut levels[..]);
+    Dataset::new(format, levels, vec![0; count], Path::new("noise")).expect("there is a label for each image")
 }

@@ -15,11 +15,16 @@ use vit_nostd::model_file::Normalization;
 
 #[derive(Args, Debug)]
 pub(super) struct CheckpointArguments {
-    /// Normalisation of the network's input, (pixel / 255 - MEAN) / STD, instead of the one in the checkpoint [default
-    /// if the checkpoint states none: 0.1307,0.3081]
-    #[arg(long, value_name = "MEAN,STD", value_parser = normalization, allow_hyphen_values = true)]
-    pub normalization: Option<Normalization>,
+    /// Normalisation of the network's input, (level / 255 - MEAN) / STD, instead of the one in the checkpoint: one pair
+    /// for all channels, or a pair for each [default if the checkpoint states none: 0.1307,0.3081 for grey images and
+    /// 0.5,0.5 for others]
+    #[arg(long, value_name = "MEAN,STD,...", value_parser = channels, allow_hyphen_values = true)]
+    pub normalization: Option<Channels>,
 }
+
+/// A normalisation for all channels, or one for each.
+#[derive(Clone, Debug)]
+pub(super) struct Channels(Vec<Normalization>);
 
 #[derive(Args, Debug)]
 pub(super) struct LabelArguments {
@@ -34,7 +39,7 @@ impl CheckpointArguments {
         let checkpoint = Checkpoint::load(path)?;
         let network = networks.of_checkpoint(&checkpoint, path)?;
         let checkpoint = (network.ordered)(checkpoint, path)?;
-        Ok((network, self.apply(network, checkpoint)))
+        Ok((network, self.apply(network, checkpoint)?))
     }
 
     /// Refuses the option for the model file `path`, which states its own normalisation.
@@ -49,14 +54,26 @@ impl CheckpointArguments {
     }
 
     /// Returns the checkpoint with the normalisation that is given.
-    pub(super) fn apply(&self, network: Known, checkpoint: Checkpoint) -> Checkpoint {
-        let Some(normalization) = self.normalization else { return checkpoint };
-        change(network, checkpoint, |description| {
+    pub(super) fn apply(&self, network: Known, checkpoint: Checkpoint) -> Result<Checkpoint, Error> {
+        let Some(Channels(given)) = &self.normalization else { return Ok(checkpoint) };
+        let channels = usize::from(network.dims.channels);
+        let normalization = match given[..] {
+            [all] => vec![all; channels],
+            _ if given.len() == channels => given.clone(),
+            _ => {
+                let (given, network) = (given.len(), network.name());
+                return Err(Error::Usage(format!(
+                    "--normalization: {given} pairs, but {network} takes images with {channels} channel(s): give one \
+                     pair for all channels, or one for each"
+                )));
+            }
+        };
+        Ok(change(network, checkpoint, |description| {
             // The accuracy that the checkpoint states was measured with its own normalisation.
             description.test_accuracy =
                 description.test_accuracy.filter(|_| description.normalization == normalization);
             description.normalization = normalization;
-        })
+        }))
     }
 }
 
@@ -77,7 +94,7 @@ impl LabelArguments {
         }
         let checkpoint =
             change(network, checkpoint, |description| description.labels.clone_from(&self.labels));
-        checkpoint.check_description(network.dims.classes.into(), Path::new("--labels"))?;
+        checkpoint.check_description(&network.dims, Path::new("--labels"))?;
         Ok(checkpoint)
     }
 }
@@ -85,7 +102,7 @@ impl LabelArguments {
 /// Returns the option that changes the description in a checkpoint, if one is given.
 pub(super) fn changed(checkpoint: &CheckpointArguments, labels: &LabelArguments) -> Option<&'static str> {
     let labels = labels.are_given().then_some("--labels");
-    checkpoint.normalization.map(|_| "--normalization").or(labels)
+    checkpoint.normalization.as_ref().map(|_| "--normalization").or(labels)
 }
 
 /// Changes the description in a checkpoint.
@@ -106,11 +123,15 @@ pub(super) fn is_checkpoint(path: &Path) -> Result<bool, Error> {
     })
 }
 
-fn normalization(text: &str) -> Result<Normalization, String> {
-    let what = "MEAN,STD: two numbers, the second above 0 (from 1e-6 to 1e6), such as 0.1307,0.3081";
-    let parse =
-        |(mean, std): (&str, &str)| Some(Normalization { mean: mean.parse().ok()?, std: std.parse().ok()? });
-    let normalization =
-        text.split_once(',').and_then(parse).filter(|normalization| normalization.is_usable());
-    normalization.ok_or_else(|| format!("expected {what}"))
+fn channels(text: &str) -> Result<Channels, String> {
+    let numbers: Option<Vec<f32>> = text.split(',').map(|number| number.trim().parse().ok()).collect();
+    let numbers = numbers.unwrap_or_default();
+    let (pairs, rest) = numbers.as_chunks();
+    let pairs: Vec<_> = pairs.iter().map(|&[mean, std]| Normalization { mean, std }).collect();
+    if pairs.is_empty() || !rest.is_empty() || !pairs.iter().all(|pair| pair.is_usable()) {
+        return Err("expected MEAN,STD: two numbers, the second above 0 (from 1e-6 to 1e6), such as 0.1307,0.3081, or \
+                    two for each channel"
+            .to_owned());
+    }
+    Ok(Channels(pairs))
 }

@@ -5,7 +5,10 @@ use super::{
     progress,
 };
 use crate::{
-    data::{load_and_tell, Format, Source, Splits, UNKNOWN},
+    data::{
+        list, load_and_tell, long_download, picture_cache, Format, Loading, Source, Splits, Unreadable,
+        UNKNOWN,
+    },
     files::{lock_directory, DirectoryLock},
     network::Trainable,
     paths::{folder_of, resolve},
@@ -18,17 +21,21 @@ use std::{
     convert::Infallible,
     path::{Path, PathBuf},
 };
-use vit_nostd::model_file::Kind;
+use vit_nostd::{frame::Fit, model_file::Kind};
 
 /// The options of commands that load images.
 #[derive(Args, Debug)]
 pub(super) struct DataArguments {
-    /// Images to use: `mnist`, `synthetic` (built-in digits), `auto` (MNIST or, if it is not available, the built-in
-    /// digits), or a folder. A folder has either four files in MNIST's format (and `labels.txt` with one name per line,
-    /// if the classes have names), or a folder of PNG and JPEG files for each class, or folders `train` and `test` (or
-    /// `val`) that have a folder for each class [default: the images of the run that is given, or else auto]
-    #[arg(long, help_heading = DATA, value_name = "auto|mnist|synthetic|DIR", value_parser = named_source)]
+    /// Images to use: `mnist`, `cifar10`, `synthetic` (built-in digits), `synthetic-signs` (built-in pictures of road
+    /// signs), `auto` (MNIST or, if it is not available, the built-in digits), or a folder. A folder has the files of
+    /// CIFAR-10 in its binary format, or four files in MNIST's format (and `labels.txt` with one name per line, if the
+    /// classes have names), or a folder of pictures (PNG, JPEG, WebP, BMP or GIF files) for each class, or folders `train`
+    /// and `test` (or `val`) that have a folder for each class [default: the images of the run that is given, or else auto]
+    #[arg(long, help_heading = DATA, value_name = "NAME|DIR", value_parser = named_source)]
     pub data: Option<Source>,
+    /// Leave out files in class folders that cannot be read as pictures, instead of refusing the folder
+    #[arg(long, help_heading = DATA)]
+    pub skip_unreadable: bool,
     /// Print only results and errors
     #[arg(long, short)]
     pub quiet: bool,
@@ -76,12 +83,24 @@ impl Loaded {
 }
 
 impl DataArguments {
-    /// Loads the images that are named, or else those of `auto`. Prints a note if the built-in digits stand in for
-    /// MNIST, and for folders that are not read.
-    pub(super) fn load(&self, format: Format) -> Result<Splits, Error> {
+    /// Loads the images that are named, or else those of `auto`. Pictures are fitted to them like `fit`. Files that `own`,
+    /// the run that the images may be of, has left out are left out again. Prints a note if the built-in digits stand in for
+    /// MNIST, and for folders and files that are not used.
+    pub(super) fn load(&self, format: Format, fit: Fit, own: Option<&RunData>) -> Result<Splits, Error> {
         use_threads(self.threads)?;
         let source = self.data.clone().unwrap_or_default();
-        let data = load_and_tell(&source, format, &progress::reading(self.quiet))?;
+        let unreadable = match own {
+            _ if self.skip_unreadable => Unreadable::LeaveOut,
+            Some(own) => Unreadable::Known(own.skipped.clone()),
+            None => Unreadable::Refuse,
+        };
+        if let (Some((name, folder)), false) = (long_download(&source), self.quiet) {
+            err!("Downloading {name} to {}", folder.display());
+        }
+        let reading = &progress::reading(self.quiet);
+        let data =
+            load_and_tell(&source, format, &Loading { fit, unreadable, cache: picture_cache(), reading })?;
+        tell_of_skipped(&data);
         for path in &data.passed_over {
             let path = path.display();
             err!(
@@ -109,12 +128,19 @@ impl DataArguments {
             };
             err!("Using the run's own images: {}{place}", own.name);
         }
-        own.open(directory, format, &progress::reading(self.quiet))
+        let data = own.open(directory, format, &progress::reading(self.quiet))?;
+        tell_of_skipped(&data);
+        Ok(data)
     }
 
-    /// Loads images for the network `N` in `file`, which states that it was trained on `dataset`: the images that are
-    /// named, or else those of the run that the file is from.
-    pub(super) fn load_for<N: Trainable>(&self, file: &Path, dataset: &str) -> Result<Loaded, Error> {
+    /// Loads images for the network `N` in `file`, which states that it was trained on `dataset`, with pictures that were
+    /// fitted like `fit`: the images that are named, or else those of the run that the file is from.
+    pub(super) fn load_for<N: Trainable>(
+        &self,
+        file: &Path,
+        dataset: &str,
+        fit: Fit,
+    ) -> Result<Loaded, Error> {
         let format = Format::of::<N>();
         let others = |dataset: &str, splits: &Splits| {
             format!("it was trained on {dataset}, but the images used are others, those of {}", splits.source)
@@ -123,7 +149,7 @@ impl DataArguments {
         let own = directory.map(RunData::load).transpose()?.flatten();
         let own = own.filter(|own| [UNKNOWN, own.name.as_str()].contains(&dataset));
         let (Some(directory), Some(own)) = (directory, own) else {
-            let splits = self.load(format)?;
+            let splits = self.load(format, fit, None)?;
             let doubt = match dataset {
                 UNKNOWN if self.data.is_some() => None,
                 UNKNOWN => {
@@ -137,7 +163,7 @@ impl DataArguments {
             return Ok(Loaded { splits, own: None, doubt });
         };
         let mut splits = match self.data {
-            Some(_) => self.load(format)?,
+            Some(_) => self.load(format, own.fit, Some(&own))?,
             None => self.load_own(format, directory, &own)?,
         };
         let matches = self.data.is_none() || own.matches(&splits);
@@ -146,6 +172,14 @@ impl DataArguments {
             own.restrict(&mut splits);
         }
         Ok(Loaded { splits, own: Some(matches), doubt })
+    }
+}
+
+/// Prints a note if files were left out because they cannot be read.
+fn tell_of_skipped(data: &Splits) {
+    if !data.skipped.is_empty() {
+        let (count, names) = (data.skipped.len(), list(&data.skipped));
+        err!("NOTE: Files that cannot be read as pictures and are left out: {count} ({names}).");
     }
 }
 

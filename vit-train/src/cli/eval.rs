@@ -38,7 +38,9 @@ use std::{
     process::ExitCode,
 };
 use vit_nostd::{
-    argmax, float, int8,
+    argmax, float,
+    frame::Fit,
+    int8,
     model_file::{Kind, Metadata},
 };
 
@@ -118,7 +120,7 @@ struct ClassAccuracy {
 
 impl ClassAccuracy {
     /// Compares `logits` (`images x classes`) with `labels`, class by class.
-    fn all(names: Vec<String>, logits: &[f32], labels: &[u8]) -> Vec<Self> {
+    fn all(names: Vec<String>, logits: &[f32], labels: &[u16]) -> Vec<Self> {
         let mut counts = vec![(0, 0); names.len()];
         for (logits, &label) in logits.chunks_exact(names.len()).zip(labels) {
             let (images, correct) = &mut counts[usize::from(label)];
@@ -171,25 +173,25 @@ fn save_integers(logits: &[i32], dims: &[usize], path: &Path) -> Result<(), Erro
 }
 
 impl Arguments {
-    fn load<N: Trainable>(&self, path: &Path, dataset: &str) -> Result<Loaded, Error> {
-        let data = self.data.load_for::<N>(path, dataset)?;
+    fn load<N: Trainable>(&self, path: &Path, dataset: &str, fit: Fit) -> Result<Loaded, Error> {
+        let data = self.data.load_for::<N>(path, dataset, fit)?;
         data.warn(path);
         Ok(data)
     }
 
     fn checkpoint<N: Trainable>(&self, checkpoint: &Checkpoint, path: &Path) -> Result<ExitCode, Error> {
-        let Description { normalization, labels, dataset, .. } = checkpoint.describe::<N>();
-        let data = self.load::<N>(path, &dataset)?;
+        let Description { normalization, labels, dataset, fit, .. } = checkpoint.describe::<N>();
+        let data = self.load::<N>(path, &dataset, fit)?;
         let values = &checkpoint.parameters.values;
         if let Processor::Cuda { index, precision } = self.cuda.processor() {
-            let logits = |test: &Dataset| cuda::logits::<N>(index, precision, values, normalization, test);
+            let logits = |test: &Dataset| cuda::logits::<N>(index, precision, values, &normalization, test);
             return self.score::<N>("CUDA", labels, &data, None, |test| Ok(logits(test)?));
         }
         let mut model = Model::<N, _>::zeros(&Cpu::default());
         parameters::load(&mut model, values);
         let indices: Vec<usize> = (0..data.splits.test.len()).collect();
         self.score::<N>("dfdx", labels, &data, None, |test| {
-            Ok(dfdx_logits(&model, normalization, test, &indices))
+            Ok(dfdx_logits(&model, &normalization, test, &indices))
         })
     }
 
@@ -199,7 +201,7 @@ impl Arguments {
         match kind {
             Kind::F32 if self.micromath => {
                 let model = float::Model::<N, float::Micromath>::from_bytes(file).map_err(refused)?;
-                let data = self.load::<N>(path, model.metadata().provenance.dataset)?;
+                let data = self.load::<N>(path, model.metadata().provenance.dataset, model.metadata().fit)?;
                 let engine = "vit-nostd f32 with micromath";
                 self.score::<N>(engine, labels(model.metadata()), &data, None, |test| {
                     Ok(nostd_logits(&model, test, test.len()))
@@ -207,7 +209,7 @@ impl Arguments {
             }
             Kind::F32 => {
                 let model = read_float_model::<N>(file, path)?;
-                let data = self.load::<N>(path, model.metadata().provenance.dataset)?;
+                let data = self.load::<N>(path, model.metadata().provenance.dataset, model.metadata().fit)?;
                 self.score::<N>("vit-nostd f32", labels(model.metadata()), &data, None, |test| {
                     Ok(nostd_logits(&model, test, test.len()))
                 })
@@ -215,7 +217,7 @@ impl Arguments {
             Kind::Int8 if self.micromath => Err(not_of_floats(path)),
             Kind::Int8 => {
                 let model = int8::Model::<N>::from_bytes(file).map_err(refused)?;
-                let data = self.load::<N>(path, model.metadata().provenance.dataset)?;
+                let data = self.load::<N>(path, model.metadata().provenance.dataset, model.metadata().fit)?;
                 let test = &data.splits.test;
                 let integers = self.logits.as_ref().map(|_| int8_raw_logits(&model, test, test.len()));
                 self.score::<N>("vit-nostd int8", labels(model.metadata()), &data, integers, |test| {

@@ -66,7 +66,7 @@ impl FileCommand for Arguments {
         } else {
             let Artifact { network, content, .. } = Artifact::open_model(networks, path.clone())?;
             let checkpoint = (network.checkpoint_of)(&content.file, &path)?;
-            (network, self.checkpoint.apply(network, checkpoint))
+            (network, self.checkpoint.apply(network, checkpoint)?)
         };
         let content = self.labels.apply(network, checkpoint)?;
         Artifact { path, network, content }.of_one_run(&self.source)

@@ -24,8 +24,10 @@ use std::{
     process::ExitCode,
 };
 use vit_nostd::{
-    float, int8,
-    model_file::{Kind, VERSION},
+    float,
+    frame::Fit,
+    int8,
+    model_file::{Kind, Normalization, VERSION},
 };
 
 pub(super) const EXAMPLES: &str = "\
@@ -124,7 +126,7 @@ impl Arguments {
             file_bytes: file.len(),
             weight_bytes,
             scratch_bytes,
-            description: Description::of(&metadata),
+            description: Description::of::<N>(&metadata),
             digest: metadata.provenance.checkpoint.map(Digest),
             tool: metadata.provenance.tool.to_owned(),
         };
@@ -136,9 +138,7 @@ impl Arguments {
         out!("parameters  {} in {} bytes of weights", content.parameters, content.weight_bytes);
         out!("file        {} bytes of flash", content.file_bytes);
         out!("scratch     {} bytes of RAM", content.scratch_bytes);
-        let (normalization, labels) = (content.description.normalization, &content.description.labels);
-        out!("input       (pixel / 255 - {}) / {}", normalization.mean, normalization.std);
-        out!("classes     {}", labels.join(", "));
+        print_input(&content.description);
         match content.digest {
             Some(digest) => out!("digest      {digest:.12} of the checkpoint"),
             None => out!("digest      unknown: the file does not state its checkpoint"),
@@ -157,7 +157,7 @@ impl Arguments {
         let nearest = networks.nearest(&parameters.layout);
         let fits = (nearest.layout)().check(&parameters.layout);
         if fits.is_ok() {
-            checkpoint.check_description(nearest.dims.classes.into(), path)?;
+            checkpoint.check_description(&nearest.dims, path)?;
         }
         let entries = parameters.layout.0.iter();
         let content = CheckpointContent {
@@ -184,9 +184,9 @@ impl Arguments {
             out!("damage      tensor {name} has a value that is not a finite number");
         }
         match &content.description {
-            Some(Description { dataset, seed, normalization, labels, test_accuracy }) => {
-                out!("input       (pixel / 255 - {}) / {}", normalization.mean, normalization.std);
-                out!("classes     {}", labels.join(", "));
+            Some(description) => {
+                print_input(description);
+                let Description { dataset, seed, test_accuracy, .. } = description;
                 out!("trained on  {dataset} with seed {seed}");
                 if let Some(accuracy) = test_accuracy {
                     out!("accuracy    {accuracy:.2} % of the test images");
@@ -199,4 +199,24 @@ impl Arguments {
         }
         Ok(())
     }
+}
+
+/// Prints how pictures and levels become the input of a network, and the names of its classes.
+fn print_input(Description { fit, normalization, labels, .. }: &Description) {
+    let fit = match fit {
+        Fit::Crop => "cropped",
+        Fit::Pad => "padded",
+        Fit::Stretch => "stretched",
+    };
+    let colours = ["red", "green", "blue"];
+    let name = |channel: usize| match normalization.len() {
+        1 => "level",
+        _ => colours[channel % colours.len()],
+    };
+    let channels = normalization.iter().enumerate();
+    let channels = channels
+        .map(|(channel, Normalization { mean, std })| format!("({} / 255 - {mean}) / {std}", name(channel)));
+    out!("input       {}", channels.collect::<Vec<_>>().join(", "));
+    out!("pictures    {fit}");
+    out!("classes     {}", labels.join(", "));
 }

@@ -59,7 +59,9 @@ Examples:
 
 Exit codes: 0 success; 1 a comparison found a difference, or some pictures cannot be used; 2 wrong usage or input;
 130 interrupted by Ctrl-C, SIGTERM or SIGHUP (a training is saved first).
-NO_COLOR in the environment switches colours off. Progress bars are shown on a terminal only.";
+NO_COLOR in the environment switches colours off. Progress bars are shown on a terminal only. The levels of decoded
+pictures are kept in data/pictures, or in the folder that VIT_TRAIN_CACHE names, at most 4 GiB of them; if that is set and
+empty, they are not kept.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -69,7 +71,7 @@ enum Command {
     /// Measure the accuracy of a checkpoint or a model file on test images.
     #[command(after_help = eval::EXAMPLES)]
     Eval(eval::Arguments),
-    /// Classify pictures (PNG or JPEG files of any size); the exit code is 1 if some of them cannot be used.
+    /// Classify pictures (PNG, JPEG, WebP, BMP or GIF files of any size); the exit code is 1 if some of them cannot be used.
     #[command(after_help = predict::EXAMPLES)]
     Predict(predict::Arguments),
     /// Convert a checkpoint to an integer model, as training does at its end.

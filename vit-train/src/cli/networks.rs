@@ -149,9 +149,9 @@ impl List {
         nearest.layout().check(layout).map(|()| nearest).map_err(misfit)
     }
 
-    /// Returns the best known recipe for a network.
-    pub(super) fn recipe(&self, network: Known) -> Recipe {
-        (self.own_recipe)(&network.name()).unwrap_or_else(|| Recipe::for_size(network.dims.parameters()))
+    /// Returns the program's own recipe for a network, if it has one.
+    pub(super) fn own_recipe(&self, network: Known) -> Option<Recipe> {
+        (self.own_recipe)(&network.name())
     }
 }
 
@@ -198,7 +198,7 @@ mod tests {
     fn a_program_may_have_recipes_of_its_own() {
         let own = |name: &str| (name == "tiny").then(|| Recipe { epochs: 7, ..Recipe::default() });
         let list = List::of::<(Base, Tiny)>(own).unwrap();
-        let epochs = |name| list.recipe(list.named(name).unwrap()).epochs;
-        assert_eq!((epochs("base"), epochs("tiny")), (30, 7));
+        let epochs = |name| list.own_recipe(list.named(name).unwrap()).map(|recipe| recipe.epochs);
+        assert_eq!((epochs("base"), epochs("tiny")), (None, Some(7)));
     }
 }

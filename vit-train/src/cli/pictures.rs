@@ -5,10 +5,13 @@ use super::{
     progress,
 };
 use crate::{
-    data::{handwriting, pictures_in, DataError},
+    data::{
+        handwriting::{self, Handwriting},
+        pictures_in, read_fitted, DataError, Format,
+    },
     Error,
 };
-use clap::Args;
+use clap::{Args, ValueEnum};
 use rayon::prelude::*;
 use serde::{
     ser::{SerializeSeq, Serializer as _},
@@ -18,27 +21,54 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
 };
+use vit_nostd::frame::Fit;
 
 /// The number of pictures that each thread reads before results are printed.
 const AT_A_TIME: usize = 8;
 
 #[derive(Args, Debug)]
 pub(super) struct PictureArguments {
-    /// PNG or JPEG files of any size, or folders of them; `-` reads a picture from the standard input
+    /// PNG, JPEG, WebP, BMP or GIF files of any size, or folders of them; `-` reads a picture from the standard input
     #[arg(value_name = "IMAGE", required = true)]
     images: Vec<PathBuf>,
-    /// Only convert pictures to grey and scale them, for networks that were not trained on handwriting like MNIST's.
-    /// Without this option, dark writing on light ground is inverted, and the writing is cut out, scaled and centred as
-    /// in MNIST
-    #[arg(long)]
-    pub raw: bool,
+    /// How pictures become images of the network [default: digits, if the network was trained on MNIST or the built-in
+    /// digits, and otherwise the way in which its training pictures were fitted]
+    #[arg(long, value_enum, value_name = "HOW")]
+    prepare: Option<Prepare>,
+}
+
+/// A way to prepare a picture for a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Prepare {
+    /// As MNIST's images were made: dark writing on light ground is inverted, and the writing is cut out, scaled and
+    /// centred
+    Digits,
+    /// The largest part in the middle that has the proportions of the network's images
+    Crop,
+    /// The whole picture, with black bars on two sides
+    Pad,
+    /// The whole picture, with changed proportions
+    Stretch,
+}
+
+impl Prepare {
+    /// Returns the preparation for a network that takes images of `format` and whose training pictures were fitted like
+    /// `fit`. `is_of_digits` tells whether it was trained on MNIST or the built-in digits.
+    pub(super) fn of(format: Format, fit: Fit, is_of_digits: bool) -> Self {
+        match fit {
+            _ if is_of_digits && handwriting::takes(format) => Self::Digits,
+            Fit::Crop => Self::Crop,
+            Fit::Pad => Self::Pad,
+            Fit::Stretch => Self::Stretch,
+        }
+    }
 }
 
 /// A picture that is prepared for a network.
 pub(super) struct Picture {
     pub path: PathBuf,
-    /// The grey levels, row by row.
-    pub pixels: Vec<u8>,
+    /// The levels, row by row and pixel by pixel.
+    pub levels: Vec<u8>,
     /// True if dark on light was turned into light on dark.
     pub inverted: bool,
     /// The reason why the picture does not look like one digit, if there is one.
@@ -61,7 +91,7 @@ enum Entry<T> {
 /// The pictures that are named, each with an error if the file cannot be a picture.
 pub(super) struct Pictures {
     files: Vec<(PathBuf, Result<(), DataError>)>,
-    raw: bool,
+    prepare: Option<Prepare>,
 }
 
 impl PictureArguments {
@@ -71,7 +101,7 @@ impl PictureArguments {
             true => pictures_in(path).unwrap_or_else(|error| vec![(path.clone(), Err(error))]),
             false => vec![(path.clone(), Ok(()))],
         });
-        Pictures { files: files.collect(), raw: self.raw }
+        Pictures { files: files.collect(), prepare: self.prepare }
     }
 }
 
@@ -81,20 +111,26 @@ impl Pictures {
         self.files.iter().map(|(path, _)| path.display().to_string().chars().count()).max().unwrap_or(0)
     }
 
-    /// Reads all pictures, scales them to `side` rows and columns, and calls `work` with each, in parallel. `finish`
-    /// gets the results in the order of the arguments. It prints them or, if `json` is true, returns what is printed as
+    /// Reads all pictures, makes images of `format` of them, in the `usual` way unless another one was given, and calls
+    /// `work` with each, in parallel. `finish` gets the results in the order of the arguments. It prints them or, if `json` is true, returns what is printed as
     /// an entry of a list. Only a few pictures are in memory at a time.
     ///
     /// For a picture that cannot be used, an error is printed, and the others are still classified. The exit code is
     /// then 1, or 2 if no picture could be used.
     pub(super) fn each<T: Send, U: Serialize>(
         self,
-        side: usize,
+        (format, usual): (Format, Prepare),
         json: bool,
         work: impl Fn(Picture) -> T + Sync,
         mut finish: impl FnMut(T) -> Result<U, Error>,
     ) -> Result<ExitCode, Error> {
-        let Self { files, raw } = self;
+        let Self { files, prepare } = self;
+        let prepare = prepare.unwrap_or(usual);
+        if prepare == Prepare::Digits && !handwriting::takes(format) {
+            return Err(Error::Usage(format!(
+                "--prepare digits: digits are prepared for square grey images, but the network takes {format}"
+            )));
+        }
         let at_a_time = AT_A_TIME * rayon::current_num_threads();
         let bar = progress::pictures(files.len(), at_a_time);
         let not_json =
@@ -108,7 +144,7 @@ impl Pictures {
         while files.len() > 0 {
             let some: Vec<_> = files.by_ref().take(at_a_time).collect();
             let read = some.into_par_iter().map(|(path, found)| {
-                let picture = found.and_then(|()| read(&path, side, raw));
+                let picture = found.and_then(|()| read(&path, format, prepare));
                 (path, picture.map(&work))
             });
             let read: Vec<_> = read.collect();
@@ -148,12 +184,18 @@ impl Pictures {
     }
 }
 
-fn read(path: &Path, side: usize, raw: bool) -> Result<Picture, DataError> {
-    let (pixels, inverted, unsure) = if raw {
-        (handwriting::read_raw(path, side)?, false, None)
-    } else {
-        let found = handwriting::read(path, side)?;
-        (found.pixels, found.inverted, found.doubt.map(|doubt| doubt.to_string()))
+fn read(path: &Path, format: Format, prepare: Prepare) -> Result<Picture, DataError> {
+    let fit = match prepare {
+        Prepare::Digits => {
+            let Handwriting { pixels, inverted, doubt } = handwriting::read(path, format.width)?;
+            let unsure = doubt.map(|doubt| doubt.to_string());
+            return Ok(Picture { path: path.to_owned(), levels: pixels, inverted, unsure });
+        }
+        Prepare::Crop => Fit::Crop,
+        Prepare::Pad => Fit::Pad,
+        Prepare::Stretch => Fit::Stretch,
     };
-    Ok(Picture { path: path.to_owned(), pixels, inverted, unsure })
+    let levels = read_fitted(path, format, fit);
+    let levels = levels.map_err(|error| DataError::Picture { path: path.to_owned(), error })?;
+    Ok(Picture { path: path.to_owned(), levels, inverted: false, unsure: None })
 }

@@ -6,9 +6,10 @@ use super::{
     dispatch::FileCommand,
     networks::List,
     output::one_line,
-    pictures::{unsure_note, Picture, PictureArguments},
+    pictures::{unsure_note, Picture, PictureArguments, Prepare},
 };
 use crate::{
+    data::Format,
     formats::vit::{float_model, read_float_model},
     inference::{check_logits, infer},
     network::Trainable,
@@ -164,16 +165,12 @@ impl Arguments {
         metadata: &Metadata<'_>,
         logits: impl Fn(&Image<N>) -> Vector<N::Classes, f32> + Sync,
     ) -> Result<ExitCode, Error> {
-        let dataset = metadata.provenance.dataset;
-        if !self.pictures.raw && !["mnist", "synthetic"].contains(&dataset) {
-            err!(
-                "NOTE: The network was trained on {dataset}, but the pictures are prepared like the digits of MNIST; with \
-                 --raw, they are only scaled."
-            );
-        }
+        let format = Format::of::<N>();
+        let is_of_digits = ["mnist", "synthetic"].contains(&metadata.provenance.dataset);
+        let usual = Prepare::of(format, metadata.fit, is_of_digits);
         let labels: Vec<&str> = metadata.labels().collect();
-        let predict = |Picture { path, pixels, inverted, unsure }| {
-            let logits = logits(image::<N>(&pixels)?);
+        let predict = |Picture { path, levels, inverted, unsure }| {
+            let logits = logits(image::<N>(&levels)?);
             if let Err(error) = check_logits(logits.as_ref(), &self.model) {
                 return Some(Err(error));
             }
@@ -195,7 +192,7 @@ impl Arguments {
         };
         let pictures = self.pictures.list();
         let mut table = (!self.json).then(|| Table::new(pictures.longest_path(), &labels));
-        pictures.each(N::IMAGE, self.json, predict, |prediction| {
+        pictures.each((format, usual), self.json, predict, |prediction| {
             let prediction = prediction.transpose()?;
             if let (Some(table), Some(prediction)) = (&mut table, &prediction) {
                 table.print(prediction);

@@ -122,8 +122,8 @@ impl Arguments {
             None => (),
         }
         let description = checkpoint.describe::<N>();
-        let Description { dataset, seed, .. } = &description;
-        let mut loaded = self.data.load_for::<N>(path, dataset)?;
+        let Description { dataset, seed, fit, .. } = &description;
+        let mut loaded = self.data.load_for::<N>(path, dataset, *fit)?;
         if !self.labels.are_given() {
             loaded.compare_classes(dataset, description.labels.iter().map(String::as_str));
         }

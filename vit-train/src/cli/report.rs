@@ -23,7 +23,7 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
 };
-use vit_nostd::{float, int8};
+use vit_nostd::{float, frame::Fit, int8};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -78,7 +78,7 @@ impl Arguments {
             (None, Some(_)) => None,
             (Some(source), _) => Some(source.clone()),
             // A run of an earlier version of this program knows the name of its images only.
-            (None, None) if report.synthetic => Some(Source::Synthetic),
+            (None, None) if report.dataset == "synthetic" => Some(Source::Synthetic),
             (None, None) if report.dataset == "mnist" => Some(Source::Mnist),
             (None, None) => {
                 let name = &report.dataset;
@@ -87,8 +87,9 @@ impl Arguments {
                 )));
             }
         };
-        let data = DataArguments { data, threads: self.threads, quiet: false };
-        let loaded = data.load_for::<N>(model, &report.dataset)?;
+        let skip_unreadable = !report.skipped.is_empty();
+        let data = DataArguments { data, skip_unreadable, threads: self.threads, quiet: false };
+        let loaded = data.load_for::<N>(model, &report.dataset, Fit::default())?;
         match &loaded.doubt {
             // If a run does not know its images, they are recognised by the recorded result: see `Test`.
             Some(doubt) if loaded.own.is_some() || loaded.splits.name != report.dataset => {

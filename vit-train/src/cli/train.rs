@@ -13,7 +13,7 @@ use super::{
     progress::{Console, Lines},
 };
 use crate::{
-    data::{Augmentation, Format, Splits},
+    data::{Augmentation, Format, Splits, Style},
     digest::Digest,
     formats::checkpoint::Checkpoint,
     network::list::Networks,
@@ -34,6 +34,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+use vit_nostd::frame::Fit;
 
 const RECIPE: &str = "Recipe";
 const RESULTS: &str = "Results";
@@ -89,6 +90,10 @@ struct Settings {
     /// Share of a target's probability that is spread over all classes, from 0 to below 1
     #[arg(long, value_name = "SHARE", value_parser = share)]
     label_smoothing: Option<f32>,
+    /// Augmentation of the training images, of which the following options change parts [default: digits for images in
+    /// MNIST's format and for the built-in digits, photos for pictures in folders]
+    #[arg(long, value_enum)]
+    augment: Option<AugmentName>,
     /// Rotate training images by a random angle of up to DEGREES in either direction
     #[arg(long, value_name = "DEGREES", value_parser = rotation)]
     rotation: Option<f32>,
@@ -104,9 +109,39 @@ struct Settings {
     /// Distort training images elastically, moving their parts by up to SHARE of the side
     #[arg(long, value_name = "SHARE", value_parser = share)]
     elastic: Option<f32>,
-    /// Train on the images as they are, without augmentation
-    #[arg(long, conflicts_with_all = ["rotation", "translation", "scale", "shear", "elastic"])]
-    no_augment: bool,
+    /// Mirror this SHARE of the training images, so that left becomes right
+    #[arg(long, value_name = "SHARE", value_parser = part)]
+    mirror: Option<f32>,
+    /// Cut off up to SHARE of the area of training images at random, and enlarge the rest
+    #[arg(long, value_name = "SHARE", value_parser = scale)]
+    crop: Option<f32>,
+    /// Change the brightness of training images at random by up to SHARE
+    #[arg(long, value_name = "SHARE", value_parser = part)]
+    brightness: Option<f32>,
+    /// Change the contrast of training images at random by up to SHARE
+    #[arg(long, value_name = "SHARE", value_parser = part)]
+    contrast: Option<f32>,
+    /// Change the saturation of training images at random by up to SHARE
+    #[arg(long, value_name = "SHARE", value_parser = part)]
+    saturation: Option<f32>,
+    /// Erase a random rectangle of this SHARE of the training images
+    #[arg(long, value_name = "SHARE", value_parser = part)]
+    erasing: Option<f32>,
+    /// Draw all classes equally often: in each epoch, images of small classes are repeated, and some of large classes are
+    /// left out
+    #[arg(long)]
+    balance: bool,
+}
+
+/// A set of random changes of training images.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum AugmentName {
+    /// For handwriting: rotated, moved, scaled, sheared, distorted elastically
+    Digits,
+    /// For photographs: cropped, changed in brightness, contrast and saturation, erased in part
+    Photos,
+    /// None: images stay as they are
+    None,
 }
 
 impl Settings {
@@ -125,16 +160,47 @@ impl Settings {
         set(&mut recipe.grad_clip, self.grad_clip);
         set(&mut recipe.dropout, self.dropout);
         set(&mut recipe.label_smoothing, self.label_smoothing);
+        recipe.balance |= self.balance;
         let augmentation = &mut recipe.augmentation;
+        match self.augment {
+            Some(AugmentName::Digits) => *augmentation = Augmentation::DIGITS,
+            Some(AugmentName::Photos) => *augmentation = Augmentation::PHOTOS,
+            Some(AugmentName::None) => *augmentation = Augmentation::NONE,
+            None => (),
+        }
         set(&mut augmentation.rotation_degrees, self.rotation);
         set(&mut augmentation.translation, self.translation);
         set(&mut augmentation.scale, self.scale);
         set(&mut augmentation.shear_degrees, self.shear);
         set(&mut augmentation.elastic, self.elastic);
-        if self.no_augment {
-            *augmentation = Augmentation::NONE;
-        }
+        set(&mut augmentation.mirror, self.mirror);
+        set(&mut augmentation.crop, self.crop);
+        set(&mut augmentation.brightness, self.brightness);
+        set(&mut augmentation.contrast, self.contrast);
+        set(&mut augmentation.saturation, self.saturation);
+        set(&mut augmentation.erasing, self.erasing);
         recipe
+    }
+}
+
+/// A way in which pictures are fitted to the images of a network.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum FitName {
+    /// The largest part in the middle that has the proportions of the network's images
+    Crop,
+    /// The whole picture, with black bars on two sides
+    Pad,
+    /// The whole picture, with changed proportions
+    Stretch,
+}
+
+impl From<FitName> for Fit {
+    fn from(name: FitName) -> Self {
+        match name {
+            FitName::Crop => Self::Crop,
+            FitName::Pad => Self::Pad,
+            FitName::Stretch => Self::Stretch,
+        }
     }
 }
 
@@ -152,6 +218,9 @@ pub(super) struct Arguments {
     /// [default: 42]
     #[arg(long, help_heading = RECIPE, value_name = "N")]
     seed: Option<u64>,
+    /// How pictures of other proportions become images of the network [default: crop]
+    #[arg(long, help_heading = DATA, value_enum)]
+    fit: Option<FitName>,
     /// Train on the first N training images only, for a quick look
     #[arg(long, help_heading = DATA, value_name = "N", value_parser = at_least_ten)]
     limit: Option<usize>,
@@ -182,8 +251,8 @@ pub(super) struct Arguments {
 /// A training whose images have not been loaded yet.
 struct Opened {
     network: Known,
-    /// The best known recipe of the network.
-    best: Recipe,
+    /// The program's own recipe for the network, if it has one.
+    own: Option<Recipe>,
     directory: PathBuf,
     /// The folder and the snapshot of the run that is resumed; None for a new run.
     resumed: Option<(RunFolder, Snapshot<'static>)>,
@@ -193,10 +262,10 @@ impl Task for (Arguments, Opened) {
     type Output = Result<ExitCode, Error>;
 
     fn run<N: Trainable>(self) -> Self::Output {
-        let (arguments, Opened { best, directory, resumed, .. }) = self;
+        let (arguments, Opened { own, directory, resumed, .. }) = self;
         match resumed {
-            None => arguments.begin::<N>(best, &directory),
-            Some((folder, snapshot)) => arguments.resume::<N>(best, &directory, &folder, snapshot),
+            None => arguments.begin::<N>(own, &directory),
+            Some((folder, snapshot)) => arguments.resume::<N>(own, &directory, &folder, snapshot),
         }
     }
 }
@@ -212,7 +281,12 @@ impl Arguments {
         let chosen = networks.chosen(self.preset.as_deref());
         let directory = self.out.clone().unwrap_or_else(|| Path::new("runs").join(chosen.name()));
         if !self.resume {
-            return Ok(Opened { network: chosen, best: networks.recipe(chosen), directory, resumed: None });
+            return Ok(Opened {
+                network: chosen,
+                own: networks.own_recipe(chosen),
+                directory,
+                resumed: None,
+            });
         }
         if !directory.is_dir() {
             return Err(Error::NothingToResume { directory });
@@ -227,22 +301,30 @@ impl Arguments {
                  program that started it"
             )));
         };
-        let best = networks.recipe(networks.chosen(self.preset.as_deref().or(Some(&network.name()))));
-        Ok(Opened { network, best, directory, resumed: Some((folder, snapshot)) })
+        let own = networks.own_recipe(networks.chosen(self.preset.as_deref().or(Some(&network.name()))));
+        Ok(Opened { network, own, directory, resumed: Some((folder, snapshot)) })
     }
 
     /// Begins a new run.
-    fn begin<N: Trainable>(self, best: Recipe, directory: &Path) -> Result<ExitCode, Error> {
+    fn begin<N: Trainable>(self, own: Option<Recipe>, directory: &Path) -> Result<ExitCode, Error> {
         let (processor, seed) = (self.cuda.processor(), Recipe::default().seed);
-        let recipe = self.applied_to(Recipe { processor, seed, ..best.clone() }, best);
+        let recipe_for = |images, style| {
+            let best = own.clone().unwrap_or_else(|| Recipe::best(N::DIMS.parameters(), images, style));
+            self.applied_to(Recipe { processor, seed, ..best.clone() }, best)
+        };
+        // Settings that cannot be are refused before images are loaded, on which the rest of the recipe depends.
+        let recipe = recipe_for(usize::MAX, Style::Digits);
         recipe.check()?;
         check_processor(recipe.processor)?;
         check_run(directory, self.init_path()?.as_deref(), self.data.data.as_ref())?;
         let start = self.init::<N>()?.map_or(Start::Random, Start::Parameters);
-        let mut data = self.data.load(Format::of::<N>())?;
+        let mut data =
+            self.data.load(Format::of::<N>(), self.fit.map_or(Fit::default(), Into::into), None)?;
         if let Some(limit) = self.limit {
             data.train.truncate(limit);
         }
+        let recipe = recipe_for(data.train.len(), data.style);
+        recipe.check()?;
         let folder = RunFolder::create(directory)?;
         if RunFolder::new_snapshot(directory).exists() {
             let run = quoted(directory);
@@ -258,7 +340,7 @@ impl Arguments {
     /// Continues the run of `snapshot`, if all settings that are given are its own.
     fn resume<N: Trainable>(
         self,
-        best: Recipe,
+        own: Option<Recipe>,
         directory: &Path,
         folder: &RunFolder,
         snapshot: Snapshot<'static>,
@@ -266,20 +348,22 @@ impl Arguments {
         let theirs = snapshot.run.clone().into_owned();
         let asked = self.preset.clone().unwrap_or_else(|| theirs.network.clone());
         let processor = self.cuda.processor_or(theirs.recipe.processor);
-        let recipe = self.applied_to(Recipe { processor, ..theirs.recipe.clone() }, best);
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        let mut ours =
-            Run { version, network: asked, dimensions: N::DIMS.to_string(), recipe, ..theirs.clone() };
+        let mut ours = Run { version, network: asked, dimensions: N::DIMS.to_string(), ..theirs.clone() };
         if ours.network == theirs.network {
             ours.init = self.init::<N>()?.map(|first| Digest::of(&first).to_string()).or(ours.init);
         }
+        ours.data.fit = self.fit.map_or(theirs.data.fit, Into::into);
         let format = Format::of::<N>();
         let mut data = match self.data.data {
-            Some(_) => self.data.load(format)?,
+            Some(_) => self.data.load(format, ours.data.fit, Some(&theirs.data))?,
             None => self.data.load_own(format, directory, &theirs.data)?,
         };
-        ours.normalization = data.normalization;
+        ours.normalization.clone_from(&data.normalization);
         ours.data.training_images = self.limit.unwrap_or(theirs.data.training_images).min(data.train.len());
+        let best = own
+            .unwrap_or_else(|| Recipe::best(N::DIMS.parameters(), theirs.data.training_images, data.style));
+        ours.recipe = self.applied_to(Recipe { processor, ..theirs.recipe.clone() }, best);
         if !theirs.data.matches(&data) {
             ours.data.sha256 = data.sha256(theirs.data.training_images);
             ours.data.name.clone_from(&data.name);
@@ -317,8 +401,8 @@ impl Arguments {
             Some(RecipeName::Best) => best,
             Some(RecipeName::Article) => Recipe::default(),
         };
-        let Recipe { seed, processor, .. } = recipe;
-        self.settings.applied_to(Recipe { seed: self.seed.unwrap_or(seed), processor, ..named })
+        let Recipe { balance, seed, processor, .. } = recipe;
+        self.settings.applied_to(Recipe { balance, seed: self.seed.unwrap_or(seed), processor, ..named })
     }
 
     /// Returns the checkpoint that `--init` names.
@@ -361,6 +445,7 @@ impl Arguments {
             recipe.epochs,
             if recipe.epochs == 1 { "epoch" } else { "epochs" }
         ));
+        lines.say(&format!("Augmentation: {}", recipe.augmentation));
         let result =
             train::<N>(recipe, data, start, folder, Duration::from_secs(self.save_every), &mut console);
         drop(console); // removes the bar before anything else is printed
@@ -424,7 +509,7 @@ fn describe(position: &Position, recipe: &Recipe) -> String {
 /// Prints the results of a finished run.
 fn summarize(report: &Report, directory: &Path) {
     if report.synthetic {
-        out!("The following is about the built-in, machine-made digits, not about MNIST:");
+        out!("The following is about built-in, machine-made images, and says nothing about real ones:");
     }
     if let Some(test) = &report.test {
         let int8 = test.int8.map_or("not possible".to_owned(), |int8| format!("{:.2} %", int8.acc));
@@ -456,6 +541,10 @@ fn at_least_0(text: &str) -> Result<f32, String> {
 
 fn share(text: &str) -> Result<f32, String> {
     allowed(text, Allowed::SHARE)
+}
+
+fn part(text: &str) -> Result<f32, String> {
+    allowed(text, Allowed::PART)
 }
 
 fn rotation(text: &str) -> Result<f32, String> {

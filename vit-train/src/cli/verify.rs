@@ -10,7 +10,11 @@ use super::{
     output::print_json,
 };
 use crate::{
-    formats::{checkpoint::Checkpoint, model_bytes::ModelBytes, vit::float_model},
+    formats::{
+        checkpoint::{Checkpoint, Description},
+        model_bytes::ModelBytes,
+        vit::float_model,
+    },
     network::Trainable,
     quantize::quantize_and_score,
     run::{
@@ -126,7 +130,8 @@ impl Arguments {
     }
 
     fn load<N: Trainable>(&self, path: &Path, checkpoint: &Checkpoint) -> Result<Loaded, Error> {
-        let data = self.data.load_for::<N>(path, &checkpoint.describe::<N>().dataset)?;
+        let Description { dataset, fit, .. } = checkpoint.describe::<N>();
+        let data = self.data.load_for::<N>(path, &dataset, fit)?;
         data.warn(path);
         Ok(data)
     }

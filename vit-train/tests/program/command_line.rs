@@ -206,7 +206,13 @@ fn every_setting_of_the_recipe_counts() {
         &["--grad-clip", "0.1"],
         &["--dropout", "0"],
         &["--label-smoothing", "0"],
-        &["--no-augment"],
+        &["--augment", "none"],
+        &["--augment", "photos"],
+        &["--mirror", "0.5"],
+        &["--crop", "0.3"],
+        &["--brightness", "0.3"],
+        &["--contrast", "0.3"],
+        &["--erasing", "0.5"],
         &["--rotation", "20"],
         &["--translation", "0.2"],
         &["--scale", "0.2"],
@@ -272,7 +278,7 @@ fn only_the_same_run_is_resumed() {
     refuse(&with(5, "16"), &["batch_size 32, not 16", "--batch-size"]);
     refuse(&with(7, "2"), &["seed 1, not 2", "--seed"]);
     refuse(&[&settings[..], &["--limit", "20"]].concat(), &["training_images 60, not 20", "--limit"]);
-    refuse(&[&settings[..], &["--no-augment"]].concat(), &["--no-augment"]);
+    refuse(&[&settings[..], &["--augment", "none"]].concat(), &["--augment"]);
     refuse(&with(10, "synthetic"), &["--data"]);
     digits.edit("t10k-images-idx3-ubyte", |bytes| *bytes.last_mut().unwrap() ^= 1);
     refuse(&settings, &["SHA-256"]);
@@ -331,10 +337,13 @@ fn works_without_mnist_and_says_so() {
     let output = command.args(arguments).output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert!(text(&output.stderr).contains("NOTE: Using the built-in, machine-made digits"));
-    assert!(text(&output.stdout).contains("about the built-in, machine-made digits, not about MNIST"));
+    assert!(text(&output.stdout)
+        .contains("about built-in, machine-made images, and says nothing about real ones"));
     let run = folder.path().join("runs/nano");
     assert_eq!(entries(folder.path()), ["runs"]);
-    assert!(fs::read_to_string(run.join("report.md")).unwrap().contains("not on real handwriting"));
+    assert!(fs::read_to_string(run.join("report.md"))
+        .unwrap()
+        .contains("built-in, machine-made images, not on real ones"));
     let report: Value = serde_json::from_slice(&fs::read(run.join("report.json")).unwrap()).unwrap();
     assert_eq!((&report["dataset"], &report["synthetic"]), (&"synthetic".into(), &true.into()));
 }

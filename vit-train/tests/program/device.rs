@@ -124,7 +124,16 @@ fn garbage_is_refused(address: SocketAddr, chip: &str) {
 
 /// Returns the description of a board that runs the model file in the firmware.
 fn honest() -> Description<'static> {
-    Description { board: "a board", side: 28, classes: 10, model: checksum(&FILE), ticks_per_second: 1000 }
+    Description {
+        board: "a board",
+        height: 28,
+        width: 28,
+        channels: 1,
+        fit: 0,
+        classes: 10,
+        model: checksum(&FILE),
+        ticks_per_second: 1000,
+    }
 }
 
 /// Answers requests from `line` until it is closed. `tamper` changes each answer before it is sent.
@@ -142,8 +151,8 @@ fn serve(
             Err(error) if error.kind() == ErrorKind::TimedOut => continue,
             _ => return,
         }
-        let infer = |pixels: &[u8]| {
-            let logits = logits(pixels);
+        let infer = |levels: &[u8]| {
+            let logits = logits(levels);
             Classification { class: argmax(&logits) as u16, ticks: Some(7), logits }
         };
         if let Some(frame) = server.push(byte[0], infer, &mut answer) {
@@ -223,7 +232,7 @@ fn predictions() {
     }
     let pictures = folder.path().to_str().unwrap();
     let address = board(honest(), |_| ());
-    let output = device(["--tcp", &address], &["predict", "--raw", pictures, "--json"]);
+    let output = device(["--tcp", &address], &["predict", "--prepare", "stretch", pictures, "--json"]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let said: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(said.as_array().unwrap().len(), digits.len());
@@ -236,11 +245,7 @@ fn predictions() {
         assert_eq!(prediction["logits"], serde_json::json!(expected));
     }
     let address = board(honest(), |_| ());
-    refuse(
-        ["--tcp", &address],
-        &["predict", MODEL],
-        &["nano.int8.vit", "cannot be read as a PNG or JPEG image"],
-    );
+    refuse(["--tcp", &address], &["predict", MODEL], &["nano.int8.vit", "cannot be read as a picture"]);
 }
 
 #[test]
@@ -300,9 +305,11 @@ fn descriptions_that_cannot_be_are_refused() {
     GrayImage::from_raw(28, 28, synthetic::digit(3, 7).to_vec()).unwrap().save(&picture).unwrap();
     let predict = ["predict", picture.to_str().unwrap()];
     for (description, word) in [
-        (Description { side: 0, ..honest() }, "0 x 0 pixels"),
-        (Description { side: 1025, ..honest() }, "1025 x 1025 pixels"),
-        (Description { side: 65535, ..honest() }, "65535 x 65535 pixels"),
+        (Description { width: 0, ..honest() }, "0x28 pixels"),
+        (Description { height: 1025, width: 1024, ..honest() }, "1024x1025 pixels"),
+        (Description { height: 65535, width: 65535, channels: 3, ..honest() }, "65535x65535 pixels"),
+        (Description { channels: 2, ..honest() }, "images with 2 channels"),
+        (Description { fit: 3, ..honest() }, "fitted to the input in an unknown way (3)"),
         (Description { classes: 0, ..honest() }, "0 classes"),
         (Description { classes: 65535, ..honest() }, "65535 classes"),
         (Description { ticks_per_second: 0, ..honest() }, "0 ticks per second"),
@@ -315,8 +322,9 @@ fn descriptions_that_cannot_be_are_refused() {
     }
     // A description that can be true is used: these networks do not fit the images.
     for (description, word) in [
-        (Description { side: 1, ..honest() }, "synthetic"),
-        (Description { classes: 4096, ..honest() }, "256"),
+        (Description { height: 1, width: 1, ..honest() }, "synthetic"),
+        (Description { classes: 4096, ..honest() }, "has 4096 classes"),
+        (Description { channels: 3, ..honest() }, "28x28 RGB pixels"),
     ] {
         refuse(["--tcp", &board(description, |_| ())], &EVAL, &[word]);
     }
@@ -461,7 +469,7 @@ const LARGE: usize = 256;
 /// Simulates a board on a serial port whose images are large. After its description, it reads with pauses, or not at
 /// all if `pause` is None.
 fn large_images(mut line: TTYPort, pause: Option<Duration>) {
-    let description = Description { side: LARGE as u16, ..honest() };
+    let description = Description { height: LARGE as u16, width: LARGE as u16, ..honest() };
     let mut server = Box::new(Server::<{ request_len(LARGE * LARGE) }>::new(description));
     let mut answer = [0; reply_len(10)];
     let mut buffer = [0; 4096];
@@ -497,13 +505,13 @@ fn a_board_that_reads_slowly_is_waited_for_and_one_that_does_not_is_given_up() {
 
     let (board, name, _open) = serial_port();
     thread::spawn(move || large_images(board, Some(Duration::from_millis(50))));
-    let output = device(["--port", &name], &["predict", "--raw", picture]);
+    let output = device(["--port", &name], &["predict", "--prepare", "stretch", picture]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     assert!(text(&output.stdout).contains("class 2"), "{}", text(&output.stdout));
 
     let (board, name, _open) = serial_port();
     thread::spawn(move || large_images(board, None));
-    let arguments = ["--baud", "4000000", "--timeout", "0.5", "predict", "--raw", picture];
+    let arguments = ["--baud", "4000000", "--timeout", "0.5", "predict", "--prepare", "stretch", picture];
     refuse(["--port", &name], &arguments, &["did not take a request of 65", "within 0.5 s"]);
 }
 
@@ -541,10 +549,11 @@ fn boards_that_do_not_fit_are_refused_in_one_line() {
     };
     tcp(&listener(other), &EVAL, &["7 bytes came"]);
     let newer = |frame: &mut Vec<u8>| *frame = sealed(&[vit_link::VERSION + 1, 9, 9]);
-    tcp(&board(honest(), newer), &EVAL, &["version 2", "version 1"]);
+    tcp(&board(honest(), newer), &EVAL, &["version 3", "version 2"]);
 
-    tcp(&board(Description { side: 32, ..honest() }, |_| ()), &EVAL, &["32"]);
-    tcp(&board(Description { side: 32, ..honest() }, |_| ()), &COMPARE, &["32 x 32", "28 x 28"]);
+    let other = Description { height: 32, width: 24, ..honest() };
+    tcp(&board(other, |_| ()), &EVAL, &["24x32"]);
+    tcp(&board(other, |_| ()), &COMPARE, &["24x32 grey pixels", "28x28 grey pixels"]);
     tcp(&board(Description { classes: 5, ..honest() }, |_| ()), &COMPARE, &["5 classes"]);
     let words = ["another model", "nano.int8.vit", "00000007"];
     tcp(&board(Description { model: 7, ..honest() }, |_| ()), &COMPARE, &words);

@@ -202,7 +202,7 @@ fn a_network_from_pytorch_is_deployed_and_trained_further() {
     succeed(&[&["export", &theirs, "--vit", &foreign.path("ours.vit")], &settings[..]].concat());
     for name in ["model.int8.vit", "ours.vit"] {
         let inspection = json(&["inspect", &foreign.path(name), "--json"]);
-        assert_eq!(inspection["normalization"], serde_json::json!({ "mean": 0.25, "std": 0.5 }), "{name}");
+        assert_eq!(inspection["normalization"], serde_json::json!([{ "mean": 0.25, "std": 0.5 }]), "{name}");
         assert_eq!((&inspection["labels"][0], &inspection["labels"][9]), (&"none".into(), &"nine".into()));
         assert_eq!(inspection["test_accuracy"].is_null(), name == "ours.vit");
     }

@@ -23,10 +23,10 @@ use std::{
 use tempfile::TempDir;
 use vit_train::data::synthetic;
 
-/// Returns a command that runs the program where MNIST is not found.
+/// Returns a command that runs the program where MNIST is not found, and without the cache of decoded pictures.
 fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vit-train"));
-    command.env_remove("MNIST_DIR");
+    command.env_remove("MNIST_DIR").env("VIT_TRAIN_CACHE", "");
     command
 }
 
@@ -78,7 +78,8 @@ impl Digits {
                 std::iter::once(magic).chain(dims).flat_map(u32::to_be_bytes).collect::<Vec<u8>>()
             };
             let images = [header(0x803, &[count, 28, 28]), data.images().to_vec()].concat();
-            let labels = [header(0x801, &[count]), data.labels().to_vec()].concat();
+            let labels = data.labels().iter().map(|&label| label as u8).collect();
+            let labels = [header(0x801, &[count]), labels].concat();
             digits.write(&format!("{part}-images-idx3-ubyte"), &images);
             digits.write(&format!("{part}-labels-idx1-ubyte"), &labels);
         }

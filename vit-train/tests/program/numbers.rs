@@ -55,7 +55,7 @@ fn networks_that_compute_nan() {
         &["eval", &model, "--json", "--data", digits.path()],
         &["predict", "--model", &checkpoint, &picture],
         &["predict", "--model", &model, "--json", &picture],
-        &["predict", "--model", &model, "--raw", &picture],
+        &["predict", "--model", &model, "--prepare", "stretch", &picture],
     ] {
         refuse(arguments, &words);
     }
@@ -113,7 +113,7 @@ fn numbers_may_be_negative() {
     let out = file(&run, "other.vit");
     let checkpoint = file(&run, "checkpoint.safetensors");
     succeed(&["export", &checkpoint, "--vit", &out, "--normalization", "-0.5,0.5"]);
-    assert_eq!(json(&["inspect", &out, "--json"])["normalization"]["mean"], -0.5);
+    assert_eq!(json(&["inspect", &out, "--json"])["normalization"][0]["mean"], -0.5);
 }
 
 /// This includes errors with a path that has a line break and errors about missing files.

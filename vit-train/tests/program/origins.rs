@@ -104,7 +104,7 @@ fn an_unknown_digest_is_allowed_and_said() {
     let labels: Vec<_> = model.metadata.labels().collect();
     let labels = labels.join("\n");
     let provenance = Provenance { checkpoint: None, ..model.metadata.provenance };
-    let metadata = Metadata::new(model.metadata.normalization, &labels, provenance);
+    let metadata = Metadata::new(model.metadata.fit, model.metadata.normalization, &labels, provenance);
     let mut unknown = vec![0; model.weights.len() + overhead(&metadata)];
     let len = write::<Nano>(Kind::Int8, &metadata, model.weights, &mut unknown).unwrap();
     fs::write(&int8, &unknown[..len]).unwrap();
@@ -161,9 +161,10 @@ fn bad_descriptions_are_refused_everywhere() {
         description.labels[9] = "a\nb".to_owned();
     });
     for std in [0.0, -1.0, 1e-30, f32::MAX] {
-        check("normalisation", &|description| description.normalization.std = std);
+        check("normalisation", &|description| description.normalization[0].std = std);
     }
-    check("normalisation", &|description| description.normalization.mean = 1e30);
+    check("normalisation", &|description| description.normalization[0].mean = 1e30);
+    check("normalisation", &|description| description.normalization.clear());
     check("not a percentage", &|description| description.test_accuracy = Some(100.5));
     check("the name of the data set", &|description| description.dataset = "a\u{1b}[2J".to_owned());
 

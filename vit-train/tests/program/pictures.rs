@@ -107,7 +107,7 @@ fn pictures_of_all_kinds_are_recognised() {
             assert_eq!(alike, predictions.len(), "{kind}");
             predictions.iter().map(|prediction| prediction["class"].clone()).collect()
         };
-        let expected = classes("original", &["--raw"]);
+        let expected = classes("original", &["--prepare", "stretch"]);
         let right = (0..).zip(&expected).filter(|(index, class)| **class == index % 10).count();
         assert!(right >= 29, "{right} of 30 digits: too weak a network for this test");
         for (kind, ..) in kinds {
@@ -165,8 +165,10 @@ fn predict_says_where_it_is_unsure() {
     let table = succeed(&["predict", "--model", &model, &one, &two]);
     let lines: Vec<&str> = table.lines().collect();
     assert!(!lines[1].contains("unsure") && lines[2].ends_with(&format!("; unsure: {reason}")), "{table}");
-    // With --raw, a picture may show anything.
-    assert!(json(&["predict", "--model", &model, "--raw", &two, "--json"])[0]["unsure"].is_null());
+    // If it is only stretched, a picture may show anything.
+    assert!(
+        json(&["predict", "--model", &model, "--prepare", "stretch", &two, "--json"])[0]["unsure"].is_null()
+    );
 }
 
 #[test]
@@ -179,19 +181,19 @@ fn predict_refuses_what_it_cannot_use() {
     };
     refuse(&model, &path, &["a.png", "No such file"]);
     fs::write(&path, "this is no picture").unwrap();
-    refuse(&model, &path, &["a.png", "cannot be read as a PNG or JPEG"]);
+    refuse(&model, &path, &["a.png", "cannot be read as a picture"]);
     drawing(&synthetic::digit(5, 1)).save(&path).unwrap();
     let bytes = fs::read(&path).unwrap();
     fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
-    refuse(&model, &path, &["a.png", "cannot be read as a PNG or JPEG"]);
+    refuse(&model, &path, &["a.png", "cannot be read as a picture"]);
     drawing(&synthetic::digit(5, 1)).save(file(&folder, "b.png")).unwrap();
     GrayImage::from_pixel(300, 200, Luma([255])).save(&path).unwrap();
     refuse(&model, &path, &["a.png", "blank"]);
 
     let empty = tempfile::tempdir().unwrap();
-    refuse(&model, empty.path().to_str().unwrap(), &["no PNG or JPEG files"]);
+    refuse(&model, empty.path().to_str().unwrap(), &["no pictures"]);
     fs::write(file(&empty, "notes.txt"), "no picture either").unwrap();
-    refuse(&model, empty.path().to_str().unwrap(), &["no PNG or JPEG files"]);
+    refuse(&model, empty.path().to_str().unwrap(), &["no pictures"]);
     refuse(empty.path().to_str().unwrap(), &file(&folder, "b.png"), &["model.f32.vit"]);
     refuse("/no/such/model.vit", &file(&folder, "b.png"), &["/no/such/model.vit"]);
     refuse(&file(&folder, "b.png"), &file(&folder, "b.png"), &["not a model file"]);
@@ -239,7 +241,7 @@ fn predict_goes_on_after_pictures_that_fail() {
     for (line, [name, reason]) in errors.iter().zip([
         ["05-blank.png: ", "blank"],
         ["17-truncated.jpg: ", "truncated"],
-        ["30.heic: ", "a HEIC picture, but only PNG and JPEG are read: convert it"],
+        ["30.heic: ", "a HEIC picture, but only PNG, JPEG, WebP, BMP and GIF are read: convert it"],
         ["missing\\n.png: ", "check the path"],
     ]) {
         assert!(line.starts_with("error: ") && line.contains(name) && line.contains(reason), "{error}");
@@ -273,7 +275,7 @@ fn predict_reads_pipes_that_are_named_and_no_others() {
     drawing(&synthetic::digit(3, 1)).save_with_format(&picture, ImageFormat::Png).unwrap();
     let expected = &json(&["predict", "--model", &model, "--json", &picture])[0]["top5"];
     for name in ["-", "/dev/stdin"] {
-        for raw in [&[][..], &["--raw"]] {
+        for raw in [&[][..], &["--prepare", "stretch"]] {
             let arguments = [&["predict", "--model", &model, "--json", name], raw].concat();
             let output = program().args(arguments).stdin(fs::File::open(&picture).unwrap()).output().unwrap();
             assert!(output.status.success(), "{}", text(&output.stderr));
@@ -319,7 +321,7 @@ fn pictures_that_do_not_fit_into_memory() {
     fs::write(&bomb, bytes).unwrap();
     drawing(&synthetic::digit(3, 1)).save(&good).unwrap();
     let model = format!("{MODELS}/nano.f32.vit");
-    for raw in [&[][..], &["--raw"]] {
+    for raw in [&[][..], &["--prepare", "stretch"]] {
         let mut command = Command::new("sh");
         command.args([
             "-c",
