@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::{fs, path::Path};
 use vit_emulator::{Chip, Emulator};
 use vit_nostd::{
+    frame::Fit,
     int8::{
         weights::{Weights, WeightsMut},
         Model,
@@ -260,7 +261,8 @@ fn model<N: Network>() -> Result<Vec<u8>> {
     let provenance =
         Provenance { dataset: "none", seed: 0, test_accuracy: None, tool: "chip-bench", checkpoint: None };
     let labels = vec!["x"; N::CLASSES].join("\n");
-    let metadata = Metadata::new(Normalization { mean: 0.1307, std: 0.3081 }, &labels, provenance);
+    let metadata =
+        Metadata::new(Fit::Stretch, Normalization { mean: 0.1307, std: 0.3081 }.grey(), &labels, provenance);
     let mut file = vec![0u32; (bytes.len() + model_file::overhead(&metadata)).div_ceil(4)];
     let file: &mut [u8] = bytemuck::cast_slice_mut(&mut file);
     let len = model_file::write::<N>(Kind::Int8, &metadata, bytes, file)

@@ -15,8 +15,11 @@ mod documents {
     struct Link;
 }
 
-use vit_nostd::model_file::Normalization;
+use std::path::Path;
+use vit_nostd::{frame::Fit, model_file::Normalization};
+use vit_random_models::{random_image, Random};
 use vit_train::{
+    data::{Dataset, Format},
     formats::checkpoint::{Checkpoint, Description},
     network::{parameters::Parameters, Trainable},
 };
@@ -33,9 +36,24 @@ pub fn random_checkpoint<N: Trainable>(seed: u64) -> Checkpoint {
     let description = Description {
         dataset: "none".to_owned(),
         seed,
-        normalization: Normalization { mean: 0.125, std: 0.375 }, // different from MNIST's
+        fit: Fit::Crop,
+        // Different from MNIST's, and from channel to channel.
+        normalization: (0..N::CHANNELS)
+            .map(|channel| Normalization {
+                mean: 0.125 * (channel + 1) as f32,
+                std: 0.375 / (channel + 1) as f32,
+            })
+            .collect(),
         labels: (0..N::CLASSES).map(|class| format!("class {class}")).collect(),
         test_accuracy: None,
     };
     Checkpoint { parameters, description: Some(description) }
+}
+
+/// Returns images of noise for network `N`, all of class 0.
+pub fn noise<N: Trainable>(images: usize, seed: u64) -> Dataset {
+    let mut random = Random(seed);
+    let levels: Vec<Vec<u8>> = (0..images).map(|index| random_image::<N>(&mut random, 2 + index)).collect();
+    let noise = Dataset::new(Format::of::<N>(), levels.concat(), vec![0; images], Path::new("noise"));
+    noise.expect("there is a label for each image")
 }

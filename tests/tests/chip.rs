@@ -19,7 +19,7 @@ use vit_nostd::{
     },
     image,
     int8::{self, kernels::Portable, weights::Weights},
-    model_file::{self, Kind, Metadata, Normalization, Provenance},
+    model_file::{self, Kind, Metadata, Normalization, Provenance, MAX_CHANNELS},
     Base, Nano, Network, Tiny,
 };
 use vit_random_models::{random_image, random_weights, with_file, with_weights, Mood, Random};
@@ -189,7 +189,9 @@ fn trained_nano_has_the_hosts_bits() {
 fn mnist_has_the_hosts_bits() {
     let Some(dir) = std::env::var_os(data::MNIST_DIR) else { return };
     let mut digits =
-        data::load(&data::Source::Directory(dir.into()), data::Format::of::<Nano>()).unwrap().test;
+        data::load(&data::Source::Directory(dir.into()), data::Format::of::<Nano>(), Fit::Stretch)
+            .unwrap()
+            .test;
     digits.truncate(100);
     let model = fs::read(in_firmware_folder(TRAINED)).unwrap();
     assert_equal_bits::<Nano>(Chip::M4F, &model, digits.images());
@@ -226,12 +228,20 @@ fn hostile_networks_have_the_portable_bits() {
     for (index, mood) in Mood::ALL.into_iter().enumerate() {
         for chip in Chip::ALL {
             assert_portable_bits::<Nano>(chip, mood, 10 + index as u64);
+            assert_portable_bits::<Colour>(chip, mood, 60 + index as u64);
         }
         for chip in LARGE {
             assert_portable_bits::<Tiny>(chip, mood, 20 + index as u64);
+            assert_portable_bits::<Widest>(chip, mood, 70 + index as u64);
         }
         assert_portable_bits::<Base>(Chip::M4F, mood, 30 + index as u64);
     }
+}
+
+// Networks of the firmware `bits` besides the presets.
+vit_nostd::network! {
+    Colour { image: [6, 20, 3], patch: [3, 5], embed: 24, heads: 3, hidden: 36, depth: 2, classes: 7 }
+    Widest { image: [8, 6, 3], patch: [4, 3], embed: 256, heads: 8, hidden: 64, depth: 2, classes: 5 }
 }
 
 fn assert_portable_bits<N: Network>(chip: Chip, mood: Mood, seed: u64) {
@@ -316,6 +326,8 @@ fn random_networks_have_the_hosts_bits() {
     let images = synthetic::dataset(2, 8);
     for chip in LARGE {
         assert_equal_bits::<Tiny>(chip, &random_model::<Tiny>(2), images.images());
+        let colour = [1, 2].map(|index| random_image::<Colour>(&mut Random(4), index)).concat();
+        assert_equal_bits::<Colour>(chip, &random_model::<Colour>(5), &colour);
     }
     assert_equal_bits::<Base>(Chip::M4F, &random_model::<Base>(3), images.images());
 }
@@ -385,7 +397,7 @@ fn on_host<N: Network, M: Math>(model: &[u8], images: &[u8]) -> Vec<u32> {
     let model = Model::<N, M>::from_bytes(&model).unwrap();
     let mut scratch = Box::new(Scratch::<N>::new());
     let logits: Vec<u32> = images
-        .chunks_exact(N::IMAGE * N::IMAGE)
+        .chunks_exact(N::DIMS.image_values())
         .flat_map(|pixels| {
             let logits = model.infer(image::<N>(pixels).unwrap(), &mut scratch);
             logits.as_ref().iter().map(|logit| logit.to_bits()).collect::<Vec<_>>()
@@ -472,9 +484,10 @@ fn random_model<N: Trainable>(seed: u32) -> Vec<u8> {
 fn model_file<N: Network>(kind: Kind, weights: &[u8]) -> Vec<u8> {
     let provenance =
         Provenance { dataset: "none", seed: 0, test_accuracy: None, tool: "test", checkpoint: None };
-    let normalization = Normalization { mean: 0.1307, std: 0.3081 };
+    let mut normalization = [Normalization::NO_CHANNEL; MAX_CHANNELS];
+    normalization[..N::CHANNELS].fill(Normalization { mean: 0.1307, std: 0.3081 });
     let labels = vec!["x"; N::CLASSES].join("\n");
-    let metadata = Metadata::new(normalization, &labels, provenance);
+    let metadata = Metadata::new(Fit::Stretch, normalization, &labels, provenance);
     let mut file = vec![0; weights.len() + model_file::overhead(&metadata)];
     let len = model_file::write::<N>(kind, &metadata, weights, &mut file).unwrap();
     file.truncate(len);

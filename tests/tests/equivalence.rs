@@ -2,8 +2,8 @@
 //! for MNIST if the environment variable `MNIST_DIR` names its folder.
 
 use std::{path::Path, time::Duration};
-use vit_nostd::{Base, Nano, Tiny};
-use vit_tests::random_checkpoint;
+use vit_nostd::{frame::Fit, Base, Nano, Tiny};
+use vit_tests::{noise, random_checkpoint};
 use vit_train::{
     data::{self, synthetic, Augmentation, Format, Source, Splits},
     formats::{checkpoint::Checkpoint, model_bytes::ModelBytes, vit::float_model},
@@ -24,7 +24,7 @@ const NOWHERE: &str = "random.vit";
 fn random<N: Trainable>(seed: u64) -> (Parameters, [ModelBytes; 2]) {
     let checkpoint = random_checkpoint::<N>(seed);
     let float = float_model::<N>(&checkpoint, Path::new(NOWHERE)).unwrap();
-    let data = synthetic::dataset(20, seed);
+    let data = noise::<N>(20, seed);
     let indices: Vec<usize> = (0..data.len()).collect();
     let integer = quantize_and_score::<N>(&checkpoint, (&data, &indices), &data, Path::new(NOWHERE));
     (checkpoint.parameters, [float, integer.unwrap().0])
@@ -37,7 +37,7 @@ fn files([float, integer]: &[ModelBytes; 2]) -> Files<'_> {
 
 fn compare<N: Trainable>(seed: u64, images: usize, exact: usize) -> Verification {
     let (parameters, models) = random::<N>(seed);
-    verify::<N>(&parameters, files(&models), &synthetic::dataset(images, seed), exact).unwrap()
+    verify::<N>(&parameters, files(&models), &noise::<N>(images, seed), exact).unwrap()
 }
 
 #[test]
@@ -54,12 +54,12 @@ fn every_preset_agrees() {
 #[test]
 fn odd_shapes_agree() {
     vit_nostd::network! {
-        OneHead { image: 28, patch: 14, embed: 40, heads: 1, hidden: 8, depth: 1, classes: 10 }
+        Colour { image: [12, 20, 3], patch: [4, 5], embed: 40, heads: 1, hidden: 8, depth: 2, classes: 7 }
     }
     vit_nostd::network! {
         ManyHeads { image: 28, patch: 4, embed: 24, heads: 8, hidden: 20, depth: 3, classes: 10 }
     }
-    for verification in [compare::<OneHead>(4, 50, 50), compare::<ManyHeads>(5, 30, 10)] {
+    for verification in [compare::<Colour>(4, 50, 50), compare::<ManyHeads>(5, 30, 10)] {
         assert!(verification.passed(), "{verification:?}");
     }
 }
@@ -85,8 +85,8 @@ impl Progress for Silent {
 /// images.
 #[test]
 fn built_in_digits_teach_real_ones() {
-    let format = Format { side: 28, classes: 10 };
-    let digits: Splits = data::load(&Source::Synthetic, format).unwrap();
+    let format = Format::grey(28, 10);
+    let digits: Splits = data::load(&Source::Synthetic, format, Fit::Stretch).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let outputs = RunFolder::create(folder.path()).unwrap();
     let augmentation = Augmentation::NONE; // the digits are varied enough for two epochs
@@ -105,7 +105,7 @@ fn built_in_digits_teach_real_ones() {
     assert!(lost <= 1.0, "{lost}");
 
     if std::env::var_os("MNIST_DIR").is_some() {
-        let mnist = data::load(&Source::Mnist, format).unwrap();
+        let mnist = data::load(&Source::Mnist, format, Fit::Stretch).unwrap();
         let file = ModelBytes::read(&RunFolder::float_model(folder.path())).unwrap();
         let model = vit_nostd::float::Model::<Nano>::from_bytes(&file).unwrap();
         let logits = nostd_logits(&model, &mnist.test, mnist.test.len());

@@ -2,6 +2,7 @@
 
 use std::{collections::HashSet, env, path::Path};
 use vit_nostd::{
+    frame::Fit,
     image,
     int8::{weights::Weights, Model, Scratch},
     Image, Nano, Network, Tiny,
@@ -19,11 +20,13 @@ use vit_train::{
 
 vit_nostd::network! {
     Small { image: 4, patch: 2, embed: 4, heads: 2, hidden: 4, depth: 1, classes: 2 }
-    OneHead { image: 6, patch: 3, embed: 8, heads: 1, hidden: 20, depth: 3, classes: 3 }
+    OneHead { image: [6, 9, 3], patch: [2, 3], embed: 8, heads: 1, hidden: 20, depth: 3, classes: 3 }
     Tokens577 { image: 48, patch: 2, embed: 8, heads: 2, hidden: 8, depth: 1, classes: 3 }
     ManyTokens { image: 12, patch: 2, embed: 12, heads: 4, hidden: 8, depth: 2, classes: 10 }
     HeadsOf1 { image: 5, patch: 5, embed: 16, heads: 16, hidden: 4, depth: 4, classes: 7 }
-    Widest { image: 8, patch: 4, embed: 128, heads: 2, hidden: 384, depth: 2, classes: 10 }
+    Wide128 { image: 8, patch: 4, embed: 128, heads: 2, hidden: 384, depth: 2, classes: 10 }
+    Wide132 { image: [6, 20, 3], patch: [3, 5], embed: 132, heads: 2, hidden: 12, depth: 2, classes: 10 }
+    Wide256 { image: [8, 6, 3], patch: [4, 3], embed: 256, heads: 4, hidden: 384, depth: 2, classes: 10 }
 }
 
 /// Compares the logits of `images` by the model in `file`. Returns the number of different results.
@@ -69,10 +72,12 @@ fn random_small_networks() {
 }
 
 #[test]
-fn random_presets_and_widest_network() {
+fn random_presets_and_wide_networks() {
     random_models::<Nano>(100, 50); // more than a batch
     random_models::<Tiny>(101, 3);
-    random_models::<Widest>(102, 5);
+    random_models::<Wide128>(102, 5);
+    random_models::<Wide132>(103, 5);
+    random_models::<Wide256>(104, 5);
 }
 
 #[test]
@@ -81,7 +86,7 @@ fn roots_are_rounded_down() {
         with_weights(Weights::<Normalizer>::BYTES, |bytes| {
             normalizing_weights(case, bytes);
             with_file::<Normalizer, _>(bytes, |file| {
-                let logits = reference::int8::logits::<Normalizer>(file, &[&[[7; 4]; 4]]).unwrap();
+                let logits = reference::int8::logits::<Normalizer>(file, &[&[[[7]; 4]; 4]]).unwrap();
                 assert_eq!(logits, [case.expected]);
             });
         });
@@ -102,7 +107,7 @@ fn assert_equal_on(data: &Dataset, images: usize) {
 #[test]
 fn trained_network() {
     assert_equal_on(&synthetic::dataset(300, 3), 300);
-    assert_equal::<Nano>(&trained(), &[&[[0; 28]; 28], &[[255; 28]; 28]], "trained");
+    assert_equal::<Nano>(&trained(), &[&[[[0]; 28]; 28], &[[[255]; 28]; 28]], "trained");
 }
 
 /// Compares on real data, if `MNIST_DIR` names its folder.
@@ -112,8 +117,11 @@ fn trained_network_on_mnist() {
         println!("MNIST_DIR is not set: nothing was compared on MNIST");
         return;
     };
-    let format = Format { side: 28, classes: 10 };
-    assert_equal_on(&data::load(&Source::Directory(directory.into()), format).unwrap().test, 500);
+    let format = Format::grey(28, 10);
+    assert_equal_on(
+        &data::load(&Source::Directory(directory.into()), format, Fit::Stretch).unwrap().test,
+        500,
+    );
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::{env, fs, path::Path};
 
 use serde_json::Value;
 use vit_nostd::{
+    frame::Fit,
     int8::Model,
     model_file::{Kind, Preamble},
     Base, Nano, Network, Tiny,
@@ -24,8 +25,8 @@ fn mnist() -> Option<Dataset> {
         println!("MNIST_DIR is not set: no accuracy was measured on MNIST");
         return None;
     };
-    let format = Format { side: 28, classes: 10 };
-    Some(data::load(&Source::Directory(directory.into()), format).unwrap().test)
+    let format = Format::grey(28, 10);
+    Some(data::load(&Source::Directory(directory.into()), format, Fit::Stretch).unwrap().test)
 }
 
 fn check<N: Trainable>(preset: &str, file: &[u8], report: &Value, mnist: Option<&Dataset>) {

@@ -7,6 +7,7 @@ use std::{
     process::{Command, Stdio},
 };
 use vit_nostd::{
+    frame::Fit,
     int8::{Model, Scratch},
     Nano,
 };
@@ -27,7 +28,7 @@ fn numpy_computes_the_same_logits() {
     let mut digits = match env::var_os(data::MNIST_DIR) {
         Some(directory) => {
             let source = data::Source::Directory(directory.into());
-            data::load(&source, data::Format::of::<Nano>()).unwrap().test
+            data::load(&source, data::Format::of::<Nano>(), Fit::Stretch).unwrap().test
         }
         None => synthetic::dataset(100, 11),
     };

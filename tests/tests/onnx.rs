@@ -9,16 +9,15 @@ use std::{
 
 use serde::Deserialize;
 use vit_nostd::{float, Base, Nano, Tiny};
-use vit_tests::random_checkpoint;
+use vit_tests::{noise, random_checkpoint};
 use vit_train::{
-    data::synthetic,
     formats::{checkpoint::Checkpoint, onnx::onnx_model, vit::float_model},
     inference::nostd_logits,
     network::Trainable,
 };
 
 vit_nostd::network! {
-    OneHead { image: 28, patch: 14, embed: 40, heads: 1, hidden: 8, depth: 1, classes: 10 }
+    Colour { image: [12, 20, 3], patch: [4, 5], embed: 40, heads: 1, hidden: 8, depth: 1, classes: 7 }
 }
 
 /// The largest permitted difference of a logit.
@@ -56,8 +55,9 @@ fn compare<N: Trainable>(checkpoint: &Checkpoint, batches: &[usize]) {
     let file = float_model::<N>(checkpoint, path).unwrap();
     let model = float::Model::<N>::from_bytes(&file).unwrap();
     let images = batches.iter().sum();
-    let data = synthetic::dataset(images, 3);
-    let theirs = run(&onnx_model::<N>(checkpoint, path).unwrap(), batches, data.images()).logits;
+    let data = noise::<N>(images, 3);
+    let theirs =
+        run(&onnx_model::<N>(checkpoint, path).unwrap(), batches, &planes::<N>(data.images())).logits;
     assert!(theirs.iter().map(Vec::len).eq(batches.iter().copied()));
 
     let ours = nostd_logits(&model, &data, images);
@@ -69,12 +69,19 @@ fn compare<N: Trainable>(checkpoint: &Checkpoint, batches: &[usize]) {
     assert!(largest <= TOLERANCE, "{}: {largest}", N::DIMS);
 }
 
+/// Returns the levels of images in the order of ONNX: one channel after the other, and not those of a pixel together.
+fn planes<N: Trainable>(images: &[u8]) -> Vec<u8> {
+    let images = images.chunks(N::DIMS.image_values());
+    let channels = images.flat_map(|image| (0..N::CHANNELS).map(move |channel| image.iter().skip(channel)));
+    channels.flat_map(|levels| levels.step_by(N::CHANNELS)).copied().collect()
+}
+
 #[test]
 fn onnxruntime_computes_the_same() {
     compare::<Nano>(&random_checkpoint::<Nano>(1), &[1, 7, 128]);
     compare::<Tiny>(&random_checkpoint::<Tiny>(1), &[5]);
     compare::<Base>(&random_checkpoint::<Base>(1), &[1, 5]);
-    compare::<OneHead>(&random_checkpoint::<OneHead>(1), &[3]);
+    compare::<Colour>(&random_checkpoint::<Colour>(1), &[3]);
 }
 
 /// The variance of tokens that are almost zero is about as small as the epsilon that LayerNorm adds to it, so that a
@@ -95,6 +102,7 @@ fn what_the_checkpoint_says_is_in_the_metadata() {
     let said = |key: &str| metadata.get(key).map(String::as_str);
     let labels = r#"["class 0","class 1","class 2","class 3","class 4","class 5","class 6","class 7","class 8","class 9"]"#;
     assert_eq!(said("labels"), Some(labels));
-    assert_eq!(said("normalization"), Some(r#"{"mean":0.125,"std":0.375}"#));
+    assert_eq!(said("normalization"), Some(r#"[{"mean":0.125,"std":0.375}]"#));
+    assert_eq!(said("fit"), Some("crop"));
     assert_eq!((said("dataset"), said("seed")), (Some("none"), Some("3")));
 }

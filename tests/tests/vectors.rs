@@ -4,7 +4,7 @@
 use std::{path::Path, process::Command};
 
 /// The files must be those that the program writes, and an implementation with one of the mistakes that the program knows
-/// must compute other logits of the small model.
+/// must compute other logits of the small models.
 #[test]
 fn test_vectors_are_what_numpy_computes() {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));

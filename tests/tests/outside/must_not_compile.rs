@@ -7,6 +7,7 @@ use crate::{build, cargo, TARGET, WORKSPACE};
 use serde_json::Value;
 use std::{collections::HashMap, fs, path::Path, process::Command};
 use vit_nostd::float::{weights::WeightsMut, Model};
+use vit_nostd::frame::Fit;
 use vit_nostd::model_file::{overhead, write, Kind, Metadata, Normalization, Provenance};
 use vit_nostd::{Nano, Network, Tiny};
 
@@ -25,7 +26,8 @@ fn sevens<N: Network>() -> Vec<u8> {
 fn model<N: Network>(kind: Kind, weights: &[u8]) -> Vec<u8> {
     let provenance =
         Provenance { dataset: "none", seed: 0, test_accuracy: None, tool: "a test", checkpoint: None };
-    let metadata = Metadata::new(Normalization { mean: 0.1307, std: 0.3081 }, DIGITS, provenance);
+    let normalization = Normalization { mean: 0.1307, std: 0.3081 }.grey();
+    let metadata = Metadata::new(Fit::Stretch, normalization, DIGITS, provenance);
     let mut bytes = vec![0; weights.len() + overhead(&metadata)];
     let len = write::<N>(kind, &metadata, weights, &mut bytes).expect("the model is written");
     bytes.truncate(len);
@@ -36,15 +38,21 @@ fn model<N: Network>(kind: Kind, weights: &[u8]) -> Vec<u8> {
 fn the_compiler_says_what_is_wrong() {
     let programs = WORKSPACE.join("must-not-compile/src/bin");
     let nano = sevens::<Nano>();
-    let mut of_version_1 = nano.clone();
-    of_version_1[4] = 1;
+    let with = |offset: usize, byte: u8| {
+        let mut bytes = nano.clone();
+        bytes[offset] = byte;
+        bytes
+    };
     for (name, bytes) in [
         ("nano.f32.vit", nano.as_slice()),
         ("nano.int8.vit", &model::<Nano>(Kind::Int8, &[])),
         ("tiny.f32.vit", &sevens::<Tiny>()),
         ("truncated.f32.vit", &nano[..nano.len() - 1]),
         ("too_long.f32.vit", &[nano.as_slice(), &[0]].concat()),
-        ("version_1.f32.vit", &of_version_1),
+        ("version_1.f32.vit", &with(4, 1)),
+        ("rgb_of_one_channel.f32.vit", &with(33, 1)),
+        ("unknown_colours.f32.vit", &with(33, 2)),
+        ("unknown_fit.f32.vit", &with(34, 3)),
         ("cut_off.f32.vit", &nano[..20]),
         ("text.txt", b"The quick brown fox jumps over the lazy dog."),
     ] {
@@ -78,7 +86,7 @@ fn the_compiler_says_what_is_wrong() {
             wrong += &format!("--- {name}: expected {text}but: {said}\n");
         }
     }
-    assert!(cases.len() >= 30, "only {} cases", cases.len());
+    assert!(cases.len() >= 45, "only {} cases", cases.len());
     assert!(wrong.is_empty() && errors.len() == cases.len() - 1, "{wrong}");
 }
 

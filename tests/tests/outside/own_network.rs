@@ -1,12 +1,14 @@
-//! Tests every command that works without a board with a network that only a crate outside the workspace declares.
+//! Tests every command that works without a board with a network that only a crate outside the workspace declares, on
+//! colour pictures of several sizes and formats.
 
 use crate::{build, cargo, TARGET};
-use image::GrayImage;
+use image::{DynamicImage, ImageFormat};
 use serde_json::Value;
 use std::{fs, path::Path, process::Command, sync::LazyLock};
-use vit_train::data::synthetic;
+use vit_train::data::signs;
 
-const NAME: &str = "two-blocks";
+const NAME: &str = "signs";
+const CLASSES: usize = 16;
 
 static PROGRAM: LazyLock<()> = LazyLock::new(|| {
     let status = cargo(&build(["own-network"])).status().unwrap();
@@ -26,12 +28,28 @@ fn json(folder: &Path, arguments: &[&str]) -> Value {
     serde_json::from_str(&run(folder, &[arguments, &["--json"]].concat())).unwrap()
 }
 
+/// Writes pictures of road signs, of several sizes and in several formats, into a folder for each class.
+fn write_pictures(folder: &Path) {
+    let formats = [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Bmp, ImageFormat::WebP];
+    for class in 0..CLASSES {
+        let folder = folder.join(signs::name(class));
+        fs::create_dir_all(&folder).unwrap();
+        for index in 0..8 {
+            let picture = DynamicImage::from(signs::picture(class, 1, index));
+            let format = formats[(class + index as usize) % formats.len()];
+            let path = folder.join(format!("{index}.{}", format.extensions_str()[0]));
+            picture.save_with_format(path, format).unwrap();
+        }
+    }
+}
+
 #[test]
 fn every_command_works_with_it() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let data = ["--data", "synthetic"];
-    let train = ["--epochs", "1", "--batch-size", "32", "--limit", "200", "--out", "run", "--quiet"];
+    write_pictures(&folder.join("pictures"));
+    let data = ["--data", "pictures"];
+    let train = ["--epochs", "1", "--batch-size", "32", "--out", "run", "--quiet"];
     // The option --preset may be left out, because the program has a single network.
     let report = json(folder, &[&train[..], &data].concat());
     assert_eq!(report["preset"], NAME);
@@ -41,20 +59,19 @@ fn every_command_works_with_it() {
     let written: Value = serde_json::from_slice(&fs::read(folder.join("run/report.json")).unwrap()).unwrap();
     assert_eq!(written, report);
 
-    let digit = synthetic::dataset(1, 5).image(0).to_vec();
-    GrayImage::from_raw(28, 28, digit).unwrap().save(folder.join("digit.png")).unwrap();
+    signs::picture(3, 5, 0).save(folder.join("sign.png")).unwrap();
     for file in ["checkpoint.safetensors", "model.f32.vit", "model.int8.vit"] {
         let file = format!("run/{file}");
         assert_eq!(json(folder, &["inspect", &file])["preset"], NAME);
         let evaluation = json(folder, &[&["eval", &file][..], &data].concat());
         assert_eq!(evaluation["preset"], NAME);
-        let seen = json(folder, &["predict", "--model", &file, "digit.png"]);
+        let seen = json(folder, &["predict", "--model", &file, "sign.png"]);
         assert_eq!(seen.as_array().unwrap().len(), 1);
     }
 
     let integers = fs::read(folder.join("run/model.int8.vit")).unwrap();
     let quantization = json(folder, &[&["quantize", "run", "--report"][..], &data].concat());
-    assert_eq!(quantization["report"]["layers"].as_array().unwrap().len(), 2 * 9 + 3, "{quantization}");
+    assert_eq!(quantization["report"]["layers"].as_array().unwrap().len(), 6 * 9 + 3, "{quantization}");
     assert!(fs::read(folder.join("run/model.int8.vit")).unwrap() == integers);
     let verification = json(folder, &[&["verify", "run", "--exact-images", "2"][..], &data].concat());
     assert_eq!((&verification["exact_mismatches"], &verification["int8_mismatches"]), (&0.into(), &0.into()));

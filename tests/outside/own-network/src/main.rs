@@ -3,10 +3,10 @@
 use std::process::ExitCode;
 
 vit_nostd::network! {
-    /// A small network with two blocks.
-    pub TwoBlocks { image: 28, patch: 7, embed: 32, heads: 4, hidden: 64, depth: 2, classes: 10 }
+    /// Which of sixteen road signs a small colour camera sees.
+    pub Signs { image: [32, 32, 3], patch: [4, 4], embed: 64, heads: 4, hidden: 128, depth: 6, classes: 16 }
 }
 
 fn main() -> ExitCode {
-    vit_train::cli::main::<(TwoBlocks,)>()
+    vit_train::cli::main::<(Signs,)>()
 }
