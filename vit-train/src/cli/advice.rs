@@ -13,6 +13,11 @@ use vit_nostd::model_file::Kind;
 /// The advice for a network that cannot be quantized.
 pub(super) const UNQUANTIZABLE: &str = "Train again with a lower --lr or a larger --weight-decay.";
 
+/// The advice for a network that integers do not fit.
+pub(super) const UNFIT: &str =
+    "Compare the accuracies in floats and in integers. If too much is lost, train again with a lower --lr or a larger \
+     --weight-decay.";
+
 /// Returns the line that the program prints for an error: the cause and, if there is any, the advice.
 pub(super) fn with_advice(error: &Error) -> String {
     match advice(error) {

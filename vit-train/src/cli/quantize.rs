@@ -1,6 +1,7 @@
 //! The command `vit-train quantize`.
 
 use super::{
+    advice::UNFIT,
     artifact::{file_or_in, Artifact},
     checkpoint::{changed, CheckpointArguments, LabelArguments},
     data::{lock_run_of, run_of, runs_written_into, DataArguments},
@@ -21,7 +22,7 @@ use crate::{
     inference::int8_logits,
     network::Trainable,
     quantize::{
-        layer_errors::{layer_errors, LayerErrors},
+        layer_errors::{layer_errors, LayerErrors, FEW_IMAGES},
         quantize, quantize_and_score, CALIBRATION_IMAGES,
     },
     run::{data::RunData, folder::RunFolder, origins::check_origins},
@@ -76,6 +77,8 @@ struct Quantization {
     /// True if these are the images of the run; None if no run is known.
     data_of_run: Option<bool>,
     test: Score,
+    /// A sentence, without a full stop, which warns that integers do not fit the network; None if they do.
+    warning: Option<String>,
     report: Option<LayerErrors>,
 }
 
@@ -177,17 +180,17 @@ impl Arguments {
         };
         let test = Score::new(&logits, data.test.labels().iter().copied());
         write_atomically(out, &file)?;
-        let report = self.report.then(|| {
-            let validation = &validation[..validation.len().min(REPORT_IMAGES)];
-            layer_errors::<N>(checkpoint, &file, &data.train, (calibration, validation), out)
-        });
+        let images = if self.report { REPORT_IMAGES } else { FEW_IMAGES };
+        let validation = &validation[..validation.len().min(images)];
+        let errors = layer_errors::<N>(checkpoint, &file, &data.train, (calibration, validation), out)?;
         let quantization = Quantization {
             file: out.display().to_string(),
             bytes: file.len(),
             dataset: data.name.clone(),
             data_of_run: loaded.own,
             test,
-            report: report.transpose()?,
+            warning: errors.warning(),
+            report: self.report.then_some(errors),
         };
         if self.json {
             print_json(&quantization)?;
@@ -197,6 +200,9 @@ impl Arguments {
             if let Some(report) = report {
                 out!("{report}");
             }
+        }
+        if let Some(warning) = &quantization.warning {
+            err!("WARNING: {warning}. {UNFIT}");
         }
         Ok(ExitCode::SUCCESS)
     }

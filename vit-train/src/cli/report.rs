@@ -135,8 +135,10 @@ impl Task for Test<'_> {
         let data = &loaded.splits;
         let images = data.test.len();
         let logits = nostd_logits(&float, &data.test, images);
-        let recorded = report.test.as_ref().and_then(|test| test.int8_error.clone()).unwrap_or_default();
-        let int8_logits = int8.map(|int8| int8_logits(&int8, &data.test, images)).ok_or(recorded);
+        let recorded = |of: fn(&TestScores) -> &Option<String>| of(report.test.as_ref()?).clone();
+        let (int8_error, int8_warning) =
+            (recorded(|test| &test.int8_error).unwrap_or_default(), recorded(|test| &test.int8_warning));
+        let int8_logits = int8.map(|int8| int8_logits(&int8, &data.test, images)).ok_or(int8_error);
         let test = TestScores::new(data, &logits, int8_logits.as_deref().map_err(Clone::clone));
         // If the report is that of another run, or if the images are others, the results differ.
         if let Some(recorded) = &report.test {
@@ -154,7 +156,7 @@ impl Task for Test<'_> {
                 )));
             }
         }
-        report.test = Some(test);
+        report.test = Some(TestScores { int8_warning, ..test });
         report.write_grids(directory, data, &logits)
     }
 }

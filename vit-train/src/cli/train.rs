@@ -1,7 +1,7 @@
 //! The command `vit-train train`, which is also what the program does without a command.
 
 use super::{
-    advice::UNQUANTIZABLE,
+    advice::{UNFIT, UNQUANTIZABLE},
     artifact::file_or_in,
     data::DataArguments,
     dispatch::{with_network, Task},
@@ -467,6 +467,9 @@ impl Arguments {
         if let Some(no_integers) = report.test.as_ref().and_then(TestScores::no_integers) {
             err!("WARNING: {no_integers}. {UNQUANTIZABLE}");
             err!("WARNING: The run has no model.int8.vit. All other results are there.");
+        }
+        if let Some(warning) = report.test.as_ref().and_then(|test| test.int8_warning.as_ref()) {
+            err!("WARNING: {warning}. {UNFIT}");
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -13,6 +13,13 @@ use serde::{Serialize, Serializer};
 use std::{collections::BTreeMap, fmt, path::Path};
 use vit_nostd::{float, int8, Probe, Stage, Values};
 
+/// The number of images that suffice for [`LayerErrors::warning`].
+pub(crate) const FEW_IMAGES: usize = 32;
+
+/// The signal-to-noise ratio of the worst layer, in decibels, below which a network is not fit for integers. The noise
+/// then has more than a tenth of the signal's energy. RECIPES.md has the measurement on which this bound is based.
+const LEAST_RATIO: f64 = 10.0;
+
 /// The stages of every encoder block, in the order of the table.
 const OF_A_BLOCK: [Stage; 9] = [
     Stage::Norm1,
@@ -65,6 +72,20 @@ pub(crate) struct LayerErrors {
     pub layers: Vec<LayerError>,
     /// The entry with the lowest ratio.
     pub worst: LayerError,
+}
+
+impl LayerErrors {
+    /// Returns a sentence, without a full stop, which warns that integers do not fit the network; None if they do.
+    pub(crate) fn warning(&self) -> Option<String> {
+        let LayerError { block, layer, snr_db } = self.worst;
+        (snr_db < LEAST_RATIO).then(|| {
+            format!(
+                "The integers are far from the float network: the signal-to-noise ratio of the worst layer, {} of block \
+                 {block}, is {snr_db:.1} dB, and below {LEAST_RATIO} dB they may classify much worse",
+                heading(layer)
+            )
+        })
+    }
 }
 
 /// Compares an integer model with the float model of the same checkpoint, layer by layer.
@@ -254,6 +275,7 @@ mod tests {
             assert!((20.0..120.0).contains(&error.snr_db), "{error:?}");
             assert!(error.snr_db >= errors.worst.snr_db);
         }
+        assert_eq!(errors.warning(), None);
         let table = errors.to_string();
         assert_eq!(table.lines().count(), 2 + 2 + 3 + 1, "{table}");
         assert!(
@@ -275,6 +297,8 @@ mod tests {
         let first = errors.layers.iter().find(wrong).unwrap();
         assert_eq!((first.block, first.layer), (1, Stage::Query), "{errors}");
         assert!(wrong(&&errors.worst));
+        let warning = errors.warning().unwrap();
+        assert!(warning.contains(heading(errors.worst.layer)), "{warning}");
     }
 
     #[test]

@@ -36,6 +36,9 @@ pub struct TestScores {
     /// The reason why the network could not be quantized.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub int8_error: Option<String>,
+    /// A sentence, without a full stop, which warns that integers do not fit the network; None if they do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub int8_warning: Option<String>,
     /// The number of images that the two engines classify differently.
     pub disagreements: Option<usize>,
     /// The results by class, class 0 first. Reports of earlier versions do not have them.
@@ -105,6 +108,7 @@ impl TestScores {
             f32: Score::new(f32_logits, labels.iter().copied()),
             int8: int8_logits.map(|logits| Score::new(logits, labels.iter().copied())),
             int8_error,
+            int8_warning: None,
             disagreements: int8.as_ref().map(|int8| float.iter().zip(int8).filter(|(a, b)| a != b).count()),
             classes: scores.collect(),
         }

@@ -8,7 +8,10 @@ use crate::{
     formats::{checkpoint::Checkpoint, model_bytes::ModelBytes, vit::float_model},
     inference::{check_logits, nostd_logits},
     network::Trainable,
-    quantize::quantize_and_score,
+    quantize::{
+        layer_errors::{layer_errors, FEW_IMAGES},
+        quantize_and_score, CALIBRATION_IMAGES,
+    },
     run::{folder::RunFolder, record::TestScores, report::Report},
     score::Score,
     verify::{verify, Files},
@@ -20,7 +23,8 @@ use vit_nostd::float;
 const EXACT_IMAGES: usize = 100;
 
 /// Tests and exports the best parameters of a run on `data`, writes everything to `directory`, and returns the
-/// completed `report`. `train_indices` are the images that the run was trained on.
+/// completed `report`. The run was trained on the images `train_indices` of `data.train`, and validated on
+/// `validation_indices`.
 ///
 /// If the network cannot be quantized, there is no integer model, and the report says why.
 ///
@@ -29,7 +33,7 @@ const EXACT_IMAGES: usize = 100;
 pub(super) fn finish<N: Trainable>(
     mut report: Report,
     best: &mut Checkpoint,
-    (data, train_indices): (&Splits, &[usize]),
+    (data, train_indices, validation_indices): (&Splits, &[usize], &[usize]),
     directory: &Path,
     progress: &mut impl Progress,
 ) -> Result<Report, Error> {
@@ -48,11 +52,16 @@ pub(super) fn finish<N: Trainable>(
         quantized => Ok(quantized?),
     };
     let int8_logits = quantized.as_ref().map(|(_, logits)| logits.as_slice()).map_err(Clone::clone);
-    report.test = Some(TestScores::new(data, &logits, int8_logits));
+    let mut test = TestScores::new(data, &logits, int8_logits);
     let int8_file = quantized.as_ref().ok().map(|(file, _)| &**file);
     if let Some(file) = int8_file {
         write_atomically(&int8_path, file)?;
+        let [calibration, few] = [(train_indices, CALIBRATION_IMAGES), (validation_indices, FEW_IMAGES)]
+            .map(|(indices, most)| &indices[..indices.len().min(most)]);
+        test.int8_warning =
+            layer_errors::<N>(best, file, &data.train, (calibration, few), &int8_path)?.warning();
     }
+    report.test = Some(test);
     report.write_grids(directory, data, &logits)?;
 
     progress.stage("comparing dfdx with vit-nostd");

@@ -255,7 +255,8 @@ pub fn train<N: Trainable>(
         }
     }
 
-    let report = finish::<N>(report(&position), &mut best, (data, &train_indices), directory, progress)?;
+    let data = (data, train_indices.as_slice(), validation_indices.as_slice());
+    let report = finish::<N>(report(&position), &mut best, data, directory, progress)?;
     position.finished = true;
     checkpointer.save(&position, &state, &best.parameters)?;
     Ok(report)

@@ -123,8 +123,8 @@ fn engines(text: &mut String, test: &TestScores) {
             int8.loss - float.loss
         );
     }
-    if let Some(no_integers) = test.no_integers() {
-        let _ = writeln!(text, "\n\n**{}.**\n", cell(no_integers));
+    for warning in test.no_integers().iter().chain(&test.int8_warning) {
+        let _ = writeln!(text, "\n\n**{}.**\n", cell(warning));
     }
     if let Some(disagreements) = test.disagreements {
         let _ = writeln!(
