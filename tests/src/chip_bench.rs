@@ -1,6 +1,7 @@
 //! Measures the cost of an inference of the integer engine, and of resizing a frame, on each emulated chip: instructions,
 //! memory and code.
 
+use crate::Signs;
 use anyhow::{ensure, Context, Result};
 use object::{Object, ObjectSection, ObjectSymbol, SymbolKind};
 use serde::{Deserialize, Serialize};
@@ -12,7 +13,7 @@ use vit_nostd::{
         weights::{Weights, WeightsMut},
         Model,
     },
-    model_file::{self, Kind, Metadata, Normalization, Provenance},
+    model_file::{self, Kind, Metadata, Normalization, Provenance, MAX_CHANNELS},
     Base, Nano, Network, Stage, Tiny,
 };
 
@@ -32,7 +33,7 @@ fn part(stage: Stage) -> &'static str {
 pub struct Cost {
     /// The name of the chip.
     pub chip: String,
-    /// The name of the preset.
+    /// The name of the network: a preset, or `signs`.
     pub preset: String,
     /// The name of the integer engine's kernels.
     pub engine: String,
@@ -119,7 +120,8 @@ fn numbers(line: &str) -> Vec<u64> {
     line.split(|c: char| !c.is_ascii_digit()).filter_map(|word| word.parse().ok()).collect()
 }
 
-/// Measures, on every chip, every preset that fits on it, and calls `each` with each result as soon as it is known.
+/// Measures every preset on every chip that it fits on, and a network for colour pictures on the Cortex-M4F. Calls `each`
+/// with each result as soon as it is known.
 ///
 /// # Errors
 /// If a firmware cannot be built, fails, or does not log the expected numbers.
@@ -134,6 +136,9 @@ pub fn measure(mut each: impl FnMut(&Cost)) -> Result<Vec<Cost>> {
         if chip != Chip::M0 {
             add(measure_one::<Base>(chip, "base")?);
             add(measure_one::<Tiny>(chip, "tiny")?);
+        }
+        if chip == Chip::M4F {
+            add(measure_one::<Signs>(chip, "signs")?);
         }
     }
     Ok(costs)
@@ -261,8 +266,9 @@ fn model<N: Network>() -> Result<Vec<u8>> {
     let provenance =
         Provenance { dataset: "none", seed: 0, test_accuracy: None, tool: "chip-bench", checkpoint: None };
     let labels = vec!["x"; N::CLASSES].join("\n");
-    let metadata =
-        Metadata::new(Fit::Stretch, Normalization { mean: 0.1307, std: 0.3081 }.grey(), &labels, provenance);
+    let mut normalization = [Normalization::NO_CHANNEL; MAX_CHANNELS];
+    normalization[..N::CHANNELS].fill(Normalization { mean: 0.1307, std: 0.3081 });
+    let metadata = Metadata::new(Fit::Stretch, normalization, &labels, provenance);
     let mut file = vec![0u32; (bytes.len() + model_file::overhead(&metadata)).div_ceil(4)];
     let file: &mut [u8] = bytemuck::cast_slice_mut(&mut file);
     let len = model_file::write::<N>(Kind::Int8, &metadata, bytes, file)

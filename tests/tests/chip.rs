@@ -97,6 +97,15 @@ fn the_example_recognises_its_digits_on_every_board() {
     }
 }
 
+/// The road signs of the example's camera, on the boards that have enough memory for its network.
+#[test]
+fn the_camera_recognises_its_signs() {
+    for chip in [Chip::M3, Chip::M4F, Chip::M7, Chip::M33, Chip::STM32F405] {
+        let run = run_and_compare(chip, "camera");
+        assert_eq!(run.exit_code, 0, "{}: {:#?}", chip.name, run.log);
+    }
+}
+
 #[test]
 fn a_fault_is_a_failure() {
     for chip in Chip::ALL {
@@ -428,6 +437,7 @@ fn costs_are_within_their_bounds() {
             ("nano", false) => (3584, 4096),
             ("nano", true) => (4608, 5632),
             ("tiny", _) => (15_360, 16_384),
+            ("signs", _) => (18_432, 19_456),
             _ => (9216, 10_240),
         };
         assert!(cost.scratch_bytes <= scratch, "{name}: {} bytes of scratch memory", cost.scratch_bytes);

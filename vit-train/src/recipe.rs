@@ -99,7 +99,7 @@ const NANO_TO_TINY: usize = 128_000;
 const TINY_TO_BASE: usize = 608_000;
 
 /// The number of images from which on their number does not change the recipe.
-const MANY_IMAGES: usize = 8_000;
+const MANY_IMAGES: usize = 40_000;
 /// The largest number of epochs for few images.
 const MOST_EPOCHS: usize = 300;
 
@@ -124,8 +124,9 @@ impl Default for Recipe {
 
 impl Recipe {
     /// Returns the best known recipe for a network with this many parameters that is trained on this many images of this
-    /// style: that of the preset, `base`, `tiny` or `nano`, that is nearest in size. If there are few images, batches are
-    /// smaller and epochs are more. `RECIPES.md` in the folder of this crate says how the recipes were found.
+    /// style: that of the preset, `base`, `tiny` or `nano`, that is nearest in size. With fewer than 40,000 images, there
+    /// are more epochs: with a quarter of that, twice as many. With fewer than 2,080 images, batches are smaller.
+    /// `RECIPES.md` in the folder of this crate says how the recipes were found.
     pub fn best(parameters: usize, images: usize, style: Style) -> Self {
         let augmentation = match style {
             Style::Digits => Augmentation::DIGITS,
@@ -140,11 +141,12 @@ impl Recipe {
         if images >= MANY_IMAGES {
             return recipe;
         }
-        let epochs = (MANY_IMAGES / images.max(1) * recipe.epochs / 3).clamp(recipe.epochs, MOST_EPOCHS);
+        let more = (MANY_IMAGES as f64 / images.max(1) as f64).sqrt();
+        let epochs = ((recipe.epochs as f64 * more).round() as usize).min(MOST_EPOCHS);
         let batch_size = (images / 32).next_power_of_two().clamp(16, recipe.batch_size);
         let lr = recipe.lr * (batch_size as f32 / recipe.batch_size as f32).sqrt();
         let lr = (1e5 * lr).round() / 1e5; // the exact number does not matter, and a short one is easier to read
-        Self { epochs, batch_size, lr, warmup: epochs / 15, ..recipe }
+        Self { epochs, batch_size, lr, warmup: (epochs / 15).max(recipe.warmup), ..recipe }
     }
 
     /// Returns the same recipe for another number of epochs. If there are too few epochs for the warm-up, it is
@@ -305,7 +307,7 @@ mod tests {
             let many = Recipe::best(parameters, MANY_IMAGES, Style::Photos);
             assert_eq!(many, Recipe::best(parameters, usize::MAX, Style::Photos));
             let mut before = many.clone();
-            for images in [4_000, 1_000, 300, 50, 1] {
+            for images in [10_000, 4_000, 1_000, 300, 50, 1] {
                 let recipe = Recipe::best(parameters, images, Style::Photos);
                 recipe.check().unwrap();
                 assert!(

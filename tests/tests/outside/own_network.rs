@@ -2,13 +2,24 @@
 //! colour pictures of several sizes and formats.
 
 use crate::{build, cargo, TARGET};
-use image::{DynamicImage, ImageFormat};
+use image::{
+    imageops::{resize, FilterType},
+    DynamicImage, ImageFormat,
+};
 use serde_json::Value;
-use std::{fs, path::Path, process::Command, sync::LazyLock};
-use vit_train::data::signs;
+use std::{array, fs, iter, path::Path, process::Command, sync::LazyLock};
+use vit_emulator::Chip;
+use vit_nostd::{frame::Fit, int8::Model, top_k, Network, Prediction};
+use vit_tests::Signs;
+use vit_train::{
+    data::{self, signs, Format, Source},
+    formats::model_bytes::ModelBytes,
+};
 
 const NAME: &str = "signs";
-const CLASSES: usize = 16;
+const CLASSES: usize = Signs::CLASSES;
+/// The trained network in the firmware `camera`.
+const TRAINED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../firmware-example/models/signs.int8.vit");
 
 static PROGRAM: LazyLock<()> = LazyLock::new(|| {
     let status = cargo(&build(["own-network"])).status().unwrap();
@@ -97,4 +108,72 @@ fn every_command_works_with_it() {
     // The program does not offer the presets of `vit-train`.
     let help = run(folder, &["--help"]);
     assert!(help.contains(NAME) && !help.contains("nano:"), "{help}");
+}
+
+/// The same pixels, as picture files on the host and as lines of a camera on the chip, give the same images and the same
+/// probabilities.
+#[test]
+fn pictures_and_frames_of_a_camera_are_classified_alike() {
+    let (folder, chip) = (tempfile::tempdir().unwrap(), Chip::M4F);
+    let folder = folder.path();
+    let (mut files, mut frames) = (Vec::new(), Vec::new());
+    for (class, index) in (0..CLASSES).flat_map(|class| [(class, 0), (class, 1)]) {
+        let mut picture = resize(&signs::picture(class, 9, index), 160, 120, FilterType::Triangle);
+        // What the firmware `frames` expects: the indices of RGB 565 (high byte first) and of `crop`, and the sizes.
+        frames.extend([3u16, 1, 160, 120, 32, 32, 3].iter().flat_map(|number| number.to_le_bytes()));
+        for pixel in picture.pixels_mut() {
+            let [red, green, blue] = pixel.0.map(u16::from);
+            let packed = red >> 3 << 11 | green >> 2 << 5 | blue >> 3;
+            frames.extend(packed.to_be_bytes());
+            let [red, green, blue] = [packed >> 11, packed >> 5 & 63, packed & 31];
+            pixel.0 = [red << 3 | red >> 2, green << 2 | green >> 4, blue << 3 | blue >> 2]
+                .map(|level| level as u8);
+        }
+        let file = format!("pictures/{}/{index}.png", signs::name(class));
+        fs::create_dir_all(folder.join(&file).parent().unwrap()).unwrap();
+        picture.save(folder.join(&file)).unwrap();
+        files.push((class as u16, file));
+    }
+    fs::write(folder.join("frames.bin"), frames).unwrap();
+    let run = chip.run(&chip.build("frames").unwrap(), folder).unwrap();
+    assert_eq!(run.exit_code, 0, "{:#?}", run.log);
+    let on_chip = fs::read(folder.join("images.bin")).unwrap();
+
+    // The classes of a folder are in alphabetical order, and its pictures in an order of their own.
+    let source = Source::Directory(folder.join("pictures"));
+    let on_host = data::load(&source, Format::of::<Signs>(), Fit::Crop).unwrap();
+    let mut loaded: Vec<_> = [&on_host.train, &on_host.test]
+        .into_iter()
+        .flat_map(|part| iter::zip(part.labels(), part.images().chunks_exact(32 * 32 * 3)))
+        .map(|(&label, image)| (&*on_host.class_names[usize::from(label)], image))
+        .collect();
+    let mut resized: Vec<_> = iter::zip(&files, on_chip.chunks_exact(32 * 32 * 3))
+        .map(|(&(class, _), image)| (signs::name(class.into()), image))
+        .collect();
+    loaded.sort();
+    resized.sort();
+    assert!(loaded == resized, "the loader and the chip make other images of the same pixels");
+
+    let names: Vec<&str> = files.iter().map(|(_, file)| file.as_str()).collect();
+    let predictions = json(folder, &[&["predict", "--model", TRAINED][..], &names].concat());
+    let file = ModelBytes::read(Path::new(TRAINED)).unwrap();
+    let model = Model::<Signs>::from_bytes(&file).unwrap();
+    let labels: Vec<&str> = model.metadata().labels().collect();
+    let logits = chip.logits(&file, &on_chip).unwrap();
+    let predictions = predictions.as_array().unwrap();
+    assert_eq!(predictions.len(), files.len());
+    for (prediction, logits) in iter::zip(predictions, logits.chunks_exact(CLASSES)) {
+        let logits: [i32; CLASSES] = array::from_fn(|class| logits[class] as i32);
+        let best: [Prediction; 5] = top_k(model.dequantize(&logits).as_ref());
+        for (Prediction { class, probability }, seen) in
+            iter::zip(best, prediction["top5"].as_array().unwrap())
+        {
+            assert_eq!(
+                (&seen["class"], &seen["label"]),
+                (&class.into(), &labels[class].into()),
+                "{prediction}"
+            );
+            assert_eq!(seen["probability"].as_f64().unwrap() as f32, probability, "{prediction}");
+        }
+    }
 }

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use vit_nostd::{
     image,
     int8::{Model, Scratch},
-    Nano,
+    Nano, Network,
 };
 use vit_train::{
     data::synthetic,
@@ -126,6 +126,76 @@ fn a_run_without_integers_has_all_other_results() {
     succeed(&["report", "--run", &out, "--data", data]);
     assert_eq!(entries(Path::new(&out)), names);
     assert!(content() == before, "a command changed the run");
+}
+
+/// Writes the published network with another scale of one value of each attention: the first is `factor` times as large,
+/// and is multiplied by weights that are smaller by as much. In floats, nothing changes if the factor is a power of two. In integers, all
+/// values of a layer have one scale, and the others lose precision.
+fn with_a_large_value(folder: &TempDir, factor: f32) -> String {
+    let path = file(folder, "nano.safetensors");
+    succeed(&["export", PUBLISHED, "--safetensors", &path]);
+    let mut checkpoint = Checkpoint::load(Path::new(&path)).unwrap();
+    let row = 2 * Nano::EMBED;
+    for block in 0..Nano::DEPTH {
+        let mut change = |name: &str, work: &dyn Fn(&mut [f32])| {
+            work(checkpoint.parameters.get_mut(&format!("blocks.{block}.attn.{name}")).unwrap());
+        };
+        change("in_proj_bias", &|bias| bias[row] *= factor);
+        change("in_proj_weight", &|rows| {
+            rows[row * Nano::EMBED..][..Nano::EMBED].iter_mut().for_each(|weight| *weight *= factor);
+        });
+        change("out_proj.weight", &|rows| {
+            rows.iter_mut().step_by(Nano::EMBED).for_each(|weight| *weight /= factor);
+        });
+    }
+    checkpoint.save(Path::new(&path)).unwrap();
+    path
+}
+
+const WARNING: &str =
+    "WARNING: The integers are far from the float network: the signal-to-noise ratio of the worst layer";
+
+/// Prints the table in RECIPES.md, if `MNIST_DIR` names the folder of MNIST:
+/// `cargo test -p vit-train --test program integers_that_lose -- --nocapture`.
+#[test]
+fn integers_that_lose_too_much_are_warned_of() {
+    let (digits, folder) = (Digits::new(300, 100), tempfile::tempdir().unwrap());
+    let data = std::env::var("MNIST_DIR").unwrap_or_else(|_| digits.path().to_owned());
+    let out = file(&folder, "nano.int8.vit");
+    let mut warned = Vec::new();
+    for factor in [1, 8, 16, 32, 64, 128, 512] {
+        let path = with_a_large_value(&folder, factor as f32);
+        let output = run(&["quantize", &path, "--data", &data, "--out", &out, "--report", "--json"]);
+        let errors = text(&output.stderr);
+        assert!(output.status.success(), "{errors}");
+        let quantization: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let ratio = quantization["report"]["worst"]["snr_db"].as_f64().unwrap();
+        println!("factor {factor}: {ratio:.1} dB, accuracy {} %", quantization["test"]["acc"]);
+        assert_eq!(errors.contains(WARNING), ratio < 10.0, "{errors}");
+        assert_eq!(quantization["warning"].is_string(), ratio < 10.0, "{quantization}");
+        warned.push(ratio < 10.0);
+    }
+    assert_eq!((warned.first(), warned.last()), (Some(&false), Some(&true)));
+}
+
+#[test]
+fn a_run_whose_integers_lose_too_much_says_so() {
+    let (digits, folder) = (Digits::new(60, 20), tempfile::tempdir().unwrap());
+    let (init, out) = (with_a_large_value(&folder, 512.0), file(&folder, "run"));
+    let settings =
+        ["--preset", "nano", "--epochs", "1", "--lr", "1e-30", "--data", digits.path(), "--out", &out];
+    let output = run(&[&settings[..], &["--init", &init]].concat());
+    let warned = text(&output.stderr);
+    assert!(output.status.success() && warned.contains(WARNING), "{warned}");
+    succeed(&["report", "--run", &out, "--data", digits.path()]);
+    let report = fs::read(Path::new(&out).join("report.json")).unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&report).unwrap();
+    assert!(
+        report["test"]["int8_warning"].as_str().is_some_and(|warning| WARNING.ends_with(&warning[..60])),
+        "{report}"
+    );
+    let markdown = fs::read_to_string(Path::new(&out).join("report.md")).unwrap();
+    assert!(markdown.contains(&WARNING["WARNING: ".len()..]), "{markdown}");
 }
 
 #[test]

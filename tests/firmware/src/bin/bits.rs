@@ -1,4 +1,5 @@
-//! Runs [`bits`](test_firmware::bits) for the presets, for images in colour that are not square, and for the most channels.
+//! Runs [`bits`](test_firmware::bits) for the presets, for road signs, for images in colour that are not square, and for
+//! the most channels.
 //! A single ELF file contains all networks and both engines, as far as the RAM is large enough.
 
 #![no_std]
@@ -7,7 +8,7 @@
 use cortex_m_rt::entry;
 use firmware_example::exit;
 #[cfg(not(small))]
-use test_firmware::bits::floats;
+use test_firmware::{bits::floats, Signs};
 use test_firmware::{
     bits::{accept, integers},
     flashed_model,
@@ -36,6 +37,8 @@ fn main() -> ! {
     #[cfg(not(small))]
     static mut WIDEST: int8::Scratch<Widest> = int8::Scratch::new();
     #[cfg(not(small))]
+    static mut SIGNS: int8::Scratch<Signs> = int8::Scratch::new();
+    #[cfg(not(small))]
     static mut TINY: int8::Scratch<Tiny> = int8::Scratch::new();
     #[cfg(not(small))]
     static mut BASE: int8::Scratch<Base> = int8::Scratch::new();
@@ -55,6 +58,8 @@ fn main() -> ! {
         (Kind::Int8, Colour::DIMS) => integers(model, COLOUR),
         #[cfg(not(small))]
         (Kind::Int8, Widest::DIMS) => integers(model, WIDEST),
+        #[cfg(not(small))]
+        (Kind::Int8, Signs::DIMS) => integers(model, SIGNS),
         #[cfg(not(small))]
         (Kind::Int8, Tiny::DIMS) => integers(model, TINY),
         #[cfg(not(small))]

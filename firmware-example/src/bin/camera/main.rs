@@ -1,0 +1,87 @@
+//! Classifies what a colour camera sees, frame by frame. The camera delivers one line at a time, and no frame is ever in
+//! memory as a whole.
+//!
+//! The exit code is the number of road signs that were not recognised.
+
+#![no_std]
+#![no_main]
+
+mod camera;
+
+use camera::{FRAME, LINE_BYTES, SIGNS};
+use cortex_m_rt::entry;
+use firmware_example::{board, exit, ram, timer::Timer};
+use vit_nostd::{
+    frame::{Resizer, Sums},
+    include_model,
+    int8::{kernels, Model, Scratch},
+    top_k, Element, Image, Prediction,
+};
+
+vit_nostd::network! {
+    /// Which of sixteen road signs a small colour camera sees.
+    Signs { image: [32, 32, 3], patch: [4, 4], embed: 64, heads: 4, hidden: 128, depth: 6, classes: 16 }
+}
+
+static MODEL: &[u8] = include_model!("../../../models/signs.int8.vit", Signs, Int8);
+
+#[entry]
+fn main() -> ! {
+    static mut LINE: [u8; LINE_BYTES] = [0; LINE_BYTES];
+    static mut SUMS: Sums<Signs> = Sums::<Signs>::ZERO;
+    static mut IMAGE: Image<Signs> = Image::<Signs>::ZERO;
+    static mut SCRATCH: Scratch<Signs> = Scratch::new();
+
+    let mut timer = board::Timer::new(defmt::unwrap!(cortex_m::Peripherals::take()));
+    let model = match Model::<Signs>::from_bytes(MODEL) {
+        Ok(model) => model,
+        Err(error) => defmt::panic!("the model file is unusable: {}", error),
+    };
+    let fit = model.metadata().fit;
+    defmt::info!("kernels: {=str}", kernels::name());
+
+    let (mut resizing, mut inference, mut wrong) = (None, None, 0);
+    for sign in &SIGNS {
+        let mut ticks = Some(0);
+        let mut resizer = defmt::unwrap!(Resizer::for_network(FRAME, fit, SUMS, IMAGE));
+        for y in 0..FRAME.height {
+            camera::expose(sign, y, LINE); // here: wait until the camera has delivered a line
+            timer.start();
+            defmt::unwrap!(resizer.row(LINE));
+            ticks = ticks.zip(timer.ticks()).map(|(all, line)| all + line);
+        }
+        defmt::unwrap!(resizer.finish());
+        resizing = resizing.max(ticks);
+
+        timer.start();
+        let logits = model.infer(IMAGE, SCRATCH);
+        inference = inference.max(timer.ticks());
+        let [Prediction { class, probability }] = top_k(&model.dequantize(&logits));
+        let label = model.metadata().labels().nth(class).unwrap_or_default();
+        let permille = (1000.0 * probability + 0.5) as u32;
+        defmt::info!(
+            "shown: {=str}, seen: {=str}, {=u32}.{=u32} % sure",
+            sign.name,
+            label,
+            permille / 10,
+            permille % 10
+        );
+        wrong += i32::from(label != sign.name);
+    }
+    let stack = ram::stack();
+    defmt::info!(
+        "time: at most {=u32} ticks of {=u32} Hz for the lines of a frame, {=u32} for an image, on a {=str}",
+        defmt::unwrap!(resizing),
+        board::Timer::HZ,
+        defmt::unwrap!(inference),
+        board::NAME,
+    );
+    defmt::info!(
+        "RAM: {=usize} bytes of scratch memory, {=usize} of image and sums, {=usize} of other statics, {=usize} of stack",
+        Scratch::<Signs>::BYTES,
+        size_of_val(IMAGE) + size_of_val(SUMS),
+        ram::statics() - Scratch::<Signs>::BYTES - size_of_val(IMAGE) - size_of_val(SUMS),
+        stack,
+    );
+    exit(wrong)
+}
