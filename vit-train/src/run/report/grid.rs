@@ -21,6 +21,8 @@ const GRID: u32 = 4;
 const SIDE: u32 = 168;
 /// The width of the coloured frame around an image.
 const FRAME: u32 = 4;
+/// The least width of a column, so that there is room for names above narrow images.
+const COLUMN: u32 = SIDE + 2 * FRAME;
 /// The space between columns, and around the grid.
 const GAP: u32 = 28;
 /// The height of the text above an image.
@@ -78,15 +80,25 @@ impl Tile {
     fn is_correct(&self) -> bool {
         self.class == self.predicted
     }
+
+    /// Returns "predicted/true".
+    fn title(&self, names: &[String]) -> String {
+        format!("{}/{}", names[self.predicted], names[self.class])
+    }
+
+    fn percent(&self) -> String {
+        format!("{:.1} %", 100.0 * self.probability)
+    }
 }
 
 fn draw(report: &Report, data: &Splits, title: &str, tiles: &[Tile]) -> io::Result<Vec<u8>> {
     let format = data.test.format();
     let (columns, scale) = (format.width as u32, (SIDE / format.height.max(format.width) as u32).max(1));
     let (width, height) = (scale * columns + 2 * FRAME, scale * format.height as u32 + 2 * FRAME + CAPTION);
-    let rows = (tiles.len() as u32).div_ceil(GRID);
+    let (rows, column) = ((tiles.len() as u32).div_ceil(GRID), width.max(COLUMN));
+    let captions = Captions::new(tiles, &data.class_names, column);
     let mut picture = RgbImage::from_pixel(
-        GAP + GRID * (width + GAP),
+        GAP + GRID * (column + GAP),
         HEADER + rows * (height + GAP / 2) + GAP / 2,
         Rgb(PAPER),
     );
@@ -94,14 +106,19 @@ fn draw(report: &Report, data: &Splits, title: &str, tiles: &[Tile]) -> io::Resu
     let heading =
         shorten(&format!("{} on {}", report.preset, report.dataset), (picture.width() / 14) as usize);
     text(&mut picture, &heading, center - text_width(&heading, LARGE) / 2, 12, LARGE, TEXT);
-    let explanation = format!("{title}; above each: predicted/true");
+    let explanation = match captions {
+        Captions::OneLine => format!("{title}; above each: predicted/true"),
+        Captions::TwoLines => {
+            format!("{title}; above each: the predicted class, and the true one if it is another")
+        }
+    };
     text(&mut picture, &explanation, center - text_width(&explanation, SMALL) / 2, 46, SMALL, FAINT);
 
     for (place, tile) in (0..).zip(tiles) {
-        let x = GAP + place % GRID * (width + GAP);
+        let x = GAP + place % GRID * (column + GAP);
         let y = HEADER + place / GRID * (height + GAP / 2);
         let color = if tile.is_correct() { CORRECT } else { WRONG };
-        caption(&mut picture, (x, y), width, tile, &data.class_names, color);
+        captions.draw(&mut picture, (x, y), column, tile, &data.class_names, color);
         fill(&mut picture, (x, y + CAPTION), (width, height - CAPTION), color);
         let pixels = data.test.image(tile.index).chunks_exact(format.channels);
         for (at, pixel) in (0..).zip(pixels) {
@@ -118,41 +135,70 @@ fn draw(report: &Report, data: &Splits, title: &str, tiles: &[Tile]) -> io::Resu
     Ok(png)
 }
 
-/// Draws the text above an image: a tick or a cross, "predicted/true", and the probability on the right.
-fn caption(
-    picture: &mut RgbImage,
-    (x, y): (u32, u32),
-    width: u32,
-    tile: &Tile,
-    names: &[String],
-    color: Paint,
-) {
-    let (left, top) = (f64::from(x), f64::from(y));
-    let lines: &[[(f64, f64); 2]] = if tile.is_correct() {
-        &[[(2.0, 17.0), (7.0, 23.0)], [(7.0, 23.0), (17.0, 9.0)]]
-    } else {
-        &[[(3.0, 9.0), (17.0, 23.0)], [(17.0, 9.0), (3.0, 23.0)]]
-    };
-    for line in lines {
-        stroke(picture, line.map(|(x, y)| (left + x, top + y)), 1.6, color);
+/// The layout of the text above all images of a grid.
+#[derive(Clone, Copy)]
+enum Captions {
+    /// "predicted/true" in large letters, and the probability.
+    OneLine,
+    /// The predicted class in small letters and, below it, the true class if it is another one, and the probability.
+    TwoLines,
+}
+
+/// The room for the tick or the cross of a caption.
+const MARK: u32 = 24;
+
+impl Captions {
+    /// Returns two lines if one is too short for a name of these tiles.
+    fn new(tiles: &[Tile], names: &[String], width: u32) -> Self {
+        let fits = |tile: &Tile| {
+            let [title, probability] = [tile.title(names), tile.percent()];
+            text_width(&title, LARGE) + 8 + text_width(&probability, SMALL) <= i64::from(width - MARK)
+        };
+        if tiles.iter().all(fits) {
+            Self::OneLine
+        } else {
+            Self::TwoLines
+        }
     }
 
-    let names = [&names[tile.predicted], &names[tile.class]];
-    let probability = format!("{:.1} %", 100.0 * tile.probability);
-    let room = i64::from(width) - 24;
-    let title = format!("{}/{}", names[0], names[1]);
-    let start = i64::from(x) + 24;
-    if text_width(&title, LARGE) + 8 + text_width(&probability, SMALL) <= room {
-        let right = i64::from(x + width) - text_width(&probability, SMALL);
-        text(picture, &title, start, y + 2, LARGE, color);
-        text(picture, &probability, right, y + 8, SMALL, FAINT);
-    } else {
-        // Long names are written in small letters and shortened to the room that there is.
-        let letters = (room / text_width("x", SMALL)) as usize - 1;
-        let second = names[1].chars().count().min(letters / 2);
-        let first = shorten(names[0], letters - second);
-        let title = format!("{first}/{}", shorten(names[1], letters - first.chars().count()));
-        text(picture, &title, start, y + 8, SMALL, color);
+    /// Draws the text above an image, whose upper left corner is at (`x`, `y`), with a tick or a cross before it.
+    fn draw(
+        self,
+        picture: &mut RgbImage,
+        (x, y): (u32, u32),
+        width: u32,
+        tile: &Tile,
+        names: &[String],
+        color: Paint,
+    ) {
+        let (left, top) = (f64::from(x), f64::from(y));
+        let lines: &[[(f64, f64); 2]] = if tile.is_correct() {
+            &[[(2.0, 17.0), (7.0, 23.0)], [(7.0, 23.0), (17.0, 9.0)]]
+        } else {
+            &[[(3.0, 9.0), (17.0, 23.0)], [(17.0, 9.0), (3.0, 23.0)]]
+        };
+        for line in lines {
+            stroke(picture, line.map(|(x, y)| (left + x, top + y)), 1.6, color);
+        }
+
+        let probability = tile.percent();
+        let (start, right) = (i64::from(x + MARK), i64::from(x + width) - text_width(&probability, SMALL));
+        match self {
+            Self::OneLine => {
+                text(picture, &tile.title(names), start, y + 2, LARGE, color);
+                text(picture, &probability, right, y + 8, SMALL, FAINT);
+            }
+            Self::TwoLines => {
+                let letters = (i64::from(width - MARK) / text_width("x", SMALL)) as usize;
+                text(picture, &shorten(&names[tile.predicted], letters), start, y, SMALL, color);
+                let class = if tile.is_correct() { "" } else { &names[tile.class] };
+                let class = shorten(class, letters);
+                text(picture, &class, start, y + 17, SMALL, TEXT);
+                if start + text_width(&class, SMALL) + 8 <= right {
+                    text(picture, &probability, right, y + 17, SMALL, FAINT);
+                }
+            }
+        }
     }
 }
 
@@ -241,6 +287,26 @@ mod tests {
             [at(1, 1), at(half + 1, 1), at(1, half + 1), at(half + 1, half + 1)],
             [[12; 3], [13; 3], [14; 3], [15; 3]]
         );
+    }
+
+    #[test]
+    fn long_names_stay_above_their_image() {
+        let (mut data, [logits, _]) = tests::two_classes();
+        data.class_names = vec!["w".repeat(60), "m".repeat(60)];
+        let picture = decode(&predictions(&tests::report(1), &data, &logits).unwrap());
+        let rows = HEADER..HEADER + CAPTION;
+        for place in 0..4 {
+            let left = GAP + place * (COLUMN + GAP);
+            let mut behind = left + COLUMN..left + COLUMN + GAP;
+            assert!(behind.all(|x| rows.clone().all(|y| picture.get_pixel(x, y).0 == PAPER)), "{place}");
+        }
+        // The wrong tile has the true class in the second line.
+        let has_text = |place: u32| {
+            let left = GAP + place * (COLUMN + GAP) + MARK;
+            (left..left + 100)
+                .any(|x| (HEADER + 17..HEADER + CAPTION).any(|y| picture.get_pixel(x, y).0 == TEXT))
+        };
+        assert_eq!((0..4).filter(|&place| has_text(place)).count(), 1);
     }
 
     #[test]
