@@ -23,7 +23,7 @@ use crate::{
     network::Trainable,
     quantize::{
         layer_errors::{layer_errors, LayerErrors, FEW_IMAGES},
-        quantize, quantize_and_score, CALIBRATION_IMAGES,
+        quantize, quantize_and_score, spread, CALIBRATION_IMAGES,
     },
     run::{data::RunData, folder::RunFolder, origins::check_origins},
     score::Score,
@@ -164,7 +164,7 @@ impl Arguments {
         }
         // The seed of the run splits the images as in training, so that validation images are not used for calibration.
         let (train, validation) = data.train.split(*seed);
-        let calibration = &train[..train.len().min(CALIBRATION_IMAGES)];
+        let calibration = &spread(&train, CALIBRATION_IMAGES);
         let (file, logits) = if loaded.doubt.is_none() {
             quantize_and_score::<N>(checkpoint, (&data.train, &train), &data.test, path)?
         } else {
@@ -181,7 +181,7 @@ impl Arguments {
         let test = Score::new(&logits, data.test.labels().iter().copied());
         write_atomically(out, &file)?;
         let images = if self.report { REPORT_IMAGES } else { FEW_IMAGES };
-        let validation = &validation[..validation.len().min(images)];
+        let validation = &spread(&validation, images);
         let errors = layer_errors::<N>(checkpoint, &file, &data.train, (calibration, validation), out)?;
         let quantization = Quantization {
             file: out.display().to_string(),

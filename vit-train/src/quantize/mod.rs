@@ -179,6 +179,13 @@ fn gelu64(x: f64) -> f64 {
     f64::from(gelu(x as f32))
 }
 
+/// Returns at most `most` of the images `indices`, at even distances, so that they are of all classes even if the images are
+/// sorted by class.
+pub(crate) fn spread(indices: &[usize], most: usize) -> Vec<usize> {
+    let len = indices.len().min(most);
+    (0..len).map(|place| indices[place * indices.len() / len]).collect()
+}
+
 /// Returns the weights of the integer model of a checkpoint of network `N`.
 ///
 /// Scales are measured on the images `indices` of `data`, which must not be test images. The same input gives the
@@ -203,8 +210,8 @@ pub fn quantize<N: Trainable>(
 /// Quantizes a checkpoint and tests the result. Returns the model file and its logits on the images `test`, of shape
 /// `images x classes`.
 ///
-/// Scales are measured like those of [`quantize`], on the first [`CALIBRATION_IMAGES`] of the images `indices` of
-/// `train`. The model file states the accuracy on `test`.
+/// Scales are measured like those of [`quantize`], on [`CALIBRATION_IMAGES`] of the images `indices` of `train`. The model
+/// file states the accuracy on `test`.
 ///
 /// # Errors
 /// The errors are those of [`quantize`], and [`Error::Model`] if the description does not fit into a model file.
@@ -214,7 +221,7 @@ pub fn quantize_and_score<N: Trainable>(
     test: &Dataset,
     path: &Path,
 ) -> Result<(ModelBytes, Vec<f32>), Error> {
-    let weights = quantize::<N>(checkpoint, train, &indices[..indices.len().min(CALIBRATION_IMAGES)], path)?;
+    let weights = quantize::<N>(checkpoint, train, &spread(indices, CALIBRATION_IMAGES), path)?;
     let file = write_model::<N>(Kind::Int8, checkpoint, &weights, path)?;
     let model = int8::Model::<N>::from_bytes(&file);
     let model = model.map_err(|error| Error::Model { path: path.to_owned(), error })?;
@@ -744,6 +751,17 @@ mod tests {
     fn published() -> Checkpoint {
         let path = Path::new("../firmware-example/models/nano.f32.vit");
         checkpoint_of::<Nano>(&std::fs::read(path).unwrap(), path).unwrap()
+    }
+
+    #[test]
+    fn calibration_images_are_of_all_classes() {
+        let sorted: Vec<usize> = (0..1000).map(|index| 3 * index).collect();
+        let spread = spread(&sorted, CALIBRATION_IMAGES);
+        assert_eq!((spread.len(), spread[0]), (CALIBRATION_IMAGES, 0));
+        assert!(spread.is_sorted_by(|a, b| a < b && b - a <= 12), "{spread:?}");
+        assert!(spread[CALIBRATION_IMAGES - 1] >= 2985);
+        assert_eq!(super::spread(&sorted[..7], CALIBRATION_IMAGES), sorted[..7]);
+        assert!(super::spread(&[], 5).is_empty());
     }
 
     fn calibration<N: Trainable>(checkpoint: &Checkpoint, data: &Dataset, indices: &[usize]) -> Calibration {

@@ -10,7 +10,7 @@ use crate::{
     network::Trainable,
     quantize::{
         layer_errors::{layer_errors, FEW_IMAGES},
-        quantize_and_score, CALIBRATION_IMAGES,
+        quantize_and_score, spread, CALIBRATION_IMAGES,
     },
     run::{folder::RunFolder, record::TestScores, report::Report},
     score::Score,
@@ -57,9 +57,9 @@ pub(super) fn finish<N: Trainable>(
     if let Some(file) = int8_file {
         write_atomically(&int8_path, file)?;
         let [calibration, few] = [(train_indices, CALIBRATION_IMAGES), (validation_indices, FEW_IMAGES)]
-            .map(|(indices, most)| &indices[..indices.len().min(most)]);
+            .map(|(indices, most)| spread(indices, most));
         test.int8_warning =
-            layer_errors::<N>(best, file, &data.train, (calibration, few), &int8_path)?.warning();
+            layer_errors::<N>(best, file, &data.train, (&calibration, &few), &int8_path)?.warning();
     }
     report.test = Some(test);
     report.write_grids(directory, data, &logits)?;
