@@ -99,7 +99,7 @@ const NANO_TO_TINY: usize = 128_000;
 const TINY_TO_BASE: usize = 608_000;
 
 /// The number of images from which on their number does not change the recipe.
-const MANY_IMAGES: usize = 40_000;
+const MANY_IMAGES: usize = 45_000;
 /// The largest number of epochs for few images.
 const MOST_EPOCHS: usize = 300;
 
@@ -124,7 +124,7 @@ impl Default for Recipe {
 
 impl Recipe {
     /// Returns the best known recipe for a network with this many parameters that is trained on this many images of this
-    /// style: that of the preset, `base`, `tiny` or `nano`, that is nearest in size. With fewer than 40,000 images, there
+    /// style: that of the preset, `base`, `tiny` or `nano`, that is nearest in size. With fewer than 45,000 images, there
     /// are more epochs: with a quarter of that, twice as many. With fewer than 2,080 images, batches are smaller.
     /// `RECIPES.md` in the folder of this crate says how the recipes were found.
     pub fn best(parameters: usize, images: usize, style: Style) -> Self {

@@ -111,10 +111,10 @@ impl Augmentation {
         ..Self::NONE
     };
 
-    /// The augmentation for photographs. It does not mirror them, because arrows, letters and gestures would get another
-    /// meaning.
+    /// The best known augmentation for photographs. It does not mirror them, because arrows, letters and gestures would get
+    /// another meaning.
     pub const PHOTOS: Self =
-        Self { crop: 0.4, brightness: 0.3, contrast: 0.3, saturation: 0.3, erasing: 0.25, ..Self::NONE };
+        Self { crop: 0.3, brightness: 0.3, contrast: 0.3, saturation: 0.3, erasing: 0.1, ..Self::NONE };
 
     /// Writes a changed copy of `image`, which has the size of `format`, to `out`.
     ///
