@@ -8,7 +8,7 @@ pub mod bits;
 
 vit_nostd::network! {
     /// The network for road signs in colour, as the firmware `camera` declares it.
-    pub Signs { image: [32, 32, 3], patch: [4, 4], embed: 64, heads: 4, hidden: 128, depth: 6, classes: 16 }
+    pub Signs { image: [32, 32, 3], patch: [4, 4], embed: 64, heads: 2, hidden: 128, depth: 6, classes: 16 }
 }
 
 /// Returns the model file that the emulator has put into the chip's memory, at the address that the memory map states.

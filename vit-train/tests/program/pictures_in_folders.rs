@@ -94,7 +94,7 @@ fn files_that_are_left_out_are_counted_and_remembered() {
     let out = tempfile::tempdir().unwrap();
     let (data, run) = (folder.path().to_str().unwrap(), out.path().to_str().unwrap());
     let begin = ["--preset", "nano", "--epochs", "1", "--batch-size", "32", "--out", run, "--data", data];
-    refuse(&begin, &["broken.png: ", "(2 of 82 files cannot be used)", "--skip-unreadable"]);
+    refuse(&begin, &["notes.txt: ", "(2 of 82 files cannot be used)", "--skip-unreadable"]);
 
     let note = "NOTE: Files that cannot be read as pictures and are left out: 2 (test/two/notes.txt, \
                 train/one/broken.png).";

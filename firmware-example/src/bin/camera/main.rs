@@ -20,7 +20,7 @@ use vit_nostd::{
 
 vit_nostd::network! {
     /// Which of sixteen road signs a small colour camera sees.
-    Signs { image: [32, 32, 3], patch: [4, 4], embed: 64, heads: 4, hidden: 128, depth: 6, classes: 16 }
+    Signs { image: [32, 32, 3], patch: [4, 4], embed: 64, heads: 2, hidden: 128, depth: 6, classes: 16 }
 }
 
 static MODEL: &[u8] = include_model!("../../../models/signs.int8.vit", Signs, Int8);
@@ -43,7 +43,7 @@ fn main() -> ! {
     let (mut resizing, mut inference, mut wrong) = (None, None, 0);
     for sign in &SIGNS {
         let mut ticks = Some(0);
-        let mut resizer = defmt::unwrap!(Resizer::for_network(FRAME, fit, SUMS, IMAGE));
+        let mut resizer = defmt::unwrap!(Resizer::for_network::<Signs>(FRAME, fit, SUMS, IMAGE));
         for y in 0..FRAME.height {
             camera::expose(sign, y, LINE); // here: wait until the camera has delivered a line
             timer.start();

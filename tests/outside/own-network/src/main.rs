@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 vit_nostd::network! {
     /// Which of sixteen road signs a small colour camera sees.
-    pub Signs { image: [32, 32, 3], patch: [4, 4], embed: 64, heads: 4, hidden: 128, depth: 6, classes: 16 }
+    pub Signs { image: [32, 32, 3], patch: [4, 4], embed: 64, heads: 2, hidden: 128, depth: 6, classes: 16 }
 }
 
 fn main() -> ExitCode {
