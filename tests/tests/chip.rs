@@ -437,7 +437,7 @@ fn costs_are_within_their_bounds() {
             ("nano", false) => (3584, 4096),
             ("nano", true) => (4608, 5632),
             ("tiny", _) => (15_360, 16_384),
-            ("signs", _) => (18_432, 19_456),
+            ("signs", _) => (18_944, 19_456),
             _ => (9216, 10_240),
         };
         assert!(cost.scratch_bytes <= scratch, "{name}: {} bytes of scratch memory", cost.scratch_bytes);
