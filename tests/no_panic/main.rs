@@ -1,5 +1,5 @@
-//! A program that only resizes frames and runs inferences, for `tests/tests/outside/no_panic.rs`. It is linked for a chip,
-//! but never run.
+//! A program that only resizes frames and runs inferences, for `tests/tests/outside/no_panic.rs`. It is linked for a
+//! chip, but never run.
 
 #![no_std]
 #![no_main]
@@ -27,8 +27,8 @@ type Int8<'a, N> =
 type Memory<'a> = (&'a [u8], &'a mut [u32], &'a mut [u8]);
 type Task<'a, N> = (Float<'a, N, Polynomial>, Float<'a, N, Micromath>, Int8<'a, N>);
 
-/// Resizes a frame and runs an inference of each task. The models are arguments, so that the compiler knows nothing about
-/// them.
+/// Resizes a frame and runs an inference of each task. The models are arguments, so that the compiler knows nothing
+/// about them.
 #[unsafe(no_mangle)]
 pub fn _start(frame: (Frame, Fit, Input), memory: Memory, base: Task<Base>, colour: Task<Colour>, nano: Task<Nano>) {
     let _ = resize_frame(frame, memory);

@@ -1,5 +1,5 @@
-//! Measures the cost of an inference of the integer engine, and of resizing a frame, on each emulated chip: instructions,
-//! memory and code.
+//! Measures the cost of an inference of the integer engine, and of resizing a frame, on each emulated chip:
+//! instructions, memory and code.
 
 use crate::Signs;
 use anyhow::{ensure, Context, Result};
@@ -28,7 +28,7 @@ fn part(stage: Stage) -> &'static str {
     }
 }
 
-/// The cost of one preset on one chip. Instructions are not cycles: many take several cycles.
+/// The cost of one network on one chip. Instructions are not cycles: many take several cycles.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cost {
     /// The name of the chip.
@@ -84,7 +84,7 @@ pub struct FrameCost {
 /// The record of all costs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
-    /// Inferences of the presets.
+    /// Inferences.
     pub inferences: Vec<Cost>,
     /// Frames in several formats.
     pub frames: Vec<FrameCost>,
@@ -120,8 +120,8 @@ fn numbers(line: &str) -> Vec<u64> {
     line.split(|c: char| !c.is_ascii_digit()).filter_map(|word| word.parse().ok()).collect()
 }
 
-/// Measures every preset on every chip that it fits on, and a network for colour pictures on the Cortex-M4F. Calls `each`
-/// with each result as soon as it is known.
+/// Measures every preset on every chip that it fits on, and a network for colour pictures on the Cortex-M4F. Calls
+/// `each` with each result as soon as it is known.
 ///
 /// # Errors
 /// If a firmware cannot be built, fails, or does not log the expected numbers.

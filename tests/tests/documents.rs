@@ -2,8 +2,8 @@
 //! tables have the figures of the code, of the kept reports and of the recorded benchmarks, and commands exist.
 //!
 //! Other tests hold more of them: the Rust examples of the guide and of the crates' READMEs are documentation tests of
-//! this crate, `tests/chip.rs` runs and builds the boards of the guide's table, and `vit-train/tests/program/documents.rs`
-//! lets the program read the commands.
+//! this crate, `tests/chip.rs` runs and builds the boards of the guide's table, and
+//! `vit-train/tests/program/documents.rs` lets the program read the commands.
 
 use serde_json::Value;
 use std::{

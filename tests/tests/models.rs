@@ -7,8 +7,9 @@ use vit_nostd::{
     frame::Fit,
     int8::Model,
     model_file::{Kind, Preamble},
-    Base, Nano, Network, Tiny,
+    Base, Nano, Tiny,
 };
+use vit_tests::Signs;
 use vit_train::{
     data::{self, Dataset, Format, Source},
     formats::model_bytes::ModelBytes,
@@ -29,7 +30,18 @@ fn mnist() -> Option<Dataset> {
     Some(data::load(&Source::Directory(directory.into()), format, Fit::Stretch).unwrap().test)
 }
 
-fn check<N: Trainable>(preset: &str, file: &[u8], report: &Value, mnist: Option<&Dataset>) {
+/// Returns the built-in road signs to test on.
+fn road_signs() -> Option<Dataset> {
+    Some(data::load(&Source::SyntheticSigns, Format::of::<Signs>(), Fit::Crop).unwrap().test)
+}
+
+/// Checks a model and its report, and its accuracy on `images` if they are available. Its network was tested on
+/// `tested` images.
+fn check<N: Trainable>(
+    (preset, file, report): (&str, &[u8], &Value),
+    tested: usize,
+    images: impl Fn() -> Option<Dataset>,
+) {
     let model = Model::<N>::from_bytes(file).unwrap();
     let recorded = report["test"]["int8"]["acc"].as_f64().unwrap();
     let provenance = &model.metadata().provenance;
@@ -38,17 +50,17 @@ fn check<N: Trainable>(preset: &str, file: &[u8], report: &Value, mnist: Option<
     assert_eq!(report["seed"], provenance.seed, "{preset}");
     assert_eq!(provenance.test_accuracy, Some(recorded as f32), "{preset}");
     assert_eq!(report["verify"]["int8_mismatches"], 0, "{preset}");
-    assert_eq!(report["verify"]["images"], 10_000, "{preset}");
+    assert_eq!(report["verify"]["images"], tested, "{preset}");
 
-    if let Some(mnist) = mnist {
-        let score = Score::new(&int8_logits(&model, mnist, mnist.len()), mnist.labels().iter().copied());
+    if let Some(images) = images() {
+        assert_eq!(images.len(), tested, "{preset}");
+        let score = Score::new(&int8_logits(&model, &images, tested), images.labels().iter().copied());
         assert_eq!(score.acc, recorded, "{preset}");
     }
 }
 
 #[test]
 fn models_have_their_recorded_accuracy() {
-    let mnist = mnist();
     let mut models = 0;
     for entry in fs::read_dir(MODELS).unwrap() {
         let path = entry.unwrap().path();
@@ -59,13 +71,14 @@ fn models_have_their_recorded_accuracy() {
         let report: Value = serde_json::from_slice(&report).unwrap();
         let preamble = Preamble::read(&file).unwrap();
         assert_eq!(preamble.kind, Kind::Int8);
-        let check = match preamble.dims {
-            Base::DIMS => check::<Base>,
-            Tiny::DIMS => check::<Tiny>,
-            Nano::DIMS => check::<Nano>,
-            dims => panic!("{name}: no preset has these dimensions: {dims}"),
-        };
-        check(preset, &file, &report, mnist.as_ref());
+        let kept = (preset, &file[..], &report);
+        match preset {
+            "base" => check::<Base>(kept, 10_000, mnist),
+            "tiny" => check::<Tiny>(kept, 10_000, mnist),
+            "nano" => check::<Nano>(kept, 10_000, mnist),
+            "signs" => check::<Signs>(kept, 2000, road_signs),
+            _ => panic!("{name}: the model of an unknown network"),
+        }
         models += 1;
     }
     assert!(models > 0, "there are no models in {MODELS}");

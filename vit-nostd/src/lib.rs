@@ -37,8 +37,8 @@
 //! - `defmt`: `defmt::Format` on the public types.
 //! - `micromath`: `float::Micromath`, cheaper and less exact functions for the float engine, for chips without a
 //!   floating-point unit.
-//! - `dsp`: kernels for the DSP extension, for a `thumbv8m.main` target whose chip has it (most Cortex-M33 do). Only these
-//!   targets need the feature: the names of the others imply whether they have the extension.
+//! - `dsp`: kernels for the DSP extension, for a `thumbv8m.main` target whose chip has it (most Cortex-M33 do). Only
+//!   these targets need the feature: the names of the others imply whether they have the extension.
 #![cfg_attr(not(test), no_std)]
 #![deny(unsafe_code)] // The kernels and `prefetch` allow it.
 

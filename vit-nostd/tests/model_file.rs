@@ -372,7 +372,8 @@ fn colours_must_suit_the_channels() {
         assert_eq!(load(&bytes), Err(ModelError::ImpossibleShape));
         assert_eq!(load_as::<MiniColour>(&bytes), Err(ModelError::ImpossibleShape));
     }
-    // A file that is correct, but of another network: of one that differs in the colours only, and of the other one here.
+    // A file that is correct, but of another network: of one that differs in the colours only, and of the other one
+    // here.
     let mut dims = COLOUR_DIMS;
     dims[2] = 1;
     let grey = File { dims, settings: [32, 0, 0, 0], ..golden_colour() }.compose();

@@ -93,7 +93,8 @@ fn compare<N: Network>(file: &[u8], vectors: &str, images: usize) {
     let vectors = read_vectors(vectors);
     assert_eq!(vectors.len(), images);
     for (index, Vectors { pixels, stages }) in vectors.iter().enumerate() {
-        // An embedding; per block norm, keys and values of all tokens, six stages of all or in the last of one; the head.
+        // An embedding; per block norm, keys and values of all tokens, six stages of all or in the last of one; the
+        // head.
         let (tokens, depth) = (N::TOKENS, N::DEPTH);
         assert_eq!(stages.len(), tokens + depth * 3 * tokens + 6 * ((depth - 1) * tokens + 1) + 2);
         let check = |kernels: &str, observed: &Stages| {

@@ -11,9 +11,9 @@ use tempfile::{Builder, NamedTempFile};
 /// The beginning and the end of the names of temporary files.
 const TEMPORARY: (&str, &str) = (".vit-train-", ".tmp");
 
-/// Writes the `parts` of a file, one after the other, to a temporary file in the folder of `path`, and renames it to `path`.
-/// Whatever happens, even a power cut, `path` has either its old content or the new one. If `path` is a symbolic link, the
-/// target of the link is replaced.
+/// Writes the `parts` of a file, one after the other, to a temporary file in the folder of `path`, and renames it to
+/// `path`. Whatever happens, even a power cut, `path` has either its old content or the new one. If `path` is a
+/// symbolic link, the target of the link is replaced.
 ///
 /// # Errors
 /// Those of the operating system; the old content is still there then.

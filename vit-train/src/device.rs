@@ -320,8 +320,8 @@ impl Device {
         self.repeated
     }
 
-    /// Lets the board classify an image, given as levels row by row and pixel by pixel. Returns the class, the logits and
-    /// the time that inference took.
+    /// Lets the board classify an image, given as levels row by row and pixel by pixel. Returns the class, the logits
+    /// and the time that inference took.
     ///
     /// # Errors
     /// A [`DeviceError`] if the board does not answer, if it refuses, or if its answer contradicts itself.

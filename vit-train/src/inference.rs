@@ -28,9 +28,9 @@ pub(crate) fn check_logits(logits: &[f32], path: &Path) -> Result<(), Error> {
     }
 }
 
-/// Normalises an image for the first layer of the network: `(level / 255 - mean) / std` in each of the channels, of which
-/// `normalization` has one element each. The image has the channels of a pixel next to each other; the result has one
-/// channel after the other, as PyTorch has them.
+/// Normalises an image for the first layer of the network: `(level / 255 - mean) / std` in each of the channels, of
+/// which `normalization` has one element each. The image has the channels of a pixel next to each other; the result has
+/// one channel after the other, as PyTorch has them.
 pub(crate) fn normalize<'a>(
     image: &'a [u8],
     normalization: &'a [Normalization],

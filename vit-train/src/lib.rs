@@ -69,10 +69,11 @@
 //! | [`train`](mod@train) | has the training loop and the engines that carry out its steps |
 //! | [`cli`] | is the program |
 //!
-//! A training step consists of augmentation ([`data::Augmentation`]) and normalisation, then of the fused pass with dropout
-//! masks that are a function of seed and step, then of clipping and AdamW. After each epoch, the accuracy on the validation
-//! images decides whether the parameters are the best so far. A snapshot of everything that changes is saved, from which an
-//! interrupted run continues. [`inference`] runs a network on many images, and [`score`] measures its accuracy.
+//! A training step consists of augmentation ([`data::Augmentation`]) and normalisation, then of the fused pass with
+//! dropout masks that are a function of seed and step, then of clipping and AdamW. After each epoch, the accuracy on
+//! the validation images decides whether the parameters are the best so far. A snapshot of everything that changes is
+//! saved, from which an interrupted run continues. [`inference`] runs a network on many images, and [`score`] measures
+//! its accuracy.
 //!
 //! # Invariants
 //!
@@ -80,9 +81,9 @@
 //!   choice is a function of the numbers that name it, such as (seed, epoch, image), and every sum has one order.
 //! - The arithmetic of the engines is written twice: in [`vit_nostd`], which the chip runs, and from the specification,
 //!   with dfdx tensors, in [`verify::reference`]. Neither calls the other.
-//! - A [digest](formats::checkpoint::Checkpoint::digest) identifies a checkpoint by its parameters. Model files contain the
-//!   digest of the checkpoint that they were made from, by which the program checks whether the files of a run belong
-//!   together.
+//! - A [digest](formats::checkpoint::Checkpoint::digest) identifies a checkpoint by its parameters. Model files contain
+//!   the digest of the checkpoint that they were made from, by which the program checks whether the files of a run
+//!   belong together.
 //! - Every failure is an [`Error`], whose message states the cause in one line. [`files`] writes files completely or
 //!   not at all.
 //!

@@ -123,10 +123,11 @@ impl Default for Recipe {
 }
 
 impl Recipe {
-    /// Returns the best known recipe for a network with this many parameters that is trained on this many images of this
-    /// style: that of the preset, `base`, `tiny` or `nano`, that is nearest in size. With fewer than 45,000 images, there
-    /// are more epochs: with a quarter of that, twice as many. With fewer than 2,080 images, batches are smaller.
-    /// `RECIPES.md` in the folder of this crate says how the recipes were found.
+    /// Returns the best known recipe for a network with this many parameters that is trained on this many images of
+    /// this style: that of the preset, `base`, `tiny` or `nano`, that is nearest in size. With fewer than 45,000
+    /// images, there are more epochs and as many more of warm-up: with a quarter of that, twice as many. With fewer
+    /// than 2,080 images, batches and the learning rate are smaller. `RECIPES.md` in the folder of this crate says how
+    /// the recipes were found.
     pub fn best(parameters: usize, images: usize, style: Style) -> Self {
         let augmentation = match style {
             Style::Digits => Augmentation::DIGITS,
@@ -146,7 +147,7 @@ impl Recipe {
         let batch_size = (images / 32).next_power_of_two().clamp(16, recipe.batch_size);
         let lr = recipe.lr * (batch_size as f32 / recipe.batch_size as f32).sqrt();
         let lr = (1e5 * lr).round() / 1e5; // the exact number does not matter, and a short one is easier to read
-        Self { epochs, batch_size, lr, warmup: (epochs / 15).max(recipe.warmup), ..recipe }
+        Self { epochs, batch_size, lr, warmup: recipe.warmup * epochs / recipe.epochs, ..recipe }
     }
 
     /// Returns the same recipe for another number of epochs. If there are too few epochs for the warm-up, it is
@@ -262,7 +263,7 @@ impl Allowed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vit_nostd::{Base, Nano, Network, Tiny};
+    use vit_nostd::{Base, Dims, Nano, Network, Tiny};
 
     #[track_caller]
     fn check_rates(recipe: &Recipe, expected: &[f64]) {
@@ -320,6 +321,17 @@ mod tests {
             assert!(before.epochs > many.epochs && before.batch_size == 16);
             assert_eq!(before.augmentation, Augmentation::PHOTOS);
         }
+
+        let numbers = |dims: Dims, images| {
+            let Recipe { epochs, warmup, batch_size, lr, .. } =
+                Recipe::best(dims.parameters(), images, Style::Photos);
+            (epochs, warmup, batch_size, lr)
+        };
+        assert_eq!(numbers(Nano::DIMS, 11_250), (120, 2, 128, 3e-3));
+        assert_eq!(numbers(Tiny::DIMS, 11_250), (60, 4, 128, 2e-3));
+        assert_eq!(numbers(Tiny::DIMS, 2080), (140, 9, 128, 2e-3));
+        assert_eq!(numbers(Tiny::DIMS, 2079), (140, 9, 64, 1.41e-3));
+        assert_eq!(numbers(Base::DIMS, 288), (300, 10, 16, 3.5e-4));
     }
 
     #[test]

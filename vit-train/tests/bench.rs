@@ -5,8 +5,8 @@ use serde_json::Value;
 use std::process::Command;
 use vit_nostd::{Base, Nano, Network, Tiny};
 
-/// Returns the number of floating-point operations of an inference of network `N`: a multiplication and an addition for each
-/// product in its matrices. In the last block, only the class token has a query and what follows it.
+/// Returns the number of floating-point operations of an inference of network `N`: a multiplication and an addition for
+/// each product in its matrices. In the last block, only the class token has a query and what follows it.
 fn operations<N: Network>() -> usize {
     let block = |queries: usize| {
         let keys_and_values = 2 * N::TOKENS * N::EMBED * N::EMBED;

@@ -1,5 +1,5 @@
-//! Prints the cost of an inference of the integer engine, and of resizing a frame, on each emulated chip, as tables or as
-//! JSON.
+//! Prints the cost of an inference of the integer engine, and of resizing a frame, on each emulated chip, as tables or
+//! as JSON.
 
 use std::process::ExitCode;
 
@@ -27,7 +27,7 @@ fn main() -> ExitCode {
 
 fn run(json: bool) -> Result<()> {
     if !json {
-        println!("| chip | preset | kernels | inference | a block | per MAC | softmax, per element | scratch | stack | code | model |");
+        println!("| chip | network | kernels | inference | a block | per MAC | softmax, per element | scratch | stack | code | model |");
         println!("|---|---|---|---|---|---|---|---|---|---|---|");
     }
     let inferences = measure(|cost| {
@@ -40,7 +40,7 @@ fn run(json: bool) -> Result<()> {
         println!("{}", serde_json::to_string_pretty(&Record { inferences, frames })?);
         return Ok(());
     }
-    println!("\n| chip | preset | where the instructions go |\n|---|---|---|");
+    println!("\n| chip | network | where the instructions go |\n|---|---|---|");
     for Cost { chip, preset, stages, .. } in &inferences {
         let stages: Vec<String> =
             stages.iter().map(|(name, percent)| format!("{name} {percent:.1} %")).collect();

@@ -1,5 +1,5 @@
-//! Tests that resizing a frame and inference have no panic path: a program that does only this, linked for a chip, has no
-//! symbols of `core::panicking`.
+//! Tests that resizing a frame and inference have no panic path: a program that does only this, linked for a chip, has
+//! no symbols of `core::panicking`.
 
 use crate::{TARGET as TARGET_DIRECTORY, WORKSPACE};
 use object::{Object, ObjectSymbol};

@@ -1,5 +1,5 @@
-//! Tests every command that works without a board with a network that only a crate outside the workspace declares, on
-//! colour pictures of several sizes and formats.
+//! Tests the commands with a network that a crate outside the workspace declares, on colour pictures of several sizes
+//! and formats, and that the emulated chip makes the same of a camera's frames.
 
 use crate::{build, cargo, TARGET};
 use image::{
@@ -9,7 +9,12 @@ use image::{
 use serde_json::Value;
 use std::{array, fs, iter, path::Path, process::Command, sync::LazyLock};
 use vit_emulator::Chip;
-use vit_nostd::{frame::Fit, int8::Model, top_k, Network, Prediction};
+use vit_nostd::{
+    frame::Fit,
+    image,
+    int8::{Model, Scratch},
+    top_k, Network, Prediction,
+};
 use vit_tests::Signs;
 use vit_train::{
     data::{self, signs, Format, Source},
@@ -139,7 +144,7 @@ fn pictures_and_frames_of_a_camera_are_classified_alike() {
     assert_eq!(run.exit_code, 0, "{:#?}", run.log);
     let on_chip = fs::read(folder.join("images.bin")).unwrap();
 
-    // The classes of a folder are in alphabetical order, and its pictures in an order of their own.
+    // The classes of a folder are in the order of their names, and its pictures in an order of their own.
     let source = Source::Directory(folder.join("pictures"));
     let on_host = data::load(&source, Format::of::<Signs>(), Fit::Crop).unwrap();
     let mut loaded: Vec<_> = [&on_host.train, &on_host.test]
@@ -160,14 +165,19 @@ fn pictures_and_frames_of_a_camera_are_classified_alike() {
     let model = Model::<Signs>::from_bytes(&file).unwrap();
     let labels: Vec<&str> = model.metadata().labels().collect();
     let logits = chip.logits(&file, &on_chip).unwrap();
+    let mut scratch = Box::new(Scratch::new());
+    for (pixels, logits) in iter::zip(on_chip.chunks_exact(32 * 32 * 3), logits.chunks_exact(CLASSES)) {
+        let on_host = model.infer(image::<Signs>(pixels).unwrap(), &mut scratch);
+        assert!(on_host.iter().map(|&logit| logit as u32).eq(logits.iter().copied()));
+    }
     let predictions = predictions.as_array().unwrap();
-    assert_eq!(predictions.len(), files.len());
+    assert_eq!((predictions.len(), logits.len()), (files.len(), files.len() * CLASSES));
     for (prediction, logits) in iter::zip(predictions, logits.chunks_exact(CLASSES)) {
         let logits: [i32; CLASSES] = array::from_fn(|class| logits[class] as i32);
         let best: [Prediction; 5] = top_k(model.dequantize(&logits).as_ref());
-        for (Prediction { class, probability }, seen) in
-            iter::zip(best, prediction["top5"].as_array().unwrap())
-        {
+        let seen = prediction["top5"].as_array().unwrap();
+        assert_eq!(seen.len(), best.len());
+        for (Prediction { class, probability }, seen) in iter::zip(best, seen) {
             assert_eq!(
                 (&seen["class"], &seen["label"]),
                 (&class.into(), &labels[class].into()),

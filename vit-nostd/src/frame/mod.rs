@@ -5,9 +5,11 @@
 //! and averages the part of the frame that each pixel of the input covers. The same formula enlarges a frame that is
 //! smaller than the input. The arithmetic is specified in NUMERICS.md. Every machine computes the same bytes.
 //!
-//! Apart from the input itself, this needs a sum for each channel of each pixel in a row of the input
-//! ([`Sums`]), and some hundred bytes of stack. [`Resizer::new`] takes the sizes of the input as numbers instead. A frame of 320 x 240 pixels in RGB 565, for a network with an input
-//! of 32 x 32 pixels in colour:
+//! Apart from the input itself, this needs a sum for each channel of each pixel in a row of the input ([`Sums`]), and
+//! some hundred bytes of stack. [`Resizer::for_network`] makes the input of a network, and [`Resizer::new`] one whose
+//! sizes are given as numbers.
+//!
+//! This example reads a frame of 320 x 240 pixels in RGB 565 for a network whose input has 32 x 32 pixels in colour:
 //!
 //! ```
 //! use vit_nostd::frame::{Fit, Frame, FrameError, PixelFormat, Resizer, Sums};
@@ -317,8 +319,8 @@ fn add<const CHANNELS: usize, P: Pixels<CHANNELS>>(
     let mut pixels = pixels(columns.shown.clone());
     let sums = sums.as_chunks_mut::<CHANNELS>().0.get_mut(columns.begin..).unwrap_or_default();
     let frame_pixel = height * columns.frame_pixel;
-    // From the end of one pixel of the input to that of the next, `count` pixels of the frame end, and the area `part` of
-    // another one is covered.
+    // From the end of one pixel of the input to that of the next, `count` pixels of the frame end, and the area `part`
+    // of another one is covered.
     let (mut count, mut part) = (columns.first.0, height * columns.first.1);
     let (step, rest) = (columns.step.0, height * columns.step.1);
     let mut levels = [0; CHANNELS];

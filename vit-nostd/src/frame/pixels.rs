@@ -114,9 +114,9 @@ pub(super) fn one_by_one<const BYTES: usize, const CHANNELS: usize>(
 /// Returns a function that sums pixels in RGB 565, three channels with one addition. `number` returns the number that
 /// the bytes of a pixel stand for.
 ///
-/// To repeat the high bits of a channel `v` is to compute `8 * v + (v >> 2)`, or `4 * v + (v >> 4)` for green. The two terms
-/// are summed separately, each in fields of one number: red at bit 11, green at bit 21, and blue at bit 0. The bits that the
-/// shifts drop are masked away before the sum.
+/// To repeat the high bits of a channel `v` is to compute `8 * v + (v >> 2)`, or `4 * v + (v >> 4)` for green. The two
+/// terms are summed separately, each in fields of one number: red at bit 11, green at bit 21, and blue at bit 0. The
+/// bits that the shifts drop are masked away before the sum.
 pub(super) fn packed_565(number: impl Fn([u8; 2]) -> u16) -> impl Fn(&[[u8; 2]]) -> [u32; 3] {
     const CHANNELS: u32 = 31 << 11 | 63 << 21 | 31;
     const HIGH_BITS: u32 = 0b11100 << 11 | 0b110000 << 21 | 0b11100;

@@ -1,20 +1,20 @@
 //! Softmax in integers.
 //!
-//! A token's share of the attention is its exponential divided by the sum of all. The shares are never computed: the values
-//! are weighted with the exponentials, and requantizing the sums with [`row_scale`] divides them. The exponentials have 15 bits for up to 512
-//! tokens, so that a share is as precise with many tokens as with a few.
+//! A token's share of the attention is its exponential divided by the sum of all. The shares are never computed: the
+//! values are weighted with the exponentials, and requantizing the sums with [`row_scale`] divides them. The
+//! exponentials have 15 bits for up to 512 tokens, so that a share is as precise with many tokens as with a few.
 
 use super::requantize::{requantize, Product, Scale};
 
-/// A table of the exponential function: entry `i` is `e^(-i * step)` in units of 1 / [`one`]. Whoever writes the model file
-/// chooses `step`. Entry 0 is [`one`]; no entry is above it.
+/// A table of the exponential function: entry `i` is `e^(-i * step)` in units of 1 / [`one`]. Whoever writes the model
+/// file chooses `step`. Entry 0 is [`one`]; no entry is above it.
 pub type ExpTable = [u16; 256];
 
 /// The bound that no sum of exponentials reaches. A weighted sum of values, which have 8 bits, stays below 2^31.
 const SUM_BOUND: u32 = 1 << 24;
 
-/// Returns the number that stands for 1 in the [`ExpTable`] of a network with `tokens` tokens: the largest one of at most
-/// 15 bits with which no sum of exponentials reaches 2^24.
+/// Returns the number that stands for 1 in the [`ExpTable`] of a network with `tokens` tokens: the largest one of at
+/// most 15 bits with which no sum of exponentials reaches 2^24.
 pub const fn one(tokens: usize) -> u16 {
     const LARGEST: usize = (1 << 15) - 1;
     match (SUM_BOUND as usize - 1).checked_div(tokens) {
@@ -23,8 +23,8 @@ pub const fn one(tokens: usize) -> u16 {
     }
 }
 
-/// Turns `scores` into exponentials in place, relative to the largest score, as NUMERICS.md defines it, and returns their
-/// sum. `scale` turns differences of scores into steps of `table`.
+/// Turns `scores` into exponentials in place, relative to the largest score, as NUMERICS.md defines it, and returns
+/// their sum. `scale` turns differences of scores into steps of `table`.
 #[inline(always)]
 pub fn exponentials<P: Product>(scores: &mut [i32], scale: Scale, table: &ExpTable) -> u32 {
     let max = scores.iter().copied().fold(i32::MIN, i32::max);
@@ -45,14 +45,14 @@ pub fn exponential<P: Product>(below: i32, scale: Scale, table: &ExpTable) -> u1
 /// The largest shift of a `context_scale`, with which the shift of a row's scale is at most [`Scale::MAX_SHIFT`].
 pub const MAX_CONTEXT_SHIFT: u8 = Scale::MAX_SHIFT - 15;
 
-/// Returns `context * 256 / sum`, the scale of a sum of values that are weighted with exponentials which add up to `sum`.
-/// `context` is the scale for weights that add up to 256.
+/// Returns `context * 256 / sum`, the scale of a sum of values that are weighted with exponentials which add up to
+/// `sum`. `context` is the scale for weights that add up to 256.
 ///
 /// `sum` is at least 2^8 and below 2^24, and the shift of `context` at most [`MAX_CONTEXT_SHIFT`].
 #[inline(always)]
 pub fn row_scale(context: Scale, sum: u32) -> Scale {
-    // The sum is shifted so that its highest bit is bit 15. The two `|` change nothing, because the sum is not 0. They tell
-    // the compiler that the divisor is not 0, so that the division contains no panic.
+    // The sum is shifted so that its highest bit is bit 15. The two `|` change nothing, because the sum is not 0. They
+    // tell the compiler that the divisor is not 0, so that the division contains no panic.
     let bits = 32 - (sum | 1).leading_zeros();
     let normal = if bits > 16 { sum >> (bits - 16) } else { sum << (16 - bits) };
     let multiplier = (u32::from(context.multiplier) << 15) / (normal | 1 << 15);

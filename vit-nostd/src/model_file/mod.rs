@@ -1,10 +1,10 @@
 //! The model file: what `vit-train` writes and a chip reads from its flash.
 //!
-//! [`ModelFile::parse`] validates a file once, and an engine's `from_bytes` then checks its weights; [`write()`] makes one.
-//! [`Metadata::check`] holds the bounds of the description, for the reader, for the writer and for `vit-train`.
+//! [`ModelFile::parse`] validates a file once, and an engine's `from_bytes` then checks its weights; [`write()`] makes
+//! one. [`Metadata::check`] holds the bounds of the description, for the reader, for the writer and for `vit-train`.
 //! [`ModelError`] says what can be wrong with a file. The tensors are declared in
-//! [`int8::weights`](crate::int8::weights) and [`float::weights`](crate::float::weights). The format itself is defined by
-//! the following page, `FORMAT.md` in the folder of this crate; a golden test holds it to its exact bytes.
+//! [`int8::weights`](crate::int8::weights) and [`float::weights`](crate::float::weights). The format itself is defined
+//! by the following page, `FORMAT.md` in the folder of this crate; a golden test holds it to its exact bytes.
 //!
 #![doc = include_str!("../../FORMAT.md")]
 

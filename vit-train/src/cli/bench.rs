@@ -335,7 +335,8 @@ fn print(preset: &str, step: &StepTimes, inference: &InferenceTimes) {
     }
 }
 
-/// Returns `count` images of noise for network `N`, all of class 0. The time of a step does not depend on what they show.
+/// Returns `count` images of noise for network `N`, all of class 0. The time of a step does not depend on what they
+/// show.
 fn noise<N: Trainable>(count: usize) -> Dataset {
     let format = Format::of::<N>();
     let mut levels = vec![0; count * format.values()];

@@ -29,8 +29,9 @@ pub(super) struct DataArguments {
     /// Images to use: `mnist`, `cifar10`, `synthetic` (built-in digits), `synthetic-signs` (built-in pictures of road
     /// signs), `auto` (MNIST or, if it is not available, the built-in digits), or a folder. A folder has the files of
     /// CIFAR-10 in its binary format, or four files in MNIST's format (and `labels.txt` with one name per line, if the
-    /// classes have names), or a folder of pictures (PNG, JPEG, WebP, BMP or GIF files) for each class, or folders `train`
-    /// and `test` (or `val`) that have a folder for each class [default: the images of the run that is given, or else auto]
+    /// classes have names), or a folder of pictures (PNG, JPEG, WebP, BMP or GIF files) for each class, or folders
+    /// `train` and `test` (or `val`) that have a folder for each class [default: the images of the run that is given,
+    /// or else auto]
     #[arg(long, help_heading = DATA, value_name = "NAME|DIR", value_parser = named_source)]
     pub data: Option<Source>,
     /// Leave out files in class folders that cannot be read as pictures, instead of refusing the folder
@@ -83,9 +84,9 @@ impl Loaded {
 }
 
 impl DataArguments {
-    /// Loads the images that are named, or else those of `auto`. Pictures are fitted to them like `fit`. Files that `own`,
-    /// the run that the images may be of, has left out are left out again. Prints a note if the built-in digits stand in for
-    /// MNIST, and for folders and files that are not used.
+    /// Loads the images that are named, or else those of `auto`. Pictures are fitted to them like `fit`. Files that
+    /// `own`, the run that the images may be of, has left out are left out again. Prints a note if the built-in digits
+    /// stand in for MNIST, and for folders and files that are not used.
     pub(super) fn load(&self, format: Format, fit: Fit, own: Option<&RunData>) -> Result<Splits, Error> {
         use_threads(self.threads)?;
         let source = self.data.clone().unwrap_or_default();
@@ -133,8 +134,8 @@ impl DataArguments {
         Ok(data)
     }
 
-    /// Loads images for the network `N` in `file`, which states that it was trained on `dataset`, with pictures that were
-    /// fitted like `fit`: the images that are named, or else those of the run that the file is from.
+    /// Loads images for the network `N` in `file`, which states that it was trained on `dataset`, with pictures that
+    /// were fitted like `fit`: the images that are named, or else those of the run that the file is from.
     pub(super) fn load_for<N: Trainable>(
         &self,
         file: &Path,

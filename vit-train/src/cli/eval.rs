@@ -70,8 +70,8 @@ pub(super) struct Arguments {
     /// Print the results as JSON
     #[arg(long)]
     json: bool,
-    /// Write the logits of the test images, images x classes, to compare them with those of another program (integers, if
-    /// the model computes in integers)
+    /// Write the logits of the test images, images x classes, to compare them with those of another program (integers,
+    /// if the model computes in integers)
     #[arg(long, value_name = "FILE.safetensors")]
     logits: Option<PathBuf>,
     #[command(flatten)]

@@ -71,7 +71,8 @@ enum Command {
     /// Measure the accuracy of a checkpoint or a model file on test images.
     #[command(after_help = eval::EXAMPLES)]
     Eval(eval::Arguments),
-    /// Classify pictures (PNG, JPEG, WebP, BMP or GIF files of any size); the exit code is 1 if some of them cannot be used.
+    /// Classify pictures (PNG, JPEG, WebP, BMP or GIF files of any size); the exit code is 1 if some of them cannot be
+    /// used.
     #[command(after_help = predict::EXAMPLES)]
     Predict(predict::Arguments),
     /// Convert a checkpoint to an integer model, as training does at its end.

@@ -112,8 +112,8 @@ impl Pictures {
     }
 
     /// Reads all pictures, makes images of `format` of them, in the `usual` way unless another one was given, and calls
-    /// `work` with each, in parallel. `finish` gets the results in the order of the arguments. It prints them or, if `json` is true, returns what is printed as
-    /// an entry of a list. Only a few pictures are in memory at a time.
+    /// `work` with each, in parallel. `finish` gets the results in the order of the arguments. It prints them or, if
+    /// `json` is true, returns what is printed as an entry of a list. Only a few pictures are in memory at a time.
     ///
     /// For a picture that cannot be used, an error is printed, and the others are still classified. The exit code is
     /// then 1, or 2 if no picture could be used.

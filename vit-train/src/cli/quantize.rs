@@ -23,7 +23,7 @@ use crate::{
     network::Trainable,
     quantize::{
         layer_errors::{layer_errors, LayerErrors, FEW_IMAGES},
-        quantize, quantize_and_score, spread, CALIBRATION_IMAGES,
+        quantize, quantize_and_score, spread,
     },
     run::{data::RunData, folder::RunFolder, origins::check_origins},
     score::Score,
@@ -77,7 +77,8 @@ struct Quantization {
     /// True if these are the images of the run; None if no run is known.
     data_of_run: Option<bool>,
     test: Score,
-    /// A sentence, without a full stop, which warns that integers do not fit the network; None if they do.
+    /// A sentence, without a full stop, which warns that the integer model is far from the float network; None if
+    /// it is not.
     warning: Option<String>,
     report: Option<LayerErrors>,
 }
@@ -149,8 +150,8 @@ impl Arguments {
             loaded.warn(&self.checkpoint);
         }
         let data = &loaded.splits;
-        // `path` may be a run's checkpoint under another name, for which `run_of` finds no run. Every run that `out` lies in is
-        // therefore checked.
+        // `path` may be a run's checkpoint under another name, for which `run_of` finds no run. Every run that `out`
+        // lies in is therefore checked.
         for run in runs_written_into(out) {
             let reason = match RunData::load(&run)? {
                 None => "this run has no record of its images: write",
@@ -164,12 +165,11 @@ impl Arguments {
         }
         // The seed of the run splits the images as in training, so that validation images are not used for calibration.
         let (train, validation) = data.train.split(*seed);
-        let calibration = &spread(&train, CALIBRATION_IMAGES);
         let (file, logits) = if loaded.doubt.is_none() {
             quantize_and_score::<N>(checkpoint, (&data.train, &train), &data.test, path)?
         } else {
             // The model file must not state an accuracy on images of another data set.
-            let weights = quantize::<N>(checkpoint, &data.train, calibration, path)?;
+            let weights = quantize::<N>(checkpoint, &data.train, &train, path)?;
             let description = Some(Description { test_accuracy: None, ..description });
             let checkpoint = Checkpoint { description, parameters: checkpoint.parameters.clone() };
             let file = write_model::<N>(Kind::Int8, &checkpoint, &weights, out)?;
@@ -181,8 +181,8 @@ impl Arguments {
         let test = Score::new(&logits, data.test.labels().iter().copied());
         write_atomically(out, &file)?;
         let images = if self.report { REPORT_IMAGES } else { FEW_IMAGES };
-        let validation = &spread(&validation, images);
-        let errors = layer_errors::<N>(checkpoint, &file, &data.train, (calibration, validation), out)?;
+        let compared = (&*train, &*spread(&validation, images));
+        let errors = layer_errors::<N>(checkpoint, &file, &data.train, compared, out)?;
         let quantization = Quantization {
             file: out.display().to_string(),
             bytes: file.len(),

@@ -91,7 +91,7 @@ struct Settings {
     #[arg(long, value_name = "SHARE", value_parser = share)]
     label_smoothing: Option<f32>,
     /// Augmentation of the training images, of which the following options change parts [default: digits for images in
-    /// MNIST's format and for the built-in digits, photos for pictures in folders]
+    /// MNIST's format and for the built-in digits, photos for all others]
     #[arg(long, value_enum)]
     augment: Option<AugmentName>,
     /// Rotate training images by a random angle of up to DEGREES in either direction
@@ -127,8 +127,8 @@ struct Settings {
     /// Erase a random rectangle of this SHARE of the training images
     #[arg(long, value_name = "SHARE", value_parser = part)]
     erasing: Option<f32>,
-    /// Draw all classes equally often: in each epoch, images of small classes are repeated, and some of large classes are
-    /// left out
+    /// Draw all classes equally often: in each epoch, images of small classes are repeated, and some of large classes
+    /// are left out
     #[arg(long)]
     balance: bool,
 }

@@ -11,8 +11,8 @@ use crate::random::{stream, Purpose};
 /// The limits of the random changes of training images, because of which every epoch sees each image a little
 /// differently.
 ///
-/// Where a limit is the largest change in either direction, the change is drawn uniformly between the limit and minus the
-/// limit.
+/// Where a limit is the largest change in either direction, the change is drawn uniformly between the limit and minus
+/// the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Augmentation {
@@ -25,22 +25,23 @@ pub struct Augmentation {
     /// The largest shear (slant of upright lines) in either direction, in degrees from 0 to 60.
     pub shear_degrees: f32,
     /// The largest displacement of the knots of an elastic distortion along each axis, as a fraction of the image's
-    /// width and height from 0 to 1. The knots are the points of a 5 x 5 grid over the image; the pixels between them are
-    /// displaced by bilinear interpolation.
+    /// width and height from 0 to 1. The knots are the points of a 5 x 5 grid over the image; the pixels between them
+    /// are displaced by bilinear interpolation.
     pub elastic: f32,
     /// The share of images that are mirrored, so that left becomes right, from 0 to 1.
     pub mirror: f32,
-    /// The largest share of the area of an image that is cut off at its edges, from 0 to 0.9. What remains, with slightly
-    /// changed proportions, is enlarged to the whole image.
+    /// The largest share of the area of an image that is cut off at its edges, from 0 to 0.9. What remains, with
+    /// slightly changed proportions, is enlarged to the whole image.
     pub crop: f32,
     /// The largest change of the brightness in either direction, as a fraction from 0 to 1: levels are multiplied.
     pub brightness: f32,
     /// The largest change of the contrast, which is the distance from medium grey, as a fraction from 0 to 1.
     pub contrast: f32,
-    /// The largest change of the saturation, which is the distance from the pixel's grey level, as a fraction from 0 to 1.
+    /// The largest change of the saturation, which is the distance from the pixel's grey level, as a fraction from 0 to
+    /// 1.
     pub saturation: f32,
-    /// The share of images of which a rectangle is erased, from 0 to 1. The rectangle has from 2 to 20 % of the area, and
-    /// one random colour.
+    /// The share of images of which a rectangle is erased, from 0 to 1. The rectangle has from 2 to 20 % of the area,
+    /// and one random colour.
     pub erasing: f32,
 }
 
@@ -111,8 +112,8 @@ impl Augmentation {
         ..Self::NONE
     };
 
-    /// The best known augmentation for photographs. It does not mirror them, because arrows, letters and gestures would get
-    /// another meaning.
+    /// The best known augmentation for photographs. It does not mirror them, because arrows, letters and gestures would
+    /// get another meaning.
     pub const PHOTOS: Self =
         Self { crop: 0.3, brightness: 0.3, contrast: 0.3, saturation: 0.3, erasing: 0.1, ..Self::NONE };
 
@@ -183,7 +184,8 @@ impl Augmentation {
 pub(super) struct Window {
     /// The left end and the upper end, from 0 to 1.
     start: [f32; 2],
-    /// The width and the height, from 0 to 1. The width is negative if the part is mirrored: `start` is its right end then.
+    /// The width and the height, from 0 to 1. The width is negative if the part is mirrored: `start` is its right end
+    /// then.
     size: [f32; 2],
 }
 
@@ -191,8 +193,8 @@ impl Window {
     /// The whole image.
     pub(super) const WHOLE: Self = Self { start: [0.0; 2], size: [1.0; 2] };
 
-    /// Returns a part at a random place that leaves out `rest` of the area, from 0 to 1. Its proportions are those of the
-    /// image but for up to 15 %.
+    /// Returns a part at a random place that leaves out `rest` of the area, from 0 to 1. Its proportions are those of
+    /// the image but for up to 15 %.
     fn random(rest: f32, rng: &mut impl Rng) -> Self {
         let (side, stretch) = ((1.0 - rest).sqrt(), 1.0 + 0.15 * (2.0 * rng.random::<f32>() - 1.0));
         let size = [side * stretch, side / stretch].map(|size| size.min(1.0));

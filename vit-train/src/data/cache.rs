@@ -1,12 +1,12 @@
 //! Keeps the levels of decoded pictures in files, so that the same folder is read quickly the next time.
 //!
-//! A file has the levels of all pictures of a data set, fitted to the images of a network. Its name is a key: a SHA-256 of
-//! everything that the levels depend on. If a picture is changed, renamed, added or removed, or if the network or the fit is
-//! another one, the key is another one, too. Nobody has to remove a file that is out of date: the least recently used
-//! files are removed when all together are larger than a limit.
+//! A file has the levels of all pictures of a data set, fitted to the images of a network. Its name is a key: a SHA-256
+//! of everything that the levels depend on. If a picture is changed, renamed, added or removed, or if the network or
+//! the fit is another one, the key is another one, too. Nobody has to remove a file that is out of date: the least
+//! recently used files are removed when all together are larger than a limit.
 //!
-//! The cache is never needed. A file that is damaged is ignored and written again, and a folder that cannot be written to
-//! is no error.
+//! The cache is never needed. A file that is damaged is ignored and written again, and a folder that cannot be written
+//! to is no error.
 //!
 //! | bytes | content |
 //! |---|---|
@@ -29,8 +29,8 @@ use std::{
 };
 use vit_nostd::frame::Fit;
 
-/// The version of the arithmetic from a file to levels. It must be increased by everything that changes a level: our code
-/// or a new version of a decoder. A test notices it.
+/// The version of the arithmetic from a file to levels. It must be increased by everything that changes a level: our
+/// code or a new version of a decoder. A test notices it.
 const ARITHMETIC: u32 = 1;
 const MAGIC: &[u8; 16] = b"vit-train levels";
 const EXTENSION: &str = "levels";
@@ -41,8 +41,8 @@ pub(super) const LIMIT: u64 = 4 << 30;
 
 /// Returns the key for the pictures of a folder at `paths`, in this order.
 ///
-/// Besides the path, size and time of change of each picture, the folder itself counts: pictures of a fixed size that are
-/// unpacked with a fixed time would otherwise be mistaken for those with the same names in another folder.
+/// Besides the path, size and time of change of each picture, the folder itself counts: pictures of a fixed size that
+/// are unpacked with a fixed time would otherwise be mistaken for those with the same names in another folder.
 pub(super) fn key<'a>(
     folder: &Path,
     paths: impl Iterator<Item = &'a Path>,
@@ -372,7 +372,8 @@ mod tests {
         assert!(!left.exists() && being_written.exists());
     }
 
-    /// If this test fails, a picture has other levels than before: increase [`ARITHMETIC`], and then change the number here.
+    /// If this test fails, a picture has other levels than before: increase [`ARITHMETIC`], and then change the number
+    /// here.
     #[cfg(target_arch = "x86_64")]
     #[test]
     fn the_version_stands_for_the_levels() {

@@ -6,8 +6,9 @@
 //! batches.meta.txt                        the names of the classes, one per line
 //! ```
 //!
-//! An image is a record of 3073 bytes: its label and the levels of 32x32 pixels, row by row, first all of red, then all of
-//! green and all of blue. Networks that take grey images get them by the formula with which a chip makes a frame grey.
+//! An image is a record of 3073 bytes: its label and the levels of 32x32 pixels, row by row, first all of red, then all
+//! of green and all of blue. Networks that take grey images get them by the formula with which a chip makes a frame
+//! grey.
 
 use super::{dataset::Dataset, error::DataError, format::Format, labels::read_class_names, memory};
 use crate::paths::no_file;

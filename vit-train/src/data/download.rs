@@ -18,8 +18,9 @@ use crate::{atomic, hex::hex};
 pub(super) const MIRRORS: &[&str] =
     &["https://ossci-datasets.s3.amazonaws.com/mnist", "https://storage.googleapis.com/cvdf-datasets/mnist"];
 
-/// CIFAR-10's archive, as its author publishes it. He publishes its MD5, c32a1d4ab5d03f1284b67883e8d87530. The SHA-256 of
-/// the file with that MD5 is in several libraries that download it, such as Julia's MLDatasets and Ruby's TorchVision.
+/// CIFAR-10's archive, as its author publishes it. He publishes its MD5, c32a1d4ab5d03f1284b67883e8d87530. The SHA-256
+/// of the file with that MD5 is in several libraries that download it, such as Julia's MLDatasets and Ruby's
+/// TorchVision.
 pub(super) const CIFAR10: Archive = Archive {
     url: "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
     sha256: "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
@@ -58,8 +59,8 @@ pub(super) fn complete(directory: &Path, mirrors: &[&str]) -> Result<(), DataErr
     missing.into_iter().try_for_each(|file| fetch(&agent, file, directory, mirrors))
 }
 
-/// Downloads CIFAR-10 to `directory` if one of its files is missing there. They appear there whole and verified, or not at
-/// all.
+/// Downloads CIFAR-10 to `directory` if one of its files is missing there. They appear there whole and verified, or not
+/// at all.
 pub(super) fn complete_cifar10(directory: &Path, archive: &Archive) -> Result<(), DataError> {
     if cifar::files().all(|name| directory.join(name).exists()) {
         return Ok(());

@@ -14,8 +14,8 @@
 //! smallest SHA-256. The same files are set aside every time, and when files are added, most of the ones set aside
 //! stay the same.
 //!
-//! Files that operating systems leave in folders are ignored. Every other file in a class folder has to be a picture, unless
-//! [`Unreadable`] says that those that are not are left out.
+//! Files that operating systems leave in folders are ignored. Every other file in a class folder has to be a picture,
+//! unless [`Unreadable`] says that those that are not are left out.
 
 use super::{
     cache,
@@ -194,6 +194,7 @@ pub(super) fn read(directory: &Path, format: Format, loading: &Loading) -> Resul
         }
         order = divide(train, test)?;
         let values = format.values();
+        memory::check(directory, order.iter().map(Vec::len).sum(), values, memory::available())?;
         let places: HashMap<&Path, usize> = pictures.iter().map(|picture| &*picture.path).zip(0..).collect();
         let images =
             order.iter().flatten().map(|picture| &levels[places[&*picture.path] * values..][..values]);

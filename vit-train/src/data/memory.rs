@@ -13,8 +13,8 @@ pub(super) fn available() -> Option<u64> {
     line.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1 << 10)
 }
 
-/// Checks that there is memory for `images` images of `bytes_each` bytes from `path`: no more than is `available`, and as
-/// much as the operating system grants.
+/// Checks that there is memory for `images` images of `bytes_each` bytes from `path`: no more than is `available`, and
+/// as much as the operating system grants.
 ///
 /// # Errors
 /// Returns [`DataError::Memory`] if there is not.

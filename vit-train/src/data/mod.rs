@@ -1,8 +1,9 @@
 //! Loads images for training and testing, and augments or corrupts them.
 //!
-//! [`load`] turns a [`Source`] (MNIST, CIFAR-10, the built-in digits or a folder) into a pair of [`Dataset`]s, one to train on
-//! and one to test on. Images stay levels of 8 bits from the file to the network's input, because that is what the
-//! microcontroller sees, too. [`Dataset::split`] sets a validation part aside, and [`Augmentation`] varies the rest.
+//! [`load`] turns a [`Source`] (MNIST, CIFAR-10, the built-in digits or a folder) into a pair of [`Dataset`]s, one to
+//! train on and one to test on. Images stay levels of 8 bits from the file to the network's input, because that is what
+//! the microcontroller sees, too. [`Dataset::split`] sets a validation part aside, and [`Augmentation`] varies the
+//! rest.
 //!
 //! Every random choice is a function of numbers that the caller passes, such as (seed, epoch, index). Neither the order
 //! of calls nor the number of threads changes a pixel.
@@ -121,8 +122,8 @@ fn found(
     }
 }
 
-/// Returns the name and the folder of the data set that has to be downloaded to load the images of `source`, if that takes
-/// long.
+/// Returns the name and the folder of the data set that has to be downloaded to load the images of `source`, if that
+/// takes long.
 pub(crate) fn long_download(source: &Source) -> Option<(&'static str, &'static Path)> {
     let cache = Path::new(CIFAR10_CACHE);
     let is_there =
@@ -130,8 +131,8 @@ pub(crate) fn long_download(source: &Source) -> Option<(&'static str, &'static P
     (*source == Source::Cifar10 && !is_there()).then_some(("CIFAR-10 (170 MB)", cache))
 }
 
-/// Returns the folder for the levels of decoded pictures: the one that the environment variable [`PICTURE_CACHE_DIR`] names,
-/// or else `data/pictures`. Returns `None` if the variable is set and empty.
+/// Returns the folder for the levels of decoded pictures: the one that the environment variable [`PICTURE_CACHE_DIR`]
+/// names, or else `data/pictures`. Returns `None` if the variable is set and empty.
 pub(crate) fn picture_cache() -> Option<PathBuf> {
     match env::var_os(PICTURE_CACHE_DIR) {
         None => Some(PICTURE_CACHE.into()),
@@ -170,7 +171,8 @@ fn load_mnist(directory: &Path, format: Format) -> Result<Splits, DataError> {
     load_idx(directory, format, "mnist".into(), Source::Mnist, &idx::FILES)
 }
 
-/// Loads the four files in MNIST's format, the files of CIFAR-10 or the class folders in `directory`, whichever are there.
+/// Loads the four files in MNIST's format, the files of CIFAR-10 or the class folders in `directory`, whichever are
+/// there.
 fn load_directory(directory: &Path, format: Format, loading: &Loading) -> Result<Splits, DataError> {
     // The name goes into the model file, whose readers need not know the whole path. A path such as `..` has no name of
     // its own; its canonical form does.
@@ -278,6 +280,7 @@ fn load_signs(format: Format, loading: &Loading) -> Result<Splits, DataError> {
     }
     let path = Path::new("synthetic-signs");
     let (done, total) = (AtomicUsize::new(0), synthetic::TRAIN_IMAGES + synthetic::TEST_IMAGES);
+    memory::check(path, total, format.values(), memory::available())?;
     let draw = |images: usize, seed: u64| {
         let mut levels = vec![0; images * format.values()];
         let pictures = levels.par_chunks_exact_mut(format.values()).enumerate();

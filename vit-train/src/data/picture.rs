@@ -50,8 +50,8 @@ pub(crate) fn read_fitted(path: &Path, format: Format, fit: Fit) -> Result<Vec<u
     fitted(read(path)?, format, fit)
 }
 
-/// Fits an image of 8 bits, grey or RGB, to the size of `format`. A [`Resizer`] does this, as on a chip, so that the same
-/// pixels give the same image there.
+/// Fits an image of 8 bits, grey or RGB, to the size of `format`. A [`Resizer`] does this, as on a chip, so that the
+/// same pixels give the same image there.
 ///
 /// # Errors
 /// [`PictureError::LargeInput`].
@@ -470,8 +470,8 @@ mod tests {
         let bytes_of =
             |wanted: &str| picture_files().into_iter().find(|(name, ..)| name == wanted).unwrap().1;
         let gif = bytes_of("colour.gif");
-        // The pixels are in blocks that begin with their length, after a descriptor and the size of a code. The last block
-        // is empty.
+        // The pixels are in blocks that begin with their length, after a descriptor and the size of a code. The last
+        // block is empty.
         let start = gif.windows(5).position(|bytes| bytes == b"\x2c\0\0\0\0").unwrap() + 11;
         let len = gif[start];
         assert!(len > 100);

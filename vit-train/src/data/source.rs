@@ -46,8 +46,8 @@ pub enum Source {
     #[serde(rename = "synthetic-signs")]
     SyntheticSigns,
     /// A folder with four files in MNIST's format and possibly `labels.txt`, with the files of CIFAR-10 in its binary
-    /// format, or with a folder of pictures for each class. If a folder has the name of one of the other sources, it is written as a
-    /// path, such as `./mnist`.
+    /// format, or with a folder of pictures for each class. If a folder has the name of one of the other sources, it is
+    /// written as a path, such as `./mnist`.
     Directory(PathBuf),
 }
 

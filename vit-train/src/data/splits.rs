@@ -30,7 +30,8 @@ pub struct Splits {
     pub fallback: Option<DataError>,
     /// The folders next to those of images to train and to test on, from which nothing was read. Users should be told.
     pub passed_over: Vec<PathBuf>,
-    /// What the images show: images in MNIST's format are taken for handwriting, and pictures in folders for photographs.
+    /// What the images show: images in MNIST's format and the built-in digits are taken for handwriting, and
+    /// all others for photographs.
     pub style: Style,
     /// The files that were left out because they cannot be used as pictures: sorted paths relative to the folder of the
     /// data set, with slashes. [`load`](super::load) leaves out none.

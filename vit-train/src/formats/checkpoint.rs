@@ -101,8 +101,9 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Returns the description. If there is none, returns a default: the numbers of the classes are their names, pictures
-    /// are cropped, grey images have MNIST's normalisation, and the levels of other images are scaled to -1..1.
+    /// Returns the description. If there is none, returns a default: the numbers of the classes are their names,
+    /// pictures are cropped, grey images have MNIST's normalisation, and the levels of other images are scaled to
+    /// -1..1.
     pub fn describe<N: Trainable>(&self) -> Description {
         self.description.clone().unwrap_or_else(|| Description {
             dataset: UNKNOWN.to_owned(),

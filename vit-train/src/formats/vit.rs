@@ -113,7 +113,8 @@ struct Tensor<'a> {
 }
 
 impl Tensor<'_> {
-    /// Returns the index of each value in the model file, with the index of the same value in the checkpoint's parameter.
+    /// Returns the index of each value in the model file, with the index of the same value in the checkpoint's
+    /// parameter.
     fn places(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
         let &Self { start, outputs, channels, .. } = self;
         let inputs = self.values.len() / outputs;

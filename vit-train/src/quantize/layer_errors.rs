@@ -16,8 +16,9 @@ use vit_nostd::{float, int8, Probe, Stage, Values};
 /// The number of images that suffice for [`LayerErrors::warning`].
 pub(crate) const FEW_IMAGES: usize = 32;
 
-/// The signal-to-noise ratio of the worst layer, in decibels, below which a network is not fit for integers. The noise
-/// then has more than a tenth of the signal's energy. RECIPES.md has the measurement on which this bound is based.
+/// The signal-to-noise ratio of the worst layer, in decibels, below which the integer model is too far from the float
+/// network. The noise then has more than a tenth of the signal's energy. RECIPES.md has the measurement on which this
+/// bound is based.
 const LEAST_RATIO: f64 = 10.0;
 
 /// The stages of every encoder block, in the order of the table.
@@ -63,6 +64,18 @@ pub(crate) struct LayerError {
     pub snr_db: f64,
 }
 
+impl LayerError {
+    /// Returns the name of the layer, with its block if the stage is one of a block.
+    fn place(&self) -> String {
+        let name = heading(self.layer);
+        if OF_A_BLOCK.contains(&self.layer) {
+            format!("{name} of block {}", self.block)
+        } else {
+            name.to_owned()
+        }
+    }
+}
+
 /// The errors of all layers, in the order of the network. The errors of a layer include those of the layers before it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct LayerErrors {
@@ -75,14 +88,15 @@ pub(crate) struct LayerErrors {
 }
 
 impl LayerErrors {
-    /// Returns a sentence, without a full stop, which warns that integers do not fit the network; None if they do.
+    /// Returns a sentence, without a full stop, which warns that the integer model is far from the float network; None
+    /// if it is not.
     pub(crate) fn warning(&self) -> Option<String> {
-        let LayerError { block, layer, snr_db } = self.worst;
+        let LayerError { snr_db, .. } = self.worst;
         (snr_db < LEAST_RATIO).then(|| {
             format!(
-                "The integers are far from the float network: the signal-to-noise ratio of the worst layer, {} of block \
-                 {block}, is {snr_db:.1} dB, and below {LEAST_RATIO} dB they may classify much worse",
-                heading(layer)
+                "The integers are far from the float network: the signal-to-noise ratio of the worst layer, {}, is \
+                 {snr_db:.1} dB, and below {LEAST_RATIO} dB they may classify much worse",
+                self.worst.place()
             )
         })
     }
@@ -90,7 +104,7 @@ impl LayerErrors {
 
 /// Compares an integer model with the float model of the same checkpoint, layer by layer.
 ///
-/// `file` is the integer model that [`quantize`](crate::quantize::quantize) made from `checkpoint` with the images
+/// `file` is the integer model that [`quantize`](crate::quantize::quantize) made from `checkpoint` with the same images
 /// `calibration` of `data`. The models are compared on the images `indices` of `data`, of which there must be at
 /// least one. Errors name `path`.
 ///
@@ -242,8 +256,7 @@ impl fmt::Display for LayerErrors {
         for (block, layer) in [(0, Stage::Embedding), (depth, Stage::Norm), (depth, Stage::Head)] {
             writeln!(f, "{:<11}{:>5.1}", heading(layer), ratio(block, layer))?;
         }
-        let LayerError { block, layer, snr_db } = self.worst;
-        write!(f, "The worst layer is {} of block {block}: {snr_db:.1} dB", heading(layer))
+        write!(f, "The worst layer is {}: {:.1} dB", self.worst.place(), self.worst.snr_db)
     }
 }
 
@@ -298,7 +311,16 @@ mod tests {
         assert_eq!((first.block, first.layer), (1, Stage::Query), "{errors}");
         assert!(wrong(&&errors.worst));
         let warning = errors.warning().unwrap();
-        assert!(warning.contains(heading(errors.worst.layer)), "{warning}");
+        assert!(warning.contains(&errors.worst.place()), "{warning}");
+    }
+
+    #[test]
+    fn only_stages_of_a_block_are_named_with_it() {
+        let place = |block, layer| LayerError { block, layer, snr_db: 0.0 }.place();
+        assert_eq!(place(0, Stage::Embedding), "embedding");
+        assert_eq!(place(1, Stage::Norm2), "norm 2 of block 1");
+        assert_eq!(place(2, Stage::Norm), "last norm");
+        assert_eq!(place(2, Stage::Head), "logits");
     }
 
     #[test]

@@ -179,8 +179,8 @@ fn gelu64(x: f64) -> f64 {
     f64::from(gelu(x as f32))
 }
 
-/// Returns at most `most` of the images `indices`, at even distances, so that they are of all classes even if the images are
-/// sorted by class.
+/// Returns at most `most` of the images `indices`, at even distances, so that they are of all classes even if the
+/// images are sorted by class.
 pub(crate) fn spread(indices: &[usize], most: usize) -> Vec<usize> {
     let len = indices.len().min(most);
     (0..len).map(|place| indices[place * indices.len() / len]).collect()
@@ -188,8 +188,8 @@ pub(crate) fn spread(indices: &[usize], most: usize) -> Vec<usize> {
 
 /// Returns the weights of the integer model of a checkpoint of network `N`.
 ///
-/// Scales are measured on the images `indices` of `data`, which must not be test images. The same input gives the
-/// same bytes. Errors name `path`.
+/// Scales are measured on the images `indices` of `data`, which must not be test images; on [`CALIBRATION_IMAGES`] of
+/// them, at even distances, if there are more. The same input gives the same bytes. Errors name `path`.
 ///
 /// # Errors
 /// - The errors of [`Checkpoint::check`] if the checkpoint is not one of `N` or a parameter is not finite,
@@ -210,8 +210,8 @@ pub fn quantize<N: Trainable>(
 /// Quantizes a checkpoint and tests the result. Returns the model file and its logits on the images `test`, of shape
 /// `images x classes`.
 ///
-/// Scales are measured like those of [`quantize`], on [`CALIBRATION_IMAGES`] of the images `indices` of `train`. The model
-/// file states the accuracy on `test`.
+/// Scales are measured like those of [`quantize`], on the images `indices` of `train`. The model file states the
+/// accuracy on `test`.
 ///
 /// # Errors
 /// The errors are those of [`quantize`], and [`Error::Model`] if the description does not fit into a model file.
@@ -221,7 +221,7 @@ pub fn quantize_and_score<N: Trainable>(
     test: &Dataset,
     path: &Path,
 ) -> Result<(ModelBytes, Vec<f32>), Error> {
-    let weights = quantize::<N>(checkpoint, train, &spread(indices, CALIBRATION_IMAGES), path)?;
+    let weights = quantize::<N>(checkpoint, train, indices, path)?;
     let file = write_model::<N>(Kind::Int8, checkpoint, &weights, path)?;
     let model = int8::Model::<N>::from_bytes(&file);
     let model = model.map_err(|error| Error::Model { path: path.to_owned(), error })?;
@@ -415,8 +415,8 @@ impl Layer {
     }
 }
 
-/// Returns the multiplier and the shift, of at most `max_shift`, that express `real`, or `None` if it exceeds [`MAX_RATIO`] by more than a
-/// rounding error.
+/// Returns the multiplier and the shift, of at most `max_shift`, that express `real`, or `None` if it exceeds
+/// [`MAX_RATIO`] by more than a rounding error.
 fn scale(real: f64, max_shift: u8) -> Option<Scale> {
     let multiplier = |shift: u8| real * 2f64.powi(shift.into());
     let most = f64::from(Scale::MAX_MULTIPLIER);
@@ -496,7 +496,8 @@ impl BlockLayers {
     }
 }
 
-/// Returns the quantizer of the levels of a channel: a level p enters as p - 128; the network takes (p / 255 - mean) / std.
+/// Returns the quantizer of the levels of a channel: a level p enters as p - 128; the network takes (p / 255 - mean) /
+/// std.
 fn level(Normalization { mean, std }: Normalization) -> Quantizer {
     Quantizer { scale: 1.0 / (255.0 * f64::from(std)), zero_point: 255.0 * f64::from(mean) - 128.0 }
 }
@@ -555,7 +556,7 @@ pub(crate) struct BlockScales {
 }
 
 impl Scales {
-    /// Chooses the same scales as [`quantize`].
+    /// Chooses the scales for the images `indices` of `data`, as [`quantize`] says.
     ///
     /// # Errors
     /// - The errors of [`Checkpoint::check`] if the checkpoint is not one of `N` or a parameter is not finite,
@@ -570,7 +571,7 @@ impl Scales {
         let model = float::Model::<N>::from_bytes(&float_file);
         let model = model.map_err(|error| Error::Model { path: path.to_owned(), error })?;
         let parameters = &checkpoint.parameters;
-        let calibration = calibrate::<N>(&model, parameters, data, indices);
+        let calibration = calibrate::<N>(&model, parameters, data, &spread(indices, CALIBRATION_IMAGES));
         Self::choose::<N>(parameters, &calibration, &checkpoint.describe::<N>().normalization)
             .map_err(|error| Error::Unquantizable { path: path.to_owned(), error })
     }

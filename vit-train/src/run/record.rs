@@ -36,7 +36,8 @@ pub struct TestScores {
     /// The reason why the network could not be quantized.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub int8_error: Option<String>,
-    /// A sentence, without a full stop, which warns that integers do not fit the network; None if they do.
+    /// A sentence, without a full stop, which warns that the integer model is far from the float network. None if it is
+    /// not, if there is no integer model, or if the report is one of an earlier version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub int8_warning: Option<String>,
     /// The number of images that the two engines classify differently.

@@ -10,7 +10,7 @@ use crate::{
     network::Trainable,
     quantize::{
         layer_errors::{layer_errors, FEW_IMAGES},
-        quantize_and_score, spread, CALIBRATION_IMAGES,
+        quantize_and_score, spread,
     },
     run::{folder::RunFolder, record::TestScores, report::Report},
     score::Score,
@@ -56,10 +56,8 @@ pub(super) fn finish<N: Trainable>(
     let int8_file = quantized.as_ref().ok().map(|(file, _)| &**file);
     if let Some(file) = int8_file {
         write_atomically(&int8_path, file)?;
-        let [calibration, few] = [(train_indices, CALIBRATION_IMAGES), (validation_indices, FEW_IMAGES)]
-            .map(|(indices, most)| spread(indices, most));
-        test.int8_warning =
-            layer_errors::<N>(best, file, &data.train, (&calibration, &few), &int8_path)?.warning();
+        let images = (train_indices, &*spread(validation_indices, FEW_IMAGES));
+        test.int8_warning = layer_errors::<N>(best, file, &data.train, images, &int8_path)?.warning();
     }
     report.test = Some(test);
     report.write_grids(directory, data, &logits)?;

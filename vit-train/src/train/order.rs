@@ -23,8 +23,8 @@ pub(super) fn order(recipe: &Recipe, data: &Dataset, indices: &[usize], epoch: u
     order
 }
 
-/// Draws as many images as there are `indices`, the same number of each class. If the number is not a multiple of that of
-/// the classes, some classes have one more. In a class, no image is drawn once more often than another.
+/// Draws as many images as there are `indices`, the same number of each class. If the number is not a multiple of that
+/// of the classes, some classes have one more. In a class, no image is drawn once more often than another.
 fn balanced(seed: u64, data: &Dataset, indices: &[usize], epoch: u64) -> Vec<usize> {
     let mut random = stream(Purpose::Balance, [seed, epoch, 0]);
     let mut classes: Vec<_> = by_class(data, indices).into_values().collect();

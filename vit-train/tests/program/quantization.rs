@@ -128,9 +128,9 @@ fn a_run_without_integers_has_all_other_results() {
     assert!(content() == before, "a command changed the run");
 }
 
-/// Writes the published network with another scale of one value of each attention: the first is `factor` times as large,
-/// and is multiplied by weights that are smaller by as much. In floats, nothing changes if the factor is a power of two. In integers, all
-/// values of a layer have one scale, and the others lose precision.
+/// Writes the published network with another scale of one value of each attention: the first is `factor` times as
+/// large, and is multiplied by weights that are smaller by as much. In floats, nothing changes if the factor is a power
+/// of two. In integers, all values of a layer have one scale, and the others lose precision.
 fn with_a_large_value(folder: &TempDir, factor: f32) -> String {
     let path = file(folder, "nano.safetensors");
     succeed(&["export", PUBLISHED, "--safetensors", &path]);

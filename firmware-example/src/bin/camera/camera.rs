@@ -18,7 +18,7 @@ pub(crate) struct Sign {
     rim: Colour,
     /// The width of the rim, in hundredths of the radius.
     rim_width: i32,
-    /// Whether a point belongs to the symbol.
+    /// Returns true if a point belongs to the symbol.
     symbol: fn(i32, i32) -> bool,
     symbol_colour: Colour,
 }

@@ -38,10 +38,9 @@ fn main() -> ! {
         Err(error) => defmt::panic!("the model file is unusable: {}", error),
     };
     let fit = model.metadata().fit;
-    defmt::info!("kernels: {=str}", kernels::name());
 
-    let (mut resizing, mut inference, mut wrong) = (None, None, 0);
-    for sign in &SIGNS {
+    let (mut resizing, mut inference) = (Some(0), Some(0)); // the most ticks; None if the timer cannot measure them
+    let predictions = SIGNS.each_ref().map(|sign| {
         let mut ticks = Some(0);
         let mut resizer = defmt::unwrap!(Resizer::for_network::<Signs>(FRAME, fit, SUMS, IMAGE));
         for y in 0..FRAME.height {
@@ -51,12 +50,19 @@ fn main() -> ! {
             ticks = ticks.zip(timer.ticks()).map(|(all, line)| all + line);
         }
         defmt::unwrap!(resizer.finish());
-        resizing = resizing.max(ticks);
+        resizing = resizing.zip(ticks).map(|(most, ticks)| most.max(ticks));
 
         timer.start();
         let logits = model.infer(IMAGE, SCRATCH);
-        inference = inference.max(timer.ticks());
-        let [Prediction { class, probability }] = top_k(&model.dequantize(&logits));
+        inference = inference.zip(timer.ticks()).map(|(most, ticks)| most.max(ticks));
+        let [best]: [Prediction; 1] = top_k(&model.dequantize(&logits));
+        best
+    });
+    let stack = ram::stack(); // before the log uses the stack
+
+    defmt::info!("kernels: {=str}", kernels::name());
+    let mut wrong = 0;
+    for (sign, Prediction { class, probability }) in SIGNS.iter().zip(predictions) {
         let label = model.metadata().labels().nth(class).unwrap_or_default();
         let permille = (1000.0 * probability + 0.5) as u32;
         defmt::info!(
@@ -68,14 +74,16 @@ fn main() -> ! {
         );
         wrong += i32::from(label != sign.name);
     }
-    let stack = ram::stack();
-    defmt::info!(
-        "time: at most {=u32} ticks of {=u32} Hz for the lines of a frame, {=u32} for an image, on a {=str}",
-        defmt::unwrap!(resizing),
-        board::Timer::HZ,
-        defmt::unwrap!(inference),
-        board::NAME,
-    );
+    match resizing.zip(inference) {
+        Some((resizing, inference)) => defmt::info!(
+            "time: at most {=u32} ticks of {=u32} Hz for the lines of a frame, {=u32} for an image, on a {=str}",
+            resizing,
+            board::Timer::HZ,
+            inference,
+            board::NAME,
+        ),
+        None => defmt::warn!("time: a frame takes longer than the timer can measure"),
+    }
     defmt::info!(
         "RAM: {=usize} bytes of scratch memory, {=usize} of image and sums, {=usize} of other statics, {=usize} of stack",
         Scratch::<Signs>::BYTES,

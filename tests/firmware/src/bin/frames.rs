@@ -2,9 +2,9 @@
 //!
 //! The data are files, over semihosting:
 //!
-//! - `frames.bin` has the frames, one after the other: seven numbers of 16 bits, little-endian, and the pixels. The numbers
-//!   are the index of the format in [`FORMATS`], the index of the fit in [`FITS`], the frame's width and height, and the
-//!   input's height, width and channels.
+//! - `frames.bin` has the frames, one after the other: seven numbers of 16 bits, little-endian, and the pixels. The
+//!   numbers are the index of the format in [`FORMATS`], the index of the fit in [`FITS`], the frame's width and
+//!   height, and the input's height, width and channels.
 //! - `images.bin` is the answer: the bytes of all images.
 
 #![no_std]

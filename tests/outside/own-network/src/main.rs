@@ -1,4 +1,4 @@
-//! The program `vit-train` for a network that only this crate declares.
+//! The program `vit-train` for a network that this crate declares.
 
 use std::process::ExitCode;
 

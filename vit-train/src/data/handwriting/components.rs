@@ -20,27 +20,28 @@ const NEAR: f32 = 0.15;
 const APART: f32 = 0.25;
 /// The strokes of a digit are narrower than this, relative to its size.
 const THIN: f32 = 0.3;
-/// A component whose width is more than this times its height is a line, such as the one under a digit or the bar of a 5.
+/// A component whose width is more than this times its height is a line, such as the one under a digit or the bar of a
+/// 5.
 const FLAT: f32 = 2.2;
 /// A stroke that is at most this far away, relative to the size of the digit, counts as touching it: only a scratch
 /// separates the two.
 const TOUCHING: f32 = 0.04;
-/// The strokes of two comparable parts of a digit are at most this far away from each other, relative to its size: digits
-/// side by side are farther.
+/// The strokes of two comparable parts of a digit are at most this far away from each other, relative to its size:
+/// digits side by side are farther.
 const SCRATCH: f32 = 0.02;
 /// The boxes of two comparable parts of a digit overlap vertically by at least this, relative to the size of the digit.
 const OVERLAP: f32 = 0.1;
 /// A line under the digit is no part of it if it is wider than this times the digit.
 const UNDERLINE: f32 = 1.3;
-/// A component inside the digit's box that is at least this large, relative to the digit, is not a part of it: somebody drew
-/// a circle around something, or a face.
+/// A component inside the digit's box that is at least this large, relative to the digit, is not a part of it: somebody
+/// drew a circle around something, or a face.
 const ENCLOSED: f32 = 0.1;
 /// A component with less than this share of the digit's contrast is not ink of the same pen, but print or a stain.
 const PALE: f32 = 0.5;
 /// The longest path of a pen in a digit, in sizes of the digit.
 const LONGEST_PATH: f32 = 5.5;
-/// A component is a sheet if it takes at least these shares of its convex hull, holes included, and of the smallest rectangle
-/// around it. The outline of a 0 takes less of the rectangle.
+/// A component is a sheet if it takes at least these shares of its convex hull, holes included, and of the smallest
+/// rectangle around it. The outline of a 0 takes less of the rectangle.
 const SHEET: (f32, f32) = (0.85, 0.9);
 /// The shorter side of a sheet is at least this long, relative to the longer one. A thick 1 is narrower.
 const LEAST_ASPECT: f32 = 0.45;
@@ -79,8 +80,8 @@ impl Component {
         self.width().max(self.height()) as f32
     }
 
-    /// The mean width of its strokes, in pixels: twice the area by the length of the outline, because a line has two sides.
-    /// On average over all directions, an outline has 4 / pi times as many sides of pixels as its length.
+    /// The mean width of its strokes, in pixels: twice the area by the length of the outline, because a line has two
+    /// sides. On average over all directions, an outline has 4 / pi times as many sides of pixels as its length.
     pub(super) fn stroke(&self) -> f32 {
         2.0 * self.area as f32 / (0.785 * self.outline as f32).max(1.0)
     }
@@ -108,7 +109,8 @@ impl Component {
         self.is_flat() && is_under && (is_apart || is_wide)
     }
 
-    /// True if a pixel of `other` is at most [`SCRATCH`] away from one of this component. `width` is that of the picture.
+    /// True if a pixel of `other` is at most [`SCRATCH`] away from one of this component. `width` is that of the
+    /// picture.
     fn touches(&self, other: &Self, width: u32) -> bool {
         let width = width as usize;
         let reach = (SCRATCH * self.size()).round().max(1.0) as usize;
@@ -178,9 +180,9 @@ pub(super) fn components(ink: &Plane, low: f32, high: f32) -> Vec<Component> {
     found
 }
 
-/// Returns the components that make up the digit, and a reason for doubt if there is one. In a picture as small as MNIST's,
-/// which is not a photograph, every component belongs to the digit that is not as large as a digit itself, and the digit may
-/// touch the edge of the picture.
+/// Returns the components that make up the digit, and a reason for doubt if there is one. In a picture as small as
+/// MNIST's, which is not a photograph, every component belongs to the digit that is not as large as a digit itself, and
+/// the digit may touch the edge of the picture.
 pub(super) fn digit<'a>(
     found: &'a [Component],
     ink: &Plane,
@@ -244,8 +246,8 @@ pub(super) fn digit<'a>(
     Some((parts, doubt.or(not_a_stroke).or(tangle)))
 }
 
-/// Returns the regions around a component and in its holes, with a pixel around its box. Only the region around it is at the
-/// edge.
+/// Returns the regions around a component and in its holes, with a pixel around its box. Only the region around it is
+/// at the edge.
 fn surroundings(of: &Component, width: usize) -> Vec<Component> {
     let (across, down) = (of.width() + 2, of.height() + 2);
     let mut free = Plane::from_pixel(across as u32, down as u32, [1.0].into());

@@ -6,8 +6,8 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::{f32::consts::PI, io::Cursor};
 
-/// Writes a digit and returns the amount of ink in each pixel, 0 to 1. The arguments are its class, a seed, and its height
-/// in pixels.
+/// Writes a digit and returns the amount of ink in each pixel, 0 to 1. The arguments are its class, a seed, and its
+/// height in pixels.
 pub(super) type Write<'a> = &'a (dyn Fn(u8, u64, f32) -> Plane + Sync);
 
 /// A kind of picture. `readable` is true if there is one digit in it that can be read.
@@ -405,7 +405,8 @@ fn board_on_a_table(scene: &mut Scene) {
     scene.cover(table, |x, y| (sides[0] - (x - x0).abs()).min(sides[1] - (y - y0).abs()));
 }
 
-/// Cuts the paper closely around a bold digit and puts it on a ground without noise, as a scanner or an editor of pictures does.
+/// Cuts the paper closely around a bold digit and puts it on a ground without noise, as a scanner or an editor of
+/// pictures does.
 fn close_paper(scene: &mut Scene) {
     scene.middle = (scene.width / 2.0, scene.height / 2.0);
     scene.digit = scene.uniform(0.4, 0.55) * scene.width.min(scene.height);
@@ -571,7 +572,8 @@ fn tick_beside(scene: &mut Scene) {
     scene.ink_at(&tick, (tick_x, scene.height / 2.0));
 }
 
-/// Writes two slanted digits side by side whose boxes overlap although their strokes do not. The second one may be lower.
+/// Writes two slanted digits side by side whose boxes overlap although their strokes do not. The second one may be
+/// lower.
 fn slanted_digits(scene: &mut Scene) {
     scene.digit = scene.uniform(0.3, 0.5) * scene.width.min(scene.height);
     let (slant, lower) = (scene.uniform(0.2, 0.5), scene.uniform(0.0, 0.25) * scene.digit);

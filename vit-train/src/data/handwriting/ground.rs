@@ -34,8 +34,8 @@ pub(super) struct Ink {
     pub dark: bool,
 }
 
-/// Subtracts the ground: a smooth surface, or everything that is wider than a stroke if a shadow, a fold or a table makes
-/// that impossible.
+/// Subtracts the ground: a smooth surface, or everything that is wider than a stroke if a shadow, a fold or a table
+/// makes that impossible.
 pub(super) fn remove(plane: &Plane, is_photograph: bool) -> Ink {
     let (width, height) = plane.dimensions();
     let (differences, noise) = surface(plane);
@@ -83,8 +83,8 @@ pub(super) fn is_flat(picture: &Plane) -> bool {
     uneven(picture, LEAST_NOISE) <= UNEVEN_EDGE
 }
 
-/// True if the edge of the picture shows only ground, and either the picture has one grey value there or neighbouring pixels
-/// differ from each other as much as pixels do from the surface.
+/// True if the edge of the picture shows only ground, and either the picture has one grey value there or neighbouring
+/// pixels differ from each other as much as pixels do from the surface.
 fn is_smooth(picture: &Plane, differences: &Plane, noise: f32) -> bool {
     let largest = differences.iter().fold(0.0, |largest: f32, x| largest.max(x.abs()));
     let limit = (SURELY_INK * noise).max(HARMLESS * largest);
@@ -100,9 +100,9 @@ fn is_smooth(picture: &Plane, differences: &Plane, noise: f32) -> bool {
     beyond <= ROUGH_EDGE && (is_even || noise <= 2.0 * own_noise + 2.0 * LEAST_NOISE)
 }
 
-/// Returns what is darker or brighter than the ground and narrower than the widest stroke. A morphological closing or opening
-/// removes strokes and leaves the ground with its steps; the difference is ink. It is divided by the light, because ink in the
-/// shadow has less contrast in the proportion in which there is less light.
+/// Returns what is darker or brighter than the ground and narrower than the widest stroke. A morphological closing or
+/// opening removes strokes and leaves the ground with its steps; the difference is ink. It is divided by the light,
+/// because ink in the shadow has less contrast in the proportion in which there is less light.
 fn narrow(plane: &Plane, picture: &Plane) -> Ink {
     let (width, height) = plane.dimensions();
     let reach = (WIDEST_STROKE * width.max(height) as f32 / 2.0).ceil() as usize;
@@ -124,7 +124,8 @@ fn narrow(plane: &Plane, picture: &Plane) -> Ink {
         let noise = (1.5 * median(hat.iter().map(|x| x.abs()).collect())).max(LEAST_NOISE);
         Ink { plane: hat, noise, dark }
     });
-    // The inside of a digit's loop is narrow as well, but it has the grey value of most pixels around it, so it is not ink.
+    // The inside of a digit's loop is narrow as well, but it has the grey value of most pixels around it, so it is not
+    // ink.
     let sure = hats.each_ref().map(|ink| {
         let sign = if ink.dark { 1.0 } else { -1.0 };
         let mut sure = ink.plane.clone();
@@ -140,8 +141,8 @@ fn narrow(plane: &Plane, picture: &Plane) -> Ink {
             pixels.map(|&index| f64::from(sure.as_raw()[index]).powi(2)).sum::<f64>()
         })
     };
-    // A component at the edge of the picture may be a corner in the shadow. It counts only if it is a stroke, of a digit that
-    // is cut off, or if there is nothing else.
+    // A component at the edge of the picture may be a corner in the shadow. It counts only if it is a stroke, of a
+    // digit that is cut off, or if there is nothing else.
     let inside = energy(|component, picture| component.is_inside(picture) || component.is_thin());
     let energies = if inside == [0.0; 2] { energy(|_, _| true) } else { inside };
     let [dark, bright] = hats;
@@ -184,8 +185,8 @@ fn extreme(plane: &Plane, reach: usize, better: fn(f32, f32) -> f32) -> Plane {
     result
 }
 
-/// Replaces each value with the extreme of its window by van Herk's algorithm: with the running extremes from the start and
-/// from the end of each block, every window needs only two of them.
+/// Replaces each value with the extreme of its window by van Herk's algorithm: with the running extremes from the start
+/// and from the end of each block, every window needs only two of them.
 fn extreme_of_line(line: &mut [f32], reach: usize, better: fn(f32, f32) -> f32) {
     let window = 2 * reach + 1;
     // The values at the ends continue beyond the ends.
@@ -207,8 +208,8 @@ fn extreme_of_line(line: &mut [f32], reach: usize, better: fn(f32, f32) -> f32) 
     }
 }
 
-/// Fits a surface of second degree in x and y to what most pixels show. Returns the differences of all pixels from it, and
-/// the standard deviation of its noise.
+/// Fits a surface of second degree in x and y to what most pixels show. Returns the differences of all pixels from it,
+/// and the standard deviation of its noise.
 fn surface(plane: &Plane) -> (Vec<f32>, f32) {
     let (width, height) = (plane.width() as usize, plane.height() as usize);
     let centred =

@@ -1,5 +1,5 @@
-//! Finds ruled lines, squares, margins, folds and frames as straight lines, and removes them except where something crosses
-//! them.
+//! Finds ruled lines, squares, margins, folds and frames as straight lines, and removes them except where something
+//! crosses them.
 
 use super::{
     components::{components, Component},

@@ -7,9 +7,10 @@
 //! 1. A large picture is shrunk, which averages noise out, and a small photograph is enlarged.
 //! 2. A bright sheet that ends within the picture is found, and the table around it is painted over (`sheet`).
 //! 3. The ground is subtracted (`ground`): a smooth surface, of second degree in x and y, is fitted to what most pixels
-//!    show. If the ground is not smooth, because of the edge of a shadow or a fold, everything wider than a stroke is ground.
-//! 4. Pixels that differ from the ground by more than its noise are ink: either the darker or the lighter ones, whichever
-//!    there are more of.
+//!    show. If the ground is not smooth, because of the edge of a shadow or a fold, everything wider than a stroke is
+//!    ground.
+//! 4. Pixels that differ from the ground by more than its noise are ink: either the darker or the lighter ones,
+//!    whichever there are more of.
 //! 5. Straight lines across the picture and frames are removed, except where a stroke crosses them (`lines`).
 //! 6. The digit is the largest connected component with the components near to it (`components`). Specks, blots, pale
 //!    stains and components that touch the edge of the picture are left out.
@@ -47,8 +48,8 @@ const SHORTEST_SIDE: u32 = 128;
 const PERHAPS_INK: f32 = 2.5;
 /// In a smaller picture, lines and stains cannot be told from strokes, or a sheet from what is written.
 const LEAST_PHOTOGRAPH: u32 = 48;
-/// The least share of full ink in a pixel that belongs to a stroke, in a photograph and in a small picture, whose edges are
-/// soft.
+/// The least share of full ink in a pixel that belongs to a stroke, in a photograph and in a small picture, whose edges
+/// are soft.
 const PALE_INK: (f32, f32) = (0.35, 0.04);
 /// The side of the box that a digit fills, relative to the image: 20 of MNIST's 28 pixels.
 const BOX: f32 = 20.0 / 28.0;
@@ -193,8 +194,8 @@ fn thicken(ink: &Plane) -> Plane {
             outline += open.count() as f32;
         }
     }
-    // A line has two sides, and on average over all directions an outline has 4 / pi times as many sides of pixels as its
-    // length.
+    // A line has two sides, and on average over all directions an outline has 4 / pi times as many sides of pixels as
+    // its length.
     let line = 2.0 * area / (outline * 0.785).max(1.0);
     let radius = (LEAST_LINE * width.max(height) as f32 - line) / 2.0;
     if radius < 0.5 {

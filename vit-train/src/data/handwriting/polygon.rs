@@ -54,8 +54,8 @@ pub(super) fn smallest_rectangle(outline: &[Corner]) -> [f32; 2] {
     rectangles.min_by(|a, b| (a[0] * a[1]).total_cmp(&(b[0] * b[1]))).unwrap_or_default()
 }
 
-/// Returns the first and the last column whose pixel in row `y` has its middle in a convex polygon. If there is none, the first
-/// is greater than the last.
+/// Returns the first and the last column whose pixel in row `y` has its middle in a convex polygon. If there is none,
+/// the first is greater than the last.
 pub(super) fn span(outline: &[Corner], y: u32) -> (u32, u32) {
     let y = y as f32 + 0.5;
     let (mut first, mut last) = (f32::MAX, f32::MIN);

@@ -10,7 +10,8 @@ use std::ops::RangeInclusive;
 
 /// The longer side of the reduced picture in which the sheet is searched for.
 const COARSE_SIDE: u32 = 128;
-/// The least length of the reduced picture's shorter side. In a long, narrow picture, a sheet would otherwise lose its margins.
+/// The least length of the reduced picture's shorter side. In a long, narrow picture, a sheet would otherwise lose its
+/// margins.
 const LEAST_COARSE_SIDE: u32 = 64;
 /// The least difference between the grey levels of sheet and table.
 const LEAST_CONTRAST: f32 = 25.0;
@@ -70,8 +71,8 @@ pub(super) fn without_table(plane: &Plane) -> Option<Plane> {
     if sheet.width() <= 2 * EDGE as usize || sheet.height() <= 2 * EDGE as usize {
         return None; // nothing would be left of it without its edge
     }
-    // Each pixel of the table gets the value of the nearest pixel of the sheet in its row or, above and below the sheet, in the
-    // sheet's first or last row. The shadow and the noise of the paper continue there.
+    // Each pixel of the table gets the value of the nearest pixel of the sheet in its row or, above and below the
+    // sheet, in the sheet's first or last row. The shadow and the noise of the paper continue there.
     let (left, right, top, bottom) = (left + EDGE, right - EDGE, top + EDGE, bottom - EDGE);
     let spans: Vec<(u32, u32)> = (top..=bottom)
         .map(|y| {

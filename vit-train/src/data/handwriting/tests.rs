@@ -17,8 +17,8 @@ fn picture(pixels: &[u8]) -> GrayImage {
     GrayImage::from_raw(28, 28, pixels.to_vec()).unwrap()
 }
 
-/// Returns the greatest cosine of the angle between two images, the second one moved by up to two pixels: 1 if they differ
-/// only in their place and the amount of ink.
+/// Returns the greatest cosine of the angle between two images, the second one moved by up to two pixels: 1 if they
+/// differ only in their place and the amount of ink.
 fn alike(a: &[u8], b: &[u8]) -> f64 {
     let sum = |pairs: &mut dyn Iterator<Item = (u8, u8)>| {
         pairs.map(|(a, b)| f64::from(a) * f64::from(b)).sum::<f64>()
@@ -165,14 +165,16 @@ fn photographs_are_read_or_doubted() {
     read_or_doubt(KINDS, |picture| picture);
 }
 
-/// The same holds for small pictures, such as cut-outs of a screen. A scribble is too coarse there to be told from a digit.
+/// The same holds for small pictures, such as cut-outs of a screen. A scribble is too coarse there to be told from a
+/// digit.
 #[test]
 fn small_photographs_are_read_or_doubted() {
     let kinds: Vec<_> = KINDS.iter().filter(|kind| kind.name != "scribble").copied().collect();
     read_or_doubt(&kinds, |picture| scaled(&picture, u32::min, |_| 64));
 }
 
-/// Draws pictures of every kind, changes them, and checks how many of them are read correctly, doubted, and read wrongly.
+/// Draws pictures of every kind, changes them, and checks how many of them are read correctly, doubted, and read
+/// wrongly.
 fn read_or_doubt(kinds: &[Kind], change: impl Fn(GrayImage) -> GrayImage + Sync) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../firmware-example/models/nano.f32.vit");
     let file = ModelBytes::read(&path).unwrap();

@@ -33,7 +33,7 @@ pub(super) const BAR: Symbol = &[Fill(&[(-68, -18), (68, -18), (68, 18), (-68, 1
 /// A line from the top left to the bottom right, longer than the sign.
 pub(super) const SLASH: Symbol = &[Line(17, &[(-78, -78), (78, 78)])];
 
-/// Two thin lines from the bottom left to the top right.
+/// Three thin lines from the bottom left to the top right.
 pub(super) const LINES: Symbol =
     &[Line(9, &[(-78, 56), (56, -78)]), Line(9, &[(-67, 67), (67, -67)]), Line(9, &[(-56, 78), (78, -56)])];
 

@@ -168,7 +168,8 @@ impl Group {
         let len = heads.weights();
         images.resize(self.count * len);
         for (image, mask) in images.chunks_exact_mut(len).enumerate() {
-            // Masks are numbered as if every token had a query, even in the last block, where only the class token has one.
+            // Masks are numbered as if every token had a query, even in the last block, where only the class token has
+            // one.
             let number = (masks.first + self.first + image) * heads.heads + self.head;
             masks.dropout.fill_from(masks.site, number * heads.tokens * heads.tokens, mask);
         }
@@ -353,8 +354,8 @@ fn softmax<S: Simd>(simd: S, scores: &mut [S::f32s], columns: usize) {
     }
 }
 
-/// Turns `d`, the gradient of the weights after the dropout, into the gradient of the scores:
-/// `d = dropped * d - kept * sum(dropped * d)`, where `kept` are the weights before the dropout and `dropped` those after it.
+/// Turns `d`, the gradient of the weights after the dropout, into the gradient of the scores: `d = dropped * d - kept *
+/// sum(dropped * d)`, where `kept` are the weights before the dropout and `dropped` those after it.
 #[inline(always)]
 fn softmax_backward<S: Simd>(
     simd: S,

@@ -273,7 +273,8 @@ pub(crate) fn logits<N: Trainable>(
     resident.logits(&images, &(0..data.len()).collect::<Vec<_>>())
 }
 
-/// Queues the kernel that makes pixels and targets of the images that come next in `order`, each changed by its variation.
+/// Queues the kernel that makes pixels and targets of the images that come next in `order`, each changed by its
+/// variation.
 pub(crate) fn prepare<D: Dimensions>(
     pass: &Pass<'_, D>,
     activations: &mut Activations<D, CudaSlice<f32>>,

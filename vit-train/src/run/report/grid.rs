@@ -140,7 +140,8 @@ fn draw(report: &Report, data: &Splits, title: &str, tiles: &[Tile]) -> io::Resu
 enum Captions {
     /// "predicted/true" in large letters, and the probability.
     OneLine,
-    /// The predicted class in small letters and, below it, the true class if it is another one, and the probability.
+    /// The predicted class in small letters and, below it, the true class if it is another one, and the probability if
+    /// there is room for it.
     TwoLines,
 }
 

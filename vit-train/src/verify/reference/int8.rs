@@ -311,7 +311,8 @@ fn normalized_root(v: Values) -> (Values, Values) {
     (floor(v.sqrt()), power)
 }
 
-/// Returns `floor(sum * 2^e)` with the `e` for which it has 16 bits, and `2^e`. The sums are at least 2^8 and below 2^24.
+/// Returns `floor(sum * 2^e)` with the `e` for which it has 16 bits, and `2^e`. The sums are at least 2^8 and below
+/// 2^24.
 fn of_sixteen_bits(sum: Values) -> (Values, Values) {
     let one = sum.clone() * 0.0 + 1.0;
     // The sum is first brought below 2^16, and is at least 2^8 then. The binary digits of the rest of `e` follow.
