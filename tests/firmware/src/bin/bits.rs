@@ -43,13 +43,12 @@ fn main() -> ! {
     #[cfg(not(small))]
     static mut BASE: int8::Scratch<Base> = int8::Scratch::new();
     #[cfg(not(small))]
-    static mut FLOAT_COLOUR: float::Scratch<Colour> = float::Scratch::new();
-    #[cfg(not(small))]
-    static mut FLOAT_NANO: float::Scratch<Nano> = float::Scratch::new();
-    #[cfg(not(small))]
-    static mut FLOAT_TINY: float::Scratch<Tiny> = float::Scratch::new();
-    #[cfg(not(small))]
-    static mut FLOAT_BASE: float::Scratch<Base> = float::Scratch::new();
+    static mut FLOAT: (
+        float::Scratch<Colour>,
+        float::Scratch<Nano>,
+        float::Scratch<Tiny>,
+        float::Scratch<Base>,
+    ) = (float::Scratch::new(), float::Scratch::new(), float::Scratch::new(), float::Scratch::new());
 
     let model = flashed_model();
     let Preamble { kind, dims, .. } = accept(Preamble::read(model));
@@ -65,13 +64,13 @@ fn main() -> ! {
         #[cfg(not(small))]
         (Kind::Int8, Base::DIMS) => integers(model, BASE),
         #[cfg(not(small))]
-        (Kind::F32, Colour::DIMS) => floats(model, FLOAT_COLOUR),
+        (Kind::F32, Colour::DIMS) => floats(model, &mut FLOAT.0),
         #[cfg(not(small))]
-        (Kind::F32, Nano::DIMS) => floats(model, FLOAT_NANO),
+        (Kind::F32, Nano::DIMS) => floats(model, &mut FLOAT.1),
         #[cfg(not(small))]
-        (Kind::F32, Tiny::DIMS) => floats(model, FLOAT_TINY),
+        (Kind::F32, Tiny::DIMS) => floats(model, &mut FLOAT.2),
         #[cfg(not(small))]
-        (Kind::F32, Base::DIMS) => floats(model, FLOAT_BASE),
+        (Kind::F32, Base::DIMS) => floats(model, &mut FLOAT.3),
         (_, dims) => defmt::panic!("this firmware has no engine for the model's kind and shape, {}", dims),
     }
     exit(0)
