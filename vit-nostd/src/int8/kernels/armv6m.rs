@@ -3,20 +3,20 @@
 
 use super::{
     interface::KernelsFor,
-    portable,
+    portable::{self, linear_by, Output, PAIR},
     tile::{Rows, Scores, Tile},
 };
 use crate::{
     int8::{
         layer_norm::{self, Norm},
-        linear::Linear,
+        linear::{dot, Linear},
         requantize::{Halves, Scale},
         softmax::{self, ExpTable},
     },
     network::Network,
     shape::Array,
 };
-use core::ops::Range;
+use core::{arch::naked_asm, ops::Range};
 
 pub(crate) use super::interface::always_best as with_best;
 
@@ -32,8 +32,8 @@ pub(crate) type Wide = [i16; 0];
 /// The type that tiles are aligned like: the largest unit that the kernels load at once.
 pub(super) type Fetch = u32;
 
-/// The portable kernels, with [`Halves`] for the products: multiplications with 32-bit results, which this processor
-/// has an instruction for.
+/// The portable kernels, with sums of products in assembly, and with [`Halves`] for requantization: multiplications with
+/// 32-bit results, which this processor has an instruction for.
 #[derive(Clone, Copy, Debug)]
 pub struct Best;
 
@@ -44,19 +44,39 @@ impl KernelsFor<Wide, TILE, SCORED> for Best {
     }
 
     #[inline(always)]
-    fn linear<R: Array<i8>>(self, x: &Tile<'_, Wide>, tokens: usize, layer: Linear<'_, R>, out: &mut [i8]) {
-        portable::linear::<R, _, _, Halves, TILE>(x, tokens, layer, out);
+    fn linear<R: Array<i8>>(self, x: &Tile<'_, Wide>, _: usize, layer: Linear<'_, R>, out: &mut [i8]) {
+        linear(x, layer, out);
     }
 
     #[inline(always)]
-    fn add_linear<R: Array<i8>>(
+    fn add_linear<R: Array<i8>>(self, x: &Tile<'_, Wide>, _: usize, layer: Linear<'_, R>, out: &mut [i16]) {
+        linear(x, layer, out);
+    }
+
+    #[inline(never)]
+    fn scores<N: Network>(
         self,
-        x: &Tile<'_, Wide>,
-        tokens: usize,
-        layer: Linear<'_, R>,
-        out: &mut [i16],
+        query: &Tile<'_, Wide>,
+        tokens: Range<usize>,
+        head: usize,
+        keys: &Rows<N>,
+        out: &mut Scores<N, SCORED>,
     ) {
-        portable::linear::<R, _, _, Halves, TILE>(x, tokens, layer, out);
+        let channels = head * N::HEAD_DIM..(head + 1) * N::HEAD_DIM;
+        for (token, scores) in tokens.zip(out) {
+            let query = query.row(token).get(channels.clone()).unwrap_or_default();
+            let (pairs, last) = scores.as_mut().as_chunks_mut::<PAIR>();
+            let (keys, last_key) = keys.as_ref().as_chunks::<PAIR>();
+            for (scores, [first, second]) in pairs.iter_mut().zip(keys) {
+                let [first, second] =
+                    [first, second].map(|key| key.as_ref().get(channels.clone()).unwrap_or_default());
+                *scores = dots(query, first, second);
+            }
+            for (score, key) in last.iter_mut().zip(last_key) {
+                let key = key.as_ref().get(channels.clone()).unwrap_or_default();
+                [*score, _] = dots(query, key, key);
+            }
+        }
     }
 
     #[inline(never)]
@@ -76,4 +96,58 @@ impl KernelsFor<Wide, TILE, SCORED> for Best {
     ) {
         portable::context::<N, _, Halves, SCORED>(exponentials, tokens, head, values, scales, out);
     }
+}
+
+/// Computes a linear layer for one token.
+#[inline(never)]
+fn linear<R: Array<i8>, O: Output>(x: &Tile<'_, Wide>, layer: Linear<'_, R>, out: &mut [O]) {
+    linear_by::<R, O, Halves, TILE>(layer, out, |rows| {
+        let (first, second) = (rows.get(..R::LEN)?, rows.get(R::LEN..PAIR * R::LEN)?);
+        Some(dots(x.row(0).get(..R::LEN)?, first, second).map(|sum| [sum]))
+    });
+}
+
+/// Returns the sums of products of `x` with two rows of as many values.
+#[inline(always)]
+fn dots(x: &[i8], first: &[i8], second: &[i8]) -> [i32; PAIR] {
+    let len = x.len();
+    if len == 0 || !len.is_multiple_of(4) || first.len() < len || second.len() < len {
+        return [dot(x, first), dot(x, second)];
+    }
+    // SAFETY: all three have `len` values, and `len` is a multiple of 4 and not 0.
+    let sums = unsafe { multiply(x.as_ptr(), first.as_ptr(), second.as_ptr(), len) };
+    [sums as i32, (sums >> 32) as i32]
+}
+
+/// Returns the sum of products of `x` with `first` in the lower 32 bits, and that with `second` in the upper ones.
+///
+/// Eight instructions compute two products, because a value of `x` is loaded once for both. The compiler's loop takes
+/// 7 instructions for each product of short rows.
+///
+/// # Safety
+/// - All three must point to `len` bytes.
+/// - `len` must be a multiple of 4 and not 0.
+#[unsafe(naked)]
+unsafe extern "C" fn multiply(x: *const i8, first: *const i8, second: *const i8, len: usize) -> u64 {
+    naked_asm!(
+        "push {{r4-r7, lr}}",
+        "movs r4, #0",
+        "movs r5, #0",
+        "1:",
+        ".rept 4",
+        "subs r3, #1",
+        "ldrsb r6, [r0, r3]",
+        "ldrsb r7, [r1, r3]",
+        "muls r7, r6, r7",
+        "adds r4, r4, r7",
+        "ldrsb r7, [r2, r3]",
+        "muls r7, r6, r7",
+        "adds r5, r5, r7",
+        ".endr",
+        "cmp r3, #0",
+        "bne 1b",
+        "movs r0, r4",
+        "movs r1, r5",
+        "pop {{r4-r7, pc}}",
+    )
 }
