@@ -6,7 +6,7 @@ use anyhow::{ensure, Context, Result};
 use object::{Object, ObjectSection, ObjectSymbol, SymbolKind};
 use serde::{Deserialize, Serialize};
 use std::{fs, path::Path};
-use vit_emulator::{Chip, Emulator};
+use vit_emulator::{Chip, Emulator, Run};
 use vit_nostd::{
     frame::Fit,
     int8::{
@@ -14,8 +14,9 @@ use vit_nostd::{
         Model,
     },
     model_file::{self, Kind, Metadata, Normalization, Provenance, MAX_CHANNELS},
-    Base, Nano, Network, Stage, Tiny,
+    Base, Dims, Nano, Network, Stage, Tiny,
 };
+use vit_test_networks::{each_shape, Visitor};
 
 /// Returns the part of an inference that a stage belongs to in reports. The softmax, which is a part of the attention,
 /// is measured separately.
@@ -144,27 +145,81 @@ pub fn measure(mut each: impl FnMut(&Cost)) -> Result<Vec<Cost>> {
     Ok(costs)
 }
 
+/// What an inference of a network takes.
+#[derive(Clone, Copy, Debug)]
+pub struct ShapeCost {
+    /// The dimensions of the network.
+    pub dims: Dims,
+    /// The number of instructions.
+    pub instructions: u64,
+    /// The size of the scratch memory in bytes.
+    pub scratch_bytes: usize,
+    /// The measured number of bytes of stack.
+    pub stack_bytes: usize,
+}
+
+/// Measures the networks of [`each_shape`] on a chip.
+///
+/// # Errors
+/// The errors are those of [`measure`].
+pub fn measure_shapes(chip: Chip) -> Result<Vec<ShapeCost>> {
+    struct Measure<'a>(Chip, &'a Path, Vec<Result<ShapeCost>>);
+    impl Visitor for Measure<'_> {
+        fn visit<N: Network>(&mut self) {
+            let &mut Self(chip, elf, ref mut costs) = self;
+            costs.push(run::<N>(chip, elf).and_then(|(run, _)| {
+                let [ticks, scratch, stack] = inference(&run)?;
+                let instructions = chip.instructions(ticks);
+                Ok(ShapeCost {
+                    dims: N::DIMS,
+                    instructions,
+                    scratch_bytes: scratch as usize,
+                    stack_bytes: stack as usize,
+                })
+            }));
+        }
+    }
+    let elf = chip.build("bench_shapes")?;
+    let mut measure = Measure(chip, &elf, Vec::new());
+    each_shape(&mut measure);
+    measure.2.into_iter().collect()
+}
+
+/// Runs a firmware that measures inferences of network `N` on a chip. Returns its log, and the size of the model file.
+fn run<N: Network>(chip: Chip, elf: &Path) -> Result<(Run, usize)> {
+    let model = model::<N>()?;
+    let run = chip.run_with_model(elf, &model)?;
+    ensure!(run.exit_code == 0, "the firmware on the {} failed: {:#?}", chip.name, run.log);
+    Ok((run, model.len()))
+}
+
+/// Returns the rest of the line in the log that begins with `begin`.
+fn after<'a>(run: &'a Run, begin: &str) -> Result<&'a str> {
+    let line = run.log.iter().find_map(|line| line.strip_prefix("INFO ")?.strip_prefix(begin));
+    line.with_context(|| format!("no line of the log begins with {begin:?}: {:#?}", run.log))
+}
+
+/// Returns the ticks of an inference, the size of its scratch memory and the stack that it takes.
+fn inference(run: &Run) -> Result<[u64; 3]> {
+    numbers(after(run, "inference ")?).try_into().map_err(|_| anyhow::anyhow!("{:#?}", run.log))
+}
+
 fn measure_one<N: Network>(chip: Chip, preset: &str) -> Result<Cost> {
     let elf = chip.build(&format!("bench_{preset}"))?;
-    let model = model::<N>()?;
-    let run = chip.run_with_model(&elf, &model)?;
-    ensure!(run.exit_code == 0, "the firmware on the {} failed: {:#?}", chip.name, run.log);
-
-    let after = |begin: &str| -> Result<&str> {
-        let line = run.log.iter().find_map(|line| line.strip_prefix("INFO ")?.strip_prefix(begin));
-        line.with_context(|| format!("no line of the log begins with {begin:?}: {:#?}", run.log))
-    };
+    let (run, model_bytes) = run::<N>(chip, &elf)?;
     let instructions = |ticks: u64| chip.instructions(ticks);
-    let engine = after("kernels ")?.to_owned();
-    let [ticks, scratch, stack] = numbers(after("inference ")?)[..] else { anyhow::bail!("{:#?}", run.log) };
-    let [softmax_ticks, elements] = numbers(after("softmax ")?)[..] else { anyhow::bail!("{:#?}", run.log) };
+    let engine = after(&run, "kernels ")?.to_owned();
+    let [ticks, scratch, stack] = inference(&run)?;
+    let [softmax_ticks, elements] = numbers(after(&run, "softmax ")?)[..] else {
+        anyhow::bail!("{:#?}", run.log)
+    };
     let softmax = instructions(softmax_ticks) as f64 / elements as f64;
 
     let (mut block, mut all) = (0, 0);
     let mut stages: Vec<(String, f64)> = Vec::new();
     for stage in Stage::ALL {
         let name = part(stage);
-        let [of_all, of_block] = numbers(after(&format!("stage {}:", stage.name()))?)[..] else {
+        let [of_all, of_block] = numbers(after(&run, &format!("stage {}:", stage.name()))?)[..] else {
             anyhow::bail!("{:#?}", run.log)
         };
         (all, block) = (all + of_all, block + of_block);
@@ -198,7 +253,7 @@ fn measure_one<N: Network>(chip: Chip, preset: &str) -> Result<Cost> {
         scratch_bytes: scratch as usize,
         stack_bytes: stack as usize,
         code_bytes: code_bytes(&elf)?,
-        model_bytes: model.len(),
+        model_bytes,
     })
 }
 

@@ -99,6 +99,7 @@
 //! +stable build`.
 
 mod atomic;
+pub mod board;
 pub mod cli;
 pub mod data;
 pub mod device;

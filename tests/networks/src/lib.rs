@@ -1,0 +1,69 @@
+//! Networks that tests of the host and of the chips share.
+
+#![no_std]
+
+use vit_nostd::Network;
+
+/// A function for each network of a list.
+pub trait Visitor {
+    /// Does what is to be done for network `N`.
+    fn visit<N: Network>(&mut self);
+}
+
+/// Declares the networks of [`each_shape`].
+macro_rules! shapes {
+    ($($name:ident { $($fields:tt)* })+) => {
+        vit_nostd::network! { $($name { $($fields)* })+ }
+
+        /// The number of networks that [`each_shape`] visits.
+        pub const SHAPES: usize = [$($name::DIMS),+].len();
+
+        /// Visits networks of many shapes, from 5 to 169 tokens and from 16 to 224 channels. They were drawn at random.
+        pub fn each_shape(visitor: &mut impl Visitor) {
+            $(visitor.visit::<$name>();)+
+        }
+    };
+}
+
+shapes! {
+    Shape00 { image: [16, 16, 3], patch: [2, 2], embed: 16, heads: 1, hidden: 32, depth: 1, classes: 40 }
+    Shape01 { image: [64, 64, 1], patch: [16, 16], embed: 20, heads: 5, hidden: 40, depth: 3, classes: 100 }
+    Shape02 { image: [36, 28, 1], patch: [3, 2], embed: 24, heads: 2, hidden: 24, depth: 4, classes: 10 }
+    Shape03 { image: [40, 40, 1], patch: [4, 4], embed: 32, heads: 1, hidden: 32, depth: 4, classes: 16 }
+    Shape04 { image: [24, 24, 1], patch: [3, 12], embed: 36, heads: 1, hidden: 108, depth: 4, classes: 10 }
+    Shape05 { image: [32, 32, 3], patch: [4, 4], embed: 40, heads: 10, hidden: 40, depth: 1, classes: 10 }
+    Shape06 { image: [36, 28, 3], patch: [12, 4], embed: 48, heads: 12, hidden: 96, depth: 2, classes: 16 }
+    Shape07 { image: [32, 48, 3], patch: [4, 12], embed: 64, heads: 8, hidden: 128, depth: 6, classes: 16 }
+    Shape08 { image: [24, 24, 1], patch: [6, 6], embed: 64, heads: 4, hidden: 192, depth: 4, classes: 10 }
+    Shape09 { image: [20, 20, 1], patch: [10, 10], embed: 72, heads: 3, hidden: 216, depth: 2, classes: 26 }
+    Shape10 { image: [20, 20, 1], patch: [5, 5], embed: 80, heads: 4, hidden: 80, depth: 2, classes: 3 }
+    Shape11 { image: [64, 64, 1], patch: [32, 32], embed: 40, heads: 1, hidden: 80, depth: 4, classes: 10 }
+    Shape12 { image: [24, 24, 3], patch: [1, 6], embed: 24, heads: 3, hidden: 72, depth: 2, classes: 5 }
+    Shape13 { image: [32, 32, 1], patch: [16, 16], embed: 128, heads: 2, hidden: 384, depth: 2, classes: 7 }
+    Shape14 { image: [24, 24, 1], patch: [8, 8], embed: 112, heads: 2, hidden: 224, depth: 6, classes: 3 }
+    Shape15 { image: [40, 40, 1], patch: [20, 20], embed: 192, heads: 1, hidden: 384, depth: 2, classes: 5 }
+    Shape16 { image: [24, 24, 3], patch: [24, 2], embed: 224, heads: 2, hidden: 448, depth: 1, classes: 10 }
+    Shape17 { image: [36, 28, 1], patch: [3, 7], embed: 64, heads: 16, hidden: 128, depth: 1, classes: 40 }
+    Shape18 { image: [40, 40, 1], patch: [4, 4], embed: 16, heads: 2, hidden: 32, depth: 1, classes: 10 }
+    Shape19 { image: [16, 16, 1], patch: [2, 2], embed: 20, heads: 5, hidden: 20, depth: 3, classes: 10 }
+    Shape20 { image: [60, 80, 1], patch: [10, 20], embed: 24, heads: 2, hidden: 24, depth: 6, classes: 40 }
+    Shape21 { image: [48, 64, 1], patch: [24, 16], embed: 32, heads: 1, hidden: 128, depth: 4, classes: 300 }
+    Shape22 { image: [36, 28, 1], patch: [12, 14], embed: 36, heads: 1, hidden: 144, depth: 6, classes: 26 }
+    Shape23 { image: [28, 28, 1], patch: [4, 4], embed: 40, heads: 2, hidden: 160, depth: 6, classes: 26 }
+    Shape24 { image: [24, 32, 1], patch: [3, 32], embed: 48, heads: 3, hidden: 144, depth: 4, classes: 5 }
+    Shape25 { image: [40, 40, 1], patch: [2, 20], embed: 16, heads: 4, hidden: 32, depth: 4, classes: 40 }
+    Shape26 { image: [32, 48, 3], patch: [16, 16], embed: 64, heads: 1, hidden: 128, depth: 2, classes: 100 }
+    Shape27 { image: [24, 32, 1], patch: [3, 32], embed: 72, heads: 6, hidden: 72, depth: 4, classes: 2 }
+    Shape28 { image: [24, 32, 1], patch: [4, 4], embed: 32, heads: 8, hidden: 96, depth: 2, classes: 7 }
+    Shape29 { image: [36, 28, 1], patch: [12, 14], embed: 96, heads: 4, hidden: 96, depth: 2, classes: 2 }
+    Shape30 { image: [32, 48, 1], patch: [8, 8], embed: 64, heads: 2, hidden: 256, depth: 1, classes: 100 }
+    Shape31 { image: [32, 32, 1], patch: [4, 4], embed: 20, heads: 5, hidden: 80, depth: 6, classes: 10 }
+    Shape32 { image: [28, 28, 1], patch: [1, 14], embed: 24, heads: 1, hidden: 48, depth: 1, classes: 26 }
+    Shape33 { image: [20, 20, 1], patch: [5, 2], embed: 96, heads: 1, hidden: 192, depth: 2, classes: 3 }
+    Shape34 { image: [40, 40, 3], patch: [8, 8], embed: 64, heads: 16, hidden: 256, depth: 3, classes: 10 }
+    Shape35 { image: [48, 48, 1], patch: [4, 4], embed: 40, heads: 2, hidden: 40, depth: 2, classes: 5 }
+    Shape36 { image: [48, 64, 3], patch: [8, 8], embed: 16, heads: 4, hidden: 48, depth: 6, classes: 26 }
+    Shape37 { image: [28, 28, 3], patch: [1, 7], embed: 20, heads: 1, hidden: 40, depth: 3, classes: 26 }
+    Shape38 { image: [24, 24, 1], patch: [4, 4], embed: 80, heads: 2, hidden: 160, depth: 2, classes: 100 }
+    Shape39 { image: [48, 48, 1], patch: [4, 4], embed: 32, heads: 2, hidden: 64, depth: 1, classes: 2 }
+}

@@ -1,0 +1,5 @@
+//! What a network takes on a microcontroller: flash, RAM and instructions, as functions of its dimensions.
+
+pub mod core;
+pub mod instructions;
+pub mod memory;
