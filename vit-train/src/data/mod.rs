@@ -25,6 +25,7 @@
 
 mod augment;
 mod cache;
+mod choice;
 mod cifar;
 mod corruption;
 mod dataset;
@@ -59,6 +60,7 @@ use vit_nostd::frame::Fit;
 
 pub use augment::Augmentation;
 pub(crate) use augment::{Colours, Erased, Variation, Warp};
+pub(crate) use choice::of_all_classes;
 pub(crate) use corruption::Corruption;
 pub use dataset::Dataset;
 pub(crate) use dataset::MNIST_NORMALIZATION;
