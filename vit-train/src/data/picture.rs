@@ -571,7 +571,7 @@ mod tests {
         let mut noise = || rand::RngExt::random_range(&mut random, 0..=40_u8);
         assert_eq!(colourful(|x, _| [(x + 10) as u8; 3].map(|level| level + noise())), [false; 2]);
         // Warm light on white paper with writing.
-        let paper = |x: u32, y: u32| if (x / 7 + y / 5) % 3 == 0 { 40 } else { 225 };
+        let paper = |x: u32, y: u32| if (x / 7 + y / 5).is_multiple_of(3) { 40 } else { 225 };
         assert_eq!(colourful(|x, y| [paper(x, y), paper(x, y) - 6, paper(x, y) - 16]), [false; 2]);
     }
 
