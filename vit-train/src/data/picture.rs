@@ -167,8 +167,8 @@ pub(super) fn has_colours(path: &Path) -> Result<bool, PictureError> {
 /// Grey pictures are often stored in colour, and then their pixels are not exactly grey: a JPEG rounds, a sensor has
 /// noise, and the light is a little yellow. The picture is therefore made as small as the image of a network, which
 /// averages noise away. A pixel of that image has a colour if red, green and blue differ by [`COLOUR`] levels, and the
-/// picture is in colour if one of [`COLOURED`] pixels has one. Skin, brown, leaves in the shade and a pale sky are above
-/// this limit.
+/// picture is in colour if one of [`COLOURED`] pixels has one. Skin, leaves in the shade and a pale sky are above this
+/// limit.
 fn is_colourful(image: DynamicImage) -> Result<bool, PictureError> {
     if !image.color().has_color() {
         return Ok(false);

@@ -51,8 +51,8 @@ pub(crate) struct Survey {
     pub test: usize,
     /// True if the images are in colour, and false if they are grey, whatever their files say.
     pub colour: bool,
-    /// The height and the width of the images in pixels. If they differ, it is the median of each. For the built-in road
-    /// signs, it is a size at which all signs can be told apart.
+    /// The height and the width of the images in pixels. If images differ, it is the median of each. For the built-in
+    /// road signs, it is a size at which all signs can be told apart.
     pub size: [usize; 2],
     /// What the images show.
     pub style: Style,
