@@ -18,16 +18,39 @@ const TEMPORARY: (&str, &str) = (".vit-train-", ".tmp");
 /// # Errors
 /// Those of the operating system; the old content is still there then.
 pub(crate) fn write(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
-    let target = target(path)?;
-    let directory = folder_of(&target);
-    let mut file = temporary_in(directory)?;
-    parts.iter().try_for_each(|part| file.as_file_mut().write_all(part))?;
-    // The content has to be on the disk before the file is renamed, or a power cut could leave the name without the
-    // content.
-    file.as_file().sync_all()?;
-    file.persist(&target).map_err(|error| error.error)?;
-    sync_directory(directory);
-    Ok(())
+    Written::new(path, parts)?.rename()
+}
+
+/// A temporary file that has its whole content and only needs its name. If it is dropped, it is removed.
+pub(crate) struct Written {
+    file: NamedTempFile,
+    target: PathBuf,
+}
+
+impl Written {
+    /// Does what [`write`] does, except for renaming the file.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub(crate) fn new(path: &Path, parts: &[&[u8]]) -> io::Result<Self> {
+        let target = target(path)?;
+        let mut file = temporary_in(folder_of(&target))?;
+        parts.iter().try_for_each(|part| file.as_file_mut().write_all(part))?;
+        // The content has to be on the disk before the file is renamed, or a power cut could leave the name without
+        // the content.
+        file.as_file().sync_all()?;
+        Ok(Self { file, target })
+    }
+
+    /// Renames the file to the path that it was written for.
+    ///
+    /// # Errors
+    /// Those of the operating system; the old content is still there then.
+    pub(crate) fn rename(self) -> io::Result<()> {
+        self.file.persist(&self.target).map_err(|error| error.error)?;
+        sync_directory(folder_of(&self.target));
+        Ok(())
+    }
 }
 
 /// Returns the file that is written for `path`: the target if `path` is a symbolic link, or else `path` itself.

@@ -203,6 +203,11 @@ pub(super) fn runs_written_into(file: &Path) -> Vec<PathBuf> {
     [named, resolve(file)].iter().filter_map(|place| run_around(place)).map(Path::to_owned).collect()
 }
 
+/// Returns the directory of the run whose integer model `file` is or becomes when it is written, if there is one.
+pub(super) fn run_of_int8_model(file: &Path) -> Option<PathBuf> {
+    runs_written_into(file).into_iter().find(|run| RunFolder::int8_model(run) == resolve(file))
+}
+
 /// Returns the directory of the run that `file` is the checkpoint or a model of, judging by its name.
 pub(super) fn run_of(file: &Path) -> Option<&Path> {
     let networks = [RunFolder::checkpoint, RunFolder::float_model, RunFolder::int8_model];

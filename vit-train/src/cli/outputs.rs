@@ -51,6 +51,13 @@ pub(super) fn check_outputs<'a>(
             if is_made {
                 check_link_of_run(path)?;
             }
+            if is_made && option == "--out" {
+                let samples = RunFolder::samples(run); // they are written with the model
+                check_link_of_run(&samples)?;
+                if samples.exists() {
+                    require_file(&samples)?;
+                }
+            }
             if !is_made && RunFolder::files(run).iter().any(|file| is_same(file, path)) {
                 return refuse("this would replace another file of a run: give another name");
             }

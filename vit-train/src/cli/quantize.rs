@@ -4,7 +4,7 @@ use super::{
     advice::UNFIT,
     artifact::{file_or_in, Artifact},
     checkpoint::{changed, CheckpointArguments, LabelArguments},
-    data::{lock_run_of, run_of, runs_written_into, DataArguments},
+    data::{lock_run_of, run_of, run_of_int8_model, runs_written_into, DataArguments},
     dispatch::FileCommand,
     networks::List,
     output::print_json,
@@ -25,7 +25,7 @@ use crate::{
         layer_errors::{layer_errors, LayerErrors, FEW_IMAGES},
         quantize, quantize_and_score, spread,
     },
-    run::{data::RunData, folder::RunFolder, origins::check_origins},
+    run::{data::RunData, folder::RunFolder, origins::check_origins, samples},
     score::Score,
     Error,
 };
@@ -179,7 +179,10 @@ impl Arguments {
             (file, logits)
         };
         let test = Score::new(&logits, data.test.labels().iter().copied());
-        write_atomically(out, &file)?;
+        match run_of_int8_model(out) {
+            Some(run) => samples::write_with_model::<N>(&run, &file, &data.test)?,
+            None => write_atomically(out, &file)?,
+        }
         let images = if self.report { REPORT_IMAGES } else { FEW_IMAGES };
         let compared = (&*train, &*spread(&validation, images));
         let errors = layer_errors::<N>(checkpoint, &file, &data.train, compared, out)?;

@@ -26,6 +26,9 @@ const PIXELS: usize = SIDE * SIDE;
 const RECORD: usize = 1 + 3 * PIXELS;
 const CLASSES: usize = 10;
 
+/// The format of the images as they are in the files.
+pub(super) const FORMAT: Format = Format { height: SIDE, width: SIDE, channels: 3, classes: CLASSES };
+
 /// Returns the names of all files.
 pub(super) fn files() -> impl Iterator<Item = &'static str> {
     TRAIN.into_iter().chain([TEST, NAMES])
@@ -43,8 +46,18 @@ pub(super) struct Cifar10 {
     pub test: Dataset,
 }
 
-/// Reads the files in `directory` for a network that takes `format`.
-pub(super) fn read(directory: &Path, format: Format) -> Result<Cifar10, DataError> {
+/// The names of the classes, and the numbers of images in the two parts, which follow from the sizes of the files.
+pub(super) struct Extent {
+    pub class_names: Vec<String>,
+    pub train: usize,
+    pub test: usize,
+}
+
+/// Reads the names of the classes in `directory` and counts the images, for a network that takes `format`.
+///
+/// # Errors
+/// Returns a [`DataError`] that says what is wrong with the files.
+pub(super) fn measure(directory: &Path, format: Format) -> Result<Extent, DataError> {
     let path = || directory.to_owned();
     if !directory.is_dir() {
         return Err(match directory.exists() {
@@ -60,12 +73,14 @@ pub(super) fn read(directory: &Path, format: Format) -> Result<Cifar10, DataErro
         let side = SIDE as u32;
         return Err(DataError::ImageSize { path: path(), rows: side, columns: side, format });
     }
-    let mut sizes = Vec::new();
-    for name in TRAIN.iter().chain([&TEST]) {
-        sizes.push(images_in(&directory.join(name))?);
-    }
-    let images = sizes.iter().sum();
-    memory::check(directory, images, format.values(), memory::available())?;
+    let train = TRAIN.iter().map(|name| images_in(&directory.join(name))).sum::<Result<_, _>>()?;
+    Ok(Extent { class_names, train, test: images_in(&directory.join(TEST))? })
+}
+
+/// Reads the files in `directory` for a network that takes `format`.
+pub(super) fn read(directory: &Path, format: Format) -> Result<Cifar10, DataError> {
+    let Extent { class_names, train, test } = measure(directory, format)?;
+    memory::check(directory, train + test, format.values(), memory::available())?;
     let part = |names: &[&str]| {
         let (mut levels, mut labels) = (Vec::new(), Vec::new());
         for name in names {

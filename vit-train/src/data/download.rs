@@ -8,9 +8,10 @@ use std::time::Duration;
 use flate2::read::GzDecoder;
 use sha2::{Digest, Sha256};
 
+use super::cifar;
 use super::error::DataError;
+use super::format::{CIFAR10_DIR, MNIST_DIR};
 use super::idx::{self, File};
-use super::{cifar, CIFAR10_DIR, MNIST_DIR};
 use crate::{atomic, hex::hex};
 
 /// The addresses under which MNIST's files are served, with their usual names followed by `.gz`. They are tried in this

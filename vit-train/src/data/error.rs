@@ -190,10 +190,12 @@ pub enum DataError {
         /// The folder.
         path: PathBuf,
     },
-    /// The network has more classes than labels can tell apart.
-    #[error("the network has {classes} classes, but labels have 16 bits: at most {MAX_CLASSES} classes can be trained or tested")]
+    /// The network or the data set has more classes than labels can tell apart.
+    #[error(
+        "{classes} classes, but labels have 16 bits: at most {MAX_CLASSES} classes can be trained or tested"
+    )]
     TooManyClasses {
-        /// The number of classes that the network has.
+        /// The number of classes.
         classes: usize,
     },
     /// The number of class folders differs from the network's number of classes.

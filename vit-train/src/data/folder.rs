@@ -164,38 +164,22 @@ impl Parts {
 
 /// Reads the pictures in the class folders of `directory`, and fits them to the size of `format`.
 pub(super) fn read(directory: &Path, format: Format, loading: &Loading) -> Result<Folder, DataError> {
-    let parts = Parts::find(directory)?;
-    let classes = Class::all_in(&parts.train)?;
-    let class_names: Vec<_> = classes.iter().map(|class| class.name.clone()).collect();
+    let folders = ClassFolders::find(directory)?;
+    let class_names = folders.names();
     if class_names.len() != format.classes {
-        let path = parts.train;
+        let path = folders.parts.train;
         return Err(DataError::Classes { path, names: class_names, classes: format.classes });
     }
-    let train = (0..=u16::MAX).zip(classes).map(|(label, class)| class.pictures(label));
-    let mut train = train.collect::<Result<Vec<_>, _>>()?.concat();
-    let mut test = parts.test.as_ref().map(|_| Vec::new());
-    if let (Some(test), Some(test_directory)) = (&mut test, &parts.test) {
-        for class in Class::all_in(test_directory)? {
-            let mut labels = (0..=u16::MAX).zip(&class_names);
-            let Some((label, _)) = labels.find(|(_, name)| **name == class.name) else {
-                return Err(DataError::UnknownClass { path: class.path, train: parts.train });
-            };
-            test.extend(class.pictures(label)?);
-        }
-    }
-
-    let mut order = divide(train.clone(), test.clone())?;
-    let pictures = order.concat();
-    let (mut levels, unreadable) = load(directory, &pictures, format, loading)?;
+    let mut pictures = folders.pictures()?;
+    let mut order = pictures.divide()?;
+    let all = order.concat();
+    let (mut levels, unreadable) = load(directory, &all, format, loading)?;
     if !unreadable.is_empty() {
-        // The parts are divided again without the files that are left out.
-        for pictures in [&mut train].into_iter().chain(&mut test) {
-            *pictures = readable(pictures, &unreadable)?;
-        }
-        order = divide(train, test)?;
+        pictures = pictures.without(&unreadable)?;
+        order = pictures.divide()?;
         let values = format.values();
         memory::check(directory, order.iter().map(Vec::len).sum(), values, memory::available())?;
-        let places: HashMap<&Path, usize> = pictures.iter().map(|picture| &*picture.path).zip(0..).collect();
+        let places: HashMap<&Path, usize> = all.iter().map(|picture| &*picture.path).zip(0..).collect();
         let images =
             order.iter().flatten().map(|picture| &levels[places[&*picture.path] * values..][..values]);
         levels = images.collect::<Vec<_>>().concat();
@@ -203,37 +187,99 @@ pub(super) fn read(directory: &Path, format: Format, loading: &Loading) -> Resul
     let [train, test] = order;
     let labels = |pictures: &[Picture]| pictures.iter().map(|picture| picture.label).collect::<Vec<_>>();
     let test_levels = levels.split_off(train.len() * format.values());
-    let train = Dataset::new(format, levels, labels(&train), &parts.train)?;
+    let Parts { train: train_directory, passed_over, .. } = folders.parts;
+    let train = Dataset::new(format, levels, labels(&train), &train_directory)?;
     let test = Dataset::new(format, test_levels, labels(&test), directory)?;
-    let mut skipped: Vec<_> = unreadable.iter().map(|path| relative(directory, path)).collect();
-    skipped.sort();
-    Ok(Folder { class_names, train, test, passed_over: parts.passed_over, skipped })
+    Ok(Folder { class_names, train, test, passed_over, skipped: skipped(directory, &unreadable) })
 }
 
-/// Returns the pictures to train on and those to test on, in the order in which they are used. If there are no pictures
-/// to test on, those with the smallest keys of each class are set aside.
-fn divide(mut train: Vec<Picture>, test: Option<Vec<Picture>>) -> Result<[Vec<Picture>; 2], DataError> {
-    let mut test = match test {
-        Some(test) => test,
-        None => {
-            let (mut others, mut test) = (Vec::new(), Vec::new());
-            train.sort_by_cached_key(|picture| (picture.label, picture.key()));
-            for class in train.chunk_by(|a, b| a.label == b.label) {
-                if class.len() < 2 {
-                    return Err(DataError::TooFew { path: class[0].folder().to_owned() });
-                }
-                let (first, rest) = class.split_at(class.len().div_ceil(5));
-                test.extend_from_slice(first);
-                others.extend_from_slice(rest);
-            }
-            train = others;
-            test
+/// The class folders of a data set.
+pub(super) struct ClassFolders {
+    parts: Parts,
+    /// The classes of the images to train on.
+    classes: Vec<Class>,
+}
+
+impl ClassFolders {
+    /// Finds the class folders in `directory`.
+    pub(super) fn find(directory: &Path) -> Result<Self, DataError> {
+        let parts = Parts::find(directory)?;
+        let classes = Class::all_in(&parts.train)?;
+        Ok(Self { parts, classes })
+    }
+
+    /// Returns the names of the classes, class 0 first.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.classes.iter().map(|class| class.name.clone()).collect()
+    }
+
+    /// Returns the folders next to those of the two parts, which are not read.
+    pub(super) fn passed_over(&self) -> &[PathBuf] {
+        &self.parts.passed_over
+    }
+
+    /// Lists the files in the class folders.
+    pub(super) fn pictures(&self) -> Result<Pictures, DataError> {
+        let train = (0..=u16::MAX).zip(&self.classes).map(|(label, class)| class.pictures(label));
+        let train = train.collect::<Result<Vec<_>, _>>()?.concat();
+        let Some(directory) = &self.parts.test else {
+            return Ok(Pictures { train, test: None });
+        };
+        let mut test = Vec::new();
+        for class in Class::all_in(directory)? {
+            let mut labels = (0..=u16::MAX).zip(&self.classes);
+            let Some((label, _)) = labels.find(|(_, known)| known.name == class.name) else {
+                return Err(DataError::UnknownClass { path: class.path, train: self.parts.train.clone() });
+            };
+            test.extend(class.pictures(label)?);
         }
-    };
-    // The classes are mixed, so that the first images are a sample of all classes.
-    train.sort_by_cached_key(Picture::key);
-    test.sort_by_cached_key(Picture::key);
-    Ok([train, test])
+        Ok(Pictures { train, test: Some(test) })
+    }
+}
+
+/// The files in class folders.
+pub(super) struct Pictures {
+    train: Vec<Picture>,
+    /// Those in a folder for testing, if there is one.
+    test: Option<Vec<Picture>>,
+}
+
+impl Pictures {
+    /// Returns the pictures to train on and those to test on, in the order in which they are used. If there is no
+    /// folder for testing, a fifth of each class is set aside: the pictures with the smallest keys.
+    pub(super) fn divide(&self) -> Result<[Vec<Picture>; 2], DataError> {
+        let mut train = self.train.clone();
+        let mut test = match &self.test {
+            Some(test) => test.clone(),
+            None => {
+                let (mut others, mut test) = (Vec::new(), Vec::new());
+                train.sort_by_cached_key(|picture| (picture.label, picture.key()));
+                for class in train.chunk_by(|a, b| a.label == b.label) {
+                    if class.len() < 2 {
+                        return Err(DataError::TooFew { path: class[0].folder().to_owned() });
+                    }
+                    let (first, rest) = class.split_at(class.len().div_ceil(5));
+                    test.extend_from_slice(first);
+                    others.extend_from_slice(rest);
+                }
+                train = others;
+                test
+            }
+        };
+        // The classes are mixed, so that the first images are a sample of all classes.
+        train.sort_by_cached_key(Picture::key);
+        test.sort_by_cached_key(Picture::key);
+        Ok([train, test])
+    }
+
+    /// Returns the pictures without those that are `unreadable`. They have to be divided again.
+    ///
+    /// # Errors
+    /// [`DataError::NothingReadable`] if a class loses all of its pictures.
+    pub(super) fn without(&self, unreadable: &HashSet<PathBuf>) -> Result<Self, DataError> {
+        let readable = |pictures: &Vec<Picture>| readable(pictures, unreadable);
+        Ok(Self { train: readable(&self.train)?, test: self.test.as_ref().map(readable).transpose()? })
+    }
 }
 
 /// Returns the pictures that are not `unreadable`, of which each class must have one.
@@ -244,6 +290,57 @@ fn readable(pictures: &[Picture], unreadable: &HashSet<PathBuf>) -> Result<Vec<P
     match pictures.iter().find(|picture| !left.contains(&picture.label)) {
         Some(lost) => Err(DataError::NothingReadable { path: lost.folder().to_owned() }),
         None => Ok(readable),
+    }
+}
+
+/// Returns the sorted paths of the files in `directory` that are left out.
+pub(super) fn skipped(directory: &Path, unreadable: &HashSet<PathBuf>) -> Vec<String> {
+    let mut skipped: Vec<_> = unreadable.iter().map(|path| relative(directory, path)).collect();
+    skipped.sort();
+    skipped
+}
+
+/// The files in a folder that are left out because it is known that they cannot be used.
+pub(super) struct Known<'a> {
+    directory: &'a Path,
+    paths: HashSet<&'a str>,
+}
+
+impl<'a> Known<'a> {
+    pub(super) fn new(directory: &'a Path, unreadable: &'a Unreadable) -> Self {
+        let paths = match unreadable {
+            Unreadable::Known(paths) => paths.iter().map(String::as_str).collect(),
+            Unreadable::Refuse | Unreadable::LeaveOut => HashSet::new(),
+        };
+        Self { directory, paths }
+    }
+
+    pub(super) fn contains(&self, path: &Path) -> bool {
+        !self.paths.is_empty() && self.paths.contains(&*relative(self.directory, path))
+    }
+}
+
+/// A file that is not used: because of an error, or because this is [`Known`].
+pub(super) type Unused<'a> = (&'a Path, Option<PictureError>);
+
+/// Returns the files that are left out: all that are `unused` among so many `files`, unless errors are to be refused.
+///
+/// # Errors
+/// [`DataError::Unreadable`], with the error of the first file in the order of paths.
+pub(super) fn left_out(
+    mut unused: Vec<Unused>,
+    unreadable: &Unreadable,
+    files: usize,
+) -> Result<HashSet<PathBuf>, DataError> {
+    unused.sort_by_key(|(path, _)| *path);
+    let left_out = unused.iter().map(|(path, _)| path.to_path_buf()).collect();
+    let mut refused = unused.into_iter().filter_map(|(path, error)| Some((path, error?)));
+    match refused.next() {
+        Some((path, error)) if !matches!(unreadable, Unreadable::LeaveOut) => {
+            let count = 1 + refused.count();
+            Err(DataError::Unreadable { path: path.to_owned(), error, count, files })
+        }
+        _ => Ok(left_out),
     }
 }
 
@@ -261,11 +358,7 @@ fn load(
     format: Format,
     loading: &Loading,
 ) -> Result<(Vec<u8>, HashSet<PathBuf>), DataError> {
-    let known: HashSet<&str> = match &loading.unreadable {
-        Unreadable::Known(paths) => paths.iter().map(String::as_str).collect(),
-        Unreadable::Refuse | Unreadable::LeaveOut => HashSet::new(),
-    };
-    let is_known = |path: &Path| !known.is_empty() && known.contains(&*relative(directory, path));
+    let known = Known::new(directory, &loading.unreadable);
     let total = pictures.len();
     memory::check(directory, total, format.values(), memory::available())?;
     let mut levels = vec![0; total * format.values()];
@@ -276,15 +369,16 @@ fn load(
     let cached = loading.cache.as_deref().map(|folder| (folder, key()));
     let found = cached.and_then(|(folder, key)| cache::read(folder, key, total, &mut levels));
     let mut there = found.unwrap_or_else(|| vec![false; total]);
-    let wanted = pictures.iter().zip(&there).filter(|(picture, there)| !*there && !is_known(&picture.path));
+    let wanted =
+        pictures.iter().zip(&there).filter(|(picture, there)| !*there && !known.contains(&picture.path));
     let (done, wanted) = (AtomicUsize::new(0), wanted.count());
     if wanted > 0 {
         (loading.reading)(0, wanted);
     }
     let jobs = levels.par_chunks_exact_mut(format.values()).zip(&mut there).zip(pictures);
     let broken = jobs.filter_map(|((levels, there), Picture { path, .. })| {
-        if is_known(path) {
-            return Some((path, None));
+        if known.contains(path) {
+            return Some((&**path, None));
         }
         if *there {
             return None;
@@ -293,10 +387,9 @@ fn load(
             picture::require_file(path).and_then(|()| picture::read_fitted(path, format, loading.fit));
         (loading.reading)(done.fetch_add(1, Ordering::Relaxed) + 1, wanted);
         *there = image.is_ok();
-        image.map(|image| levels.copy_from_slice(&image)).map_err(|error| (path, Some(error))).err()
+        image.map(|image| levels.copy_from_slice(&image)).map_err(|error| (&**path, Some(error))).err()
     });
-    let mut broken: Vec<(&PathBuf, Option<PictureError>)> = broken.collect();
-    broken.sort_by_key(|(path, _)| *path);
+    let broken: Vec<Unused> = broken.collect();
     // If a picture was changed while it was read, it is not known whether its levels are the old or the new ones.
     let failed = broken.iter().filter(|(_, error)| error.is_some()).count();
     if let Some((folder, before)) = cached.filter(|_| failed < wanted)
@@ -304,15 +397,7 @@ fn load(
     {
         cache::write(folder, before, &there, &levels, cache::LIMIT);
     }
-    let left_out = broken.iter().map(|(path, _)| (*path).clone()).collect();
-    let mut refused = broken.into_iter().filter_map(|(path, error)| Some((path, error?)));
-    match refused.next() {
-        Some((path, error)) if !matches!(loading.unreadable, Unreadable::LeaveOut) => {
-            let count = 1 + refused.count();
-            Err(DataError::Unreadable { path: path.clone(), error, count, files: total })
-        }
-        _ => Ok((levels, left_out)),
-    }
+    Ok((levels, left_out(broken, &loading.unreadable, total)?))
 }
 
 /// A class and its folder.
@@ -344,13 +429,13 @@ impl Class {
     }
 
     /// Returns the files in this folder, which must be pictures. There is at least one.
-    fn pictures(self, label: u16) -> Result<Vec<Picture>, DataError> {
+    fn pictures(&self, label: u16) -> Result<Vec<Picture>, DataError> {
         let paths = entries(&self.path)?;
         if let Some(path) = paths.iter().find(|path| path.is_dir()) {
             return Err(DataError::Nested { path: path.clone() });
         }
         if paths.is_empty() {
-            return Err(DataError::Empty { path: self.path });
+            return Err(DataError::Empty { path: self.path.clone() });
         }
         Ok(paths.into_iter().map(|path| Picture { path, label }).collect())
     }
@@ -358,9 +443,9 @@ impl Class {
 
 /// A file and its class.
 #[derive(Clone)]
-struct Picture {
-    path: PathBuf,
-    label: u16,
+pub(super) struct Picture {
+    pub path: PathBuf,
+    pub label: u16,
 }
 
 impl Picture {

@@ -100,6 +100,41 @@ pub(super) fn read(
     Dataset::new(format, pixels, classes.into_iter().map(u16::from).collect(), &path)
 }
 
+/// The size of the images of one part of a data set, and their labels.
+pub(super) struct Extent {
+    /// The height and the width of an image in pixels.
+    pub size: [usize; 2],
+    /// The class of each image.
+    pub labels: Vec<u8>,
+    /// The file of the images.
+    pub images_path: PathBuf,
+    /// The file of the labels.
+    pub labels_path: PathBuf,
+}
+
+/// Reads the labels of one part of a data set, but only the header of the images.
+///
+/// # Errors
+/// Those of [`read`] for any format, except that the content of the images is not looked at.
+pub(super) fn measure(directory: &Path, images: &File, labels: &File) -> Result<Extent, DataError> {
+    let Opened { path: images_path, dimensions, expected, len, .. } =
+        Opened::open(directory, images, "images", IMAGES_MAGIC)?;
+    if let Some(found) = len.filter(|&found| found != expected) {
+        return Err(DataError::Length { path: images_path, expected, found });
+    }
+    let [images, rows, columns] = dimensions.map(|dimension| dimension as usize);
+    if [images, rows, columns].contains(&0) {
+        return Err(DataError::Empty { path: images_path });
+    }
+    let (labels_path, mut bytes) = load(directory, labels, "labels", LABELS_MAGIC, |_, [_]| Ok(()))?;
+    labels.check(&bytes, &labels_path)?;
+    let labels = bytes.split_off(8);
+    if labels.len() != images {
+        return Err(DataError::Count { path: labels_path, images, labels: labels.len() });
+    }
+    Ok(Extent { size: [rows, columns], labels, images_path, labels_path })
+}
+
 /// Finds a file and reads its uncompressed bytes, whose header has `N` dimensions that `fits` must accept.
 ///
 /// No more bytes are kept than the header announces, because a small compressed file may expand to a huge one.
@@ -110,50 +145,79 @@ fn load<const N: usize>(
     magic: u32,
     fits: impl Fn(&Path, [u32; N]) -> Result<(), DataError>,
 ) -> Result<(PathBuf, Vec<u8>), DataError> {
-    if !directory.is_dir() {
-        let path = directory.into();
-        return Err(match directory.exists() {
-            true => DataError::NotADirectory { path },
-            false => DataError::MissingDirectory { path },
-        });
-    }
-    let Some(path) = file.find(directory) else {
-        return Err(DataError::MissingFile { path: directory.into(), name: file.name.into() });
-    };
-    let io = |error| DataError::Io { path: path.clone(), error };
-    // Reading a pipe could block forever.
-    let metadata = fs::metadata(&path).map_err(io)?;
-    if let Some(kind) = no_file(&metadata) {
-        return Err(DataError::NotAFile { path, kind });
-    }
-    let mut raw = BufReader::new(fs::File::open(&path).map_err(io)?);
-    // The content decides and not the name, because some tools decompress a .gz file and keep its name.
-    let packed = raw.fill_buf().map_err(io)?.starts_with(&[0x1f, 0x8b]);
-    let mut reader: Box<dyn Read> = if packed { Box::new(MultiGzDecoder::new(raw)) } else { Box::new(raw) };
-    let failed = |error: io::Error| match error.kind() {
-        io::ErrorKind::OutOfMemory => io(error),
-        _ if packed => DataError::Gzip { path: path.clone(), error },
-        _ => io(error),
-    };
-
-    let start = 4 + 4 * N as u64;
-    let mut bytes = Vec::new();
-    reader.by_ref().take(start).read_to_end(&mut bytes).map_err(failed)?;
-    let dimensions = header(&bytes, &path, kind, magic)?;
-    // The product saturates for a hostile header, and no file is that long.
-    let content = dimensions.iter().fold(1, |product: u64, &n| product.saturating_mul(n.into()));
-    let expected = start.saturating_add(content);
+    let Opened { path, mut reader, len, mut bytes, dimensions, expected } =
+        Opened::open(directory, file, kind, magic)?;
     let fit = fits(&path, dimensions);
-    let wanted = if fit.is_ok() { content } else { 0 };
+    let wanted = if fit.is_ok() { expected - bytes.len() as u64 } else { 0 };
+    let failed = |error| failure(&path, len.is_none(), error);
     reader.by_ref().take(wanted).read_to_end(&mut bytes).map_err(failed)?;
-    let found = match packed {
-        true => bytes.len() as u64 + io::copy(&mut reader, &mut io::sink()).map_err(failed)?,
-        false => metadata.len(),
+    let found = match len {
+        None => bytes.len() as u64 + io::copy(&mut reader, &mut io::sink()).map_err(failed)?,
+        Some(len) => len,
     };
     if found != expected {
         return Err(DataError::Length { path, expected, found });
     }
     fit.map(|()| (path, bytes))
+}
+
+/// Returns the error for a file that cannot be read.
+fn failure(path: &Path, packed: bool, error: io::Error) -> DataError {
+    let path = path.to_owned();
+    match packed && error.kind() != io::ErrorKind::OutOfMemory {
+        true => DataError::Gzip { path, error },
+        false => DataError::Io { path, error },
+    }
+}
+
+/// A file whose header has been read.
+struct Opened<const N: usize> {
+    path: PathBuf,
+    /// The uncompressed bytes after the header.
+    reader: Box<dyn Read>,
+    /// The length of the file, or `None` if it is compressed.
+    len: Option<u64>,
+    /// The bytes of the header.
+    bytes: Vec<u8>,
+    dimensions: [u32; N],
+    /// The uncompressed length according to the header.
+    expected: u64,
+}
+
+impl<const N: usize> Opened<N> {
+    fn open(directory: &Path, file: &File, kind: &'static str, magic: u32) -> Result<Self, DataError> {
+        if !directory.is_dir() {
+            let path = directory.into();
+            return Err(match directory.exists() {
+                true => DataError::NotADirectory { path },
+                false => DataError::MissingDirectory { path },
+            });
+        }
+        let Some(path) = file.find(directory) else {
+            return Err(DataError::MissingFile { path: directory.into(), name: file.name.into() });
+        };
+        let io = |error| DataError::Io { path: path.clone(), error };
+        // Reading a pipe could block forever.
+        let metadata = fs::metadata(&path).map_err(io)?;
+        if let Some(kind) = no_file(&metadata) {
+            return Err(DataError::NotAFile { path, kind });
+        }
+        let mut raw = BufReader::new(fs::File::open(&path).map_err(io)?);
+        // The content decides and not the name, because some tools decompress a .gz file and keep its name.
+        let packed = raw.fill_buf().map_err(io)?.starts_with(&[0x1f, 0x8b]);
+        let mut reader: Box<dyn Read> =
+            if packed { Box::new(MultiGzDecoder::new(raw)) } else { Box::new(raw) };
+        let start = 4 + 4 * N as u64;
+        let mut bytes = Vec::new();
+        let read = reader.by_ref().take(start).read_to_end(&mut bytes);
+        read.map_err(|error| failure(&path, packed, error))?;
+        let dimensions = header(&bytes, &path, kind, magic)?;
+        // The product saturates for a hostile header, and no file is that long.
+        let content = dimensions.iter().fold(1, |product: u64, &n| product.saturating_mul(n.into()));
+        let expected = start.saturating_add(content);
+        let len = (!packed).then_some(metadata.len());
+        Ok(Self { path, reader, len, bytes, dimensions, expected })
+    }
 }
 
 /// Decompresses a gzip file, but no more than `limit` bytes of it.

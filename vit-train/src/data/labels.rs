@@ -23,11 +23,23 @@ pub(crate) fn repeated(names: &[String]) -> Option<&String> {
 /// The largest size of a list of class names, in bytes.
 const LONGEST_LIST: u64 = 1 << 20;
 
-/// Reads the names of the classes of `format`, one per line. A byte-order mark and empty lines at the end are ignored.
+/// Reads the names of the classes of `format`. The errors include those of [`read_list`].
+///
+/// # Errors
+/// [`DataError::ClassNames`] if there is not one name for each class.
+pub(super) fn read_class_names(path: PathBuf, format: Format) -> Result<Vec<String>, DataError> {
+    let (names, classes) = (read_list(path.clone())?, format.classes);
+    match names.len() {
+        found if found == classes => Ok(names),
+        found => Err(DataError::ClassNames { path, found, classes }),
+    }
+}
+
+/// Reads a list of class names, one per line. A byte-order mark and empty lines at the end are ignored.
 ///
 /// # Errors
 /// Returns a [`DataError`] that says what is wrong with the list.
-pub(super) fn read_class_names(path: PathBuf, format: Format) -> Result<Vec<String>, DataError> {
+pub(super) fn read_list(path: PathBuf) -> Result<Vec<String>, DataError> {
     let read = |path: &Path| {
         let error = |error| DataError::Io { path: path.to_owned(), error };
         // Reading a pipe could block forever.
@@ -60,9 +72,6 @@ pub(super) fn read_class_names(path: PathBuf, format: Format) -> Result<Vec<Stri
     }
     if let Some(name) = repeated(&names) {
         return Err(DataError::ClassTwice { path, name: name.clone() });
-    }
-    if names.len() != format.classes {
-        return Err(DataError::ClassNames { path, found: names.len(), classes: format.classes });
     }
     Ok(names)
 }

@@ -25,6 +25,7 @@
 
 mod augment;
 mod cache;
+mod choice;
 mod cifar;
 mod corruption;
 mod dataset;
@@ -40,18 +41,23 @@ mod loading;
 mod memory;
 mod picture;
 mod picture_error;
+mod place;
 pub mod signs;
 mod sine;
 mod source;
 mod splits;
+// The command that chooses a network for images needs it.
+#[cfg_attr(not(test), allow(dead_code))]
+pub(crate) mod survey;
 pub mod synthetic;
 mod whole;
 
 use labels::read_class_names;
+use place::{Content, Named, Place};
 use rayon::prelude::*;
 use source::chosen_directory;
 use std::{
-    env, fs,
+    env,
     path::{Path, PathBuf},
     sync::atomic::{AtomicUsize, Ordering},
 };
@@ -59,6 +65,7 @@ use vit_nostd::frame::Fit;
 
 pub use augment::Augmentation;
 pub(crate) use augment::{Colours, Erased, Variation, Warp};
+pub(crate) use choice::of_all_classes;
 pub(crate) use corruption::Corruption;
 pub use dataset::Dataset;
 pub(crate) use dataset::MNIST_NORMALIZATION;
@@ -71,12 +78,10 @@ pub(crate) use labels::repeated;
 pub(crate) use loading::{Loading, Reading, Unreadable};
 pub(crate) use picture::read_fitted;
 pub use picture_error::PictureError;
+pub(crate) use place::UNKNOWN;
 pub use source::Source;
-pub(crate) use source::{CIFAR10_CACHE, MNIST_CACHE, PICTURE_CACHE, PICTURE_CACHE_DIR};
+pub(crate) use source::{CIFAR10_CACHE, PICTURE_CACHE, PICTURE_CACHE_DIR};
 pub use splits::{Splits, Style};
-
-/// The name of the data set of a network that does not say what it was trained on.
-pub(crate) const UNKNOWN: &str = "unknown";
 
 /// The [`Splits::sha256`] of all of MNIST.
 const MNIST_SHA256: &str = "06b0d1f124c4e5fa796686ade41a9b778edacc8622f2195a352ef479ad44fc16";
@@ -103,23 +108,7 @@ pub(crate) fn load_and_tell(source: &Source, format: Format, loading: &Loading) 
     if format.classes > MAX_CLASSES {
         return Err(DataError::TooManyClasses { classes: format.classes });
     }
-    let mnist = || found(MNIST_DIR, MNIST_CACHE, |cache| download::complete(cache, download::MIRRORS));
-    let cifar10 =
-        || found(CIFAR10_DIR, CIFAR10_CACHE, |cache| download::complete_cifar10(cache, &download::CIFAR10));
-    load_from(source, format, loading, mnist, cifar10)
-}
-
-/// Returns the folder of a data set: the one that the environment `variable` names or, if it is not set, `cache`, which
-/// `complete` fills.
-fn found(
-    variable: &str,
-    cache: &str,
-    complete: impl FnOnce(&Path) -> Result<(), DataError>,
-) -> Result<PathBuf, DataError> {
-    match chosen_directory(variable) {
-        Some(directory) => Ok(directory),
-        None => complete(cache.as_ref()).map(|()| cache.into()),
-    }
+    load_from(Place::find(source, place::mnist, place::cifar10)?, format, loading)
 }
 
 /// Returns the name and the folder of the data set that has to be downloaded to load the images of `source`, if that
@@ -140,74 +129,55 @@ pub(crate) fn picture_cache() -> Option<PathBuf> {
     }
 }
 
-/// Does what [`load_and_tell`] does, with functions that find the folders of `mnist` and of `cifar10`.
-fn load_from(
-    source: &Source,
-    format: Format,
-    loading: &Loading,
-    mnist: impl FnOnce() -> Result<PathBuf, DataError>,
-    cifar10: impl FnOnce() -> Result<PathBuf, DataError>,
-) -> Result<Splits, DataError> {
-    match source {
-        Source::Auto => match mnist() {
-            Ok(directory) => load_mnist(&directory, format),
-            Err(reason) => load_synthetic(format, Some(reason)),
-        },
-        Source::Mnist => load_mnist(&mnist()?, format),
-        Source::Cifar10 => load_cifar10(&cifar10()?, format, source.to_string(), Source::Cifar10),
-        Source::Synthetic => load_synthetic(format, None),
-        Source::SyntheticSigns => load_signs(format, loading),
-        Source::Directory(directory) => load_directory(directory, format, loading),
-    }
+/// Loads the images in `place` like [`load_and_tell`].
+fn load_from(place: Place, format: Format, loading: &Loading) -> Result<Splits, DataError> {
+    let style = place.style();
+    let splits = match place {
+        Place::Mnist(directory) => load_mnist(&directory, format),
+        Place::Cifar10(directory) => {
+            load_cifar10(&directory, format, Source::Cifar10.to_string(), Source::Cifar10)
+        }
+        Place::Digits(fallback) => load_synthetic(format, fallback),
+        Place::Signs => load_signs(format, loading),
+        Place::Named(named) => load_named(named, format, loading),
+    };
+    Ok(Splits { style, ..splits? })
 }
 
 /// Loads the files of CIFAR-10, or files of the same format, in `directory`.
 fn load_cifar10(directory: &Path, format: Format, name: String, source: Source) -> Result<Splits, DataError> {
     let cifar::Cifar10 { class_names, train, test } = cifar::read(directory, format)?;
-    Ok(Splits { style: Style::Photos, ..splits(directory, name, source, class_names, train, test)? })
+    splits(directory, name, source, class_names, train, test)
 }
 
 fn load_mnist(directory: &Path, format: Format) -> Result<Splits, DataError> {
     load_idx(directory, format, "mnist".into(), Source::Mnist, &idx::FILES)
 }
 
-/// Loads the four files in MNIST's format, the files of CIFAR-10 or the class folders in `directory`, whichever are
-/// there.
-fn load_directory(directory: &Path, format: Format, loading: &Loading) -> Result<Splits, DataError> {
-    // The name goes into the model file, whose readers need not know the whole path. A path such as `..` has no name of
-    // its own; its canonical form does.
-    let canonical = directory.canonicalize().unwrap_or_else(|_| directory.into());
-    let name = directory.file_name().or(canonical.file_name()).unwrap_or(directory.as_os_str());
-    let mut name = name.to_string_lossy().into_owned();
-    if !matches!(name.parse(), Ok(Source::Directory(_))) || name == UNKNOWN {
-        name.insert_str(0, "./"); // without it, the name would mean a built-in data set, or none
-    }
-    let source = Source::Directory(canonical);
-    let files = idx::FILES.map(idx::File::unchecked);
-    if !directory.is_dir() || files.iter().any(|file| file.find(directory).is_some()) {
-        let mut splits = load_idx(directory, format, name, source, &files)?;
-        let path = directory.join(CLASS_NAMES);
-        if path.symlink_metadata().is_ok() {
-            splits.class_names = read_class_names(path, format)?;
+/// Loads the images in a folder that the user has named.
+fn load_named(named: Named, format: Format, loading: &Loading) -> Result<Splits, DataError> {
+    let Named { directory, name, source, content } = named;
+    match content {
+        Content::Idx => {
+            let files = idx::FILES.map(idx::File::unchecked);
+            let mut splits = load_idx(&directory, format, name, source, &files)?;
+            let path = directory.join(CLASS_NAMES);
+            if path.symlink_metadata().is_ok() {
+                splits.class_names = read_class_names(path, format)?;
+            }
+            if splits.sha256(splits.train.len()) == MNIST_SHA256 {
+                splits.name = Source::Mnist.to_string();
+            }
+            Ok(splits)
         }
-        if splits.sha256(splits.train.len()) == MNIST_SHA256 {
-            splits.name = Source::Mnist.to_string();
+        Content::Cifar10 => load_cifar10(&directory, format, name, source),
+        Content::Folders => {
+            let folder::Folder { class_names, train, test, passed_over, skipped } =
+                folder::read(&directory, format, loading)?;
+            let splits = splits(&directory, name, source, class_names, train, test)?;
+            Ok(Splits { passed_over, skipped, fit: loading.fit, ..splits })
         }
-        return Ok(splits);
     }
-    if cifar::is_in(directory) {
-        return load_cifar10(directory, format, name, source);
-    }
-    if let Err(error) = fs::read_dir(directory) {
-        return Err(DataError::Io { path: directory.into(), error });
-    }
-    if !folder::has_folders(directory)? {
-        return Err(DataError::NoImages { path: directory.into() });
-    }
-    let folder::Folder { class_names, train, test, passed_over, skipped } =
-        folder::read(directory, format, loading)?;
-    let splits = splits(directory, name, source, class_names, train, test)?;
-    Ok(Splits { passed_over, skipped, style: Style::Photos, fit: loading.fit, ..splits })
 }
 
 fn load_idx(
@@ -219,7 +189,7 @@ fn load_idx(
 ) -> Result<Splits, DataError> {
     let train = idx::read(directory, train_images, train_labels, format)?;
     let test = idx::read(directory, test_images, test_labels, format)?;
-    splits(directory, name, source, numbers(format), train, test)
+    splits(directory, name, source, numbers(format.classes), train, test)
 }
 
 fn splits(
@@ -249,8 +219,8 @@ fn splits(
 }
 
 /// Returns the names of classes without names: their numbers.
-fn numbers(format: Format) -> Vec<String> {
-    (0..format.classes).map(|class| class.to_string()).collect()
+fn numbers(classes: usize) -> Vec<String> {
+    (0..classes).map(|class| class.to_string()).collect()
 }
 
 fn load_synthetic(format: Format, fallback: Option<DataError>) -> Result<Splits, DataError> {
@@ -264,7 +234,7 @@ fn load_synthetic(format: Format, fallback: Option<DataError>) -> Result<Splits,
         fallback,
         passed_over: Vec::new(),
         skipped: Vec::new(),
-        class_names: numbers(format),
+        class_names: numbers(format.classes),
         style: Style::Digits,
         fit: Fit::Stretch,
         normalization: vec![MNIST_NORMALIZATION],
@@ -302,13 +272,14 @@ fn load_signs(format: Format, loading: &Loading) -> Result<Splits, DataError> {
     let names = (0..format.classes).map(|class| signs::name(class).to_owned()).collect();
     let source = Source::SyntheticSigns;
     let splits = splits(path, source.to_string(), source, names, train, test)?;
-    Ok(Splits { synthetic: true, style: Style::Photos, fit: loading.fit, ..splits })
+    Ok(Splits { synthetic: true, fit: loading.fit, ..splits })
 }
 
 #[cfg(test)]
 mod tests {
     use super::testing::Folder;
     use super::*;
+    use std::fs;
     use vit_nostd::model_file::Normalization;
 
     const FORMAT: Format = Format::grey(28, 10);
@@ -324,7 +295,8 @@ mod tests {
             Some(directory) => Ok(directory.to_owned()),
             None => download::complete(cache, mirrors).map(|()| cache.to_owned()),
         };
-        super::load_from(source, format, &Loading::default(), mnist, || unreachable!())
+        let place = Place::find(source, mnist, || unreachable!())?;
+        super::load_from(place, format, &Loading::default())
     }
 
     /// A mirror at a port where nobody listens, so that connections are refused at once.

@@ -34,6 +34,17 @@ const BYTES_EACH: u64 = 4;
 /// The number of bytes at the beginning of a file from which its format is recognised.
 const HEAD: usize = 1024;
 
+/// The numbers of bytes at the beginning of a file in which [`upright_size`] looks for the size. If it is not in the
+/// first part, because a thumbnail or a colour profile comes before it, the next one is read, and in the end all.
+const PREFIXES: [u64; 3] = [16 << 10, 256 << 10, MAX_FILE + 1];
+
+/// The side of the image in which [`is_colourful`] looks for colours.
+const COLOUR_SIDE: usize = 32;
+/// The least difference between the largest and the smallest of red, green and blue at which a pixel has a colour.
+const COLOUR: u8 = 24;
+/// A picture is in colour if at least one of this number of pixels has a colour.
+const COLOURED: usize = 100;
+
 /// Reads a picture file as a grey image. [`read`] says how.
 ///
 /// # Errors
@@ -98,6 +109,77 @@ fn read(path: &Path) -> Result<DynamicImage, PictureError> {
         return Err(PictureError::NotAFile("a folder"));
     }
     decode(read_bytes(fs::File::open(path).map_err(PictureError::Io)?)?)
+}
+
+/// Returns the height and the width that a picture has when it is [read](read), from the beginning of the file.
+///
+/// A picture that the camera took on its side counts as upright, unless it is a large PNG whose Exif data come after
+/// the pixels.
+///
+/// # Errors
+/// A [`PictureError`] if the file is not a picture. What is wrong with the pixels is not noticed.
+pub(super) fn upright_size(path: &Path) -> Result<[usize; 2], PictureError> {
+    require_file(path)?;
+    let mut file = fs::File::open(path).map_err(PictureError::Io)?;
+    let mut bytes = Vec::new();
+    for prefix in PREFIXES {
+        let more = prefix - bytes.len() as u64;
+        bytes = read_bytes(Cursor::new(bytes).chain(file.by_ref().take(more)))?;
+        match size_in(&bytes) {
+            Err(_) if bytes.len() as u64 == prefix => (),
+            size => return size,
+        }
+    }
+    Err(PictureError::TooLarge)
+}
+
+/// Does what [`upright_size`] does, with the beginning of a file.
+fn size_in(bytes: &[u8]) -> Result<[usize; 2], PictureError> {
+    let format = format(bytes)?;
+    let orientation = match format {
+        ImageFormat::Bmp => None, // its check needs the whole file
+        _ => inspect(bytes, format)?,
+    };
+    let mut decoder = decoder(bytes, format)?;
+    let (width, height) = decoder.dimensions();
+    let orientation = orientation.map_or_else(|| decoder.orientation(), Ok)?;
+    let size = match orientation {
+        Orientation::Rotate90
+        | Orientation::Rotate270
+        | Orientation::Rotate90FlipH
+        | Orientation::Rotate270FlipH => [width, height],
+        _ => [height, width],
+    };
+    Ok(size.map(|side| side as usize))
+}
+
+/// Reads a picture file like [`read`], and returns whether it [is colourful](is_colourful).
+///
+/// # Errors
+/// A [`PictureError`] if the file cannot be used.
+pub(super) fn has_colours(path: &Path) -> Result<bool, PictureError> {
+    require_file(path)?;
+    is_colourful(read(path)?)
+}
+
+/// Returns true if a picture really has colours, whatever its file says.
+///
+/// Grey pictures are often stored in colour, and then their pixels are not exactly grey: a JPEG rounds, a sensor has
+/// noise, and the light is a little yellow. The picture is therefore made as small as the image of a network, which
+/// averages noise away. A pixel of that image has a colour if red, green and blue differ by [`COLOUR`] levels, and the
+/// picture is in colour if one of [`COLOURED`] pixels has one. Skin, leaves in the shade and a pale sky are above this
+/// limit.
+fn is_colourful(image: DynamicImage) -> Result<bool, PictureError> {
+    if !image.color().has_color() {
+        return Ok(false);
+    }
+    let format = Format { height: COLOUR_SIDE, width: COLOUR_SIDE, channels: 3, classes: 0 };
+    let levels = fitted(image, format, Fit::Stretch)?;
+    let (pixels, _) = levels.as_chunks::<3>();
+    let range =
+        |pixel: &[u8; 3]| pixel.iter().max().zip(pixel.iter().min()).map_or(0, |(max, min)| max - min);
+    let coloured = pixels.iter().filter(|pixel| range(pixel) >= COLOUR).count();
+    Ok(coloured * COLOURED >= pixels.len())
 }
 
 /// Checks that `path` is that of a file. This is for the contents of folders, where reading a pipe could block forever.
@@ -434,6 +516,75 @@ mod tests {
             }
         }
         assert!(wrong.is_empty(), "{wrong:#?}");
+    }
+
+    #[test]
+    fn the_beginning_of_a_file_has_the_size_of_the_picture() {
+        for (name, bytes, _) in picture_files() {
+            let image = decode(bytes.clone()).unwrap();
+            let size = [image.height() as usize, image.width() as usize];
+            assert_eq!(size_in(&bytes).unwrap(), size, "{name}");
+            for end in 0..bytes.len() {
+                let found = size_in(&bytes[..end]);
+                assert!(found.is_err() || found.is_ok_and(|found| found == size), "{name}: {end}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_size_after_long_metadata_is_found() {
+        let (_folder, path) = save(RgbImage::new(61, 47), "a.jpg");
+        let jpeg = fs::read(&path).unwrap();
+        for segments in [0, 1, 9] {
+            let comment = [&[0xff, 0xfe, 0xea, 0x62][..], &[7; 60_000]].concat().repeat(segments);
+            fs::write(&path, [&jpeg[..2], &comment, &jpeg[2..]].concat()).unwrap();
+            assert_eq!(upright_size(&path).unwrap(), [47, 61], "{segments}");
+        }
+    }
+
+    #[test]
+    fn pictures_with_colours_have_colours() {
+        for (name, bytes, _) in picture_files() {
+            let is_grey = ["grey", "black-and-white"].iter().any(|grey| name.starts_with(grey));
+            assert_eq!(is_colourful(decode(bytes).unwrap()).unwrap(), !is_grey, "{name}");
+        }
+        for (name, bytes) in jpeg_files() {
+            assert_eq!(is_colourful(decode(bytes).unwrap()).unwrap(), name != "grey", "{name}");
+        }
+    }
+
+    /// Returns whether a picture of these pixels is in colour, as it is and as a JPEG of poor quality.
+    fn colourful(pixel: impl FnMut(u32, u32) -> [u8; 3]) -> [bool; 2] {
+        let mut pixel = pixel;
+        let image = RgbImage::from_fn(160, 120, |x, y| Rgb(pixel(x, y)));
+        let mut jpeg = Vec::new();
+        image::codecs::jpeg::JpegEncoder::new_with_quality(&mut jpeg, 20).encode_image(&image).unwrap();
+        [image.into(), decode(jpeg).unwrap()].map(|image: DynamicImage| is_colourful(image).unwrap())
+    }
+
+    #[test]
+    fn grey_pictures_in_colour_files_have_none() {
+        let grey = |x: u32, y: u32| ((x * x + 3 * x * y) % 256) as u8;
+        assert_eq!(colourful(|x, y| [grey(x, y); 3]), [false; 2]);
+        // The noise of a sensor: up to 20 levels in each of red, green and blue.
+        let mut random = crate::random::stream(crate::random::Purpose::Sign, [1, 2, 3]);
+        let mut noise = || rand::RngExt::random_range(&mut random, 0..=40_u8);
+        assert_eq!(colourful(|x, _| [(x + 10) as u8; 3].map(|level| level + noise())), [false; 2]);
+        // Warm light on white paper with writing.
+        let paper = |x: u32, y: u32| if (x / 7 + y / 5).is_multiple_of(3) { 40 } else { 225 };
+        assert_eq!(colourful(|x, y| [paper(x, y), paper(x, y) - 6, paper(x, y) - 16]), [false; 2]);
+    }
+
+    #[test]
+    fn pale_and_small_colours_count() {
+        // Skin, a pale sky, and leaves in the shade.
+        for colour in [[205, 170, 150], [196, 212, 232], [52, 66, 38]] {
+            assert_eq!(colourful(|x, _| if x < 80 { [128; 3] } else { colour }), [true; 2], "{colour:?}");
+        }
+        // A red lamp that takes a fiftieth of a grey picture, and one that takes a thousandth.
+        let lamp = |side| move |x, y| if x < side && y < side { [230, 30, 30] } else { [90; 3] };
+        assert_eq!(colourful(lamp(20)), [true; 2]);
+        assert_eq!(colourful(lamp(4)), [false; 2]);
     }
 
     #[test]

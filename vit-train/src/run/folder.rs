@@ -37,6 +37,8 @@ files! {
     float_model: "model.f32.vit",
     /// Returns the path of the model file for the integer engine.
     int8_model: "model.int8.vit",
+    /// Returns the path of the [samples](super::samples), with which a firmware checks the integer model.
+    samples: "samples.bin",
     /// Returns the path of the record of the run's images.
     data: "data.json",
     /// Returns the path of the snapshot that the run can be resumed from.

@@ -5,3 +5,4 @@ pub mod folder;
 pub(crate) mod origins;
 pub mod record;
 pub mod report;
+pub mod samples;

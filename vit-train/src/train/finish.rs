@@ -12,7 +12,7 @@ use crate::{
         layer_errors::{layer_errors, FEW_IMAGES},
         quantize_and_score, spread,
     },
-    run::{folder::RunFolder, record::TestScores, report::Report},
+    run::{folder::RunFolder, record::TestScores, report::Report, samples},
     score::Score,
     verify::{verify, Files},
 };
@@ -26,7 +26,7 @@ const EXACT_IMAGES: usize = 100;
 /// completed `report`. The run was trained on the images `train_indices` of `data.train`, and validated on
 /// `validation_indices`.
 ///
-/// If the network cannot be quantized, there is no integer model, and the report says why.
+/// If the network cannot be quantized, there is neither an integer model nor samples of it, and the report says why.
 ///
 /// # Errors
 /// Returns [`Error::Io`] if a file cannot be written, and [`Error::Output`] if the network computes NaN or infinity.
@@ -55,7 +55,7 @@ pub(super) fn finish<N: Trainable>(
     let mut test = TestScores::new(data, &logits, int8_logits);
     let int8_file = quantized.as_ref().ok().map(|(file, _)| &**file);
     if let Some(file) = int8_file {
-        write_atomically(&int8_path, file)?;
+        samples::write_with_model::<N>(directory, file, &data.test)?;
         let images = (train_indices, &*spread(validation_indices, FEW_IMAGES));
         test.int8_warning = layer_errors::<N>(best, file, &data.train, images, &int8_path)?.warning();
     }

@@ -3,7 +3,16 @@
 use crate::{entries, file, json, program, refuse, run, succeed, text, train, Digits};
 use serde_json::Value;
 use std::{fs, io::Write, path::Path};
-use vit_train::formats::checkpoint::Checkpoint;
+use vit_nostd::{
+    image,
+    int8::{Model, Scratch},
+    Nano,
+};
+use vit_train::{
+    data::synthetic,
+    formats::{checkpoint::Checkpoint, model_bytes::ModelBytes},
+    run::samples::{self, Sample},
+};
 
 #[test]
 fn a_run_leaves_results_that_agree() {
@@ -21,6 +30,7 @@ fn a_run_leaves_results_that_agree() {
         "predictions.png",
         "report.json",
         "report.md",
+        "samples.bin",
     ];
     assert_eq!(entries(run.path()), names);
 
@@ -78,11 +88,34 @@ fn a_run_leaves_results_that_agree() {
     let int8_accuracy = report["test"]["int8"]["acc"].as_f64().unwrap();
     assert!((inspection["test_accuracy"].as_f64().unwrap() - int8_accuracy).abs() < 1e-4);
 
-    // Quantizing again gives the same bytes.
+    // The samples are of eight classes, and have the logits of the integer model.
+    let samples = fs::read(file(&run, "samples.bin")).unwrap();
+    let read = samples::read::<Nano>(&samples).unwrap();
+    assert_eq!(read.iter().map(|sample| sample.class).collect::<Vec<_>>(), [0, 1, 2, 3, 5, 6, 7, 8]);
+    let bytes = ModelBytes::read(Path::new(&file(&run, "model.int8.vit"))).unwrap();
+    let (model, mut scratch) = (Model::<Nano>::from_bytes(&bytes).unwrap(), Box::new(Scratch::new()));
+    let test = synthetic::dataset(60, 2);
+    for Sample { class, logits, levels } in read {
+        assert_eq!(model.infer(image::<Nano>(&levels).unwrap(), &mut scratch).as_ref(), logits);
+        let first = test.labels().iter().position(|&label| label == class).unwrap();
+        assert_eq!(levels, test.image(first));
+    }
+
+    // Quantizing again gives the same bytes, and writes the samples again only if the model is that of the run.
     let bytes = fs::read(file(&run, "model.int8.vit")).unwrap();
+    fs::write(file(&run, "samples.bin"), "those of an earlier model").unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    for out in [file(&run, "another.int8.vit"), file(&elsewhere, "model.int8.vit")] {
+        succeed(&["quantize", run.path().to_str().unwrap(), "--data", digits.path(), "--out", &out]);
+        assert!(fs::read(&out).unwrap() == bytes);
+        assert_eq!(fs::read(file(&run, "samples.bin")).unwrap(), b"those of an earlier model");
+        fs::remove_file(&out).unwrap();
+    }
+    assert!(entries(elsewhere.path()).is_empty());
     let arguments = ["quantize", run.path().to_str().unwrap(), "--data", digits.path(), "--report"];
     let table = succeed(&arguments);
     assert!(fs::read(file(&run, "model.int8.vit")).unwrap() == bytes);
+    assert!(fs::read(file(&run, "samples.bin")).unwrap() == samples);
 
     // The report has a ratio for each of the nine layers in four blocks and for three layers before and after them, and
     // states the lowest ratio.

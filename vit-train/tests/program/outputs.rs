@@ -256,10 +256,11 @@ fn pipes_and_devices_instead_of_files_are_refused() {
     let resume = ["--resume", "--out", path(&run)];
     let command = |command| [command, path(&run)];
     let report = ["report", "--run", path(&run)];
-    let cases: [(&str, &[&[&str]]); 6] = [
+    let cases: [(&str, &[&[&str]]); 7] = [
         ("new.run", &[&begin, &resume]),
         ("last.run", &[&begin, &resume]),
         ("data.json", &[&command("eval")]),
+        ("samples.bin", &[&begin, &command("quantize")]),
         ("report.json", &[&report, &begin]),
         ("model.f32.vit", &[&command("eval"), &command("verify"), &command("inspect"), &report]),
         ("checkpoint.safetensors", &[&command("verify"), &command("quantize")]),
@@ -307,6 +308,11 @@ fn files_of_a_run_that_are_links_are_not_replaced() {
     }
     refuse(&["quantize", path(&run), "--normalization", "0.9,0.05"], &["model.int8.vit", "remove the link"]);
     refuse(&["quantize", path(&run)], &["model.int8.vit", "remove the link"]);
+    let samples = file(&other, "samples.bin");
+    fs::rename(&samples, file(&store, "samples.bin")).unwrap();
+    std::os::unix::fs::symlink(file(&store, "samples.bin"), &samples).unwrap();
+    refuse(&["quantize", path(&other)], &["samples.bin", "remove the link"]);
+    fs::remove_file(file(&store, "samples.bin")).unwrap();
     refuse(&["export", &checkpoint, "--vit", &float], &["model.f32.vit", "remove the link"]);
     assert!(content(store.path()) == before);
     succeed(&["eval", path(&run), "--data", digits.path()]);

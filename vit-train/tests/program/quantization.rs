@@ -75,6 +75,9 @@ fn a_run_without_integers_has_all_other_results() {
     let (digits, folder) = (Digits::new(60, 20), tempfile::tempdir().unwrap());
     let (data, init, out) = (digits.path(), unquantizable(&folder), file(&folder, "run"));
     let settings = ["--preset", "nano", "--epochs", "1", "--lr", "1e-30", "--data", data, "--out", &out];
+    // The results of an earlier run in the same folder, samples included, do not stay.
+    succeed(&settings);
+    assert!(Path::new(&out).join("samples.bin").exists());
     let output = run(&[&settings[..], &["--init", &init]].concat());
     let (printed, warned) = (text(&output.stdout), text(&output.stderr));
     assert!(output.status.success(), "the training succeeded: {warned}");

@@ -36,6 +36,7 @@ impl Results {
             "checkpoint.safetensors",
             "model.f32.vit",
             "model.int8.vit",
+            "samples.bin",
             "curves.svg",
             "confusion.svg",
             "predictions.png",
@@ -186,6 +187,7 @@ fn being_killed_changes_no_bit() {
         "predictions.png",
         "report.json",
         "report.md",
+        "samples.bin",
     ];
     assert_eq!(names, expected, "something is left over");
 

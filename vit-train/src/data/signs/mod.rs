@@ -28,6 +28,9 @@ use colour::{mix, Colour};
 use dice::Dice;
 use geometry::Figure;
 
+/// The side, in pixels, of images in which all signs can be told apart. Pictures have other sizes, and are fitted.
+pub const SIDE: usize = 32;
+
 /// The largest number of classes. A class is the same sign, however many classes a data set has.
 pub const MAX_CLASSES: usize = SIGNS.len();
 
