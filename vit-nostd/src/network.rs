@@ -214,46 +214,88 @@ impl Declaration {
     /// Checks the declaration and returns its dimensions, with those that follow from the declared ones.
     ///
     /// # Panics
-    /// If the dimensions do not fit together.
+    /// If [`check`](Self::check) finds that the dimensions do not fit together.
     pub const fn dims(self) -> Dims {
-        let Self { image: [height, width, channels], patch: [patch_height, patch_width], .. } = self;
-        let Self { embed, heads, hidden, depth, classes, .. } = self;
-        assert!(height > 0 && width > 0, "the height and the width of `image` must not be 0");
-        assert!(
-            channels == 1 || channels == 3,
-            "`image` must have 1 channel (grey) or 3 (red, green and blue)"
-        );
-        assert!(patch_height > 0 && patch_width > 0, "the height and the width of `patch` must not be 0");
-        assert!(height.is_multiple_of(patch_height), "the height of `patch` must divide that of `image`");
-        assert!(width.is_multiple_of(patch_width), "the width of `patch` must divide that of `image`");
-        assert!(embed > 0, "`embed` must not be 0");
-        assert!(heads > 0 && embed.is_multiple_of(heads), "`heads` must divide `embed`");
-        assert!(hidden > 0, "`hidden` must not be 0");
-        assert!(depth > 0, "`depth` must not be 0");
-        assert!(classes > 0, "`classes` must not be 0");
-        Dims {
-            height: dim(height),
-            width: dim(width),
-            channels: dim(channels),
-            patch_height: dim(patch_height),
-            patch_width: dim(patch_width),
-            tokens: dim((height / patch_height) * (width / patch_width) + 1),
-            embed: dim(embed),
-            heads: dim(heads),
-            head_dim: dim(embed / heads),
-            hidden: dim(hidden),
-            depth: dim(depth),
-            classes: dim(classes),
+        match self.check() {
+            Ok(dims) => dims,
+            Err(fault) => panic!("{}", fault),
         }
     }
-}
 
-const fn dim(length: usize) -> u16 {
-    assert!(
-        length <= u16::MAX as usize,
-        "no length of a network may be above 65,535, the number of tokens included"
-    );
-    length as u16
+    /// Returns the dimensions like [`dims`](Self::dims), for declarations that are made while a program runs.
+    ///
+    /// # Errors
+    /// If the dimensions do not fit together, the reason.
+    pub const fn check(self) -> Result<Dims, &'static str> {
+        let Self { image: [height, width, channels], patch: [patch_height, patch_width], .. } = self;
+        let Self { embed, heads, hidden, depth, classes, .. } = self;
+        if height == 0 || width == 0 {
+            return Err("the height and the width of `image` must not be 0");
+        }
+        if channels != 1 && channels != 3 {
+            return Err("`image` must have 1 channel (grey) or 3 (red, green and blue)");
+        }
+        if patch_height == 0 || patch_width == 0 {
+            return Err("the height and the width of `patch` must not be 0");
+        }
+        if !height.is_multiple_of(patch_height) {
+            return Err("the height of `patch` must divide that of `image`");
+        }
+        if !width.is_multiple_of(patch_width) {
+            return Err("the width of `patch` must divide that of `image`");
+        }
+        if embed == 0 {
+            return Err("`embed` must not be 0");
+        }
+        if heads == 0 || !embed.is_multiple_of(heads) {
+            return Err("`heads` must divide `embed`");
+        }
+        if hidden == 0 {
+            return Err("`hidden` must not be 0");
+        }
+        if depth == 0 {
+            return Err("`depth` must not be 0");
+        }
+        if classes == 0 {
+            return Err("`classes` must not be 0");
+        }
+        let [rows, columns] = [height / patch_height, width / patch_width];
+        let tokens = rows.saturating_mul(columns).saturating_add(1);
+        let lengths = [
+            height,
+            width,
+            channels,
+            patch_height,
+            patch_width,
+            tokens,
+            embed,
+            heads,
+            hidden,
+            depth,
+            classes,
+        ];
+        let mut index = 0;
+        while index < lengths.len() {
+            if lengths[index] > u16::MAX as usize {
+                return Err("no length of a network may be above 65,535, the number of tokens included");
+            }
+            index += 1;
+        }
+        Ok(Dims {
+            height: height as u16,
+            width: width as u16,
+            channels: channels as u16,
+            patch_height: patch_height as u16,
+            patch_width: patch_width as u16,
+            tokens: tokens as u16,
+            embed: embed as u16,
+            heads: heads as u16,
+            head_dim: (embed / heads) as u16,
+            hidden: hidden as u16,
+            depth: depth as u16,
+            classes: classes as u16,
+        })
+    }
 }
 
 network! {

@@ -112,6 +112,7 @@ mod hex;
 pub mod inference;
 pub mod network;
 mod paths;
+mod project;
 pub mod quantize;
 mod random;
 pub mod recipe;

@@ -15,8 +15,8 @@ use super::{
     softmax::{one, ExpTable, MAX_CONTEXT_SHIFT},
 };
 use crate::{
-    network::Network,
-    shape::{Array, Length, Matrix, Vector},
+    network::{Dims, Network},
+    shape::{Array, Matrix, Vector},
     tensors::tensors,
 };
 use core::marker::PhantomData;
@@ -141,10 +141,9 @@ impl<'a, N: Network> Weights<'a, N> {
     const BLOCKS: usize = N::DEPTH * Block::<N>::BYTES;
     /// The size of all weights, in bytes. It does not compile for a network that the integer engine cannot run.
     pub const BYTES: usize = {
-        assert!(N::EMBED <= MAX_WIDTH, "the integer engine needs EMBED to be at most 256");
-        assert!(N::EMBED.is_multiple_of(4), "the integer engine needs EMBED to be a multiple of 4");
-        assert!(N::HIDDEN.is_multiple_of(4), "the integer engine needs HIDDEN to be a multiple of 4");
-        bounds::<N>();
+        if let Err(fault) = check(&N::DIMS) {
+            panic!("{}", fault);
+        }
         Embedding::<N>::BYTES + Self::BLOCKS + Head::<N>::BYTES
     };
 
@@ -247,31 +246,54 @@ fn is_valid_bias(bias: i32) -> bool {
 /// The largest absolute value of a bias.
 const MAX_BIAS: u32 = (1 << 30) - 1;
 
-/// Fails to compile unless no sum of network `N` can overflow, whatever the weights and the pixels are.
-const fn bounds<N: Network>() {
+/// Checks that the integer engine can run a network, and that none of its sums can overflow, whatever the weights and
+/// the pixels are.
+///
+/// # Errors
+/// If it cannot, the reason.
+pub const fn check(dims: &Dims) -> Result<(), &'static str> {
     const I8: u64 = 1 << 7; // the largest absolute values of each type
     const I16: u64 = 1 << 15;
     const I32: u64 = i32::MAX as u64;
-    let (embed, hidden, tokens) = (N::EMBED as u64, N::HIDDEN as u64, N::TOKENS as u64);
-    let mut terms = <N::PatchRow as Length>::LEN as u64;
+    // A requantized sum is at most 2^(31 + 15 - 17) + 1, and a value of the residual stream is added to it.
+    const {
+        assert!((1 << (31 + 15 - Scale::MIN_SHIFT as u64)) + 1 + I16 <= I32);
+    }
+    if dims.embed as usize > MAX_WIDTH {
+        return Err("the integer engine needs EMBED to be at most 256");
+    }
+    if !dims.embed.is_multiple_of(4) {
+        return Err("the integer engine needs EMBED to be a multiple of 4");
+    }
+    if !dims.hidden.is_multiple_of(4) {
+        return Err("the integer engine needs HIDDEN to be a multiple of 4");
+    }
+    let (embed, hidden, tokens) = (dims.embed as u64, dims.hidden as u64, dims.tokens as u64);
+    let mut terms = dims.patch_values().next_multiple_of(4) as u64;
     terms = if terms < embed { embed } else { terms };
     terms = if terms < hidden { hidden } else { terms };
-    assert!(terms <= I32 && MAX_BIAS as u64 + terms * I8 * I8 <= I32, "too many terms for 32 bits");
-    assert!(2 * N::HEAD_DIM as u64 * I8 * I8 <= I32, "differences of scores must fit 32 bits");
-    assert!(one(N::TOKENS) >= 1 << 8, "the sum of exponentials must be at least 2^8");
-    assert!(tokens * one(N::TOKENS) as u64 * I8 <= I32, "a weighted sum of values must fit 32 bits");
+    if terms > I32 || MAX_BIAS as u64 + terms * I8 * I8 > I32 {
+        return Err("too many terms for 32 bits");
+    }
+    if 2 * dims.head_dim as u64 * I8 * I8 > I32 {
+        return Err("differences of scores must fit 32 bits");
+    }
+    let one = one(dims.tokens as usize) as u64;
+    if one < 1 << 8 {
+        return Err("the sum of exponentials must be at least 2^8");
+    }
+    if tokens * one * I8 > I32 {
+        return Err("a weighted sum of values must fit 32 bits");
+    }
     // LayerNorm: `D * x - sum` is the sum of D - 1 differences of two values, and the variance is at most a quarter of
     // the square of such a difference.
-    assert!(
-        factor(N::EMBED) as u64 * (embed - 1) * (2 * I16 - 1) <= I32,
-        "the distance from the mean, times its factor, must fit 32 bits"
-    );
-    assert!(embed * embed * I16 * I16 + Norm::MAX_EPSILON < 1 << 52, "the variance must fit 52 bits");
-    // A requantized sum is at most 2^(31 + 15 - 17) + 1, and a value of the residual stream is added to it.
-    assert!(
-        (1 << (31 + 15 - Scale::MIN_SHIFT as u64)) + 1 + I16 <= I32,
-        "a requantized sum must fit 32 bits"
-    );
+    if factor(dims.embed as usize) as u64 * (embed - 1) * (2 * I16 - 1) > I32 {
+        return Err("the distance from the mean, times its factor, must fit 32 bits");
+    }
+    if embed * embed * I16 * I16 + Norm::MAX_EPSILON >= 1 << 52 {
+        return Err("the variance must fit 52 bits");
+    }
+    Ok(())
 }
 
 /// All weights of an integer model, mutably borrowed, for programs that write model files.

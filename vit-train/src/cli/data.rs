@@ -31,9 +31,12 @@ pub(super) struct DataArguments {
     /// CIFAR-10 in its binary format, or four files in MNIST's format (and `labels.txt` with one name per line, if the
     /// classes have names), or a folder of pictures (PNG, JPEG, WebP, BMP or GIF files) for each class, or folders
     /// `train` and `test` (or `val`) that have a folder for each class [default: the images of the run that is given,
-    /// or else auto]
+    /// or else those of the program: auto for vit-train itself]
     #[arg(long, help_heading = DATA, value_name = "NAME|DIR", value_parser = named_source)]
     pub data: Option<Source>,
+    /// The images that the program uses if neither --data nor a run names any. The program sets it.
+    #[arg(long, hide = true, value_parser = named_source, default_value_t)]
+    pub default_data: Source,
     /// Leave out files in class folders that cannot be read as pictures, instead of refusing the folder
     #[arg(long, help_heading = DATA)]
     pub skip_unreadable: bool,
@@ -84,23 +87,28 @@ impl Loaded {
 }
 
 impl DataArguments {
+    /// Returns the images to use if those of no run are.
+    pub(super) fn source(&self) -> &Source {
+        self.data.as_ref().unwrap_or(&self.default_data)
+    }
+
     /// Loads the images that are named, or else those of `auto`. Pictures are fitted to them like `fit`. Files that
     /// `own`, the run that the images may be of, has left out are left out again. Prints a note if the built-in digits
     /// stand in for MNIST, and for folders and files that are not used.
     pub(super) fn load(&self, format: Format, fit: Fit, own: Option<&RunData>) -> Result<Splits, Error> {
         use_threads(self.threads)?;
-        let source = self.data.clone().unwrap_or_default();
+        let source = self.source();
         let unreadable = match own {
             _ if self.skip_unreadable => Unreadable::LeaveOut,
             Some(own) => Unreadable::Known(own.skipped.clone()),
             None => Unreadable::Refuse,
         };
-        if let (Some((name, folder)), false) = (long_download(&source), self.quiet) {
+        if let (Some((name, folder)), false) = (long_download(source), self.quiet) {
             err!("Downloading {name} to {}", folder.display());
         }
         let reading = &progress::reading(self.quiet);
         let data =
-            load_and_tell(&source, format, &Loading { fit, unreadable, cache: picture_cache(), reading })?;
+            load_and_tell(source, format, &Loading { fit, unreadable, cache: picture_cache(), reading })?;
         tell_of_skipped(&data);
         for path in &data.passed_over {
             let path = path.display();

@@ -13,9 +13,11 @@ mod device;
 mod dispatch;
 mod eval;
 mod export;
+mod fit;
 mod inspect;
 mod interrupt;
 mod networks;
+mod new;
 mod options;
 mod outputs;
 mod pictures;
@@ -27,7 +29,7 @@ mod train;
 mod verify;
 
 pub use crate::network::list::Networks;
-use crate::{recipe::Recipe, Error};
+use crate::{data::Source, recipe::Recipe, Error};
 use advice::with_advice;
 use clap::{builder::PossibleValuesParser, CommandFactory, FromArgMatches, Parser, Subcommand};
 use networks::List;
@@ -47,6 +49,7 @@ struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
+  vit-train new ../x --data photos --board pico   write a project for these pictures and this board
   vit-train --preset nano --epochs 5           train the smallest network on MNIST; the results go to runs/nano
   vit-train --data photos --out runs/x         train on pictures, with one folder for each class
   vit-train --resume --out runs/x              continue a run that was interrupted
@@ -65,6 +68,12 @@ empty, they are not kept.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Write a project of your own, for a folder of pictures and a board: its network, its training and its firmware.
+    #[command(after_help = new::EXAMPLES)]
+    New(new::Arguments),
+    /// Show which networks fit pictures and a board, and what they take: flash, RAM and time.
+    #[command(after_help = fit::EXAMPLES)]
+    Fit(fit::Arguments),
     /// Train a network; this is also what the program does without a command.
     #[command(after_help = train::EXAMPLES)]
     Train(train::Arguments),
@@ -118,29 +127,76 @@ enum Command {
 /// Returns exit code 0 for success, 1 if a comparison found a difference or some pictures cannot be used, 2 for an
 /// error, and 130 if a training was interrupted.
 pub fn main<L: Networks>() -> ExitCode {
-    main_with::<L>(|_| None)
+    Program::new().run::<L>()
 }
 
-/// Runs the program like [`main`], with recipes of your own: `recipe` returns that of the network with a given name, or
-/// None for the recipe that follows from the network's size.
-pub fn main_with<L: Networks>(recipe: fn(&str) -> Option<Recipe>) -> ExitCode {
-    match List::of::<L>(recipe).and_then(run::<L>) {
-        Ok(code) => code,
-        Err(error) => {
-            err!("error: {}", with_advice(&error));
-            ExitCode::from(2)
+/// The program `vit-train` with settings of your own, for networks of your own.
+///
+/// ```no_run
+/// # vit_nostd::network! {
+/// #     pub Letters { image: 28, patch: 7, embed: 48, heads: 4, hidden: 96, depth: 4, classes: 26 }
+/// # }
+/// use vit_train::{cli::Program, recipe::Recipe};
+///
+/// fn main() -> std::process::ExitCode {
+///     let recipe = |_: &str| Some(Recipe { epochs: 100, ..Recipe::default() });
+///     Program::new().data("letters").recipe(recipe).run::<(Letters,)>()
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Program {
+    data: Source,
+    recipe: fn(&str) -> Option<Recipe>,
+}
+
+impl Program {
+    /// Returns the program with the settings that [`main`] has.
+    pub fn new() -> Self {
+        Self { data: Source::default(), recipe: |_| None }
+    }
+
+    /// Sets the images that are used if the command line names none: what the option `--data` would be given.
+    pub fn data(self, data: &str) -> Self {
+        let Ok(data) = data.parse();
+        Self { data, ..self }
+    }
+
+    /// Sets the recipes: `recipe` returns that of the network with a given name, or None for the recipe that follows
+    /// from the network's size.
+    pub fn recipe(self, recipe: fn(&str) -> Option<Recipe>) -> Self {
+        Self { recipe, ..self }
+    }
+
+    /// Runs the program for the networks of `L`, and returns the exit code that [`main`] describes.
+    pub fn run<L: Networks>(self) -> ExitCode {
+        match List::of::<L>(self.recipe).and_then(|networks| run::<L>(networks, &self.data)) {
+            Ok(code) => code,
+            Err(error) => {
+                err!("error: {}", with_advice(&error));
+                ExitCode::from(2)
+            }
         }
     }
 }
 
-/// Carries out the command line. Ends the program if it cannot be parsed.
-fn run<L: Networks>(networks: List) -> Result<ExitCode, Error> {
-    let mut command = with_negative_numbers(with_networks(Cli::command(), &networks));
+impl Default for Program {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Carries out the command line. Ends the program if it cannot be parsed. `data` are the images that are used if the
+/// command line names none.
+fn run<L: Networks>(networks: List, data: &Source) -> Result<ExitCode, Error> {
+    let command = with_default_data(with_networks(Cli::command(), &networks), data);
+    let mut command = with_negative_numbers(command);
     let mut matches = command.clone().get_matches();
     let cli =
         Cli::from_arg_matches_mut(&mut matches).unwrap_or_else(|error| error.format(&mut command).exit());
     match cli.command {
         None => cli.train.run::<L>(&networks),
+        Some(Command::New(arguments)) => arguments.run(),
+        Some(Command::Fit(arguments)) => arguments.run(),
         Some(Command::Train(arguments)) => arguments.run::<L>(&networks),
         Some(Command::Eval(arguments)) => dispatch::run::<L, _>(&arguments, &networks),
         Some(Command::Predict(arguments)) => dispatch::run::<L, _>(&arguments, &networks),
@@ -162,6 +218,15 @@ fn with_networks(command: clap::Command, networks: &List) -> clap::Command {
         false => argument,
     });
     command.mut_subcommands(|command| with_networks(command, networks))
+}
+
+/// Sets the value of the hidden option that holds the images which are used if the command line names none.
+fn with_default_data(command: clap::Command, data: &Source) -> clap::Command {
+    let command = command.mut_args(|argument| match argument.get_id() == "default_data" {
+        true => argument.default_value(data.to_string()),
+        false => argument,
+    });
+    command.mut_subcommands(|command| with_default_data(command, data))
 }
 
 /// Lets options have values that begin with a minus sign. Without this, `--lr -1` would be refused as an unknown option

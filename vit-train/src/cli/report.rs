@@ -88,7 +88,8 @@ impl Arguments {
             }
         };
         let skip_unreadable = !report.skipped.is_empty();
-        let data = DataArguments { data, skip_unreadable, threads: self.threads, quiet: false };
+        let default_data = Source::default();
+        let data = DataArguments { data, default_data, skip_unreadable, threads: self.threads, quiet: false };
         let loaded = data.load_for::<N>(model, &report.dataset, Fit::default())?;
         match &loaded.doubt {
             // If a run does not know its images, they are recognised by the recorded result: see `Test`.

@@ -25,7 +25,7 @@ use crate::{
     run::folder::RunFolder,
 };
 use std::path::Path;
-use vit_nostd::{int8, Network};
+use vit_nostd::{int8, Dims, Network};
 
 /// The largest number of records in the file.
 pub const MOST: usize = 8;
@@ -46,14 +46,14 @@ pub struct Sample {
     pub levels: Vec<u8>,
 }
 
-/// Returns the length of a record in bytes.
-pub const fn record_bytes<N: Network>() -> usize {
-    CLASS_BYTES + WORD * N::CLASSES + Format::of::<N>().values().next_multiple_of(WORD)
+/// Returns the length of a record in bytes, for a network with these dimensions.
+pub const fn record_bytes(dims: &Dims) -> usize {
+    CLASS_BYTES + WORD * dims.classes as usize + dims.image_values().next_multiple_of(WORD)
 }
 
 /// Reads the samples in the `bytes` of a file. Returns `None` if they are not samples for network `N`.
 pub fn read<N: Network>(bytes: &[u8]) -> Option<Vec<Sample>> {
-    if !bytes.len().is_multiple_of(record_bytes::<N>()) {
+    if !bytes.len().is_multiple_of(record_bytes(&N::DIMS)) {
         return None;
     }
     let record = |record: &[u8]| {
@@ -65,7 +65,7 @@ pub fn read<N: Network>(bytes: &[u8]) -> Option<Vec<Sample>> {
         let logits = logits.as_chunks().0.iter().map(|&logit| i32::from_le_bytes(logit)).collect();
         is_whole.then_some(Sample { class: u16::try_from(class).ok()?, logits, levels: levels.to_vec() })
     };
-    bytes.chunks_exact(record_bytes::<N>()).map(record).collect()
+    bytes.chunks_exact(record_bytes(&N::DIMS)).map(record).collect()
 }
 
 /// Returns the bytes of the file for the integer `model` of a run and the images `test`. There are up to [`MOST`]
@@ -159,7 +159,7 @@ mod tests {
             expected.extend(image);
             expected.extend([0, 0]);
         }
-        assert_eq!((bytes.len(), record_bytes::<Odd>()), (4 * 72, 72));
+        assert_eq!((bytes.len(), record_bytes(&Odd::DIMS)), (4 * 72, 72));
         assert!(bytes == expected);
 
         let samples = read::<Odd>(&bytes).unwrap();

@@ -1,0 +1,95 @@
+//! What a firmware with a network needs of a board.
+
+use super::{
+    boards::Board,
+    core::{Core, Kernels},
+    instructions::instructions,
+    memory::{frame_bytes, scratch_bytes, weight_bytes},
+};
+use crate::{
+    formats::checkpoint::TOOL,
+    run::samples::{record_bytes, MOST},
+};
+use vit_nostd::{
+    frame::Fit,
+    model_file::{overhead, Metadata, Normalization, Provenance, MAX_CHANNELS},
+    Dims,
+};
+
+/// What a firmware needs, or what there is of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Needs {
+    /// Bytes of flash: the code, the model file and the samples.
+    pub flash: usize,
+    /// Bytes of RAM: the scratch memory, the stack, other variables, and what it takes to resize the frames of a camera.
+    pub ram: usize,
+    /// Instructions of an inference.
+    pub instructions: u64,
+}
+
+impl Needs {
+    /// Returns what the firmware that `vit-train new` writes needs at most for a network whose classes have these
+    /// labels. The instructions are an estimate.
+    pub fn of(dims: &Dims, core: Core, labels: &[String]) -> Self {
+        let kernels = core.kernels();
+        let classes = usize::from(dims.classes);
+        let ram = scratch_bytes(dims, kernels) + stack_bytes(classes) + STATICS + frame_bytes(dims);
+        let flash = code_bytes(kernels) + model_bytes(dims, labels) + samples_bytes(dims);
+        Self { flash, ram, instructions: instructions(dims, kernels) }
+    }
+
+    /// True if none of it is more than there is.
+    pub fn is_within(&self, limits: &Self) -> bool {
+        self.flash <= limits.flash && self.ram <= limits.ram && self.instructions <= limits.instructions
+    }
+
+    /// True if it fits into the flash and the RAM of a board.
+    pub fn fits(&self, board: &Board) -> bool {
+        self.flash <= board.flash && self.ram <= board.ram
+    }
+
+    /// Returns the estimated time of an inference on a board, in milliseconds, if every instruction takes one cycle.
+    pub fn milliseconds(&self, board: &Board) -> f64 {
+        1e3 * self.instructions as f64 / f64::from(board.clock)
+    }
+}
+
+/// The most bytes of variables besides the scratch memory: the log's buffer for a debug probe, and the timer.
+const STATICS: usize = 1536;
+
+/// The most bytes of stack: those of the log, and four numbers for each class.
+fn stack_bytes(classes: usize) -> usize {
+    2048 + 16 * classes
+}
+
+/// The most bytes of code and constants besides the model and the samples.
+fn code_bytes(kernels: Kernels) -> usize {
+    match kernels {
+        Kernels::Armv6m => 36 << 10,
+        Kernels::Armv7m => 36 << 10,
+        Kernels::Dsp => 36 << 10,
+    }
+}
+
+/// The most bytes of a model file that a training writes.
+fn model_bytes(dims: &Dims, labels: &[String]) -> usize {
+    let longest = "x".repeat(MAX_NAME);
+    let provenance = Provenance {
+        dataset: &longest,
+        seed: u64::MAX,
+        test_accuracy: Some(0.0),
+        tool: TOOL,
+        checkpoint: Some([0; 32]),
+    };
+    let labels = labels.join("\n");
+    let normalization = [Normalization::NO_CHANNEL; MAX_CHANNELS];
+    weight_bytes(dims) + overhead(&Metadata::new(Fit::default(), normalization, &labels, provenance))
+}
+
+/// The longest name of a data set that is expected, in bytes.
+const MAX_NAME: usize = 64;
+
+/// The most bytes of `samples.bin`.
+fn samples_bytes(dims: &Dims) -> usize {
+    MOST * record_bytes(dims)
+}

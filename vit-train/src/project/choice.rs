@@ -1,0 +1,224 @@
+//! Chooses a network for the pictures and the board of a project.
+
+use crate::{
+    board::{boards::Board, needs::Needs},
+    data::survey::Survey,
+};
+use vit_nostd::{int8::weights, Declaration, Dims};
+
+/// What is asked of the network besides what pictures and board require. None leaves the choice to the program.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Wishes {
+    /// The height, the width and the channels of the image.
+    pub image: Option<[usize; 3]>,
+    /// The height and the width of a patch.
+    pub patch: Option<[usize; 2]>,
+    pub embed: Option<usize>,
+    pub heads: Option<usize>,
+    pub hidden: Option<usize>,
+    pub depth: Option<usize>,
+    /// The largest network that fits, instead of the one that is recommended.
+    pub largest: bool,
+}
+
+/// What the pictures are like.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pictures {
+    /// The typical height and width.
+    pub size: [usize; 2],
+    /// The number of channels.
+    pub channels: usize,
+    /// The number of pictures to train on.
+    pub count: usize,
+    pub classes: usize,
+}
+
+impl Pictures {
+    pub(crate) fn of(survey: &Survey) -> Self {
+        let channels = if survey.colour { 3 } else { 1 };
+        Self { size: survey.size, channels, count: survey.train, classes: survey.class_names.len() }
+    }
+}
+
+/// A network that could be chosen, and what it needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Candidate {
+    pub dims: Dims,
+    pub needs: Needs,
+}
+
+/// A size of networks.
+#[derive(Clone, Copy, Debug)]
+struct Size {
+    /// The side of a square image, in pixels.
+    side: usize,
+    /// The number of patches along it.
+    grid: usize,
+    embed: usize,
+    heads: usize,
+    hidden: usize,
+    depth: usize,
+}
+
+const fn size(side: usize, grid: usize, embed: usize, heads: usize, hidden: usize, depth: usize) -> Size {
+    Size { side, grid, embed, heads, hidden, depth }
+}
+
+/// The sizes of networks, each of which takes more of everything than the one before.
+///
+/// The fifth one is nearly the preset `nano`, and the eighth one has the dimensions of the network for road signs, by
+/// which `RECIPES.md` shows what such networks reach.
+const SIZES: [Size; 12] = [
+    size(16, 4, 16, 1, 32, 2),
+    size(20, 4, 24, 2, 48, 2),
+    size(24, 4, 24, 2, 48, 3),
+    size(28, 4, 32, 2, 64, 3),
+    size(28, 4, 48, 3, 96, 4),
+    size(30, 6, 48, 3, 96, 4),
+    size(32, 8, 48, 2, 96, 5),
+    size(32, 8, 64, 2, 128, 6),
+    size(32, 8, 80, 4, 160, 8),
+    size(40, 8, 96, 4, 192, 10),
+    size(48, 8, 128, 8, 256, 12),
+    size(64, 8, 192, 8, 384, 12),
+];
+
+/// The number of sizes up to the one that is recommended for this many pictures to train on and this many classes.
+///
+/// A few hundred pictures do not suffice to train a large network from nothing, and a large network takes long to
+/// train: the largest sizes are recommended for no number of pictures.
+fn recommended(pictures: &Pictures) -> usize {
+    let by_pictures = match pictures.count {
+        ..1_000 => 7,
+        1_000..10_000 => 8,
+        _ => 9,
+    };
+    by_pictures + usize::from(pictures.classes >= 50)
+}
+
+/// The networks that come into question, from the smallest to the largest one, and which of them is recommended.
+#[derive(Debug)]
+pub(crate) struct Choice {
+    /// What there is, less what is to spare.
+    pub limits: Needs,
+    pub candidates: Vec<Candidate>,
+    /// The index of the network that the pictures call for.
+    pub wanted: usize,
+    /// The index of the network that is chosen: the largest one up to the wanted one that is within the limits. None if
+    /// there is none.
+    pub chosen: Option<usize>,
+    /// The index of the largest network that is within the limits.
+    pub largest: Option<usize>,
+}
+
+/// The share of everything that stays to spare, in percent.
+pub(crate) const SPARE: usize = 20;
+
+impl Choice {
+    /// Compares networks for these pictures with what there is on a board and within `milliseconds`.
+    pub(crate) fn new(
+        pictures: &Pictures,
+        labels: &[String],
+        board: &Board,
+        milliseconds: f64,
+        wishes: &Wishes,
+    ) -> Self {
+        let percent = 100 - SPARE;
+        let cycles = 1e-3 * milliseconds * f64::from(board.clock);
+        let limits = Needs {
+            flash: board.flash / 100 * percent,
+            ram: board.ram * percent / 100,
+            instructions: (cycles * percent as f64 / 100.0) as u64,
+        };
+        let mut candidates: Vec<Candidate> = Vec::new();
+        let mut wanted = 0;
+        for (index, size) in SIZES.iter().enumerate() {
+            let Some(dims) = size.dims(pictures, wishes) else { continue };
+            if candidates.last().is_none_or(|last| last.dims != dims) {
+                candidates.push(Candidate { dims, needs: Needs::of(&dims, board.core, labels) });
+            }
+            if index < recommended(pictures) {
+                wanted = candidates.len() - 1;
+            }
+        }
+        let within = |candidate: &Candidate| candidate.needs.is_within(&limits);
+        let largest = candidates.iter().rposition(within);
+        let chosen =
+            if wishes.largest { largest } else { candidates.iter().take(wanted + 1).rposition(within) };
+        Self { limits, candidates, wanted, chosen, largest }
+    }
+}
+
+impl Size {
+    /// Returns the dimensions of a network of this size, with everything that is wished for. None if there is no such
+    /// network.
+    fn dims(&self, pictures: &Pictures, wishes: &Wishes) -> Option<Dims> {
+        let (image, patch) = self.geometry(pictures, wishes)?;
+        let embed = wishes.embed.unwrap_or(self.embed);
+        let heads = wishes.heads.unwrap_or_else(|| self.heads_of(embed));
+        let hidden = wishes.hidden.unwrap_or(if wishes.embed.is_some() { 2 * embed } else { self.hidden });
+        let depth = wishes.depth.unwrap_or(self.depth);
+        let classes = pictures.classes;
+        check(Declaration { image, patch, embed, heads, hidden, depth, classes }).ok()
+    }
+
+    /// Returns the number of heads of a network with this many channels: those that make a head nearest to the size of
+    /// this one's.
+    fn heads_of(&self, embed: usize) -> usize {
+        let wanted = self.embed / self.heads;
+        let fits = |heads: &usize| embed.is_multiple_of(*heads) && (embed / heads).is_multiple_of(4);
+        (1..=embed.div_ceil(4)).filter(fits).min_by_key(|heads| (embed / heads).abs_diff(wanted)).unwrap_or(1)
+    }
+
+    /// Returns the dimensions of the image and of a patch.
+    fn geometry(&self, pictures: &Pictures, wishes: &Wishes) -> Option<([usize; 3], [usize; 2])> {
+        let channels = wishes.image.map_or(pictures.channels, |[_, _, channels]| channels);
+        let [height, width] = wishes.image.map_or(pictures.size, |[height, width, _]| [height, width]);
+        let patches = self.grid * self.grid;
+        // The patches that divide pictures of this size into nearly as many as wanted.
+        let divide = |[height, width]: [usize; 2]| {
+            let squares = (1..=height.min(width)).filter(|side| height % side == 0 && width % side == 0);
+            squares
+                .min_by_key(|side| (height / side * (width / side)).abs_diff(patches))
+                .map(|side| [side; 2])
+        };
+        if wishes.image.is_some() {
+            let patch = wishes.patch.or_else(|| divide([height, width]))?;
+            return Some(([height, width, channels], patch));
+        }
+        // Small pictures stay as they are, if they can be divided well.
+        if height * width <= 2 * self.side * self.side {
+            let patch = wishes.patch.or_else(|| divide([height, width]));
+            if let Some([down, across]) = patch
+                && height % down == 0
+                && width % across == 0
+                && (patches / 2..=2 * patches).contains(&(height / down * (width / across)))
+            {
+                return Some(([height, width, channels], [down, across]));
+            }
+        }
+        // Others get the proportions that the patches allow.
+        let proportion = (width as f64 / height as f64).sqrt();
+        let along = |factor: f64| ((self.grid as f64 * factor).round() as usize).max(1);
+        let [rows, columns] = [along(1.0 / proportion), along(proportion)];
+        let [down, across] = wishes.patch.unwrap_or_else(|| {
+            let side = (self.side / self.grid).min(height / rows).min(width / columns).max(1);
+            [side; 2]
+        });
+        Some(([rows * down, columns * across, channels], [down, across]))
+    }
+}
+
+/// Returns the dimensions of a network. A network that cannot be declared, that the integer engine cannot run, or whose
+/// heads the kernels compute slowly is an error, with the reason.
+pub(crate) fn check(declaration: Declaration) -> Result<Dims, String> {
+    let dims = declaration.check()?;
+    weights::check(&dims)?;
+    if !dims.head_dim.is_multiple_of(4) {
+        let (heads, head_dim) = (dims.heads, dims.head_dim);
+        return Err(format!(
+            "{heads} heads have {head_dim} channels each, but the chip is fast only for multiples of 4"
+        ));
+    }
+    Ok(dims)
+}

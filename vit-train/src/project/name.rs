@@ -1,0 +1,115 @@
+//! The name of a project, in the forms that its files need.
+
+use heck::{ToKebabCase, ToUpperCamelCase};
+
+/// The name of a project: that of its packages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Name(String);
+
+/// Names that cargo refuses for packages, or that mean something else in the project: Rust's keywords, crates that come
+/// with the compiler, folders of a target directory, and the project's own crates.
+const RESERVED: [&str; 64] = [
+    "abstract",
+    "alloc",
+    "as",
+    "async",
+    "await",
+    "become",
+    "box",
+    "break",
+    "build",
+    "const",
+    "continue",
+    "core",
+    "crate",
+    "deps",
+    "do",
+    "dyn",
+    "else",
+    "enum",
+    "examples",
+    "extern",
+    "false",
+    "final",
+    "fn",
+    "for",
+    "gen",
+    "if",
+    "impl",
+    "in",
+    "incremental",
+    "let",
+    "loop",
+    "macro",
+    "match",
+    "mod",
+    "move",
+    "mut",
+    "override",
+    "priv",
+    "proc-macro",
+    "pub",
+    "ref",
+    "return",
+    "self",
+    "serve",
+    "static",
+    "std",
+    "struct",
+    "super",
+    "test",
+    "trait",
+    "true",
+    "try",
+    "type",
+    "typeof",
+    "union",
+    "unsafe",
+    "unsized",
+    "use",
+    "virtual",
+    "vit-boards",
+    "vit-nostd",
+    "vit-train",
+    "where",
+    "while",
+];
+
+impl Name {
+    /// Checks a name. The error says what a name may be.
+    pub(crate) fn new(text: &str) -> Result<Self, String> {
+        let is_word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
+        let is_name = text.starts_with(|c: char| c.is_ascii_lowercase())
+            && text.chars().all(is_word)
+            && !RESERVED.contains(&text)
+            && text.len() <= 40;
+        if is_name {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(format!(
+                "{text:?} is no name for a crate: it must begin with a lower-case letter, have only lower-case \
+                 letters, digits, - and _, and be no word of Rust"
+            ))
+        }
+    }
+
+    /// Returns the name of the packages.
+    pub(crate) fn package(&self) -> &str {
+        &self.0
+    }
+
+    /// Returns the name as a part of identifiers.
+    pub(crate) fn identifier(&self) -> String {
+        self.0.replace('-', "_")
+    }
+
+    /// Returns the name of the network's type.
+    pub(crate) fn network(&self) -> String {
+        self.0.to_upper_camel_case()
+    }
+
+    /// Returns the name of the run, which is that of the network on the command line.
+    pub(crate) fn run(&self) -> String {
+        self.network().to_kebab_case()
+    }
+}

@@ -1,0 +1,46 @@
+//! Classifies a few test pictures, and compares the logits with those of the computer that trained the network.
+//!
+//! The exit code is the number of pictures whose logits differ, so that 0 is success.
+
+#![no_std]
+#![no_main]
+
+use cortex_m_rt::entry;
+
+use @name_@_firmware::{Board, MODEL, SAMPLES};
+
+use @name_@_network::@Network@;
+
+use vit_boards::{exit, ram, samples::samples, timer::Timer as _, Board as _};
+use vit_nostd::{
+    int8::{Model, Scratch},
+    top_k,
+};
+
+#[entry]
+fn main() -> ! {
+    static mut SCRATCH: Scratch<@Network@> = Scratch::new();
+
+    let mut timer = Board::init().timer(defmt::unwrap!(cortex_m::Peripherals::take()));
+    let model = match Model::<@Network@>::from_bytes(MODEL) {
+        Ok(model) => model,
+        Err(error) => defmt::panic!("the model file is unusable: {}", error),
+    };
+    let label = |class| model.metadata().labels().nth(class).unwrap_or_default();
+    let mut wrong = 0;
+    for sample in samples::<@Network@>(SAMPLES) {
+        timer.start();
+        let logits = model.infer(sample.image, SCRATCH); // in your firmware: the image of a camera
+        let milliseconds = timer.milliseconds();
+        let [best] = top_k(&model.dequantize(&logits));
+        let percent = (100.0 * best.probability) as u32;
+        let (is, seen) = (label(sample.class), label(best.class));
+        defmt::info!("{=str}: {=str}, {=u32} % sure, {} ms", is, seen, percent, milliseconds);
+        if !sample.has_logits(logits.as_ref()) {
+            defmt::error!("the logits differ from those of the computer that trained the network");
+            wrong += 1;
+        }
+    }
+    defmt::info!("RAM: {=usize} bytes of variables, {=usize} of stack", ram::statics(), ram::stack());
+    exit(wrong)
+}

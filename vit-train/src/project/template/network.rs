@@ -1,0 +1,16 @@
+//! The network of this project, which training and firmware share.
+
+#![no_std]
+
+vit_nostd::network! {
+    /// @purpose@
+    pub @Network@ {
+        image: [@height@, @width@, @channels@],
+        patch: [@patch_height@, @patch_width@],
+        embed: @embed@,
+        heads: @heads@,
+        hidden: @hidden@,
+        depth: @depth@,
+        classes: @classes@,
+    }
+}

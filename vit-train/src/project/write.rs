@@ -1,0 +1,213 @@
+//! Writes the files of a project: a workspace that trains its network, and a firmware outside of it.
+
+use super::{firmware::Firmware, name::Name};
+use crate::{
+    board::boards::Board,
+    error::{Error, IoContext},
+    paths::{folder_of, resolve},
+};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+use vit_nostd::Dims;
+
+/// The folder of this repository, from which projects take the crates, the versions of all other crates, and the tools.
+/// Once the crates are published, this becomes None: projects then name their version.
+const REPOSITORY: Option<&str> = Some(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+
+/// What a project is about.
+pub(crate) struct Project<'a> {
+    pub name: &'a Name,
+    pub dims: &'a Dims,
+    pub board: &'a Board,
+    pub class_names: &'a [String],
+    /// What `--data` is given. A folder has an absolute path.
+    pub data: &'a str,
+    /// What the network takes, in markdown.
+    pub summary: &'a str,
+}
+
+macro_rules! templates {
+    ($($path:literal = $file:literal,)*) => {
+        /// The paths of files in a project, and their templates, in which `@name@` stands for a value.
+        const TEMPLATES: &[(&str, &str)] = &[$(($path, include_str!(concat!("template/", $file))),)*];
+    };
+}
+templates! {
+    ".gitignore" = "gitignore",
+    "Cargo.toml" = "workspace.toml",
+    "README.md" = "README.md",
+    "network/Cargo.toml" = "network.toml",
+    "network/src/lib.rs" = "network.rs",
+    "train/Cargo.toml" = "train.toml",
+    "train/src/main.rs" = "train.rs",
+    "train/tests/chip.rs" = "chip.rs",
+    "firmware/.cargo/config.toml" = "config.toml",
+    "firmware/Cargo.toml" = "firmware.toml",
+    "firmware/build.rs" = "build.rs",
+    "firmware/src/lib.rs" = "firmware_lib.rs",
+    "firmware/src/main.rs" = "firmware.rs",
+    "firmware/src/bin/serve.rs" = "serve.rs",
+}
+
+impl Project<'_> {
+    /// Writes the project to `directory`, which must be empty or not exist. Either everything is written or nothing.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if there is something in the directory; [`Error::Io`] if a file cannot be read or written.
+    pub(crate) fn write(&self, directory: &Path) -> Result<(), Error> {
+        Self::check_empty(directory)?;
+        let target = resolve(directory);
+        let parent = folder_of(&target);
+        fs::create_dir_all(parent).at(parent)?;
+        // The files are written to a temporary folder next to the directory, which then gets the directory's name.
+        let temporary = tempfile::Builder::new().prefix(".vit-train-").suffix(".tmp").tempdir_in(parent);
+        let temporary = temporary.at(parent)?;
+        for (path, content) in self.files(&target)? {
+            let path = temporary.path().join(path);
+            fs::create_dir_all(folder_of(&path)).at(&path)?;
+            fs::write(&path, content).at(&path)?;
+        }
+        format_rust(temporary.path());
+        share(temporary.path()).at(directory)?;
+        fs::rename(temporary.path(), &target).at(directory)
+    }
+
+    /// Checks that there is nothing in a directory, which need not exist.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if there is something in it, or if it is not a directory.
+    pub(crate) fn check_empty(directory: &Path) -> Result<(), Error> {
+        let refused = |what: &str| {
+            let directory = directory.display();
+            Err(Error::Usage(format!("{directory}: {what}: name a folder that does not exist yet")))
+        };
+        match fs::read_dir(directory) {
+            Ok(mut entries) => match entries.next() {
+                None => Ok(()),
+                Some(_) => refused("there is something in this folder"),
+            },
+            Err(_) if directory.symlink_metadata().is_ok() => {
+                refused("this is not a folder that can be read")
+            }
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Returns the paths and contents of the files of a project in the folder `target`.
+    fn files(&self, target: &Path) -> Result<Vec<(PathBuf, String)>, Error> {
+        let firmware = Firmware { board: self.board, repository: &from_member(target) };
+        let values = self.values(&firmware);
+        let filled = |template: &str| {
+            values
+                .iter()
+                .fold(template.to_owned(), |text, (name, value)| text.replace(&format!("@{name}@"), value))
+        };
+        let mut files: Vec<_> =
+            TEMPLATES.iter().map(|(path, template)| (PathBuf::from(path), filled(template))).collect();
+        let repository = Path::new(REPOSITORY.unwrap_or_default());
+        for (path, map) in firmware.memory_maps(&repository.join("vit-boards/memory"))? {
+            files.push((Path::new("firmware").join(path), map));
+        }
+        if REPOSITORY.is_some() {
+            let path = repository.join("Cargo.lock");
+            let lock = fs::read_to_string(&path).at(&path)?;
+            files.extend(["Cargo.lock", "firmware/Cargo.lock"].map(|path| (path.into(), lock.clone())));
+        }
+        Ok(files)
+    }
+
+    /// Returns the values of the templates.
+    fn values(&self, firmware: &Firmware) -> Vec<(&'static str, String)> {
+        let Dims { height, width, channels, patch_height, patch_width, .. } = *self.dims;
+        let Dims { embed, heads, hidden, depth, classes, .. } = *self.dims;
+        let repository = firmware.repository;
+        let crates = |name: &str, features: &[&str]| dependency(repository, name, features);
+        let mut values = vec![
+            ("name", self.name.package().to_owned()),
+            ("name_", self.name.identifier()),
+            ("Network", self.name.network()),
+            ("run", self.name.run()),
+            ("purpose", purpose(self.class_names)),
+            ("summary", self.summary.to_owned()),
+            ("data", format!("{:?}", self.data)),
+            ("data-name", self.data.to_owned()),
+            ("repository", repository.display().to_string()),
+            ("vit-nostd", crates("vit-nostd", &[])),
+            ("vit-train", crates("vit-train", &[])),
+            ("vit-boards", crates("vit-boards", &[firmware.emulated().feature])),
+        ];
+        let lengths = [
+            ("height", height),
+            ("width", width),
+            ("channels", channels),
+            ("patch_height", patch_height),
+            ("patch_width", patch_width),
+            ("embed", embed),
+            ("heads", heads),
+            ("hidden", hidden),
+            ("depth", depth),
+            ("classes", classes),
+        ];
+        values.extend(lengths.map(|(name, length)| (name, length.to_string())));
+        values.extend(firmware.values());
+        values
+    }
+}
+
+/// Returns what the network does, in a sentence.
+fn purpose(class_names: &[String]) -> String {
+    let count = class_names.len();
+    match class_names {
+        [first @ .., last] if (2..=5).contains(&count) => {
+            format!("Tells pictures of {count} classes apart: {} and {last}.", first.join(", "))
+        }
+        [first, .., last] => format!("Tells pictures of {count} classes apart, from {first} to {last}."),
+        [one] => format!("Knows pictures of one class: {one}."),
+        [] => "Classifies pictures.".to_owned(),
+    }
+}
+
+/// Returns the dependency on a crate of the repository, as a value in TOML.
+fn dependency(repository: &Path, name: &str, features: &[&str]) -> String {
+    let place = match REPOSITORY {
+        Some(_) => format!("path = {:?}", repository.join(name).display().to_string()),
+        None => format!("version = {:?}", env!("CARGO_PKG_VERSION")),
+    };
+    match features {
+        [] => format!("{{ {place} }}"),
+        _ => format!("{{ {place}, features = {features:?} }}"),
+    }
+}
+
+/// Returns the path of the repository from a folder in the project `target`.
+fn from_member(target: &Path) -> PathBuf {
+    let repository = resolve(Path::new(REPOSITORY.unwrap_or_default()));
+    let common = repository.iter().zip(target).take_while(|(a, b)| a == b).count();
+    let up = target.iter().skip(common).map(|_| Path::new(".."));
+    let down = repository.iter().skip(common).map(Path::new);
+    Path::new("..").components().map(|part| part.as_os_str().as_ref()).chain(up).chain(down).collect()
+}
+
+/// Formats the Rust files in a folder, if rustfmt is installed: where lines break depends on the length of names.
+fn format_rust(directory: &Path) {
+    let is_rust = |path: &&str| path.ends_with(".rs");
+    let files = TEMPLATES.iter().map(|(path, _)| *path).filter(is_rust).map(|path| directory.join(path));
+    let mut rustfmt = Command::new("rustfmt");
+    rustfmt.args(["--edition", "2024", "--config", "max_width=110"]).args(files);
+    let _ = rustfmt.stdout(Stdio::null()).stderr(Stdio::null()).status();
+}
+
+/// Gives a folder the usual permissions: `tempfile` makes it accessible for its owner only.
+#[cfg(unix)]
+fn share(directory: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o755))
+}
+
+#[cfg(not(unix))]
+fn share(_: &Path) -> std::io::Result<()> {
+    Ok(())
+}
