@@ -6,13 +6,13 @@
 #![no_main]
 
 use cortex_m_rt::entry;
-use firmware_example::exit;
 #[cfg(not(small))]
 use test_firmware::{bits::floats, Signs};
 use test_firmware::{
     bits::{accept, integers},
     flashed_model,
 };
+use vit_boards::exit;
 #[cfg(not(small))]
 use vit_nostd::{float, Base, Tiny};
 use vit_nostd::{
