@@ -18,7 +18,7 @@ pub struct Cmsdk {
 
 impl Cmsdk {
     /// Switches on the port with registers at `base`. `clock` is the frequency of its clock in hertz, and `interrupt`
-    /// the number of its receiver's interrupt. From now on, no interrupt has a handler called.
+    /// the number of its receiver's interrupt. Interrupts are disabled: this one only wakes the processor.
     ///
     /// # Safety
     /// The chip has such a port at `base`, with this interrupt, and nothing else uses it.

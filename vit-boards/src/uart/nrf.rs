@@ -19,8 +19,8 @@ pub struct Nrf {
 }
 
 impl Nrf {
-    /// Switches the serial port on. It transmits and receives on the pins of port 0 with these numbers. From now on, no
-    /// interrupt has a handler called.
+    /// Switches the serial port on. It transmits and receives on the pins of port 0 with these numbers. Interrupts are
+    /// disabled: that of the port only wakes the processor.
     ///
     /// # Safety
     /// The chip is one of the nRF51 or nRF52 series, it has these pins, and nothing else uses its UART.

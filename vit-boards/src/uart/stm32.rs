@@ -22,8 +22,8 @@ pub struct Usart {
 
 impl Usart {
     /// Switches on the port of a chip of the series STM32F1, F2, F4 or L1 with registers at `base`. `clock` is the
-    /// frequency of its clock in hertz, and `interrupt` the number of its interrupt. From now on, no interrupt has a
-    /// handler called.
+    /// frequency of its clock in hertz, and `interrupt` the number of its interrupt. Interrupts are disabled: this one
+    /// only wakes the processor.
     ///
     /// # Safety
     /// The chip has such a port at `base`, with this interrupt, and nothing else uses it.
