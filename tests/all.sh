@@ -70,9 +70,9 @@ step_clippy_firmware() {
 }
 
 step_doc() {
-    export RUSTDOCFLAGS="-D warnings"
-    cargo doc --quiet "${host[@]}" --no-deps &&
-        in_firmware ../tools/chip-cargo doc --quiet --no-deps --package vit-boards --features nucleo-l4r5zi
+    RUSTDOCFLAGS="-D warnings" cargo doc --quiet "${host[@]}" --no-deps &&
+        RUSTDOCFLAGS="-D warnings" in_firmware ../tools/chip-cargo doc --quiet --no-deps --package vit-boards \
+            --features nucleo-l4r5zi
 }
 
 # Checks the library by itself, so that no other crate of the workspace enables a feature that it needs: on the first

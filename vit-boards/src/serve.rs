@@ -67,9 +67,9 @@ pub const fn describe<B: Board, N: Network>(model: &[u8]) -> Description<'static
 
 /// Classifies the images that arrive at the board's serial port, forever.
 ///
-/// The macro [`serve!`] declares the memory and calls this function. A firmware that declares the memory itself gives
-/// the `server` a buffer of [`request_len`](vit_link::request_len) bytes and the [description](describe) of this board
-/// and model, and `answer` [`reply_len`](vit_link::reply_len) bytes.
+/// The macro [`serve!`](macro@crate::serve) declares the memory and calls this function. A firmware that declares the
+/// memory itself gives the `server` a buffer of [`request_len`](vit_link::request_len) bytes and the
+/// [description](describe) of this board and model, and `answer` [`reply_len`](vit_link::reply_len) bytes.
 ///
 /// # Panics
 /// If the model file is not one of this network, or if the processor's peripherals are taken.
