@@ -57,7 +57,7 @@ step_clippy_cuda() {
     cargo clippy --quiet "${host[@]}" --lib --profile test --features vit-train/dfdx-cuda-check -- -D warnings
 }
 
-# Checks the firmware and the boards' library for the default chip, for the smallest one, and for boards with other code.
+# Checks the firmware and the boards' library for the default chip, the smallest one, and boards with other code.
 step_clippy_firmware() {
     local options
     for options in "" "--target thumbv6m-none-eabi" "--features nrf52840-dk,probe" "--features netduinoplus2,probe" \

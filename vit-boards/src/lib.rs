@@ -33,8 +33,8 @@ pub mod macros {
 
 /// Ends the firmware. The emulator or the debugger then exits with `code`, too. 0 is success.
 ///
-/// On a board without a debugger, the processor sleeps. A Cortex-M0 cannot notice whether there is a debugger, and locks
-/// up without one.
+/// On a board without a debugger, the processor sleeps. A Cortex-M0 cannot notice whether there is a debugger, and
+/// locks up without one.
 pub fn exit(code: i32) -> ! {
     // A semihosting call is a breakpoint, which is a fault if no debugger is attached.
     #[cfg(all(feature = "probe", not(armv6m)))]

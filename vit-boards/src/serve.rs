@@ -15,8 +15,8 @@ use vit_nostd::{
 /// port, and answers with the logits, the class and the time taken. This is the board's side of `vit-train device`.
 ///
 /// The arguments are the type of the [`Board`], the type of the [`Network`], and the model file, an integer model as a
-/// constant expression, such as a static from [`include_model!`](vit_nostd::include_model). The macro declares the entry
-/// point, and the memory that [`serve`](fn@crate::serve) works with. It stands alone in the root of a binary:
+/// constant expression, such as a static from [`include_model!`](vit_nostd::include_model). The macro declares the
+/// entry point, and the memory that [`serve`](fn@crate::serve) works with. It stands alone in the root of a binary:
 ///
 /// ```ignore
 /// #![no_std]

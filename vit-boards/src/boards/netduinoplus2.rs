@@ -32,7 +32,8 @@ impl Board for Netduinoplus2 {
         port_function.modify(0xff << 24, 0x77 << 24); // PB7 and PB6: function 7, the USART's
         port_pull.modify(0b11 << 14, 0b01 << 14); // PB7: pull-up
         port_mode.modify(0b1111 << 12, 0b1010 << 12); // PB7 and PB6: alternate function
-                                                      // SAFETY: these are USART1's registers and interrupt, and nothing else uses it.
+
+        // SAFETY: these are USART1's registers and interrupt, and nothing else uses it.
         unsafe { uart::Usart::first(0x4001_1000, RESET_CLOCK, 37) }
     }
 }

@@ -31,7 +31,8 @@ impl Board for NucleoH743zi {
         apb1_clocks.set(1 << 18); // USART3
         port_function.modify(0xff, 0x77); // PD9 and PD8: function 7, the USART's
         port_mode.modify(0b1111 << 16, 0b1010 << 16); // PD9 and PD8: alternate function
-                                                      // SAFETY: these are USART3's registers and interrupt, and nothing else uses it.
+
+        // SAFETY: these are USART3's registers and interrupt, and nothing else uses it.
         unsafe { uart::Usart::second(0x4000_4800, CLOCK, 39) }
     }
 }

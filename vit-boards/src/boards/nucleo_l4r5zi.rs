@@ -4,8 +4,8 @@ use cortex_m::Peripherals;
 /// The processor's clock, and the serial port's, in hertz.
 const CLOCK: u32 = 48_000_000;
 
-/// NUCLEO-L4R5ZI: an STM32L4R5ZI, a Cortex-M4F. It runs at 48 MHz, the fastest range of its internal oscillator MSI. The
-/// chip's highest clock of 120 MHz needs a PLL and a higher supply voltage, which this board leaves alone.
+/// NUCLEO-L4R5ZI: an STM32L4R5ZI, a Cortex-M4F. It runs at 48 MHz, the fastest range of its internal oscillator MSI.
+/// The chip's highest clock of 120 MHz needs a PLL and a higher core voltage, which this board leaves alone.
 ///
 /// The serial port is LPUART1, which transmits on PG7 and receives on PG8. It leads to the USB connector of the debug
 /// probe.
@@ -45,7 +45,8 @@ impl Board for NucleoL4r5zi {
         port_function_high.modify(0xf, 8); // PG8: function 8, LPUART1's
         port_pull.modify(0b11 << 16, 0b01 << 16); // PG8: pull-up
         port_mode.modify(0b1111 << 14, 0b1010 << 14); // PG8 and PG7: alternate function
-                                                      // SAFETY: these are LPUART1's registers and interrupt, and nothing else uses it.
+
+        // SAFETY: these are LPUART1's registers and interrupt, and nothing else uses it.
         unsafe { uart::Usart::low_power(0x4000_8000, CLOCK, 70) }
     }
 }

@@ -9,8 +9,8 @@ use rp2040_hal::{
     Sio, Timer, Watchdog,
 };
 
-/// The second stage of the boot loader, for the board's flash chip. The first stage, which is in the chip's ROM, expects
-/// it at the beginning of the flash, where the memory map puts it.
+/// The second stage of the boot loader, for the board's flash chip. The first stage, which is in the chip's ROM,
+/// expects it at the beginning of the flash, where the memory map puts it.
 #[unsafe(link_section = ".boot2")]
 #[used]
 static BOOT2: [u8; 256] = rp2040_boot2::BOOT_LOADER_W25Q080;

@@ -10,8 +10,8 @@ use rp235x_hal::{
     Sio, Watchdog,
 };
 
-/// Tells the boot loader, which is in the chip's ROM, that this is a program for the Arm processors in the secure state.
-/// The boot loader expects it in the first 4 KB of the flash, where the memory map puts it.
+/// Tells the boot loader, which is in the chip's ROM, that this is a program for the Arm processors in the secure
+/// state. The boot loader expects it in the first 4 KB of the flash, where the memory map puts it.
 #[unsafe(link_section = ".start_block")]
 #[used]
 static IMAGE: ImageDef = ImageDef::secure_exe();

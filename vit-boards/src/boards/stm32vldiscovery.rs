@@ -29,7 +29,8 @@ impl Board for Stm32vldiscovery {
         apb2_clocks.set(1 << 14 | 1 << 2); // USART1, port A
         port_high.modify(0xff << 4, 0x8b << 4); // PA10: input with pull-up or pull-down; PA9: the USART's output
         port_output.set(1 << 10); // PA10: pull-up
-                                  // SAFETY: these are USART1's registers and interrupt, and nothing else uses it.
+
+        // SAFETY: these are USART1's registers and interrupt, and nothing else uses it.
         unsafe { uart::Usart::first(0x4001_3800, RESET_CLOCK, 37) }
     }
 }
