@@ -20,6 +20,7 @@ pub mod timer;
 pub mod uart;
 
 pub use board::Board;
+#[allow(unused_imports, unreachable_pub)] // without the feature of a board, there is none
 pub use boards::*;
 pub use serve::{describe, serve};
 
