@@ -1,6 +1,6 @@
-//! Prepares the parts of the firmware that can be chosen: the board's memory map and code, and the model and its shape.
+//! Prepares the parts of the firmware that can be chosen: the board and its memory map, and the model and its shape.
 //!
-//! The board is the folder in `boards/` that is named like the enabled feature, or else the emulated board for the
+//! The board is the one of `vit-boards` that is named like the enabled feature, or else the emulated board for the
 //! target. The model is the file that the environment variable `VIT_MODEL` names. If it is not set, the model is one of
 //! those in `models/`: `base` for `nucleo-h743zi`, which has 2 MB of flash, and `nano` for the other boards.
 
@@ -15,6 +15,9 @@ use vit_nostd::{
     Dims,
 };
 
+/// The folder of the boards' memory maps.
+const MAPS: &str = "../vit-boards/memory";
+
 fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
     let target = env::var("TARGET")?;
@@ -22,7 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let board = board(&target)?;
     println!("cargo:rustc-cfg=board={board:?}");
-    let map = format!("boards/{board}/memory.x");
+    let map = format!("{MAPS}/{board}.x");
     fs::copy(&map, out.join("memory.x"))?;
     println!("cargo:rerun-if-changed={map}");
     println!("cargo:rustc-link-search={}", out.display());
@@ -36,21 +39,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     let model = env::var_os("VIT_MODEL").map_or_else(ours, PathBuf::from);
     fs::write(out.join("model.rs"), model_source(&model)?)?;
     println!("cargo:rerun-if-changed={}", model.display());
-
-    println!("cargo:rustc-check-cfg=cfg(armv6m)");
-    if target == "thumbv6m-none-eabi" {
-        println!("cargo:rustc-cfg=armv6m");
-    }
     Ok(())
 }
 
-/// Returns the name of the board's folder.
+/// Returns the name of the board, which is that of its feature and of its memory map.
 fn board(target: &str) -> Result<String, Box<dyn Error>> {
     let mut boards = Vec::new();
-    for entry in fs::read_dir("boards")? {
-        boards.extend(entry?.file_name().into_string());
+    for entry in fs::read_dir(MAPS)? {
+        boards.extend(entry?.path().file_stem().and_then(|name| name.to_str()).map(str::to_owned));
     }
-    println!("cargo:rerun-if-changed=boards");
+    println!("cargo:rerun-if-changed={MAPS}");
     let names: Vec<String> = boards.iter().map(|board| format!("{board:?}")).collect();
     println!("cargo:rustc-check-cfg=cfg(board, values({}))", names.join(", "));
 
@@ -65,7 +63,6 @@ fn board(target: &str) -> Result<String, Box<dyn Error>> {
         }
         (None, _) => Ok(match target {
             "thumbv6m-none-eabi" => "microbit",
-            "thumbv7em-none-eabi" => "mps2-an500",
             "thumbv8m.main-none-eabihf" => "mps2-an505",
             _ => "mps2",
         }

@@ -17,7 +17,7 @@ steps=(
 )
 
 # The crates that are built for the host.
-host=(--workspace --exclude firmware-example --exclude test-firmware)
+host=(--workspace --exclude firmware-example --exclude test-firmware --exclude vit-boards)
 # The targets that the library is built for: those of the chips, and one of RISC-V.
 targets=(
     thumbv6m-none-eabi thumbv7m-none-eabi thumbv7em-none-eabihf thumbv7em-none-eabi thumbv8m.main-none-eabihf
@@ -57,18 +57,22 @@ step_clippy_cuda() {
     cargo clippy --quiet "${host[@]}" --lib --profile test --features vit-train/dfdx-cuda-check -- -D warnings
 }
 
-# Checks the firmware for the default chip, for the smallest one, and for two boards with other code.
+# Checks the firmware and the boards' library for the default chip, the smallest one, and boards with other code.
 step_clippy_firmware() {
     local options
-    for options in "" "--target thumbv6m-none-eabi" "--features nrf52840-dk,probe" "--features netduinoplus2,probe"; do
+    for options in "" "--target thumbv6m-none-eabi" "--features nrf52840-dk,probe" "--features netduinoplus2,probe" \
+        "--features nucleo-l4r5zi,probe" "--target thumbv6m-none-eabi --features pico,probe" \
+        "--target thumbv8m.main-none-eabihf --features pico2,probe"; do
         # shellcheck disable=SC2086 # the options are several words
         in_firmware ../tools/chip-cargo clippy --quiet --release --package firmware-example --package test-firmware \
-            $options -- -D warnings || return
+            --package vit-boards $options -- -D warnings || return
     done
 }
 
 step_doc() {
-    RUSTDOCFLAGS="-D warnings" cargo doc --quiet "${host[@]}" --no-deps
+    RUSTDOCFLAGS="-D warnings" cargo doc --quiet "${host[@]}" --no-deps &&
+        RUSTDOCFLAGS="-D warnings" in_firmware ../tools/chip-cargo doc --quiet --no-deps --package vit-boards \
+            --features nucleo-l4r5zi
 }
 
 # Checks the library by itself, so that no other crate of the workspace enables a feature that it needs: on the first
@@ -107,7 +111,8 @@ step_oldest_rust() {
 # `vit-train` from its package, which takes minutes.
 step_package() {
     cargo package --quiet --allow-dirty --package vit-nostd --package vit-link &&
-        cargo package --quiet --allow-dirty --package vit-nostd --package vit-link --package vit-train --no-verify
+        cargo package --quiet --allow-dirty --package vit-nostd --package vit-link --package vit-train \
+            --package vit-boards --no-verify
 }
 
 step_tests() {

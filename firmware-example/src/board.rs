@@ -1,15 +1,22 @@
-//! The board that this firmware is built for: one of the folders in `boards/`, which the build script chooses.
-//!
-//! Each board defines its name ([`NAME`]), the clock that measures times ([`Timer`]) and its serial port ([`uart`]).
+//! The board that this firmware is built for. The build script chooses it.
 
-#[cfg_attr(board = "mps2", path = "../boards/mps2/board.rs")]
-#[cfg_attr(board = "mps2-an500", path = "../boards/mps2/board.rs")]
-#[cfg_attr(board = "mps2-an505", path = "../boards/mps2-an505/board.rs")]
-#[cfg_attr(board = "microbit", path = "../boards/microbit/board.rs")]
-#[cfg_attr(board = "stm32vldiscovery", path = "../boards/stm32vldiscovery/board.rs")]
-#[cfg_attr(board = "netduinoplus2", path = "../boards/netduinoplus2/board.rs")]
-#[cfg_attr(board = "nrf52840-dk", path = "../boards/nrf52840-dk/board.rs")]
-#[cfg_attr(board = "nucleo-h743zi", path = "../boards/nucleo-h743zi/board.rs")]
-mod this;
-
-pub use this::*;
+#[cfg(board = "microbit")]
+pub use vit_boards::Microbit as Board;
+#[cfg(board = "mps2")]
+pub use vit_boards::Mps2 as Board;
+#[cfg(board = "mps2-an505")]
+pub use vit_boards::Mps2An505 as Board;
+#[cfg(board = "netduinoplus2")]
+pub use vit_boards::Netduinoplus2 as Board;
+#[cfg(board = "nrf52840-dk")]
+pub use vit_boards::Nrf52840Dk as Board;
+#[cfg(board = "nucleo-h743zi")]
+pub use vit_boards::NucleoH743zi as Board;
+#[cfg(board = "nucleo-l4r5zi")]
+pub use vit_boards::NucleoL4r5zi as Board;
+#[cfg(board = "pico")]
+pub use vit_boards::Pico as Board;
+#[cfg(board = "pico2")]
+pub use vit_boards::Pico2 as Board;
+#[cfg(board = "stm32vldiscovery")]
+pub use vit_boards::Stm32vldiscovery as Board;

@@ -10,11 +10,10 @@ mod digits;
 use core::array;
 use cortex_m_rt::entry;
 use firmware_example::{
-    board, exit,
     model::{Flashed, MODEL},
-    ram,
-    timer::Timer,
+    Board, Timer,
 };
+use vit_boards::{exit, ram, timer::Timer as _, Board as _};
 use vit_nostd::{
     int8::{kernels, Model, Scratch},
     top_k, Element, Image, Prediction,
@@ -24,7 +23,7 @@ use vit_nostd::{
 fn main() -> ! {
     static mut SCRATCH: Scratch<Flashed> = Scratch::new();
 
-    let mut timer = board::Timer::new(defmt::unwrap!(cortex_m::Peripherals::take()));
+    let mut timer = Board::init().timer(defmt::unwrap!(cortex_m::Peripherals::take()));
     let model = match Model::<Flashed>::from_bytes(MODEL) {
         Ok(model) => model,
         Err(error) => defmt::panic!("the model file is unusable: {}", error),
@@ -59,8 +58,8 @@ fn main() -> ! {
         Some(ticks) => defmt::info!(
             "time: at most {=u32} ticks of {=u32} Hz an image, on a {=str}",
             ticks,
-            board::Timer::HZ,
-            board::NAME,
+            Timer::HZ,
+            Board::NAME,
         ),
         None => defmt::warn!("time: an image takes longer than the timer can measure"),
     }

@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Command,
     time::Duration,
 };
 
@@ -153,7 +154,7 @@ fn boards_that_are_not_emulated_are_built() {
     let guide = include_str!("../../docs/guide.md");
     let built = guide.lines().filter(|line| line.starts_with("| `") && line.ends_with("| built only |"));
     let built: Vec<&str> = built.filter_map(|line| line.split('`').nth(1)).collect();
-    assert_eq!(built, ["nrf52840-dk", "nucleo-h743zi"]);
+    assert_eq!(built, ["nrf52840-dk", "nucleo-h743zi", "nucleo-l4r5zi", "pico", "pico2"]);
 
     let base = Path::new(env!("CARGO_TARGET_TMPDIR")).join("base.int8.vit");
     fs::write(&base, random_int8_model::<Base>(4)).unwrap();
@@ -161,6 +162,9 @@ fn boards_that_are_not_emulated_are_built() {
     for (board, target, model) in [
         ("nrf52840-dk", "thumbv7em-none-eabihf", &nano),
         ("nucleo-h743zi", "thumbv7em-none-eabihf", &base),
+        ("nucleo-l4r5zi", "thumbv7em-none-eabihf", &nano),
+        ("pico", "thumbv6m-none-eabi", &nano),
+        ("pico2", "thumbv8m.main-none-eabihf", &nano),
         ("microbit", "thumbv6m-none-eabi", &nano),
         ("stm32vldiscovery", "thumbv7m-none-eabi", &nano),
         ("netduinoplus2", "thumbv7em-none-eabihf", &nano),
@@ -169,6 +173,38 @@ fn boards_that_are_not_emulated_are_built() {
             build_for_probe(board, target, bin, model).unwrap();
         }
     }
+}
+
+/// Builds the firmware that the README of `vit-boards` shows, outside the workspace, and runs it.
+#[test]
+fn the_firmware_of_the_boards_readme_runs() {
+    let readme = include_str!("../../vit-boards/README.md");
+    let (_, readme) = readme.split_once("## A whole firmware").unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    // The code blocks in their order. The last one is the source of another firmware, which is built, too.
+    let files = ["Cargo.toml", "build.rs", ".cargo/config.toml", "src/main.rs", "src/bin/serve.rs"];
+    let blocks = readme.split("\n```").skip(1).step_by(2).zip(files);
+    for (block, file) in blocks {
+        let (_, text) = block.split_once('\n').unwrap(); // the first line is the language
+        let path = folder.path().join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text.replace("../vit/", &format!("{}/", root.display()))).unwrap();
+    }
+    fs::copy(root.join("Cargo.lock"), folder.path().join("Cargo.lock")).unwrap();
+    for sources in ["src", "src/bin"] {
+        let model = folder.path().join(sources).join("nano.int8.vit");
+        fs::copy(in_firmware_folder(TRAINED_INT8), model).unwrap();
+    }
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("firmware-outside");
+    let mut build = Command::new(root.join("tools/chip-cargo"));
+    build.args(["build", "--release", "--quiet", "--target-dir"]).arg(&target).current_dir(folder.path());
+    assert!(build.status().unwrap().success());
+
+    let elf = target.join(Chip::M0.target).join("release/my-firmware");
+    let run = Emulator::new(Chip::M0.machine).count_instructions().run(&elf, |_| ()).unwrap();
+    assert_eq!(run.exit_code, 0, "{:#?}", run.log);
+    assert!(matches(&run.log[0], "INFO this is a 1, after Some(*) ticks on a micro:bit"), "{:#?}", run.log);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 #![no_main]
 
 use cortex_m_rt::entry;
-use firmware_example::exit; // and with it a panic handler and a log
+use vit_boards::exit; // and with it a panic handler and a log
 use vit_nostd::{
     include_model,
     int8::{Model, Scratch},

@@ -8,7 +8,7 @@ use vit_nostd::{
     Element, Image, Network, Probe, Stage, Values, Vector,
 };
 
-use firmware_example::{exit, ram};
+use vit_boards::{exit, ram};
 
 /// The largest value of SysTick, which has 24 bits.
 const SYSTICK: u32 = (1 << 24) - 1;

@@ -8,11 +8,11 @@
 //! - `logits.bin` is the answer: 32 bits per class, little-endian, for one image after the other.
 //! - If there is a file `micromath`, float models compute with [`float::Micromath`].
 
-use firmware_example::ram;
 use semihosting::{
     fs::File,
     io::{self, Read, Write},
 };
+use vit_boards::ram;
 use vit_nostd::{
     float::{
         self,

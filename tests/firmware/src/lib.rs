@@ -1,5 +1,5 @@
-//! Firmware for the tests, on the boards of `firmware-example`. The programs classify images or resize frames from the
-//! host, measure inferences, or fail.
+//! Firmware for the tests, on emulated boards. The programs classify images or resize frames from the host, measure
+//! inferences, or fail.
 
 #![no_std]
 

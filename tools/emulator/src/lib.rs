@@ -37,7 +37,7 @@ pub struct Chip {
     pub machine: &'static str,
     /// The target's name, as `rustc --print target-list` lists it.
     pub target: &'static str,
-    /// The firmware's feature for the board, unless the board is the default one for the target.
+    /// The feature of `firmware-example` for the board, unless the board is the default one for the target.
     board: Option<&'static str>,
     /// The address of the machine's memory for a model, if it has any: `_model` in the firmware's memory map.
     model_address: Option<u32>,
@@ -87,7 +87,6 @@ impl Chip {
         name: "Cortex-M33",
         machine: "mps2-an505",
         target: "thumbv8m.main-none-eabihf",
-        board: Some("mps2-an505"),
         model_address: Some(0x8000_0000),
         tick: 1e9 / 20e6,
         ..Self::M3
@@ -123,7 +122,7 @@ impl Chip {
     }
 
     /// Builds the binary `bin` of `firmware-example` or of `tests/firmware` for this chip, in release, and returns the
-    /// ELF file's path.
+    /// ELF file's path. The firmware of the tests is only for the default board of each target.
     pub fn build(&self, bin: &str) -> Result<PathBuf> {
         build(self.machine, self.target, self.board.unwrap_or_default(), bin, None)
     }

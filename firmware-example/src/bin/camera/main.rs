@@ -10,7 +10,8 @@ mod camera;
 
 use camera::{FRAME, LINE_BYTES, SIGNS};
 use cortex_m_rt::entry;
-use firmware_example::{board, exit, ram, timer::Timer};
+use firmware_example::{Board, Timer};
+use vit_boards::{exit, ram, timer::Timer as _, Board as _};
 use vit_nostd::{
     frame::{Resizer, Sums},
     include_model,
@@ -32,7 +33,7 @@ fn main() -> ! {
     static mut IMAGE: Image<Signs> = Image::<Signs>::ZERO;
     static mut SCRATCH: Scratch<Signs> = Scratch::new();
 
-    let mut timer = board::Timer::new(defmt::unwrap!(cortex_m::Peripherals::take()));
+    let mut timer = Board::init().timer(defmt::unwrap!(cortex_m::Peripherals::take()));
     let model = match Model::<Signs>::from_bytes(MODEL) {
         Ok(model) => model,
         Err(error) => defmt::panic!("the model file is unusable: {}", error),
@@ -78,9 +79,9 @@ fn main() -> ! {
         Some((resizing, inference)) => defmt::info!(
             "time: at most {=u32} ticks of {=u32} Hz for the lines of a frame, {=u32} for an image, on a {=str}",
             resizing,
-            board::Timer::HZ,
+            Timer::HZ,
             inference,
-            board::NAME,
+            Board::NAME,
         ),
         None => defmt::warn!("time: a frame takes longer than the timer can measure"),
     }

@@ -8,7 +8,7 @@ use core::hint::black_box;
 
 use cortex_m::peripheral::{syst::SystClkSource, Peripherals, SYST};
 use cortex_m_rt::entry;
-use firmware_example::{exit, ram};
+use vit_boards::{exit, ram};
 use vit_nostd::frame::{Fit, Frame, Input, PixelFormat::*, Resizer};
 
 /// The largest value of SysTick, which has 24 bits.

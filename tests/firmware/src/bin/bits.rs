@@ -6,13 +6,13 @@
 #![no_main]
 
 use cortex_m_rt::entry;
-use firmware_example::exit;
 #[cfg(not(small))]
 use test_firmware::{bits::floats, Signs};
 use test_firmware::{
     bits::{accept, integers},
     flashed_model,
 };
+use vit_boards::exit;
 #[cfg(not(small))]
 use vit_nostd::{float, Base, Tiny};
 use vit_nostd::{
@@ -31,6 +31,7 @@ vit_nostd::network! {
 }
 
 #[entry]
+#[allow(clippy::too_many_arguments)] // `entry` turns the statics into arguments
 fn main() -> ! {
     static mut NANO: int8::Scratch<Nano> = int8::Scratch::new();
     static mut COLOUR: int8::Scratch<Colour> = int8::Scratch::new();

@@ -11,12 +11,12 @@
 #![no_main]
 
 use cortex_m_rt::entry;
-use firmware_example::exit;
 use semihosting::{
     fs::File,
     io::{Read, Write},
 };
 use test_firmware::bits::expect;
+use vit_boards::exit;
 use vit_nostd::frame::{
     Fit, Frame, FrameError, Input,
     PixelFormat::{self, *},

@@ -4,7 +4,7 @@
 #![no_main]
 
 use cortex_m_rt::entry;
-use firmware_example as _;
+use vit_boards as _;
 
 #[entry]
 fn main() -> ! {

@@ -5,11 +5,11 @@
 #![no_main]
 
 use cortex_m_rt::entry;
-use firmware_example::exit;
 use test_firmware::{
     bits::{accept, floats, integers},
     flashed_model,
 };
+use vit_boards::exit;
 use vit_nostd::{
     float, int8,
     model_file::{Kind, Preamble},

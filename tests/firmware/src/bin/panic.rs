@@ -6,7 +6,7 @@
 use core::hint::black_box;
 
 use cortex_m_rt::entry;
-use firmware_example::exit;
+use vit_boards::exit;
 
 #[entry]
 fn main() -> ! {

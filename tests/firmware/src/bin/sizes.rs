@@ -4,7 +4,7 @@
 #![no_main]
 
 use cortex_m_rt::entry;
-use firmware_example::exit;
+use vit_boards::exit;
 use vit_nostd::{int8::Scratch, Network};
 use vit_test_networks::{each_shape, Visitor};
 
