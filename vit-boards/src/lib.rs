@@ -15,6 +15,7 @@ mod board;
 mod boards;
 pub mod ram;
 pub mod registers;
+pub mod samples;
 mod serve;
 pub mod timer;
 pub mod uart;

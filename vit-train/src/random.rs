@@ -27,6 +27,8 @@ pub(crate) enum Purpose {
     Sign = 8,
     /// Drawing the training images of an epoch in which all classes are equally frequent.
     Balance = 9,
+    /// The noise that an untrained network is shown.
+    Noise = 10,
 }
 
 /// Returns the stream of random numbers for a purpose and a key. They become the key of ChaCha, which has room for all
@@ -58,6 +60,7 @@ mod tests {
             Purpose::Corrupt,
             Purpose::Sign,
             Purpose::Balance,
+            Purpose::Noise,
         ] {
             for key in [[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [1 << 32, 0, 0]] {
                 assert!(first.insert(stream(purpose, key).next_u64()));

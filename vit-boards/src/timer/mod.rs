@@ -25,4 +25,9 @@ pub trait Timer {
     /// Returns the number of ticks since the start, or `None` if the timer has noticed that it wrapped around since
     /// then.
     fn ticks(&mut self) -> Option<u32>;
+
+    /// Converts a number of ticks to milliseconds, and rounds them down.
+    fn milliseconds(&self, ticks: u32) -> u32 {
+        ticks / (Self::HZ / 1000)
+    }
 }

@@ -6,8 +6,8 @@ use super::{
 };
 use crate::{
     data::{
-        list, load_and_tell, long_download, picture_cache, Format, Loading, Source, Splits, Unreadable,
-        UNKNOWN,
+        list, load_and_tell, long_download, picture_cache, DataError, Format, Loading, Source, Splits,
+        Unreadable, UNKNOWN,
     },
     files::{lock_directory, DirectoryLock},
     network::Trainable,
@@ -109,21 +109,7 @@ impl DataArguments {
         let reading = &progress::reading(self.quiet);
         let data =
             load_and_tell(source, format, &Loading { fit, unreadable, cache: picture_cache(), reading })?;
-        tell_of_skipped(&data);
-        for path in &data.passed_over {
-            let path = path.display();
-            err!(
-                "NOTE: {path} is not read. Training images come from `train`, and test images from `test` or, if there \
-                 is no such folder, from `val`."
-            );
-        }
-        if let Some(reason) = &data.fallback {
-            err!("NOTE: MNIST can be neither found nor downloaded ({reason}).");
-            err!(
-                "NOTE: Using the built-in, machine-made digits instead. Accuracies on these digits say nothing about \
-                 MNIST."
-            );
-        }
+        tell_of_omissions(&data.skipped, &data.passed_over, data.fallback.as_ref());
         Ok(data)
     }
 
@@ -138,7 +124,7 @@ impl DataArguments {
             err!("Using the run's own images: {}{place}", own.name);
         }
         let data = own.open(directory, format, &progress::reading(self.quiet))?;
-        tell_of_skipped(&data);
+        tell_of_skipped(&data.skipped);
         Ok(data)
     }
 
@@ -185,10 +171,29 @@ impl DataArguments {
 }
 
 /// Prints a note if files were left out because they cannot be read.
-fn tell_of_skipped(data: &Splits) {
-    if !data.skipped.is_empty() {
-        let (count, names) = (data.skipped.len(), list(&data.skipped));
+fn tell_of_skipped(skipped: &[String]) {
+    if !skipped.is_empty() {
+        let (count, names) = (skipped.len(), list(skipped));
         err!("NOTE: Files that cannot be read as pictures and are left out: {count} ({names}).");
+    }
+}
+
+/// Prints notes on what a source of images has that is not used: files that cannot be read, and folders next to those
+/// of images to train and to test on. Also prints a note if the built-in digits stand in for MNIST, with the reason.
+pub(super) fn tell_of_omissions(skipped: &[String], passed_over: &[PathBuf], fallback: Option<&DataError>) {
+    tell_of_skipped(skipped);
+    for path in passed_over {
+        let path = path.display();
+        err!(
+            "NOTE: {path} is not read. Training images come from `train`, and test images from `test` or, if there is no \
+             such folder, from `val`."
+        );
+    }
+    if let Some(reason) = fallback {
+        err!("NOTE: MNIST can be neither found nor downloaded ({reason}).");
+        err!(
+            "NOTE: Using the built-in, machine-made digits instead. Accuracies on these digits say nothing about MNIST."
+        );
     }
 }
 

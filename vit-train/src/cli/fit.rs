@@ -1,7 +1,7 @@
 //! The command `vit-train fit`, and the options that it shares with `vit-train new`.
 
 use super::{
-    data::named_source,
+    data::{named_source, tell_of_omissions},
     options::{positive, DATA},
     output::print_json,
     progress,
@@ -10,7 +10,7 @@ use crate::{
     board::{boards::Board, core::Core, needs::Needs},
     data::{
         survey::{survey, Survey},
-        Loading, Source, Unreadable,
+        Loading, Source, Style, Unreadable,
     },
     project::choice::{check, Candidate, Choice, Pictures, Wishes, SPARE},
     Error,
@@ -141,7 +141,9 @@ impl ProjectArguments {
         let unreadable = if self.skip_unreadable { Unreadable::LeaveOut } else { Unreadable::Refuse };
         let reading = &progress::reading(self.quiet);
         let loading = Loading { unreadable, reading, ..Loading::default() };
-        Ok(survey(self.data.as_ref().unwrap_or(&Source::Synthetic), &loading)?)
+        let survey = survey(self.data.as_ref().unwrap_or(&Source::Synthetic), &loading)?;
+        tell_of_omissions(&survey.skipped, &survey.passed_over, survey.fallback.as_ref());
+        Ok(survey)
     }
 
     fn wishes(&self) -> Wishes {
@@ -279,9 +281,13 @@ impl Fitted {
         }
         let Self { survey, board, choice, .. } = self;
         let [height, width] = survey.size;
+        let kind = match survey.style {
+            Style::Digits => "handwriting",
+            Style::Photos => "pictures",
+        };
         let colour = if survey.colour { "in colour" } else { "in grey" };
         out!(
-            "{}: {} classes of pictures {colour}, {} to train on and {} to test on, typically {width} pixels wide and \
+            "{}: {} classes of {kind} {colour}, {} to train on and {} to test on, typically {width} pixels wide and \
              {height} high",
             survey.name,
             survey.class_names.len(),

@@ -72,7 +72,8 @@ impl Arguments {
         let (directory, target) = (self.directory.display(), fitted.board.support.target);
         out!("");
         out!("The project is in {directory}. Next:");
-        out!("  cd {directory} && cargo run --release    trains the network");
+        let options = if fitted.survey.skipped.is_empty() { "" } else { " -- --skip-unreadable" };
+        out!("  cd {directory} && cargo run --release{options}    trains the network");
         out!("  cd firmware && cargo run --release    runs it on the {}", fitted.where_it_runs());
         if !is_installed(target) {
             out!("The firmware needs the Rust target {target}, which is not installed: rustup target add {target}");

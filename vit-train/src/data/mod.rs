@@ -47,7 +47,6 @@ mod sine;
 mod source;
 mod splits;
 // The command that chooses a network for images needs it.
-#[cfg_attr(not(test), allow(dead_code))]
 pub(crate) mod survey;
 pub mod synthetic;
 mod whole;

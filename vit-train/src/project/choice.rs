@@ -197,10 +197,15 @@ impl Size {
                 return Some(([height, width, channels], [down, across]));
             }
         }
-        // Others get the proportions that the patches allow.
-        let proportion = (width as f64 / height as f64).sqrt();
-        let along = |factor: f64| ((self.grid as f64 * factor).round() as usize).max(1);
-        let [rows, columns] = [along(1.0 / proportion), along(proportion)];
+        // Others get nearly the proportions of the pictures and nearly as many patches as wanted.
+        let deviation = |[rows, columns]: [usize; 2]| {
+            let proportions = (columns * height) as f64 / (rows * width) as f64;
+            let number = (rows * columns) as f64 / patches as f64;
+            2.0 * proportions.ln().abs() + number.ln().abs()
+        };
+        let grids =
+            (1..=patches).flat_map(|rows| (1..=patches / rows + 1).map(move |columns| [rows, columns]));
+        let [rows, columns] = grids.min_by(|&a, &b| deviation(a).total_cmp(&deviation(b)))?;
         let [down, across] = wishes.patch.unwrap_or_else(|| {
             let side = (self.side / self.grid).min(height / rows).min(width / columns).max(1);
             [side; 2]

@@ -125,6 +125,11 @@ impl Firmware<'_> {
             ));
         }
         let run = if self.is_emulated() { "runs it in QEMU" } else { "flashes the board with probe-rs" };
+        let emulate_line = if self.is_emulated() {
+            ""
+        } else {
+            "$ cd firmware && cargo emulate              # runs it in QEMU, on an emulated board with the same core\n"
+        };
         let flash_line = flash.map_or(String::new(), |_| {
             "$ cd firmware && cargo flash                # flashes the board with probe-rs\n".to_owned()
         });
@@ -137,6 +142,7 @@ impl Firmware<'_> {
             ("runner", runner),
             ("aliases", aliases.join("\n") + "\n"),
             ("run-firmware", run.to_owned()),
+            ("emulate-line", emulate_line.to_owned()),
             ("flash-line", flash_line),
         ]
     }

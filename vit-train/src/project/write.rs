@@ -196,7 +196,7 @@ fn format_rust(directory: &Path) {
     let is_rust = |path: &&str| path.ends_with(".rs");
     let files = TEMPLATES.iter().map(|(path, _)| *path).filter(is_rust).map(|path| directory.join(path));
     let mut rustfmt = Command::new("rustfmt");
-    rustfmt.args(["--edition", "2024", "--config", "max_width=110"]).args(files);
+    rustfmt.args(["--edition", "2024"]).args(files);
     let _ = rustfmt.stdout(Stdio::null()).stderr(Stdio::null()).status();
 }
 

@@ -21,10 +21,15 @@ use crate::{
     data::{of_all_classes, Dataset, Format},
     error::{Error, IoContext},
     files::remove,
+    formats::checkpoint::Checkpoint,
     inference::view,
+    network::{parameters::Parameters, Trainable},
+    quantize::quantize_and_score,
+    random::{stream, Purpose},
     run::folder::RunFolder,
 };
-use std::path::Path;
+use rand::Rng;
+use std::path::{Path, PathBuf};
 use vit_nostd::{int8, Dims, Network};
 
 /// The largest number of records in the file.
@@ -110,14 +115,30 @@ pub(crate) fn write_with_model<N: Network>(
     samples.rename().at(&samples_path)
 }
 
+/// Writes the integer model of an untrained network `N` and its samples, which are noise, to `directory`, and returns
+/// the path of the model. With them, a firmware can be tested before anything is trained.
+///
+/// # Errors
+/// [`Error::Io`] if a file cannot be written.
+pub fn write_untrained<N: Trainable>(directory: &Path) -> Result<PathBuf, Error> {
+    let path = RunFolder::int8_model(directory);
+    let format = Format::of::<N>();
+    let count = MOST.max(2);
+    let mut levels = vec![0; count * format.values()];
+    stream(Purpose::Noise, [0; 3]).fill_bytes(&mut levels);
+    let labels = (0..count).map(|index| (index % N::CLASSES) as u16).collect();
+    let noise = Dataset::new(format, levels, labels, Path::new("noise"))?;
+    let checkpoint = Checkpoint { parameters: Parameters::init::<N>(0), description: None };
+    let indices: Vec<usize> = (0..count).collect();
+    let (model, _) = quantize_and_score::<N>(&checkpoint, (&noise, &indices), &noise, &path)?;
+    write_with_model::<N>(directory, &model, &noise)?;
+    Ok(path)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        formats::{checkpoint::Checkpoint, model_bytes::ModelBytes},
-        network::parameters::Parameters,
-        quantize::quantize_and_score,
-    };
+    use crate::formats::model_bytes::ModelBytes;
     use std::fs;
 
     vit_nostd::network! {
@@ -183,7 +204,7 @@ mod tests {
     #[test]
     fn the_samples_are_those_of_the_model() {
         let (folder, test) = (tempfile::tempdir().unwrap(), images(&[0, 1, 2], 7));
-        let read = |path: fn(&Path) -> std::path::PathBuf| fs::read(path(folder.path())).unwrap();
+        let read = |path: fn(&Path) -> PathBuf| fs::read(path(folder.path())).unwrap();
         let mut logits = Vec::new();
         for seed in [1, 2] {
             write_with_model::<Odd>(folder.path(), &model(seed), &test).unwrap();

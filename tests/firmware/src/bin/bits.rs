@@ -31,7 +31,6 @@ vit_nostd::network! {
 }
 
 #[entry]
-#[allow(clippy::too_many_arguments)] // `entry` turns the statics into arguments
 fn main() -> ! {
     static mut NANO: int8::Scratch<Nano> = int8::Scratch::new();
     static mut COLOUR: int8::Scratch<Colour> = int8::Scratch::new();

@@ -27,19 +27,24 @@ fn main() -> ! {
         Err(error) => defmt::panic!("the model file is unusable: {}", error),
     };
     let label = |class| model.metadata().labels().nth(class).unwrap_or_default();
+    let mut slowest = Some(0); // in ticks; None if the timer cannot measure an inference
     let mut wrong = 0;
     for sample in samples::<@Network@>(SAMPLES) {
         timer.start();
         let logits = model.infer(sample.image, SCRATCH); // in your firmware: the image of a camera
-        let milliseconds = timer.milliseconds();
+        slowest = slowest.zip(timer.ticks()).map(|(slowest, ticks)| slowest.max(ticks));
         let [best] = top_k(&model.dequantize(&logits));
         let percent = (100.0 * best.probability) as u32;
         let (is, seen) = (label(sample.class), label(best.class));
-        defmt::info!("{=str}: {=str}, {=u32} % sure, {} ms", is, seen, percent, milliseconds);
+        defmt::info!("{=str}: {=str}, {=u32} % sure", is, seen, percent);
         if !sample.has_logits(logits.as_ref()) {
             defmt::error!("the logits differ from those of the computer that trained the network");
             wrong += 1;
         }
+    }
+    match slowest {
+        Some(ticks) => defmt::info!("time: at most {=u32} ms an image", timer.milliseconds(ticks)),
+        None => defmt::warn!("time: an image takes longer than the timer can measure"),
     }
     defmt::info!("RAM: {=usize} bytes of variables, {=usize} of stack", ram::statics(), ram::stack());
     exit(wrong)
