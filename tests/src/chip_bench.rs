@@ -129,18 +129,28 @@ fn numbers(line: &str) -> Vec<u64> {
 pub fn measure(mut each: impl FnMut(&Cost)) -> Result<Vec<Cost>> {
     let mut costs = Vec::new();
     for chip in Chip::ALL {
-        let mut add = |cost: Cost| {
-            each(&cost);
-            costs.push(cost);
-        };
-        add(measure_one::<Nano>(chip, "nano")?);
-        if chip != Chip::M0 {
-            add(measure_one::<Base>(chip, "base")?);
-            add(measure_one::<Tiny>(chip, "tiny")?);
-        }
-        if chip == Chip::M4F {
-            add(measure_one::<Signs>(chip, "signs")?);
-        }
+        costs.extend(measure_on(chip, &mut each)?);
+    }
+    Ok(costs)
+}
+
+/// Measures the networks that fit on one chip, like [`measure`].
+///
+/// # Errors
+/// The errors are those of [`measure`].
+pub fn measure_on(chip: Chip, mut each: impl FnMut(&Cost)) -> Result<Vec<Cost>> {
+    let mut costs = Vec::new();
+    let mut add = |cost: Cost| {
+        each(&cost);
+        costs.push(cost);
+    };
+    add(measure_one::<Nano>(chip, "nano")?);
+    if chip != Chip::M0 {
+        add(measure_one::<Base>(chip, "base")?);
+        add(measure_one::<Tiny>(chip, "tiny")?);
+    }
+    if [Chip::M0_LARGE, Chip::M4F].contains(&chip) {
+        add(measure_one::<Signs>(chip, "signs")?);
     }
     Ok(costs)
 }
@@ -286,7 +296,10 @@ fn code_bytes(elf: &Path) -> Result<u64> {
 }
 
 /// Returns a model file with arbitrary weights: the cost of an inference does not depend on them.
-fn model<N: Network>() -> Result<Vec<u8>> {
+///
+/// # Errors
+/// If the model is not valid, which would be a fault of this function.
+pub fn model<N: Network>() -> Result<Vec<u8>> {
     let mut words = vec![0u32; Weights::<N>::BYTES.div_ceil(4)];
     let bytes: &mut [u8] = &mut bytemuck::cast_slice_mut(&mut words)[..Weights::<N>::BYTES];
     let mut state = 1u32;

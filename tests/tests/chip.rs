@@ -21,11 +21,20 @@ use vit_nostd::{
     image,
     int8::{self, kernels::Portable, weights::Weights},
     model_file::{self, Kind, Metadata, Normalization, Provenance, MAX_CHANNELS},
-    Base, Nano, Network, Tiny,
+    Base, Dims, Nano, Network, Tiny,
 };
 use vit_random_models::{random_image, random_weights, with_file, with_weights, Mood, Random};
-use vit_tests::chip_bench::{measure, measure_frames, Record};
+use vit_test_networks::{each_shape, Visitor};
+use vit_tests::{
+    chip_bench::{measure, measure_frames, measure_on, Cost, Record},
+    Signs,
+};
 use vit_train::{
+    board::{
+        core::Kernels,
+        instructions::instructions,
+        memory::{scratch_bytes, weight_bytes},
+    },
     data::{self, synthetic},
     formats::{checkpoint::Checkpoint, model_bytes::ModelBytes},
     network::{parameters::Parameters, Trainable},
@@ -472,6 +481,12 @@ fn costs_are_within_their_bounds() {
         }
 
         let dsp = ["Cortex-M4F", "Cortex-M7", "Cortex-M33"].contains(&cost.chip.as_str());
+        let kernels = match cost.chip.as_str() {
+            "Cortex-M0" => Kernels::Armv6m,
+            "Cortex-M3" => Kernels::Armv7m,
+            _ => Kernels::Dsp,
+        };
+        assert_estimate(cost, kernels);
         assert_eq!(cost.engine, if dsp { "DSP" } else { "portable" }, "{name}");
         let (scratch, ram) = match (cost.preset.as_str(), dsp) {
             ("nano", false) => (3584, 4096),
@@ -491,6 +506,62 @@ fn costs_are_within_their_bounds() {
             assert!(cost.softmax_instructions_per_element <= 40.0, "{name}: softmax");
         }
     }
+}
+
+/// What `vit-train fit` says about scratch memory and weights, for 40 networks on every kind of chip.
+#[test]
+fn memory_is_what_the_formulas_say() {
+    struct Weigh(Vec<(&'static str, Dims, usize)>);
+    impl Visitor for Weigh {
+        fn visit<N: Network>(&mut self) {
+            self.0.push((N::NAME, N::DIMS, Weights::<N>::BYTES));
+        }
+    }
+    let mut weigh = Weigh(Vec::new());
+    each_shape(&mut weigh);
+    assert_eq!(weigh.0.len(), 40);
+    for (name, dims, bytes) in &weigh.0 {
+        assert_eq!(weight_bytes(dims), *bytes, "{name}: {dims}");
+    }
+    for chip in Chip::ALL {
+        let kernels = kernels_of(chip);
+        let elf = chip.build("sizes").unwrap();
+        let run = Emulator::new(chip.machine).run(&elf, |_| ()).unwrap();
+        assert_eq!(run.log.len(), weigh.0.len(), "{}: {:#?}", chip.name, run.log);
+        for (line, (name, dims, _)) in run.log.iter().zip(&weigh.0) {
+            let expected = format!("INFO {name}: {}", scratch_bytes(dims, kernels));
+            assert_eq!(*line, expected, "{}: {dims}", chip.name);
+        }
+    }
+}
+
+fn kernels_of(chip: Chip) -> Kernels {
+    match chip.target {
+        "thumbv6m-none-eabi" => Kernels::Armv6m,
+        "thumbv7m-none-eabi" => Kernels::Armv7m,
+        _ => Kernels::Dsp,
+    }
+}
+
+/// What `vit-train fit` says about the presets and the network for road signs on a Cortex-M0. The costs of the estimate
+/// were fitted to other networks. `costs_are_within_their_bounds` has the other chips.
+#[test]
+fn instructions_on_a_cortex_m0_are_estimated() {
+    for cost in measure_on(Chip::M0_LARGE, |cost| println!("{cost:?}")).unwrap() {
+        assert_estimate(&cost, Kernels::Armv6m);
+    }
+}
+
+fn assert_estimate(cost: &Cost, kernels: Kernels) {
+    let dims = match cost.preset.as_str() {
+        "nano" => Nano::DIMS,
+        "tiny" => Tiny::DIMS,
+        "signs" => Signs::DIMS,
+        _ => Base::DIMS,
+    };
+    let error = instructions(&dims, kernels) as f64 / cost.instructions as f64 - 1.0;
+    println!("{} on a {}: the estimate is off by {:.1} %", cost.preset, cost.chip, 100.0 * error);
+    assert!(error.abs() <= 0.05, "{} on a {}: {error}", cost.preset, cost.chip);
 }
 
 #[test]

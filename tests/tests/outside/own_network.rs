@@ -32,7 +32,7 @@ static PROGRAM: LazyLock<()> = LazyLock::new(|| {
 });
 
 /// Runs the program in `folder`, checks that it succeeds, and returns its output.
-fn run(folder: &Path, arguments: &[&str]) -> String {
+pub(crate) fn run(folder: &Path, arguments: &[&str]) -> String {
     LazyLock::force(&PROGRAM);
     let mut program = Command::new(Path::new(TARGET).join("debug/own-network"));
     let output = program.args(arguments).current_dir(folder).env_remove("MNIST_DIR").output().unwrap();

@@ -55,19 +55,20 @@ impl Needs {
 }
 
 /// The most bytes of variables besides the scratch memory: the log's buffer for a debug probe, and the timer.
-const STATICS: usize = 1536;
+const STATICS: usize = 1280;
 
-/// The most bytes of stack: those of the log, and four numbers for each class.
+/// The most bytes of stack, for the inference, its logits and the log. The compiler places copies of the logits as it
+/// likes, so that this bound and that of the code are what the firmware of 44 networks took at most, and a little more.
 fn stack_bytes(classes: usize) -> usize {
-    2048 + 16 * classes
+    2688 + 12 * classes
 }
 
 /// The most bytes of code and constants besides the model and the samples.
 fn code_bytes(kernels: Kernels) -> usize {
     match kernels {
-        Kernels::Armv6m => 36 << 10,
-        Kernels::Armv7m => 36 << 10,
-        Kernels::Dsp => 36 << 10,
+        Kernels::Armv6m => 41 << 10,
+        Kernels::Armv7m => 43 << 10,
+        Kernels::Dsp => 41 << 10,
     }
 }
 

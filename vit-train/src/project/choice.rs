@@ -227,3 +227,153 @@ pub(crate) fn check(declaration: Declaration) -> Result<Dims, String> {
     }
     Ok(dims)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIGNS: Pictures = Pictures { size: [48, 64], channels: 3, count: 400, classes: 3 };
+
+    fn labels(classes: usize) -> Vec<String> {
+        (0..classes).map(|class| format!("class {class}")).collect()
+    }
+
+    fn choice(pictures: &Pictures, board: &str, milliseconds: f64, wishes: &Wishes) -> Choice {
+        let board = Board::named(board).unwrap();
+        Choice::new(pictures, &labels(pictures.classes), &board, milliseconds, wishes)
+    }
+
+    #[test]
+    fn a_larger_size_takes_more_of_everything() {
+        for size in [[48, 64], [28, 28], [1080, 1920], [96, 32], [9, 7]] {
+            for board in Board::all() {
+                let pictures = Pictures { size, ..SIGNS };
+                let Choice { candidates, .. } = choice(&pictures, &board.name, 200.0, &Wishes::default());
+                assert!(candidates.len() >= 8, "{size:?}: {candidates:?}");
+                for pair in candidates.windows(2) {
+                    let [Needs { instructions, .. }, larger] = [pair[0].needs, pair[1].needs];
+                    assert!(larger.instructions > instructions, "{size:?} on {}: {pair:?}", board.name);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_fifth_stays_to_spare() {
+        for board in Board::all() {
+            let choice = choice(&SIGNS, &board.name, 200.0, &Wishes::default());
+            let Some(chosen) = choice.chosen else { continue };
+            let Needs { flash, ram, .. } = choice.candidates[chosen].needs;
+            let milliseconds = choice.candidates[chosen].needs.milliseconds(&board);
+            assert!(5 * flash <= 4 * board.flash && 5 * ram <= 4 * board.ram && milliseconds <= 160.0);
+        }
+    }
+
+    #[test]
+    fn more_pictures_deserve_a_larger_network_and_less_time_a_smaller_one() {
+        let parameters = |pictures: &Pictures, milliseconds, wishes: &Wishes| {
+            let choice = choice(pictures, "nrf52840-dk", milliseconds, wishes);
+            choice.candidates[choice.chosen.unwrap()].dims.parameters()
+        };
+        let few = parameters(&SIGNS, 1e5, &Wishes::default());
+        let many = parameters(&Pictures { count: 20_000, ..SIGNS }, 1e5, &Wishes::default());
+        let largest = parameters(&SIGNS, 1e5, &Wishes { largest: true, ..Wishes::default() });
+        let fast = parameters(&SIGNS, 30.0, &Wishes::default());
+        assert!(fast < few && few < many && many < largest, "{fast} {few} {many} {largest}");
+    }
+
+    #[test]
+    fn images_keep_the_proportions_of_the_pictures() {
+        for (size, proportion) in
+            [([48, 64], 4.0 / 3.0), ([1080, 1920], 16.0 / 9.0), ([300, 300], 1.0), ([640, 480], 0.75)]
+        {
+            let pictures = Pictures { size, ..SIGNS };
+            for Candidate { dims, .. } in choice(&pictures, "pico2", 200.0, &Wishes::default()).candidates {
+                let found = f64::from(dims.width) / f64::from(dims.height);
+                assert!((found / proportion - 1.0).abs() < 0.2, "{size:?}: {dims}");
+                assert_eq!((dims.channels, dims.patch_height), (3, dims.patch_width), "{dims}");
+            }
+        }
+    }
+
+    #[test]
+    fn small_pictures_are_not_enlarged() {
+        for size in [[28, 28], [32, 32], [24, 40]] {
+            let pictures = Pictures { size, ..SIGNS };
+            for Candidate { dims, .. } in choice(&pictures, "pico2", 200.0, &Wishes::default()).candidates {
+                assert!(usize::from(dims.height) <= size[0] && usize::from(dims.width) <= size[1], "{dims}");
+            }
+        }
+        // MNIST's images stay as they are.
+        let digits = Pictures { size: [28, 28], channels: 1, count: 60_000, classes: 10 };
+        let Choice { candidates, .. } = choice(&digits, "pico2", 200.0, &Wishes::default());
+        assert!(candidates.iter().all(|candidate| candidate.dims.height == 28));
+    }
+
+    #[test]
+    fn wishes_come_true() {
+        let wishes = Wishes {
+            image: Some([32, 48, 3]),
+            patch: Some([8, 8]),
+            embed: Some(64),
+            heads: Some(4),
+            hidden: Some(128),
+            depth: Some(6),
+            largest: false,
+        };
+        let complete = choice(&SIGNS, "nrf52840-dk", 1e5, &wishes);
+        let dims = complete.candidates[0].dims.to_string();
+        assert_eq!(complete.candidates.len(), 1);
+        let expected =
+            "image 32x48x3, patch 8x8, 25 tokens, embed 64, 4 heads of 16, hidden 128, depth 6, 3 classes";
+        assert_eq!(dims, expected);
+
+        // A wish for one length is kept by every candidate.
+        for (wishes, keeps) in [
+            (
+                Wishes { embed: Some(40), ..Wishes::default() },
+                (|dims: &Dims| dims.embed == 40) as fn(&Dims) -> bool,
+            ),
+            (Wishes { depth: Some(7), ..Wishes::default() }, |dims| dims.depth == 7),
+            (Wishes { hidden: Some(60), ..Wishes::default() }, |dims| dims.hidden == 60),
+            (Wishes { patch: Some([6, 8]), ..Wishes::default() }, |dims| {
+                (dims.patch_height, dims.patch_width) == (6, 8)
+            }),
+            (Wishes { image: Some([30, 40, 1]), ..Wishes::default() }, |dims| {
+                (dims.height, dims.width, dims.channels) == (30, 40, 1)
+            }),
+        ] {
+            let Choice { candidates, .. } = choice(&SIGNS, "nrf52840-dk", 200.0, &wishes);
+            assert!(
+                candidates.len() > 1 && candidates.iter().all(|candidate| keeps(&candidate.dims)),
+                "{wishes:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn networks_that_cannot_be_are_refused_with_the_reason() {
+        let good = Declaration {
+            image: [28, 28, 1],
+            patch: [7, 7],
+            embed: 48,
+            heads: 4,
+            hidden: 96,
+            depth: 4,
+            classes: 10,
+        };
+        assert!(check(good).is_ok());
+        for (declaration, reason) in [
+            (Declaration { patch: [5, 7], ..good }, "`patch` must divide"),
+            (Declaration { image: [28, 28, 2], ..good }, "1 channel (grey) or 3"),
+            (Declaration { embed: 50, heads: 5, ..good }, "multiple of 4"),
+            (Declaration { embed: 260, ..good }, "at most 256"),
+            (Declaration { hidden: 6, ..good }, "multiple of 4"),
+            (Declaration { heads: 8, ..good }, "8 heads have 6 channels"),
+            (Declaration { classes: 70_000, ..good }, "65,535"),
+        ] {
+            let fault = check(declaration).unwrap_err();
+            assert!(fault.contains(reason), "{fault}");
+        }
+    }
+}

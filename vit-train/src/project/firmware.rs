@@ -105,7 +105,8 @@ impl Firmware<'_> {
 
         // An alias for the other way to run the firmware names the runner for the target.
         let with_runner = |runner: &str| {
-            let setting = format!("target.'{target}'.runner={}", runner.replace('"', "'"));
+            // A dot in a target separates two keys, as cargo expects.
+            let setting = format!("target.{target}.runner={}", runner.replace('"', "'"));
             format!("\"--config\", {setting:?}")
         };
         let mut aliases = vec![format!(

@@ -113,3 +113,45 @@ impl Name {
         self.network().to_kebab_case()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_have_the_forms_that_files_need() {
+        for (text, identifier, network, run) in [
+            ("gestures", "gestures", "Gestures", "gestures"),
+            ("road-signs", "road_signs", "RoadSigns", "road-signs"),
+            ("road_signs", "road_signs", "RoadSigns", "road-signs"),
+            ("v2-model3", "v2_model3", "V2Model3", "v2-model3"),
+        ] {
+            let name = Name::new(text).unwrap();
+            assert_eq!(name.package(), text);
+            assert_eq!(
+                (name.identifier(), name.network(), name.run()),
+                (identifier.to_owned(), network.to_owned(), run.to_owned())
+            );
+        }
+    }
+
+    #[test]
+    fn names_that_are_none_are_refused() {
+        for text in [
+            "",
+            "Gestures",
+            "2signs",
+            "road signs",
+            "-a",
+            "a.b",
+            "übung",
+            "test",
+            "match",
+            "vit-nostd",
+            &"x".repeat(41),
+        ] {
+            let fault = Name::new(text).unwrap_err();
+            assert!(fault.contains("no name for a crate") && fault.contains("lower-case"), "{fault}");
+        }
+    }
+}

@@ -99,11 +99,7 @@ fn file<N: Network>(model: &int8::Model<'_, N>, test: &Dataset) -> Vec<u8> {
 ///
 /// # Errors
 /// [`Error::Io`] if a file cannot be written, and [`Error::Model`] if the model is not one of network `N`.
-pub(crate) fn write_with_model<N: Network>(
-    directory: &Path,
-    model: &[u8],
-    test: &Dataset,
-) -> Result<(), Error> {
+pub fn write_with_model<N: Network>(directory: &Path, model: &[u8], test: &Dataset) -> Result<(), Error> {
     let (path, samples_path) = (RunFolder::int8_model(directory), RunFolder::samples(directory));
     let parsed = int8::Model::<N>::from_bytes(model);
     let samples = file(&parsed.map_err(|error| Error::Model { path: path.clone(), error })?, test);

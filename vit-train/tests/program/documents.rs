@@ -16,7 +16,9 @@ const DOCUMENTS: [&str; 8] = [
 ];
 
 /// Commands whose help is a list of options.
-const COMMANDS: [&[&str]; 12] = [
+const COMMANDS: [&[&str]; 14] = [
+    &["new"],
+    &["fit"],
     &["train"],
     &["eval"],
     &["predict"],

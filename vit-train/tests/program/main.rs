@@ -10,6 +10,7 @@ mod origins;
 mod outputs;
 mod pictures;
 mod pictures_in_folders;
+mod projects;
 mod quantization;
 mod reproducible;
 mod runs;

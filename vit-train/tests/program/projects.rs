@@ -1,0 +1,192 @@
+//! The commands `new` and `fit`: what they print and write, and what they refuse. `tests/tests/outside` builds and runs
+//! what `new` writes.
+
+use crate::{entries, json, refuse, run, succeed, text};
+use image::{DynamicImage, Rgb, RgbImage};
+use std::{fs, path::Path};
+use tempfile::TempDir;
+use vit_train::board::boards::Board;
+
+/// Makes a folder with pictures of this many classes, in colour, 40 pixels wide and 30 high.
+fn pictures(classes: usize, each: usize) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for class in 0..classes {
+        let class_folder = folder.path().join(format!("class {class}"));
+        fs::create_dir(&class_folder).unwrap();
+        for index in 0..each {
+            let colour = Rgb([255, (class * 37 % 200) as u8, (index * 11 % 200) as u8]);
+            let picture = DynamicImage::from(RgbImage::from_pixel(40, 30, colour));
+            picture.save(class_folder.join(format!("{index}.png"))).unwrap();
+        }
+    }
+    folder
+}
+
+fn path(folder: &Path) -> &str {
+    folder.to_str().unwrap()
+}
+
+#[test]
+fn a_project_is_written_for_pictures_and_board() {
+    let (pictures, parent) = (pictures(3, 10), tempfile::tempdir().unwrap());
+    let project = parent.path().join("my-shapes");
+    let said = succeed(&["new", path(&project), "--data", path(pictures.path()), "--board", "nrf52840-dk"]);
+    for words in [
+        "3 classes of pictures in colour, 24 to train on and 6 to test on, typically 40 pixels wide and 30 high",
+        "nrf52840-dk: a Cortex-M4F at 64 MHz with 1,024 KB of flash and 256 KB of RAM",
+        "chosen    image ",
+        "smaller   image ",
+        "larger    image ",
+        "limit     20 % stay to spare",
+        "cargo run --release",
+    ] {
+        assert!(said.contains(words), "no {words:?} in {said}");
+    }
+    let read = |file: &str| fs::read_to_string(project.join(file)).unwrap();
+    let network = read("network/src/lib.rs");
+    assert!(network.contains("pub MyShapes {") && network.contains("classes: 3,"), "{network}");
+    assert!(
+        network.contains("Tells pictures of 3 classes apart: class 0, class 1 and class 2."),
+        "{network}"
+    );
+    let train = read("train/src/main.rs");
+    assert!(train.contains(&format!("{:?}", path(&pictures.path().canonicalize().unwrap()))), "{train}");
+    for (file, words) in [
+        ("firmware/.cargo/config.toml", "target = \"thumbv7em-none-eabihf\""),
+        ("firmware/.cargo/config.toml", "\"nRF52840_xxAA\""),
+        ("firmware/src/lib.rs", "vit_boards::Nrf52840Dk as Board"),
+        ("firmware/src/lib.rs", "vit_boards::Mps2 as Board"),
+        ("firmware/memory.x", "LENGTH = 256K"),
+        ("firmware/memory-emulated.x", "LENGTH = 4M"),
+        ("firmware/Cargo.toml", "probe = [\"vit-boards/nrf52840-dk\", \"vit-boards/probe\"]"),
+        ("firmware/build.rs", "../runs/my-shapes/model.int8.vit"),
+        ("README.md", "my-shapes"),
+        (".gitignore", "runs/"),
+        ("Cargo.lock", "name = \"vit-nostd\""),
+    ] {
+        assert!(read(file).contains(words), "{file}: no {words:?} in {}", read(file));
+    }
+    for file in
+        ["network/src/lib.rs", "train/src/main.rs", "firmware/src/main.rs", "firmware/build.rs", "README.md"]
+    {
+        assert!(!read(file).contains('@'), "{file} has a placeholder: {}", read(file));
+    }
+    // Nothing else is left in the parent folder.
+    assert_eq!(entries(parent.path()), ["my-shapes"]);
+}
+
+#[test]
+fn the_table_is_printed_for_scripts_too() {
+    let arguments = ["fit", "--board", "microbit", "--json"];
+    let rows = json(&arguments);
+    let roles: Vec<&str> = rows.as_array().unwrap().iter().map(|row| row["role"].as_str().unwrap()).collect();
+    assert_eq!(roles, ["smaller", "chosen", "larger"]);
+    let chosen = &rows[1];
+    assert!(
+        chosen["flash_bytes"].as_u64().unwrap() < 256 << 10
+            && chosen["ram_bytes"].as_u64().unwrap() < 16 << 10
+    );
+    assert_eq!((&chosen["image"][2], &chosen["classes"]), (&1.into(), &10.into()));
+
+    let largest = json(&[&arguments[..], &["--largest", "--ms", "100000"]].concat());
+    let chosen = largest.as_array().unwrap().iter().find(|row| row["role"] == "chosen").unwrap();
+    assert!(chosen["parameters"].as_u64() > rows[1]["parameters"].as_u64());
+}
+
+#[test]
+fn networks_are_for_boards_that_are_not_on_the_list() {
+    let parent = tempfile::tempdir().unwrap();
+    let project = parent.path().join("digits");
+    succeed(&["new", path(&project), "--core", "m3", "--flash", "200K", "--ram", "20K", "--mhz", "72"]);
+    let map = fs::read_to_string(project.join("firmware/memory.x")).unwrap();
+    assert!(map.contains("LENGTH = 204800") && map.contains("LENGTH = 20480"), "{map}");
+    let config = fs::read_to_string(project.join("firmware/.cargo/config.toml")).unwrap();
+    assert!(config.contains("mps2-an385") && config.contains("thumbv7m-none-eabi"), "{config}");
+    assert!(!config.contains("flash ="), "the chip's name is not known: {config}");
+}
+
+#[test]
+fn what_cannot_be_is_refused_and_nothing_is_written() {
+    let (three, parent) = (pictures(3, 10), tempfile::tempdir().unwrap());
+    let many = pictures(300, 2);
+    let empty = tempfile::tempdir().unwrap();
+    let (three, many, empty) = (path(three.path()), path(many.path()), path(empty.path()));
+    let project = parent.path().join("project");
+    let new = path(&project);
+    let board = ["--board", "microbit"];
+    let cases: &[(&[&str], &[&str])] = &[
+        (&["--data", empty], &["no pictures"]),
+        (&["--data", "nowhere"], &["nowhere"]),
+        (&["--data", three, "--ms", "1"], &["no network fits", "ms", "--ms"]),
+        (&["--data", three, "--classes", "4"], &["--classes 4", "3 classes"]),
+        (&["--data", three, "--classes", "2"], &["--classes 2", "3 classes"]),
+        (&["--data", three, "--name", "match"], &["\"match\" is no name for a crate"]),
+        (&["--data", three, "--name", "My Shapes"], &["no name for a crate", "lower-case"]),
+        (&["--data", three, "--image", "30x40x3", "--patch", "7x7"], &["no such network", "must divide"]),
+        (&["--data", three, "--embed", "50"], &["no such network", "multiple of 4"]),
+        (
+            &["--data", three, "--embed", "48", "--heads", "8"],
+            &["no such network", "8 heads have 6 channels"],
+        ),
+    ];
+    for (options, words) in cases {
+        refuse(&[&["new", new], &board[..], options].concat(), words);
+        assert!(entries(parent.path()).is_empty(), "{options:?} left something");
+    }
+    let core = ["--core", "m0", "--flash", "128K", "--ram", "8K", "--ms", "10000"];
+    refuse(
+        &[&["new", new, "--data", many], &core[..]].concat(),
+        &["no network fits", "of RAM", "fewer classes"],
+    );
+    let core = ["--core", "m0", "--flash", "32K", "--ram", "64K", "--ms", "10000"];
+    refuse(
+        &[&["new", new, "--data", three], &core[..]].concat(),
+        &["no network fits", "of flash", "larger board"],
+    );
+    let output = run(&["new", new, "--board", "toaster"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("nrf52840-dk"), "the boards are listed");
+    assert_eq!(run(&["new", new]).status.code(), Some(2)); // neither a board nor a core
+
+    // A folder that is not empty, a file, and a folder whose name is no name for a crate.
+    fs::write(parent.path().join("file"), "x").unwrap();
+    for (directory, words) in [
+        (parent.path().to_owned(), &["there is something in this folder", "does not exist yet"][..]),
+        (parent.path().join("file"), &["not a folder"]),
+        (parent.path().join("2 shapes"), &["no name for a crate", "--name"]),
+    ] {
+        refuse(&[&["new", path(&directory), "--data", three], &board[..]].concat(), words);
+    }
+    assert_eq!(entries(parent.path()), ["file"]);
+    // A folder that is there and empty is filled.
+    fs::create_dir(&project).unwrap();
+    succeed(&[&["new", new, "--data", three], &board[..]].concat());
+    assert!(project.join("Cargo.toml").exists());
+}
+
+/// The memory of each board is that of its memory map.
+#[test]
+fn boards_are_those_of_the_memory_maps() {
+    for board in Board::all() {
+        let map = fs::read_to_string(format!("../vit-boards/memory/{}.x", board.support.feature)).unwrap();
+        let length = |region: &str| {
+            let line = map.lines().find(|line| line.trim_start().starts_with(region)).unwrap();
+            let expression = line.split("LENGTH =").nth(1).unwrap();
+            let term = |term: &str| {
+                let term = term.trim();
+                let (digits, unit) = match term.split_at(term.len() - 1) {
+                    (digits, "K") => (digits, 1 << 10),
+                    (digits, "M") => (digits, 1 << 20),
+                    _ => (term, 1),
+                };
+                let hexadecimal =
+                    digits.strip_prefix("0x").map(|digits| usize::from_str_radix(digits, 16).unwrap());
+                unit * hexadecimal.unwrap_or_else(|| digits.parse().unwrap())
+            };
+            let mut terms = expression.split(" - ").map(term);
+            let first = terms.next().unwrap();
+            first - terms.sum::<usize>()
+        };
+        assert_eq!((board.flash, board.ram), (length("FLASH"), length("RAM")), "{}", board.name);
+    }
+}
