@@ -311,7 +311,7 @@ impl Fitted {
         out!("and the lines of a camera take; flash is the most that code, model and test pictures take.");
         if choice.chosen.is_some_and(|chosen| chosen < choice.wanted) {
             let wanted = &choice.candidates[choice.wanted].dims;
-            out!("For so many pictures, a larger network is recommended ({wanted}), but it does not fit.");
+            out!("A larger network is recommended for this number of pictures ({wanted}), but it does not fit.");
         }
         Ok(())
     }
@@ -344,7 +344,7 @@ impl Fitted {
 /// Returns the lines of the table.
 fn table(rows: &[Row], choice: &Choice, board: &Board) -> Vec<String> {
     let line = |role: &str, network: &str, parameters: &str, flash: &str, ram: &str, time: &str| {
-        format!("{role:<8}  {network:<58}  {parameters:>10}  {flash:>8}  {ram:>8}  {time:>8}")
+        format!("{role:<8}  {network:<65}  {parameters:>10}  {flash:>8}  {ram:>8}  {time:>8}")
     };
     let mut lines = vec![line("", "network", "parameters", "flash", "RAM", "time")];
     for row in rows {

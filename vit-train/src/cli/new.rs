@@ -33,8 +33,8 @@ pub(super) struct Arguments {
 
 impl Arguments {
     pub(super) fn run(&self) -> Result<ExitCode, Error> {
-        let name = self.name()?;
         Project::check_empty(&self.directory)?;
+        let name = self.name()?;
         let fitted = self.project.fit()?;
         let Fitted { survey, board, chosen, .. } = &fitted;
         let (classes, found) = (usize::from(chosen.dims.classes), survey.class_names.len());

@@ -134,8 +134,11 @@ impl Choice {
         let mut wanted = 0;
         for (index, size) in SIZES.iter().enumerate() {
             let Some(dims) = size.dims(pictures, wishes) else { continue };
-            if candidates.last().is_none_or(|last| last.dims != dims) {
-                candidates.push(Candidate { dims, needs: Needs::of(&dims, board.core, labels) });
+            let candidate = Candidate { dims, needs: Needs::of(&dims, board.core, labels) };
+            // For unusual proportions, a larger size may give a smaller network.
+            let is_larger = |last: &Candidate| candidate.needs.instructions > last.needs.instructions;
+            if candidates.last().is_none_or(is_larger) {
+                candidates.push(candidate);
             }
             if index < recommended(pictures) {
                 wanted = candidates.len() - 1;
@@ -272,13 +275,13 @@ mod tests {
     #[test]
     fn more_pictures_deserve_a_larger_network_and_less_time_a_smaller_one() {
         let parameters = |pictures: &Pictures, milliseconds, wishes: &Wishes| {
-            let choice = choice(pictures, "nrf52840-dk", milliseconds, wishes);
+            let choice = choice(pictures, "pico2", milliseconds, wishes);
             choice.candidates[choice.chosen.unwrap()].dims.parameters()
         };
         let few = parameters(&SIGNS, 1e5, &Wishes::default());
         let many = parameters(&Pictures { count: 20_000, ..SIGNS }, 1e5, &Wishes::default());
         let largest = parameters(&SIGNS, 1e5, &Wishes { largest: true, ..Wishes::default() });
-        let fast = parameters(&SIGNS, 30.0, &Wishes::default());
+        let fast = parameters(&SIGNS, 12.0, &Wishes::default());
         assert!(fast < few && few < many && many < largest, "{fast} {few} {many} {largest}");
     }
 
@@ -304,10 +307,10 @@ mod tests {
                 assert!(usize::from(dims.height) <= size[0] && usize::from(dims.width) <= size[1], "{dims}");
             }
         }
-        // MNIST's images stay as they are.
+        // MNIST's images stay as they are, except for the smallest network.
         let digits = Pictures { size: [28, 28], channels: 1, count: 60_000, classes: 10 };
         let Choice { candidates, .. } = choice(&digits, "pico2", 200.0, &Wishes::default());
-        assert!(candidates.iter().all(|candidate| candidate.dims.height == 28));
+        assert!(candidates[1..].iter().all(|candidate| candidate.dims.height == 28), "{candidates:?}");
     }
 
     #[test]

@@ -6,10 +6,11 @@ use crate::{
 };
 use std::{fs, path::Path};
 
-/// The name of the board's memory map in the firmware's folder.
-const MEMORY: &str = "memory.x";
-/// The name of the memory map for the emulator, if that does not emulate the board itself.
-const EMULATED_MEMORY: &str = "memory-emulated.x";
+/// The path of the board's memory map in the firmware's folder. A linker would prefer a file `memory.x` in that folder to
+/// the one that the build script gives it.
+const MEMORY: &str = "memory/board.x";
+/// The path of the memory map for the emulator, if that does not emulate the board itself.
+const EMULATED_MEMORY: &str = "memory/emulated.x";
 
 /// The firmware for a board.
 pub(super) struct Firmware<'a> {
@@ -33,7 +34,7 @@ impl Firmware<'_> {
         }
     }
 
-    /// Returns the names and contents of the memory maps. `maps` is the folder of the known ones.
+    /// Returns the paths and contents of the memory maps. `maps` is the folder of the known ones.
     pub(super) fn memory_maps(&self, maps: &Path) -> Result<Vec<(&'static str, String)>, Error> {
         let known = |support: Support| {
             let path = maps.join(support.feature).with_extension("x");

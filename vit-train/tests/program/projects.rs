@@ -56,8 +56,8 @@ fn a_project_is_written_for_pictures_and_board() {
         ("firmware/.cargo/config.toml", "\"nRF52840_xxAA\""),
         ("firmware/src/lib.rs", "vit_boards::Nrf52840Dk as Board"),
         ("firmware/src/lib.rs", "vit_boards::Mps2 as Board"),
-        ("firmware/memory.x", "LENGTH = 256K"),
-        ("firmware/memory-emulated.x", "LENGTH = 4M"),
+        ("firmware/memory/board.x", "LENGTH = 256K"),
+        ("firmware/memory/emulated.x", "LENGTH = 4M"),
         ("firmware/Cargo.toml", "probe = [\"vit-boards/nrf52840-dk\", \"vit-boards/probe\"]"),
         ("firmware/build.rs", "../runs/my-shapes/model.int8.vit"),
         ("README.md", "my-shapes"),
@@ -98,7 +98,7 @@ fn networks_are_for_boards_that_are_not_on_the_list() {
     let parent = tempfile::tempdir().unwrap();
     let project = parent.path().join("digits");
     succeed(&["new", path(&project), "--core", "m3", "--flash", "200K", "--ram", "20K", "--mhz", "72"]);
-    let map = fs::read_to_string(project.join("firmware/memory.x")).unwrap();
+    let map = fs::read_to_string(project.join("firmware/memory/board.x")).unwrap();
     assert!(map.contains("LENGTH = 204800") && map.contains("LENGTH = 20480"), "{map}");
     let config = fs::read_to_string(project.join("firmware/.cargo/config.toml")).unwrap();
     assert!(config.contains("mps2-an385") && config.contains("thumbv7m-none-eabi"), "{config}");
@@ -115,7 +115,7 @@ fn what_cannot_be_is_refused_and_nothing_is_written() {
     let new = path(&project);
     let board = ["--board", "microbit"];
     let cases: &[(&[&str], &[&str])] = &[
-        (&["--data", empty], &["no pictures"]),
+        (&["--data", empty], &["no images"]),
         (&["--data", "nowhere"], &["nowhere"]),
         (&["--data", three, "--ms", "1"], &["no network fits", "ms", "--ms"]),
         (&["--data", three, "--classes", "4"], &["--classes 4", "3 classes"]),
