@@ -23,13 +23,18 @@ pub fn stack() -> usize {
 }
 
 /// Calls `f`, and returns its result and the number of bytes of stack that it took.
+///
+/// # Safety
+/// - The stack is that of cortex-m-rt: nothing is stored between the static variables and the stack pointer, so that
+///   there is no heap, and the program runs on the main stack.
+/// - No interrupt has a handler that runs meanwhile.
 #[inline(never)]
-pub fn stack_of<R>(f: impl FnOnce() -> R) -> (R, usize) {
+pub unsafe fn stack_of<R>(f: impl FnOnce() -> R) -> (R, usize) {
     let top = cortex_m::register::msp::read() as *mut u32;
     let mut word = (&raw const _stack_end).cast_mut();
     while word < top {
         // SAFETY: `word` is aligned to 4 bytes and points to RAM between the statics and the stack. Nothing is stored
-        // there: it is below the stack pointer, and no interrupt is enabled that could push to the stack.
+        // there, as the caller has made sure.
         unsafe { word.write_volatile(STACK_PAINT_VALUE) };
         word = word.wrapping_add(1);
     }

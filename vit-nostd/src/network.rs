@@ -115,8 +115,17 @@ pub fn image<N: Network>(bytes: &[u8]) -> Option<&Image<N>> {
 /// single number is the side of a grey square. `patch` is `[height, width]`, or the side of a square. The number of
 /// tokens and the channels of a head are computed. The height and the width of a patch must divide those of the image,
 /// `heads` must divide `embed`, no field may be missing or 0, and every length must fit in 16 bits: if not, the
-/// declaration is a compile error that says why. The integer engine also needs `embed` and `hidden` to be multiples of
-/// 4, and `embed` to be at most 256; its `from_bytes` does not compile for other networks.
+/// declaration is a compile error that says why. The integer engine needs more; its `from_bytes` does not compile for
+/// other networks:
+///
+/// | | float engine | integer engine |
+/// |---|---|---|
+/// | every length, the number of tokens included | at most 65,535 | at most 65,535 |
+/// | `embed` | a multiple of `heads` | a multiple of `heads` and of 4, at most 256 |
+/// | `hidden` | any | a multiple of 4 |
+/// | values of a patch, `hidden` | any | at most 65,536 |
+/// | classes | any | any |
+/// | stack of an inference, besides less than 1 KB | 4 bytes for each class | 4 bytes for each class |
 #[macro_export]
 macro_rules! network {
     (@fields [$($done:tt)*]) => {

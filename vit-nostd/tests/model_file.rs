@@ -9,8 +9,8 @@ use vit_nostd::float::weights::{Weights, WeightsMut};
 use vit_nostd::float::{Model, Scratch};
 use vit_nostd::frame::Fit;
 use vit_nostd::model_file::{
-    overhead, write, Kind, Metadata, ModelFile, Normalization, Preamble, Provenance, ALIGNMENT, MAX_LABEL,
-    MAX_NAME, PREAMBLE_LEN,
+    align, overhead, write, Kind, Metadata, ModelFile, Normalization, Preamble, Provenance, ALIGNMENT,
+    MAX_LABEL, MAX_NAME, PREAMBLE_LEN,
 };
 use vit_nostd::{Base, Dims, Element, Feature, Field, LabelFault, ModelError, Nano, Network, Tiny};
 use vit_random_models::{aligned, metadata};
@@ -1042,4 +1042,25 @@ proptest! {
         let too_small = write::<Mini>(Kind::F32, &metadata, &weights, &mut out[..room.min(len - 1)]);
         prop_assert_eq!(too_small, Err(ModelError::BadField(Field::Encoding)));
     }
+}
+
+/// Wherever a buffer begins, the bytes are moved to an aligned place, or the buffer is too small.
+#[test]
+fn bytes_are_aligned_in_a_buffer() {
+    let content: Vec<u8> = (0..100).collect();
+    for start in 0..ALIGNMENT {
+        for room in 0..ALIGNMENT {
+            let mut memory = vec![0; start + content.len() + room];
+            let buffer = &mut memory[start..];
+            buffer[..content.len()].copy_from_slice(&content);
+            let distance = buffer.as_ptr().align_offset(ALIGNMENT);
+            match align(buffer, content.len()) {
+                Some(aligned) => {
+                    assert!(aligned == content && aligned.as_ptr().addr().is_multiple_of(ALIGNMENT));
+                }
+                None => assert!(distance > room, "{start} {room}"),
+            }
+        }
+    }
+    assert!(align(&mut [0; 4], 5).is_none() && align(&mut [], usize::MAX).is_none());
 }

@@ -8,6 +8,7 @@
 //! use std::{path::Path, time::Duration};
 //! use vit_nostd::frame::Fit;
 //! use vit_train::{
+//!     cli::Console,
 //!     data::{load, Format, Source},
 //!     files::write_atomically,
 //!     formats::{checkpoint::Checkpoint, vit::float_model},
@@ -34,9 +35,10 @@
 //!     let run = Path::new("runs/mine");
 //!
 //!     // Everything at once: training, both model files, the comparison of the engines, the report. The run is saved
-//!     // after every epoch and every minute, and () shows no progress.
+//!     // after every epoch and every minute, or on Ctrl-C. With () instead of the console, nothing is shown.
+//!     let mut console = Console::listen("start the program again")?;
 //!     let folder = RunFolder::create(run)?;
-//!     let report = train::<Mine>(&recipe, &data, Start::Random, &folder, Duration::from_secs(60), &mut ())?;
+//!     let report = train::<Mine>(&recipe, &data, Start::Random, &folder, Duration::from_secs(60), &mut console)?;
 //!     println!("{:.2} % of the test images", report.test.map_or(0.0, |test| test.f32.acc));
 //!
 //!     // Or step by step, from a checkpoint: quantize it, and write a model file for each engine.

@@ -8,7 +8,8 @@ use vit_nostd::{
     Element, Image, Network, Probe, Stage, Values, Vector,
 };
 
-use vit_boards::{exit, ram};
+use crate::stack_of;
+use vit_boards::exit;
 
 /// The largest value of SysTick, which has 24 bits.
 const SYSTICK: u32 = (1 << 24) - 1;
@@ -35,7 +36,7 @@ pub fn bench<N: Network>(scratch: &mut Scratch<N>) -> ! {
         *level = next;
     }
 
-    let (ticks, stack) = ram::stack_of(|| {
+    let (ticks, stack) = stack_of(|| {
         let start = SYST::get_current();
         infer(&model, &image, scratch);
         since(start)

@@ -8,11 +8,11 @@
 //! - `logits.bin` is the answer: 32 bits per class, little-endian, for one image after the other.
 //! - If there is a file `micromath`, float models compute with [`float::Micromath`].
 
+use crate::stack_of;
 use semihosting::{
     fs::File,
     io::{self, Read, Write},
 };
-use vit_boards::ram;
 use vit_nostd::{
     float::{
         self,
@@ -52,7 +52,7 @@ fn classify<N: Network, T: Copy, L: AsRef<[T]>>(
     let mut most = 0;
     for _ in 0..count {
         expect(images.read_exact(bytemuck::bytes_of_mut(&mut image)), "reading images.bin");
-        let (logits, stack) = ram::stack_of(|| infer(&image));
+        let (logits, stack) = stack_of(|| infer(&image));
         most = most.max(stack);
         for &logit in logits.as_ref() {
             expect(answer.write_all(&bytes(logit)), "writing logits.bin");

@@ -11,6 +11,12 @@ vit_nostd::network! {
     pub Signs { image: [32, 32, 3], patch: [4, 4], embed: 64, heads: 2, hidden: 128, depth: 6, classes: 16 }
 }
 
+/// Calls `f`, and returns its result and the number of bytes of stack that it took.
+pub fn stack_of<R>(f: impl FnOnce() -> R) -> (R, usize) {
+    // SAFETY: the firmware of the tests has no heap, runs on the main stack, and enables no interrupt.
+    unsafe { vit_boards::ram::stack_of(f) }
+}
+
 /// Returns the model file that the emulator has put into the chip's memory, at the address that the memory map states.
 /// It has the length of the file `model.vit`, which the host provides.
 pub fn flashed_model() -> &'static [u8] {

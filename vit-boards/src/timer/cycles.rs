@@ -1,4 +1,4 @@
-//! The cycle counter of a Cortex-M3, M4 or M7.
+//! The cycle counter of a Cortex-M3, M4, M7 or M33.
 
 use super::Timer;
 use cortex_m::{peripheral::DWT, Peripherals};

@@ -259,6 +259,9 @@ pub const fn check(dims: &Dims) -> Result<(), &'static str> {
     const {
         assert!((1 << (31 + 15 - Scale::MIN_SHIFT as u64)) + 1 + I16 <= I32);
     }
+    if dims.embed == 0 || dims.tokens == 0 {
+        return Err("no length of a network may be 0");
+    }
     if dims.embed as usize > MAX_WIDTH {
         return Err("the integer engine needs EMBED to be at most 256");
     }

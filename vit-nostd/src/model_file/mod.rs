@@ -496,12 +496,32 @@ const fn varint_len(value: usize) -> usize {
 }
 
 /// A wrapper that aligns its content to [`ALIGNMENT`] bytes. [`include_model!`](crate::include_model) uses it for files
-/// that are part of a firmware. A program that reads a file at run time can copy it into such a wrapper.
+/// that are part of a firmware. A program that reads a file at run time can use [`align`].
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(16))]
 pub struct Aligned<T: ?Sized>(pub T);
 
 const _: () = assert!(align_of::<Aligned<u8>>() == ALIGNMENT);
+
+/// Moves the first `len` bytes of `buffer` to the first place in it that is aligned to [`ALIGNMENT`], and returns them
+/// there. This is for model files that a program reads at run time, such as from a card or over a network. Returns
+/// `None` if the buffer is too small; with `len + ALIGNMENT - 1` bytes, it is large enough wherever it lies.
+///
+/// ```
+/// use vit_nostd::model_file::{align, ALIGNMENT};
+///
+/// let mut buffer = [0; 1000 + ALIGNMENT - 1];
+/// buffer[..1000].fill(7); // here: read a file of 1000 bytes
+/// let file = align(&mut buffer, 1000).unwrap();
+/// assert_eq!(file, [7; 1000]);
+/// assert!(file.as_ptr().addr().is_multiple_of(ALIGNMENT));
+/// ```
+pub fn align(buffer: &mut [u8], len: usize) -> Option<&mut [u8]> {
+    let first = buffer.as_ptr().align_offset(ALIGNMENT);
+    let end = first.checked_add(len).filter(|&end| end <= buffer.len())?;
+    buffer.copy_within(..len, first);
+    buffer.get_mut(first..end)
+}
 
 /// Checks, at compile time, that `bytes` is a whole model file of network `N` and kind `kind`. This is an
 /// implementation detail of [`include_model!`](crate::include_model).

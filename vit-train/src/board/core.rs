@@ -40,16 +40,6 @@ impl Core {
         }
     }
 
-    /// Returns the Rust target that firmware for this core is built for.
-    pub fn target(self) -> &'static str {
-        match self {
-            Self::M0 => "thumbv6m-none-eabi",
-            Self::M3 => "thumbv7m-none-eabi",
-            Self::M4 | Self::M7 => "thumbv7em-none-eabihf",
-            Self::M33 => "thumbv8m.main-none-eabihf",
-        }
-    }
-
     /// Returns the kernels that the library chooses for the target.
     pub fn kernels(self) -> Kernels {
         match self {

@@ -87,8 +87,8 @@ fn model_bytes(dims: &Dims, labels: &[String]) -> usize {
     weight_bytes(dims) + overhead(&Metadata::new(Fit::default(), normalization, &labels, provenance))
 }
 
-/// The longest name of a data set that is expected, in bytes.
-const MAX_NAME: usize = 64;
+/// The longest name of a data set, which is that of a folder, in bytes.
+const MAX_NAME: usize = 255;
 
 /// The most bytes of `samples.bin`.
 fn samples_bytes(dims: &Dims) -> usize {

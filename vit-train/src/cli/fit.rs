@@ -2,7 +2,7 @@
 
 use super::{
     data::{named_source, tell_of_omissions},
-    options::{positive, DATA},
+    options::{positive, positive_up_to, DATA},
     output::print_json,
     progress,
 };
@@ -31,6 +31,9 @@ const BOARD: &str = "Board";
 /// The heading of the options about the network in `--help`.
 const NETWORK: &str = "Network";
 
+/// The largest length of a network.
+const MAX: usize = u16::MAX as usize;
+
 /// The options that say what a network is for.
 #[derive(Args, Debug)]
 #[command(group = ArgGroup::new("target").required(true).args(["board", "core"]))]
@@ -57,6 +60,9 @@ pub(super) struct ProjectArguments {
     /// The clock of the processor in MHz
     #[arg(long, help_heading = BOARD, value_name = "N", value_parser = megahertz, requires = "core", default_value_t = 64)]
     mhz: u32,
+    /// The name of the chip for probe-rs, which flashes it (`probe-rs chip list` prints the names)
+    #[arg(long, help_heading = BOARD, value_name = "NAME", requires = "core")]
+    chip: Option<String>,
     /// The most milliseconds that an inference may take, estimated at one instruction a cycle
     #[arg(long, help_heading = BOARD, value_name = "N", value_parser = positive, default_value_t = 200)]
     ms: usize,
@@ -70,19 +76,19 @@ pub(super) struct ProjectArguments {
     #[arg(long, help_heading = NETWORK, value_name = "HxW", value_parser = lengths::<2>)]
     patch: Option<[usize; 2]>,
     /// Channels of a token, a multiple of 4
-    #[arg(long, help_heading = NETWORK, value_name = "N", value_parser = positive)]
+    #[arg(long, help_heading = NETWORK, value_name = "N", value_parser = positive_up_to::<MAX>)]
     embed: Option<usize>,
     /// Attention heads of each block
-    #[arg(long, help_heading = NETWORK, value_name = "N", value_parser = positive)]
+    #[arg(long, help_heading = NETWORK, value_name = "N", value_parser = positive_up_to::<MAX>)]
     heads: Option<usize>,
     /// Channels of the hidden layer of the MLP, a multiple of 4
-    #[arg(long, help_heading = NETWORK, value_name = "N", value_parser = positive)]
+    #[arg(long, help_heading = NETWORK, value_name = "N", value_parser = positive_up_to::<MAX>)]
     hidden: Option<usize>,
     /// Encoder blocks
-    #[arg(long, help_heading = NETWORK, value_name = "N", value_parser = positive)]
+    #[arg(long, help_heading = NETWORK, value_name = "N", value_parser = positive_up_to::<MAX>)]
     depth: Option<usize>,
-    /// Classes that the network can tell apart [default: those of the images, of which there may be fewer]
-    #[arg(long, help_heading = NETWORK, value_name = "N", value_parser = positive)]
+    /// Number of classes [default: that of the images; a project is always for as many]
+    #[arg(long, help_heading = NETWORK, value_name = "N", value_parser = positive_up_to::<MAX>)]
     classes: Option<usize>,
     /// Print the results as JSON
     #[arg(long)]
@@ -122,7 +128,7 @@ impl ProjectArguments {
         let chosen = match choice.chosen {
             Some(index) => choice.candidates[index],
             // A network that is given completely only has to fit.
-            None if choice.candidates.len() == 1 && smallest.needs.fits(&board) => *smallest,
+            None if self.wishes().are_complete() && smallest.needs.fits(&board) => *smallest,
             None => return Err(Error::Usage(nothing_fits(smallest, &choice.limits, &board, self.ms))),
         };
         Ok(Fitted { survey, board, choice, chosen })
@@ -133,7 +139,7 @@ impl ProjectArguments {
         named.unwrap_or_else(|| {
             let core = self.core.unwrap_or(Core::M4);
             let [flash, ram] = [self.flash, self.ram].map(Option::unwrap_or_default);
-            Board::of_core(core, flash, ram, self.mhz * 1_000_000)
+            Board { chip: self.chip.clone(), ..Board::of_core(core, flash, ram, self.mhz * 1_000_000) }
         })
     }
 
@@ -177,17 +183,18 @@ fn nothing_fits(smallest: &Candidate, limits: &Needs, board: &Board, ms: usize) 
     let mut faults = Vec::new();
     if flash > limits.flash {
         faults.push(format!(
-            "{} of flash, of which {} may be used",
+            "{} of flash, but only {} may be used",
             kilobytes(flash),
             kilobytes(limits.flash)
         ));
     }
     if ram > limits.ram {
-        faults.push(format!("{} of RAM, of which {} may be used", kilobytes(ram), kilobytes(limits.ram)));
+        faults.push(format!("{} of RAM, but only {} may be used", kilobytes(ram), kilobytes(limits.ram)));
     }
     let mut advice = "choose a larger board, fewer classes or a smaller --image";
     if smallest.needs.instructions > limits.instructions {
-        faults.push(format!("{time:.0} ms of {ms} ms, of which {SPARE} % stay to spare"));
+        let time = thousands(time.round() as usize);
+        faults.push(format!("{time} ms, but only {ms} ms are allowed, of which {SPARE} % stay to spare"));
         if faults.len() == 1 {
             advice = "allow more with --ms, or choose a faster board";
         }
@@ -309,9 +316,11 @@ impl Fitted {
         out!("");
         out!("The time is an estimate, with one instruction a cycle. RAM is the most that scratch memory, stack, variables");
         out!("and the lines of a camera take; flash is the most that code, model and test pictures take.");
-        if choice.chosen.is_some_and(|chosen| chosen < choice.wanted) {
+        if choice.chosen.is_none() {
+            out!("The network is the one that was asked for. It is not within the limits.");
+        } else if choice.chosen.is_some_and(|chosen| chosen < choice.wanted) {
             let wanted = &choice.candidates[choice.wanted].dims;
-            out!("A larger network is recommended for this number of pictures ({wanted}), but it does not fit.");
+            out!("A larger network is recommended for this number of pictures ({wanted}), but it is not within the limits.");
         }
         Ok(())
     }
@@ -420,6 +429,7 @@ fn bytes(text: &str) -> Result<usize, String> {
     let (digits, unit) = match text.trim_end_matches(['B', 'b']) {
         text if text.ends_with(['K', 'k']) => (&text[..text.len() - 1], 1 << 10),
         text if text.ends_with(['M', 'm']) => (&text[..text.len() - 1], 1 << 20),
+        text if text.ends_with(['G', 'g']) => (&text[..text.len() - 1], 1 << 30),
         text => (text, 1),
     };
     let wrong = || "expected a number of bytes up to 1G, such as 65536, 256K or 1M".to_owned();

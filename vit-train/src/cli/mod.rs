@@ -33,6 +33,7 @@ use crate::{data::Source, recipe::Recipe, Error};
 use advice::with_advice;
 use clap::{builder::PossibleValuesParser, CommandFactory, FromArgMatches, Parser, Subcommand};
 use networks::List;
+pub use progress::Console;
 use std::process::ExitCode;
 
 /// Train a Vision Transformer on this computer, and run the very same network on a microcontroller.

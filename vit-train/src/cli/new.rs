@@ -1,6 +1,9 @@
 //! The command `vit-train new`.
 
-use super::fit::{Fitted, ProjectArguments};
+use super::{
+    fit::{Fitted, ProjectArguments},
+    train::quoted,
+};
 use crate::{
     project::{write::Project, Name},
     Error,
@@ -62,19 +65,21 @@ impl Arguments {
 
     /// Returns the name of the project.
     fn name(&self) -> Result<Name, Error> {
-        let of_folder = self.directory.file_name().unwrap_or_default().to_string_lossy();
+        let place = Project::place(&self.directory)?;
+        let of_folder = place.file_name().unwrap_or_default().to_string_lossy();
         let name = self.name.as_deref().unwrap_or(&of_folder);
         let advice = if self.name.is_some() { "" } else { ". Give another one with --name" };
         Name::new(name).map_err(|fault| Error::Usage(format!("{fault}{advice}")))
     }
 
     fn tell_what_is_next(&self, fitted: &Fitted) {
-        let (directory, target) = (self.directory.display(), fitted.board.support.target);
+        let directory = quoted(&self.directory);
+        let target = fitted.board.support.target;
         out!("");
         out!("The project is in {directory}. Next:");
         let options = if fitted.survey.skipped.is_empty() { "" } else { " -- --skip-unreadable" };
         out!("  cd {directory} && cargo run --release{options}    trains the network");
-        out!("  cd firmware && cargo run --release    runs it on the {}", fitted.where_it_runs());
+        out!("  cd firmware && cargo run --release    then runs it on the {}", fitted.where_it_runs());
         if !is_installed(target) {
             out!("The firmware needs the Rust target {target}, which is not installed: rustup target add {target}");
             out!("(or tools/chip-cargo of this repository instead of cargo, which finds another compiler).");

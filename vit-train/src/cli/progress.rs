@@ -1,7 +1,7 @@
 //! Shows the progress of work that takes long: a bar on a terminal, plain lines elsewhere.
 
 use super::interrupt::Interrupt;
-use crate::{run::record::Epoch, train::Progress};
+use crate::{error::Error, run::record::Epoch, train::Progress};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::{
     io::{stdout, IsTerminal},
@@ -30,8 +30,11 @@ impl Lines {
     }
 }
 
-/// Shows the progress of a training.
-pub(super) struct Console {
+/// Shows the progress of a training on the standard output, as the program `vit-train` does: a bar for each epoch on a
+/// terminal, and a line after it. On Ctrl-C, SIGTERM or SIGHUP, it lets [`train`](crate::train::train) finish its current
+/// step, save everything, and return [`Error::Interrupted`]. A second signal ends the program at once, with exit code
+/// 130.
+pub struct Console {
     bar: Option<ProgressBar>,
     terminal: bool,
     lines: Lines,
@@ -39,6 +42,16 @@ pub(super) struct Console {
 }
 
 impl Console {
+    /// Returns a console that has installed its handler of the signals, which a program can do once. `advice` tells how
+    /// an interrupted training is continued; it is printed if the signal comes after the last epoch, when everything is
+    /// saved.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the handler cannot be installed, because there is another one.
+    pub fn listen(advice: &str) -> Result<Self, Error> {
+        Ok(Self::new(Lines::Output, Interrupt::listen(advice.to_owned())?))
+    }
+
     pub(super) fn new(lines: Lines, interrupt: Arc<Interrupt>) -> Self {
         Self { bar: None, terminal: lines != Lines::Off && stdout().is_terminal(), lines, interrupt }
     }

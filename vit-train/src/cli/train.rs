@@ -489,7 +489,7 @@ fn tell_of_unfinished_run(directory: &Path) -> bool {
 }
 
 /// Returns a path, quoted for a shell if necessary.
-fn quoted(path: &Path) -> String {
+pub(super) fn quoted(path: &Path) -> String {
     let path = path.display().to_string();
     let plain = |c: char| c.is_alphanumeric() || "/._-+:@%,".contains(c);
     if cfg!(windows) || (!path.is_empty() && path.chars().all(plain)) {

@@ -21,6 +21,16 @@ pub(crate) struct Wishes {
     pub largest: bool,
 }
 
+impl Wishes {
+    /// True if there is no choice left.
+    pub(crate) fn are_complete(&self) -> bool {
+        let Self { image, patch, embed, heads, hidden, depth, largest: _ } = self;
+        image.is_some()
+            && patch.is_some()
+            && [embed, heads, hidden, depth].iter().all(|length| length.is_some())
+    }
+}
+
 /// What the pictures are like.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pictures {
@@ -64,7 +74,7 @@ const fn size(side: usize, grid: usize, embed: usize, heads: usize, hidden: usiz
     Size { side, grid, embed, heads, hidden, depth }
 }
 
-/// The sizes of networks, each of which takes more of everything than the one before.
+/// The sizes of networks. For square pictures, each takes more instructions than the one before.
 ///
 /// The fifth one is nearly the preset `nano`, and the eighth one has the dimensions of the network for road signs, by
 /// which `RECIPES.md` shows what such networks reach.
@@ -200,14 +210,17 @@ impl Size {
                 return Some(([height, width, channels], [down, across]));
             }
         }
-        // Others get nearly the proportions of the pictures and nearly as many patches as wanted.
+        // Others get nearly the proportions of the pictures and nearly as many patches as wanted, but no more than there
+        // are in a picture.
+        let [down, across] = wishes.patch.unwrap_or([1, 1]);
         let deviation = |[rows, columns]: [usize; 2]| {
-            let proportions = (columns * height) as f64 / (rows * width) as f64;
+            let proportions = (columns * across * height) as f64 / (rows * down * width) as f64;
             let number = (rows * columns) as f64 / patches as f64;
             2.0 * proportions.ln().abs() + number.ln().abs()
         };
-        let grids =
-            (1..=patches).flat_map(|rows| (1..=patches / rows + 1).map(move |columns| [rows, columns]));
+        let columns =
+            |rows: usize| (1..=(patches / rows + 1).min(width / across)).map(move |columns| [rows, columns]);
+        let grids = (1..=patches.min(height / down)).flat_map(columns);
         let [rows, columns] = grids.min_by(|&a, &b| deviation(a).total_cmp(&deviation(b)))?;
         let [down, across] = wishes.patch.unwrap_or_else(|| {
             let side = (self.side / self.grid).min(height / rows).min(width / columns).max(1);

@@ -25,6 +25,11 @@ impl Firmware<'_> {
         self.board.support.machine.is_some()
     }
 
+    /// True if the firmware has a memory map of its own for the emulator.
+    fn has_two_maps(&self) -> bool {
+        !self.is_emulated() || !self.board.is_known()
+    }
+
     /// Returns the board on which the emulator runs the firmware: the board itself, or one with the same core.
     pub(super) fn emulated(&self) -> Support {
         if self.is_emulated() {
@@ -42,10 +47,12 @@ impl Firmware<'_> {
         };
         let own = known(self.board.support)?;
         if !self.board.is_known() {
-            return Ok(vec![(MEMORY, self.resized(&own))]);
+            let resized = self.resized(&own);
+            let of_chip = format!("/* Give these regions the addresses of your chip. */\n{resized}");
+            return Ok(vec![(MEMORY, of_chip), (EMULATED_MEMORY, resized)]);
         }
         let mut all = vec![(MEMORY, own)];
-        if !self.is_emulated() {
+        if self.has_two_maps() {
             all.push((EMULATED_MEMORY, known(self.emulated())?));
         }
         Ok(all)
@@ -59,7 +66,7 @@ impl Firmware<'_> {
             line.split(['=', ',']).nth(1).unwrap_or_default().trim().to_owned()
         };
         format!(
-            "/* A board with a {}. The origins are those of the emulated board: give it those of your chip. */\n\
+            "/* The sizes of a board with a {}, at the addresses of the emulated board. */\n\
              MEMORY\n{{\n  FLASH : ORIGIN = {}, LENGTH = {flash}\n  RAM   : ORIGIN = {}, LENGTH = {ram}\n}}\n",
             core.name(),
             origin("FLASH"),
@@ -67,16 +74,26 @@ impl Firmware<'_> {
         )
     }
 
+    /// Returns the comment on the type of an emulated board.
+    fn about_the_board(&self) -> &'static str {
+        if self.board.is_known() {
+            "/// The board.\n"
+        } else {
+            "/// The emulated board with the processor core of yours. For hardware, with the feature `probe`, implement\n\
+             /// `vit_boards::Board` for a type of your own, as the README of `vit-boards` describes, and put the addresses of\n\
+             /// your chip into `memory/board.x`.\n"
+        }
+    }
+
     /// Returns the values of the templates that depend on the board.
     pub(super) fn values(&self) -> Vec<(&'static str, String)> {
         let Support { type_name, feature, target, .. } = self.board.support;
         let emulated = self.emulated();
-        let (features, board, memory) = if self.is_emulated() {
+        let (features, board) = if self.is_emulated() {
             (
                 "# The board is a real one with a debug probe, which the log goes to.\nprobe = [\"vit-boards/probe\"]"
                     .to_owned(),
-                format!("/// The board.\npub use vit_boards::{type_name} as Board;"),
-                format!("{MEMORY:?}"),
+                format!("{}pub use vit_boards::{type_name} as Board;", self.about_the_board()),
             )
         } else {
             (
@@ -91,8 +108,12 @@ impl Firmware<'_> {
                      processor core\n#[cfg(feature = \"probe\")]\npub use vit_boards::{type_name} as Board;",
                     emulated.type_name
                 ),
-                format!("if cfg!(feature = \"probe\") {{ {MEMORY:?} }} else {{ {EMULATED_MEMORY:?} }}"),
             )
+        };
+        let memory = if self.has_two_maps() {
+            format!("if cfg!(feature = \"probe\") {{ {MEMORY:?} }} else {{ {EMULATED_MEMORY:?} }}")
+        } else {
+            format!("{MEMORY:?}")
         };
         let title = if self.board.is_known() {
             format!("the board `{}`", self.board.name)
@@ -130,10 +151,10 @@ impl Firmware<'_> {
         let emulate_line = if self.is_emulated() {
             ""
         } else {
-            "$ cd firmware && cargo emulate              # runs it in QEMU, on an emulated board with the same core\n"
+            "$ cargo emulate                             # runs it in QEMU, on an emulated board with the same core\n"
         };
         let flash_line = flash.map_or(String::new(), |_| {
-            "$ cd firmware && cargo flash                # flashes the board with probe-rs\n".to_owned()
+            "$ cargo flash                               # flashes the board with probe-rs\n".to_owned()
         });
         vec![
             ("features", features),

@@ -7,89 +7,43 @@ use heck::{ToKebabCase, ToUpperCamelCase};
 pub(crate) struct Name(String);
 
 /// Names that cargo refuses for packages, or that mean something else in the project: Rust's keywords, crates that come
-/// with the compiler, folders of a target directory, and the project's own crates.
-const RESERVED: [&str; 64] = [
-    "abstract",
-    "alloc",
-    "as",
-    "async",
-    "await",
-    "become",
-    "box",
-    "break",
-    "build",
-    "const",
-    "continue",
-    "core",
-    "crate",
-    "deps",
-    "do",
-    "dyn",
-    "else",
-    "enum",
-    "examples",
-    "extern",
-    "false",
-    "final",
-    "fn",
-    "for",
-    "gen",
-    "if",
-    "impl",
-    "in",
-    "incremental",
-    "let",
-    "loop",
-    "macro",
-    "match",
-    "mod",
-    "move",
-    "mut",
-    "override",
-    "priv",
-    "proc-macro",
-    "pub",
-    "ref",
-    "return",
-    "self",
-    "serve",
-    "static",
-    "std",
-    "struct",
-    "super",
-    "test",
-    "trait",
-    "true",
-    "try",
-    "type",
-    "typeof",
-    "union",
-    "unsafe",
-    "unsized",
-    "use",
-    "virtual",
-    "vit-boards",
-    "vit-nostd",
-    "vit-train",
-    "where",
-    "while",
+/// with the compiler, folders of a target directory, and the crates that the project uses.
+#[rustfmt::skip]
+const RESERVED: [&str; 65] = [
+    "abstract", "alloc", "as", "async", "await", "become", "box", "break", "build", "const", "continue", "core", "crate",
+    "deps", "do", "dyn", "else", "enum", "examples", "extern", "false", "final", "fn", "for", "gen", "if", "impl", "in",
+    "incremental", "let", "loop", "macro", "match", "mod", "move", "mut", "override", "priv", "proc-macro", "pub", "ref",
+    "return", "self", "serve", "static", "std", "struct", "super", "test", "trait", "true", "try", "type", "typeof",
+    "union", "unsafe", "unsized", "use", "virtual", "vit-boards", "vit-link", "vit-nostd", "vit-train", "where", "while",
 ];
+
+/// Types that the project uses, whose names its network therefore cannot have.
+const TYPES: [&str; 8] = ["Board", "Command", "ExitCode", "Model", "Path", "Program", "Scratch", "Some"];
+
+/// The largest number of characters.
+const MAX_LEN: usize = 40;
 
 impl Name {
     /// Checks a name. The error says what a name may be.
     pub(crate) fn new(text: &str) -> Result<Self, String> {
-        let is_word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
+        let is_word = |word: &str| {
+            !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
+        };
         let is_name = text.starts_with(|c: char| c.is_ascii_lowercase())
-            && text.chars().all(is_word)
-            && !RESERVED.contains(&text)
-            && text.len() <= 40;
-        if is_name {
-            Ok(Self(text.to_owned()))
-        } else {
+            && text.split(['-', '_']).all(is_word)
+            && text.len() <= MAX_LEN;
+        let name = Self(text.to_owned());
+        if !is_name {
             Err(format!(
-                "{text:?} is no name for a crate: it must begin with a lower-case letter, have only lower-case \
-                 letters, digits, - and _, and be no word of Rust"
+                "{text:?} cannot be the name of a crate: it must begin with a lower-case letter, and have only lower-case \
+                 letters and digits, with single - or _ between them, at most {MAX_LEN} characters in all"
             ))
+        } else if RESERVED.contains(&text) || TYPES.contains(&name.network().as_str()) {
+            Err(format!(
+                "{text:?} cannot be the name of the project, because the name has another meaning in it"
+            ))
+        } else {
+            Ok(name)
         }
     }
 
@@ -137,21 +91,18 @@ mod tests {
 
     #[test]
     fn names_that_are_none_are_refused() {
-        for text in [
-            "",
-            "Gestures",
-            "2signs",
-            "road signs",
-            "-a",
-            "a.b",
-            "übung",
-            "test",
-            "match",
-            "vit-nostd",
-            &"x".repeat(41),
-        ] {
+        for text in
+            ["", "Gestures", "2signs", "road signs", "-a", "a-", "a--b", "a.b", "übung", &"x".repeat(41)]
+        {
             let fault = Name::new(text).unwrap_err();
-            assert!(fault.contains("no name for a crate") && fault.contains("lower-case"), "{fault}");
+            assert!(
+                fault.contains("cannot be the name of a crate") && fault.contains("lower-case"),
+                "{fault}"
+            );
+        }
+        for text in ["test", "match", "vit-nostd", "vit-link", "model", "exit-code", "exit_code"] {
+            let fault = Name::new(text).unwrap_err();
+            assert!(fault.contains("another meaning"), "{fault}");
         }
     }
 }

@@ -7,8 +7,8 @@ use crate::{
     paths::{folder_of, resolve},
 };
 use std::{
-    fs,
-    path::{Path, PathBuf},
+    fs, io,
+    path::{Component, Path, PathBuf},
     process::{Command, Stdio},
 };
 use vit_nostd::Dims;
@@ -59,20 +59,33 @@ impl Project<'_> {
     /// [`Error::Usage`] if there is something in the directory; [`Error::Io`] if a file cannot be read or written.
     pub(crate) fn write(&self, directory: &Path) -> Result<(), Error> {
         Self::check_empty(directory)?;
-        let target = resolve(directory);
-        let parent = folder_of(&target);
+        let target = Self::place(directory)?;
+        let exists = target.is_dir();
+        // The files are written to a temporary folder, which then gets the directory's name. If there is an empty
+        // directory, the files are written into it and then moved up, because somebody may be working in it.
+        let parent = if exists { &target } else { folder_of(&target) };
         fs::create_dir_all(parent).at(parent)?;
-        // The files are written to a temporary folder next to the directory, which then gets the directory's name.
         let temporary = tempfile::Builder::new().prefix(".vit-train-").suffix(".tmp").tempdir_in(parent);
-        let temporary = temporary.at(parent)?;
+        let temporary = temporary.map_err(|error| error.kind().into()).at(parent)?;
         for (path, content) in self.files(&target)? {
             let path = temporary.path().join(path);
             fs::create_dir_all(folder_of(&path)).at(&path)?;
             fs::write(&path, content).at(&path)?;
         }
         format_rust(temporary.path());
+        if exists {
+            return move_up(temporary.path(), &target).at(directory);
+        }
         share(temporary.path()).at(directory)?;
         fs::rename(temporary.path(), &target).at(directory)
+    }
+
+    /// Returns the absolute path of a directory that need not exist, without symbolic links and `..`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the current directory is not known.
+    pub(crate) fn place(directory: &Path) -> Result<PathBuf, Error> {
+        place(directory).at(directory)
     }
 
     /// Checks that there is nothing in a directory, which need not exist.
@@ -100,11 +113,7 @@ impl Project<'_> {
     fn files(&self, target: &Path) -> Result<Vec<(PathBuf, String)>, Error> {
         let firmware = Firmware { board: self.board, repository: &from_member(target) };
         let values = self.values(&firmware);
-        let filled = |template: &str| {
-            values
-                .iter()
-                .fold(template.to_owned(), |text, (name, value)| text.replace(&format!("@{name}@"), value))
-        };
+        let filled = |template: &str| filled(template, &values);
         let mut files: Vec<_> =
             TEMPLATES.iter().map(|(path, template)| (PathBuf::from(path), filled(template))).collect();
         let repository = Path::new(REPOSITORY.unwrap_or_default());
@@ -157,10 +166,46 @@ impl Project<'_> {
     }
 }
 
+/// Returns a template with its values. Values are not templates: what looks like a placeholder in them stays.
+fn filled(template: &str, values: &[(&'static str, String)]) -> String {
+    let mut text = String::new();
+    let mut parts = template.split('@');
+    text += parts.next().unwrap_or_default();
+    // A name stands between two placeholders' signs, and other text may, too.
+    let mut is_name = true;
+    for part in parts {
+        match values.iter().find(|(name, _)| is_name && *name == part) {
+            Some((_, value)) => {
+                text += value;
+                is_name = false;
+            }
+            None => {
+                if is_name {
+                    text.push('@');
+                }
+                text += part;
+                is_name = true;
+            }
+        }
+    }
+    text
+}
+
+/// Returns the name of a class as code in markdown. Characters that would end the code, or that change the direction of
+/// the text, are left out.
+fn quoted(name: &str) -> String {
+    let is_plain = |c: &char| {
+        *c != '`'
+            && !matches!(*c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    format!("`{}`", name.chars().filter(is_plain).collect::<String>())
+}
+
 /// Returns what the network does, in a sentence.
 fn purpose(class_names: &[String]) -> String {
     let count = class_names.len();
-    match class_names {
+    let names: Vec<String> = class_names.iter().map(|name| quoted(name)).collect();
+    match &names[..] {
         [first @ .., last] if (2..=5).contains(&count) => {
             format!("Tells pictures of {count} classes apart: {} and {last}.", first.join(", "))
         }
@@ -191,6 +236,38 @@ fn from_member(target: &Path) -> PathBuf {
     Path::new("..").components().map(|part| part.as_os_str().as_ref()).chain(up).chain(down).collect()
 }
 
+/// Returns the absolute path of a directory that need not exist, without symbolic links and `..`.
+fn place(directory: &Path) -> io::Result<PathBuf> {
+    let mut place = PathBuf::new();
+    for part in std::path::absolute(directory)?.components() {
+        match part {
+            Component::ParentDir => _ = place.pop(),
+            Component::CurDir => (),
+            part => place.push(part),
+        }
+        place = fs::canonicalize(&place).unwrap_or(place);
+    }
+    Ok(place)
+}
+
+/// Moves everything in the folder `from` to the folder `to`, or nothing.
+fn move_up(from: &Path, to: &Path) -> io::Result<()> {
+    let mut moved = Vec::new();
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if let Err(error) = fs::rename(entry.path(), &target) {
+            for path in moved {
+                let path: &PathBuf = &path;
+                let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+            }
+            return Err(error);
+        }
+        moved.push(target);
+    }
+    Ok(())
+}
+
 /// Formats the Rust files in a folder, if rustfmt is installed: where lines break depends on the length of names.
 fn format_rust(directory: &Path) {
     let is_rust = |path: &&str| path.ends_with(".rs");
@@ -202,12 +279,12 @@ fn format_rust(directory: &Path) {
 
 /// Gives a folder the usual permissions: `tempfile` makes it accessible for its owner only.
 #[cfg(unix)]
-fn share(directory: &Path) -> std::io::Result<()> {
+fn share(directory: &Path) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(directory, fs::Permissions::from_mode(0o755))
 }
 
 #[cfg(not(unix))]
-fn share(_: &Path) -> std::io::Result<()> {
+fn share(_: &Path) -> io::Result<()> {
     Ok(())
 }

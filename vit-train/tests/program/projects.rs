@@ -1,7 +1,7 @@
 //! The commands `new` and `fit`: what they print and write, and what they refuse. `tests/tests/outside` builds and runs
 //! what `new` writes.
 
-use crate::{entries, json, refuse, run, succeed, text};
+use crate::{entries, json, program, refuse, run, succeed, text};
 use image::{DynamicImage, Rgb, RgbImage};
 use std::{fs, path::Path};
 use tempfile::TempDir;
@@ -46,7 +46,7 @@ fn a_project_is_written_for_pictures_and_board() {
     let network = read("network/src/lib.rs");
     assert!(network.contains("pub MyShapes {") && network.contains("classes: 3,"), "{network}");
     assert!(
-        network.contains("Tells pictures of 3 classes apart: class 0, class 1 and class 2."),
+        network.contains("Tells pictures of 3 classes apart: `class 0`, `class 1` and `class 2`."),
         "{network}"
     );
     let train = read("train/src/main.rs");
@@ -100,6 +100,8 @@ fn networks_are_for_boards_that_are_not_on_the_list() {
     succeed(&["new", path(&project), "--core", "m3", "--flash", "200K", "--ram", "20K", "--mhz", "72"]);
     let map = fs::read_to_string(project.join("firmware/memory/board.x")).unwrap();
     assert!(map.contains("LENGTH = 204800") && map.contains("LENGTH = 20480"), "{map}");
+    let emulated = fs::read_to_string(project.join("firmware/memory/emulated.x")).unwrap();
+    assert!(map.contains("addresses of your chip") && map.ends_with(&emulated), "{map}{emulated}");
     let config = fs::read_to_string(project.join("firmware/.cargo/config.toml")).unwrap();
     assert!(config.contains("mps2-an385") && config.contains("thumbv7m-none-eabi"), "{config}");
     assert!(!config.contains("flash ="), "the chip's name is not known: {config}");
@@ -120,9 +122,10 @@ fn what_cannot_be_is_refused_and_nothing_is_written() {
         (&["--data", three, "--ms", "1"], &["no network fits", "ms", "--ms"]),
         (&["--data", three, "--classes", "4"], &["--classes 4", "3 classes"]),
         (&["--data", three, "--classes", "2"], &["--classes 2", "3 classes"]),
-        (&["--data", three, "--name", "match"], &["\"match\" is no name for a crate"]),
-        (&["--data", three, "--name", "My Shapes"], &["no name for a crate", "lower-case"]),
+        (&["--data", three, "--name", "match"], &["\"match\" cannot be the name of the project"]),
+        (&["--data", three, "--name", "My Shapes"], &["cannot be the name of a crate", "lower-case"]),
         (&["--data", three, "--image", "30x40x3", "--patch", "7x7"], &["no such network", "must divide"]),
+        (&["--data", three, "--ms", "1", "--heads", "2"], &["no network fits", "ms"]),
         (&["--data", three, "--embed", "50"], &["no such network", "multiple of 4"]),
         (
             &["--data", three, "--embed", "48", "--heads", "8"],
@@ -153,7 +156,7 @@ fn what_cannot_be_is_refused_and_nothing_is_written() {
     for (directory, words) in [
         (parent.path().to_owned(), &["there is something in this folder", "does not exist yet"][..]),
         (parent.path().join("file"), &["not a folder"]),
-        (parent.path().join("2 shapes"), &["no name for a crate", "--name"]),
+        (parent.path().join("2 shapes"), &["cannot be the name of a crate", "--name"]),
     ] {
         refuse(&[&["new", path(&directory), "--data", three], &board[..]].concat(), words);
     }
@@ -162,6 +165,32 @@ fn what_cannot_be_is_refused_and_nothing_is_written() {
     fs::create_dir(&project).unwrap();
     succeed(&[&["new", new, "--data", three], &board[..]].concat());
     assert!(project.join("Cargo.toml").exists());
+}
+
+/// Names of classes do not break what is written, and neither do paths with `..` or the folder that one is in.
+#[test]
+fn odd_names_and_places_are_understood() {
+    let (pictures, parent) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for class in ["@summary@", "a`b", "x\u{202e}y"] {
+        let folder = pictures.path().join(class);
+        fs::create_dir(&folder).unwrap();
+        for index in 0..2 {
+            DynamicImage::new_luma8(20, 20).save(folder.join(format!("{index}.png"))).unwrap();
+        }
+    }
+    let options = ["--data", path(pictures.path()), "--board", "microbit"];
+    let project = parent.path().join("no/../odd");
+    succeed(&[&["new", path(&project)], &options[..]].concat());
+    let network = fs::read_to_string(parent.path().join("odd/network/src/lib.rs")).unwrap();
+    assert!(network.contains("classes apart: `@summary@`, `ab` and `xy`."), "{network}");
+    assert_eq!(entries(parent.path()), ["odd"]);
+
+    let here = parent.path().join("here");
+    fs::create_dir(&here).unwrap();
+    let output = program().args(["new", "."]).args(options).current_dir(&here).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let manifest = fs::read_to_string(here.join("train/Cargo.toml")).unwrap();
+    assert!(manifest.contains("name = \"here\"") && !entries(&here).iter().any(|name| name.contains("tmp")));
 }
 
 /// The memory of each board is that of its memory map.

@@ -8,7 +8,8 @@ use core::hint::black_box;
 
 use cortex_m::peripheral::{syst::SystClkSource, Peripherals, SYST};
 use cortex_m_rt::entry;
-use vit_boards::{exit, ram};
+use test_firmware::stack_of;
+use vit_boards::exit;
 use vit_nostd::frame::{Fit, Frame, Input, PixelFormat::*, Resizer};
 
 /// The largest value of SysTick, which has 24 bits.
@@ -40,7 +41,7 @@ fn main() -> ! {
             let input = Input { channels, ..INPUT };
             let memory =
                 (&line[..frame.line_bytes()], &mut SUMS[..input.sums()], &mut IMAGE[..input.bytes()]);
-            let (ticks, stack) = ram::stack_of(|| {
+            let (ticks, stack) = stack_of(|| {
                 let start = SYST::get_current();
                 resize(frame, black_box(Fit::Crop), input, memory);
                 start.wrapping_sub(SYST::get_current()) & SYSTICK

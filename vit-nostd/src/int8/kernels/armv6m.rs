@@ -121,8 +121,7 @@ fn dots(x: &[i8], first: &[i8], second: &[i8]) -> [i32; PAIR] {
 
 /// Returns the sum of products of `x` with `first` in the lower 32 bits, and that with `second` in the upper ones.
 ///
-/// Eight instructions compute two products, because a value of `x` is loaded once for both. The compiler's loop takes
-/// 7 instructions for each product of short rows.
+/// Eight instructions compute two products, because a value of `x` is loaded once for both.
 ///
 /// # Safety
 /// - All three must point to `len` bytes.

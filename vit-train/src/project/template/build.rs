@@ -23,8 +23,12 @@ fn main() {
         let file = if name == "samples.bin" { Path::new(&model).with_file_name(name) } else { PathBuf::from(&model) };
         println!("cargo::rerun-if-changed={}", file.display());
         if let Err(error) = fs::copy(&file, out.join(name)) {
-            let file = file.display();
-            println!("cargo::error={file}: {error}. Train first: run `cargo run --release` in the project's folder.");
+            let advice = if name == "samples.bin" && env::var_os("VIT_MODEL").is_some() {
+                "The test pictures of a model lie next to it: name the model in the folder of its run."
+            } else {
+                "Train first: run `cargo run --release` in the project's folder."
+            };
+            println!("cargo::error={}: {error}. {advice}", file.display());
             return;
         }
     }

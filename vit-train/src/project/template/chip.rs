@@ -1,9 +1,7 @@
 //! Runs an untrained network on the emulated processor, and compares its results with those of this computer.
 
-use std::{path::Path, process::Command};
-
 use @name_@_network::@Network@;
-
+use std::{path::Path, process::Command};
 use vit_train::run::samples::write_untrained;
 
 #[test]

@@ -3,7 +3,6 @@
 #![no_std]
 
 use @name_@_network::@Network@;
-
 use vit_nostd::include_model;
 
 @board@

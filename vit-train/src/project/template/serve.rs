@@ -4,7 +4,6 @@
 #![no_main]
 
 use @name_@_firmware::{Board, MODEL};
-
 use @name_@_network::@Network@;
 
 vit_boards::serve!(Board, @Network@, MODEL);

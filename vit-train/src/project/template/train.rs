@@ -1,9 +1,7 @@
 //! Trains the network, and has all other commands of `vit-train`.
 
-use std::process::ExitCode;
-
 use @name_@_network::@Network@;
-
+use std::process::ExitCode;
 use vit_train::cli::Program;
 
 fn main() -> ExitCode {
