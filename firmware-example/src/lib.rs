@@ -1,4 +1,4 @@
-//! What the firmware here is built for: the board, and the model.
+//! The board and the model that the firmware here is built for.
 
 #![no_std]
 

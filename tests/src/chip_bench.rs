@@ -1,7 +1,6 @@
 //! Measures the cost of an inference of the integer engine, and of resizing a frame, on each emulated chip:
 //! instructions, memory and code.
 
-use crate::Signs;
 use anyhow::{ensure, Context, Result};
 use object::{Object, ObjectSection, ObjectSymbol, SymbolKind};
 use serde::{Deserialize, Serialize};
@@ -16,7 +15,7 @@ use vit_nostd::{
     model_file::{self, Kind, Metadata, Normalization, Provenance, MAX_CHANNELS},
     Base, Dims, Nano, Network, Stage, Tiny,
 };
-use vit_test_networks::{each_shape, Visitor};
+use vit_test_networks::{each_shape, Signs, Visitor};
 
 /// Returns the part of an inference that a stage belongs to in reports. The softmax, which is a part of the attention,
 /// is measured separately.
@@ -155,17 +154,13 @@ pub fn measure_on(chip: Chip, mut each: impl FnMut(&Cost)) -> Result<Vec<Cost>> 
     Ok(costs)
 }
 
-/// What an inference of a network takes.
+/// The instructions of an inference of a network.
 #[derive(Clone, Copy, Debug)]
 pub struct ShapeCost {
     /// The dimensions of the network.
     pub dims: Dims,
     /// The number of instructions.
     pub instructions: u64,
-    /// The size of the scratch memory in bytes.
-    pub scratch_bytes: usize,
-    /// The measured number of bytes of stack.
-    pub stack_bytes: usize,
 }
 
 /// Measures the networks of [`each_shape`] on a chip.
@@ -178,14 +173,8 @@ pub fn measure_shapes(chip: Chip) -> Result<Vec<ShapeCost>> {
         fn visit<N: Network>(&mut self) {
             let &mut Self(chip, elf, ref mut costs) = self;
             costs.push(run::<N>(chip, elf).and_then(|(run, _)| {
-                let [ticks, scratch, stack] = inference(&run)?;
-                let instructions = chip.instructions(ticks);
-                Ok(ShapeCost {
-                    dims: N::DIMS,
-                    instructions,
-                    scratch_bytes: scratch as usize,
-                    stack_bytes: stack as usize,
-                })
+                let [ticks, _, _] = inference(&run)?;
+                Ok(ShapeCost { dims: N::DIMS, instructions: chip.instructions(ticks) })
             }));
         }
     }

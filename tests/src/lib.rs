@@ -24,11 +24,6 @@ use vit_train::{
     network::{parameters::Parameters, Trainable},
 };
 
-vit_nostd::network! {
-    /// The network for road signs in colour, as the firmware `camera` declares it.
-    pub Signs { image: [32, 32, 3], patch: [4, 4], embed: 64, heads: 2, hidden: 128, depth: 6, classes: 16 }
-}
-
 /// Returns a network with random weights of the size of those in a trained network. Each of them affects the logits.
 pub fn random_checkpoint<N: Trainable>(seed: u64) -> Checkpoint {
     let mut parameters = Parameters::init::<N>(seed);

@@ -9,7 +9,7 @@ use vit_nostd::{
     model_file::{Kind, Preamble},
     Base, Nano, Tiny,
 };
-use vit_tests::Signs;
+use vit_test_networks::Signs;
 use vit_train::{
     data::{self, Dataset, Format, Source},
     formats::model_bytes::ModelBytes,

@@ -1,4 +1,4 @@
-//! What a firmware needs to know about its board.
+//! The trait [`Board`], which tells a firmware what it has to know about its board.
 
 use crate::{timer::Timer, uart::Uart};
 

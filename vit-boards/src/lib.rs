@@ -25,7 +25,7 @@ pub use board::Board;
 pub use boards::*;
 pub use serve::{describe, serve};
 
-/// What the macro [`serve!`] needs from other crates, which the firmware need not depend on.
+/// The items of other crates that the macro [`serve!`] expands to, so that a firmware need not depend on these crates.
 #[doc(hidden)]
 pub mod macros {
     pub use cortex_m_rt::entry;

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
 /// The name that [`no_file`] has for a named pipe.
@@ -28,13 +28,18 @@ pub(crate) fn no_file(metadata: &fs::Metadata) -> Option<&'static str> {
     }
 }
 
-/// Returns the absolute path without symbolic links. The file need not exist yet, and neither need its folders.
+/// Returns the absolute path without symbolic links and `..`. The file need not exist yet, and neither need its folders.
 pub(crate) fn resolve(path: &Path) -> PathBuf {
-    match (fs::canonicalize(path), path.file_name()) {
-        (Ok(path), _) => path,
-        (Err(_), Some(name)) => resolve(folder_of(path)).join(name),
-        (Err(_), None) => path.to_owned(),
+    let Ok(absolute) = std::path::absolute(path) else { return path.to_owned() };
+    let mut resolved = PathBuf::new();
+    for part in absolute.components() {
+        match part {
+            Component::ParentDir => _ = resolved.pop(),
+            part => resolved.push(part),
+        }
+        resolved = fs::canonicalize(&resolved).unwrap_or(resolved);
     }
+    resolved
 }
 
 /// Returns the folder that a file is in or is to be written into.

@@ -6,11 +6,6 @@
 pub mod bench;
 pub mod bits;
 
-vit_nostd::network! {
-    /// The network for road signs in colour, as the firmware `camera` declares it.
-    pub Signs { image: [32, 32, 3], patch: [4, 4], embed: 64, heads: 2, hidden: 128, depth: 6, classes: 16 }
-}
-
 /// Calls `f`, and returns its result and the number of bytes of stack that it took.
 pub fn stack_of<R>(f: impl FnOnce() -> R) -> (R, usize) {
     // SAFETY: the firmware of the tests has no heap, runs on the main stack, and enables no interrupt.

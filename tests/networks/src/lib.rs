@@ -4,6 +4,25 @@
 
 use vit_nostd::Network;
 
+vit_nostd::network! {
+    /// Which of sixteen road signs a small colour camera sees, as the firmware `camera` declares it.
+    pub Signs { image: [32, 32, 3], patch: [4, 4], embed: 64, heads: 2, hidden: 128, depth: 6, classes: 16 }
+    /// A network with patches of 45 values, whose rows are filled up to 48.
+    pub Colour { image: [6, 20, 3], patch: [3, 5], embed: 24, heads: 3, hidden: 36, depth: 2, classes: 7 }
+    /// A network with the most channels.
+    pub Widest { image: [8, 6, 3], patch: [4, 3], embed: 256, heads: 8, hidden: 64, depth: 2, classes: 5 }
+    /// A network with rows of 4096 weights in the patch projection, and rows of 4092 weights in the MLP.
+    pub LargePatch { image: 64, patch: 64, embed: 8, heads: 2, hidden: 4092, depth: 1, classes: 10 }
+    /// A network with rows of 8192 weights in the MLP.
+    pub WideMlp { image: 8, patch: 8, embed: 8, heads: 2, hidden: 8192, depth: 1, classes: 10 }
+    /// A small network with 10 classes.
+    pub Classes10 { image: 8, patch: 8, embed: 8, heads: 2, hidden: 16, depth: 1, classes: 10 }
+    /// The same network with 100 classes.
+    pub Classes100 { image: 8, patch: 8, embed: 8, heads: 2, hidden: 16, depth: 1, classes: 100 }
+    /// The same network with 1000 classes.
+    pub Classes1000 { image: 8, patch: 8, embed: 8, heads: 2, hidden: 16, depth: 1, classes: 1000 }
+}
+
 /// A function for each network of a list.
 pub trait Visitor {
     /// Does what is to be done for network `N`.

@@ -15,7 +15,7 @@ use vit_nostd::{
     int8::{Model, Scratch},
     top_k, Network, Prediction,
 };
-use vit_tests::Signs;
+use vit_test_networks::Signs;
 use vit_train::{
     data::{self, signs, Format, Source},
     formats::model_bytes::ModelBytes,

@@ -155,6 +155,20 @@ fn projects_train_and_run_on_the_chip() {
             assert!(log.contains(signs::name(class)), "{log}");
         }
     }
+
+    // A single bit of a logit that differs from the PC's is a failure.
+    let run = folder().join(PROJECTS[0].name).join("runs").join(PROJECTS[0].name);
+    let changed = folder().join("changed-run");
+    fs::create_dir_all(&changed).unwrap();
+    let mut samples = fs::read(run.join("samples.bin")).unwrap();
+    samples[4] ^= 1; // the class takes four bytes, and the logits follow
+    fs::write(changed.join("samples.bin"), samples).unwrap();
+    fs::copy(run.join("model.int8.vit"), changed.join("model.int8.vit")).unwrap();
+    let model = changed.join("model.int8.vit");
+    let ran = firmware(&folder().join(PROJECTS[0].name), &["run", "--release"], Some(&model));
+    let log = text(&ran.stdout);
+    assert_eq!(ran.status.code(), Some(1), "{log}");
+    assert_eq!(log.lines().filter(|line| line.contains("the logits differ")).count(), 1, "{log}");
 }
 
 /// The test that each project has: an untrained network on the emulated chip. It is run for one project.

@@ -60,7 +60,8 @@ impl Chip {
         micromath: false,
     };
     /// The code for a Cortex-M0 on a Cortex-M3, which executes the same instructions and has more memory.
-    pub const M0_LARGE: Self = Self { target: "thumbv6m-none-eabi", board: Some("mps2"), ..Self::M3 };
+    pub const M0_LARGE: Self =
+        Self { name: "Cortex-M0", target: "thumbv6m-none-eabi", board: Some("mps2"), ..Self::M3 };
     /// A Cortex-M3: no floating-point unit, so that the compiler's routines do its float arithmetic.
     pub const M3: Self = Self {
         name: "Cortex-M3",

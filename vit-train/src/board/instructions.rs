@@ -108,7 +108,7 @@ const UNROLLED: usize = 8;
 pub struct Work {
     /// The instructions that are counted in the assembly of the kernels.
     pub counted: f64,
-    /// How often each part occurs.
+    /// The number of times that each part occurs.
     pub parts: [f64; PARTS],
 }
 

@@ -1,4 +1,4 @@
-//! What a network takes on a microcontroller: flash, RAM and instructions, as functions of its dimensions.
+//! The boards, and the flash, the RAM and the instructions that a network takes on them, as functions of its dimensions.
 
 pub mod boards;
 pub mod core;

@@ -2,9 +2,10 @@
 
 use super::{
     fit::{Fitted, ProjectArguments},
-    train::quoted,
+    output::quoted,
 };
 use crate::{
+    paths::resolve,
     project::{write::Project, Name},
     Error,
 };
@@ -65,8 +66,8 @@ impl Arguments {
 
     /// Returns the name of the project.
     fn name(&self) -> Result<Name, Error> {
-        let place = Project::place(&self.directory)?;
-        let of_folder = place.file_name().unwrap_or_default().to_string_lossy();
+        let directory = resolve(&self.directory);
+        let of_folder = directory.file_name().unwrap_or_default().to_string_lossy();
         let name = self.name.as_deref().unwrap_or(&of_folder);
         let advice = if self.name.is_some() { "" } else { ". Give another one with --name" };
         Name::new(name).map_err(|fault| Error::Usage(format!("{fault}{advice}")))

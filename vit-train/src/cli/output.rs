@@ -28,6 +28,17 @@ macro_rules! err {
     ($($argument:tt)*) => { $crate::cli::output::error_line(format_args!($($argument)*)) };
 }
 
+/// Returns a path, quoted for a shell if necessary.
+pub(super) fn quoted(path: &Path) -> String {
+    let path = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+:@%,".contains(c);
+    if cfg!(windows) || (!path.is_empty() && path.chars().all(plain)) {
+        path
+    } else {
+        format!("'{}'", path.replace('\'', r"'\''"))
+    }
+}
+
 /// Prints a result as JSON, for programs.
 pub(super) fn print_json(value: &impl serde::Serialize) -> Result<(), Error> {
     let json = serde_json::to_string_pretty(value).map_err(Into::into).at(Path::new(STANDARD_OUTPUT))?;

@@ -8,7 +8,7 @@ use super::{
     interrupt::{Interrupt, EXIT_CODE},
     networks::{Known, List},
     options::{positive, CudaArguments, DATA},
-    output::print_json,
+    output::{print_json, quoted},
     outputs::{check_files_of_run, check_links_of_run, check_run},
     progress::{Console, Lines},
 };
@@ -486,17 +486,6 @@ fn tell_of_unfinished_run(directory: &Path) -> bool {
          vit-train --resume --out {run}"
     );
     true
-}
-
-/// Returns a path, quoted for a shell if necessary.
-pub(super) fn quoted(path: &Path) -> String {
-    let path = path.display().to_string();
-    let plain = |c: char| c.is_alphanumeric() || "/._-+:@%,".contains(c);
-    if cfg!(windows) || (!path.is_empty() && path.chars().all(plain)) {
-        path
-    } else {
-        format!("'{}'", path.replace('\'', r"'\''"))
-    }
 }
 
 /// Says where a run is resumed.

@@ -29,7 +29,7 @@ const DECODED: usize = 100;
 /// covers among scanned pages, do not make a data set one in colour.
 const COLOURED: usize = 10;
 
-/// What the images of a source are like, and what a training gets to see of them.
+/// The properties of the images of a source, as a training gets to see them.
 #[derive(Debug)]
 pub(crate) struct Survey {
     /// The name of the data set: see [`Splits::name`](super::Splits::name).
@@ -54,7 +54,7 @@ pub(crate) struct Survey {
     /// The height and the width of the images in pixels. If images differ, it is the median of each. For the built-in
     /// road signs, it is a size at which all signs can be told apart.
     pub size: [usize; 2],
-    /// What the images show.
+    /// The kind of things that the images show.
     pub style: Style,
 }
 

@@ -6,7 +6,7 @@ use crate::{
 };
 use vit_nostd::{int8::weights, Declaration, Dims};
 
-/// What is asked of the network besides what pictures and board require. None leaves the choice to the program.
+/// The dimensions that a user asks for. None leaves the choice of a dimension to the program.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Wishes {
     /// The height, the width and the channels of the image.
@@ -31,7 +31,7 @@ impl Wishes {
     }
 }
 
-/// What the pictures are like.
+/// The properties of the pictures that the choice depends on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pictures {
     /// The typical height and width.
@@ -109,7 +109,7 @@ fn recommended(pictures: &Pictures) -> usize {
 /// The networks that come into question, from the smallest to the largest one, and which of them is recommended.
 #[derive(Debug)]
 pub(crate) struct Choice {
-    /// What there is, less what is to spare.
+    /// The board's flash and RAM, and the instructions that are allowed, less what is to spare.
     pub limits: Needs,
     pub candidates: Vec<Candidate>,
     /// The index of the network that the pictures call for.

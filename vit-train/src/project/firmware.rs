@@ -1,4 +1,4 @@
-//! What differs between the firmware of projects for different boards.
+//! The parts of a project's firmware that depend on the board.
 
 use crate::{
     board::boards::{Board, Support},

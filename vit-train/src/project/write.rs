@@ -8,7 +8,7 @@ use crate::{
 };
 use std::{
     fs, io,
-    path::{Component, Path, PathBuf},
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 use vit_nostd::Dims;
@@ -17,15 +17,15 @@ use vit_nostd::Dims;
 /// Once the crates are published, this becomes None: projects then name their version.
 const REPOSITORY: Option<&str> = Some(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
 
-/// What a project is about.
+/// A project that is to be written.
 pub(crate) struct Project<'a> {
     pub name: &'a Name,
     pub dims: &'a Dims,
     pub board: &'a Board,
     pub class_names: &'a [String],
-    /// What `--data` is given. A folder has an absolute path.
+    /// The value of `--data` with which the project trains. A folder has an absolute path.
     pub data: &'a str,
-    /// What the network takes, in markdown.
+    /// A text in markdown that says what the network takes.
     pub summary: &'a str,
 }
 
@@ -59,7 +59,7 @@ impl Project<'_> {
     /// [`Error::Usage`] if there is something in the directory; [`Error::Io`] if a file cannot be read or written.
     pub(crate) fn write(&self, directory: &Path) -> Result<(), Error> {
         Self::check_empty(directory)?;
-        let target = Self::place(directory)?;
+        let target = resolve(directory);
         let exists = target.is_dir();
         // The files are written to a temporary folder, which then gets the directory's name. If there is an empty
         // directory, the files are written into it and then moved up, because somebody may be working in it.
@@ -78,14 +78,6 @@ impl Project<'_> {
         }
         share(temporary.path()).at(directory)?;
         fs::rename(temporary.path(), &target).at(directory)
-    }
-
-    /// Returns the absolute path of a directory that need not exist, without symbolic links and `..`.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if the current directory is not known.
-    pub(crate) fn place(directory: &Path) -> Result<PathBuf, Error> {
-        place(directory).at(directory)
     }
 
     /// Checks that there is nothing in a directory, which need not exist.
@@ -193,7 +185,7 @@ fn filled(template: &str, values: &[(&'static str, String)]) -> String {
 
 /// Returns the name of a class as code in markdown. Characters that would end the code, or that change the direction of
 /// the text, are left out.
-fn quoted(name: &str) -> String {
+fn as_code(name: &str) -> String {
     let is_plain = |c: &char| {
         *c != '`'
             && !matches!(*c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -204,7 +196,7 @@ fn quoted(name: &str) -> String {
 /// Returns what the network does, in a sentence.
 fn purpose(class_names: &[String]) -> String {
     let count = class_names.len();
-    let names: Vec<String> = class_names.iter().map(|name| quoted(name)).collect();
+    let names: Vec<String> = class_names.iter().map(|name| as_code(name)).collect();
     match &names[..] {
         [first @ .., last] if (2..=5).contains(&count) => {
             format!("Tells pictures of {count} classes apart: {} and {last}.", first.join(", "))
@@ -234,20 +226,6 @@ fn from_member(target: &Path) -> PathBuf {
     let up = target.iter().skip(common).map(|_| Path::new(".."));
     let down = repository.iter().skip(common).map(Path::new);
     Path::new("..").components().map(|part| part.as_os_str().as_ref()).chain(up).chain(down).collect()
-}
-
-/// Returns the absolute path of a directory that need not exist, without symbolic links and `..`.
-fn place(directory: &Path) -> io::Result<PathBuf> {
-    let mut place = PathBuf::new();
-    for part in std::path::absolute(directory)?.components() {
-        match part {
-            Component::ParentDir => _ = place.pop(),
-            Component::CurDir => (),
-            part => place.push(part),
-        }
-        place = fs::canonicalize(&place).unwrap_or(place);
-    }
-    Ok(place)
 }
 
 /// Moves everything in the folder `from` to the folder `to`, or nothing.

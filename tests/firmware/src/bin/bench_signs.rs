@@ -4,8 +4,9 @@
 #![no_main]
 
 use cortex_m_rt::entry;
-use test_firmware::{bench::bench, Signs};
+use test_firmware::bench::bench;
 use vit_nostd::int8::Scratch;
+use vit_test_networks::Signs;
 
 #[entry]
 fn main() -> ! {

@@ -1,13 +1,12 @@
 //! Runs [`bits`](test_firmware::bits) for the presets, for road signs, for images in colour that are not square, and for
-//! the most channels.
-//! A single ELF file contains all networks and both engines, as far as the RAM is large enough.
+//! the most channels. A single ELF file contains all networks and both engines, as far as the RAM is large enough.
 
 #![no_std]
 #![no_main]
 
 use cortex_m_rt::entry;
 #[cfg(not(small))]
-use test_firmware::{bits::floats, Signs};
+use test_firmware::bits::floats;
 use test_firmware::{
     bits::{accept, integers},
     flashed_model,
@@ -20,15 +19,9 @@ use vit_nostd::{
     model_file::{Kind, Preamble},
     Nano, Network,
 };
-
-vit_nostd::network! {
-    /// A network with patches of 45 values, whose rows are filled up to 48.
-    Colour { image: [6, 20, 3], patch: [3, 5], embed: 24, heads: 3, hidden: 36, depth: 2, classes: 7 }
-}
+use vit_test_networks::Colour;
 #[cfg(not(small))]
-vit_nostd::network! {
-    Widest { image: [8, 6, 3], patch: [4, 3], embed: 256, heads: 8, hidden: 64, depth: 2, classes: 5 }
-}
+use vit_test_networks::{Signs, Widest};
 
 #[entry]
 fn main() -> ! {

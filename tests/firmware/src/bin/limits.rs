@@ -15,16 +15,7 @@ use vit_nostd::{
     model_file::{Kind, Preamble},
     Network,
 };
-
-vit_nostd::network! {
-    /// A network with rows of 4096 weights in the patch projection, and rows of 4092 weights in the MLP.
-    LargePatch { image: 64, patch: 64, embed: 8, heads: 2, hidden: 4092, depth: 1, classes: 10 }
-    /// A network with rows of 8192 weights in the MLP.
-    WideMlp { image: 8, patch: 8, embed: 8, heads: 2, hidden: 8192, depth: 1, classes: 10 }
-    Classes10 { image: 8, patch: 8, embed: 8, heads: 2, hidden: 16, depth: 1, classes: 10 }
-    Classes100 { image: 8, patch: 8, embed: 8, heads: 2, hidden: 16, depth: 1, classes: 100 }
-    Classes1000 { image: 8, patch: 8, embed: 8, heads: 2, hidden: 16, depth: 1, classes: 1000 }
-}
+use vit_test_networks::{Classes10, Classes100, Classes1000, LargePatch, WideMlp};
 
 #[entry]
 fn main() -> ! {

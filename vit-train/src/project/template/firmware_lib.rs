@@ -1,4 +1,4 @@
-//! What the programs of this firmware share: the board, the model, and the samples that come with it.
+//! The parts that the programs of this firmware share: the board, the model, and the samples that come with it.
 
 #![no_std]
 
