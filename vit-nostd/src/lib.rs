@@ -56,5 +56,5 @@ mod tensors;
 pub use model_file::error::{Feature, Field, LabelFault, ModelError};
 pub use network::{image, Base, Declaration, Dims, Image, Nano, Network, Tiny};
 pub use observer::{Observer, Probe, Stage, Values};
-pub use prediction::{argmax, top_k, Prediction};
+pub use prediction::{argmax, rank, top_k, Prediction, Softmax};
 pub use shape::{Array, Element, Len, Length, Matrix, Vector};

@@ -6,12 +6,18 @@ use core::cmp::Ordering;
 /// A class and its probability.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[repr(C)]
 pub struct Prediction {
     /// The index of the class.
     pub class: usize,
     /// The softmax of the logits, from 0 to 1. It is NaN if the softmax is not defined (see [`top_k`]): then a
     /// comparison with a threshold, such as `probability > 0.9`, is false.
     pub probability: f32,
+}
+
+impl Prediction {
+    /// A place that no class takes.
+    const NONE: Self = Self { class: 0, probability: 0.0 };
 }
 
 /// Returns the `K` likeliest classes, likeliest first. Among classes with equal logits, the lower index comes first.
@@ -32,36 +38,68 @@ pub struct Prediction {
 /// assert!(first.class == 2 && first.probability.is_nan());
 /// ```
 pub fn top_k<const K: usize>(logits: &[f32]) -> [Prediction; K] {
-    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let sum: f32 = logits.iter().map(|&logit| exp(logit - max)).sum();
-    let defined = max.is_finite() && !logits.iter().any(|logit| logit.is_nan());
-    let mut best = [None; K];
-    for (class, &logit) in logits.iter().enumerate() {
-        let mut candidate = Some((class, logit));
-        for place in &mut best {
+    let mut best = [Prediction::NONE; K];
+    rank(logits.iter().copied(), &mut best);
+    best
+}
+
+/// Fills `best` with the likeliest classes, like [`top_k`], for logits that are not in one slice, or for a number of
+/// places that is not a constant.
+pub fn rank(logits: impl Iterator<Item = f32> + Clone, best: &mut [Prediction]) {
+    let softmax = Softmax::of(logits.clone());
+    let mut filled = 0;
+    for (class, logit) in logits.enumerate() {
+        // A place holds the logit of its class until all of them are known.
+        let mut candidate = Prediction { class, probability: logit };
+        for place in best.iter_mut().take(filled) {
             if ranks_before(candidate, *place) {
                 core::mem::swap(place, &mut candidate);
             }
         }
+        if let Some(place) = best.get_mut(filled) {
+            *place = candidate;
+            filled += 1;
+        }
     }
-    best.map(|place| match place {
-        Some((class, logit)) if defined => Prediction { class, probability: exp(logit - max) / sum },
-        Some((class, _)) => Prediction { class, probability: f32::NAN },
-        None => Prediction { class: 0, probability: 0.0 },
-    })
+    for (index, place) in best.iter_mut().enumerate() {
+        *place = match index < filled {
+            true => Prediction { probability: softmax.probability(place.probability), ..*place },
+            false => Prediction::NONE,
+        };
+    }
 }
 
-/// True if `a`, a class and its logit, comes before `b` in the order of [`top_k`]. An empty place comes after all
-/// classes.
-fn ranks_before(a: Option<(usize, f32)>, b: Option<(usize, f32)>) -> bool {
-    match (a, b) {
-        (Some((class, logit)), Some((other_class, other))) => match logit.partial_cmp(&other) {
-            Some(Ordering::Equal) => class < other_class,
-            Some(order) => order == Ordering::Greater,
-            None if logit.is_nan() && other.is_nan() => class < other_class,
-            None => other.is_nan(),
-        },
-        (a, b) => a.is_some() && b.is_none(),
+/// True if `a`, a class with its logit in the place of its probability, comes before `b` in the order of [`top_k`].
+fn ranks_before(a: Prediction, b: Prediction) -> bool {
+    match a.probability.partial_cmp(&b.probability) {
+        Some(Ordering::Equal) => a.class < b.class,
+        Some(order) => order == Ordering::Greater,
+        None if a.probability.is_nan() && b.probability.is_nan() => a.class < b.class,
+        None => b.probability.is_nan(),
+    }
+}
+
+/// The softmax of some logits: `exp(logit - max) / sum`, in which `sum` is the sum of `exp(logit - max)` over all of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Softmax {
+    max: f32,
+    /// The sum of the exponentials. It is NaN if the softmax is not defined.
+    sum: f32,
+}
+
+impl Softmax {
+    /// Prepares the softmax of these logits.
+    pub fn of(logits: impl Iterator<Item = f32> + Clone) -> Self {
+        let max = logits.clone().fold(f32::NEG_INFINITY, f32::max);
+        let is_defined = max.is_finite() && !logits.clone().any(f32::is_nan);
+        let sum = if is_defined { logits.map(|logit| exp(logit - max)).sum() } else { f32::NAN };
+        Self { max, sum }
+    }
+
+    /// Returns the probability of the class with this logit, which is one of those that the softmax was prepared with. It
+    /// is NaN if the softmax is not defined (see [`top_k`]).
+    pub fn probability(&self, logit: f32) -> f32 {
+        exp(logit - self.max) / self.sum
     }
 }
 

@@ -125,11 +125,16 @@ impl<'a, N: Network> Model<'a, N> {
         &self.metadata
     }
 
+    /// Returns the real number that a logit of 1 stands for. It is finite and above 0.
+    pub fn logit_scale(&self) -> f32 {
+        *self.weights.head.logit_scale
+    }
+
     /// Returns the logits as real numbers, which is what [`top_k`](crate::top_k) takes.
     pub fn dequantize(&self, logits: &Vector<N::Classes, i32>) -> Vector<N::Classes, f32> {
         let mut real = Vector::<N::Classes, f32>::ZERO;
         for (real, &logit) in real.as_mut().iter_mut().zip(logits.as_ref()) {
-            *real = logit as f32 * self.weights.head.logit_scale;
+            *real = logit as f32 * self.logit_scale();
         }
         real
     }

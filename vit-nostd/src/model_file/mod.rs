@@ -19,6 +19,7 @@ use crate::{
     frame::Fit,
     network::{Dims, Network},
 };
+use core::iter;
 use crc::{Crc, CRC_32_ISO_HDLC};
 use error::{Feature, Field, LabelFault, ModelError};
 use serde::{Deserialize, Serialize};
@@ -262,7 +263,14 @@ impl<'a> Metadata<'a> {
 
     /// Returns the labels of the classes, in the order of the logits.
     pub fn labels(&self) -> impl Iterator<Item = &'a str> + Clone {
-        self.labels.split('\n')
+        // `str::split` takes more flash, and contains a panic.
+        let mut rest = Some(self.labels);
+        iter::from_fn(move || {
+            let labels = rest?;
+            let end = labels.bytes().position(|byte| byte == b'\n');
+            rest = end.and_then(|end| labels.get(end + 1..));
+            labels.get(..end.unwrap_or(labels.len()))
+        })
     }
 
     /// Checks that a network with these dimensions can be described like this. The [format](self) states the bounds.
@@ -280,7 +288,7 @@ impl<'a> Metadata<'a> {
             return Err(Field::Normalization);
         }
         check_labels(self.labels(), dims.classes.into())?;
-        if [dataset, tool].iter().any(|name| name.contains(is_control) || name.chars().count() > MAX_NAME) {
+        if [dataset, tool].iter().any(|name| name.contains(is_control) || is_longer(name, MAX_NAME)) {
             return Err(Field::Name);
         }
         match test_accuracy {
@@ -315,11 +323,16 @@ pub fn check_label(label: &str) -> Result<(), LabelFault> {
         Err(LabelFault::Control)
     } else if label.chars().all(|character| character == ' ') {
         Err(LabelFault::Empty)
-    } else if label.chars().count() > MAX_LABEL {
+    } else if is_longer(label, MAX_LABEL) {
         Err(LabelFault::TooLong)
     } else {
         Ok(())
     }
+}
+
+/// True if a text has more than `most` characters.
+fn is_longer(text: &str, most: usize) -> bool {
+    text.chars().nth(most).is_some()
 }
 
 /// True for control characters, line breaks, and characters that XML does not allow.

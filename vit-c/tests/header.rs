@@ -1,0 +1,76 @@
+//! Tests that `include/vit.h` declares what this crate exports.
+
+use cbindgen::{Builder, Config, DocumentationStyle, EnumConfig, Language, Style};
+use std::{fs, path::Path};
+
+/// The header's text before the declarations.
+const BEGIN: &str = "\
+/* Vision Transformers in firmware: the C interface of vit-nostd.
+
+   A model is checked once, by vit_open. Then vit_infer classifies images:
+
+       static vit_model model;
+       static vit_nano_scratch scratch;                       (from vit_nano.h, the header of the network)
+       vit_error error = vit_open(&model, &vit_nano, vit_nano_model, VIT_NANO_MODEL_BYTES);
+       ...
+       int32_t logits[VIT_NANO_CLASSES];
+       error = vit_infer(&model, image, sizeof image, &scratch, sizeof scratch, logits, VIT_NANO_CLASSES);
+
+   A function returns VIT_OK, or the reason that it failed. It checks its arguments: pointers that are null or misaligned,
+   lengths that are wrong, buffers that overlap, a damaged model are errors. No function allocates memory, waits, or keeps
+   a state of its own. Any number of threads may call them at the same time, each with buffers of its own; an opened model
+   may be shared.
+
+   What a pointer to const leads to may be in flash: models, images, lines, networks. All other buffers must be in RAM.
+   README.md says how much stack the functions take on each processor.
+
+   This file is made from the Rust sources of vit-c. */";
+
+/// Returns the header that the sources stand for.
+fn header() -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let names = [
+        ("VitError", "vit_error"),
+        ("VitFrame", "vit_frame"),
+        ("VitModel", "vit_model"),
+        ("VitNetwork", "vit_network"),
+        ("VitObserver", "vit_observer"),
+        ("VitPixelFormat", "vit_pixel_format"),
+        ("VitPrediction", "vit_prediction"),
+        ("VitResizer", "vit_resizer"),
+        ("VitSizes", "vit_sizes"),
+    ];
+    let mut config = Config {
+        language: Language::C,
+        cpp_compat: true,
+        style: Style::Type,
+        usize_is_size_t: true,
+        documentation_style: DocumentationStyle::C99,
+        include_guard: Some("VIT_H".to_owned()),
+        no_includes: true,
+        sys_includes: ["stddef.h", "stdint.h"].map(str::to_owned).to_vec(),
+        header: Some(BEGIN.to_owned()),
+        line_length: 110,
+        enumeration: EnumConfig::default(),
+        ..Config::default()
+    };
+    config.export.rename = names.map(|(rust, c)| (rust.to_owned(), c.to_owned())).into();
+    let bindings = Builder::new().with_crate(folder).with_config(config).generate().unwrap();
+    let mut text = Vec::new();
+    bindings.write(&mut text);
+    // What Rust calls safety is what C programmers expect of every function.
+    String::from_utf8(text).unwrap().replace("// # Safety\n", "")
+}
+
+#[test]
+fn the_header_is_that_of_the_sources() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("include/vit.h");
+    let header = header();
+    if std::env::var_os("WRITE_HEADER").is_some() {
+        fs::write(&path, &header).unwrap();
+    }
+    assert!(
+        fs::read_to_string(&path).unwrap() == header,
+        "vit.h is not that of the sources: run the test with WRITE_HEADER=1"
+    );
+}
