@@ -97,7 +97,7 @@ fn values(
         ("constants", constants),
         ("all-code", all_code),
         ("all-constants", all_constants),
-        ("networks", each(models, |model| row(model))),
+        ("networks", each(models, row)),
         ("cmake-models", each(models, cmake)),
     ]
 }
@@ -188,7 +188,7 @@ fn record(models: &[ExportedModel], target: &Target, built: &Built) -> String {
             .map(|(model, sizes)| RecordOfModel {
                 name: &model.name,
                 bytes: model.file.len(),
-                digest: hex(&Sha256::digest(&*model.file)),
+                digest: hex(Sha256::digest(&*model.file)),
                 scratch_bytes: sizes.scratch_bytes,
             })
             .collect(),
