@@ -1,8 +1,11 @@
 //! Builds the library, and the program that computes what it should compute.
 
 use super::{model::ExportedModel, object::Library, pictures, target::Target, text};
-use crate::error::{Error, IoContext};
-use crate::template::filled;
+use crate::{
+    error::{Error, IoContext},
+    paths::{folder_of, resolve},
+    template::filled,
+};
 use std::{
     env,
     ffi::OsString,
@@ -80,7 +83,7 @@ fn write_crates(models: &[ExportedModel], folder: &Path) -> Result<(), Error> {
         ("logits/src/main.rs", include_str!("template/logits.rs")),
     ] {
         let path = folder.join(path);
-        fs::create_dir_all(crate::paths::folder_of(&path)).at(&path)?;
+        fs::create_dir_all(folder_of(&path)).at(&path)?;
         fs::write(&path, filled(template, &values)).at(&path)?;
     }
     let path = folder.join("networks.rs");
@@ -163,7 +166,7 @@ fn pictures_of(model: &ExportedModel, program: &Path, folder: &Path) -> Result<P
     let path = folder.join("images.bin");
     fs::write(&path, levels.concat()).at(&path)?;
     let mut command = Command::new(program);
-    command.arg(&model.name).arg(crate::paths::resolve(&model.path)).arg(&path);
+    command.arg(&model.name).arg(resolve(&model.path)).arg(&path);
     let output = command.output().at(program)?;
     if !output.status.success() {
         let fault = String::from_utf8_lossy(&output.stderr);

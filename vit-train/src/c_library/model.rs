@@ -4,6 +4,7 @@ use crate::{
     error::Error,
     files,
     formats::model_bytes::ModelBytes,
+    paths::folder_of,
     run::{folder::RunFolder, samples},
 };
 use heck::ToUpperCamelCase;
@@ -113,12 +114,12 @@ fn name_of(path: &Path) -> Option<String> {
     checked(&name.to_lowercase().replace(['-', ' ', '.'], "_"))
 }
 
-/// Returns the levels of the samples next to a model, if it is that of a run.
+/// Returns the levels of the samples next to a model: those of a run, or those that are named like the model.
 fn samples_of(path: &Path, dims: &Dims) -> Vec<Vec<u8>> {
-    let folder = crate::paths::folder_of(path);
-    if path.file_name() != RunFolder::int8_model(folder).file_name() {
-        return Vec::new();
-    }
-    let read = files::read(&RunFolder::samples(folder)).ok().and_then(|bytes| samples::read(dims, &bytes));
+    let own = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".int8.vit"));
+    let own = own.map(|name| path.with_file_name(format!("{name}.samples.bin")));
+    let of_run = RunFolder::samples(folder_of(path));
+    let file = own.filter(|own| own.exists()).unwrap_or(of_run);
+    let read = files::read(&file).ok().and_then(|bytes| samples::read(dims, &bytes));
     read.unwrap_or_default().into_iter().map(|sample| sample.levels).collect()
 }

@@ -73,10 +73,10 @@ pub fn read(dims: &Dims, bytes: &[u8]) -> Option<Vec<Sample>> {
     bytes.chunks_exact(record_bytes(dims)).map(record).collect()
 }
 
-/// Returns the bytes of the file for the integer `model` of a run and the images `test`. There are up to [`MOST`]
-/// samples: the first image of each class, of classes at even distances if there are more. If there are fewer classes,
-/// further images of them follow.
-fn file<N: Network>(model: &int8::Model<'_, N>, test: &Dataset) -> Vec<u8> {
+/// Returns the bytes of the file for the integer `model` and the images `test`. There are up to [`MOST`] samples: the first
+/// image of each class, of classes at even distances if there are more. If there are fewer classes, further images of
+/// them follow.
+pub fn file<N: Network>(model: &int8::Model<'_, N>, test: &Dataset) -> Vec<u8> {
     let mut scratch = Box::new(int8::Scratch::new());
     let mut bytes = Vec::new();
     for index in of_all_classes(test.labels(), MOST) {

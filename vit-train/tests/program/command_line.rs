@@ -6,7 +6,7 @@ use std::{fs, io::Write, path::Path};
 use vit_nostd::{
     image,
     int8::{Model, Scratch},
-    Nano,
+    Nano, Network,
 };
 use vit_train::{
     data::synthetic,
