@@ -1,17 +1,22 @@
 //! Builds the library, and the program that computes what it should compute.
 
-use super::{model::ExportedModel, object::Library, pictures, target::Target, text};
+use super::{
+    compiler::{cargo_program, output, rustc},
+    model::ExportedModel,
+    object::Library,
+    pictures,
+    target::Target,
+    text,
+};
 use crate::{
     error::{Error, IoContext},
     paths::{folder_of, resolve},
     template::filled,
 };
 use std::{
-    env,
-    ffi::OsString,
-    fs,
+    env, fs,
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::Command,
 };
 
 /// The folder of this repository, from which a library takes the crates, the versions of all other crates, and the
@@ -95,11 +100,6 @@ fn write_crates(models: &[ExportedModel], folder: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Returns the cargo that runs this program, or else the one of the search path.
-fn cargo_program() -> OsString {
-    env::var_os("CARGO").unwrap_or("cargo".into())
-}
-
 /// Returns a command that builds something for a target.
 ///
 /// # Errors
@@ -137,27 +137,6 @@ fn run(mut cargo: Command, folder: &Path, target_directory: &Path) -> Result<(),
         }
     }
     output(cargo).map(drop)
-}
-
-/// Returns what rustc prints.
-pub(super) fn rustc(arguments: &[&str]) -> Result<String, Error> {
-    let mut rustc = Command::new(env::var_os("RUSTC").unwrap_or("rustc".into()));
-    rustc.args(arguments);
-    Ok(String::from_utf8_lossy(&output(rustc)?.stdout).into_owned())
-}
-
-/// Runs a command to its end. A failure is an error with the first line that the command has written about it.
-pub(super) fn output(mut command: Command) -> Result<Output, Error> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    let output = command.stdin(Stdio::null()).output();
-    let output = output.map_err(|error| Error::Compiler(format!("{program} does not start: {error}")))?;
-    if output.status.success() {
-        return Ok(output);
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    let fault =
-        said.lines().find(|line| line.starts_with("error")).or(said.lines().last()).unwrap_or_default();
-    Err(Error::Compiler(format!("{program} failed: {fault}")))
 }
 
 /// Computes the logits of a model's test pictures.

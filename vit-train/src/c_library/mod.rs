@@ -1,6 +1,7 @@
 //! A static library for C: models and their networks, built for one processor, with a header, examples and a CMake file.
 
 mod build;
+mod compiler;
 mod files;
 mod header;
 pub(crate) mod model;

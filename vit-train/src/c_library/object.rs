@@ -1,6 +1,6 @@
 //! Object files: the library as one object without anything that it does not need, and models as data.
 
-use super::{build, model::ExportedModel, text::SIZES};
+use super::{compiler, model::ExportedModel, text::SIZES};
 use crate::error::{Error, IoContext};
 use ar_archive_writer::{write_archive_to_stream, ArchiveKind, NewArchiveMember, DEFAULT_OBJECT_READER};
 use object::{
@@ -65,7 +65,7 @@ impl Library {
             .args(["-flavor", "gnu", "-r", "--strip-debug", "-u", "vit_open", "-o"])
             .arg(&linked)
             .arg(archive);
-        build::output(linker)?;
+        compiler::output(linker)?;
         let bytes = fs::read(&linked).at(&linked)?;
         let fault = |error: object::build::Error| Error::Compiler(format!("{}: {error}", linked.display()));
         let mut object = Builder::read(&*bytes).map_err(fault)?;
@@ -141,8 +141,8 @@ impl Library {
 
 /// Returns the path of the linker that comes with the Rust compiler.
 fn linker() -> Result<std::path::PathBuf, Error> {
-    let sysroot = build::rustc(&["--print", "sysroot"])?;
-    let host = build::rustc(&["--print", "host-tuple"])?;
+    let sysroot = compiler::rustc(&["--print", "sysroot"])?;
+    let host = compiler::rustc(&["--print", "host-tuple"])?;
     let folder = Path::new(sysroot.trim()).join("lib/rustlib").join(host.trim()).join("bin");
     Ok(folder.join(format!("rust-lld{}", std::env::consts::EXE_SUFFIX)))
 }
