@@ -50,7 +50,7 @@ pub(super) fn files(
     let Built { library, pictures } = built;
     let mut files: Vec<(PathBuf, Vec<u8>)> = vec![
         ("lib/libvit.a".into(), library.archive()?),
-        ("include/vit.h".into(), include_bytes!("../../../vit-c/include/vit.h").to_vec()),
+        ("include/vit.h".into(), vit_c::HEADER.into()),
         (RECORD.into(), record(models, target, built).into_bytes()),
     ];
     for (model, sizes) in models.iter().zip(library.networks()) {
