@@ -1,5 +1,5 @@
-/* What the programs of these tests need of the machine that they run on. semihosting.c implements it for emulated chips,
-   and host.c for a PC. */
+/* What the programs of these tests need of the machine that they run on. semihosting.c implements it for emulated
+   chips, and host.c for a PC. */
 
 #ifndef BOARD_H
 #define BOARD_H

@@ -1,5 +1,5 @@
-/* Text, files, time and the stack on an emulated Cortex-M. Semihosting is a call of the emulator (or, on a real chip, of
-   the debugger): the instruction `bkpt 0xAB`, with the number of an operation and its parameters. */
+/* Text, files, time and the stack on an emulated Cortex-M. Semihosting is a call of the emulator (or, on a real chip,
+   of the debugger): the instruction `bkpt 0xAB`, with the number of an operation and its parameters. */
 
 #include "board.h"
 
@@ -136,8 +136,8 @@ size_t board_stack_of(void (*function)(void *), void *context)
 }
 
 #if __STDC_HOSTED__
-/* What newlib needs of a system: text goes to the log, and the heap, of which printf takes its buffer, is an array. There
-   are no files. */
+/* What newlib needs of a system: text goes to the log, and the heap, of which printf takes its buffer, is an array.
+   There are no files. */
 
 #include <errno.h>
 #include <sys/stat.h>
