@@ -189,7 +189,8 @@ extern "C" {
 //
 // The whole file is read once, to compute its checksum.
 //
-// If this fails, `model` is a model that is not open.
+// If this fails, `model` is a model that is not open, even if it was open before. Only `VIT_ERROR_OVERLAP` leaves it as it
+// was, because to write to it would change the file.
 //
 // `model` can be written to. `network` is a network of this library. `file` has `file_bytes` bytes.
 vit_error vit_open(vit_model *model,
@@ -269,6 +270,8 @@ vit_error vit_top_k(const vit_model *model,
 // `sums` is memory that the resizer works in, and `image` is the image; `vit_network_sizes` and the network's header say
 // how large they are. Both must be in RAM, and no other code may use them before `vit_resizer_end`. What they contain
 // before does not matter.
+//
+// If this fails, the resizer has not begun, even if it had begun a frame before.
 //
 // `resizer` can be written to. `model` is a model. The buffers have the given lengths.
 vit_error vit_resizer_begin(vit_resizer *resizer,

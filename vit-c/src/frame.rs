@@ -97,6 +97,8 @@ fn pixel_format(format: VitPixelFormat) -> Result<PixelFormat, VitError> {
 /// how large they are. Both must be in RAM, and no other code may use them before `vit_resizer_end`. What they contain
 /// before does not matter.
 ///
+/// If this fails, the resizer has not begun, even if it had begun a frame before.
+///
 /// # Safety
 /// `resizer` can be written to. `model` is a model. The buffers have the given lengths.
 #[unsafe(no_mangle)]
@@ -110,12 +112,17 @@ pub unsafe extern "C" fn vit_resizer_begin(
     image_bytes: usize,
 ) -> VitError {
     let begin = || {
+        let of_resizer = check(resizer, 1)?;
+        let of_model = check(model, 1)?;
+        check_apart([&of_resizer, &of_model])?;
+        // SAFETY: The pointer is neither null nor misaligned, and the caller promises that the memory can be written to.
+        unsafe { (&raw mut (*resizer.cast::<Begun>()).magic).write(0) };
         // SAFETY: The caller promises what `header` needs.
         let header = unsafe { VitModel::header(model)? };
         let sizes = header.network.sizes;
         let of_sums = check(sums, sums_count)?;
         let of_image = check(image, image_bytes)?;
-        check_apart([&check(resizer, 1)?, &check(model, 1)?, &of_sums, &of_image])?;
+        check_apart([&of_resizer, &of_model, &of_sums, &of_image])?;
         let frame = Frame {
             width: frame.width as usize,
             height: frame.height as usize,

@@ -111,7 +111,8 @@ impl VitModel {
 ///
 /// The whole file is read once, to compute its checksum.
 ///
-/// If this fails, `model` is a model that is not open.
+/// If this fails, `model` is a model that is not open, even if it was open before. Only `VIT_ERROR_OVERLAP` leaves it as it
+/// was, because to write to it would change the file.
 ///
 /// # Safety
 /// `model` can be written to. `network` is a network of this library. `file` has `file_bytes` bytes.
@@ -124,16 +125,18 @@ pub unsafe extern "C" fn vit_open(
 ) -> VitError {
     let open = || {
         let of_model = check(model, 1)?;
-        // SAFETY: The caller promises what `from_c` needs.
-        let network = unsafe { VitNetwork::from_c(network)? };
-        let of_file = check(file, file_bytes)?;
-        if !of_file.start.is_multiple_of(ALIGNMENT) {
-            return Err(VitError::VIT_ERROR_MISALIGNED);
+        let of_file = check(file, file_bytes);
+        if let Ok(of_file) = &of_file {
+            check_apart([&of_model, of_file])?;
         }
-        check_apart([&of_model, &of_file])?;
         // SAFETY: The pointer is neither null nor misaligned, and the caller promises that the memory can be written to.
         // Words of zeros are a valid value, which is not an open model.
         unsafe { model.write(VitModel { words: [0; 48] }) };
+        // SAFETY: The caller promises what `from_c` needs.
+        let network = unsafe { VitNetwork::from_c(network)? };
+        if !of_file?.start.is_multiple_of(ALIGNMENT) {
+            return Err(VitError::VIT_ERROR_MISALIGNED);
+        }
         // SAFETY: The pointer and the length have been checked, and the caller promises that the memory can be read and
         // does not change as long as the model is used.
         let file = unsafe { slice::from_raw_parts(file, file_bytes) };

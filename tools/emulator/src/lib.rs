@@ -9,7 +9,7 @@
 //! # anyhow::Ok(())
 //! ```
 //!
-//! The log comes over semihosting. So do files: a firmware that opens `images.bin` opens the file of that name in the
+//! The log comes over semihosting. It is defmt's, or, if the firmware has none, as that of a program in C, plain text. So do files: a firmware that opens `images.bin` opens the file of that name in the
 //! folder of the run ([`Emulator::dir`]). Tests pass images to the chip in this way. A model is put into the chip's
 //! memory, as if it had been flashed there.
 
@@ -26,7 +26,7 @@ use std::{
 };
 
 use anyhow::{bail, ensure, Context, Result};
-use defmt_decoder::{DecodeError, Table};
+use defmt_decoder::{DecodeError, StreamDecoder, Table};
 
 /// An emulated chip: a QEMU machine and the Rust target that firmware is built for.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -239,9 +239,9 @@ fn build(folder: &str, target: &str, features: &str, bin: &str, model: Option<&P
 pub struct Run {
     /// The exit code that the firmware passed to semihosting. 0 is success.
     pub exit_code: i32,
-    /// The lines of the log, each with its level and message, as in `INFO 7 is a 7`.
+    /// The lines of the log, each with its level and message, as in `INFO 7 is a 7`. A log in plain text has no levels.
     pub log: Vec<String>,
-    /// The log as it left the chip: encoded defmt frames.
+    /// The log as it left the chip: encoded defmt frames, or text.
     pub raw: Vec<u8>,
 }
 
@@ -312,7 +312,7 @@ impl Emulator {
     /// Starts a firmware and returns while it runs.
     pub fn start(&self, elf: &Path) -> Result<Running> {
         let file = fs::read(elf).with_context(|| format!("cannot read {}", elf.display()))?;
-        let table = Table::parse(&file)?.with_context(|| format!("{} has no defmt log", elf.display()))?;
+        let table = Table::parse(&file)?;
         let elf = elf.canonicalize()?; // QEMU opens it from its own folder
         let mut qemu = Command::new("qemu-system-arm")
             .args(["-machine", &self.machine, "-display", "none", "-monitor", "none"])
@@ -349,7 +349,8 @@ fn address(messages: &mut impl BufRead) -> Result<SocketAddr> {
 /// A running firmware. It is stopped when this is dropped.
 pub struct Running {
     qemu: Stopped,
-    table: Table,
+    /// How defmt encodes the firmware's log. Without it, the log is text.
+    table: Option<Table>,
     output: mpsc::Receiver<Vec<u8>>,
     uart: Option<SocketAddr>,
     end: Instant,
@@ -364,7 +365,10 @@ impl Running {
 
     /// Waits until the firmware exits, and calls `line` with each line of its log as it arrives.
     pub fn wait(mut self, mut line: impl FnMut(&str)) -> Result<Run> {
-        let mut decoder = self.table.new_stream_decoder();
+        let mut decoder = match &self.table {
+            Some(table) => Decoder::Defmt(table.new_stream_decoder()),
+            None => Decoder::Text(Vec::new()),
+        };
         let (mut log, mut raw) = (Vec::new(), Vec::new());
         loop {
             match self.output.recv_timeout(self.end.saturating_duration_since(Instant::now())) {
@@ -377,20 +381,45 @@ impl Running {
                     bail!("the firmware still ran after {:?}; its log so far: {log:#?}", self.timeout)
                 }
             }
-            loop {
-                match decoder.decode() {
-                    Ok(frame) => {
-                        let text = frame.display(false).to_string();
-                        line(&text);
-                        log.push(text);
-                    }
-                    Err(DecodeError::UnexpectedEof) => break,
-                    Err(DecodeError::Malformed) => bail!("a malformed frame follows {log:#?}"),
-                }
+            while let Some(text) = decoder.line().with_context(|| format!("after {log:#?}"))? {
+                line(&text);
+                log.push(text);
             }
         }
         let exit_code = self.qemu.0.wait()?.code().context("a signal ended qemu-system-arm")?;
         Ok(Run { exit_code, log, raw })
+    }
+}
+
+/// Makes lines of a log as it arrives.
+enum Decoder<'a> {
+    Defmt(Box<dyn StreamDecoder + Send + Sync + 'a>),
+    /// Plain text, of which this has not yet become lines.
+    Text(Vec<u8>),
+}
+
+impl Decoder<'_> {
+    fn received(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Defmt(decoder) => decoder.received(bytes),
+            Self::Text(text) => text.extend(bytes),
+        }
+    }
+
+    /// Returns the next line, if it has arrived.
+    fn line(&mut self) -> Result<Option<String>> {
+        match self {
+            Self::Defmt(decoder) => match decoder.decode() {
+                Ok(frame) => Ok(Some(frame.display(false).to_string())),
+                Err(DecodeError::UnexpectedEof) => Ok(None),
+                Err(DecodeError::Malformed) => bail!("a frame of the log is malformed"),
+            },
+            Self::Text(text) => {
+                let Some(end) = text.iter().position(|&byte| byte == b'\n') else { return Ok(None) };
+                let line: Vec<u8> = text.drain(..=end).collect();
+                Ok(Some(String::from_utf8(line)?.trim_end().to_owned()))
+            }
+        }
     }
 }
 
