@@ -57,15 +57,16 @@ step_clippy_cuda() {
     cargo clippy --quiet "${host[@]}" --lib --profile test --features vit-train/dfdx-cuda-check -- -D warnings
 }
 
-# Checks the firmware and the boards' library for the default chip, the smallest one, and boards with other code.
+# Checks the firmware for the default chip and for the smallest one, and the boards' library for real boards, those of one
+# target together.
 step_clippy_firmware() {
-    local options
-    for options in "" "--target thumbv6m-none-eabi" "--features nrf52840-dk,probe" "--features netduinoplus2,probe" \
-        "--features nucleo-l4r5zi,probe" "--target thumbv6m-none-eabi --features pico,probe" \
-        "--target thumbv8m.main-none-eabihf --features pico2,probe"; do
+    local firmware="--package firmware-example --package test-firmware" options
+    for options in "$firmware" "$firmware --target thumbv6m-none-eabi" \
+        "--package vit-boards --features netduinoplus2,nrf52840-dk,nucleo-h743zi,nucleo-l4r5zi,probe" \
+        "--package vit-boards --target thumbv6m-none-eabi --features pico,probe" \
+        "--package vit-boards --target thumbv8m.main-none-eabihf --features pico2,probe"; do
         # shellcheck disable=SC2086 # the options are several words
-        in_firmware ../tools/chip-cargo clippy --quiet --release --package firmware-example --package test-firmware \
-            --package vit-boards $options -- -D warnings || return
+        in_firmware ../tools/chip-cargo clippy --quiet --release $options -- -D warnings || return
     done
 }
 

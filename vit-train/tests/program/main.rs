@@ -1,6 +1,7 @@
 //! Tests the program from outside: its command lines, what it prints, and the files that it writes.
 
 mod bad_input;
+mod c_libraries;
 mod command_line;
 mod device;
 mod documents;
