@@ -71,8 +71,22 @@ fn a_project_is_written_for_pictures_and_board() {
     {
         assert!(!read(file).contains('@'), "{file} has a placeholder: {}", read(file));
     }
+    assert!(!train.contains("skip_unreadable"), "{train}");
     // Nothing else is left in the parent folder.
     assert_eq!(entries(parent.path()), ["my-shapes"]);
+}
+
+#[test]
+fn a_project_leaves_out_the_files_that_new_has_left_out() {
+    let (pictures, parent) = (pictures(3, 10), tempfile::tempdir().unwrap());
+    fs::write(pictures.path().join("class 1/damaged.png"), "not a picture").unwrap();
+    let project = parent.path().join("shapes");
+    let new = ["new", path(&project), "--data", path(pictures.path()), "--board", "microbit"];
+    refuse(&new, &["damaged.png", "--skip-unreadable"]);
+    let said = succeed(&[&new[..], &["--skip-unreadable"]].concat());
+    assert!(said.contains("cargo run --release    trains the network"), "{said}");
+    let train = fs::read_to_string(project.join("train/src/main.rs")).unwrap();
+    assert!(train.contains(".skip_unreadable(true)"), "{train}");
 }
 
 #[test]
