@@ -233,3 +233,30 @@ fn boards_are_those_of_the_memory_maps() {
         assert_eq!((board.flash, board.ram), (length("FLASH"), length("RAM")), "{}", board.name);
     }
 }
+
+/// The clock of each board is the one that `vit-boards` states, with which the board runs on hardware.
+#[test]
+fn boards_have_the_clocks_of_their_support() {
+    let read = |file: &str| fs::read_to_string(Path::new("../vit-boards/src").join(file)).unwrap();
+    for board in Board::all() {
+        let feature = board.support.feature;
+        let source = read(&format!("boards/{}.rs", feature.replace('-', "_")));
+        let clock = match feature {
+            "microbit" => constant(&read("timer/nrf.rs"), "HZ"), // the timer has the processor's clock
+            // The HAL sets the clock, so that there is no constant for it.
+            "pico" => {
+                let (_, documented) = source.split_once("run at ").unwrap();
+                documented.split_once(" MHz").unwrap().0.parse().ok().map(|clock: u32| 1_000_000 * clock)
+            }
+            // Some boards have another clock in the emulator.
+            _ => constant(&source, "RESET_CLOCK").or(constant(&source, "CLOCK")),
+        };
+        assert_eq!(Some(board.clock), clock, "{}", board.name);
+    }
+}
+
+/// Returns the value of a constant that a source declares with a number.
+fn constant(source: &str, name: &str) -> Option<u32> {
+    let (_, rest) = source.split_once(&format!("const {name}: u32 = "))?;
+    rest.split_once(';')?.0.replace('_', "").parse().ok()
+}
