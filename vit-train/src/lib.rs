@@ -35,10 +35,12 @@
 //!     let run = Path::new("runs/mine");
 //!
 //!     // Everything at once: training, both model files, the comparison of the engines, the report. The run is saved
-//!     // after every epoch and every minute, or on Ctrl-C. With () instead of the console, nothing is shown.
+//!     // after every epoch and every minute, or on Ctrl-C, and goes on from there when the program is started again.
+//!     // With () instead of the console, nothing is shown.
 //!     let mut console = Console::listen("start the program again")?;
 //!     let folder = RunFolder::create(run)?;
-//!     let report = train::<Mine>(&recipe, &data, Start::Random, &folder, Duration::from_secs(60), &mut console)?;
+//!     let start = Start::resumed::<Mine>(&recipe, &data, &folder)?.unwrap_or(Start::Random);
+//!     let report = train::<Mine>(&recipe, &data, start, &folder, Duration::from_secs(60), &mut console)?;
 //!     println!("{:.2} % of the test images", report.test.map_or(0.0, |test| test.f32.acc));
 //!
 //!     // Or step by step, from a checkpoint: quantize it, and write a model file for each engine.

@@ -26,15 +26,20 @@ struct Project {
     name: &'static str,
     board: &'static str,
     grey: bool,
+    /// True if one of the files is not a picture.
+    is_damaged: bool,
     /// The road signs that are its classes.
     classes: [usize; 3],
 }
 
 /// Two projects for pictures of road signs. The names of the classes are those of the signs.
 const PROJECTS: [Project; 2] = [
-    Project { name: "traffic", board: "netduinoplus2", grey: false, classes: [1, 3, 10] },
-    Project { name: "outlines", board: "microbit", grey: true, classes: [1, 2, 3] },
+    Project { name: "traffic", board: "netduinoplus2", grey: false, is_damaged: true, classes: [1, 3, 10] },
+    Project { name: "outlines", board: "microbit", grey: true, is_damaged: false, classes: [1, 2, 3] },
 ];
+
+/// The name of the file that is not a picture, in the folder of the first class.
+const DAMAGED: &str = "damaged.png";
 
 /// The folder of everything that these tests write.
 fn folder() -> PathBuf {
@@ -52,14 +57,19 @@ static WORKSPACE: LazyLock<PathBuf> = LazyLock::new(|| {
     let members = PROJECTS.map(|Project { name, .. }| [format!("{name}/network"), format!("{name}/train")]);
     let members: Vec<&str> = members.iter().flatten().map(String::as_str).collect();
     let root = workspace("projects-workspace", &members);
-    for Project { name, board, grey, classes } in PROJECTS {
+    for Project { name, board, grey, is_damaged, classes } in PROJECTS {
         let (project, pictures) = (folder().join(name), folder().join(format!("{name}-pictures")));
         for folder in [&project, &pictures] {
             let _ = fs::remove_dir_all(folder); // of an earlier test, if there was one
         }
         write_pictures(&pictures, &classes, grey);
         let data = pictures.to_str().unwrap();
-        run(&folder(), &["new", project.to_str().unwrap(), "--data", data, "--board", board]);
+        let mut new = vec!["new", project.to_str().unwrap(), "--data", data, "--board", board];
+        if is_damaged {
+            fs::write(pictures.join(signs::name(classes[0])).join(DAMAGED), "not a picture").unwrap();
+            new.push("--skip-unreadable");
+        }
+        run(&folder(), &new);
 
         // The crates are copied, with other paths of the crates that they depend on.
         for file in [
@@ -125,7 +135,7 @@ fn text(bytes: &[u8]) -> String {
 #[test]
 fn projects_train_and_run_on_the_chip() {
     LazyLock::force(&WORKSPACE);
-    for Project { name, classes, .. } in PROJECTS {
+    for Project { name, is_damaged, classes, .. } in PROJECTS {
         let project = folder().join(name);
         let untrained = firmware(&project, &["build", "--release"], None);
         let said = text(&untrained.stderr);
@@ -134,13 +144,19 @@ fn projects_train_and_run_on_the_chip() {
             "{said}"
         );
 
-        let trained = Command::new(Path::new(TARGET).join("debug").join(name))
-            .args(["--quiet", "--json", "--epochs", "40"])
-            .current_dir(&project)
-            .output()
-            .unwrap();
-        assert!(trained.status.success(), "{}", text(&trained.stderr));
-        let report: Value = serde_json::from_slice(&trained.stdout).unwrap();
+        let program = |arguments: &[&str]| -> Value {
+            let mut program = Command::new(Path::new(TARGET).join("debug").join(name));
+            let output = program.args(arguments).current_dir(&project).output().unwrap();
+            assert!(output.status.success(), "{}", text(&output.stderr));
+            serde_json::from_slice(&output.stdout).unwrap()
+        };
+        // The images of the project are those of every command, also of the one that chooses networks.
+        let rows = program(&["fit", "--board", "pico2", "--json"]);
+        assert_eq!(rows[0]["classes"], 3, "{rows}");
+
+        let report = program(&["--quiet", "--json", "--epochs", "40"]);
+        let skipped = report["skipped"].as_array().map_or(0, Vec::len);
+        assert_eq!(skipped, usize::from(is_damaged), "{}", report["skipped"]);
         let accuracy = report["test"]["int8"]["acc"].as_f64().unwrap();
         println!("{name}: {accuracy} %");
         assert!(accuracy >= 60.0, "{name}: {accuracy} %");

@@ -16,7 +16,7 @@ use crate::{
     train::snapshot::Snapshot,
     Error,
 };
-use clap::Args;
+use clap::{ArgAction, Args};
 use std::{
     convert::Infallible,
     path::{Path, PathBuf},
@@ -34,9 +34,8 @@ pub(super) struct DataArguments {
     /// or else those of the program: auto for vit-train itself]
     #[arg(long, help_heading = DATA, value_name = "NAME|DIR", value_parser = named_source)]
     pub data: Option<Source>,
-    /// The images that the program uses if neither --data nor a run names any. The program sets it.
-    #[arg(long, hide = true, value_parser = named_source, default_value_t)]
-    pub default_data: Source,
+    #[command(flatten)]
+    pub of_program: DataOfProgram,
     /// Leave out files in class folders that cannot be read as pictures, instead of refusing the folder
     #[arg(long, help_heading = DATA)]
     pub skip_unreadable: bool,
@@ -46,6 +45,25 @@ pub(super) struct DataArguments {
     /// Number of threads [default: one for each processor]
     #[arg(long, value_name = "N", value_parser = thread_count)]
     pub threads: Option<usize>,
+}
+
+/// The images that a command uses if the command line names none. These options are hidden, and the program sets them.
+#[derive(Args, Debug, Default)]
+pub(super) struct DataOfProgram {
+    /// The images of the program. If it has none, the commands have their own.
+    #[arg(long, hide = true, value_parser = named_source)]
+    pub default_data: Option<Source>,
+    /// Leaves out files among these images that cannot be read as pictures.
+    #[arg(long, hide = true, action = ArgAction::SetTrue)]
+    pub default_skip_unreadable: bool,
+}
+
+impl DataOfProgram {
+    /// Returns whether files that cannot be read as pictures are left out: `asked` is the option for it, and `named` are
+    /// the images that the command line names.
+    pub(super) fn skips_unreadable(&self, asked: bool, named: Option<&Source>) -> bool {
+        asked || named.is_none() && self.default_skip_unreadable
+    }
 }
 
 /// Reads the value of an option that names images.
@@ -88,8 +106,8 @@ impl Loaded {
 
 impl DataArguments {
     /// Returns the images to use if those of no run are.
-    pub(super) fn source(&self) -> &Source {
-        self.data.as_ref().unwrap_or(&self.default_data)
+    pub(super) fn source(&self) -> Source {
+        self.data.as_ref().or(self.of_program.default_data.as_ref()).cloned().unwrap_or_default()
     }
 
     /// Loads the images that are named, or else those of `auto`. Pictures are fitted to them like `fit`. Files that
@@ -97,9 +115,11 @@ impl DataArguments {
     /// stand in for MNIST, and for folders and files that are not used.
     pub(super) fn load(&self, format: Format, fit: Fit, own: Option<&RunData>) -> Result<Splits, Error> {
         use_threads(self.threads)?;
-        let source = self.source();
+        let source = &self.source();
         let unreadable = match own {
-            _ if self.skip_unreadable => Unreadable::LeaveOut,
+            _ if self.of_program.skips_unreadable(self.skip_unreadable, self.data.as_ref()) => {
+                Unreadable::LeaveOut
+            }
             Some(own) => Unreadable::Known(own.skipped.clone()),
             None => Unreadable::Refuse,
         };

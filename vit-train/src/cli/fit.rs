@@ -1,7 +1,7 @@
 //! The command `vit-train fit`, and the options that it shares with `vit-train new`.
 
 use super::{
-    data::{named_source, tell_of_omissions},
+    data::{named_source, tell_of_omissions, DataOfProgram},
     options::{positive, positive_up_to, DATA},
     output::print_json,
     progress,
@@ -39,9 +39,11 @@ const MAX: usize = u16::MAX as usize;
 #[command(group = ArgGroup::new("target").required(true).args(["board", "core"]))]
 pub(super) struct ProjectArguments {
     /// Images to train on: a folder with a folder of pictures for each class, or another value that --data takes
-    /// [default: synthetic, the built-in digits]
+    /// [default: the images of the program: synthetic, the built-in digits, for vit-train itself]
     #[arg(long, help_heading = DATA, value_name = "NAME|DIR", value_parser = named_source)]
-    pub data: Option<Source>,
+    data: Option<Source>,
+    #[command(flatten)]
+    of_program: DataOfProgram,
     /// Leave out files in class folders that cannot be read as pictures, instead of refusing the folder
     #[arg(long, help_heading = DATA)]
     skip_unreadable: bool,
@@ -143,11 +145,17 @@ impl ProjectArguments {
         })
     }
 
+    /// True if files that cannot be read as pictures are left out.
+    pub(super) fn skips_unreadable(&self) -> bool {
+        self.of_program.skips_unreadable(self.skip_unreadable, self.data.as_ref())
+    }
+
     fn survey(&self) -> Result<Survey, Error> {
-        let unreadable = if self.skip_unreadable { Unreadable::LeaveOut } else { Unreadable::Refuse };
+        let unreadable = if self.skips_unreadable() { Unreadable::LeaveOut } else { Unreadable::Refuse };
         let reading = &progress::reading(self.quiet);
         let loading = Loading { unreadable, reading, ..Loading::default() };
-        let survey = survey(self.data.as_ref().unwrap_or(&Source::Synthetic), &loading)?;
+        let source = self.data.as_ref().or(self.of_program.default_data.as_ref());
+        let survey = survey(source.unwrap_or(&Source::Synthetic), &loading)?;
         tell_of_omissions(&survey.skipped, &survey.passed_over, survey.fallback.as_ref());
         Ok(survey)
     }

@@ -146,20 +146,27 @@ pub fn main<L: Networks>() -> ExitCode {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Program {
-    data: Source,
+    data: Option<Source>,
+    skip_unreadable: bool,
     recipe: fn(&str) -> Option<Recipe>,
 }
 
 impl Program {
     /// Returns the program with the settings that [`main`] has.
     pub fn new() -> Self {
-        Self { data: Source::default(), recipe: |_| None }
+        Self { data: None, skip_unreadable: false, recipe: |_| None }
     }
 
     /// Sets the images that are used if the command line names none: what the option `--data` would be given.
     pub fn data(self, data: &str) -> Self {
         let Ok(data) = data.parse();
-        Self { data, ..self }
+        Self { data: Some(data), ..self }
+    }
+
+    /// Sets whether files among these images that cannot be read as pictures are left out, as the option
+    /// `--skip-unreadable` does. Images that the command line names are not affected.
+    pub fn skip_unreadable(self, skip: bool) -> Self {
+        Self { skip_unreadable: skip, ..self }
     }
 
     /// Sets the recipes: `recipe` returns that of the network with a given name, or None for the recipe that follows
@@ -170,7 +177,7 @@ impl Program {
 
     /// Runs the program for the networks of `L`, and returns the exit code that [`main`] describes.
     pub fn run<L: Networks>(self) -> ExitCode {
-        match List::of::<L>(self.recipe).and_then(|networks| run::<L>(networks, &self.data)) {
+        match List::of::<L>(self.recipe).and_then(|networks| run::<L>(networks, &self)) {
             Ok(code) => code,
             Err(error) => {
                 err!("error: {}", with_advice(&error));
@@ -186,10 +193,9 @@ impl Default for Program {
     }
 }
 
-/// Carries out the command line. Ends the program if it cannot be parsed. `data` are the images that are used if the
-/// command line names none.
-fn run<L: Networks>(networks: List, data: &Source) -> Result<ExitCode, Error> {
-    let command = with_default_data(with_networks(Cli::command(), &networks), data);
+/// Carries out the command line. Ends the program if it cannot be parsed.
+fn run<L: Networks>(networks: List, program: &Program) -> Result<ExitCode, Error> {
+    let command = with_data_of(program, with_networks(Cli::command(), &networks));
     let mut command = with_negative_numbers(command);
     let mut matches = command.clone().get_matches();
     let cli =
@@ -221,13 +227,14 @@ fn with_networks(command: clap::Command, networks: &List) -> clap::Command {
     command.mut_subcommands(|command| with_networks(command, networks))
 }
 
-/// Sets the value of the hidden option that holds the images which are used if the command line names none.
-fn with_default_data(command: clap::Command, data: &Source) -> clap::Command {
-    let command = command.mut_args(|argument| match argument.get_id() == "default_data" {
-        true => argument.default_value(data.to_string()),
-        false => argument,
+/// Sets the values of the hidden options that hold the images which are used if the command line names none.
+fn with_data_of(program: &Program, command: clap::Command) -> clap::Command {
+    let command = command.mut_args(|argument| match (argument.get_id().as_str(), &program.data) {
+        ("default_data", Some(data)) => argument.default_value(data.to_string()),
+        ("default_skip_unreadable", _) => argument.default_value(program.skip_unreadable.to_string()),
+        _ => argument,
     });
-    command.mut_subcommands(|command| with_default_data(command, data))
+    command.mut_subcommands(|command| with_data_of(program, command))
 }
 
 /// Lets options have values that begin with a minus sign. Without this, `--lr -1` would be refused as an unknown option

@@ -54,6 +54,7 @@ impl Arguments {
             board,
             class_names: &survey.class_names,
             data: &data,
+            skip_unreadable: self.project.skips_unreadable(),
             summary: &fitted.summary(),
         };
         project.write(&self.directory)?;
@@ -78,8 +79,7 @@ impl Arguments {
         let target = fitted.board.support.target;
         out!("");
         out!("The project is in {directory}. Next:");
-        let options = if fitted.survey.skipped.is_empty() { "" } else { " -- --skip-unreadable" };
-        out!("  cd {directory} && cargo run --release{options}    trains the network");
+        out!("  cd {directory} && cargo run --release    trains the network");
         out!("  cd firmware && cargo run --release    then runs it on the {}", fitted.where_it_runs());
         if !is_installed(target) {
             out!("The firmware needs the Rust target {target}, which is not installed: rustup target add {target}");

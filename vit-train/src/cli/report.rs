@@ -2,7 +2,7 @@
 
 use super::{
     artifact::{no_integers, Artifact},
-    data::{named_source, DataArguments, Loaded},
+    data::{named_source, DataArguments, DataOfProgram, Loaded},
     dispatch::{with_network, Task},
     networks::List,
     options::thread_count,
@@ -88,8 +88,8 @@ impl Arguments {
             }
         };
         let skip_unreadable = !report.skipped.is_empty();
-        let default_data = Source::default();
-        let data = DataArguments { data, default_data, skip_unreadable, threads: self.threads, quiet: false };
+        let of_program = DataOfProgram::default();
+        let data = DataArguments { data, of_program, skip_unreadable, threads: self.threads, quiet: false };
         let loaded = data.load_for::<N>(model, &report.dataset, Fit::default())?;
         match &loaded.doubt {
             // If a run does not know its images, they are recognised by the recorded result: see `Test`.

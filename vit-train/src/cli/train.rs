@@ -316,7 +316,7 @@ impl Arguments {
         let recipe = recipe_for(usize::MAX, Style::Digits);
         recipe.check()?;
         check_processor(recipe.processor)?;
-        check_run(directory, self.init_path()?.as_deref(), Some(self.data.source()))?;
+        check_run(directory, self.init_path()?.as_deref(), Some(&self.data.source()))?;
         let start = self.init::<N>()?.map_or(Start::Random, Start::Parameters);
         let mut data =
             self.data.load(Format::of::<N>(), self.fit.map_or(Fit::default(), Into::into), None)?;

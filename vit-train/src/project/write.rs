@@ -27,6 +27,8 @@ pub(crate) struct Project<'a> {
     pub class_names: &'a [String],
     /// The value of `--data` with which the project trains. A folder has an absolute path.
     pub data: &'a str,
+    /// True if the project leaves out files among them that cannot be read as pictures.
+    pub skip_unreadable: bool,
     /// A text in markdown that says what the network takes.
     pub summary: &'a str,
 }
@@ -136,6 +138,7 @@ impl Project<'_> {
             ("purpose", purpose(self.class_names)),
             ("summary", self.summary.to_owned()),
             ("data", format!("{:?}", self.data)),
+            ("skip", if self.skip_unreadable { ".skip_unreadable(true)" } else { "" }.to_owned()),
             ("data-name", self.data.to_owned()),
             ("repository", repository.display().to_string()),
             ("vit-nostd", crates("vit-nostd", &[])),

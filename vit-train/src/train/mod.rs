@@ -81,6 +81,43 @@ pub enum Start {
 }
 
 impl Start {
+    /// Returns the state in which the run in `folder` was interrupted, from which [`train`] continues it to the same
+    /// results, to the bit, as if it had not been interrupted. Returns `None` if there is no run in the folder that could
+    /// be continued, or if it is finished. A run that begins with another [`Start`] replaces the one in the folder.
+    ///
+    /// This function goes on with a run that was interrupted:
+    ///
+    /// ```
+    /// # use std::{path::Path, time::Duration};
+    /// # use vit_train::{data::Splits, recipe::Recipe, run::{folder::RunFolder, report::Report}, train::{train, Start}};
+    /// # vit_nostd::network! { pub Mine { image: 28, patch: 7, embed: 48, heads: 4, hidden: 96, depth: 2, classes: 10 } }
+    /// fn run(recipe: &Recipe, data: &Splits) -> Result<Report, vit_train::Error> {
+    ///     let folder = RunFolder::create(Path::new("runs/mine"))?;
+    ///     let start = Start::resumed::<Mine>(recipe, data, &folder)?.unwrap_or(Start::Random);
+    ///     train::<Mine>(recipe, data, start, &folder, Duration::from_secs(60), &mut ())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::OtherRun`] if the interrupted run has another recipe, another network or other images; [`Error::Snapshot`]
+    /// if its snapshot is damaged; [`Error::Io`] if that cannot be read.
+    pub fn resumed<N: Trainable>(
+        recipe: &Recipe,
+        data: &Splits,
+        folder: &RunFolder,
+    ) -> Result<Option<Self>, Error> {
+        let snapshot = match Snapshot::load(folder) {
+            Err(Error::NothingToResume { .. }) => return Ok(None),
+            snapshot => snapshot?,
+        };
+        if snapshot.position.finished {
+            return Ok(None);
+        }
+        // The parameters that the run began with do not matter any more.
+        let run = Run::new::<N>(recipe, data, snapshot.run.init.clone());
+        Ok(Some(Self::Snapshot(Box::new(snapshot.of_run::<N>(folder, &run)?))))
+    }
+
     /// Returns the digest of the initial parameters: see [`Run::init`].
     fn init(&self) -> Option<String> {
         match self {
@@ -374,25 +411,28 @@ mod tests {
 
         let folder = tempfile::tempdir().unwrap();
         let outputs = RunFolder::create(folder.path()).unwrap();
-        let (mut start, mut notes) = (Start::Random, Vec::new());
-        for steps in [3, 6, usize::MAX] {
-            let mut progress = EndAfter(steps, Vec::new());
+        let resumed = |recipe: &Recipe| Start::resumed::<Nano>(recipe, &data, &outputs);
+        let mut notes = Vec::new();
+        for (run, steps) in [3, 6, usize::MAX].into_iter().enumerate() {
+            let start = resumed(&recipe).unwrap();
+            assert_eq!(start.is_some(), run > 0);
+            let (start, mut progress) = (start.unwrap_or(Start::Random), EndAfter(steps, Vec::new()));
             let result = train::<Nano>(&recipe, &data, start, &outputs, HOUR, &mut progress);
             assert_eq!(matches!(result, Err(Error::Interrupted { .. })), steps < usize::MAX);
-            start = Start::Snapshot(Box::new(Snapshot::load(folder.path()).unwrap()));
             notes.extend(progress.1.into_iter().filter(|note| note.contains("balanced")));
+            // Another run cannot be resumed from it.
+            if steps < usize::MAX {
+                let error = resumed(&unbalanced).unwrap_err().to_string();
+                assert!(error.contains("balance true, not false"), "{error}");
+            }
         }
+        assert!(resumed(&recipe).unwrap().is_none(), "the run is finished");
         assert_eq!(Snapshot::load(folder.path()).unwrap().parameters, last);
         let resumed = Checkpoint::load(&RunFolder::checkpoint(folder.path())).unwrap();
         let resumed = resumed.into_order_of::<Nano>(folder.path()).unwrap();
         assert!(resumed.parameters.values == checkpoint);
         assert_eq!(notes.len(), 1, "{notes:?}");
         assert!(notes[0].ends_with("and 5 only 0. All classes are drawn equally often."), "{notes:?}");
-
-        // Another run cannot be resumed from it.
-        let other = Run::new::<Nano>(&unbalanced, &data, None);
-        let error = Snapshot::load(folder.path()).unwrap().of_run::<Nano>(folder.path(), &other).unwrap_err();
-        assert!(error.to_string().contains("balance true, not false"), "{error}");
     }
 
     fn logits(parameters: &[f32], data: &Splits, indices: &[usize]) -> Vec<f32> {

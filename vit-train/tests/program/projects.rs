@@ -71,8 +71,22 @@ fn a_project_is_written_for_pictures_and_board() {
     {
         assert!(!read(file).contains('@'), "{file} has a placeholder: {}", read(file));
     }
+    assert!(!train.contains("skip_unreadable"), "{train}");
     // Nothing else is left in the parent folder.
     assert_eq!(entries(parent.path()), ["my-shapes"]);
+}
+
+#[test]
+fn a_project_leaves_out_the_files_that_new_has_left_out() {
+    let (pictures, parent) = (pictures(3, 10), tempfile::tempdir().unwrap());
+    fs::write(pictures.path().join("class 1/damaged.png"), "not a picture").unwrap();
+    let project = parent.path().join("shapes");
+    let new = ["new", path(&project), "--data", path(pictures.path()), "--board", "microbit"];
+    refuse(&new, &["damaged.png", "--skip-unreadable"]);
+    let said = succeed(&[&new[..], &["--skip-unreadable"]].concat());
+    assert!(said.contains("cargo run --release    trains the network"), "{said}");
+    let train = fs::read_to_string(project.join("train/src/main.rs")).unwrap();
+    assert!(train.contains(".skip_unreadable(true)"), "{train}");
 }
 
 #[test]
@@ -218,4 +232,31 @@ fn boards_are_those_of_the_memory_maps() {
         };
         assert_eq!((board.flash, board.ram), (length("FLASH"), length("RAM")), "{}", board.name);
     }
+}
+
+/// The clock of each board is the one that `vit-boards` states, with which the board runs on hardware.
+#[test]
+fn boards_have_the_clocks_of_their_support() {
+    let read = |file: &str| fs::read_to_string(Path::new("../vit-boards/src").join(file)).unwrap();
+    for board in Board::all() {
+        let feature = board.support.feature;
+        let source = read(&format!("boards/{}.rs", feature.replace('-', "_")));
+        let clock = match feature {
+            "microbit" => constant(&read("timer/nrf.rs"), "HZ"), // the timer has the processor's clock
+            // The HAL sets the clock, so that there is no constant for it.
+            "pico" => {
+                let (_, documented) = source.split_once("run at ").unwrap();
+                documented.split_once(" MHz").unwrap().0.parse().ok().map(|clock: u32| 1_000_000 * clock)
+            }
+            // Some boards have another clock in the emulator.
+            _ => constant(&source, "RESET_CLOCK").or(constant(&source, "CLOCK")),
+        };
+        assert_eq!(Some(board.clock), clock, "{}", board.name);
+    }
+}
+
+/// Returns the value of a constant that a source declares with a number.
+fn constant(source: &str, name: &str) -> Option<u32> {
+    let (_, rest) = source.split_once(&format!("const {name}: u32 = "))?;
+    rest.split_once(';')?.0.replace('_', "").parse().ok()
 }

@@ -5,5 +5,5 @@ use std::process::ExitCode;
 use vit_train::cli::Program;
 
 fn main() -> ExitCode {
-    Program::new().data(@data@).run::<(@Network@,)>()
+    Program::new().data(@data@)@skip@.run::<(@Network@,)>()
 }
