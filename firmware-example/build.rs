@@ -1,8 +1,10 @@
-//! Prepares the parts of the firmware that can be chosen: the board and its memory map, and the model and its shape.
+//! Prepares the parts of the firmware that can be chosen: the board and its memory map, and the model, its shape and its
+//! samples.
 //!
 //! The board is the one of `vit-boards` that is named like the enabled feature, or else the emulated board for the
 //! target. The model is the file that the environment variable `VIT_MODEL` names. If it is not set, the model is one of
-//! those in `models/`: `base` for `nucleo-h743zi`, which has 2 MB of flash, and `nano` for the other boards.
+//! those in `models/`: `base` for `nucleo-h743zi`, which has 2 MB of flash, and `nano` for the other boards. The samples of
+//! a model lie next to it.
 
 use std::{
     env,
@@ -37,9 +39,28 @@ fn main() -> Result<(), Box<dyn Error>> {
     let preset = if board == "nucleo-h743zi" { "base" } else { "nano" };
     let ours = || format!("models/{preset}.int8.vit").into();
     let model = env::var_os("VIT_MODEL").map_or_else(ours, PathBuf::from);
-    fs::write(out.join("model.rs"), model_source(&model)?)?;
+    let samples = out.join("samples.bin");
+    fs::write(&samples, samples_of(&model)?)?;
+    fs::write(out.join("model.rs"), model_source(&model, &samples)?)?;
     println!("cargo:rerun-if-changed={}", model.display());
     Ok(())
+}
+
+/// Returns the samples of the `model`, of which only the firmware that classifies them needs any: without them, there is
+/// a warning. Those of the models here are named like the model, and those of a run are `samples.bin`.
+fn samples_of(model: &Path) -> Result<Vec<u8>, Box<dyn Error>> {
+    let name = model.file_name().and_then(|name| name.to_str()?.strip_suffix(".int8.vit"));
+    let own = name.map(|name| model.with_file_name(format!("{name}.samples.bin")));
+    let file = own.filter(|own| own.exists()).unwrap_or_else(|| model.with_file_name("samples.bin"));
+    println!("cargo:rerun-if-changed={}", file.display());
+    if !file.exists() {
+        println!(
+            "cargo:warning={}: there are no samples next to this model. All programs work but the main one.",
+            model.display()
+        );
+        return Ok(Vec::new());
+    }
+    Ok(fs::read(file)?)
 }
 
 /// Returns the name of the board, which is that of its feature and of its memory map.
@@ -70,8 +91,8 @@ fn board(target: &str) -> Result<String, Box<dyn Error>> {
     }
 }
 
-/// Returns the source of the module `model`, which declares the network of the file at `path` and embeds the file.
-fn model_source(path: &Path) -> Result<String, Box<dyn Error>> {
+/// Returns source that declares the network of the model file at `path`, and embeds the file and its `samples`.
+fn model_source(path: &Path, samples: &Path) -> Result<String, Box<dyn Error>> {
     let refused = |what: &dyn std::fmt::Display| format!("{}: {what}", path.display());
     let path = path.canonicalize().map_err(|error| refused(&error))?;
     let file = fs::read(&path)?;
@@ -88,6 +109,8 @@ fn model_source(path: &Path) -> Result<String, Box<dyn Error>> {
              embed: {embed}, heads: {heads}, hidden: {hidden}, depth: {depth}, classes: {classes} }}\n\
          }}\n\
          /// The model file, which is in flash and used in place.\n\
-         pub static MODEL: &[u8] = vit_nostd::include_model!({path:?}, Flashed, Int8);\n",
+         pub static MODEL: &[u8] = vit_nostd::include_model!({path:?}, Flashed, Int8);\n\n\
+         /// Test images with their classes, and the logits of the model on the computer that trained it.\n\
+         pub static SAMPLES: &[u8] = include_bytes!({samples:?});\n",
     ))
 }

@@ -114,7 +114,7 @@ step_oldest_rust() {
 # `vit-train` from its package, which takes minutes.
 step_package() {
     cargo package --quiet --allow-dirty --package vit-nostd --package vit-link &&
-        cargo package --quiet --allow-dirty --package vit-nostd --package vit-link --package vit-train \
+        cargo package --quiet --allow-dirty --package vit-nostd --package vit-link --package vit-c --package vit-train \
             --package vit-boards --no-verify
 }
 

@@ -11,7 +11,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 tests/all.sh tools
 # A package is compiled without this workspace's profile, so that it gets a target directory of its own.
-cargo package --package vit-nostd --package vit-link --package vit-train --target-dir target/packages
+cargo package --package vit-nostd --package vit-link --package vit-c --package vit-train --target-dir target/packages
 PICTURES_OF_A_KIND=60 cargo test -p vit-train --lib photographs_are -- --nocapture
 MANY_PROJECTS=1 cargo test -p vit-tests --test outside -- project --nocapture
 MANY_C=1 cargo test -p vit-tests --test c -- --nocapture

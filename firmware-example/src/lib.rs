@@ -1,4 +1,5 @@
-//! The board and the model that the firmware here is built for.
+//! The parts that the programs of this firmware share: the board, the network, the model, and the samples that come with
+//! it. The build script chooses them.
 
 #![no_std]
 
@@ -6,10 +7,4 @@ mod board;
 
 pub use board::Board;
 
-/// The board's stopwatch.
-pub type Timer = <Board as vit_boards::Board>::Timer;
-
-/// The model in the firmware, and its network. The build script chooses them.
-pub mod model {
-    include!(concat!(env!("OUT_DIR"), "/model.rs"));
-}
+include!(concat!(env!("OUT_DIR"), "/model.rs"));

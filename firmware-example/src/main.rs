@@ -1,22 +1,16 @@
-//! Classifies ten handwritten digits, and logs the probability of each result and the time and RAM that it took.
+//! Classifies a few test pictures, and compares the logits with those of the computer that trained the network.
 //!
-//! The exit code is the number of digits that were not recognised.
+//! The exit code is 0 if all logits are equal.
 
 #![no_std]
 #![no_main]
 
-mod digits;
-
-use core::array;
 use cortex_m_rt::entry;
-use firmware_example::{
-    model::{Flashed, MODEL},
-    Board, Timer,
-};
-use vit_boards::{exit, ram, timer::Timer as _, Board as _};
+use firmware_example::{Board, Flashed, MODEL, SAMPLES};
+use vit_boards::{exit, ram, samples::samples, timer::Timer as _, Board as _};
 use vit_nostd::{
     int8::{kernels, Model, Scratch},
-    top_k, Element, Image, Prediction,
+    top_k,
 };
 
 #[entry]
@@ -28,46 +22,33 @@ fn main() -> ! {
         Ok(model) => model,
         Err(error) => defmt::panic!("the model file is unusable: {}", error),
     };
-    let mut ticks = Some(0); // the most of an image; None if the timer cannot measure them
-    let mut digit = Image::<Flashed>::ZERO;
-    let predictions = array::from_fn::<_, { digits::COUNT }, _>(|n| {
-        digits::draw(n, &mut digit);
-        timer.start();
-        let logits = model.infer(&digit, SCRATCH);
-        ticks = ticks.zip(timer.ticks()).map(|(most, ticks)| most.max(ticks));
-        let [best]: [Prediction; 1] = top_k(&model.dequantize(&logits));
-        best
-    });
-    let stack = ram::stack(); // before the log uses the stack
-
-    defmt::info!("kernels: {=str}", kernels::name());
+    let label = |class| model.metadata().labels().nth(class).unwrap_or_default();
+    let mut slowest = Some(0); // in ticks; None if the timer cannot measure an inference
     let mut wrong = 0;
-    for (drawn, Prediction { class, probability }) in predictions.into_iter().enumerate() {
-        let label = model.metadata().labels().nth(class).unwrap_or_default();
-        let permille = (1000.0 * probability + 0.5) as u32;
-        defmt::info!(
-            "drawn {=usize}, seen {=str}, {=u32}.{=u32} % sure",
-            drawn,
-            label,
-            permille / 10,
-            permille % 10,
-        );
-        wrong += i32::from(class != drawn);
+    defmt::info!("kernels: {=str}", kernels::name());
+    defmt::assert!(samples::<Flashed>(SAMPLES).count() > 0, "there are no samples of this network");
+    for sample in samples::<Flashed>(SAMPLES) {
+        timer.start();
+        let logits = model.infer(sample.image, SCRATCH); // in your firmware: the image of a camera
+        slowest = slowest.zip(timer.ticks()).map(|(slowest, ticks)| slowest.max(ticks));
+        let [best] = top_k(&model.dequantize(&logits));
+        let percent = (100.0 * best.probability) as u32;
+        let (is, seen) = (label(sample.class), label(best.class));
+        defmt::info!("{=str} is seen as {=str}, {=u32} % sure", is, seen, percent);
+        if !sample.has_logits(logits.as_ref()) {
+            defmt::error!("the logits differ from those of the computer that trained the network");
+            wrong += 1;
+        }
     }
-    match ticks {
+    match slowest {
         Some(ticks) => defmt::info!(
-            "time: at most {=u32} ticks of {=u32} Hz an image, on a {=str}",
+            "time: at most {=u32} ms an image ({=u32} ticks), on a {=str}",
+            timer.milliseconds(ticks),
             ticks,
-            Timer::HZ,
-            Board::NAME,
+            Board::NAME
         ),
         None => defmt::warn!("time: an image takes longer than the timer can measure"),
     }
-    defmt::info!(
-        "RAM: {=usize} bytes of scratch memory, {=usize} of other statics, {=usize} of stack",
-        Scratch::<Flashed>::BYTES,
-        ram::statics() - Scratch::<Flashed>::BYTES,
-        stack,
-    );
+    defmt::info!("RAM: {=usize} bytes of variables, {=usize} of stack", ram::statics(), ram::stack());
     exit(wrong)
 }

@@ -1,6 +1,12 @@
-//! Tests that the models in the repository match their reports.
+//! Tests that the models in the repository match their reports and their samples, and that the program which runs them on
+//! the chip is the one that `vit-train new` writes.
 
-use std::{env, fs, path::Path};
+use std::{
+    env, fs,
+    io::Write,
+    path::Path,
+    process::{Command, Stdio},
+};
 
 use serde_json::Value;
 use vit_nostd::{
@@ -11,13 +17,15 @@ use vit_nostd::{
 };
 use vit_test_networks::Signs;
 use vit_train::{
-    data::{self, Dataset, Format, Source},
+    data::{self, synthetic, Dataset, Format, Source},
     formats::model_bytes::ModelBytes,
     inference::int8_logits,
     network::Trainable,
+    run::samples,
     score::Score,
 };
 
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 const MODELS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../firmware-example/models");
 
 /// Returns MNIST's test images if `MNIST_DIR` names their folder.
@@ -33,6 +41,26 @@ fn mnist() -> Option<Dataset> {
 /// Returns the built-in road signs to test on.
 fn road_signs() -> Option<Dataset> {
     Some(data::load(&Source::SyntheticSigns, Format::of::<Signs>(), Fit::Crop).unwrap().test)
+}
+
+/// The built-in digits of the samples. The images of MNIST are not in the repository. There are few, because the flash of
+/// the smallest board, 128 KB, has no room for eight of them next to `nano`.
+fn digits() -> Dataset {
+    synthetic::dataset(4, 7)
+}
+
+/// The name of the environment variable with which the samples in the repository are written again.
+const WRITE_SAMPLES: &str = "WRITE_SAMPLES";
+
+/// Checks that the samples next to a model are the images of `of` and what the model computes for them on this computer.
+fn check_samples<N: Trainable>((preset, file, _): (&str, &[u8], &Value), of: &Dataset) {
+    let path = Path::new(MODELS).join(format!("{preset}.samples.bin"));
+    let expected = samples::file(&Model::<N>::from_bytes(file).unwrap(), of);
+    if env::var_os(WRITE_SAMPLES).is_some() {
+        fs::write(&path, &expected).unwrap();
+    }
+    let is_same = fs::read(&path).is_ok_and(|samples| samples == expected);
+    assert!(is_same, "{}: {WRITE_SAMPLES}=1 writes this file again", path.display());
 }
 
 /// Checks a model and its report, and its accuracy on `images` if they are available. Its network was tested on
@@ -79,7 +107,40 @@ fn models_have_their_recorded_accuracy() {
             "signs" => check::<Signs>(kept, 2000, road_signs),
             _ => panic!("{name}: the model of an unknown network"),
         }
+        match preset {
+            "base" => check_samples::<Base>(kept, &digits()),
+            "tiny" => check_samples::<Tiny>(kept, &digits()),
+            "nano" => check_samples::<Nano>(kept, &digits()),
+            _ => check_samples::<Signs>(kept, &road_signs().unwrap()),
+        }
         models += 1;
     }
     assert!(models > 0, "there are no models in {MODELS}");
+}
+
+/// The programs of the example differ from those of a project only in the name of the crate and of the network.
+#[test]
+fn the_example_is_what_new_writes() {
+    for (template, file) in [("firmware.rs", "main.rs"), ("serve.rs", "bin/serve.rs")] {
+        let template = format!("{ROOT}/vit-train/src/project/template/{template}");
+        let filled = fs::read_to_string(template).unwrap();
+        let filled = filled.replace("@name_@_firmware", "firmware_example").replace("@Network@", "Flashed");
+        let example = fs::read_to_string(format!("{ROOT}/firmware-example/src/{file}")).unwrap();
+        let expected = formatted(&filled);
+        assert!(example == expected, "{file} is not what the template makes of it:\n{expected}");
+    }
+}
+
+/// Formats a source as the sources of this repository are.
+fn formatted(source: &str) -> String {
+    let mut rustfmt = Command::new("rustfmt")
+        .args(["--edition", "2024", "--config-path", ROOT])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    rustfmt.stdin.take().unwrap().write_all(source.as_bytes()).unwrap();
+    let output = rustfmt.wait_with_output().unwrap();
+    assert!(output.status.success());
+    String::from_utf8(output.stdout).unwrap()
 }

@@ -71,6 +71,11 @@ impl VitNetwork {
         }
     }
 
+    /// Returns the lengths and the memory of the network.
+    pub const fn sizes(&self) -> VitSizes {
+        self.sizes
+    }
+
     /// Returns the network that a C program passes.
     ///
     /// # Safety

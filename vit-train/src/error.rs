@@ -176,6 +176,9 @@ pub enum Error {
     /// The GPU that was asked for cannot be used.
     #[error("{0}")]
     Cuda(Box<dyn std::error::Error + Send + Sync>),
+    /// A library cannot be built.
+    #[error("the library cannot be built: {0}")]
+    Compiler(String),
     /// The command line asks for something that cannot be done; the text says what, and what to do instead.
     #[error("{0}")]
     Usage(String),

@@ -102,12 +102,14 @@
 
 mod atomic;
 pub mod board;
+mod c_library;
 pub mod cli;
 pub mod data;
 pub mod device;
 mod digest;
 pub mod error;
 pub mod files;
+mod folder;
 pub mod formats;
 mod fused;
 mod hex;
@@ -120,6 +122,7 @@ mod random;
 pub mod recipe;
 pub mod run;
 pub mod score;
+mod template;
 pub mod train;
 pub mod verify;
 

@@ -1,12 +1,9 @@
-//! Classifies the images that arrive at the serial port, and answers with the logits, the class and the time taken.
-//! This is the board's side of `vit-train device`.
+//! Classifies the images that arrive at the serial port, and answers with the logits, the class and the time taken. This
+//! is the board's side of the command `device`.
 
 #![no_std]
 #![no_main]
 
-use firmware_example::{
-    model::{Flashed, MODEL},
-    Board,
-};
+use firmware_example::{Board, Flashed, MODEL};
 
 vit_boards::serve!(Board, Flashed, MODEL);

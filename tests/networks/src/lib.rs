@@ -2,11 +2,11 @@
 
 #![no_std]
 
+pub use signs_network::Signs;
+
 use vit_nostd::Network;
 
 vit_nostd::network! {
-    /// Which of sixteen road signs a small colour camera sees, as the firmware `camera` declares it.
-    pub Signs { image: [32, 32, 3], patch: [4, 4], embed: 64, heads: 2, hidden: 128, depth: 6, classes: 16 }
     /// A network with patches of 45 values, whose rows are filled up to 48.
     pub Colour { image: [6, 20, 3], patch: [3, 5], embed: 24, heads: 3, hidden: 36, depth: 2, classes: 7 }
     /// A network with the most channels.

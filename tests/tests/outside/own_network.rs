@@ -1,4 +1,4 @@
-//! Tests the commands with a network that a crate outside the workspace declares, on colour pictures of several sizes
+//! Tests the commands of a program outside the workspace, for a network of its own, on colour pictures of several sizes
 //! and formats, and that the emulated chip makes the same of a camera's frames.
 
 use crate::{build, cargo, TARGET};

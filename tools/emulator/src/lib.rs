@@ -128,6 +128,12 @@ impl Chip {
         build(self.machine, self.target, self.board.unwrap_or_default(), bin, None)
     }
 
+    /// Builds `firmware-example` for this chip like [`build`](Self::build), with the model in the file `model`.
+    pub fn build_example(&self, model: &Path) -> Result<PathBuf> {
+        let folder = format!("{}-with-model", self.machine);
+        build(&folder, self.target, self.board.unwrap_or_default(), "firmware-example", Some(model))
+    }
+
     /// Runs a firmware on this chip until it exits. `dir` is the folder for its files. A run that takes longer than
     /// [`Emulator::TIMEOUT`] is an error.
     pub fn run(&self, elf: &Path, dir: impl AsRef<Path>) -> Result<Run> {

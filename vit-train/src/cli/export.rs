@@ -4,14 +4,15 @@ use super::{
     artifact::{file_or_in, Artifact},
     checkpoint::{changed, is_checkpoint, CheckpointArguments, LabelArguments},
     data::lock_run_of,
-    dispatch::FileCommand,
+    dispatch::{self, FileCommand},
     networks::List,
     outputs::check_outputs,
 };
 use crate::{
+    c_library::{self, model::ExportedModel, target::Target, Bytes, Exported},
     files::write_atomically,
     formats::{checkpoint::Checkpoint, onnx::onnx_model, vit::float_model},
-    network::Trainable,
+    network::{list::Networks, Trainable},
     Error,
 };
 use clap::Args;
@@ -24,20 +25,25 @@ pub(super) const EXAMPLES: &str = "\
 Examples:
   vit-train export runs/nano --onnx nano.onnx                  write ONNX for onnxruntime and other programs
   vit-train export runs/nano --safetensors nano.safetensors    write a state_dict for PyTorch
-  vit-train export theirs.safetensors --vit theirs.f32.vit     convert a network from PyTorch for a chip";
+  vit-train export theirs.safetensors --vit theirs.f32.vit     convert a network from PyTorch for a chip
+  vit-train export runs/nano --c firmware/vit                  a library for C, for a Cortex-M4 with floating point
+  vit-train export runs/nano --c vit --target thumbv6m-none-eabi       for a Cortex-M0
+  vit-train export runs/a runs/b --c vit --name day --name night       one library with two networks";
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
     /// Checkpoint (or PyTorch state_dict with the same tensor names), float model file, or folder of a training run,
-    /// whose checkpoint is taken
-    #[arg(value_name = "RUN|FILE.safetensors|FILE.vit")]
-    source: PathBuf,
+    /// whose checkpoint is taken; for `--c`, integer model files, or runs, whose integer models are taken
+    #[arg(value_name = "RUN|FILE.safetensors|FILE.vit", required = true)]
+    sources: Vec<PathBuf>,
     #[command(flatten)]
     formats: Formats,
     #[command(flatten)]
     checkpoint: CheckpointArguments,
     #[command(flatten)]
     labels: LabelArguments,
+    #[command(flatten)]
+    library: LibraryArguments,
 }
 
 #[derive(Args, Debug)]
@@ -53,13 +59,91 @@ struct Formats {
     /// Write the model file for the float engine of vit-nostd (`quantize` writes the one for the integer engine)
     #[arg(long, value_name = "FILE.vit")]
     vit: Option<PathBuf>,
+    /// Write a library for C and C++ to this folder, with its header, the models, examples and files for CMake; an earlier
+    /// export there is replaced
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["onnx", "safetensors", "vit"])]
+    c: Option<PathBuf>,
+}
+
+/// The options of `--c`.
+#[derive(Args, Debug)]
+struct LibraryArguments {
+    /// Target of the library, as rustc names it
+    #[arg(long, requires = "c", value_name = "TRIPLE", default_value = "thumbv7em-none-eabihf")]
+    target: String,
+    /// Core of the processor, as gcc names it in -mcpu [default: the usual one for the target]
+    #[arg(long, requires = "c")]
+    cpu: Option<String>,
+    /// Name of a network in C, for each model in their order [default: the name of the file or of the run]
+    #[arg(long, requires = "c")]
+    name: Vec<String>,
+}
+
+impl Arguments {
+    pub(super) fn run<L: Networks>(&self, networks: &List) -> Result<ExitCode, Error> {
+        match &self.formats.c {
+            Some(directory) => self.export_library(directory),
+            None => dispatch::run::<L, _>(self, networks),
+        }
+    }
+
+    /// Writes a library for C.
+    fn export_library(&self, directory: &Path) -> Result<ExitCode, Error> {
+        if let Some(option) = changed(&self.checkpoint, &self.labels) {
+            return Err(Error::Usage(format!(
+                "{option}: a model file describes itself: give this option to `vit-train quantize`, and then export"
+            )));
+        }
+        let LibraryArguments { target, cpu, name: names } = &self.library;
+        let target = Target::named(target, cpu.as_deref())?;
+        if !names.is_empty() && names.len() != self.sources.len() {
+            return Err(Error::Usage(format!(
+                "--name: {} names for {} models: give one for each",
+                names.len(),
+                self.sources.len()
+            )));
+        }
+        let mut models: Vec<ExportedModel> = Vec::new();
+        for (index, source) in self.sources.iter().enumerate() {
+            let path = file_or_in(source, "model.int8.vit")?;
+            let model = ExportedModel::open(path, names.get(index).map(String::as_str))?;
+            if let Some(other) = models.iter().find(|other| other.name == model.name) {
+                return Err(Error::Usage(format!(
+                    "{} and {}: both networks would be called {}: give a --name for each",
+                    other.path.display(),
+                    model.path.display(),
+                    model.name
+                )));
+            }
+            models.push(model);
+        }
+        err!("compiling the library for {} ...", target.triple);
+        let Exported { sizes } = c_library::export(&models, &target, directory)?;
+        let Bytes { code, constants } = sizes.inference;
+        let names: Vec<_> = models.iter().map(|model| model.name.as_str()).collect();
+        out!(
+            "{}: {} for {}; opening and inference take {code} bytes of code and {constants} of constants",
+            directory.display(),
+            names.join(", "),
+            target.triple
+        );
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Returns the only source.
+    fn source(&self) -> Result<&Path, Error> {
+        match &self.sources[..] {
+            [source] => Ok(source),
+            _ => Err(Error::Usage("several models: only --c takes more than one".to_owned())),
+        }
+    }
 }
 
 impl FileCommand for Arguments {
     type Content = Checkpoint;
 
     fn open(&self, networks: &List) -> Result<Artifact<Checkpoint>, Error> {
-        let path = file_or_in(&self.source, "checkpoint.safetensors")?;
+        let path = file_or_in(self.source()?, "checkpoint.safetensors")?;
         check_outputs(self.formats.outputs(), &[&path], changed(&self.checkpoint, &self.labels))?;
         let (network, checkpoint) = if is_checkpoint(&path)? {
             self.checkpoint.load(networks, &path)?
@@ -69,7 +153,7 @@ impl FileCommand for Arguments {
             (network, self.checkpoint.apply(network, checkpoint)?)
         };
         let content = self.labels.apply(network, checkpoint)?;
-        Artifact { path, network, content }.of_one_run(&self.source)
+        Artifact { path, network, content }.of_one_run(self.source()?)
     }
 
     fn run<N: Trainable>(

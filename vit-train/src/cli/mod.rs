@@ -91,7 +91,7 @@ enum Command {
     /// Compare the results of vit-nostd and dfdx, image by image; the exit code is 1 if anything differs.
     #[command(after_help = verify::EXAMPLES)]
     Verify(verify::Arguments),
-    /// Convert a checkpoint for other programs: to ONNX, a state_dict for PyTorch, or a float model file.
+    /// Convert a network for other programs: to ONNX, a state_dict for PyTorch, a float model file, or a library for C.
     #[command(after_help = export::EXAMPLES)]
     Export(export::Arguments),
     /// Show what a model file or a checkpoint contains.
@@ -203,7 +203,7 @@ fn run<L: Networks>(networks: List, data: &Source) -> Result<ExitCode, Error> {
         Some(Command::Predict(arguments)) => dispatch::run::<L, _>(&arguments, &networks),
         Some(Command::Quantize(arguments)) => dispatch::run::<L, _>(&arguments, &networks),
         Some(Command::Verify(arguments)) => dispatch::run::<L, _>(&arguments, &networks),
-        Some(Command::Export(arguments)) => dispatch::run::<L, _>(&arguments, &networks),
+        Some(Command::Export(arguments)) => arguments.run::<L>(&networks),
         Some(Command::Inspect(arguments)) => arguments.run::<L>(&networks),
         Some(Command::Report(arguments)) => arguments.run::<L>(&networks),
         Some(Command::Compare(arguments)) => arguments.run(),

@@ -4,7 +4,9 @@ use super::{firmware::Firmware, name::Name};
 use crate::{
     board::boards::Board,
     error::{Error, IoContext},
+    folder::share,
     paths::{folder_of, resolve},
+    template::filled,
 };
 use std::{
     fs, io,
@@ -158,31 +160,6 @@ impl Project<'_> {
     }
 }
 
-/// Returns a template with its values. Values are not templates: what looks like a placeholder in them stays.
-fn filled(template: &str, values: &[(&'static str, String)]) -> String {
-    let mut text = String::new();
-    let mut parts = template.split('@');
-    text += parts.next().unwrap_or_default();
-    // A name stands between two placeholders' signs, and other text may, too.
-    let mut is_name = true;
-    for part in parts {
-        match values.iter().find(|(name, _)| is_name && *name == part) {
-            Some((_, value)) => {
-                text += value;
-                is_name = false;
-            }
-            None => {
-                if is_name {
-                    text.push('@');
-                }
-                text += part;
-                is_name = true;
-            }
-        }
-    }
-    text
-}
-
 /// Returns the name of a class as code in markdown. Characters that would end the code, or that change the direction of
 /// the text, are left out.
 fn as_code(name: &str) -> String {
@@ -253,16 +230,4 @@ fn format_rust(directory: &Path) {
     let mut rustfmt = Command::new("rustfmt");
     rustfmt.args(["--edition", "2024"]).args(files);
     let _ = rustfmt.stdout(Stdio::null()).stderr(Stdio::null()).status();
-}
-
-/// Gives a folder the usual permissions: `tempfile` makes it accessible for its owner only.
-#[cfg(unix)]
-fn share(directory: &Path) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(directory, fs::Permissions::from_mode(0o755))
-}
-
-#[cfg(not(unix))]
-fn share(_: &Path) -> io::Result<()> {
-    Ok(())
 }

@@ -56,27 +56,27 @@ pub const fn record_bytes(dims: &Dims) -> usize {
     CLASS_BYTES + WORD * dims.classes as usize + dims.image_values().next_multiple_of(WORD)
 }
 
-/// Reads the samples in the `bytes` of a file. Returns `None` if they are not samples for network `N`.
-pub fn read<N: Network>(bytes: &[u8]) -> Option<Vec<Sample>> {
-    if !bytes.len().is_multiple_of(record_bytes(&N::DIMS)) {
+/// Reads the samples in the `bytes` of a file. Returns `None` if they are not samples for a network with these dimensions.
+pub fn read(dims: &Dims, bytes: &[u8]) -> Option<Vec<Sample>> {
+    if !bytes.len().is_multiple_of(record_bytes(dims)) {
         return None;
     }
     let record = |record: &[u8]| {
         let (class, rest) = record.split_at(CLASS_BYTES);
-        let (logits, rest) = rest.split_at(WORD * N::CLASSES);
-        let (levels, padding) = rest.split_at(Format::of::<N>().values());
+        let (logits, rest) = rest.split_at(WORD * usize::from(dims.classes));
+        let (levels, padding) = rest.split_at(dims.image_values());
         let class = u32::from_le_bytes(class.try_into().ok()?);
-        let is_whole = (class as usize) < N::CLASSES && padding.iter().all(|&byte| byte == 0);
+        let is_whole = (class as usize) < usize::from(dims.classes) && padding.iter().all(|&byte| byte == 0);
         let logits = logits.as_chunks().0.iter().map(|&logit| i32::from_le_bytes(logit)).collect();
         is_whole.then_some(Sample { class: u16::try_from(class).ok()?, logits, levels: levels.to_vec() })
     };
-    bytes.chunks_exact(record_bytes(&N::DIMS)).map(record).collect()
+    bytes.chunks_exact(record_bytes(dims)).map(record).collect()
 }
 
-/// Returns the bytes of the file for the integer `model` of a run and the images `test`. There are up to [`MOST`]
-/// samples: the first image of each class, of classes at even distances if there are more. If there are fewer classes,
-/// further images of them follow.
-fn file<N: Network>(model: &int8::Model<'_, N>, test: &Dataset) -> Vec<u8> {
+/// Returns the bytes of the file for the integer `model` and the images `test`. There are up to [`MOST`] samples: the first
+/// image of each class, of classes at even distances if there are more. If there are fewer classes, further images of
+/// them follow.
+pub fn file<N: Network>(model: &int8::Model<'_, N>, test: &Dataset) -> Vec<u8> {
     let mut scratch = Box::new(int8::Scratch::new());
     let mut bytes = Vec::new();
     for index in of_all_classes(test.labels(), MOST) {
@@ -179,7 +179,7 @@ mod tests {
         assert_eq!((bytes.len(), record_bytes(&Odd::DIMS)), (4 * 72, 72));
         assert!(bytes == expected);
 
-        let samples = read::<Odd>(&bytes).unwrap();
+        let samples = read(&Odd::DIMS, &bytes).unwrap();
         assert_eq!(samples.iter().map(|sample| sample.class).collect::<Vec<_>>(), [0, 1, 2, 2]);
         for Sample { logits, levels, .. } in samples {
             assert_eq!(logits, infer(&model, &levels));
@@ -193,7 +193,7 @@ mod tests {
         for (images, samples) in [(1, 1), (7, 7), (8, 8), (30, 8)] {
             let labels: Vec<u16> = (0..images).map(|index| index % 3).collect();
             let file = file(&model, &self::images(&labels, 0));
-            assert_eq!(read::<Odd>(&file).unwrap().len(), samples);
+            assert_eq!(read(&Odd::DIMS, &file).unwrap().len(), samples);
         }
     }
 
@@ -205,7 +205,7 @@ mod tests {
         for seed in [1, 2] {
             write_with_model::<Odd>(folder.path(), &model(seed), &test).unwrap();
             let model = ModelBytes::from(&*read(RunFolder::int8_model));
-            let samples = super::read::<Odd>(&read(RunFolder::samples)).unwrap();
+            let samples = super::read(&Odd::DIMS, &read(RunFolder::samples)).unwrap();
             assert!(samples.iter().all(|sample| sample.logits == infer(&model, &sample.levels)));
             logits.push(samples[0].logits.clone());
         }
@@ -222,12 +222,12 @@ mod tests {
         let model = model(1);
         let model = int8::Model::<Odd>::from_bytes(&model).unwrap();
         let good = file(&model, &images(&[0, 1], 7));
-        assert_eq!(read::<Odd>(&[]), Some(Vec::new()));
-        assert!(read::<Odd>(&good[1..]).is_none());
+        assert_eq!(read(&Odd::DIMS, &[]), Some(Vec::new()));
+        assert!(read(&Odd::DIMS, &good[1..]).is_none());
         for (at, byte) in [(0, 3), (1, 1), (2, 1), (3, 1), (70, 1), (71, 1), (72, 3)] {
             let mut bad = good.clone();
             bad[at] = byte;
-            assert!(read::<Odd>(&bad).is_none(), "{at}");
+            assert!(read(&Odd::DIMS, &bad).is_none(), "{at}");
         }
     }
 }

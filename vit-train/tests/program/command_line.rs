@@ -6,7 +6,7 @@ use std::{fs, io::Write, path::Path};
 use vit_nostd::{
     image,
     int8::{Model, Scratch},
-    Nano,
+    Nano, Network,
 };
 use vit_train::{
     data::synthetic,
@@ -90,7 +90,7 @@ fn a_run_leaves_results_that_agree() {
 
     // The samples are of eight classes, and have the logits of the integer model.
     let samples = fs::read(file(&run, "samples.bin")).unwrap();
-    let read = samples::read::<Nano>(&samples).unwrap();
+    let read = samples::read(&Nano::DIMS, &samples).unwrap();
     assert_eq!(read.iter().map(|sample| sample.class).collect::<Vec<_>>(), [0, 1, 2, 3, 5, 6, 7, 8]);
     let bytes = ModelBytes::read(Path::new(&file(&run, "model.int8.vit"))).unwrap();
     let (model, mut scratch) = (Model::<Nano>::from_bytes(&bytes).unwrap(), Box::new(Scratch::new()));

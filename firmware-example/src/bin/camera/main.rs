@@ -10,19 +10,15 @@ mod camera;
 
 use camera::{FRAME, LINE_BYTES, SIGNS};
 use cortex_m_rt::entry;
-use firmware_example::{Board, Timer};
-use vit_boards::{exit, ram, timer::Timer as _, Board as _};
+use firmware_example::Board;
+use signs_network::Signs;
+use vit_boards::{exit, ram, timer::Timer, Board as _};
 use vit_nostd::{
     frame::{Resizer, Sums},
     include_model,
     int8::{kernels, Model, Scratch},
     top_k, Element, Image, Prediction,
 };
-
-vit_nostd::network! {
-    /// Which of sixteen road signs a small colour camera sees.
-    Signs { image: [32, 32, 3], patch: [4, 4], embed: 64, heads: 2, hidden: 128, depth: 6, classes: 16 }
-}
 
 static MODEL: &[u8] = include_model!("../../../models/signs.int8.vit", Signs, Int8);
 
@@ -79,7 +75,7 @@ fn main() -> ! {
         Some((resizing, inference)) => defmt::info!(
             "time: at most {=u32} ticks of {=u32} Hz for the lines of a frame, {=u32} for an image, on a {=str}",
             resizing,
-            Timer::HZ,
+            <Board as vit_boards::Board>::Timer::HZ,
             inference,
             Board::NAME,
         ),

@@ -1,11 +1,7 @@
-//! The program `vit-train` for a network that this crate declares.
+//! The program `vit-train` for the network of the example's camera, which firmware and training share.
 
+use signs_network::Signs;
 use std::process::ExitCode;
-
-vit_nostd::network! {
-    /// Which of sixteen road signs a small colour camera sees.
-    pub Signs { image: [32, 32, 3], patch: [4, 4], embed: 64, heads: 2, hidden: 128, depth: 6, classes: 16 }
-}
 
 fn main() -> ExitCode {
     vit_train::cli::main::<(Signs,)>()

@@ -1,8 +1,10 @@
-//! The parts that the programs of this firmware share: the board, the model, and the samples that come with it.
+//! The parts that the programs of this firmware share: the board, the network, the model, and the samples that come with
+//! it.
 
 #![no_std]
 
-use @name_@_network::@Network@;
+pub use @name_@_network::@Network@;
+
 use vit_nostd::include_model;
 
 @board@

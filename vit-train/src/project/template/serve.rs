@@ -1,9 +1,9 @@
-//! Classifies the images that arrive at the serial port: the board's side of `cargo run --release -- device`.
+//! Classifies the images that arrive at the serial port, and answers with the logits, the class and the time taken. This
+//! is the board's side of the command `device`.
 
 #![no_std]
 #![no_main]
 
-use @name_@_firmware::{Board, MODEL};
-use @name_@_network::@Network@;
+use @name_@_firmware::{Board, @Network@, MODEL};
 
 vit_boards::serve!(Board, @Network@, MODEL);

@@ -1,0 +1,8 @@
+//! The network of the example's camera, which training and firmware share.
+
+#![no_std]
+
+vit_nostd::network! {
+    /// Which of sixteen road signs a small colour camera sees.
+    pub Signs { image: [32, 32, 3], patch: [4, 4], embed: 64, heads: 2, hidden: 128, depth: 6, classes: 16 }
+}
