@@ -1,6 +1,6 @@
 /* Classifies the images of the file images.bin, one after the other, and writes all logits to logits.bin, as 32-bit
-   numbers in the order of the processor's bytes. Prints what vit_open and vit_infer take: the most bytes of stack, and
-   the ticks of the timer. */
+   numbers in the order of the processor's bytes. Prints what vit_open, vit_infer and the other functions take: the most
+   bytes of stack, and the ticks of the timer. */
 
 #include "board.h"
 #include "network.h"
@@ -9,6 +9,9 @@ static vit_model model;
 static VIT_SCRATCH scratch;
 static uint8_t image[VIT_SIZE(IMAGE_BYTES)];
 static int32_t logits[VIT_SIZE(CLASSES)];
+static float probabilities[VIT_SIZE(CLASSES)];
+static vit_resizer resizer;
+static uint32_t sums[VIT_SIZE(SUMS)];
 
 // A call whose stack and ticks are measured.
 typedef struct {
@@ -20,6 +23,7 @@ typedef struct {
 
 static call opening = {"vit_open", VIT_OK, 0, 0};
 static call inference = {"vit_infer", VIT_OK, 0, 0};
+static call others = {"others", VIT_OK, 0, 0};
 
 static void open(void *context)
 {
@@ -36,6 +40,32 @@ static void infer(void *context)
     inference.result =
         vit_infer(&model, image, sizeof image, &scratch, sizeof scratch, logits, VIT_SIZE(CLASSES));
     inference.ticks = (board_ticks() - begin) & 0xFFFFFF;
+}
+
+static void remember(vit_error error)
+{
+    if (error != VIT_OK) {
+        others.result = error;
+    }
+}
+
+// Calls all other functions that work with a model.
+static void call_others(void *context)
+{
+    static const uint8_t line[64 * 2] = {0};
+    const vit_frame frame = {64, 3, VIT_RGB565_LE};
+    vit_prediction best[3];
+    const char *label;
+    size_t label_bytes;
+    (void)context;
+    remember(vit_softmax(&model, logits, probabilities, VIT_SIZE(CLASSES)));
+    remember(vit_top_k(&model, logits, VIT_SIZE(CLASSES), best, 3));
+    remember(vit_label(&model, best[2].class_index, &label, &label_bytes));
+    remember(vit_resizer_begin(&resizer, &model, frame, sums, VIT_SIZE(SUMS), image, sizeof image));
+    for (uint32_t row = 0; row < frame.height; ++row) {
+        remember(vit_resizer_row(&resizer, line, sizeof line));
+    }
+    remember(vit_resizer_end(&resizer));
 }
 
 // Makes a call. Returns true if it has done what it should.
@@ -84,7 +114,11 @@ int main(void)
             return 1;
         }
     }
+    if (!measure(&others, call_others)) {
+        return 1;
+    }
     print(&opening);
     print(&inference);
+    print(&others);
     return board_close(images) && board_close(results) ? 0 : 1;
 }

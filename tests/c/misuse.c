@@ -311,7 +311,7 @@ static void infer_with_wrong_arguments(void)
     EXPECT(VIT_ERROR_MISALIGNED, vit_infer((vit_model *)after(model, 4), image, IMAGE_BYTES, scratch,
                                            scratch_bytes, logits, CLASSES));
     EXPECT(VIT_ERROR_MISALIGNED, infer(image, after(scratch, 1), logits));
-    EXPECT(VIT_ERROR_MISALIGNED, infer(image, after(scratch, 2), logits));
+    EXPECT(VIT_ERROR_MISALIGNED, infer(image, after(scratch, 4), logits));
     EXPECT(VIT_ERROR_MISALIGNED, infer(image, scratch, misaligned));
 
     EXPECT(VIT_ERROR_ADDRESS, infer(NEAR_THE_END, scratch, logits));
@@ -502,14 +502,15 @@ int main(void)
         EXPECT_THAT(logits[index] == 1000000 + (int32_t)index);
     }
 
-    // After all of this, the model is as good as new, and so is a copy of it.
+    // After all of this, the model is as good as new, and so is a copy of it. The memory is aligned to 8 bytes, and for one
+    // of the two inferences to no more than that.
     const int images = board_open("images.bin", false);
     const int results = board_open("logits.bin", true);
     EXPECT_THAT(images >= 0 && board_read(images, image, IMAGE_BYTES) && board_close(images));
     other_memory.model = *model;
     progress seen = {0, 0, true};
-    EXPECT(VIT_OK, vit_infer_observed(&other_memory.model, image, IMAGE_BYTES, scratch, VIT_NANO_SCRATCH_BYTES,
-                                      logits, CLASSES, observe, &seen));
+    EXPECT(VIT_OK, vit_infer_observed(&other_memory.model, image, IMAGE_BYTES, after(scratch, 8),
+                                      VIT_NANO_SCRATCH_BYTES, logits, CLASSES, observe, &seen));
     EXPECT_THAT(seen.in_order && seen.done > 0 && seen.done == seen.total);
     EXPECT_THAT(results >= 0 && board_write(results, logits, sizeof logits[0] * CLASSES));
     EXPECT(VIT_OK, vit_infer_observed(model, image, IMAGE_BYTES, scratch, VIT_NANO_SCRATCH_BYTES, logits, CLASSES,

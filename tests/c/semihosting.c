@@ -108,7 +108,7 @@ uint32_t board_ticks(void)
     volatile uint32_t *const control = (volatile uint32_t *)0xE000E010;
     volatile uint32_t *const reload = (volatile uint32_t *)0xE000E014;
     volatile const uint32_t *const value = (volatile const uint32_t *)0xE000E018;
-    if (*control == 0) {
+    if ((*control & 1) == 0) {
         *reload = 0xFFFFFF;
         *control = 5; // count at the clock of the processor, without interrupts
     }

@@ -113,8 +113,10 @@ pub unsafe extern "C" fn vit_resizer_begin(
 ) -> VitError {
     let begin = || {
         let of_resizer = check(resizer, 1)?;
-        let of_model = check(model, 1)?;
-        check_apart([&of_resizer, &of_model])?;
+        let of_model = check(model, 1);
+        if let Ok(of_model) = &of_model {
+            check_apart([&of_resizer, of_model])?;
+        }
         // SAFETY: The pointer is neither null nor misaligned, and the caller promises that the memory can be written to.
         unsafe { (&raw mut (*resizer.cast::<Begun>()).magic).write(0) };
         // SAFETY: The caller promises what `header` needs.
@@ -122,7 +124,7 @@ pub unsafe extern "C" fn vit_resizer_begin(
         let sizes = header.network.sizes;
         let of_sums = check(sums, sums_count)?;
         let of_image = check(image, image_bytes)?;
-        check_apart([&of_resizer, &of_model, &of_sums, &of_image])?;
+        check_apart([&of_resizer, &of_model?, &of_sums, &of_image])?;
         let frame = Frame {
             width: frame.width as usize,
             height: frame.height as usize,

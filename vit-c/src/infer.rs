@@ -30,14 +30,23 @@ impl Progress {
     }
 }
 
+/// The alignment of the scratch memory that C programs provide, which is that of the type in the network's header.
+const SCRATCH_ALIGN: usize = 8;
+
+/// The number of bytes that the scratch memory has in addition, because its first address with the alignment of
+/// `Scratch<N>` may come later. This is 0 on chips. The vectors of a PC have a larger alignment.
+pub(crate) const fn scratch_padding<N: Network>() -> usize {
+    align_of::<Scratch<N>>().saturating_sub(SCRATCH_ALIGN)
+}
+
 /// The type of [`infer`].
 pub(crate) type Infer = unsafe fn(*const VitModel, &[u8], *mut u8, &mut [i32], &mut Progress);
 
 /// Classifies an image with a model of network `N`. Nothing happens if the image is not one of the network's.
 ///
 /// # Safety
-/// `model` holds an opened model of network `N`. `scratch` has the size and the alignment of `Scratch<N>`, and nothing
-/// else uses this memory.
+/// `model` holds an opened model of network `N`. `scratch` is aligned to [`SCRATCH_ALIGN`] and has the size of `Scratch<N>`
+/// with its [padding](scratch_padding), and nothing else uses this memory.
 pub(crate) unsafe fn infer<N: Network>(
     model: *const VitModel,
     pixels: &[u8],
@@ -48,8 +57,13 @@ pub(crate) unsafe fn infer<N: Network>(
     // SAFETY: The caller promises it.
     let model = unsafe { VitModel::model::<N>(model) };
     let Some(image) = image::<N>(pixels) else { return };
-    // SAFETY: The caller promises it, and memory that may be uninitialised may have any content.
-    let scratch = unsafe { &mut *scratch.cast::<MaybeUninit<Scratch<N>>>() };
+    let skipped = match scratch_padding::<N>() {
+        0 => 0,
+        _ => scratch.addr().wrapping_neg() % align_of::<Scratch<N>>(),
+    };
+    // SAFETY: The caller promises that there are as many bytes as may be skipped in addition to those of a `Scratch<N>`,
+    // which is aligned after them. Memory that may be uninitialised may have any content.
+    let scratch = unsafe { &mut *scratch.add(skipped).cast::<MaybeUninit<Scratch<N>>>() };
     let scratch = scratch.write(Scratch::new());
     let result = model.infer_observed(image, scratch, &mut |_, _: vit_nostd::Values<'_>| progress.step());
     for (logit, &result) in logits.iter_mut().zip(result.as_ref()) {
@@ -115,7 +129,7 @@ pub unsafe extern "C" fn vit_infer_observed(
         let network = unsafe { VitModel::header(model)? }.network;
         let sizes = network.sizes;
         let of_image = check(image, image_bytes)?;
-        let of_scratch = check_layout(scratch.cast(), network.scratch_align, Some(scratch_bytes))?;
+        let of_scratch = check_layout(scratch.cast(), SCRATCH_ALIGN, Some(scratch_bytes))?;
         let of_logits = check(logits, classes)?;
         check_apart([&check(model, 1)?, &of_image, &of_scratch, &of_logits])?;
         if image_bytes != sizes.image_bytes {

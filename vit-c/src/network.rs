@@ -14,8 +14,6 @@ pub struct VitNetwork {
     /// The number that tells a network from other memory.
     magic: u32,
     pub(crate) sizes: VitSizes,
-    /// The alignment of the scratch memory.
-    pub(crate) scratch_align: usize,
     /// Opens a model of this network.
     pub(crate) open: model::Open,
     /// Finds the label of a class.
@@ -63,10 +61,9 @@ impl VitNetwork {
                 channels: N::CHANNELS,
                 classes: N::CLASSES,
                 image_bytes: input.bytes(),
-                scratch_bytes: Scratch::<N>::BYTES,
+                scratch_bytes: Scratch::<N>::BYTES + infer::scratch_padding::<N>(),
                 sums: input.sums(),
             },
-            scratch_align: align_of::<Scratch<N>>(),
             open: VitModel::open::<N>,
             label: VitModel::label::<N>,
             infer: infer::infer::<N>,
