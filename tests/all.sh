@@ -32,8 +32,8 @@ export VIRTUAL_ENV=${VIRTUAL_ENV:-$root/target/nvrtc}
 step_tools() {
     command -v cc >/dev/null || tools/apt-install build-essential || return
     command -v qemu-system-arm >/dev/null || tools/apt-install qemu-system-arm || return
-    [ -f "$(arm-none-eabi-g++ -print-file-name=libstdc++.a 2>/dev/null)" ] ||
-        tools/apt-install gcc-arm-none-eabi libnewlib-arm-none-eabi libstdc++-arm-none-eabi-newlib || return
+    [ -f "$(arm-none-eabi-gcc -print-file-name=libc_nano.a 2>/dev/null)" ] ||
+        tools/apt-install gcc-arm-none-eabi libnewlib-arm-none-eabi || return
     command -v cmake >/dev/null || tools/apt-install cmake || return
     tests/numpy-python -c '' 2>/dev/null || tools/apt-install python3-numpy || return
     tests/onnx-python -c '' 2>/dev/null || { tools/apt-install python3-pip && tests/onnx-python -c ''; } || return
