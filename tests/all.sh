@@ -28,6 +28,9 @@ boards=(microbit mps2-an385 mps2-an386 mps2-an500 mps2-an505 stm32vldiscovery ne
 # The virtual environment with NVIDIA's libraries; by default, tests/nvrtc installs them there.
 export VIRTUAL_ENV=${VIRTUAL_ENV:-$root/target/nvrtc}
 
+# Firmware takes much longer to link with debug information, which changes neither its code nor its log.
+export CARGO_PROFILE_RELEASE_DEBUG=0
+
 # Installs what the other steps need.
 step_tools() {
     command -v cc >/dev/null || tools/apt-install build-essential || return
