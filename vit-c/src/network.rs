@@ -3,7 +3,7 @@
 use crate::{
     error::VitError,
     infer,
-    memory::check,
+    memory::{check, check_apart},
     model::{self, VitModel},
 };
 use vit_nostd::{frame::Input, int8::Scratch, Network};
@@ -112,9 +112,10 @@ pub unsafe extern "C" fn vit_network_sizes(network: *const VitNetwork, sizes: *m
     let write = || {
         // SAFETY: The caller promises what `from_c` needs.
         let network = unsafe { VitNetwork::from_c(network)? };
-        check(sizes, 1)?;
-        // SAFETY: The pointer is neither null nor misaligned, and the caller promises that it can be written to.
-        unsafe { sizes.write(network.sizes) };
+        check_apart([&check(network, 1)?, &check(sizes, 1)?])?;
+        // SAFETY: The pointers are neither null nor misaligned, they do not overlap, and the caller promises that the
+        // second one can be written to.
+        unsafe { (&raw const network.sizes).copy_to_nonoverlapping(sizes, 1) };
         Ok(())
     };
     write().into()
