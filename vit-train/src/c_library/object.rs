@@ -18,6 +18,9 @@ const PREFIX: &[u8] = b"vit_";
 /// opposite. Compilers for chips do not write it, and if a single object has it, GNU's linker warns of all others.
 const STACK_NOTE: &[u8] = b".note.GNU-stack";
 
+/// Functions that a library for a computer may need, because every program there has a C library.
+const OF_EVERY_COMPUTER: [&str; 6] = ["bcmp", "memcmp", "memcpy", "memmove", "memset", "strlen"];
+
 /// The library as one object file.
 pub(super) struct Library {
     object: Vec<u8>,
@@ -262,6 +265,7 @@ fn check(object: &Builder<'_>) -> Result<(), Error> {
         if symbol.section.is_none()
             && u32::from(symbol.st_shndx) == u32::from(elf::SHN_UNDEF)
             && !name.is_empty()
+            && (is_for_a_chip(object) || !OF_EVERY_COMPUTER.contains(&&*name))
         {
             return Err(Error::Compiler(format!("the library needs {name}, which it does not have")));
         }
