@@ -30,13 +30,36 @@ struct Project {
     is_damaged: bool,
     /// The road signs that are its classes.
     classes: [usize; 3],
+    /// The least accuracy of the integer model on the test images, in percent.
+    accuracy: f64,
 }
 
 /// Two projects for pictures of road signs. The names of the classes are those of the signs.
+///
+/// The signs of the first one are easy: each has a colour of its own. With six seeds, 93.8 to 97.9 % of the test images were
+/// recognised. In grey, nothing is left of the colours, and the network of the second project is small enough for 16 KB
+/// of RAM. It recognised 69.8 to 80.2 %, and only has to be much better than chance.
 const PROJECTS: [Project; 2] = [
-    Project { name: "traffic", board: "netduinoplus2", grey: false, is_damaged: true, classes: [1, 3, 10] },
-    Project { name: "outlines", board: "microbit", grey: true, is_damaged: false, classes: [1, 2, 3] },
+    Project {
+        name: "traffic",
+        board: "netduinoplus2",
+        grey: false,
+        is_damaged: true,
+        classes: [1, 3, 10],
+        accuracy: 90.0,
+    },
+    Project {
+        name: "outlines",
+        board: "microbit",
+        grey: true,
+        is_damaged: false,
+        classes: [1, 2, 3],
+        accuracy: 60.0,
+    },
 ];
+
+/// The number of pictures of each class, a fifth of which are for the test.
+const PICTURES: u64 = 160;
 
 /// The name of the file that is not a picture, in the folder of the first class.
 const DAMAGED: &str = "damaged.png";
@@ -57,7 +80,7 @@ static WORKSPACE: LazyLock<PathBuf> = LazyLock::new(|| {
     let members = PROJECTS.map(|Project { name, .. }| [format!("{name}/network"), format!("{name}/train")]);
     let members: Vec<&str> = members.iter().flatten().map(String::as_str).collect();
     let root = workspace("projects-workspace", &members);
-    for Project { name, board, grey, is_damaged, classes } in PROJECTS {
+    for Project { name, board, grey, is_damaged, classes, .. } in PROJECTS {
         let (project, pictures) = (folder().join(name), folder().join(format!("{name}-pictures")));
         for folder in [&project, &pictures] {
             let _ = fs::remove_dir_all(folder); // of an earlier test, if there was one
@@ -107,7 +130,7 @@ fn write_pictures(folder: &Path, classes: &[usize], grey: bool) {
     for &class in classes {
         let folder = folder.join(signs::name(class));
         fs::create_dir_all(&folder).unwrap();
-        for index in 0..40 {
+        for index in 0..PICTURES {
             let picture = DynamicImage::from(signs::picture(class, 1, index));
             let picture = if grey { picture.grayscale() } else { picture };
             picture.save(folder.join(format!("{index}.png"))).unwrap();
@@ -135,7 +158,7 @@ fn text(bytes: &[u8]) -> String {
 #[test]
 fn projects_train_and_run_on_the_chip() {
     LazyLock::force(&WORKSPACE);
-    for Project { name, is_damaged, classes, .. } in PROJECTS {
+    for Project { name, is_damaged, classes, accuracy: least, .. } in PROJECTS {
         let project = folder().join(name);
         let untrained = firmware(&project, &["build", "--release"], None);
         let said = text(&untrained.stderr);
@@ -159,7 +182,7 @@ fn projects_train_and_run_on_the_chip() {
         assert_eq!(skipped, usize::from(is_damaged), "{}", report["skipped"]);
         let accuracy = report["test"]["int8"]["acc"].as_f64().unwrap();
         println!("{name}: {accuracy} %");
-        assert!(accuracy >= 60.0, "{name}: {accuracy} %");
+        assert!(accuracy >= least, "{name}: {accuracy} %, and not {least} %");
 
         let ran = firmware(&project, &["run", "--release"], None);
         let (log, said) = (text(&ran.stdout), text(&ran.stderr));
