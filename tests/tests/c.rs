@@ -200,8 +200,12 @@ fn program() -> &'static Path {
     static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
         let target = concat!(env!("CARGO_TARGET_TMPDIR"), "/..");
         let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
-        cargo.args(["build", "--quiet", "--package", "vit-train", "--package", "vit-tests"]);
-        cargo.args(["--bin", "vit-train", "--target-dir", target]).current_dir(ROOT);
+        cargo.args(["build", "--quiet", "--bin", "vit-train", "--target-dir", target]).current_dir(ROOT);
+        // The crates for this PC, with the features that all of them together enable, as in the test command.
+        cargo.arg("--workspace");
+        cargo.args(
+            ["firmware-example", "test-firmware", "vit-boards"].map(|name| format!("--exclude={name}")),
+        );
         // Variables that describe the test's package would let build scripts run again.
         for (variable, _) in env::vars_os() {
             let name = variable.to_string_lossy();
@@ -338,7 +342,8 @@ fn build(
     objects.extend(networks.iter().map(|network| library.join(format!("model/{network}.o"))));
 
     let firmware = Firmware { elf: folder.join(name).with_extension("elf"), map: folder.join("map") };
-    let (mut linker, _) = compiler("arm-none-eabi-gcc", "arm-none-eabi-g++", standard);
+    // The programs need nothing of the library of C++.
+    let mut linker = Command::new("arm-none-eabi-gcc");
     linker.args(words(&common)).arg("-T").arg(Path::new(ROOT).join("tests/c/chip.ld")).arg(core.memory());
     linker.args(["-Wl,--gc-sections", "-Wl,--fatal-warnings"]);
     linker.arg(format!("-Wl,-Map={}", firmware.map.display()));
