@@ -14,6 +14,13 @@ use std::{collections::BTreeSet, fs, io, path::Path, process::Command};
 /// The beginning of the names of everything that the library exports.
 const PREFIX: &[u8] = b"vit_";
 
+/// The section by which an object says that it needs no executable stack. Without it, linkers on Linux believe the
+/// opposite. Compilers for chips do not write it, and if a single object has it, GNU's linker warns of all others.
+const STACK_NOTE: &[u8] = b".note.GNU-stack";
+
+/// Functions that a library for a computer may need, because every program there has a C library.
+const OF_EVERY_COMPUTER: [&str; 6] = ["bcmp", "memcmp", "memcpy", "memmove", "memset", "strlen"];
+
 /// The library as one object file.
 pub(super) struct Library {
     object: Vec<u8>,
@@ -133,8 +140,9 @@ impl Library {
             flags: SymbolFlags::None,
         });
         object.add_symbol_data(symbol, section, data, vit_nostd::model_file::ALIGNMENT as u64);
-        // Without this section, linkers believe that the object needs an executable stack.
-        object.add_section(Vec::new(), b".note.GNU-stack".to_vec(), SectionKind::Other);
+        if library.architecture() != Architecture::Arm {
+            object.add_section(Vec::new(), STACK_NOTE.to_vec(), SectionKind::Other);
+        }
         object.write().map_err(|error| fault(&error))
     }
 }
@@ -218,16 +226,22 @@ fn bytes_of(object: &Builder<'_>, sections: &BTreeSet<usize>) -> Bytes {
     bytes
 }
 
+/// Returns true if the library is for a chip, and not for a computer.
+fn is_for_a_chip(object: &Builder<'_>) -> bool {
+    object.header.e_machine == elf::EM_ARM
+}
+
 /// Deletes all content except these sections, their relocations, and what a linker wants to know about the object.
 fn keep(object: &mut Builder<'_>, sections: &BTreeSet<usize>) {
     use object::build::Id;
     let is_needed = |id: SectionId| sections.contains(&id.index());
+    let is_for_a_chip = is_for_a_chip(object);
     for section in &mut object.sections {
         section.delete = !match &section.data {
             SectionData::Relocation(_) => section.sh_info_section.is_some_and(is_needed),
             SectionData::SectionString | SectionData::Symbol | SectionData::String => true,
             SectionData::Attributes(_) => true,
-            _ => is_needed(section.id()) || section.name.as_slice() == b".note.GNU-stack",
+            _ => is_needed(section.id()) || section.name.as_slice() == STACK_NOTE && !is_for_a_chip,
         };
     }
     object.delete_orphans();
@@ -251,10 +265,12 @@ fn check(object: &Builder<'_>) -> Result<(), Error> {
         if symbol.section.is_none()
             && u32::from(symbol.st_shndx) == u32::from(elf::SHN_UNDEF)
             && !name.is_empty()
+            && (is_for_a_chip(object) || !OF_EVERY_COMPUTER.contains(&&*name))
         {
             return Err(Error::Compiler(format!("the library needs {name}, which it does not have")));
         }
-        if name.contains("panic") {
+        // The kernels for computers check bounds.
+        if name.contains("panic") && is_for_a_chip(object) {
             return Err(Error::Compiler(format!("the library can panic: it has {name}")));
         }
     }
