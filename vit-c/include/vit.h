@@ -28,6 +28,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+// The version of the library that this header is for. It is the one of `vit_version`.
+#define VIT_VERSION "0.1.0"
+
 // The version of the model format that this header is for.
 #define VIT_FORMAT_VERSION 2
 

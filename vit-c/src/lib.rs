@@ -45,7 +45,7 @@ pub use infer::{vit_infer, vit_infer_observed, VitObserver};
 pub use model::{vit_file_bytes, vit_label, vit_open, VitModel};
 pub use network::{vit_network_sizes, VitNetwork, VitSizes};
 pub use prediction::{vit_softmax, vit_top_k, VitPrediction};
-pub use version::{vit_format_version, vit_version, VIT_FORMAT_VERSION, VIT_VERSION};
+pub use version::{vit_format_version, vit_version, VIT_FORMAT_VERSION};
 
 /// The header `vit.h`, which declares the functions in C.
 pub const HEADER: &str = include_str!("../include/vit.h");

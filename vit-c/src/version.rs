@@ -7,9 +7,6 @@ use vit_nostd::model_file::VERSION;
 pub const VIT_FORMAT_VERSION: u16 = 2;
 const _: () = assert!(VIT_FORMAT_VERSION == VERSION);
 
-/// The version of the library that this header is for. It is the one of [`vit_version`].
-pub const VIT_VERSION: &str = "0.1.0";
-
 const VERSION_TEXT: &CStr =
     match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes()) {
         Ok(text) => text,
