@@ -189,8 +189,8 @@ extern "C" {
 //
 // The whole file is read once, to compute its checksum.
 //
-// If this fails, `model` is a model that is not open, even if it was open before. Only `VIT_ERROR_OVERLAP` leaves it as it
-// was, because to write to it would change the file.
+// If this fails, `model` is a model that is not open, even if it was open before. Only `VIT_ERROR_OVERLAP` leaves it
+// as it was, because to write to it would change the file.
 //
 // `model` can be written to. `network` is a network of this library. `file` has `file_bytes` bytes.
 vit_error vit_open(vit_model *model,
