@@ -14,8 +14,11 @@
    a state of its own. Any number of threads may call them at the same time, each with buffers of its own; an opened model
    may be shared.
 
-   What a pointer to const leads to may be in flash: models, images, lines, networks. All other buffers must be in RAM.
-   README.md says how much stack the functions take on each processor.
+   What a pointer to const leads to may be in flash: model files, images, lines, networks. All other buffers must be in RAM.
+   README.md says how much stack the functions take. A library for the hard floating-point ABI needs the floating-point unit
+   to be switched on.
+
+   This header is for C99, for C++11, and for later versions of both.
 
    This file is made from the Rust sources of vit-c. */
 
@@ -25,13 +28,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+// The version of the library that this header is for. It is the one of `vit_version`.
+#define VIT_VERSION "0.1.0"
+
 // The version of the model format that this header is for.
 #define VIT_FORMAT_VERSION 2
 
 // The result of a function: `VIT_OK`, or the reason that it failed.
 enum vit_error
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : int32_t
+  : int
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
   // The function did what it should.
@@ -44,7 +50,7 @@ enum vit_error
   VIT_ERROR_ADDRESS = 3,
   // Two buffers overlap, and one of them would be written to.
   VIT_ERROR_OVERLAP = 4,
-  // This is not a network of a library of this version.
+  // This is not a network of the library.
   VIT_ERROR_NETWORK = 5,
   // The model was not opened by `vit_open`.
   VIT_ERROR_NOT_OPEN = 6,
@@ -72,7 +78,7 @@ enum vit_error
   VIT_ERROR_FILE_LENGTH = 26,
   // The checksum is wrong: the model file is damaged.
   VIT_ERROR_CHECKSUM = 27,
-  // The checksum is right, but the content is not: the program that wrote the model file has an error.
+  // The checksum is correct, but the content is not: the program that wrote the model file has an error.
   VIT_ERROR_CONTENT = 28,
   // The resizer was not begun by `vit_resizer_begin`, or has ended.
   VIT_ERROR_NOT_BEGUN = 40,
@@ -95,15 +101,15 @@ enum vit_error
 #if __STDC_VERSION__ >= 202311L
 typedef enum vit_error vit_error;
 #else
-typedef int32_t vit_error;
+typedef int vit_error;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
-// A network of this library. Its header declares it, as in `extern const vit_network vit_nano;`.
+// A network of the library. Its header declares it, as in `extern const vit_network vit_nano;`.
 typedef struct vit_network vit_network;
 
 // A model that `vit_open` has opened. Its content is private. Several threads may use one model at the same time, because
-// no function changes it after `vit_open`. It may be copied.
+// no function changes it after `vit_open`. It may be copied, but it holds addresses: open it again after a reset.
 typedef union {
   // Aligns the model.
   uint64_t align;
@@ -130,7 +136,9 @@ typedef struct {
 } vit_sizes;
 
 // A function that is called again and again during an inference, to feed a watchdog or to show the progress: `done` of
-// `total` steps, which are of about equal length, are done. `context` is what `vit_infer_observed` was given.
+// `total` steps are done. `context` is what `vit_infer_observed` was given. Steps differ in length, and several calls may
+// follow each other at once: for a network like `nano`, the longest step takes five times as long as the average. The
+// function must return: neither longjmp nor an exception may leave it.
 typedef void (*vit_observer)(void *context, uint32_t done, uint32_t total);
 
 // A class and its probability.
@@ -141,7 +149,7 @@ typedef struct {
   float probability;
 } vit_prediction;
 
-// A resizer that `vit_resizer_begin` has begun. Its content is private.
+// A resizer that `vit_resizer_begin` has begun. Its content is private, and it must not be copied.
 typedef union {
   // Aligns the resizer.
   uint64_t align;
@@ -184,6 +192,14 @@ typedef struct {
 extern "C" {
 #endif // __cplusplus
 
+// Finds the length of the model file that begins at `begin`, in memory that may be longer, such as a partition of flash.
+// `available` is the number of bytes that can be read there. Only the beginning of the file is looked at.
+//
+// `begin` has `available` bytes. `file_bytes` can be written to.
+vit_error vit_file_bytes(const uint8_t *begin,
+                         size_t available,
+                         size_t *file_bytes);
+
 // Checks a model file and opens it. The file is not copied: it must stay where it is, unchanged, as long as the model is
 // used. It may be in flash or in RAM, and must begin at a multiple of 16.
 //
@@ -192,7 +208,7 @@ extern "C" {
 // If this fails, `model` is a model that is not open, even if it was open before. Only `VIT_ERROR_OVERLAP` leaves it
 // as it was, because to write to it would change the file.
 //
-// `model` can be written to. `network` is a network of this library. `file` has `file_bytes` bytes.
+// `model` can be written to. `network` is a network of the library. `file` has `file_bytes` bytes.
 vit_error vit_open(vit_model *model,
                    const vit_network *network,
                    const uint8_t *file,
@@ -210,7 +226,7 @@ vit_error vit_label(const vit_model *model,
 // Writes the lengths and the memory of a network to `sizes`, for programs that learn at run time which network they
 // have.
 //
-// `network` is a network of this library. `sizes` can be written to.
+// `network` is a network of the library. `sizes` can be written to.
 vit_error vit_network_sizes(const vit_network *network,
                             vit_sizes *sizes);
 
@@ -297,7 +313,7 @@ vit_error vit_resizer_end(vit_resizer *resizer);
 
 // Returns the name of an error in English, such as "wrong image size". It is a constant, which ends in a zero byte. The
 // name of an unknown number is "unknown error".
-const char *vit_error_name(int32_t error);
+const char *vit_error_name(int error);
 
 // Returns the version of the library, such as "0.1.0". It is a constant, which ends in a zero byte.
 const char *vit_version(void);

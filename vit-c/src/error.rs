@@ -1,6 +1,6 @@
 //! The error codes.
 
-use core::ffi::{c_char, CStr};
+use core::ffi::{c_char, c_int, CStr};
 use vit_nostd::{frame::FrameError, ModelError};
 
 /// The result of a function: `VIT_OK`, or the reason that it failed.
@@ -18,7 +18,7 @@ pub enum VitError {
     VIT_ERROR_ADDRESS = 3,
     /// Two buffers overlap, and one of them would be written to.
     VIT_ERROR_OVERLAP = 4,
-    /// This is not a network of a library of this version.
+    /// This is not a network of the library.
     VIT_ERROR_NETWORK = 5,
     /// The model was not opened by `vit_open`.
     VIT_ERROR_NOT_OPEN = 6,
@@ -46,7 +46,7 @@ pub enum VitError {
     VIT_ERROR_FILE_LENGTH = 26,
     /// The checksum is wrong: the model file is damaged.
     VIT_ERROR_CHECKSUM = 27,
-    /// The checksum is right, but the content is not: the program that wrote the model file has an error.
+    /// The checksum is correct, but the content is not: the program that wrote the model file has an error.
     VIT_ERROR_CONTENT = 28,
     /// The resizer was not begun by `vit_resizer_begin`, or has ended.
     VIT_ERROR_NOT_BEGUN = 40,
@@ -141,7 +141,7 @@ impl From<Result<(), VitError>> for VitError {
 /// Returns the name of an error in English, such as "wrong image size". It is a constant, which ends in a zero byte. The
 /// name of an unknown number is "unknown error".
 #[unsafe(no_mangle)]
-pub extern "C" fn vit_error_name(error: i32) -> *const c_char {
-    let found = NAMES.iter().find(|(known, _)| *known as i32 == error);
+pub extern "C" fn vit_error_name(error: c_int) -> *const c_char {
+    let found = NAMES.iter().find(|(known, _)| *known as c_int == error);
     found.map_or(c"unknown error", |(_, name)| name).as_ptr()
 }

@@ -36,7 +36,7 @@ pub struct VitFrame {
     pub format: VitPixelFormat,
 }
 
-/// A resizer that `vit_resizer_begin` has begun. Its content is private.
+/// A resizer that `vit_resizer_begin` has begun. Its content is private, and it must not be copied.
 #[repr(C)]
 pub union VitResizer {
     /// Aligns the resizer.
@@ -50,6 +50,8 @@ pub union VitResizer {
 struct Begun {
     /// The number that tells a resizer which has begun from other memory.
     magic: u32,
+    /// The addresses at which the sums and the image begin, each with the one at which it ends.
+    buffers: [[usize; 2]; 2],
     resizer: Resizer<'static>,
 }
 
@@ -115,7 +117,7 @@ pub unsafe extern "C" fn vit_resizer_begin(
         let of_resizer = check(resizer, 1)?;
         let of_model = check(model, 1);
         if let Ok(of_model) = &of_model {
-            check_apart([&of_resizer, of_model])?;
+            check_apart([&of_resizer], [of_model])?;
         }
         // SAFETY: The pointer is neither null nor misaligned, and the caller promises that the memory can be written to.
         unsafe { (&raw mut (*resizer.cast::<Begun>()).magic).write(0) };
@@ -124,7 +126,7 @@ pub unsafe extern "C" fn vit_resizer_begin(
         let sizes = header.network.sizes;
         let of_sums = check(sums, sums_count)?;
         let of_image = check(image, image_bytes)?;
-        check_apart([&of_resizer, &of_model?, &of_sums, &of_image])?;
+        check_apart([&of_resizer, &of_sums, &of_image], [&of_model?, &header.file()])?;
         let frame = Frame {
             width: frame.width as usize,
             height: frame.height as usize,
@@ -146,8 +148,9 @@ pub unsafe extern "C" fn vit_resizer_begin(
             (slice::from_raw_parts_mut(sums, sums_count), slice::from_raw_parts_mut(image, image_bytes))
         };
         let begun = Resizer::new(frame, header.fit, input, sums, image)?;
+        let buffers = [&of_sums, &of_image].map(|range| [range.start, range.end]);
         // SAFETY: The pointer has been checked, and the caller promises that the memory can be written to.
-        unsafe { resizer.cast::<Begun>().write(Begun { magic: MAGIC, resizer: begun }) };
+        unsafe { resizer.cast::<Begun>().write(Begun { magic: MAGIC, buffers, resizer: begun }) };
         Ok(())
     };
     begin().into()
@@ -167,7 +170,8 @@ pub unsafe extern "C" fn vit_resizer_row(
     let row = || {
         // SAFETY: The caller promises what `begun` needs.
         let begun = unsafe { VitResizer::begun(resizer)? };
-        check(line, line_bytes)?;
+        let [sums, image] = begun.buffers.map(|[start, end]| start..end);
+        check_apart([&check(resizer, 1)?, &sums, &image], [&check(line, line_bytes)?])?;
         // SAFETY: The pointer and the length have been checked, and the caller promises that the memory can be read.
         let line = unsafe { slice::from_raw_parts(line, line_bytes) };
         Ok(begun.resizer.row(line)?)

@@ -42,7 +42,7 @@ pub use error::{vit_error_name, VitError};
 pub use frame::{vit_resizer_begin, vit_resizer_end, vit_resizer_row, VitFrame, VitPixelFormat, VitResizer};
 pub use frame::{VIT_GREY8, VIT_RGB565_BE, VIT_RGB565_LE, VIT_RGB888, VIT_UYVY, VIT_YUYV};
 pub use infer::{vit_infer, vit_infer_observed, VitObserver};
-pub use model::{vit_label, vit_open, VitModel};
+pub use model::{vit_file_bytes, vit_label, vit_open, VitModel};
 pub use network::{vit_network_sizes, VitNetwork, VitSizes};
 pub use prediction::{vit_softmax, vit_top_k, VitPrediction};
 pub use version::{vit_format_version, vit_version, VIT_FORMAT_VERSION};

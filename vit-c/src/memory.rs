@@ -28,10 +28,13 @@ pub(crate) fn check_layout(
     Ok(address..end)
 }
 
-/// Checks that no two of these ranges of addresses overlap.
-pub(crate) fn check_apart<const N: usize>(ranges: [&Range<usize>; N]) -> Result<(), VitError> {
-    for (index, a) in ranges.iter().enumerate() {
-        for b in ranges.iter().skip(index + 1) {
+/// Checks that no range of addresses that is written to overlaps another one.
+pub(crate) fn check_apart<const WRITTEN: usize, const READ: usize>(
+    written: [&Range<usize>; WRITTEN],
+    read: [&Range<usize>; READ],
+) -> Result<(), VitError> {
+    for (index, a) in written.iter().enumerate() {
+        for b in written.iter().skip(index + 1).chain(&read) {
             if a.start < b.end && b.start < a.end {
                 return Err(VitError::VIT_ERROR_OVERLAP);
             }

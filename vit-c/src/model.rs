@@ -5,11 +5,16 @@ use crate::{
     memory::{check, check_apart},
     network::VitNetwork,
 };
-use core::{ffi::c_char, slice};
-use vit_nostd::{frame::Fit, int8::Model, model_file::ALIGNMENT, Network};
+use core::{ffi::c_char, ops::Range, slice};
+use vit_nostd::{
+    frame::Fit,
+    int8::Model,
+    model_file::{Preamble, ALIGNMENT},
+    Network,
+};
 
 /// A model that `vit_open` has opened. Its content is private. Several threads may use one model at the same time, because
-/// no function changes it after `vit_open`. It may be copied.
+/// no function changes it after `vit_open`. It may be copied, but it holds addresses: open it again after a reset.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub union VitModel {
@@ -38,6 +43,15 @@ pub(crate) struct Header {
     pub(crate) network: &'static VitNetwork,
     /// How the network's training pictures were fitted to the input.
     pub(crate) fit: Fit,
+    /// The address at which the model file begins, and the one at which it ends.
+    file: [usize; 2],
+}
+
+impl Header {
+    /// Returns the addresses of the model file.
+    pub(crate) fn file(&self) -> Range<usize> {
+        self.file[0]..self.file[1]
+    }
 }
 
 /// The type of [`VitModel::label`].
@@ -63,8 +77,13 @@ impl VitModel {
             assert!(align_of::<Opened<N>>() <= align_of::<Self>());
         }
         let opened = Model::<N>::from_bytes(file)?;
-        let header =
-            Header { magic: MAGIC, logit_scale: opened.logit_scale(), network, fit: opened.metadata().fit };
+        let header = Header {
+            magic: MAGIC,
+            logit_scale: opened.logit_scale(),
+            network,
+            fit: opened.metadata().fit,
+            file: [file.as_ptr().addr(), file.as_ptr().addr() + file.len()],
+        };
         // SAFETY: The assertions compare size and alignment, and the caller promises the rest.
         unsafe { model.cast::<Opened<N>>().write(Opened { header, model: opened }) };
         Ok(())
@@ -73,8 +92,8 @@ impl VitModel {
     /// Returns the model that `vit_open` has written to this memory.
     ///
     /// # Safety
-    /// The memory holds a model of network `N`.
-    pub(crate) unsafe fn model<N: Network>(model: *const Self) -> &'static Model<'static, N> {
+    /// The memory holds a model of network `N`, which is not changed during `'a`.
+    pub(crate) unsafe fn model<'a, N: Network>(model: *const Self) -> &'a Model<'static, N> {
         // SAFETY: The caller promises it.
         unsafe { &(*model.cast::<Opened<N>>()).model }
     }
@@ -91,8 +110,9 @@ impl VitModel {
     /// Returns the header of the model that a C program passes.
     ///
     /// # Safety
-    /// `model` is null, or points to as much readable memory as a model has. If it is a model, its file still exists.
-    pub(crate) unsafe fn header(model: *const Self) -> Result<&'static Header, VitError> {
+    /// `model` is null, or points to as much readable memory as a model has. If it is a model, its file still exists, and
+    /// both are not changed during `'a`.
+    pub(crate) unsafe fn header<'a>(model: *const Self) -> Result<&'a Header, VitError> {
         check(model, 1)?;
         let header = model.cast::<Header>();
         // SAFETY: The pointer is neither null nor misaligned, and the caller promises that the memory can be read. Only
@@ -100,10 +120,36 @@ impl VitModel {
         if unsafe { (&raw const (*header).magic).read() } != MAGIC {
             return Err(VitError::VIT_ERROR_NOT_OPEN);
         }
-        // SAFETY: `vit_open` has written the header. That it lives for ever is not true, but no function of this crate
-        // keeps it.
+        // SAFETY: `vit_open` has written the header, and the caller promises that it is not changed during `'a`.
         Ok(unsafe { &*header })
     }
+}
+
+/// Finds the length of the model file that begins at `begin`, in memory that may be longer, such as a partition of flash.
+/// `available` is the number of bytes that can be read there. Only the beginning of the file is looked at.
+///
+/// # Safety
+/// `begin` has `available` bytes. `file_bytes` can be written to.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vit_file_bytes(
+    begin: *const u8,
+    available: usize,
+    file_bytes: *mut usize,
+) -> VitError {
+    let find = || {
+        let memory = check(begin, available)?;
+        check_apart([&check(file_bytes, 1)?], [&memory])?;
+        // SAFETY: The pointer and the length have been checked, and the caller promises that the memory can be read.
+        let preamble = Preamble::read(unsafe { slice::from_raw_parts(begin, available) })?;
+        let found = preamble.file_len as usize;
+        if found > available {
+            return Err(VitError::VIT_ERROR_FILE_LENGTH);
+        }
+        // SAFETY: The pointer has been checked, and the caller promises that it can be written to.
+        unsafe { file_bytes.write(found) };
+        Ok(())
+    };
+    find().into()
 }
 
 /// Checks a model file and opens it. The file is not copied: it must stay where it is, unchanged, as long as the model is
@@ -115,7 +161,7 @@ impl VitModel {
 /// as it was, because to write to it would change the file.
 ///
 /// # Safety
-/// `model` can be written to. `network` is a network of this library. `file` has `file_bytes` bytes.
+/// `model` can be written to. `network` is a network of the library. `file` has `file_bytes` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vit_open(
     model: *mut VitModel,
@@ -127,7 +173,7 @@ pub unsafe extern "C" fn vit_open(
         let of_model = check(model, 1)?;
         let of_file = check(file, file_bytes);
         if let Ok(of_file) = &of_file {
-            check_apart([&of_model, of_file])?;
+            check_apart([&of_model], [of_file])?;
         }
         // SAFETY: The pointer is neither null nor misaligned, and the caller promises that the memory can be written to.
         // Words of zeros are a valid value, which is not an open model.
@@ -161,7 +207,7 @@ pub unsafe extern "C" fn vit_label(
     let find = || {
         // SAFETY: The caller promises what `header` needs.
         let header = unsafe { VitModel::header(model)? };
-        check_apart([&check(label, 1)?, &check(label_bytes, 1)?])?;
+        check_apart([&check(label, 1)?, &check(label_bytes, 1)?], [&check(model, 1)?, &header.file()])?;
         // SAFETY: The model is open, and the function is that of its network.
         let found = unsafe { (header.network.label)(model, class_index) };
         let found = found.ok_or(VitError::VIT_ERROR_NO_CLASS)?;

@@ -3,12 +3,12 @@
 use crate::{
     error::VitError,
     infer,
-    memory::check,
+    memory::{check, check_apart},
     model::{self, VitModel},
 };
 use vit_nostd::{frame::Input, int8::Scratch, Network};
 
-/// A network of this library. Its header declares it, as in `extern const vit_network vit_nano;`.
+/// A network of the library. Its header declares it, as in `extern const vit_network vit_nano;`.
 #[derive(Debug)]
 pub struct VitNetwork {
     /// The number that tells a network from other memory.
@@ -106,15 +106,16 @@ macro_rules! export {
 /// have.
 ///
 /// # Safety
-/// `network` is a network of this library. `sizes` can be written to.
+/// `network` is a network of the library. `sizes` can be written to.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vit_network_sizes(network: *const VitNetwork, sizes: *mut VitSizes) -> VitError {
     let write = || {
         // SAFETY: The caller promises what `from_c` needs.
         let network = unsafe { VitNetwork::from_c(network)? };
-        check(sizes, 1)?;
-        // SAFETY: The pointer is neither null nor misaligned, and the caller promises that it can be written to.
-        unsafe { sizes.write(network.sizes) };
+        check_apart([&check(sizes, 1)?], [&check(network, 1)?])?;
+        // SAFETY: The pointers are neither null nor misaligned, they do not overlap, and the caller promises that the
+        // second one can be written to.
+        unsafe { (&raw const network.sizes).copy_to_nonoverlapping(sizes, 1) };
         Ok(())
     };
     write().into()

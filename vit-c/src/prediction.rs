@@ -5,7 +5,7 @@ use crate::{
     memory::{check, check_apart},
     model::VitModel,
 };
-use core::{mem::offset_of, slice};
+use core::{mem::offset_of, ops::Range, slice};
 use vit_nostd::{rank, Prediction, Softmax};
 
 /// A class and its probability.
@@ -26,7 +26,7 @@ const _: () = {
     assert!(offset_of!(VitPrediction, probability) == offset_of!(Prediction, probability));
 };
 
-/// Returns the logits of a model as real numbers, in their order.
+/// Returns the logits of a model as real numbers, in their order, and the addresses of the model file.
 ///
 /// # Safety
 /// `model` is a model whose file still exists, and `logits` has `classes` numbers.
@@ -34,7 +34,7 @@ unsafe fn real_logits<'a>(
     model: *const VitModel,
     logits: *const i32,
     classes: usize,
-) -> Result<impl Iterator<Item = f32> + Clone + 'a, VitError> {
+) -> Result<(impl Iterator<Item = f32> + Clone + 'a, Range<usize>), VitError> {
     // SAFETY: The caller promises what `header` needs.
     let header = unsafe { VitModel::header(model)? };
     check(logits, classes)?;
@@ -44,7 +44,7 @@ unsafe fn real_logits<'a>(
     // SAFETY: The pointer and the length have been checked, and the caller promises that the memory can be read.
     let logits: &'a [i32] = unsafe { slice::from_raw_parts(logits, classes) };
     let scale = header.logit_scale;
-    Ok(logits.iter().map(move |&logit| logit as f32 * scale))
+    Ok((logits.iter().map(move |&logit| logit as f32 * scale), header.file()))
 }
 
 /// Writes the probability of each class, from 0 to 1: the softmax of the logits. The sum of all is 1, up to rounding.
@@ -60,8 +60,8 @@ pub unsafe extern "C" fn vit_softmax(
 ) -> VitError {
     let write = || {
         // SAFETY: The caller promises what `real_logits` needs.
-        let real = unsafe { real_logits(model, logits, classes)? };
-        check_apart([&check(model, 1)?, &check(logits, classes)?, &check(probabilities, classes)?])?;
+        let (real, file) = unsafe { real_logits(model, logits, classes)? };
+        check_apart([&check(probabilities, classes)?], [&check(model, 1)?, &file, &check(logits, classes)?])?;
         let softmax = Softmax::of(real.clone());
         for (class, logit) in real.enumerate() {
             // SAFETY: The pointer and the length have been checked, and the caller promises that the memory can be
@@ -88,8 +88,8 @@ pub unsafe extern "C" fn vit_top_k(
 ) -> VitError {
     let write = || {
         // SAFETY: The caller promises what `real_logits` needs.
-        let real = unsafe { real_logits(model, logits, classes)? };
-        check_apart([&check(model, 1)?, &check(logits, classes)?, &check(best, k)?])?;
+        let (real, file) = unsafe { real_logits(model, logits, classes)? };
+        check_apart([&check(best, k)?], [&check(model, 1)?, &file, &check(logits, classes)?])?;
         for place in 0..k {
             // SAFETY: The pointer and the length have been checked, and the caller promises that the memory can be
             // written to.

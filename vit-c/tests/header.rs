@@ -21,8 +21,11 @@ const BEGIN: &str = "\
    a state of its own. Any number of threads may call them at the same time, each with buffers of its own; an opened model
    may be shared.
 
-   What a pointer to const leads to may be in flash: models, images, lines, networks. All other buffers must be in RAM.
-   README.md says how much stack the functions take on each processor.
+   What a pointer to const leads to may be in flash: model files, images, lines, networks. All other buffers must be in RAM.
+   README.md says how much stack the functions take. A library for the hard floating-point ABI needs the floating-point unit
+   to be switched on.
+
+   This header is for C99, for C++11, and for later versions of both.
 
    This file is made from the Rust sources of vit-c. */";
 
@@ -54,12 +57,19 @@ fn header() -> String {
         enumeration: EnumConfig::default(),
         ..Config::default()
     };
+    config.after_includes = Some(format!(
+        "\n// The version of the library that this header is for. It is the one of `vit_version`.\n#define VIT_VERSION {:?}",
+        env!("CARGO_PKG_VERSION")
+    ));
     config.export.rename = names.map(|(rust, c)| (rust.to_owned(), c.to_owned())).into();
     let bindings = Builder::new().with_crate(folder).with_config(config).generate().unwrap();
     let mut text = Vec::new();
     bindings.write(&mut text);
-    // What Rust calls safety is what C programmers expect of every function.
-    String::from_utf8(text).unwrap().replace("// # Safety\n", "")
+    let text = String::from_utf8(text).unwrap();
+    // What Rust calls safety is what C programmers expect of every function. On all targets, an `int` has 32 bits, and
+    // it can be printed with `%d`, also where `int32_t` is a `long`.
+    let text = text.replace("// # Safety\n", "").replace("int32_t vit_error;", "int vit_error;");
+    text.replace("  : int32_t\n", "  : int\n").replace("[`", "`").replace("`]", "`")
 }
 
 #[test]
@@ -73,4 +83,11 @@ fn the_header_is_that_of_the_sources() {
         fs::read_to_string(&path).unwrap() == header,
         "vit.h is not that of the sources: run the test with WRITE_HEADER=1"
     );
+}
+
+#[test]
+fn the_library_states_its_version() {
+    // SAFETY: The function returns a constant that ends in a zero byte.
+    let version = unsafe { std::ffi::CStr::from_ptr(vit_c::vit_version()) };
+    assert_eq!(version.to_str(), Ok(env!("CARGO_PKG_VERSION")));
 }

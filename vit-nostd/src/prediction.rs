@@ -69,7 +69,7 @@ pub fn rank(logits: impl Iterator<Item = f32> + Clone, best: &mut [Prediction]) 
     }
 }
 
-/// True if `a`, a class with its logit in the place of its probability, comes before `b` in the order of [`top_k`].
+/// True if `a`, a class with its logit instead of its probability, comes before `b` in the order of [`top_k`].
 fn ranks_before(a: Prediction, b: Prediction) -> bool {
     match a.probability.partial_cmp(&b.probability) {
         Some(Ordering::Equal) => a.class < b.class,

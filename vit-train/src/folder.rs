@@ -9,30 +9,48 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Checks that [`replace`] may write to `directory`: it does not exist, is empty, or has the file `record`, by which a
-/// folder is recognised as one that this program has written.
+/// Checks that [`replace`] may write to `directory`: it does not exist, or has only files that are `ours`, which are paths
+/// in it.
 ///
 /// # Errors
 /// [`Error::Usage`] if it has other files, or is no folder.
-pub(crate) fn check_replaceable(directory: &Path, record: &str) -> Result<(), Error> {
+pub(crate) fn check_replaceable(directory: &Path, ours: &[PathBuf]) -> Result<(), Error> {
     let refused = |what: &str| {
         let directory = directory.display();
         Err(Error::Usage(format!("{directory}: {what}: name a folder that does not exist yet")))
     };
     match fs::read_dir(directory) {
-        Ok(entries) => match entries.count() {
-            0 => Ok(()),
-            _ if directory.join(record).is_file() => Ok(()),
-            _ => refused("there is something else in this folder"),
+        Ok(_) => match other_file(directory, Path::new(""), ours).at(directory)? {
+            None => Ok(()),
+            Some(path) => refused(&format!("{} in it would be lost", path.display())),
         },
         Err(_) if directory.symlink_metadata().is_ok() => refused("this is not a folder that can be read"),
         Err(_) => Ok(()),
     }
 }
 
+/// Finds something in the folder `inner` of `directory` that is neither one of the files `ours` nor a folder of them.
+fn other_file(directory: &Path, inner: &Path, ours: &[PathBuf]) -> io::Result<Option<PathBuf>> {
+    for entry in fs::read_dir(directory.join(inner))? {
+        let entry = entry?;
+        let path = inner.join(entry.file_name());
+        let is_folder_of_ours =
+            entry.file_type()?.is_dir() && ours.iter().any(|file| file.starts_with(&path));
+        let other = match is_folder_of_ours {
+            true => other_file(directory, &path, ours)?,
+            false => (!ours.contains(&path)).then_some(path),
+        };
+        if other.is_some() {
+            return Ok(other);
+        }
+    }
+    Ok(None)
+}
+
 /// Replaces the folder `directory` by one with these files, which are paths in it and contents. Whatever happens, the
 /// folder has either its old content or the new one, except that it may be missing if the program is killed between two
-/// renamings; the old content is then in a folder next to it, whose name ends in `.tmp`.
+/// renamings, or if the second of them fails and cannot be undone: the old content is then in a folder next to it, whose
+/// name ends in `.tmp`.
 ///
 /// # Errors
 /// [`Error::Io`] if something cannot be written; the old content is still there then.
@@ -55,9 +73,12 @@ pub(crate) fn replace(directory: &Path, files: &[(PathBuf, Vec<u8>)]) -> Result<
         return fs::rename(new.path(), &target).at(directory);
     }
     let old = temporary()?;
-    fs::rename(&target, old.path()).at(directory)?;
+    let saved = old.path().join("old");
+    fs::rename(&target, &saved).at(directory)?;
     if let Err(error) = fs::rename(new.path(), &target) {
-        fs::rename(old.path(), &target).at(directory)?;
+        if fs::rename(&saved, &target).is_err() {
+            let _ = old.keep();
+        }
         return Err(error).at(directory);
     }
     Ok(())

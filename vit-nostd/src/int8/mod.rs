@@ -186,7 +186,8 @@ impl<'a, N: Network> Model<'a, N> {
         observe: &mut impl Watch,
     ) {
         let Scratch { tokens, shared, .. } = scratch;
-        *tokens = *self.weights.embedding.positions;
+        // An assignment may become a call of `memmove`, which takes more flash than `memcpy`.
+        tokens.as_mut().copy_from_slice(self.weights.embedding.positions.as_ref());
         let Some((cls, tokens)) = tokens.as_mut().split_first_mut() else { return };
         observe(Stage::Embedding, 0, 0, Values::I16(cls.as_ref()));
 

@@ -10,14 +10,12 @@ use super::{
 };
 use crate::{
     error::{Error, IoContext},
+    hex::hex,
     paths::{folder_of, resolve},
     template::filled,
 };
-use std::{
-    env, fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use sha2::{Digest, Sha256};
+use std::{env, fs, path::Path, process::Command};
 
 /// The folder of this repository, from which a library takes the crates, the versions of all other crates, and the
 /// tools. Once the crates are published, this becomes None.
@@ -43,31 +41,38 @@ pub(super) struct Pictures {
 pub(super) fn build(models: &[ExportedModel], target: &Target) -> Result<Built, Error> {
     let folder = tempfile::tempdir().map_err(|error| error.kind().into()).at(&env::temp_dir())?;
     let folder = folder.path();
-    write_crates(models, folder)?;
-    let target_directory = env::var_os("CARGO_TARGET_DIR").map_or(folder.join("target"), PathBuf::from);
+    // Other exports may use the same target directory at the same time: what they build has another name, unless it is for
+    // the same networks.
+    let networks = text::each(models, text::declaration) + &text::each(models, text::export);
+    let id = &hex(Sha256::digest(networks))[..16];
+    write_crates(models, id, folder)?;
+    let target_directory =
+        env::var_os("CARGO_TARGET_DIR").map_or(folder.join("target"), |given| resolve(given.as_ref()));
 
     let mut features = Vec::new();
     if target.dsp {
         features.extend(["--features", "dsp"]);
     }
     let flags = "-C force-unwind-tables=no"; // the library has no exceptions, and needs no tables for them
-    let mut cargo = cargo_for(target)?;
-    cargo.args(["--package", "vit", "--target", target.triple]).args(features).env("RUSTFLAGS", flags);
-    run(cargo, folder, &target_directory)?;
-    let archive = target_directory.join(target.triple).join("release/libvit.a");
-    let library = Library::link(&archive, models)?;
+    let mut cargo = cargo_for(target, folder)?;
+    cargo.args(["--package", &format!("vit-{id}"), "--target", target.triple]).args(features);
+    run(cargo, flags, folder, &target_directory)?;
+    let archive = target_directory.join(target.triple).join(format!("release/libvit_{id}.a"));
+    let library = Library::link(&archive, models, folder)?;
 
+    let host = rustc(&["--print", "host-tuple"], folder)?;
     let mut cargo = Command::new(cargo_program());
-    cargo.args(["build", "--package", "logits"]);
-    run(cargo, folder, &target_directory)?;
-    let program = target_directory.join("release").join(format!("logits{}", env::consts::EXE_SUFFIX));
+    cargo.args(["build", "--package", &format!("logits-{id}"), "--target", host.trim()]);
+    run(cargo, "", folder, &target_directory)?;
+    let program = format!("release/logits-{id}{}", env::consts::EXE_SUFFIX);
+    let program = target_directory.join(host.trim()).join(program);
     let pictures =
         models.iter().map(|model| pictures_of(model, &program, folder)).collect::<Result<_, _>>()?;
     Ok(Built { library, pictures })
 }
 
-/// Writes the two crates, that of the library and that of the program.
-fn write_crates(models: &[ExportedModel], folder: &Path) -> Result<(), Error> {
+/// Writes the two crates, that of the library and that of the program. Their names end with `id`.
+fn write_crates(models: &[ExportedModel], id: &str, folder: &Path) -> Result<(), Error> {
     let dependency = |name: &str| match REPOSITORY {
         Some(repository) => {
             format!("{{ path = {:?} }}", Path::new(repository).join(name).display().to_string())
@@ -75,6 +80,7 @@ fn write_crates(models: &[ExportedModel], folder: &Path) -> Result<(), Error> {
         None => format!("{{ version = {:?} }}", env!("CARGO_PKG_VERSION")),
     };
     let values = [
+        ("id", id.to_owned()),
         ("vit-c", dependency("vit-c")),
         ("vit-nostd", dependency("vit-nostd")),
         ("exports", text::each(models, text::export)),
@@ -100,13 +106,13 @@ fn write_crates(models: &[ExportedModel], folder: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Returns a command that builds something for a target.
+/// Returns a command that builds something for a target, when it is run in the `folder`.
 ///
 /// # Errors
 /// [`Error::Compiler`] if there is no compiler for the target.
-fn cargo_for(target: &Target) -> Result<Command, Error> {
+fn cargo_for(target: &Target, folder: &Path) -> Result<Command, Error> {
     let triple = target.triple;
-    let has_target = rustc(&["--print", "target-libdir", "--target", triple])?;
+    let has_target = rustc(&["--print", "target-libdir", "--target", triple], folder)?;
     let mut cargo = if Path::new(has_target.trim()).is_dir() {
         Command::new(cargo_program())
     } else {
@@ -123,9 +129,13 @@ fn cargo_for(target: &Target) -> Result<Command, Error> {
     Ok(cargo)
 }
 
-/// Runs a command of cargo in the `folder` of the crates.
-fn run(mut cargo: Command, folder: &Path, target_directory: &Path) -> Result<(), Error> {
-    cargo.args(["--release", "--quiet"]).current_dir(folder).env("CARGO_TARGET_DIR", target_directory);
+/// Runs a command of cargo in the `folder` of the crates, with these flags of the compiler and no others.
+fn run(mut cargo: Command, flags: &str, folder: &Path, target_directory: &Path) -> Result<(), Error> {
+    cargo.args(["--release", "--quiet"]).current_dir(folder);
+    cargo
+        .env("CARGO_TARGET_DIR", target_directory)
+        .env("RUSTFLAGS", flags)
+        .env_remove("CARGO_ENCODED_RUSTFLAGS");
     // A cargo that runs this program has set variables that describe other packages.
     for (variable, _) in env::vars_os() {
         let name = variable.to_string_lossy();
@@ -142,10 +152,11 @@ fn run(mut cargo: Command, folder: &Path, target_directory: &Path) -> Result<(),
 /// Computes the logits of a model's test pictures.
 fn pictures_of(model: &ExportedModel, program: &Path, folder: &Path) -> Result<Pictures, Error> {
     let levels = pictures::levels(model);
-    let path = folder.join("images.bin");
-    fs::write(&path, levels.concat()).at(&path)?;
+    let (file, images) = (folder.join("model.vit"), folder.join("images.bin"));
+    fs::write(&file, &*model.file).at(&file)?;
+    fs::write(&images, levels.concat()).at(&images)?;
     let mut command = Command::new(program);
-    command.arg(&model.name).arg(resolve(&model.path)).arg(&path);
+    command.arg(&model.name).arg(&file).arg(&images);
     let output = command.output().at(program)?;
     if !output.status.success() {
         let fault = String::from_utf8_lossy(&output.stderr);

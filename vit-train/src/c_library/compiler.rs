@@ -4,6 +4,7 @@ use crate::error::Error;
 use std::{
     env,
     ffi::OsString,
+    path::Path,
     process::{Command, Output, Stdio},
 };
 
@@ -12,10 +13,10 @@ pub(super) fn cargo_program() -> OsString {
     env::var_os("CARGO").unwrap_or("cargo".into())
 }
 
-/// Returns what rustc prints.
-pub(super) fn rustc(arguments: &[&str]) -> Result<String, Error> {
+/// Returns what rustc prints in a folder. With rustup, the folder may decide which compiler this is.
+pub(super) fn rustc(arguments: &[&str], folder: &Path) -> Result<String, Error> {
     let mut rustc = Command::new(env::var_os("RUSTC").unwrap_or("rustc".into()));
-    rustc.args(arguments);
+    rustc.args(arguments).current_dir(folder);
     Ok(String::from_utf8_lossy(&output(rustc)?.stdout).into_owned())
 }
 

@@ -7,16 +7,20 @@ use super::{
     object::{Bytes, Sizes},
     target::Target,
     text::each,
-    RECORD,
 };
-use crate::{error::Error, formats::checkpoint::TOOL, hex::hex, template::filled};
-use serde::Serialize;
+use crate::{error::Error, files::read_regular, formats::checkpoint::TOOL, hex::hex, template::filled};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-/// What the library was made from and for, as a file for scripts.
+/// The file that says what else an export has written.
+const RECORD: &str = "vit-export.json";
+
+/// What the library was made from and for, as a file for scripts and for a later export.
 #[derive(Serialize)]
 struct Record<'a> {
+    /// The paths of all files in the folder.
+    files: Vec<PathBuf>,
     tool: &'a str,
     target: &'a str,
     cpu: Option<&'a str>,
@@ -41,6 +45,18 @@ struct RecordOfLibrary {
     inference_constant_bytes: u64,
 }
 
+/// Returns the paths of the files that an earlier export has written to a folder. There are none if it has written nothing
+/// there.
+pub(super) fn of_earlier_export(directory: &Path) -> Vec<PathBuf> {
+    #[derive(Deserialize)]
+    struct Earlier {
+        files: Vec<PathBuf>,
+    }
+    let record = read_regular(&directory.join(RECORD)).ok();
+    let earlier = record.and_then(|record| serde_json::from_slice::<Earlier>(&record).ok());
+    earlier.map_or(Vec::new(), |earlier| earlier.files)
+}
+
 /// Returns the paths and contents of all files.
 pub(super) fn files(
     models: &[ExportedModel],
@@ -48,11 +64,8 @@ pub(super) fn files(
     built: &Built,
 ) -> Result<Vec<(PathBuf, Vec<u8>)>, Error> {
     let Built { library, pictures } = built;
-    let mut files: Vec<(PathBuf, Vec<u8>)> = vec![
-        ("lib/libvit.a".into(), library.archive()?),
-        ("include/vit.h".into(), vit_c::HEADER.into()),
-        (RECORD.into(), record(models, target, built).into_bytes()),
-    ];
+    let mut files: Vec<(PathBuf, Vec<u8>)> =
+        vec![("lib/libvit.a".into(), library.archive()?), ("include/vit.h".into(), vit_c::HEADER.into())];
     for (model, sizes) in models.iter().zip(library.networks()) {
         let (name, symbol) = (&model.name, format!("vit_{}_model", model.name));
         files.push((format!("include/vit_{name}.h").into(), header(model, sizes).into_bytes()));
@@ -63,6 +76,7 @@ pub(super) fn files(
     if let (Some(model), Some(pictures)) = (models.first(), pictures.first()) {
         let values = values(models, model, target, library.sizes());
         for (path, template) in [
+            (".gitignore", include_str!("template/gitignore")),
             ("README.md", include_str!("template/README.md")),
             ("CMakeLists.txt", include_str!("template/CMakeLists.txt")),
             ("zephyr/module.yml", include_str!("template/module.yml")),
@@ -74,6 +88,8 @@ pub(super) fn files(
         }
         files.push(("examples/pictures.h".into(), pictures_header(model, pictures).into_bytes()));
     }
+    let record = record(models, target, built, files.iter().map(|(path, _)| path.clone()).collect());
+    files.push((RECORD.into(), record.into_bytes()));
     Ok(files)
 }
 
@@ -133,7 +149,10 @@ fn array(model: &ExportedModel) -> String {
     let mut text = format!(
         "/* The model file of the network {name}, for toolchains that do not link model/{name}.o. It must begin at a\n   \
            multiple of 16. */\n\n#include \"vit_{name}.h\"\n\n\
-           #if defined(__GNUC__) || defined(__clang__) || defined(__ICCARM__)\n__attribute__((aligned(16)))\n#endif\n\
+           #if defined(__GNUC__) || defined(__clang__) || defined(__ICCARM__)\n__attribute__((aligned(16)))\n\
+           #elif defined(__cplusplus) && __cplusplus >= 201103L\nalignas(16)\n\
+           #elif defined(__STDC_VERSION__) && __STDC_VERSION__ >= 201112L\n_Alignas(16)\n\
+           #else\n#error \"align this array to 16 bytes, in the way of your compiler\"\n#endif\n\
            const uint8_t vit_{name}_model[VIT_{}_MODEL_BYTES] = {{\n",
         model.capitals()
     );
@@ -176,9 +195,11 @@ fn pictures_header(model: &ExportedModel, pictures: &Pictures) -> String {
     text + "};\n\n#endif\n"
 }
 
-fn record(models: &[ExportedModel], target: &Target, built: &Built) -> String {
+fn record(models: &[ExportedModel], target: &Target, built: &Built, mut files: Vec<PathBuf>) -> String {
+    files.push(RECORD.into());
     let Sizes { all, inference } = built.library.sizes();
     let record = Record {
+        files,
         tool: TOOL,
         target: target.triple,
         cpu: target.cpu,

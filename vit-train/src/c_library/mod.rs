@@ -19,25 +19,28 @@ pub(crate) use object::{Bytes, Sizes};
 use std::path::Path;
 use target::Target;
 
-/// The file by which a folder is recognised as one that an export has written.
-pub(crate) const RECORD: &str = "vit-export.json";
-
 /// What an export has made.
 pub(crate) struct Exported {
     pub sizes: Sizes,
 }
 
 /// Builds a library for `target` with the networks of `models`, and writes it to `directory` with everything that a C
-/// project needs. The folder must be empty, not exist, or have been written by an earlier export, which is replaced.
+/// project needs. The folder must not exist, or have nothing but the files of an earlier export, which are replaced.
 ///
 /// # Errors
 /// [`Error::Usage`] if the folder has other files or a model is not valid; [`Error::Compiler`] if the library cannot be
 /// built; [`Error::Io`] if something cannot be read or written.
 pub(crate) fn export(models: &[ExportedModel], target: &Target, directory: &Path) -> Result<Exported, Error> {
-    check_replaceable(directory, RECORD)?;
+    check(directory)?;
     let built = build::build(models, target)?;
     let sizes = built.library.sizes();
     let files = files::files(models, target, &built)?;
+    check(directory)?; // somebody may have put something there in the meantime
     replace(directory, &files)?;
     Ok(Exported { sizes })
+}
+
+/// Checks that an export may replace a folder.
+fn check(directory: &Path) -> Result<(), Error> {
+    check_replaceable(directory, &files::of_earlier_export(directory))
 }

@@ -7,7 +7,6 @@ use crate::{
     paths::folder_of,
     run::{folder::RunFolder, samples},
 };
-use heck::ToUpperCamelCase;
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -29,27 +28,11 @@ pub(crate) struct ExportedModel {
 }
 
 /// The names that functions, types and files of the library have after `vit_`, or for which they would be mistaken.
-const RESERVED: [&str; 20] = [
-    "c",
-    "error",
-    "error_name",
-    "format_version",
-    "frame",
-    "infer",
-    "infer_observed",
-    "label",
-    "model",
-    "network",
-    "network_sizes",
-    "observer",
-    "open",
-    "pixel_format",
-    "prediction",
-    "resizer",
-    "sizes",
-    "softmax",
-    "top_k",
-    "version",
+#[rustfmt::skip]
+const RESERVED: [&str; 24] = [
+    "c", "error", "error_name", "file_bytes", "format_version", "frame", "infer", "infer_observed", "label", "model",
+    "network", "network_sizes", "observer", "open", "pixel_format", "prediction", "resizer", "resizer_begin",
+    "resizer_end", "resizer_row", "sizes", "softmax", "top_k", "version",
 ];
 
 impl ExportedModel {
@@ -88,7 +71,7 @@ impl ExportedModel {
 
     /// Returns the name of the network's type in Rust.
     pub(crate) fn network(&self) -> String {
-        format!("Network{}", self.name.to_upper_camel_case())
+        format!("Network_{}", self.name)
     }
 }
 

@@ -60,14 +60,14 @@ pub(crate) struct Bytes {
 
 impl Library {
     /// Links the archive that the compiler has made for some networks: what the exported functions need becomes one
-    /// object, in which nothing else has a name that another object could see.
+    /// object, in which nothing else has a name that another object could see. Intermediate files are put into `folder`.
     ///
     /// # Errors
     /// [`Error::Compiler`] if the linker is missing or fails, or if something is wrong with what it makes: a symbol that
     /// is not defined, variables, or a panic.
-    pub(super) fn link(archive: &Path, models: &[ExportedModel]) -> Result<Self, Error> {
-        let linked = archive.with_extension("o");
-        let mut linker = Command::new(linker()?);
+    pub(super) fn link(archive: &Path, models: &[ExportedModel], folder: &Path) -> Result<Self, Error> {
+        let linked = folder.join("vit.o");
+        let mut linker = Command::new(linker(folder)?);
         linker
             .args(["-flavor", "gnu", "-r", "--strip-debug", "-u", "vit_open", "-o"])
             .arg(&linked)
@@ -148,9 +148,9 @@ impl Library {
 }
 
 /// Returns the path of the linker that comes with the Rust compiler.
-fn linker() -> Result<std::path::PathBuf, Error> {
-    let sysroot = compiler::rustc(&["--print", "sysroot"])?;
-    let host = compiler::rustc(&["--print", "host-tuple"])?;
+fn linker(folder: &Path) -> Result<std::path::PathBuf, Error> {
+    let sysroot = compiler::rustc(&["--print", "sysroot"], folder)?;
+    let host = compiler::rustc(&["--print", "host-tuple"], folder)?;
     let folder = Path::new(sysroot.trim()).join("lib/rustlib").join(host.trim()).join("bin");
     Ok(folder.join(format!("rust-lld{}", std::env::consts::EXE_SUFFIX)))
 }
@@ -243,6 +243,7 @@ fn keep(object: &mut Builder<'_>, sections: &BTreeSet<usize>) {
             SectionData::Attributes(_) => true,
             _ => is_needed(section.id()) || section.name.as_slice() == STACK_NOTE && !is_for_a_chip,
         };
+        section.sh_flags &= !u64::from(elf::SHF_GROUP); // no groups are kept, because nothing outside could share them
     }
     object.delete_orphans();
 }
@@ -270,19 +271,25 @@ fn check(object: &Builder<'_>) -> Result<(), Error> {
             return Err(Error::Compiler(format!("the library needs {name}, which it does not have")));
         }
         // The kernels for computers check bounds.
-        if name.contains("panic") && is_for_a_chip(object) {
+        let is_of_panics =
+            ["panic", "unwind"].iter().any(|part| name.contains(part)) && !name.starts_with("vit_");
+        if is_of_panics && is_for_a_chip(object) {
             return Err(Error::Compiler(format!("the library can panic: it has {name}")));
         }
     }
-    let writable = u64::from(elf::SHF_WRITE);
+    // Constants with addresses are writable for the loader of a computer, which may put them anywhere.
     let variables = object.sections.iter().find(|section| {
-        !section.delete && section.is_alloc() && section.sh_flags & writable != 0 && section.sh_size > 0
+        !section.delete
+            && section.is_alloc()
+            && section.sh_flags & u64::from(elf::SHF_WRITE) != 0
+            && section.sh_size > 0
+            && !section.name.as_slice().starts_with(b".data.rel.ro")
     });
     match variables {
-        // Constants with addresses are writable for the loader of a computer, which may put them anywhere.
-        Some(section) if !section.name.as_slice().starts_with(b".data.rel.ro") => Err(Error::Compiler(
-            format!("the library has variables: {}", String::from_utf8_lossy(section.name.as_slice())),
-        )),
-        _ => Ok(()),
+        Some(section) => Err(Error::Compiler(format!(
+            "the library has variables: {}",
+            String::from_utf8_lossy(section.name.as_slice())
+        ))),
+        None => Ok(()),
     }
 }

@@ -16,7 +16,7 @@ pub(crate) struct Target {
 }
 
 /// The targets that the library is tested on. The first one of a triple is its default.
-const TARGETS: [Target; 13] = [
+const TARGETS: [Target; 12] = [
     Target::chip("thumbv7em-none-eabihf", "cortex-m4", "-mfloat-abi=hard -mfpu=fpv4-sp-d16"),
     Target::chip("thumbv7em-none-eabihf", "cortex-m7", "-mfloat-abi=hard -mfpu=fpv5-sp-d16"),
     Target::chip("thumbv7em-none-eabi", "cortex-m4", "-mfloat-abi=soft"),
@@ -29,7 +29,6 @@ const TARGETS: [Target; 13] = [
     Target::chip("thumbv8m.main-none-eabi", "cortex-m33", "-mfloat-abi=soft").with_dsp(),
     Target::chip("thumbv8m.main-none-eabi", "cortex-m33+nodsp", "-mfloat-abi=soft"),
     Target { triple: "x86_64-unknown-linux-gnu", cpu: None, dsp: false, gcc: "" },
-    Target { triple: "x86_64-unknown-linux-musl", cpu: None, dsp: false, gcc: "" },
 ];
 
 impl Target {
@@ -44,7 +43,7 @@ impl Target {
     /// Finds a target by its triple and, unless it is the default one, its core.
     ///
     /// # Errors
-    /// [`Error::Usage`] if there is none. The message lists those that there are.
+    /// [`Error::Usage`] if there is none. The message lists the targets.
     pub(crate) fn named(triple: &str, cpu: Option<&str>) -> Result<Self, Error> {
         let of_triple: Vec<_> = TARGETS.into_iter().filter(|target| target.triple == triple).collect();
         let Some(default) = of_triple.first() else {

@@ -13,7 +13,7 @@ pub(super) fn declaration(model: &ExportedModel) -> String {
     let Dims { height, width, channels, patch_height, patch_width, .. } = model.dims;
     let Dims { embed, heads, hidden, depth, classes, .. } = model.dims;
     format!(
-        "vit_nostd::network! {{\n    {} {{ image: [{height}, {width}, {channels}], patch: [{patch_height}, {patch_width}], \
+        "vit_nostd::network! {{\n    #[allow(non_camel_case_types)]\n    {} {{ image: [{height}, {width}, {channels}], patch: [{patch_height}, {patch_width}], \
          embed: {embed}, heads: {heads}, hidden: {hidden}, depth: {depth}, classes: {classes} }}\n}}\n",
         model.network()
     )

@@ -20,12 +20,23 @@ static vit_model model;
 // The memory of an inference. Other code may use it between two inferences, for example in a union.
 static vit_@name@_scratch scratch;
 
-// Compares the versions of this program, of the library and of the model format. They differ if files of two exports
+// Compares two texts. There may be no C library that has strcmp.
+static bool is_equal(const char *a, const char *b)
+{
+    while (*a != '\0' && *a == *b) {
+        ++a;
+        ++b;
+    }
+    return *a == *b;
+}
+
+// Compares the header with the library: the versions, and the sizes of the network. They differ if files of two exports
 // were mixed.
 static bool is_the_library_of_this_header(void)
 {
     vit_sizes sizes;
-    return vit_format_version() == VIT_FORMAT_VERSION && vit_network_sizes(&vit_@name@, &sizes) == VIT_OK &&
+    return is_equal(vit_version(), VIT_VERSION) && vit_format_version() == VIT_FORMAT_VERSION &&
+           vit_network_sizes(&vit_@name@, &sizes) == VIT_OK &&
            sizes.height == VIT_@NAME@_HEIGHT && sizes.width == VIT_@NAME@_WIDTH &&
            sizes.channels == VIT_@NAME@_CHANNELS && sizes.classes == VIT_@NAME@_CLASSES &&
            sizes.image_bytes == VIT_@NAME@_IMAGE_BYTES && sizes.scratch_bytes == VIT_@NAME@_SCRATCH_BYTES &&
