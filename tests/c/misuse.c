@@ -502,8 +502,8 @@ int main(void)
         EXPECT_THAT(logits[index] == 1000000 + (int32_t)index);
     }
 
-    // After all of this, the model is as good as new, and so is a copy of it. The memory is aligned to 8 bytes, and for one
-    // of the two inferences to no more than that.
+    // After all of this, the model is as good as new, and so is a copy of it. The memory is aligned to 8 bytes, and for
+    // one of the two inferences to no more than that.
     const int images = board_open("images.bin", false);
     const int results = board_open("logits.bin", true);
     EXPECT_THAT(images >= 0 && board_read(images, image, IMAGE_BYTES) && board_close(images));

@@ -1,8 +1,8 @@
-//! Tests the C libraries that `vit-train export --c` writes: C and C++ programs are compiled with them, with and without a
-//! C library, and run on emulated chips and on this PC.
+//! Tests the C libraries that `vit-train export --c` writes: C and C++ programs are compiled with them, with and without
+//! a C library, and run on emulated chips and on this PC.
 //!
-//! The programs are in the folder `tests/c`. By default, they run on a Cortex-M0 and on a Cortex-M4F. With the environment
-//! variable `MANY_C`, they run on every kind of core, and with the larger presets.
+//! The programs are in the folder `tests/c`. By default, they run on a Cortex-M0 and on a Cortex-M4F. With the
+//! environment variable `MANY_C`, they run on every kind of core, and with the larger presets.
 
 #![cfg(unix)]
 
@@ -557,7 +557,7 @@ impl<'a> PcCompiler<'a> {
     }
 }
 
-/// Runs all programs on this PC, with each compiler that is installed, and with the sanitizers if the compiler has them.
+/// Runs all programs on this PC, with each compiler that is installed, and with the sanitizers that it has.
 #[test]
 fn programs_work_on_this_pc() {
     let folder = tempfile::tempdir().unwrap();
@@ -591,8 +591,8 @@ fn programs_work_on_this_pc() {
     }
 }
 
-/// The library defines and needs no symbol that could be that of something else, and has no tables for exceptions and no
-/// panics.
+/// The library defines and needs no symbol that could be that of something else, and has no tables for exceptions and
+/// no panics.
 #[test]
 fn the_library_has_only_its_own_symbols() {
     let cores = cores();
@@ -659,8 +659,8 @@ fn flash_bytes(elf: &Path) -> u64 {
     loaded.map(|section| section.size()).sum()
 }
 
-/// A firmware in C that classifies an image is as large as the one in Rust, up to 5 %. It does not even need the compiler's
-/// library.
+/// A firmware in C that classifies an image is as large as the one in Rust, up to 5 %. It does not even need the
+/// compiler's library.
 #[test]
 fn a_firmware_in_c_is_as_small_as_one_in_rust() {
     let in_rust = flash_bytes(&Chip::M4F.build("minimal").unwrap());

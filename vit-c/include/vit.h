@@ -205,8 +205,8 @@ vit_error vit_file_bytes(const uint8_t *begin,
 //
 // The whole file is read once, to compute its checksum.
 //
-// If this fails, `model` is a model that is not open, even if it was open before. Only `VIT_ERROR_OVERLAP` leaves it as it
-// was, because to write to it would change the file.
+// If this fails, `model` is a model that is not open, even if it was open before. Only `VIT_ERROR_OVERLAP` leaves it
+// as it was, because to write to it would change the file.
 //
 // `model` can be written to. `network` is a network of the library. `file` has `file_bytes` bytes.
 vit_error vit_open(vit_model *model,

@@ -47,8 +47,8 @@ pub(crate) type Infer = unsafe fn(*const VitModel, &[u8], *mut u8, &mut [i32], &
 /// Classifies an image with a model of network `N`. Nothing happens if the image is not one of the network's.
 ///
 /// # Safety
-/// `model` holds an opened model of network `N`. `scratch` is aligned to [`SCRATCH_ALIGN`] and has the size of `Scratch<N>`
-/// with its [padding](scratch_padding), and nothing else uses this memory.
+/// `model` holds an opened model of network `N`. `scratch` is aligned to [`SCRATCH_ALIGN`] and has the size of
+/// `Scratch<N>` with its [padding](scratch_padding), and nothing else uses this memory.
 pub(crate) unsafe fn infer<N: Network>(
     model: *const VitModel,
     pixels: &[u8],

@@ -157,8 +157,8 @@ pub unsafe extern "C" fn vit_file_bytes(
 ///
 /// The whole file is read once, to compute its checksum.
 ///
-/// If this fails, `model` is a model that is not open, even if it was open before. Only `VIT_ERROR_OVERLAP` leaves it as it
-/// was, because to write to it would change the file.
+/// If this fails, `model` is a model that is not open, even if it was open before. Only `VIT_ERROR_OVERLAP` leaves it
+/// as it was, because to write to it would change the file.
 ///
 /// # Safety
 /// `model` can be written to. `network` is a network of the library. `file` has `file_bytes` bytes.

@@ -9,9 +9,10 @@
 //! # anyhow::Ok(())
 //! ```
 //!
-//! The log comes over semihosting. It is defmt's, or, if the firmware has none, as that of a program in C, plain text. So do files: a firmware that opens `images.bin` opens the file of that name in the
-//! folder of the run ([`Emulator::dir`]). Tests pass images to the chip in this way. A model is put into the chip's
-//! memory, as if it had been flashed there.
+//! The log comes over semihosting. It is encoded by defmt, or plain text if the firmware has no defmt, like a program in
+//! C. Files come the same way: a firmware that opens `images.bin` opens the file of that name in the folder of the run
+//! ([`Emulator::dir`]). Tests pass images to the chip in this way. A model is put into the chip's memory, as if it had
+//! been flashed there.
 
 use std::{
     ffi::OsStr,
