@@ -149,6 +149,9 @@ static vit_prediction *const best = result_memory.best;
 // 16 bytes before the end of the address space.
 #define NEAR_THE_END ((const uint8_t *)(UINTPTR_MAX - 15))
 
+// An address in the model file, which is refused before anything is written there.
+#define IN_THE_FILE ((void *)(uintptr_t)(vit_nano_model + 64))
+
 // Returns the address this many bytes after another, for any kind of pointer.
 static void *after(void *memory, size_t bytes)
 {
@@ -161,6 +164,18 @@ static void open_with_wrong_arguments(void)
     const vit_network *const no_network = (const vit_network *)(const void *)zeros;
     const vit_network *const misaligned = (const vit_network *)(const void *)((const uint8_t *)zeros + 2);
     const uint8_t *const file = vit_nano_model;
+
+    size_t *const file_bytes = &length_memory.number;
+    EXPECT(VIT_ERROR_NULL, vit_file_bytes(NULL, MODEL_BYTES, file_bytes));
+    EXPECT(VIT_ERROR_NULL, vit_file_bytes(file, MODEL_BYTES, NULL));
+    EXPECT(VIT_ERROR_MISALIGNED, vit_file_bytes(file, MODEL_BYTES, (size_t *)after(file_bytes, 1)));
+    EXPECT(VIT_ERROR_OVERLAP, vit_file_bytes(file, MODEL_BYTES, (size_t *)IN_THE_FILE));
+    EXPECT(VIT_ERROR_ADDRESS, vit_file_bytes(NEAR_THE_END, 17, file_bytes));
+    EXPECT(VIT_ERROR_TOO_SHORT, vit_file_bytes(file, 20, file_bytes));
+    EXPECT(VIT_ERROR_FILE_LENGTH, vit_file_bytes(file, MODEL_BYTES - 1, file_bytes));
+    EXPECT(VIT_ERROR_NO_MODEL, vit_file_bytes((const uint8_t *)zeros, sizeof zeros, file_bytes));
+    EXPECT(VIT_OK, vit_file_bytes(file, MODEL_BYTES, file_bytes));
+    EXPECT_THAT(*file_bytes == MODEL_BYTES);
 
     EXPECT(VIT_ERROR_NULL, vit_open(NULL, &vit_nano, file, MODEL_BYTES));
     EXPECT(VIT_ERROR_NULL, vit_open(model, NULL, file, MODEL_BYTES));
@@ -182,6 +197,7 @@ static void open_with_wrong_arguments(void)
     EXPECT(VIT_ERROR_NULL, vit_network_sizes(&vit_nano, NULL));
     EXPECT(VIT_ERROR_NETWORK, vit_network_sizes(no_network, &result_memory.sizes));
     EXPECT(VIT_ERROR_MISALIGNED, vit_network_sizes(misaligned, &result_memory.sizes));
+    EXPECT(VIT_ERROR_OVERLAP, vit_network_sizes(&vit_nano, (vit_sizes *)(uintptr_t)&vit_nano));
     EXPECT(VIT_ERROR_MISALIGNED, vit_network_sizes(&vit_nano, (vit_sizes *)after(&result_memory, 1)));
     EXPECT(VIT_OK, vit_network_sizes(&vit_nano, &result_memory.sizes));
     EXPECT_THAT(result_memory.sizes.height == VIT_NANO_HEIGHT);
@@ -329,6 +345,8 @@ static void infer_with_wrong_arguments(void)
     EXPECT(VIT_ERROR_OVERLAP, infer(image, scratch, (int32_t *)(void *)image));
     EXPECT(VIT_ERROR_OVERLAP, infer(image, scratch, (int32_t *)(void *)model));
     EXPECT(VIT_ERROR_OVERLAP, infer(image, model, logits));
+    EXPECT(VIT_ERROR_OVERLAP, infer(image, IN_THE_FILE, logits));
+    EXPECT(VIT_ERROR_OVERLAP, infer(image, scratch, (int32_t *)IN_THE_FILE));
 
     EXPECT(VIT_ERROR_IMAGE_SIZE,
            vit_infer(model, image, IMAGE_BYTES - 1, scratch, scratch_bytes, logits, CLASSES));
@@ -356,6 +374,9 @@ static void label_and_rank_with_wrong_arguments(void)
     EXPECT(VIT_ERROR_MISALIGNED, vit_label(model, 0, (const char **)after(label, 1), label_bytes));
     EXPECT(VIT_ERROR_MISALIGNED, vit_label(model, 0, label, (size_t *)after(label_bytes, 2)));
     EXPECT(VIT_ERROR_OVERLAP, vit_label(model, 0, label, (size_t *)(void *)label));
+    EXPECT(VIT_ERROR_OVERLAP, vit_label(model, 0, (const char **)(void *)model, label_bytes));
+    EXPECT(VIT_ERROR_OVERLAP, vit_label(model, 0, label, (size_t *)(void *)model));
+    EXPECT(VIT_ERROR_OVERLAP, vit_label(model, 0, (const char **)IN_THE_FILE, label_bytes));
     EXPECT(VIT_ERROR_NO_CLASS, vit_label(model, CLASSES, label, label_bytes));
     EXPECT(VIT_ERROR_NO_CLASS, vit_label(model, SIZE_MAX, label, label_bytes));
 
@@ -366,6 +387,7 @@ static void label_and_rank_with_wrong_arguments(void)
     EXPECT(VIT_ERROR_MISALIGNED, vit_softmax(model, logits, (float *)after(probabilities, 1), CLASSES));
     EXPECT(VIT_ERROR_OVERLAP, vit_softmax(model, logits, (float *)(void *)logits, CLASSES));
     EXPECT(VIT_ERROR_OVERLAP, vit_softmax(model, logits, (float *)(void *)model, CLASSES));
+    EXPECT(VIT_ERROR_OVERLAP, vit_softmax(model, logits, (float *)IN_THE_FILE, CLASSES));
     EXPECT(VIT_ERROR_CLASSES, vit_softmax(model, logits, probabilities, CLASSES - 1));
     EXPECT(VIT_ERROR_CLASSES, vit_softmax(model, logits, probabilities, CLASSES + 1));
 
@@ -375,6 +397,7 @@ static void label_and_rank_with_wrong_arguments(void)
     EXPECT(VIT_ERROR_MISALIGNED, vit_top_k(model, logits, CLASSES, (vit_prediction *)after(best, 2), 3));
     EXPECT(VIT_ERROR_ADDRESS, vit_top_k(model, logits, CLASSES, best, SIZE_MAX));
     EXPECT(VIT_ERROR_OVERLAP, vit_top_k(model, logits, CLASSES, (vit_prediction *)(void *)model, 3));
+    EXPECT(VIT_ERROR_OVERLAP, vit_top_k(model, logits, CLASSES, (vit_prediction *)IN_THE_FILE, 3));
     EXPECT(VIT_ERROR_CLASSES, vit_top_k(model, logits, CLASSES + 1, best, 3));
     EXPECT(VIT_OK, vit_top_k(model, logits, CLASSES, best, 0));
     EXPECT(VIT_OK, vit_top_k(model, logits, CLASSES, best, CLASSES + 2));
@@ -414,6 +437,10 @@ static void resize_with_wrong_arguments(void)
                                                 IMAGE_BYTES));
     EXPECT(VIT_ERROR_OVERLAP, vit_resizer_begin((vit_resizer *)(void *)model, model, frame, sums, SUMS, image,
                                                 IMAGE_BYTES));
+    EXPECT(VIT_ERROR_OVERLAP, vit_resizer_begin(resizer, model, frame, (uint32_t *)IN_THE_FILE, SUMS, image,
+                                                IMAGE_BYTES));
+    EXPECT(VIT_ERROR_OVERLAP, vit_resizer_begin(resizer, model, frame, sums, SUMS, (uint8_t *)IN_THE_FILE,
+                                                IMAGE_BYTES));
     EXPECT(VIT_ERROR_SUMS, vit_resizer_begin(resizer, model, frame, sums, SUMS - 1, image, IMAGE_BYTES));
     EXPECT(VIT_ERROR_SUMS, vit_resizer_begin(resizer, model, frame, sums, SUMS + 1, image, IMAGE_BYTES));
     EXPECT(VIT_ERROR_IMAGE_SIZE,
@@ -440,6 +467,9 @@ static void resize_with_wrong_arguments(void)
     EXPECT(VIT_ERROR_LINE_LENGTH, vit_resizer_row(resizer, line, 7));
     EXPECT(VIT_ERROR_LINE_LENGTH, vit_resizer_row(resizer, line, 9));
     EXPECT(VIT_ERROR_LINE_LENGTH, vit_resizer_row(resizer, line, 0));
+    EXPECT(VIT_ERROR_OVERLAP, vit_resizer_row(resizer, image, 8));
+    EXPECT(VIT_ERROR_OVERLAP, vit_resizer_row(resizer, (const uint8_t *)sums + 4 * SUMS - 1, 8));
+    EXPECT(VIT_ERROR_OVERLAP, vit_resizer_row(resizer, (const uint8_t *)resizer, 8));
     // Lines that are refused do not count.
     EXPECT(VIT_OK, vit_resizer_row(resizer, line, 8));
     EXPECT(VIT_OK, vit_resizer_row(resizer, line, 8));

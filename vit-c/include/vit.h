@@ -11,7 +11,8 @@
 
    A function returns VIT_OK, or the reason that it failed. It checks its arguments: pointers that are null or misaligned,
    lengths that are wrong, buffers that overlap, a damaged model are errors. No function allocates memory, waits, or keeps
-   a state of its own. Any number of threads may call them at the same time, each with buffers of its own; an opened model
+   a state of its own. Let models and resizers be static, or set them to zero, so that one that was never opened or begun is
+   recognised. Any number of threads may call them at the same time, each with buffers of its own; an opened model
    may be shared.
 
    What a pointer to const leads to may be in flash: model files, images, lines, networks. All other buffers must be in RAM.

@@ -18,7 +18,8 @@ const BEGIN: &str = "\
 
    A function returns VIT_OK, or the reason that it failed. It checks its arguments: pointers that are null or misaligned,
    lengths that are wrong, buffers that overlap, a damaged model are errors. No function allocates memory, waits, or keeps
-   a state of its own. Any number of threads may call them at the same time, each with buffers of its own; an opened model
+   a state of its own. Let models and resizers be static, or set them to zero, so that one that was never opened or begun is
+   recognised. Any number of threads may call them at the same time, each with buffers of its own; an opened model
    may be shared.
 
    What a pointer to const leads to may be in flash: model files, images, lines, networks. All other buffers must be in RAM.
@@ -69,7 +70,8 @@ fn header() -> String {
     // What Rust calls safety is what C programmers expect of every function. On all targets, an `int` has 32 bits, and
     // it can be printed with `%d`, also where `int32_t` is a `long`.
     let text = text.replace("// # Safety\n", "").replace("int32_t vit_error;", "int vit_error;");
-    text.replace("  : int32_t\n", "  : int\n").replace("[`", "`").replace("`]", "`")
+    text.replace("  : int32_t\n", "  : int\n").replace("[`", "`").replace("`]", "`").trim_end().to_owned()
+        + "\n"
 }
 
 #[test]
