@@ -4,7 +4,7 @@ use super::{
     build::{Built, Pictures},
     header::header,
     model::ExportedModel,
-    object::{Bytes, Sizes},
+    object::{Bytes, Library, NetworkSizes, Sizes},
     target::Target,
     text::each,
 };
@@ -74,7 +74,7 @@ pub(super) fn files(
     }
     // The examples are for the first model.
     if let (Some(model), Some(pictures)) = (models.first(), pictures.first()) {
-        let values = values(models, model, target, library.sizes());
+        let values = values(models, model, target, library);
         for (path, template) in [
             (".gitignore", include_str!("template/gitignore")),
             ("README.md", include_str!("template/README.md")),
@@ -97,10 +97,12 @@ fn values(
     models: &[ExportedModel],
     first: &ExportedModel,
     target: &Target,
-    sizes: Sizes,
+    library: &Library,
 ) -> Vec<(&'static str, String)> {
-    let Sizes { all, inference } = sizes;
+    let Sizes { all, inference } = library.sizes();
     let bytes = |bytes: Bytes| [bytes.code, bytes.constants].map(|number| number.to_string());
+    let networks: Vec<_> =
+        models.iter().zip(library.networks()).map(|(model, sizes)| row(model, sizes)).collect();
     let ([all_code, all_constants], [code, constants]) = (bytes(all), bytes(inference));
     vec![
         ("name", first.name.clone()),
@@ -113,24 +115,16 @@ fn values(
         ("constants", constants),
         ("all-code", all_code),
         ("all-constants", all_constants),
-        ("networks", each(models, row)),
+        ("networks", networks.join("\n")),
         ("cmake-models", each(models, cmake)),
     ]
 }
 
 /// Returns the row of a network in the table of the README.
-fn row(model: &ExportedModel) -> String {
-    let dims = &model.dims;
-    format!(
-        "| `{name}` | {height} x {width} x {channels} | {classes} | {bytes} | `VIT_{capitals}_SCRATCH_BYTES` |",
-        name = model.name,
-        height = dims.height,
-        width = dims.width,
-        channels = dims.channels,
-        classes = dims.classes,
-        bytes = model.file.len(),
-        capitals = model.capitals(),
-    )
+fn row(model: &ExportedModel, sizes: &NetworkSizes) -> String {
+    let NetworkSizes { height, width, channels, classes, scratch_bytes, .. } = sizes;
+    let (name, bytes) = (&model.name, model.file.len());
+    format!("| `{name}` | {height} x {width} x {channels} | {classes} | {bytes} | {scratch_bytes} |")
 }
 
 /// Returns the CMake target of a model.
