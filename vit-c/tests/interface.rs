@@ -6,6 +6,7 @@ use vit_nostd::{
     frame::{Frame, Input, PixelFormat, Resizer},
     include_model,
     int8::{Model, Scratch},
+    model_file::PREAMBLE_LEN,
     top_k, Nano, Network, Softmax,
 };
 
@@ -46,7 +47,7 @@ fn inference_has_the_bits_of_the_library() {
         let mut progress = (0_u32, 0_u32);
         for observer in [None, Some(observe as unsafe extern "C" fn(*mut c_void, u32, u32))] {
             let mut logits = [i32::MAX; 10];
-            // SAFETY: All pointers and lengths are right, and the context is what the observer expects.
+            // SAFETY: All pointers and lengths are correct, and the context is what the observer expects.
             let error = unsafe {
                 vit_infer_observed(
                     &model,
@@ -66,7 +67,7 @@ fn inference_has_the_bits_of_the_library() {
 
         let mut best = [VitPrediction { class_index: 99, probability: 9.0 }; 12];
         let mut probabilities = [9.0; 10];
-        // SAFETY: All pointers and lengths are right.
+        // SAFETY: All pointers and lengths are correct.
         unsafe {
             assert_eq!(vit_top_k(&model, expected.as_ptr(), 10, best.as_mut_ptr(), 12), VitError::VIT_OK);
             let error = vit_softmax(&model, expected.as_ptr(), probabilities.as_mut_ptr(), 10);
@@ -104,7 +105,7 @@ fn frames_become_the_images_of_the_library() {
         let (mut sums, mut image) = (MaybeUninit::<[u32; 28]>::uninit(), MaybeUninit::<[u8; 784]>::uninit());
         let mut resizer = MaybeUninit::<VitResizer>::uninit();
         let frame = VitFrame { width: 64, height: 48, format };
-        // SAFETY: All pointers and lengths are right, and the resizer has written the image at its end.
+        // SAFETY: All pointers and lengths are correct, and the resizer has written the image at its end.
         let image = unsafe {
             let (sums, image) = (sums.as_mut_ptr().cast(), image.as_mut_ptr().cast());
             let error = vit_resizer_begin(resizer.as_mut_ptr(), &model, frame, sums, 28, image, 784);
@@ -121,13 +122,43 @@ fn frames_become_the_images_of_the_library() {
     }
 }
 
+/// A file with a wrong field and the checksum of its content is refused, too.
+#[test]
+fn a_wrong_field_is_an_error_even_if_the_checksum_is_correct() {
+    let crc = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
+    let mut errors = Vec::new();
+    for offset in 0..PREAMBLE_LEN {
+        let mut file = vec![0_u128; MODEL.len().div_ceil(16)];
+        let file: &mut [u8] = &mut bytemuck::cast_slice_mut(&mut file)[..MODEL.len()];
+        file.copy_from_slice(MODEL);
+        file[offset] ^= 0x80;
+        let (content, checksum) = file.split_last_chunk_mut::<4>().unwrap();
+        *checksum = crc.checksum(content).to_le_bytes();
+        let mut model = MaybeUninit::<VitModel>::uninit();
+        // SAFETY: All pointers and lengths are correct.
+        errors.push(unsafe { vit_open(model.as_mut_ptr(), &vit_nano, file.as_ptr(), file.len()) });
+    }
+    assert!(!errors.contains(&VitError::VIT_OK), "{errors:?}");
+    for error in [
+        VitError::VIT_ERROR_NO_MODEL,
+        VitError::VIT_ERROR_FORMAT_VERSION,
+        VitError::VIT_ERROR_KIND,
+        VitError::VIT_ERROR_UNSUPPORTED,
+        VitError::VIT_ERROR_SHAPE,
+        VitError::VIT_ERROR_FILE_LENGTH,
+        VitError::VIT_ERROR_CONTENT,
+    ] {
+        assert!(errors.contains(&error), "no {error:?} among {errors:?}");
+    }
+}
+
 #[test]
 fn labels_are_those_of_the_model() {
     let model = opened();
     let labels = Model::<Nano>::from_bytes(MODEL).unwrap();
     for (class, expected) in labels.metadata().labels().enumerate() {
         let (mut label, mut bytes) = (ptr::null(), 0);
-        // SAFETY: The pointers are right, and the label is part of the model file.
+        // SAFETY: The pointers are correct, and the label is part of the model file.
         let label = unsafe {
             assert_eq!(vit_label(&model, class, &mut label, &mut bytes), VitError::VIT_OK);
             slice::from_raw_parts(label.cast::<u8>(), bytes)
