@@ -31,16 +31,18 @@ pub(crate) struct Exported {
 /// [`Error::Usage`] if the folder has other files or a model is not valid; [`Error::Compiler`] if the library cannot be
 /// built; [`Error::Io`] if something cannot be read or written.
 pub(crate) fn export(models: &[ExportedModel], target: &Target, directory: &Path) -> Result<Exported, Error> {
-    check(directory)?;
     let built = build::build(models, target)?;
     let sizes = built.library.sizes();
     let files = files::files(models, target, &built)?;
-    check(directory)?; // somebody may have put something there in the meantime
+    check(directory)?; // also if it was checked before: somebody may have put something there in the meantime
     replace(directory, &files)?;
     Ok(Exported { sizes })
 }
 
 /// Checks that an export may replace a folder.
-fn check(directory: &Path) -> Result<(), Error> {
+///
+/// # Errors
+/// [`Error::Usage`] if it may not.
+pub(crate) fn check(directory: &Path) -> Result<(), Error> {
     check_replaceable(directory, &files::of_earlier_export(directory))
 }

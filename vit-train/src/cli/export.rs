@@ -117,6 +117,7 @@ impl Arguments {
             }
             models.push(model);
         }
+        c_library::check(directory)?;
         err!("compiling the library for {} ...", target.triple);
         let Exported { sizes } = c_library::export(&models, &target, directory)?;
         let Bytes { code, constants } = sizes.inference;

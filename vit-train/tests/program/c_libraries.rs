@@ -47,7 +47,10 @@ fn what_cannot_be_exported_is_one_line_and_writes_nothing() {
         command.extend(["--c", &out]);
         refuse(&command, words);
     }
-    refuse(&["export", &nano, "--c", &path("other")], &["other: there is something else in this folder"]);
+    refuse(
+        &["export", &nano, "--c", &path("other")],
+        &["other: main.c in it would be lost", "name a folder"],
+    );
     refuse(&["export", &nano, "--c", &nano], &["not a folder"]);
     refuse(&["export", &float, &float, "--onnx", &path("x.onnx")], &["only --c takes more than one"]);
     assert_eq!(entries(folder.path()), before);
