@@ -68,22 +68,35 @@ struct Formats {
 /// The options of `--c`.
 #[derive(Args, Debug)]
 struct LibraryArguments {
-    /// Target of the library, as rustc names it
-    #[arg(long, requires = "c", value_name = "TRIPLE", default_value = "thumbv7em-none-eabihf")]
-    target: String,
+    /// Target of the library, as rustc names it [default: thumbv7em-none-eabihf]
+    #[arg(long, value_name = "TRIPLE")]
+    target: Option<String>,
     /// Core of the processor, as gcc names it in -mcpu [default: the usual one for the target]
-    #[arg(long, requires = "c")]
+    #[arg(long)]
     cpu: Option<String>,
     /// Name of a network in C, for each model in their order [default: the name of the file or of the run]
-    #[arg(long, requires = "c")]
+    #[arg(long)]
     name: Vec<String>,
+}
+
+impl LibraryArguments {
+    /// Returns one of these options that is given, if any is.
+    fn given(&self) -> Option<&'static str> {
+        let target = self.target.as_ref().map(|_| "--target");
+        let name = (!self.name.is_empty()).then_some("--name");
+        target.or(self.cpu.as_ref().map(|_| "--cpu")).or(name)
+    }
 }
 
 impl Arguments {
     pub(super) fn run<L: Networks>(&self, networks: &List) -> Result<ExitCode, Error> {
         match &self.formats.c {
             Some(directory) => self.export_library(directory),
-            None => dispatch::run::<L, _>(self, networks),
+            // clap does not require `--c` for them where another option excludes it.
+            None => match self.library.given() {
+                Some(option) => Err(Error::Usage(format!("{option}: this is an option of --c"))),
+                None => dispatch::run::<L, _>(self, networks),
+            },
         }
     }
 
@@ -95,7 +108,7 @@ impl Arguments {
             )));
         }
         let LibraryArguments { target, cpu, name: names } = &self.library;
-        let target = Target::named(target, cpu.as_deref())?;
+        let target = Target::named(target.as_deref().unwrap_or("thumbv7em-none-eabihf"), cpu.as_deref())?;
         if !names.is_empty() && names.len() != self.sources.len() {
             return Err(Error::Usage(format!(
                 "--name: {} names for {} models: give one for each",
