@@ -122,6 +122,7 @@ mod project;
 pub mod quantize;
 mod random;
 pub mod recipe;
+mod repository;
 pub mod run;
 pub mod score;
 mod template;

@@ -12,14 +12,11 @@ use crate::{
     error::{Error, IoContext},
     hex::hex,
     paths::{folder_of, resolve},
+    repository::REPOSITORY,
     template::filled,
 };
 use sha2::{Digest, Sha256};
 use std::{env, fs, path::Path, process::Command};
-
-/// The folder of this repository, from which a library takes the crates, the versions of all other crates, and the
-/// tools. Once the crates are published, this becomes None.
-const REPOSITORY: Option<&str> = Some(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
 
 /// What has been built.
 pub(super) struct Built {

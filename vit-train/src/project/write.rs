@@ -6,6 +6,7 @@ use crate::{
     error::{Error, IoContext},
     folder::share,
     paths::{folder_of, resolve},
+    repository::REPOSITORY,
     template::filled,
 };
 use std::{
@@ -14,10 +15,6 @@ use std::{
     process::{Command, Stdio},
 };
 use vit_nostd::Dims;
-
-/// The folder of this repository, from which projects take the crates, the versions of all other crates, and the tools.
-/// Once the crates are published, this becomes None: projects then name their version.
-const REPOSITORY: Option<&str> = Some(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
 
 /// A project that is to be written.
 pub(crate) struct Project<'a> {
