@@ -271,7 +271,7 @@ enum Standard {
     Cpp17,
 }
 
-/// What a program is linked with in addition.
+/// The files and options that a program is linked with in addition.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Libc {
     /// The small variant of the C library of most toolchains for chips.
@@ -672,7 +672,7 @@ fn a_firmware_in_c_is_as_small_as_one_in_rust() {
     assert!((in_c as f64 / in_rust as f64 - 1.0).abs() <= 0.05, "{in_c} bytes in C, {in_rust} in Rust");
 }
 
-/// What a library takes on a core.
+/// The flash, the stack and the instructions that a library takes on a core.
 #[derive(Debug)]
 struct Cost {
     code: u64,

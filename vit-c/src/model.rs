@@ -32,7 +32,7 @@ struct Opened<N: Network> {
     model: Model<'static, N>,
 }
 
-/// What is known about an opened model without its type.
+/// The part of an opened model that can be read without its type.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Header {
@@ -41,7 +41,7 @@ pub(crate) struct Header {
     /// The real number that a logit of 1 stands for.
     pub(crate) logit_scale: f32,
     pub(crate) network: &'static VitNetwork,
-    /// How the network's training pictures were fitted to the input.
+    /// The way in which the network's training pictures were fitted to the input.
     pub(crate) fit: Fit,
     /// The address at which the model file begins, and the one at which it ends.
     file: [usize; 2],

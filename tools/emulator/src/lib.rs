@@ -350,7 +350,7 @@ fn address(messages: &mut impl BufRead) -> Result<SocketAddr> {
 /// A running firmware. It is stopped when this is dropped.
 pub struct Running {
     qemu: Stopped,
-    /// How defmt encodes the firmware's log. Without it, the log is text.
+    /// The encoding of the firmware's log by defmt. Without it, the log is text.
     table: Option<Table>,
     output: mpsc::Receiver<Vec<u8>>,
     uart: Option<SocketAddr>,

@@ -12,13 +12,13 @@ use crate::{
     error::{Error, IoContext},
     hex::hex,
     paths::{folder_of, resolve},
-    repository::REPOSITORY,
+    repository::{dependency, REPOSITORY},
     template::filled,
 };
 use sha2::{Digest, Sha256};
 use std::{env, fs, path::Path, process::Command};
 
-/// What has been built.
+/// The library, and what its test pictures should give.
 pub(super) struct Built {
     pub library: Library,
     /// Test pictures for each model.
@@ -39,8 +39,9 @@ pub(super) fn build(models: &[ExportedModel], target: &Target) -> Result<Built, 
     let folder = tempfile::tempdir().map_err(|error| error.kind().into()).at(&env::temp_dir())?;
     let folder = folder.path();
     // Other exports may use the same target directory at the same time: what they build has another name, unless it is for
-    // the same networks.
+    // the same networks and the same core.
     let networks = text::each(models, text::declaration) + &text::each(models, text::export);
+    let networks = format!("{networks}{:?}", target.cpu);
     let id = &hex(Sha256::digest(networks))[..16];
     write_crates(models, id, folder)?;
     let target_directory =
@@ -70,12 +71,7 @@ pub(super) fn build(models: &[ExportedModel], target: &Target) -> Result<Built, 
 
 /// Writes the two crates, that of the library and that of the program. Their names end with `id`.
 fn write_crates(models: &[ExportedModel], id: &str, folder: &Path) -> Result<(), Error> {
-    let dependency = |name: &str| match REPOSITORY {
-        Some(repository) => {
-            format!("{{ path = {:?} }}", Path::new(repository).join(name).display().to_string())
-        }
-        None => format!("{{ version = {:?} }}", env!("CARGO_PKG_VERSION")),
-    };
+    let dependency = |name: &str| dependency(Path::new(REPOSITORY.unwrap_or_default()), name, &[]);
     let values = [
         ("id", id.to_owned()),
         ("vit-c", dependency("vit-c")),

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 /// The file that says what else an export has written.
 const RECORD: &str = "vit-export.json";
 
-/// What the library was made from and for, as a file for scripts and for a later export.
+/// The origin and the purpose of a library, as a file for scripts and for a later export.
 #[derive(Serialize)]
 struct Record<'a> {
     /// The paths of all files in the folder.

@@ -79,17 +79,15 @@ impl Library {
         let networks = models.iter().map(|model| sizes_of(&object, &model.name)).collect::<Result<_, _>>()?;
 
         let exported: Vec<_> = symbols(&object, |name| name.starts_with(PREFIX)).collect();
-        let networks_and = |functions: [&'static str; 2]| {
-            let is_root = move |name: &[u8]| functions.iter().any(|function| name == function.as_bytes());
-            let of_models = move |name: &[u8]| {
-                models.iter().any(|model| name == format!("vit_{}", model.name).as_bytes())
-            };
-            symbols(&object, move |name| is_root(name) || of_models(name)).collect::<Vec<_>>()
+        let is_for_inference = |name: &[u8]| {
+            let is_network = |model: &ExportedModel| name == format!("vit_{}", model.name).as_bytes();
+            [&b"vit_open"[..], b"vit_infer"].contains(&name) || models.iter().any(is_network)
         };
+        let for_inference: Vec<_> = symbols(&object, is_for_inference).collect();
         let needed = reachable(&object, &exported);
         let sizes = Sizes {
             all: bytes_of(&object, &needed),
-            inference: bytes_of(&object, &reachable(&object, &networks_and(["vit_open", "vit_infer"]))),
+            inference: bytes_of(&object, &reachable(&object, &for_inference)),
         };
         keep(&mut object, &needed);
         hide(&mut object);

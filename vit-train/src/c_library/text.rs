@@ -13,7 +13,8 @@ pub(super) fn declaration(model: &ExportedModel) -> String {
     let Dims { height, width, channels, patch_height, patch_width, .. } = model.dims;
     let Dims { embed, heads, hidden, depth, classes, .. } = model.dims;
     format!(
-        "vit_nostd::network! {{\n    #[allow(non_camel_case_types)]\n    {} {{ image: [{height}, {width}, {channels}], patch: [{patch_height}, {patch_width}], \
+        "vit_nostd::network! {{\n    #[allow(non_camel_case_types)]\n    {} {{ image: [{height}, {width}, {channels}], \
+         patch: [{patch_height}, {patch_width}], \
          embed: {embed}, heads: {heads}, hidden: {hidden}, depth: {depth}, classes: {classes} }}\n}}\n",
         model.network()
     )
@@ -23,7 +24,8 @@ pub(super) fn declaration(model: &ExportedModel) -> String {
 pub(super) fn export(model: &ExportedModel) -> String {
     let (name, network) = (&model.name, model.network());
     format!(
-        "vit_c::export!(vit_{name}: {network});\n#[unsafe(no_mangle)]\npub static {SIZES}{name}: VitSizes = vit_{name}.sizes();\n"
+        "vit_c::export!(vit_{name}: {network});\n\
+         #[unsafe(no_mangle)]\npub static {SIZES}{name}: VitSizes = vit_{name}.sizes();\n"
     )
 }
 

@@ -6,7 +6,7 @@ use crate::{
     error::{Error, IoContext},
     folder::share,
     paths::{folder_of, resolve},
-    repository::REPOSITORY,
+    repository::{dependency, REPOSITORY},
     template::filled,
 };
 use std::{
@@ -181,18 +181,6 @@ fn purpose(class_names: &[String]) -> String {
         [first, .., last] => format!("Tells pictures of {count} classes apart, from {first} to {last}."),
         [one] => format!("Knows pictures of one class: {one}."),
         [] => "Classifies pictures.".to_owned(),
-    }
-}
-
-/// Returns the dependency on a crate of the repository, as a value in TOML.
-fn dependency(repository: &Path, name: &str, features: &[&str]) -> String {
-    let place = match REPOSITORY {
-        Some(_) => format!("path = {:?}", repository.join(name).display().to_string()),
-        None => format!("version = {:?}", env!("CARGO_PKG_VERSION")),
-    };
-    match features {
-        [] => format!("{{ {place} }}"),
-        _ => format!("{{ {place}, features = {features:?} }}"),
     }
 }
 

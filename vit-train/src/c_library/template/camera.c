@@ -50,8 +50,8 @@ typedef struct {
     uint32_t total;
 } progress;
 
-// Is called many times during an inference, after steps of about equal length. Feed a watchdog here, show the progress,
-// or let another task run. It must not touch the buffers of the inference.
+// Is called many times during an inference, after steps of different length. Feed a watchdog here, show the progress, or
+// let another task run. It must not touch the buffers of the inference.
 static void feed_watchdog(void *context, uint32_t done, uint32_t total)
 {
     progress *const seen = (progress *)context;
