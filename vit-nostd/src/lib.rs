@@ -52,9 +52,11 @@ mod prediction;
 mod prefetch;
 mod shape;
 mod tensors;
+mod tokenizer;
 
 pub use model_file::error::{Feature, Field, LabelFault, ModelError};
-pub use network::{image, Base, Declaration, Dims, Image, Nano, Network, Tiny};
+pub use network::{image, Base, ConvNano, Declaration, Dims, Image, Nano, Network, Tiny};
 pub use observer::{Observer, Probe, Stage, Values};
 pub use prediction::{argmax, rank, top_k, Prediction, Softmax};
 pub use shape::{Array, Element, Len, Length, Matrix, Vector};
+pub use tokenizer::{Convolution, Tokenizer, Windows};

@@ -1,7 +1,10 @@
 //! Networks as types. [`network!`](crate::network) declares a network by its dimensions and implements the trait
 //! [`Network`] for it, over which everything else in the library is generic.
 
-use crate::shape::{Length, Matrix, Vector};
+use crate::{
+    shape::{Length, Matrix, Vector},
+    tokenizer::{Convolution, Tokenizer, Windows},
+};
 use core::fmt;
 
 /// The dimensions of a Vision Transformer, at compile time.
@@ -18,10 +21,25 @@ pub trait Network: Copy + fmt::Debug + Send + Sync + 'static {
     type Width: Length;
     /// The number of channels of the input image: 1 for grey, 3 for red, green and blue.
     type Channels: Length;
-    /// The height of a patch, in pixels.
+    /// The number of stems: 1 if the tokenizer has two convolutions, of which the stem is the first one, otherwise 0.
+    type Stems: Length;
+    /// The height and the width of the stem's windows, in pixels, or 0 without a stem.
+    type StemKernel: Length;
+    /// The number of channels of the map that the stem computes, or 0 without a stem.
+    type StemChannels: Length;
+    /// The number of values of one of the stem's windows, rounded up to a multiple of 4.
+    type StemRow: Length;
+    /// The number of pixels in those rows of the map that a row of tokens needs, or 0 without a stem.
+    type Stripe: Length;
+    /// The number of values in the model file that stand for zeros around an input: 4 for each convolution, and none
+    /// for patches.
+    type Zeros: Length;
+    /// The height of a patch, which is the window of a token, in pixels of the image or of the map.
     type PatchHeight: Length;
-    /// The width of a patch, in pixels.
+    /// The width of a patch, in pixels of the image or of the map.
     type PatchWidth: Length;
+    /// The number of channels of a patch: those of the map, or without a stem those of the image.
+    type PatchChannels: Length;
     /// The number of values of a patch, one for each channel of each pixel, rounded up to a multiple of 4.
     type PatchRow: Length;
     /// The number of tokens: the class token (CLS), which is token 0, and one token per patch.
@@ -45,12 +63,10 @@ pub trait Network: Copy + fmt::Debug + Send + Sync + 'static {
     const WIDTH: usize = Self::Width::LEN;
     /// The number of channels of the input image.
     const CHANNELS: usize = Self::Channels::LEN;
-    /// The height of a patch, in pixels.
-    const PATCH_HEIGHT: usize = Self::PatchHeight::LEN;
-    /// The width of a patch, in pixels.
-    const PATCH_WIDTH: usize = Self::PatchWidth::LEN;
-    /// The number of values of a patch, one for each channel of each pixel.
-    const PATCH_VALUES: usize = Self::PATCH_HEIGHT * Self::PATCH_WIDTH * Self::CHANNELS;
+    /// The windows that the stem gathers from the image, or `None` if the tokenizer has no stem.
+    const STEM: Option<Windows> = Self::DIMS.stem_windows();
+    /// The windows that become tokens, which are gathered from the map, or without a stem from the image.
+    const PATCHES: Windows = Self::DIMS.patches();
     /// The number of tokens: the class token and one token per patch.
     const TOKENS: usize = Self::Tokens::LEN;
     /// The number of channels of the residual stream.
@@ -65,19 +81,8 @@ pub trait Network: Copy + fmt::Debug + Send + Sync + 'static {
     const DEPTH: usize = Self::Depth::LEN;
     /// The number of classes.
     const CLASSES: usize = Self::Classes::LEN;
-    /// The number of patches next to each other in the image.
-    const GRID_WIDTH: usize = Self::WIDTH / Self::PATCH_WIDTH;
     /// All dimensions as a value, as a model file states them.
-    const DIMS: Dims = Declaration {
-        image: [Self::HEIGHT, Self::WIDTH, Self::CHANNELS],
-        patch: [Self::PATCH_HEIGHT, Self::PATCH_WIDTH],
-        embed: Self::EMBED,
-        heads: Self::HEADS,
-        hidden: Self::HIDDEN,
-        depth: Self::DEPTH,
-        classes: Self::CLASSES,
-    }
-    .dims();
+    const DIMS: Dims;
 }
 
 /// An input image of network `N`: `HEIGHT` rows of `WIDTH` pixels, each with `CHANNELS` levels from 0 to 255.
@@ -107,7 +112,7 @@ pub fn image<N: Network>(bytes: &[u8]) -> Option<&Image<N>> {
 /// }
 /// use vit_nostd::Network;
 /// assert_eq!((Letters::TOKENS, Letters::HEAD_DIM), (17, 12));
-/// assert_eq!((Gestures::TOKENS, Gestures::PATCH_VALUES), (25, 192));
+/// assert_eq!((Gestures::TOKENS, Gestures::PATCHES.values()), (25, 192));
 /// ```
 ///
 /// The fields may come in any order, and their values are constant expressions. `image` is `[height, width, channels]`
@@ -115,15 +120,43 @@ pub fn image<N: Network>(bytes: &[u8]) -> Option<&Image<N>> {
 /// single number is the side of a grey square. `patch` is `[height, width]`, or the side of a square. The number of
 /// tokens and the channels of a head are computed. The height and the width of a patch must divide those of the image,
 /// `heads` must divide `embed`, no field may be missing or 0, and every length must fit in 16 bits: if not, the
-/// declaration is a compile error that says why. The integer engine needs more; its `from_bytes` does not compile for
-/// other networks:
+/// declaration is a compile error that says why.
+///
+/// In the place of `patch`, a network may have a `tokenizer` of one or two convolutions, with GELU between them:
+///
+/// ```
+/// vit_nostd::network! {
+///     /// Recognises handwritten digits, and learns more from few pictures than a network with patches.
+///     pub Digits {
+///         image: 28,
+///         tokenizer: [
+///             { kernel: 3, stride: 2, padding: 1, channels: 16 },
+///             { kernel: 5, stride: 4, padding: 2 },
+///         ],
+///         embed: 48, heads: 4, hidden: 96, depth: 4, classes: 10,
+///     }
+/// }
+/// use vit_nostd::Network;
+/// let stem = Digits::STEM.unwrap(); // 28x28 pixels become a map of 14x14, whose windows become 4x4 tokens
+/// assert_eq!((stem.rows(), stem.columns(), Digits::PATCHES.rows(), Digits::TOKENS), (14, 14, 4, 17));
+/// ```
+///
+/// `kernel` is the height and the width of a window, `stride` the distance from one window to the next (1 if it is
+/// left out), `padding` the number of rows and columns of zeros around the input (0 if it is left out), and `channels`
+/// the number of outputs, which the last convolution must leave out, because it has `embed` of them. A window must fit
+/// into the padded input, and `padding` must be less than `kernel`. Rows and columns at the bottom and at the right
+/// that fill no window are not used. `patch: 7` is the short form of `tokenizer: [{ kernel: 7, stride: 7 }]` for images
+/// whose sides are multiples of 7.
+///
+/// The integer engine needs more; its `from_bytes` does not compile for other networks:
 ///
 /// | | float engine | integer engine |
 /// |---|---|---|
 /// | every length, the number of tokens included | at most 65,535 | at most 65,535 |
 /// | `embed` | a multiple of `heads` | a multiple of `heads` and of 4, at most 256 |
 /// | `hidden` | any | a multiple of 4 |
-/// | values of a patch, `hidden` | any | at most 65,536 |
+/// | `channels` of the first of two convolutions | any | a multiple of 4 |
+/// | values of a patch, or of another window of a convolution, and `hidden` | any | at most 65,536 |
 /// | classes | any | any |
 /// | stack of an inference, besides less than 1 KB | 4 bytes for each class | 4 bytes for each class |
 #[macro_export]
@@ -138,10 +171,18 @@ macro_rules! network {
         $crate::network!(@fields [$($done)* image: [$side, $side, 1],] $($($rest)*)?)
     };
     (@fields [$($done:tt)*] patch: [$($length:expr),* $(,)?] $(, $($rest:tt)*)?) => {
-        $crate::network!(@fields [$($done)* patch: $crate::Declaration::patch(&[$($length),*]),] $($($rest)*)?)
+        $crate::network!(@fields [$($done)* tokenizer: $crate::Declaration::patch(&[$($length),*]),] $($($rest)*)?)
     };
     (@fields [$($done:tt)*] patch: $side:expr $(, $($rest:tt)*)?) => {
-        $crate::network!(@fields [$($done)* patch: [$side, $side],] $($($rest)*)?)
+        $crate::network!(@fields [$($done)* tokenizer: $crate::Tokenizer::Patches([$side, $side]),] $($($rest)*)?)
+    };
+    (@fields [$($done:tt)*] tokenizer: [$({ $($convolution:tt)* }),* $(,)?] $(, $($rest:tt)*)?) => {
+        $crate::network!(@fields [$($done)* tokenizer: $crate::Tokenizer::Convolutions(
+            &[$($crate::network!(@convolution $($convolution)*)),*],
+        ),] $($($rest)*)?)
+    };
+    (@convolution $($field:ident: $length:expr),* $(,)?) => {
+        $crate::Convolution { $($field: $crate::Convolution::length($length),)* ..$crate::Convolution::DEFAULT }
     };
     (@fields [$($done:tt)*] $field:ident: $length:expr $(, $($rest:tt)*)?) => {
         $crate::network!(@fields [$($done)* $field: $length,] $($($rest)*)?)
@@ -152,7 +193,7 @@ macro_rules! network {
         $visibility struct $name;
 
         const _: () = {
-            const DECLARED: $crate::Declaration = $crate::network!(@fields [] $($fields)*);
+            const DECLARED: $crate::Declaration<'_> = $crate::network!(@fields [] $($fields)*);
             const DIMS: $crate::Dims = DECLARED.dims();
 
             impl $crate::Network for $name {
@@ -160,8 +201,15 @@ macro_rules! network {
                 type Height = $crate::Len<{ DIMS.height as usize }>;
                 type Width = $crate::Len<{ DIMS.width as usize }>;
                 type Channels = $crate::Len<{ DIMS.channels as usize }>;
+                type Stems = $crate::Len<{ DIMS.stem.is_some() as usize }>;
+                type StemKernel = $crate::Len<{ DIMS.stem_kernel() }>;
+                type StemChannels = $crate::Len<{ DIMS.stem_channels() }>;
+                type StemRow = $crate::Len<{ DIMS.stem_values().next_multiple_of(4) }>;
+                type Stripe = $crate::Len<{ DIMS.stripe() }>;
+                type Zeros = $crate::Len<{ 4 * DIMS.convolutions() }>;
                 type PatchHeight = $crate::Len<{ DIMS.patch_height as usize }>;
                 type PatchWidth = $crate::Len<{ DIMS.patch_width as usize }>;
+                type PatchChannels = $crate::Len<{ DIMS.patches().channels }>;
                 type PatchRow = $crate::Len<{ DIMS.patch_values().next_multiple_of(4) }>;
                 type Tokens = $crate::Len<{ DIMS.tokens as usize }>;
                 type Embed = $crate::Len<{ DIMS.embed as usize }>;
@@ -170,6 +218,7 @@ macro_rules! network {
                 type Hidden = $crate::Len<{ DIMS.hidden as usize }>;
                 type Depth = $crate::Len<{ DIMS.depth as usize }>;
                 type Classes = $crate::Len<{ DIMS.classes as usize }>;
+                const DIMS: $crate::Dims = DIMS;
             }
         };
     )+};
@@ -177,11 +226,11 @@ macro_rules! network {
 
 /// The fields of a [`network!`](crate::network) declaration, before they are checked.
 #[derive(Clone, Copy, Debug)]
-pub struct Declaration {
+pub struct Declaration<'a> {
     /// The height and the width of the input image in pixels, and the number of its channels.
     pub image: [usize; 3],
-    /// The height and the width of a patch in pixels.
-    pub patch: [usize; 2],
+    /// The patches or the convolutions that turn the image into tokens.
+    pub tokenizer: Tokenizer<'a>,
     /// The number of channels of the residual stream.
     pub embed: usize,
     /// The number of attention heads.
@@ -194,7 +243,7 @@ pub struct Declaration {
     pub classes: usize,
 }
 
-impl Declaration {
+impl<'a> Declaration<'a> {
     /// Returns the height, the width and the number of channels of an image that is declared as a list.
     ///
     /// # Panics
@@ -209,13 +258,13 @@ impl Declaration {
         }
     }
 
-    /// Returns the height and the width of a patch that is declared as a list.
+    /// Returns the tokenizer whose patch is declared as a list.
     ///
     /// # Panics
     /// If `lengths` is not `[height, width]`.
-    pub const fn patch(lengths: &[usize]) -> [usize; 2] {
+    pub const fn patch(lengths: &[usize]) -> Tokenizer<'a> {
         match *lengths {
-            [height, width] => [height, width],
+            [height, width] => Tokenizer::Patches([height, width]),
             _ => panic!("`patch` is [height, width], or the side of a square"),
         }
     }
@@ -236,22 +285,13 @@ impl Declaration {
     /// # Errors
     /// If the dimensions do not fit together, the reason.
     pub const fn check(self) -> Result<Dims, &'static str> {
-        let Self { image: [height, width, channels], patch: [patch_height, patch_width], .. } = self;
+        let Self { image: [height, width, channels], tokenizer, .. } = self;
         let Self { embed, heads, hidden, depth, classes, .. } = self;
         if height == 0 || width == 0 {
             return Err("the height and the width of `image` must not be 0");
         }
         if channels != 1 && channels != 3 {
             return Err("`image` must have 1 channel (grey) or 3 (red, green and blue)");
-        }
-        if patch_height == 0 || patch_width == 0 {
-            return Err("the height and the width of `patch` must not be 0");
-        }
-        if !height.is_multiple_of(patch_height) {
-            return Err("the height of `patch` must divide that of `image`");
-        }
-        if !width.is_multiple_of(patch_width) {
-            return Err("the width of `patch` must divide that of `image`");
         }
         if embed == 0 {
             return Err("`embed` must not be 0");
@@ -268,21 +308,14 @@ impl Declaration {
         if classes == 0 {
             return Err("`classes` must not be 0");
         }
-        let [rows, columns] = [height / patch_height, width / patch_width];
-        let tokens = rows.saturating_mul(columns).saturating_add(1);
-        let lengths = [
-            height,
-            width,
-            channels,
-            patch_height,
-            patch_width,
-            tokens,
-            embed,
-            heads,
-            hidden,
-            depth,
-            classes,
-        ];
+        let image = Windows { height, width, channels, kernel: [1, 1], stride: [1, 1], padding: 0 };
+        let (stem, patches) = match tokenizer.windows(image, embed) {
+            Ok(windows) => windows,
+            Err(fault) => return Err(fault),
+        };
+        let tokens = patches.rows().saturating_mul(patches.columns()).saturating_add(1);
+        let [patch_height, patch_width] = patches.kernel;
+        let lengths = [height, width, patch_height, patch_width, tokens, embed, hidden, depth, classes];
         let mut index = 0;
         while index < lengths.len() {
             if lengths[index] > u16::MAX as usize {
@@ -294,8 +327,11 @@ impl Declaration {
             height: height as u16,
             width: width as u16,
             channels: channels as u16,
+            stem,
             patch_height: patch_height as u16,
             patch_width: patch_width as u16,
+            patch_stride: [patches.stride[0] as u16, patches.stride[1] as u16],
+            patch_padding: patches.padding as u16,
             tokens: tokens as u16,
             embed: embed as u16,
             heads: heads as u16,
@@ -316,6 +352,16 @@ network! {
 
     /// The smallest network, with 80 k parameters in 4 blocks: for chips with 128 KB of flash.
     pub Nano { image: 28, patch: 7, embed: 48, heads: 4, hidden: 96, depth: 4, classes: 10 }
+
+    /// [`Nano`] with two convolutions in the place of its patches, which learns more from few pictures.
+    pub ConvNano {
+        image: 28,
+        tokenizer: [
+            { kernel: 3, stride: 2, padding: 1, channels: 12 },
+            { kernel: 5, stride: 4, padding: 2 },
+        ],
+        embed: 48, heads: 4, hidden: 96, depth: 4, classes: 10,
+    }
 }
 
 /// The dimensions of a network as a value, such as those that a model file states.
@@ -328,10 +374,17 @@ pub struct Dims {
     pub width: u16,
     /// The number of channels of the input image: 1 for grey, 3 for red, green and blue.
     pub channels: u16,
-    /// The height of a patch, in pixels.
+    /// The first of two convolutions, whose map the patches are gathered from, or `None` if they are gathered from the
+    /// image.
+    pub stem: Option<Convolution>,
+    /// The height of a patch, in pixels of the map or the image.
     pub patch_height: u16,
-    /// The width of a patch, in pixels.
+    /// The width of a patch, in pixels of the map or the image.
     pub patch_width: u16,
+    /// The distances from one patch to the next below it, and to the next at its right.
+    pub patch_stride: [u16; 2],
+    /// The number of rows and columns of zeros around the map or the image.
+    pub patch_padding: u16,
     /// The number of tokens: the number of patches plus one.
     pub tokens: u16,
     /// The number of channels of the residual stream.
@@ -354,16 +407,92 @@ impl Dims {
         self.height as usize * self.width as usize * self.channels as usize
     }
 
+    /// Returns the windows that the stem gathers from the image, or `None` if the tokenizer has no stem.
+    pub const fn stem_windows(&self) -> Option<Windows> {
+        let Some(Convolution { kernel, stride, padding, channels: _ }) = self.stem else { return None };
+        Some(Windows {
+            height: self.height as usize,
+            width: self.width as usize,
+            channels: self.channels as usize,
+            kernel: [kernel as usize; 2],
+            stride: [stride as usize; 2],
+            padding: padding as usize,
+        })
+    }
+
+    /// Returns the windows that become tokens.
+    pub const fn patches(&self) -> Windows {
+        let [height, width, channels] = match (self.stem, self.stem_windows()) {
+            (Some(stem), Some(windows)) => [windows.rows(), windows.columns(), stem.channels as usize],
+            _ => [self.height as usize, self.width as usize, self.channels as usize],
+        };
+        Windows {
+            height,
+            width,
+            channels,
+            kernel: [self.patch_height as usize, self.patch_width as usize],
+            stride: [self.patch_stride[0] as usize, self.patch_stride[1] as usize],
+            padding: self.patch_padding as usize,
+        }
+    }
+
+    /// Returns the number of convolutions of the tokenizer: 0 for patches that touch each other and fill the image,
+    /// otherwise 1 or 2.
+    pub const fn convolutions(&self) -> usize {
+        let fill =
+            self.height.is_multiple_of(self.patch_height) && self.width.is_multiple_of(self.patch_width);
+        let [down, across] = self.patch_stride;
+        let touch = down == self.patch_height && across == self.patch_width && self.patch_padding == 0;
+        match self.stem {
+            Some(_) => 2,
+            None if fill && touch => 0,
+            None => 1,
+        }
+    }
+
+    /// Returns the height and the width of the stem's windows, or 0 without a stem.
+    pub const fn stem_kernel(&self) -> usize {
+        match self.stem {
+            Some(stem) => stem.kernel as usize,
+            None => 0,
+        }
+    }
+
+    /// Returns the number of channels of the stem's map, or 0 without a stem.
+    pub const fn stem_channels(&self) -> usize {
+        match self.stem {
+            Some(stem) => stem.channels as usize,
+            None => 0,
+        }
+    }
+
+    /// Returns the number of values of a window of the stem, or 0 without a stem.
+    pub const fn stem_values(&self) -> usize {
+        match self.stem_windows() {
+            Some(windows) => windows.values(),
+            None => 0,
+        }
+    }
+
+    /// Returns the number of pixels in those rows of the map that a row of tokens needs, or 0 without a stem.
+    pub const fn stripe(&self) -> usize {
+        match self.stem {
+            Some(_) => self.patch_height as usize * self.patches().width,
+            None => 0,
+        }
+    }
+
     /// Returns the number of values of a patch, one for each channel of each pixel.
     pub const fn patch_values(&self) -> usize {
-        self.patch_height as usize * self.patch_width as usize * self.channels as usize
+        self.patches().values()
     }
 
     /// Returns the number of learned parameters of a network of these dimensions, biases and class token included.
     pub const fn parameters(&self) -> usize {
         let (embed, hidden) = (self.embed as usize, self.hidden as usize);
         let (tokens, classes) = (self.tokens as usize, self.classes as usize);
-        let embedding = (self.patch_values() + 1) * embed + embed + tokens * embed;
+        let stem = (self.stem_values() + 1) * self.stem_channels();
+        let embedding = stem + (self.patch_values() + 1) * embed + embed + tokens * embed;
         let attention = 4 * (embed + 1) * embed;
         let mlp = (embed + 1) * hidden + (hidden + 1) * embed;
         let norm = 2 * embed;
@@ -373,21 +502,28 @@ impl Dims {
 
 impl fmt::Display for Dims {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { height, width, channels, patch_height, patch_width, patch_stride, patch_padding, .. } =
+            self;
+        write!(f, "image {height}x{width}x{channels}, ")?;
+        if let Some(Convolution { kernel, stride, padding, channels }) = self.stem {
+            write!(
+                f,
+                "convolution {kernel}x{kernel} (stride {stride}, padding {padding}) to {channels} channels, "
+            )?;
+        }
+        if self.convolutions() == 0 {
+            write!(f, "patch {patch_height}x{patch_width}, ")?;
+        } else {
+            let [stride, _] = patch_stride;
+            write!(
+                f,
+                "convolution {patch_height}x{patch_width} (stride {stride}, padding {patch_padding}), "
+            )?;
+        }
+        let Self { tokens, embed, heads, head_dim, hidden, depth, classes, .. } = self;
         write!(
             f,
-            "image {}x{}x{}, patch {}x{}, {} tokens, embed {}, {} heads of {}, hidden {}, depth {}, {} classes",
-            self.height,
-            self.width,
-            self.channels,
-            self.patch_height,
-            self.patch_width,
-            self.tokens,
-            self.embed,
-            self.heads,
-            self.head_dim,
-            self.hidden,
-            self.depth,
-            self.classes
+            "{tokens} tokens, embed {embed}, {heads} heads of {head_dim}, hidden {hidden}, depth {depth}, {classes} classes"
         )
     }
 }
@@ -429,13 +565,13 @@ mod tests {
     fn a_declaration_may_be_written_in_several_ways() {
         assert_eq!((Same::NAME, Same::DIMS), ("Same", Nano::DIMS));
         assert_eq!((Grey::NAME, Grey::DIMS), ("Grey", Nano::DIMS));
-        assert_eq!((Same::TOKENS, Same::HEAD_DIM, Same::GRID_WIDTH), (17, 12, 4));
-        assert_eq!((Wide::TOKENS, Wide::GRID_WIDTH, Wide::PATCH_VALUES), (9, 4, 45));
+        assert_eq!((Same::TOKENS, Same::HEAD_DIM, Same::PATCHES.columns()), (17, 12, 4));
+        assert_eq!((Wide::TOKENS, Wide::PATCHES.columns(), Wide::PATCHES.values()), (9, 4, 45));
         assert_eq!((AlsoWide::NAME, AlsoWide::DIMS), ("AlsoWide", Wide::DIMS));
         assert_eq!((High::HEIGHT, High::WIDTH, High::CHANNELS), (20, 6, 1));
-        assert_eq!((High::PATCH_HEIGHT, High::PATCH_WIDTH, High::GRID_WIDTH, High::TOKENS), (5, 3, 2, 9));
-        assert_eq!((SquarePatches::TOKENS, SquarePatches::PATCH_VALUES), (7, 27));
-        assert_eq!((WidePatches::TOKENS, WidePatches::PATCH_VALUES), (7, 6));
+        assert_eq!((High::PATCHES.kernel, High::PATCHES.columns(), High::TOKENS), ([5, 3], 2, 9));
+        assert_eq!((SquarePatches::TOKENS, SquarePatches::PATCHES.values()), (7, 27));
+        assert_eq!((WidePatches::TOKENS, WidePatches::PATCHES.values()), (7, 6));
         let text =
             "image 6x20x3, patch 3x5, 9 tokens, embed 48, 4 heads of 12, hidden 96, depth 4, 10 classes";
         assert_eq!(format!("{}", Wide::DIMS), text);
@@ -444,10 +580,10 @@ mod tests {
     #[test]
     fn rows_of_patches_have_a_multiple_of_4_values() {
         let rows = [
-            (Nano::PATCH_VALUES, <<Nano as Network>::PatchRow as Length>::LEN),
-            (Tiny::PATCH_VALUES, <<Tiny as Network>::PatchRow as Length>::LEN),
-            (Wide::PATCH_VALUES, <<Wide as Network>::PatchRow as Length>::LEN),
-            (WidePatches::PATCH_VALUES, <<WidePatches as Network>::PatchRow as Length>::LEN),
+            (Nano::PATCHES.values(), <<Nano as Network>::PatchRow as Length>::LEN),
+            (Tiny::PATCHES.values(), <<Tiny as Network>::PatchRow as Length>::LEN),
+            (Wide::PATCHES.values(), <<Wide as Network>::PatchRow as Length>::LEN),
+            (WidePatches::PATCHES.values(), <<WidePatches as Network>::PatchRow as Length>::LEN),
         ];
         assert_eq!(rows, [(49, 52), (16, 16), (45, 48), (6, 8)]);
     }

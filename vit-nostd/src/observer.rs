@@ -5,6 +5,9 @@
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Stage {
+    /// The first of two convolutions and its GELU. Its result is a pixel of the map, and the probe's token is the
+    /// pixel's index. Networks without such a convolution do not have this stage.
+    Stem,
     /// The patch projection plus the position (for token 0, the class token plus its position). Its result is the
     /// residual stream.
     Embedding,
@@ -34,7 +37,8 @@ pub enum Stage {
 
 impl Stage {
     /// All stages, in the order of an inference.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
+        Self::Stem,
         Self::Embedding,
         Self::Norm1,
         Self::Key,
@@ -52,6 +56,7 @@ impl Stage {
     /// Returns the stage's name in logs and reports, which is that of the variant in lower case.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Stem => "stem",
             Self::Embedding => "embedding",
             Self::Norm1 => "norm1",
             Self::Key => "key",
@@ -74,7 +79,7 @@ impl Stage {
 pub struct Probe {
     /// The stage that was computed.
     pub stage: Stage,
-    /// The index of the encoder block: 0 for the embedding, `DEPTH` for the stages after the last block.
+    /// The index of the encoder block: 0 for the stem and the embedding, `DEPTH` for the stages after the last block.
     pub block: usize,
     /// The index of the token that the stage was computed for.
     pub token: usize,
@@ -98,7 +103,7 @@ pub enum Values<'a> {
 /// a watchdog.
 ///
 /// Within a block, the stages of a token come in the order of [`Stage`]. An engine may take a few tokens through a
-/// stage together.
+/// stage together. The stem computes those rows of its map that a row of tokens needs, before these tokens are embedded.
 ///
 /// `()` observes nothing and costs nothing. Every `FnMut(Probe, Values<'_>)` is an observer.
 pub trait Observer {

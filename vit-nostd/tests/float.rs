@@ -3,7 +3,7 @@
 
 use vit_nostd::float::{Model, Scratch};
 use vit_nostd::model_file::{overhead, write, Kind, Normalization};
-use vit_nostd::{image, Base, Dims, Image, Nano, Network, Probe, Stage, Tiny, Values};
+use vit_nostd::{image, Base, ConvNano, Dims, Image, Nano, Network, Probe, Stage, Tiny, Values};
 use vit_random_models::{aligned, metadata};
 
 vit_nostd::network! {
@@ -19,6 +19,23 @@ vit_nostd::network! {
     GreyRectangle { image: [2, 9], patch: [1, 3], embed: 6, heads: 2, hidden: 7, depth: 2, classes: 3 }
     Embed132 { image: [4, 9, 3], patch: [2, 3], embed: 132, heads: 3, hidden: 50, depth: 2, classes: 5 }
     Embed256 { image: [4, 4, 3], patch: [2, 4], embed: 256, heads: 4, hidden: 100, depth: 1, classes: 5 }
+    OverlappingPatches {
+        image: [9, 7, 3], tokenizer: [{ kernel: 5, stride: 2, padding: 2 }],
+        embed: 8, heads: 2, hidden: 12, depth: 2, classes: 3,
+    }
+    Stem {
+        image: [12, 10, 3],
+        tokenizer: [{ kernel: 3, stride: 2, padding: 1, channels: 5 }, { kernel: 3, stride: 2, padding: 1 }],
+        embed: 8, heads: 2, hidden: 12, depth: 2, classes: 3,
+    }
+    StemOfGaps {
+        image: [11, 13], tokenizer: [{ kernel: 2, stride: 1, channels: 7 }, { kernel: 2, stride: 3 }],
+        embed: 16, heads: 2, hidden: 12, depth: 1, classes: 4,
+    }
+    StemOfStride1 {
+        image: [6, 5, 3], tokenizer: [{ kernel: 2, channels: 4 }, { kernel: 3, padding: 2 }],
+        embed: 8, heads: 1, hidden: 8, depth: 1, classes: 4,
+    }
 }
 
 type Trace<T> = Vec<(Probe, Vec<T>)>;
@@ -28,8 +45,9 @@ const NORMALIZATION: [(f64, f64); 3] = [(0.25, 0.5), (0.5, 0.25), (0.375, 0.125)
 
 /// Returns the values that the engine must pass to its observer, computed from the parameters in the order of the file.
 fn reference(dims: Dims, mut parameters: &[f64], pixels: &[u8]) -> Trace<f64> {
-    let [height, width, channels, patch_height, patch_width] =
-        [dims.height, dims.width, dims.channels, dims.patch_height, dims.patch_width].map(usize::from);
+    let [height, width, channels] = [dims.height, dims.width, dims.channels].map(usize::from);
+    let kernel = [dims.patch_height.into(), dims.patch_width.into()];
+    let (stride, padding) = (dims.patch_stride.map(usize::from), dims.patch_padding.into());
     let [tokens, embed, heads, head_dim, hidden, depth, classes] =
         [dims.tokens, dims.embed, dims.heads, dims.head_dim, dims.hidden, dims.depth, dims.classes]
             .map(usize::from);
@@ -43,23 +61,38 @@ fn reference(dims: Dims, mut parameters: &[f64], pixels: &[u8]) -> Trace<f64> {
         trace.push((Probe { stage, block, token }, values.to_vec()));
     };
 
-    let (patch_weight, patch_bias) = (take(patch_height * patch_width * channels * embed), take(embed));
-    let (cls_token, positions) = (take(embed), take(tokens * embed));
-    let mut x = vec![cls_token.to_vec()];
-    for top in (0..height).step_by(patch_height) {
-        for left in (0..width).step_by(patch_width) {
-            let mut inputs = vec![];
-            for row in top..top + patch_height {
-                for column in left..left + patch_width {
-                    for (channel, (mean, std)) in NORMALIZATION.into_iter().enumerate().take(channels) {
-                        let level = pixels[(row * width + column) * channels + channel];
-                        inputs.push((f64::from(level) / 255.0 - mean) / std);
-                    }
-                }
+    let level = |(index, &level): (usize, &u8)| {
+        let (mean, std) = NORMALIZATION[index % channels];
+        (f64::from(level) / 255.0 - mean) / std
+    };
+    let pixels: Vec<f64> = pixels.iter().enumerate().map(level).collect();
+    let mut input = Input { size: [height, width], channels, values: pixels };
+    if let Some(stem) = dims.stem {
+        let outputs: usize = stem.channels.into();
+        let (weight, bias) = (take(usize::from(stem.kernel).pow(2) * channels * outputs), take(outputs));
+        let rows = input.windows([stem.kernel.into(); 2], [stem.stride.into(); 2], stem.padding.into());
+        let map: Vec<Vec<f64>> = rows
+            .iter()
+            .flatten()
+            .map(|window| linear(window, weight, bias).into_iter().map(gelu).collect())
+            .collect();
+        input = Input { size: [rows.len(), rows[0].len()], channels: outputs, values: map.concat() };
+        // The engine computes only those rows that are in a patch.
+        let tops = (0..).step_by(stride[0]).take_while(|top| top + kernel[0] <= rows.len() + 2 * padding);
+        let needed: Vec<usize> = tops.flat_map(|top| top..top + kernel[0]).collect();
+        for (index, pixel) in map.iter().enumerate() {
+            if needed.contains(&(index / rows[0].len() + padding)) {
+                note(Stage::Stem, 0, index, pixel);
             }
-            x.push(linear(&inputs, patch_weight, patch_bias));
         }
     }
+    let values = kernel[0] * kernel[1] * input.channels;
+    let (patch_weight, patch_bias) = (take(values * embed), take(embed));
+    let (cls_token, positions) = (take(embed), take(tokens * embed));
+    let mut x = vec![cls_token.to_vec()];
+    let patches = input.windows(kernel, stride, padding);
+    x.extend(patches.iter().flatten().map(|patch| linear(patch, patch_weight, patch_bias)));
+    assert_eq!(x.len(), tokens);
     for (token, (x, position)) in x.iter_mut().zip(positions.chunks(embed)).enumerate() {
         *x = sum(x, position);
         note(Stage::Embedding, 0, token, x);
@@ -120,6 +153,44 @@ fn reference(dims: Dims, mut parameters: &[f64], pixels: &[u8]) -> Trace<f64> {
     note(Stage::Head, depth, 0, &logits);
     assert!(take(0).is_empty() && parameters.is_empty(), "some parameters were not used");
     trace
+}
+
+/// The input of a convolution: an image or a map of this height and width.
+struct Input {
+    size: [usize; 2],
+    channels: usize,
+    values: Vec<f64>,
+}
+
+impl Input {
+    /// Returns the rows of windows of a convolution, with zeros outside of the input.
+    fn windows(&self, kernel: [usize; 2], stride: [usize; 2], padding: usize) -> Vec<Vec<Vec<f64>>> {
+        let [height, width] = self.size;
+        let value = |y: usize, x: usize, channel: usize| {
+            let inside = (padding..height + padding).contains(&y) && (padding..width + padding).contains(&x);
+            if inside {
+                self.values[((y - padding) * width + x - padding) * self.channels + channel]
+            } else {
+                0.0
+            }
+        };
+        let last = |axis: usize| self.size[axis] + 2 * padding - kernel[axis];
+        let mut rows = vec![];
+        for top in (0..=last(0)).step_by(stride[0]) {
+            let mut row = vec![];
+            for left in (0..=last(1)).step_by(stride[1]) {
+                let mut window = vec![];
+                for y in top..top + kernel[0] {
+                    for x in left..left + kernel[1] {
+                        window.extend((0..self.channels).map(|channel| value(y, x, channel)));
+                    }
+                }
+                row.push(window);
+            }
+            rows.push(row);
+        }
+        rows
+    }
 }
 
 fn linear(x: &[f64], weight: &[f64], bias: &[f64]) -> Vec<f64> {
@@ -244,6 +315,15 @@ fn smallest_sizes() {
 fn rectangles_and_colours() {
     agrees_with_the_textbook::<Colour>(50);
     agrees_with_the_textbook::<GreyRectangle>(50);
+}
+
+#[test]
+fn convolutions() {
+    agrees_with_the_textbook::<OverlappingPatches>(20);
+    agrees_with_the_textbook::<Stem>(20);
+    agrees_with_the_textbook::<StemOfGaps>(20);
+    agrees_with_the_textbook::<StemOfStride1>(20);
+    agrees_with_the_textbook::<ConvNano>(3);
 }
 
 #[test]

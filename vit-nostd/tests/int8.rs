@@ -8,7 +8,7 @@ use vit_nostd::{
         weights::{Weights, WeightsMut},
         Model, Scratch,
     },
-    Field, ModelError, Nano, Network, Probe, Tiny, Values,
+    ConvNano, Convolution, Field, ModelError, Nano, Network, Probe, Tiny, Values,
 };
 use vit_random_models::{
     normalizing_weights, random_image, random_weights, with_file, with_weights, Mood, Normalizer, Random,
@@ -31,6 +31,35 @@ vit_nostd::network! {
     Embed132 { image: [4, 9, 3], patch: [2, 3], embed: 132, heads: 3, hidden: 136, depth: 2, classes: 5 }
     Embed180 { image: [4, 6], patch: 2, embed: 180, heads: 20, hidden: 8, depth: 2, classes: 3 }
     Embed256 { image: [4, 4, 3], patch: [2, 4], embed: 256, heads: 2, hidden: 260, depth: 2, classes: 5 }
+    OverlappingPatches {
+        image: [9, 7], tokenizer: [{ kernel: 5, stride: 2, padding: 2 }],
+        embed: 8, heads: 2, hidden: 12, depth: 2, classes: 3,
+    }
+    PaddedColour {
+        image: [5, 8, 3], tokenizer: [{ kernel: 3, stride: 3, padding: 2 }],
+        embed: 12, heads: 3, hidden: 8, depth: 1, classes: 3,
+    }
+    RowsLeftOver {
+        image: [8, 11, 3], tokenizer: [{ kernel: 4, stride: 4 }],
+        embed: 12, heads: 3, hidden: 8, depth: 1, classes: 3,
+    }
+    Stem {
+        image: [12, 10, 3],
+        tokenizer: [{ kernel: 3, stride: 2, padding: 1, channels: 4 }, { kernel: 3, stride: 2, padding: 1 }],
+        embed: 8, heads: 2, hidden: 12, depth: 2, classes: 3,
+    }
+    StemOfGaps {
+        image: [11, 13], tokenizer: [{ kernel: 2, stride: 1, channels: 8 }, { kernel: 2, stride: 3 }],
+        embed: 16, heads: 2, hidden: 12, depth: 1, classes: 4,
+    }
+    StemOfStride1 {
+        image: [6, 5, 3], tokenizer: [{ kernel: 2, channels: 4 }, { kernel: 3, padding: 2 }],
+        embed: 8, heads: 1, hidden: 8, depth: 1, classes: 4,
+    }
+    LargeWindows {
+        image: [70, 66, 3], tokenizer: [{ kernel: 40, stride: 7, padding: 3, channels: 20 }, { kernel: 5, stride: 1, padding: 4 }],
+        embed: 8, heads: 1, hidden: 8, depth: 1, classes: 4,
+    }
 }
 
 // ---- The arithmetic of NUMERICS.md ----
@@ -102,6 +131,36 @@ impl Layer {
     }
 }
 
+/// Returns the rows of windows that a convolution gathers from an input of height and width `size`, whose pixels have
+/// the values `input`. Each window has the values `zero` where it is outside of the input.
+fn windows(
+    input: &[Vec<i128>],
+    size: [usize; 2],
+    zero: &[i128],
+    kernel: [usize; 2],
+    stride: [usize; 2],
+    padding: usize,
+) -> Vec<Vec<Vec<i128>>> {
+    let starts = |axis: usize| {
+        (0..)
+            .map(move |i| i * stride[axis])
+            .take_while(move |&i| i + kernel[axis] <= size[axis] + 2 * padding)
+    };
+    let pixel = |y: usize, x: usize| {
+        let inside = (padding..size[0] + padding).contains(&y) && (padding..size[1] + padding).contains(&x);
+        if inside {
+            input[(y - padding) * size[1] + x - padding].clone()
+        } else {
+            zero.to_vec()
+        }
+    };
+    let window = |top: usize, left: usize| {
+        let pixels = (top..top + kernel[0]).flat_map(|y| (left..left + kernel[1]).map(move |x| (y, x)));
+        pixels.flat_map(|(y, x)| pixel(y, x)).collect()
+    };
+    starts(0).map(|top| starts(1).map(|left| window(top, left)).collect()).collect()
+}
+
 fn plain<N: Network>(weights: &Weights<'_, N>, image: &[u8]) -> Vec<i32> {
     let embedding = &weights.embedding;
     let patch = Layer::new(
@@ -110,27 +169,44 @@ fn plain<N: Network>(weights: &Weights<'_, N>, image: &[u8]) -> Vec<i32> {
         embedding.patch_multiplier,
         embedding.patch_shift,
     );
+    let convolutions = &weights.convolutions;
+    let zeros: Vec<i128> = convolutions.zeros.as_ref().iter().map(|&zero| zero.into()).collect();
+    let mut zero = zeros.get(..N::CHANNELS).unwrap_or_default();
+    let dims = N::DIMS;
+    let mut size = [N::HEIGHT, N::WIDTH];
+    let mut pixels: Vec<Vec<i128>> =
+        image.chunks(N::CHANNELS).map(|p| p.iter().map(|&p| i128::from(p) - 128).collect()).collect();
+    if let Some(Convolution { kernel, stride, padding, .. }) = dims.stem {
+        let stem = Layer::new(
+            convolutions.stem_weight,
+            convolutions.stem_bias,
+            convolutions.stem_multiplier,
+            convolutions.stem_shift,
+        );
+        let table = convolutions.stem_gelu_table.as_ref().as_flattened();
+        let rows = windows(&pixels, size, zero, [kernel.into(); 2], [stride.into(); 2], padding.into());
+        size = [rows.len(), rows[0].len()];
+        let gelu = |a: i128| i128::from(table[(128 + a) as usize]);
+        pixels = rows.iter().flatten().map(|w| stem.run8(w).into_iter().map(gelu).collect()).collect();
+        zero = &zeros[4..5];
+    }
+    let zero: Vec<i128> =
+        (0..pixels[0].len()).filter_map(|c| zero.get(c % zero.len().max(1)).copied()).collect();
+    let kernel = [dims.patch_height.into(), dims.patch_width.into()];
+    let stride = dims.patch_stride.map(usize::from);
+    let patches = windows(&pixels, size, &zero, kernel, stride, dims.patch_padding.into());
+    let patches: Vec<_> = patches.concat();
     let mut x: Vec<Vec<i128>> = Vec::new();
     for (t, position) in embedding.positions.as_ref().iter().enumerate() {
         let mut row: Vec<i128> = position.as_ref().iter().map(|&p| p.into()).collect();
         if t > 0 {
-            let in_a_row = N::WIDTH / N::PATCH_WIDTH;
-            let (top, left) = ((t - 1) / in_a_row * N::PATCH_HEIGHT, (t - 1) % in_a_row * N::PATCH_WIDTH);
-            let mut values = Vec::new();
-            for row in top..top + N::PATCH_HEIGHT {
-                for column in left..left + N::PATCH_WIDTH {
-                    for channel in 0..N::CHANNELS {
-                        let index = (row * N::WIDTH + column) * N::CHANNELS + channel;
-                        values.push(i128::from(image[index]) - 128);
-                    }
-                }
-            }
             // The rows of weights may be longer: the sum ends with the values.
-            let embedded = patch.run(&values);
+            let embedded = patch.run(&patches[t - 1]);
             row.iter_mut().zip(embedded).for_each(|(x, a)| *x = sat(16, a + *x));
         }
         x.push(row);
     }
+    assert_eq!(x.len(), patches.len() + 1);
     for block in weights.blocks() {
         let scale = |pair: &[u32; 2]| (i128::from(pair[0]), i128::from(pair[1]));
         let query =
@@ -193,9 +269,13 @@ fn compare<N: Network>(seed: u64, images: usize) {
         let mut random = Random(seed);
         with_weights(Weights::<N>::BYTES, |bytes| {
             random_weights::<N>(&mut random, mood, bytes);
-            // What fills up the rows of the patch projection does not count.
-            for row in WeightsMut::<N>::from_bytes(bytes).unwrap().embedding.patch_weight.as_mut() {
-                row.as_mut()[N::PATCH_VALUES..].fill(random.within(127) as i8);
+            // What fills up the rows of the convolutions does not count.
+            let weights = WeightsMut::<N>::from_bytes(bytes).unwrap();
+            for row in weights.embedding.patch_weight.as_mut() {
+                row.as_mut()[N::PATCHES.values()..].fill(random.within(127) as i8);
+            }
+            for row in weights.convolutions.stem_weight.as_mut() {
+                row.as_mut()[N::DIMS.stem_values()..].fill(random.within(127) as i8);
             }
             with_file::<N, _>(bytes, |file| {
                 let model = Model::<N>::from_bytes(file).unwrap();
@@ -263,6 +343,20 @@ fn rectangles_and_colours_are_as_specified() {
 }
 
 #[test]
+fn convolutions_are_as_specified() {
+    for seed in 60..70 {
+        compare::<OverlappingPatches>(seed, 10);
+        compare::<PaddedColour>(seed, 10);
+        compare::<RowsLeftOver>(seed, 10);
+        compare::<Stem>(seed, 10);
+        compare::<StemOfGaps>(seed, 10);
+        compare::<StemOfStride1>(seed, 10);
+    }
+    compare::<LargeWindows>(70, 2);
+    compare::<ConvNano>(71, 5);
+}
+
+#[test]
 fn rows_of_more_than_128_channels_are_as_specified() {
     for seed in 40..43 {
         compare::<Embed128>(seed, 5);
@@ -323,6 +417,8 @@ fn values_out_of_bounds_are_refused() {
 const _: () = assert!(Scratch::<Nano>::BYTES <= 4608);
 const _: () = assert!(Scratch::<vit_nostd::Base>::BYTES <= 9 * 1024);
 const _: () = assert!(Model::<Nano>::WEIGHT_BYTES <= 103_000);
+const _: () = assert!(Scratch::<ConvNano>::BYTES <= 7680);
+const _: () = assert!(Model::<ConvNano>::WEIGHT_BYTES <= 103_800);
 
 #[test]
 fn observer_sees_what_infer_computes() {

@@ -12,7 +12,9 @@ use vit_nostd::model_file::{
     align, overhead, write, Kind, Metadata, ModelFile, Normalization, Preamble, Provenance, ALIGNMENT,
     MAX_LABEL, MAX_NAME, PREAMBLE_LEN,
 };
-use vit_nostd::{Base, Dims, Element, Feature, Field, LabelFault, ModelError, Nano, Network, Tiny};
+use vit_nostd::{
+    Base, Convolution, Dims, Element, Feature, Field, LabelFault, ModelError, Nano, Network, Tiny,
+};
 use vit_random_models::{aligned, metadata};
 
 vit_nostd::network! {
@@ -20,6 +22,22 @@ vit_nostd::network! {
     Mini { image: 4, patch: 2, embed: 4, heads: 2, hidden: 6, depth: 1, classes: 2 }
     /// A network of 272 parameters for colour images. Neither its images nor its patches are square.
     MiniColour { image: [4, 6, 3], patch: [2, 3], embed: 4, heads: 2, hidden: 6, depth: 1, classes: 2 }
+    /// A network with two convolutions.
+    MiniConv {
+        image: [5, 6, 3],
+        tokenizer: [{ kernel: 2, channels: 4 }, { kernel: 3, stride: 2, padding: 1 }],
+        embed: 4, heads: 2, hidden: 6, depth: 1, classes: 2,
+    }
+    /// A network with one convolution.
+    MiniOverlap {
+        image: 4, tokenizer: [{ kernel: 2, stride: 1 }],
+        embed: 4, heads: 2, hidden: 6, depth: 1, classes: 2,
+    }
+    /// A network with a convolution that is the same as patches.
+    MiniTouching {
+        image: 4, tokenizer: [{ kernel: 2, stride: 2 }],
+        embed: 4, heads: 2, hidden: 6, depth: 1, classes: 2,
+    }
 }
 const DIMS: [u16; 10] = [4, 4, 1, 2, 2, 4, 2, 6, 1, 2];
 const WEIGHTS: usize = 216;
@@ -87,6 +105,26 @@ fn golden_colour() -> File {
         weights_len: b"\xC0\x08".to_vec(),
         weights: numbered(COLOUR_WEIGHTS),
         ..golden()
+    }
+}
+
+/// The dimensions of the golden file with convolutions. Those of its patch are the kernel of the last convolution.
+const CONV_DIMS: [u16; 10] = [5, 6, 3, 3, 3, 4, 2, 6, 1, 2];
+/// The parameters of a block and of the head with 4 channels, 6 hidden channels and 2 classes are 172 (those of
+/// [`WEIGHTS`] without 44 of the embedding). Here, the stem has 2 * 2 * 3 * 4 + 4, the patch projection 3 * 3 * 4 * 4 +
+/// 4, and class token and positions have 4 and 7 * 4.
+const CONV_WEIGHTS: usize = 52 + 148 + 4 + 28 + 172;
+
+/// Returns the content of the golden file with convolutions: the metadata [`colour_metadata`] and weights like those of
+/// [`golden`].
+fn golden_conv() -> File {
+    File {
+        dims: CONV_DIMS,
+        settings: [32, 1, 2, 2],
+        convolutions: [2, 1, 0, 0, 4, 0, 0, 0, 3, 2, 1, 0, 4, 0, 0, 0],
+        weights_len: b"\xD0\x0C".to_vec(),
+        weights: numbered(CONV_WEIGHTS),
+        ..golden_colour()
     }
 }
 
@@ -223,6 +261,99 @@ fn golden_colour_file_means_what_the_specification_says() {
 }
 
 #[test]
+fn golden_file_with_convolutions_is_what_the_specification_says() {
+    let bytes = include_bytes!("golden/version2.conv.f32.vit");
+    assert_eq!(golden_conv().compose(), bytes);
+    let metadata = colour_metadata("no\nyes", Fit::Pad);
+    let mut out = vec![0xAA; bytes.len() + 1];
+    let len = write::<MiniConv>(Kind::F32, &metadata, &golden_conv().weights, &mut out);
+    assert_eq!(len, Ok(bytes.len()));
+    assert_eq!(out, [bytes.as_slice(), &[0xAA]].concat());
+
+    static GOLDEN: &[u8] = vit_nostd::include_model!("golden/version2.conv.f32.vit", MiniConv, F32);
+    let file_len = GOLDEN.len() as u32;
+    let preamble = Preamble { kind: Kind::F32, dims: MiniConv::DIMS, fit: Fit::Pad, file_len };
+    assert_eq!(Preamble::read(GOLDEN), Ok(preamble));
+    assert_eq!(preamble.float_weights_at(), Some(GOLDEN.len() - 4 - CONV_WEIGHTS * 4));
+    let model = Model::<MiniConv>::from_bytes(GOLDEN).unwrap();
+    assert_eq!(model.metadata(), &metadata);
+
+    // Places in the file, counted by hand.
+    let file = ModelFile::parse::<MiniConv>(GOLDEN, Kind::F32, CONV_WEIGHTS * 4).unwrap();
+    let weights = Weights::<MiniConv>::from_bytes(file.weights).unwrap();
+    let place = |weight: f32| weight * 128.0 + 99.0;
+    let embedding = weights.embedding;
+    // Row 1, column 0, blue: the value 1 * 6 + 0 * 3 + 2 of a window, with 4 weights each.
+    assert_eq!(place(embedding.stem_weight[1][0][2][3]), 4.0 * 8.0 + 3.0);
+    assert_eq!([embedding.stem_bias[0], embedding.patch_weight[0][0][0][0]].map(place), [48.0, 52.0]);
+    // Row 2, column 1, channel 3 of the map: the value 2 * 12 + 1 * 4 + 3 of a patch.
+    assert_eq!(place(embedding.patch_weight[2][1][3][2]), 52.0 + 4.0 * 31.0 + 2.0);
+    assert_eq!([embedding.patch_bias[0], embedding.cls_token[0]].map(place), [196.0, 200.0]);
+    assert_eq!(place(embedding.pos_embed[6][1]), 204.0 + 25.0);
+}
+
+#[test]
+fn convolutions_are_written_in_one_way_only() {
+    let touching = File {
+        settings: [32, 0, 0, 1],
+        convolutions: [2, 2, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        ..golden()
+    };
+    assert_eq!(MiniTouching::DIMS, Mini::DIMS);
+    refused(touching, Field::Reserved);
+
+    let overlap = File {
+        settings: [32, 0, 0, 1],
+        convolutions: [2, 1, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        ..golden()
+    };
+    let error = ModelError::WrongShape { found: MiniOverlap::DIMS, expected: Mini::DIMS };
+    assert_eq!(load(&overlap.compose()), Err(error));
+    assert_eq!(
+        load_as::<MiniOverlap>(&golden().compose()),
+        Err(ModelError::WrongShape { found: Mini::DIMS, expected: MiniOverlap::DIMS })
+    );
+
+    // What a correct file says otherwise: a kernel that does not fit or is none, a stride of 0, as much padding as
+    // kernel, a stem without channels, and another number of channels than that of the tokens.
+    for (index, value) in [(0, 0), (0, 7), (1, 0), (2, 2), (4, 0), (8, 0), (8, 8), (9, 0), (10, 3), (12, 5)] {
+        let mut file = golden_conv();
+        file.convolutions[index] = value;
+        assert_eq!(
+            load_as::<MiniConv>(&file.compose()),
+            Err(ModelError::ImpossibleShape),
+            "{value} at {index}"
+        );
+    }
+    // Other convolutions than those of the network.
+    let stem = MiniConv::DIMS.stem.unwrap();
+    for (index, value, stem) in [
+        (2, 1, Convolution { padding: 1, ..stem }),
+        (4, 8, Convolution { channels: 8, ..stem }),
+        (0, 1, Convolution { kernel: 1, ..stem }),
+    ] {
+        let mut file = golden_conv();
+        file.convolutions[index] = value;
+        let error = load_as::<MiniConv>(&file.compose()).unwrap_err();
+        let ModelError::WrongShape { found, expected } = error else { panic!("{error}") };
+        assert_eq!((found.stem, expected), (Some(stem), MiniConv::DIMS), "{value} at {index}");
+    }
+    // Reserved bytes, the channels of the last convolution, and the patch, which is its kernel.
+    for (index, value) in [(3, 1), (6, 1), (7, 1), (11, 1), (12, 0), (14, 1), (15, 1)] {
+        let mut file = golden_conv();
+        file.convolutions[index] = value;
+        assert_eq!(
+            load_as::<MiniConv>(&file.compose()),
+            Err(ModelError::BadField(Field::Reserved)),
+            "{value} at {index}"
+        );
+    }
+    let mut file = golden_conv();
+    file.dims[3] = 1;
+    assert_eq!(load_as::<MiniConv>(&file.compose()), Err(ModelError::BadField(Field::Reserved)));
+}
+
+#[test]
 fn golden_file_means_what_the_specification_says() {
     static GOLDEN: &[u8] = vit_nostd::include_model!("golden/version2.f32.vit", Mini, F32);
     let preamble =
@@ -299,6 +430,8 @@ fn every_other_byte_of<N: Network>(file: &File) {
                 // Every fit suits every network, so that only the checksum is wrong.
                 34 if value <= 2 => matches!(error, ModelError::BadCrc { .. }),
                 34 => error == ModelError::Unsupported(Feature::Fit { found: value }),
+                // The fields of the convolutions are 0.
+                35 if value <= 2 => error == ModelError::ImpossibleShape,
                 35 => error == ModelError::Unsupported(Feature::Convolutions { found: value }),
                 52..56 => error == ModelError::Unsupported(Feature::Epsilon),
                 28..32 if len > good.len() => {
@@ -330,8 +463,11 @@ fn other_shape<N: Network>(dims: [u16; 10], colours: u8) -> ModelError {
         height,
         width,
         channels,
+        stem: None,
         patch_height,
         patch_width,
+        patch_stride: [patch_height, patch_width],
+        patch_padding: 0,
         tokens,
         embed,
         heads,
@@ -349,7 +485,7 @@ fn what_is_not_implemented_is_refused_by_its_name() {
         (32, 4, Feature::WeightBits { found: 4 }, "weights of 4 bits"),
         (33, 2, Feature::Colours { found: 2 }, "neither grey nor RGB (colours 2)"),
         (34, 3, Feature::Fit { found: 3 }, "in an unknown way (fit 3)"),
-        (35, 2, Feature::Convolutions { found: 2 }, "convolutions (2)"),
+        (35, 3, Feature::Convolutions { found: 3 }, "3 convolutions"),
         (52, 0, Feature::Epsilon, "another epsilon than 1e-6"),
         (12, 0, Feature::Channels { found: 0 }, "0 channels instead of 1 or 3"),
         (12, 2, Feature::Channels { found: 2 }, "2 channels instead of 1 or 3"),

@@ -520,7 +520,7 @@ fn table(heading: &str) -> (Vec<Tensor>, &'static str, usize) {
 /// The value of a formula such as `56 + 4\*D`, where letters are lengths of `N`.
 fn evaluate<N: Network>(formula: &str) -> usize {
     let factor = |factor: &str| match factor {
-        "P" => N::PATCH_VALUES,
+        "P" => N::PATCHES.values(),
         "T" => N::TOKENS,
         "R" => <N::PatchRow as Length>::LEN,
         "D" => N::EMBED,
@@ -542,7 +542,7 @@ fn bytes_of<T: ?Sized>(tensor: &T) -> (usize, usize) {
 fn tables_are_the_layout<N: Network>(file: &[u8], is_nano: bool) {
     let bytes = ModelFile::parse::<N>(file, Kind::Int8, Weights::<N>::BYTES).unwrap().weights;
     let weights = Weights::<N>::from_bytes(bytes).unwrap();
-    assert_eq!(<N::PatchRow as Length>::LEN, N::PATCH_VALUES.div_ceil(4) * 4);
+    assert_eq!(<N::PatchRow as Length>::LEN, N::PATCHES.values().div_ceil(4) * 4);
     let mut start = bytes.as_ptr().addr();
     let mut check = |heading: &str, fields: &[(&str, (usize, usize))]| {
         let (tensors, all, nano_bytes) = table(heading);

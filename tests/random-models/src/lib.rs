@@ -119,6 +119,20 @@ pub fn random_weights<N: Network>(random: &mut Random, mood: Mood, bytes: &mut [
         };
     }
 
+    let convolutions = &mut weights.convolutions;
+    convolutions.zeros.as_mut().iter_mut().for_each(|zero| *zero = signed(random, mood));
+    if let Some(stem) = N::STEM {
+        layer!(convolutions, stem.values(), false, stem_bias, stem_multiplier, stem_shift);
+        for row in convolutions.stem_weight.as_mut() {
+            row.as_mut()[..stem.values()].iter_mut().for_each(|w| *w = signed(random, mood));
+        }
+        convolutions
+            .stem_gelu_table
+            .as_mut()
+            .as_flattened_mut()
+            .iter_mut()
+            .for_each(|g| *g = signed(random, mood));
+    }
     let embedding = &mut weights.embedding;
     let one = 32767.min(((1 << 24) - 1) / N::TOKENS);
     for (i, entry) in embedding.exp_table.iter_mut().enumerate() {
@@ -130,7 +144,7 @@ pub fn random_weights<N: Network>(random: &mut Random, mood: Mood, bytes: &mut [
             _ => (one as f64 * (-(i as f64) / 24.0).exp()).round() as u16,
         };
     }
-    layer!(embedding, N::PATCH_VALUES, true, patch_bias, patch_multiplier, patch_shift);
+    layer!(embedding, N::PATCHES.values(), true, patch_bias, patch_multiplier, patch_shift);
     let positions = embedding.positions.as_mut().iter_mut().flat_map(|row| row.as_mut());
     positions.for_each(|p| {
         *p = match mood {
@@ -140,7 +154,7 @@ pub fn random_weights<N: Network>(random: &mut Random, mood: Mood, bytes: &mut [
         }
     });
     for row in embedding.patch_weight.as_mut() {
-        row.as_mut()[..N::PATCH_VALUES].iter_mut().for_each(|w| *w = signed(random, mood));
+        row.as_mut()[..N::PATCHES.values()].iter_mut().for_each(|w| *w = signed(random, mood));
     }
     if mood == Mood::Flat {
         embedding.patch_multiplier.as_mut().fill(0);

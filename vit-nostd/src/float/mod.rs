@@ -11,7 +11,8 @@
 //! |---|---|
 //! | pixel | `x = (p / 255 - mean) / std`, with the mean and the standard deviation of the channel |
 //! | linear | `y[j] = ((bias[j] + x[0] * w[0][j]) + x[1] * w[1][j]) + ...` |
-//! | embedding | `token[0] = cls + pos[0]`; `token[1 + n] = linear(values of patch n, row by row, pixel by pixel, channel by channel) + pos[1 + n]` |
+//! | stem | `map[y][x] = gelu(linear(values of window (y, x) of the image, row by row, pixel by pixel, channel by channel))`, with 0 for values outside of the image |
+//! | embedding | `token[0] = cls + pos[0]`; `token[1 + n] = linear(values of patch n, row by row, pixel by pixel, channel by channel) + pos[1 + n]`, with 0 for values outside of the image or of the map |
 //! | LayerNorm | `m = (0 + x[0] + x[1] + ...) / D`; `v = (0 + (x[0] - m)^2 + ...) / D`; `r = 1 / sqrt(v + 1e-6)`; `y[j] = ((x[j] - m) * r) * w[j] + b[j]` |
 //! | scores | `s[t] = (0 + q[0] * k[t][0] + ...) * (1 / sqrt(HEAD_DIM))` over the head's channels |
 //! | softmax | `e[t] = exp(s[t] - max(s))`; `p[t] = e[t] * (1 / (0 + e[0] + e[1] + ...))` |
@@ -37,6 +38,7 @@ use crate::{
     network::{Image, Network},
     observer::{Observer, Probe, Stage, Values},
     shape::{Array, Element, Matrix, Vector},
+    tokenizer::Windows,
 };
 use core::{array, marker::PhantomData, ops::Range};
 use linear::{add_products, linear, TILE};
@@ -79,6 +81,9 @@ pub struct Scratch<N: Network> {
     scores: [Vector<N::Tokens, f32>; TILE],
     /// The tile's hidden activations in the MLP.
     hidden: [Vector<N::Hidden, f32>; TILE],
+    /// Those rows of the map that a row of tokens needs. Where they are above or below the map, the content does not
+    /// matter.
+    stripe: Matrix<N::Stripe, N::StemChannels, f32>,
 }
 
 impl<N: Network> Scratch<N> {
@@ -96,6 +101,7 @@ impl<N: Network> Scratch<N> {
             context: Element::ZERO,
             scores: Element::ZERO,
             hidden: Element::ZERO,
+            stripe: Element::ZERO,
         }
     }
 }
@@ -168,31 +174,78 @@ impl<'a, N: Network, M: Math> Model<'a, N, M> {
         observe: &mut impl FnMut(Stage, usize, usize, &[f32]),
     ) {
         let weights = &self.weights.embedding;
-        let normalization = self.metadata.normalization;
-        let tokens = scratch.tokens.as_mut().iter_mut().zip(weights.pos_embed.as_ref());
+        let Scratch { tokens, stripe, .. } = scratch;
+        let columns = N::PATCHES.columns();
+        let tokens = tokens.as_mut().iter_mut().zip(weights.pos_embed.as_ref());
         for (index, (token, position)) in tokens.enumerate() {
             match index.checked_sub(1) {
                 None => *token = *weights.cls_token,
                 Some(patch) => {
-                    *token = *weights.patch_bias;
-                    let (top, left) =
-                        (patch / N::GRID_WIDTH * N::PATCH_HEIGHT, patch % N::GRID_WIDTH * N::PATCH_WIDTH);
-                    let rows = image.as_ref().iter().skip(top).zip(weights.patch_weight.as_ref());
-                    for (pixels, row) in rows {
-                        for (pixel, weights) in pixels.as_ref().iter().skip(left).zip(row.as_ref()) {
-                            let channels = pixel.as_ref().iter().zip(&normalization).zip(weights.as_ref());
-                            for ((&level, &Normalization { mean, std }), weight) in channels {
-                                let x = (f32::from(level) / 255.0 - mean) / std;
-                                for (sum, w) in token.as_mut().iter_mut().zip(weight.as_ref()) {
-                                    *sum += x * w;
-                                }
-                            }
-                        }
+                    let [row, column] = [patch / columns, patch % columns];
+                    if column == 0 {
+                        self.stem(image, row, stripe, observe);
                     }
+                    *token = *weights.patch_bias;
+                    let top = N::PATCHES.input_row(row, 0);
+                    let value = |y: usize, x, channel: usize| match N::STEM {
+                        Some(_) if y >= N::PATCHES.height || x >= N::PATCHES.width => 0.0,
+                        Some(_) => {
+                            let pixel = stripe.as_ref().get(y.wrapping_sub(top) * N::PATCHES.width + x);
+                            pixel.map_or(0.0, |pixel: &Vector<N::StemChannels, f32>| {
+                                pixel.as_ref().get(channel).copied().unwrap_or_default()
+                            })
+                        }
+                        None => self.level(image, y, x, channel),
+                    };
+                    let rows = weights.patch_weight.as_ref();
+                    add_window(N::PATCHES, [row, column], value, rows, token.as_mut());
                 }
             }
             add::<N>(token, position);
             observe(Stage::Embedding, 0, index, token.as_ref());
+        }
+    }
+
+    /// Computes those rows of the map that row `row` of the tokens needs. The rows that it shares with the row of tokens
+    /// before it are already in `stripe`, at its end, and move to its beginning.
+    #[inline(always)]
+    fn stem(
+        &self,
+        image: &Image<N>,
+        row: usize,
+        stripe: &mut Matrix<N::Stripe, N::StemChannels, f32>,
+        observe: &mut impl FnMut(Stage, usize, usize, &[f32]),
+    ) {
+        let Some(stem) = N::STEM else { return };
+        let ([height, _], [stride, _], width) = (N::PATCHES.kernel, N::PATCHES.stride, N::PATCHES.width);
+        let shared = if row == 0 { 0 } else { height.saturating_sub(stride) };
+        let stripe = stripe.as_mut();
+        if shared > 0 {
+            stripe.copy_within(stride * width.., 0);
+        }
+        let weights = &self.weights.embedding;
+        for (index, pixels) in stripe.chunks_mut(width).enumerate().skip(shared) {
+            let y = N::PATCHES.input_row(row, index);
+            if y >= N::PATCHES.height {
+                continue;
+            }
+            for (x, pixel) in pixels.iter_mut().enumerate() {
+                *pixel = *weights.stem_bias;
+                let value = |y, x, channel| self.level(image, y, x, channel);
+                add_window(stem, [y, x], value, weights.stem_weight.as_ref(), pixel.as_mut());
+                pixel.as_mut().iter_mut().for_each(|value| *value = M::gelu(*value));
+                observe(Stage::Stem, 0, y * width + x, pixel.as_ref());
+            }
+        }
+    }
+
+    /// Returns a level of the image after normalisation, or 0 outside of the image.
+    #[inline(always)]
+    fn level(&self, image: &Image<N>, y: usize, x: usize, channel: usize) -> f32 {
+        let level = image.as_ref().get(y).and_then(|row| row.as_ref().get(x)?.as_ref().get(channel));
+        match (level, self.metadata.normalization.get(channel)) {
+            (Some(&level), Some(&Normalization { mean, std })) => (f32::from(level) / 255.0 - mean) / std,
+            _ => 0.0,
         }
     }
 
@@ -334,6 +387,34 @@ fn observe_tile<A: Array<f32>>(
     mut observe: impl FnMut(usize, &[f32]),
 ) {
     rows.iter().take(count).zip(tile * TILE..).for_each(|(row, token)| observe(token, row.as_ref()));
+}
+
+/// Adds to `sums` the products of the values of a window, which `value` returns for a row, a column and a channel of the
+/// input, with their rows of `weights`.
+#[inline(always)]
+fn add_window<R, P, C>(
+    windows: Windows,
+    [row, column]: [usize; 2],
+    value: impl Fn(usize, usize, usize) -> f32,
+    weights: &[R],
+    sums: &mut [f32],
+) where
+    R: Array<P>,
+    P: Array<C>,
+    C: Array<f32>,
+{
+    for (index, weights) in weights.iter().enumerate() {
+        let y = windows.input_row(row, index);
+        for (index, weights) in weights.as_ref().iter().enumerate() {
+            let x = (column * windows.stride[1] + index).wrapping_sub(windows.padding);
+            for (channel, weights) in weights.as_ref().iter().enumerate() {
+                let value = value(y, x, channel);
+                for (sum, weight) in sums.iter_mut().zip(weights.as_ref()) {
+                    *sum += value * weight;
+                }
+            }
+        }
+    }
 }
 
 /// Computes the LayerNorm of up to [`TILE`] tokens. The rows of `out` that have no token repeat the first one.

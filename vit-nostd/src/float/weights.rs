@@ -11,12 +11,16 @@ use crate::{
 };
 
 tensors! {
-    /// The tensors that turn pixels into tokens.
+    /// The tensors that turn pixels into tokens. Those of the stem are empty in a network without one.
     Embedding,
     /// The tensors of [`Embedding`], mutably borrowed.
     EmbeddingMut {
+        /// The weights of the stem, `window row x window column x channel of the image x channel of the map`.
+        stem_weight: Matrix<N::StemKernel, N::StemKernel, Matrix<N::Channels, N::StemChannels, f32>>,
+        /// The bias of the stem.
+        stem_bias: Vector<N::StemChannels, f32>,
         /// The weights of the patch projection, `patch row x patch column x channel x embed`.
-        patch_weight: Matrix<N::PatchHeight, N::PatchWidth, Matrix<N::Channels, N::Embed, f32>>,
+        patch_weight: Matrix<N::PatchHeight, N::PatchWidth, Matrix<N::PatchChannels, N::Embed, f32>>,
         /// The bias of the patch projection.
         patch_bias: Vector<N::Embed, f32>,
         /// The class token, before its position is added.

@@ -59,10 +59,22 @@ enum Shared<N: Network> {
     /// The keys and values of all tokens. This is the first variant so that its tag is 0: a new scratch memory then
     /// consists of zeros, and a `static` one takes no flash.
     Attention(KeysValues<N>),
-    /// A tile of patches.
-    Patches(TileMemory<Vector<N::PatchRow, i8>, Vector<N::PatchRow, Wide>>),
+    /// What the tokenizer works in.
+    Tokenizer(Windows<N>),
     /// The hidden activations of a tile of tokens.
     Mlp(TileMemory<Vector<N::Hidden, i8>, Vector<N::Hidden, Wide>>),
+}
+
+/// The memory of the tokenizer.
+#[derive(Clone, Copy, Debug)]
+struct Windows<N: Network> {
+    /// A tile of patches.
+    patches: TileMemory<Vector<N::PatchRow, i8>, Vector<N::PatchRow, Wide>>,
+    /// A tile of windows of the stem.
+    stem: TileMemory<Vector<N::StemRow, i8>, Vector<N::StemRow, Wide>>,
+    /// Those rows of the map that a row of tokens needs. Where they are above or below the map, the content does not
+    /// matter.
+    stripe: Matrix<N::Stripe, N::StemChannels, i8>,
 }
 
 /// The keys and values of all tokens, aligned to 4 bytes because kernels fetch four values at once.
@@ -191,29 +203,93 @@ impl<'a, N: Network> Model<'a, N> {
         let Some((cls, tokens)) = tokens.as_mut().split_first_mut() else { return };
         observe(Stage::Embedding, 0, 0, Values::I16(cls.as_ref()));
 
-        *shared = Shared::Patches(TileMemory::ZERO);
-        let Shared::Patches(patches) = shared else { return };
+        *shared = Shared::Tokenizer(Windows {
+            patches: TileMemory::ZERO,
+            stem: TileMemory::ZERO,
+            stripe: Element::ZERO,
+        });
+        let Shared::Tokenizer(Windows { patches, stem, stripe }) = shared else { return };
         let mut patches = patches.tile(<N::PatchRow as Length>::LEN);
-        for (tile, tokens) in tokens.chunks_mut(TILE).enumerate() {
-            for token in 0..tokens.len() {
-                let n = tile * TILE + token;
-                let (top, left) = (n / N::GRID_WIDTH * N::PATCH_HEIGHT, n % N::GRID_WIDTH * N::PATCH_WIDTH);
-                let rows = image.as_ref().iter().skip(top).take(N::PATCH_HEIGHT);
-                let pixels = rows.flat_map(|row| row.as_ref().iter().skip(left).take(N::PATCH_WIDTH));
-                let levels = pixels.flat_map(|pixel| pixel.as_ref());
-                for (x, &level) in patches.row_mut(token).iter_mut().zip(levels) {
-                    *x = (i16::from(level) - 128) as i8;
+        let columns = N::PATCHES.columns();
+        // With a stem, only those rows of the map that a row of tokens needs are there at a time.
+        let together = if N::STEM.is_some() { columns } else { N::TOKENS - 1 };
+        for (row, tokens) in tokens.chunks_mut(together).enumerate() {
+            self.stem(kernels, image, row, stem, stripe, observe);
+            for (tile, tokens) in tokens.chunks_mut(TILE).enumerate() {
+                let first = row * together + tile * TILE;
+                for token in 0..tokens.len() {
+                    let at = [(first + token) / columns, (first + token) % columns];
+                    let patch = patches.row_mut(token);
+                    if N::STEM.is_some() {
+                        let zeros = self.weights.zeros(1, 1);
+                        let top = N::PATCHES.input_row(row, 0);
+                        let width = N::PATCHES.width;
+                        let input = |y: usize| {
+                            let rows = stripe.as_ref().get(y.wrapping_sub(top) * width..)?;
+                            (y < N::PATCHES.height).then_some(bytemuck::cast_slice(rows.get(..width)?))
+                        };
+                        N::PATCHES.gather(at, zeros, input, |value: i8| value, patch);
+                    } else {
+                        let zeros = self.weights.zeros(0, N::CHANNELS);
+                        N::PATCHES.gather(at, zeros, pixels::<N>(image), centred, patch);
+                    }
+                }
+                kernels.widen(&mut patches, tokens.len());
+                kernels.add_linear(
+                    &patches,
+                    tokens.len(),
+                    self.weights.patch(),
+                    bytemuck::cast_slice_mut::<_, i16>(tokens),
+                );
+                for (token, x) in (1 + first..).zip(&*tokens) {
+                    observe(Stage::Embedding, 0, token, Values::I16(x.as_ref()));
                 }
             }
-            kernels.widen(&mut patches, tokens.len());
-            kernels.add_linear(
-                &patches,
-                tokens.len(),
-                self.weights.patch(),
-                bytemuck::cast_slice_mut::<_, i16>(tokens),
-            );
-            for (token, x) in (1 + tile * TILE..).zip(&*tokens) {
-                observe(Stage::Embedding, 0, token, Values::I16(x.as_ref()));
+        }
+    }
+
+    /// Computes those rows of the map that row `row` of the tokens needs. The rows that it shares with the row of tokens
+    /// before it are already in `stripe`, at its end, and move to its beginning.
+    fn stem(
+        &self,
+        kernels: impl Kernels,
+        image: &Image<N>,
+        row: usize,
+        windows: &mut TileMemory<Vector<N::StemRow, i8>, Vector<N::StemRow, Wide>>,
+        stripe: &mut Matrix<N::Stripe, N::StemChannels, i8>,
+        observe: &mut impl Watch,
+    ) {
+        let Some(stem) = N::STEM else { return };
+        let [height, _] = N::PATCHES.kernel;
+        let [stride, _] = N::PATCHES.stride;
+        let width = N::PATCHES.width;
+        let shared = if row == 0 { 0 } else { height.saturating_sub(stride) };
+        let stripe = stripe.as_mut();
+        if shared > 0 {
+            stripe.copy_within(stride * width.., 0);
+        }
+
+        let mut windows = windows.tile(<N::StemRow as Length>::LEN);
+        let zeros = self.weights.zeros(0, N::CHANNELS);
+        let gelu_table = self.weights.convolutions.stem_gelu_table.as_ref();
+        let Some(gelu_table) = gelu_table.first() else { return };
+        for (index, pixels_of_row) in stripe.chunks_mut(width).enumerate().skip(shared) {
+            let y = N::PATCHES.input_row(row, index);
+            if y >= N::PATCHES.height {
+                continue;
+            }
+            for (tile, map) in pixels_of_row.chunks_mut(TILE).enumerate() {
+                let first = tile * TILE;
+                for pixel in 0..map.len() {
+                    let at = [y, first + pixel];
+                    stem.gather(at, zeros, pixels::<N>(image), centred, windows.row_mut(pixel));
+                }
+                kernels.widen(&mut windows, map.len());
+                kernels.linear(&windows, map.len(), self.weights.stem(), bytemuck::cast_slice_mut(map));
+                for (pixel, values) in map.iter_mut().enumerate() {
+                    apply(gelu_table, values.as_mut());
+                    observe(Stage::Stem, 0, y * width + first + pixel, Values::I8(values.as_ref()));
+                }
             }
         }
     }
@@ -238,6 +314,26 @@ impl<'a, N: Network> Model<'a, N> {
             observe(Stage::Head, N::DEPTH, 0, Values::I32(logits.as_ref()));
         }
         logits
+    }
+}
+
+/// Returns a function that returns the levels of a row of `image`, channel by channel, or `None` if it has no such row.
+#[inline(always)]
+fn pixels<'a, N: Network>(image: &'a Image<N>) -> impl Fn(usize) -> Option<&'a [u8]> {
+    |row| Some(bytemuck::cast_slice(image.as_ref().get(row)?.as_ref()))
+}
+
+/// Returns a level of the image, from 0 to 255, as an activation.
+#[inline(always)]
+fn centred(level: u8) -> i8 {
+    (i16::from(level) - 128) as i8
+}
+
+/// Replaces each value by the entry of a table of GELU for it.
+#[inline(always)]
+fn apply(table: &[i8; 256], values: &mut [i8]) {
+    for value in values {
+        *value = table[usize::from((i16::from(*value) + 128) as u8)];
     }
 }
 
@@ -357,9 +453,7 @@ impl<N: Network, K: Kernels> Layer<'_, N, K> {
             kernels.widen(&mut normed, count);
             kernels.linear(&normed, count, block.hidden(), hidden.rows);
             for token in 0..count {
-                for h in hidden.row_mut(token) {
-                    *h = block.gelu_table[usize::from((i16::from(*h) + 128) as u8)];
-                }
+                apply(block.gelu_table, hidden.row_mut(token));
                 observe(Stage::Hidden, index, tile * TILE + token, Values::I8(hidden.row(token)));
             }
             kernels.widen(&mut hidden, count);

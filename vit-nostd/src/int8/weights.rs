@@ -1,6 +1,6 @@
 //! The tensors of an integer model, in the order of the file.
 //!
-//! The file has [`Embedding`], one [`Block`] for each encoder block, and [`Head`]. Each has its tensors in the order in
+//! The file has [`Convolutions`], [`Embedding`], one [`Block`] for each encoder block, and [`Head`]. Each has its tensors in the order in
 //! which they are declared below, and there are no gaps. The type `Matrix<N::Tokens, N::Embed, i16>` is a matrix of
 //! `i16` with a row per token and a column per channel.
 //!
@@ -16,13 +16,35 @@ use super::{
 };
 use crate::{
     network::{Dims, Network},
-    shape::{Array, Matrix, Vector},
+    shape::{Array, Len, Matrix, Vector},
     tensors::tensors,
 };
 use core::marker::PhantomData;
 
 /// The multiplier and the shift of a [`Scale`] that a whole tensor shares, as the file holds them.
 pub type ScaleTensor = [u32; 2];
+
+tensors! {
+    /// The tensors of the convolutions, except for the last one, which is the patch projection of [`Embedding`]. They
+    /// are empty in a network without convolutions, and all but `zeros` are empty in one without a stem.
+    Convolutions,
+    /// The tensors of [`Convolutions`], mutably borrowed.
+    ConvolutionsMut {
+        /// The values that stand for zero around the input of each convolution. There are four: one for each channel of
+        /// an image, or a single one for all channels of a map; the others are 0.
+        zeros: Vector<N::Zeros, i8>,
+        /// The biases of the stem.
+        stem_bias: Vector<N::StemChannels, i32>,
+        /// The multipliers of the stem.
+        stem_multiplier: Vector<N::StemChannels, u16>,
+        /// The shifts of the stem.
+        stem_shift: Vector<N::StemChannels, u8>,
+        /// The GELU of the stem as a table, like that of a [`Block`].
+        stem_gelu_table: Matrix<N::Stems, Len<256>, i8>,
+        /// The weights of the stem: one for each value of its windows, and zeros up to a multiple of 4.
+        stem_weight: Matrix<N::StemChannels, N::StemRow, i8>,
+    }
+}
 
 tensors! {
     /// The tensors that turn pixels into tokens.
@@ -130,6 +152,8 @@ tensors! {
 /// All weights of an integer model, borrowed from the file.
 #[derive(Clone, Copy, Debug)]
 pub struct Weights<'a, N: Network> {
+    /// The tensors of the convolutions.
+    pub convolutions: Convolutions<'a, N>,
     /// The tensors that turn pixels into tokens.
     pub embedding: Embedding<'a, N>,
     blocks: &'a [u8],
@@ -144,16 +168,17 @@ impl<'a, N: Network> Weights<'a, N> {
         if let Err(fault) = check(&N::DIMS) {
             panic!("{}", fault);
         }
-        Embedding::<N>::BYTES + Self::BLOCKS + Head::<N>::BYTES
+        Convolutions::<N>::BYTES + Embedding::<N>::BYTES + Self::BLOCKS + Head::<N>::BYTES
     };
 
     /// Views `bytes` as weights. Returns `None` if their number is not [`Self::BYTES`], or if they are not aligned to 4
     /// bytes.
     pub fn from_bytes(bytes: &'a [u8]) -> Option<Self> {
+        let (convolutions, bytes) = Convolutions::split_from(bytes)?;
         let (embedding, bytes) = Embedding::split_from(bytes)?;
         let (blocks, bytes) = bytes.split_at_checked(Self::BLOCKS)?;
         let (head, rest) = Head::split_from(bytes)?;
-        rest.is_empty().then_some(Self { embedding, blocks, head })
+        rest.is_empty().then_some(Self { convolutions, embedding, blocks, head })
     }
 
     /// Returns the `N::DEPTH` encoder blocks in order.
@@ -162,7 +187,19 @@ impl<'a, N: Network> Weights<'a, N> {
         self.blocks.chunks_exact(Block::<N>::BYTES).filter_map(|chunk| Some(Block::split_from(chunk)?.0))
     }
 
-    /// Returns the patch projection, which turns the values of a patch, minus 128, into a token.
+    /// Returns the stem, which turns a window of the image into a pixel of the map, before GELU.
+    pub(crate) fn stem(&self) -> Linear<'a, Vector<N::StemRow, i8>> {
+        let Convolutions { stem_weight, stem_bias, stem_multiplier, stem_shift, .. } = self.convolutions;
+        let stem_weight = bytemuck::cast_slice(stem_weight.as_ref());
+        layer(stem_weight, stem_bias, stem_multiplier, stem_shift)
+    }
+
+    /// Returns the values that stand for zero around the input of convolution `index`, of which there are `channels`.
+    pub(crate) fn zeros(&self, index: usize, channels: usize) -> &'a [i8] {
+        self.convolutions.zeros.as_ref().get(4 * index..4 * index + channels).unwrap_or_default()
+    }
+
+    /// Returns the patch projection, which turns the values of a patch into a token.
     pub(crate) fn patch(&self) -> Linear<'a, Vector<N::PatchRow, i8>> {
         let Embedding { patch_weight, patch_bias, patch_multiplier, patch_shift, .. } = self.embedding;
         let patch_weight = bytemuck::cast_slice(patch_weight.as_ref());
@@ -175,6 +212,7 @@ impl<'a, N: Network> Weights<'a, N> {
         let Head { norm, head_bias, logit_scale, .. } = self.head;
         exp_table[0] == one(N::TOKENS)
             && exp_table.iter().all(|&entry| entry <= exp_table[0])
+            && is_valid(self.stem())
             && is_valid(self.patch())
             && self.blocks().all(|block| block.is_valid())
             && Norm::from_tensor(norm).is_valid()
@@ -271,8 +309,13 @@ pub const fn check(dims: &Dims) -> Result<(), &'static str> {
     if !dims.hidden.is_multiple_of(4) {
         return Err("the integer engine needs HIDDEN to be a multiple of 4");
     }
+    if !dims.stem_channels().is_multiple_of(4) {
+        return Err("the integer engine needs the channels of the first convolution to be a multiple of 4");
+    }
     let (embed, hidden, tokens) = (dims.embed as u64, dims.hidden as u64, dims.tokens as u64);
     let mut terms = dims.patch_values().next_multiple_of(4) as u64;
+    let stem = dims.stem_values().next_multiple_of(4) as u64;
+    terms = if terms < stem { stem } else { terms };
     terms = if terms < embed { embed } else { terms };
     terms = if terms < hidden { hidden } else { terms };
     if terms > I32 || MAX_BIAS as u64 + terms * I8 * I8 > I32 {
@@ -302,6 +345,8 @@ pub const fn check(dims: &Dims) -> Result<(), &'static str> {
 /// All weights of an integer model, mutably borrowed, for programs that write model files.
 #[derive(Debug)]
 pub struct WeightsMut<'a, N: Network> {
+    /// The tensors of the convolutions.
+    pub convolutions: ConvolutionsMut<'a, N>,
     /// The tensors that turn pixels into tokens.
     pub embedding: EmbeddingMut<'a, N>,
     blocks: &'a mut [u8],
@@ -313,10 +358,11 @@ impl<'a, N: Network> WeightsMut<'a, N> {
     /// Views `bytes` as weights. Returns `None` if their number is not [`Weights::BYTES`], or if they are not aligned
     /// to 4 bytes.
     pub fn from_bytes(bytes: &'a mut [u8]) -> Option<Self> {
+        let (convolutions, bytes) = ConvolutionsMut::split_from(bytes)?;
         let (embedding, bytes) = EmbeddingMut::split_from(bytes)?;
         let (blocks, bytes) = bytes.split_at_mut_checked(Weights::<N>::BLOCKS)?;
         let (head, rest) = HeadMut::split_from(bytes)?;
-        rest.is_empty().then_some(Self { embedding, blocks, head })
+        rest.is_empty().then_some(Self { convolutions, embedding, blocks, head })
     }
 
     /// Returns the `N::DEPTH` encoder blocks in order.

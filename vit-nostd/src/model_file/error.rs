@@ -32,8 +32,8 @@ pub enum ModelError {
     },
     /// The model needs a feature of the format that this library does not implement yet.
     Unsupported(Feature),
-    /// The dimensions are impossible: one is zero, the patch does not divide the image, the heads do not divide the
-    /// channels, there are more tokens than 16 bits can count, or the number of channels is not that of the colours.
+    /// The dimensions are impossible: one is zero, the patch does not divide the image, a window of a convolution
+    /// does not fit into its input, the heads do not divide the channels, there are more tokens than 16 bits can count, or the number of channels is not that of the colours.
     ImpossibleShape,
     /// The file has a float model where an integer model is expected, or the other way round.
     WrongKind {
@@ -95,7 +95,7 @@ pub enum Feature {
         /// The file's fit byte.
         found: u8,
     },
-    /// A tokenizer with convolutions, instead of plain patches.
+    /// A tokenizer with more than two convolutions.
     Convolutions {
         /// The number of convolutions in the file.
         found: u8,
@@ -215,7 +215,7 @@ impl fmt::Display for Feature {
             Self::Fit { found } => {
                 write!(f, "its pictures are fitted to the input in an unknown way (fit {found})")
             }
-            Self::Convolutions { found } => write!(f, "its tokenizer has convolutions ({found})"),
+            Self::Convolutions { found } => write!(f, "its tokenizer has {found} convolutions"),
             Self::Epsilon => write!(f, "its LayerNorm has another epsilon than {LAYER_NORM_EPSILON:e}"),
             Self::Channels { found } => write!(f, "its images have {found} channels instead of 1 or 3"),
         }

@@ -17,7 +17,8 @@ pub use format::{
 
 use crate::{
     frame::Fit,
-    network::{Dims, Network},
+    network::{Declaration, Dims, Network},
+    tokenizer::{Convolution, Tokenizer},
 };
 use core::iter;
 use crc::{Crc, CRC_32_ISO_HDLC};
@@ -70,12 +71,12 @@ impl Preamble {
         let Some((shape, rest)) = rest.split_first_chunk() else { return short };
         let Some((&file_len, rest)) = rest.split_first_chunk() else { return short };
         let Some(settings) = rest.first_chunk() else { return short };
-        let (colours, fit) = match read_settings(kind, settings) {
+        let settings = match read_settings(kind, settings) {
             Ok(settings) => settings,
             Err(feature) => return Err(ModelError::Unsupported(feature)),
         };
-        match read_dims(shape, colours) {
-            Ok(dims) => Ok(Self { kind, dims, fit, file_len: u32::from_le_bytes(file_len) }),
+        match read_dims(shape, &settings) {
+            Ok(dims) => Ok(Self { kind, dims, fit: settings.fit, file_len: u32::from_le_bytes(file_len) }),
             Err(error) => Err(error),
         }
     }
@@ -98,8 +99,17 @@ impl Preamble {
         let colours = if channels == CHANNELS[GREY as usize] { GREY } else { RGB };
         let head = MAGIC.into_iter().chain(VERSION.to_le_bytes()).chain([self.kind as u8, 0]);
         let dims = dims.into_iter().flat_map(u16::to_le_bytes);
-        let settings = [self.kind.weight_bits(), colours, self.fit as u8, PATCHES];
-        let convolutions = [0; 16];
+        let count = self.dims.convolutions() as u8;
+        let settings = [self.kind.weight_bits(), colours, self.fit as u8, count];
+        let Dims { stem, patch_stride: [stride, _], patch_padding, .. } = self.dims;
+        let last = Convolution { kernel: patch_height, stride, padding: patch_padding, channels: embed };
+        let convolutions = stem.into_iter().chain((count > 0).then_some(last));
+        let convolutions = convolutions.chain([Convolution { stride: 0, ..Convolution::DEFAULT }; 2]);
+        let convolutions =
+            convolutions.take(2).flat_map(|Convolution { kernel, stride, padding, channels }| {
+                let [low, high] = channels.to_le_bytes();
+                [kernel as u8, stride as u8, padding as u8, 0, low, high, 0, 0]
+            });
         let bytes = head
             .chain(dims)
             .chain(self.file_len.to_le_bytes())
@@ -116,12 +126,19 @@ const GREY: u8 = 0;
 const RGB: u8 = 1;
 /// The number of channels of an image in these colours.
 const CHANNELS: [u16; 2] = [1, 3];
-/// The only number of convolutions that is implemented so far.
-const PATCHES: u8 = 0;
 
-/// Reads the second half of the preamble, which follows the length of the file: the colours and the fit.
-const fn read_settings(kind: Kind, settings: &[u8; PREAMBLE_LEN / 2]) -> Result<(u8, Fit), Feature> {
-    let &[bits, colours, fit, convolutions, ..] = settings;
+/// The settings in the second half of the preamble.
+struct Settings {
+    colours: u8,
+    fit: Fit,
+    convolutions: [Convolution; 2],
+    /// The number of convolutions in use.
+    count: u8,
+}
+
+/// Reads the second half of the preamble, which follows the length of the file.
+const fn read_settings(kind: Kind, settings: &[u8; PREAMBLE_LEN / 2]) -> Result<Settings, Feature> {
+    let &[bits, colours, fit, count, a @ .., _, _, _, _, _, _, _, _, _, _, _, _] = settings;
     let &[.., e0, e1, e2, e3, _, _, _, _, _, _, _, _] = settings;
     if bits != kind.weight_bits() {
         return Err(Feature::WeightBits { found: bits });
@@ -135,17 +152,29 @@ const fn read_settings(kind: Kind, settings: &[u8; PREAMBLE_LEN / 2]) -> Result<
         2 => Fit::Pad,
         found => return Err(Feature::Fit { found }),
     };
-    if convolutions != PATCHES {
-        Err(Feature::Convolutions { found: convolutions })
+    if count > 2 {
+        Err(Feature::Convolutions { found: count })
     } else if u32::from_le_bytes([e0, e1, e2, e3]) != LAYER_NORM_EPSILON.to_bits() {
         Err(Feature::Epsilon)
     } else {
-        Ok((colours, fit))
+        let convolutions =
+            [convolution(a[0], a[1], a[2], [a[4], a[5]]), convolution(a[8], a[9], a[10], [a[12], a[13]])];
+        Ok(Settings { colours, fit, convolutions, count })
+    }
+}
+
+/// Returns the convolution with these bytes in the preamble.
+const fn convolution(kernel: u8, stride: u8, padding: u8, channels: [u8; 2]) -> Convolution {
+    Convolution {
+        kernel: kernel as u16,
+        stride: stride as u16,
+        padding: padding as u16,
+        channels: u16::from_le_bytes(channels),
     }
 }
 
 /// Reads the ten numbers of the shape, checks them, and computes the dimensions that follow from them.
-const fn read_dims(b: &[u8; 20], colours: u8) -> Result<Dims, ModelError> {
+const fn read_dims(b: &[u8; 20], settings: &Settings) -> Result<Dims, ModelError> {
     let (height, width) = (u16::from_le_bytes([b[0], b[1]]), u16::from_le_bytes([b[2], b[3]]));
     let channels = u16::from_le_bytes([b[4], b[5]]);
     let (patch_height, patch_width) = (u16::from_le_bytes([b[6], b[7]]), u16::from_le_bytes([b[8], b[9]]));
@@ -155,40 +184,25 @@ const fn read_dims(b: &[u8; 20], colours: u8) -> Result<Dims, ModelError> {
     if channels != CHANNELS[GREY as usize] && channels != CHANNELS[RGB as usize] {
         return Err(ModelError::Unsupported(Feature::Channels { found: channels }));
     }
-    let (Some(rows), Some(columns)) = (height.checked_div(patch_height), width.checked_div(patch_width))
-    else {
-        return Err(ModelError::ImpossibleShape);
+    let [first, second] = settings.convolutions;
+    let tokenizer = match settings.count {
+        0 => Tokenizer::Patches([patch_height as usize, patch_width as usize]),
+        1 => Tokenizer::Convolutions(&[first]),
+        _ => Tokenizer::Convolutions(&[first, second]),
     };
-    let Some(head_dim) = embed.checked_div(heads) else { return Err(ModelError::ImpossibleShape) };
-    let Some(patches) = rows.checked_mul(columns) else { return Err(ModelError::ImpossibleShape) };
-    let Some(tokens) = patches.checked_add(1) else { return Err(ModelError::ImpossibleShape) };
-    let possible = height > 0
-        && width > 0
-        && channels == CHANNELS[colours as usize]
-        && rows * patch_height == height
-        && columns * patch_width == width
-        && embed > 0
-        && head_dim * heads == embed
-        && hidden > 0
-        && depth > 0
-        && classes > 0;
-    if !possible {
-        return Err(ModelError::ImpossibleShape);
+    let declaration = Declaration {
+        image: [height as usize, width as usize, channels as usize],
+        tokenizer,
+        embed: embed as usize,
+        heads: heads as usize,
+        hidden: hidden as usize,
+        depth: depth as usize,
+        classes: classes as usize,
+    };
+    match declaration.check() {
+        Ok(dims) if channels == CHANNELS[settings.colours as usize] => Ok(dims),
+        _ => Err(ModelError::ImpossibleShape),
     }
-    Ok(Dims {
-        height,
-        width,
-        channels,
-        patch_height,
-        patch_width,
-        tokens,
-        embed,
-        heads,
-        head_dim,
-        hidden,
-        depth,
-        classes,
-    })
 }
 
 /// The input normalisation of one channel: a level `p` enters the network as `(p / 255 - mean) / std`.
@@ -429,6 +443,10 @@ const fn check_fits<N: Network>(preamble: Preamble, expected: Kind) -> Result<()
     let equal = a.height == b.height
         && a.width == b.width
         && a.channels == b.channels
+        && stems_are_equal(a.stem, b.stem)
+        && a.patch_stride[0] == b.patch_stride[0]
+        && a.patch_stride[1] == b.patch_stride[1]
+        && a.patch_padding == b.patch_padding
         && a.patch_height == b.patch_height
         && a.patch_width == b.patch_width
         && a.tokens == b.tokens
@@ -442,6 +460,16 @@ const fn check_fits<N: Network>(preamble: Preamble, expected: Kind) -> Result<()
         return Err(ModelError::WrongShape { found: a, expected: b });
     }
     Ok(())
+}
+
+const fn stems_are_equal(a: Option<Convolution>, b: Option<Convolution>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => {
+            a.kernel == b.kernel && a.stride == b.stride && a.padding == b.padding && a.channels == b.channels
+        }
+        (None, None) => true,
+        _ => false,
+    }
 }
 
 /// Returns the largest number of bytes that [`write()`] adds to the weights: the preamble, the description, length
