@@ -29,6 +29,8 @@ pub trait Network: Copy + fmt::Debug + Send + Sync + 'static {
     type StemChannels: Length;
     /// The number of values of one of the stem's windows, rounded up to a multiple of 4.
     type StemRow: Length;
+    /// The number of pixels of the map, or 0 without a stem.
+    type MapPixels: Length;
     /// The number of pixels in those rows of the map that a row of tokens needs, or 0 without a stem.
     type Stripe: Length;
     /// The number of values in the model file that stand for zeros around an input: 4 for each convolution, and none
@@ -205,6 +207,7 @@ macro_rules! network {
                 type StemKernel = $crate::Len<{ DIMS.stem_kernel() }>;
                 type StemChannels = $crate::Len<{ DIMS.stem_channels() }>;
                 type StemRow = $crate::Len<{ DIMS.stem_values().next_multiple_of(4) }>;
+                type MapPixels = $crate::Len<{ DIMS.map_pixels() }>;
                 type Stripe = $crate::Len<{ DIMS.stripe() }>;
                 type Zeros = $crate::Len<{ 4 * DIMS.convolutions() }>;
                 type PatchHeight = $crate::Len<{ DIMS.patch_height as usize }>;
@@ -470,6 +473,14 @@ impl Dims {
     pub const fn stem_values(&self) -> usize {
         match self.stem_windows() {
             Some(windows) => windows.values(),
+            None => 0,
+        }
+    }
+
+    /// Returns the number of pixels of the map, or 0 without a stem.
+    pub const fn map_pixels(&self) -> usize {
+        match self.stem_windows() {
+            Some(windows) => windows.rows() * windows.columns(),
             None => 0,
         }
     }

@@ -13,7 +13,7 @@ fn operations<N: Network>() -> usize {
         let others = queries * 2 * (N::EMBED * N::EMBED + N::EMBED * N::HIDDEN);
         keys_and_values + others + 2 * queries * N::TOKENS * N::EMBED
     };
-    let patches = (N::TOKENS - 1) * N::PATCH_VALUES * N::EMBED;
+    let patches = (N::TOKENS - 1) * N::PATCHES.values() * N::EMBED;
     2 * (patches + (N::DEPTH - 1) * block(N::TOKENS) + block(1) + N::EMBED * N::CLASSES)
 }
 

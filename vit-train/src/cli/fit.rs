@@ -18,7 +18,7 @@ use crate::{
 use clap::{ArgGroup, Args};
 use serde::Serialize;
 use std::process::ExitCode;
-use vit_nostd::{Declaration, Dims};
+use vit_nostd::{Declaration, Dims, Tokenizer};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -171,7 +171,7 @@ impl ProjectArguments {
         let embed = self.embed.unwrap_or(64);
         let declaration = Declaration {
             image,
-            patch: self.patch.unwrap_or([1, 1]),
+            tokenizer: Tokenizer::Patches(self.patch.unwrap_or([1, 1])),
             embed,
             heads: self.heads.unwrap_or(1),
             hidden: self.hidden.unwrap_or(4),

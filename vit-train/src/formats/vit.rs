@@ -106,7 +106,7 @@ struct Tensor<'a> {
     start: usize,
     /// The number of outputs, or 1 for a vector.
     outputs: usize,
-    /// The number of channels of the image if the inputs are a patch, and 1 if not.
+    /// The number of channels of the input if the tensor is that of a convolution, and 1 if not.
     channels: usize,
     /// The values in the model file, which have the shape `inputs x outputs`.
     values: &'a mut [f32],
@@ -130,17 +130,22 @@ fn for_each_tensor<N: Trainable>(weights: &mut [u8], mut f: impl FnMut(Tensor<'_
     let Some(mut weights) = WeightsMut::<N>::from_bytes(weights) else { return };
 
     let embedding = &mut weights.embedding;
-    f(Tensor {
-        parameter: &names::weight(names::PATCH_EMBED),
-        start: 0,
-        outputs: N::EMBED,
-        channels: N::CHANNELS,
-        values: numbers(embedding.patch_weight),
-    });
+    let mut convolution =
+        |name: &str, outputs: usize, channels: usize, weight: &mut [f32], bias: &mut [f32]| {
+            let parameter = names::weight(name);
+            f(Tensor { parameter: &parameter, start: 0, outputs, channels, values: weight });
+            f(Tensor { parameter: &names::bias(name), start: 0, outputs: 1, channels: 1, values: bias });
+        };
+    if N::STEM.is_some() {
+        let (weight, bias) = (numbers(embedding.stem_weight), numbers(embedding.stem_bias));
+        convolution(names::STEM, N::PATCHES.channels, N::CHANNELS, weight, bias);
+    }
+    let patch_embed = names::patch_embed(N::DIMS.convolutions());
+    let (weight, bias) = (numbers(embedding.patch_weight), numbers(embedding.patch_bias));
+    convolution(patch_embed, N::EMBED, N::PATCHES.channels, weight, bias);
     let mut tensor = |parameter: &str, start: usize, outputs: usize, values: &mut [f32]| {
         f(Tensor { parameter, start, outputs, channels: 1, values });
     };
-    tensor(&names::bias(names::PATCH_EMBED), 0, 1, numbers(embedding.patch_bias));
     tensor(names::CLS_TOKEN, 0, 1, numbers(embedding.cls_token));
     tensor(names::POS_EMBED, 0, 1, numbers(embedding.pos_embed));
 

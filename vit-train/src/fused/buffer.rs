@@ -12,8 +12,10 @@ pub(crate) type One = Const<1>;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Times<A, B>(A, B);
 /// The number of values of a patch, channel by channel and row by row, as in PyTorch's `Conv2d`.
-pub(crate) type PatchValues<D> =
-    Times<<D as Dimensions>::Channels, Times<<D as Dimensions>::PatchHeight, <D as Dimensions>::PatchWidth>>;
+pub(crate) type PatchValues<D> = Times<
+    <D as Dimensions>::PatchChannels,
+    Times<<D as Dimensions>::PatchHeight, <D as Dimensions>::PatchWidth>,
+>;
 /// The shape of an image, channel by channel and row by row.
 pub(crate) type Image<D> = (<D as Dimensions>::Channels, <D as Dimensions>::Height, <D as Dimensions>::Width);
 /// The shape of attention's weights: for each head and each of `R` queries, a number for each key.

@@ -108,7 +108,7 @@ impl Fold {
             }
         };
         let [_, _, positions] = self.embedding();
-        let [patches, _] = self.ranges(names::PATCH_EMBED);
+        let [patches, _] = self.ranges(names::patch_embed(self.sizes.convolutions));
         Layers {
             embedding: layer(patches, positions),
             blocks: (0..depth).map(block).collect(),
@@ -191,7 +191,7 @@ impl Fold {
 
     /// Returns the ranges of the class token, the bias of the patches, and the positions.
     pub(crate) fn embedding(&self) -> [Range<usize>; 3] {
-        let [_, patch_bias] = self.ranges(names::PATCH_EMBED);
+        let [_, patch_bias] = self.ranges(names::patch_embed(self.sizes.convolutions));
         [range(&self.layout, names::CLS_TOKEN), patch_bias, range(&self.layout, names::POS_EMBED)]
     }
 

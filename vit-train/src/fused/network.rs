@@ -11,6 +11,8 @@ use vit_nostd::Network;
 /// The dimensions of a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sizes {
+    /// The number of convolutions of the tokenizer: 0 for patches.
+    pub convolutions: usize,
     /// The number of values of a patch.
     pub patch_values: usize,
     /// The number of tokens: the patches and the class token.
@@ -31,7 +33,8 @@ impl Sizes {
     /// Returns the dimensions of network `N`.
     pub(crate) const fn of<N: Network>() -> Self {
         Self {
-            patch_values: N::PATCH_VALUES,
+            convolutions: N::DIMS.convolutions(),
+            patch_values: N::PATCHES.values(),
             tokens: N::TOKENS,
             embed: N::EMBED,
             heads: N::HEADS,

@@ -307,12 +307,14 @@ impl Textbook<'_> {
         let token = |index: usize| {
             let mut x = self.get("cls_token").to_vec();
             if let Some(patch) = index.checked_sub(1) {
-                let (top, left) =
-                    (patch / N::GRID_WIDTH * N::PATCH_HEIGHT, patch % N::GRID_WIDTH * N::PATCH_WIDTH);
+                let (top, left) = (
+                    patch / N::PATCHES.columns() * N::PATCHES.kernel[0],
+                    patch % N::PATCHES.columns() * N::PATCHES.kernel[1],
+                );
                 let mut values = Vec::new();
                 for channel in 0..N::CHANNELS {
-                    for row in top..top + N::PATCH_HEIGHT {
-                        for column in left..left + N::PATCH_WIDTH {
+                    for row in top..top + N::PATCHES.kernel[0] {
+                        for column in left..left + N::PATCHES.kernel[1] {
                             let at = (channel * N::HEIGHT + row) * N::WIDTH + column;
                             values.push(f64::from(pixels[at]));
                         }

@@ -23,10 +23,18 @@ pub trait Dimensions: Copy + Debug + Send + Sync + 'static {
     type Width: ConstDim;
     /// The number of channels of the image.
     type Channels: ConstDim;
-    /// The height of a patch, in pixels.
+    /// The height and the width of the stem's windows, or 0 without a stem.
+    type StemKernel: ConstDim;
+    /// The number of channels of the map that the stem computes, or 0 without a stem.
+    type StemChannels: ConstDim;
+    /// The number of pixels of the map, or 0 without a stem.
+    type MapPixels: ConstDim;
+    /// The height of a patch, in pixels of the map or the image.
     type PatchHeight: ConstDim;
-    /// The width of a patch, in pixels.
+    /// The width of a patch, in pixels of the map or the image.
     type PatchWidth: ConstDim;
+    /// The number of channels of a patch.
+    type PatchChannels: ConstDim;
     /// The number of tokens: the patches and the class token.
     type Tokens: ConstDim;
     /// The number of channels of the residual stream.
@@ -51,8 +59,12 @@ where
         Height: Dimension,
         Width: Dimension,
         Channels: Dimension,
+        StemKernel: Dimension,
+        StemChannels: Dimension,
+        MapPixels: Dimension,
         PatchHeight: Dimension,
         PatchWidth: Dimension,
+        PatchChannels: Dimension,
         Tokens: Dimension,
         Embed: Dimension,
         Heads: Dimension,
@@ -65,8 +77,12 @@ where
     type Height = Dim<N::Height>;
     type Width = Dim<N::Width>;
     type Channels = Dim<N::Channels>;
+    type StemKernel = Dim<N::StemKernel>;
+    type StemChannels = Dim<N::StemChannels>;
+    type MapPixels = Dim<N::MapPixels>;
     type PatchHeight = Dim<N::PatchHeight>;
     type PatchWidth = Dim<N::PatchWidth>;
+    type PatchChannels = Dim<N::PatchChannels>;
     type Tokens = Dim<N::Tokens>;
     type Embed = Dim<N::Embed>;
     type Heads = Dim<N::Heads>;

@@ -11,12 +11,15 @@ use super::{
 };
 use dfdx::prelude::*;
 use std::f64::consts::{PI, SQRT_2};
-use vit_nostd::float::LAYER_NORM_EPSILON;
+use vit_nostd::{float::LAYER_NORM_EPSILON, Windows};
 
 /// Network `N` on device `D`.
 pub(crate) struct Model<N: Trainable, D: Device<f32>> {
     cls_token: Tensor<(One, One, Embed<N>), f32, D>,
     pos_embed: Tensor<(One, Tokens<N>, Embed<N>), f32, D>,
+    /// The first of two convolutions.
+    stem: Option<Linear<StemWeight<N>, StemChannels<N>, D>>,
+    /// The only convolution, or the second one.
     patch_embed: Linear<PatchWeight<N>, Embed<N>, D>,
     blocks: Vec<Block<N, D>>,
     norm: LayerNorm<Embed<N>, D>,
@@ -45,7 +48,10 @@ type One = Const<1>;
 type Channels<N> = <N as Dimensions>::Channels;
 type PatchHeight<N> = <N as Dimensions>::PatchHeight;
 type PatchWidth<N> = <N as Dimensions>::PatchWidth;
-type PatchWeight<N> = (Embed<N>, Channels<N>, PatchHeight<N>, PatchWidth<N>);
+type PatchWeight<N> = (Embed<N>, <N as Dimensions>::PatchChannels, PatchHeight<N>, PatchWidth<N>);
+type StemChannels<N> = <N as Dimensions>::StemChannels;
+type StemKernel<N> = <N as Dimensions>::StemKernel;
+type StemWeight<N> = (StemChannels<N>, Channels<N>, StemKernel<N>, StemKernel<N>);
 type Tokens<N> = <N as Dimensions>::Tokens;
 type Embed<N> = <N as Dimensions>::Embed;
 type Heads<N> = <N as Dimensions>::Heads;
@@ -53,8 +59,8 @@ type HeadDim<N> = <N as Dimensions>::HeadDim;
 type Hidden<N> = <N as Dimensions>::Hidden;
 type Classes<N> = <N as Dimensions>::Classes;
 
-/// Images, `channels x height x width`, whose rows and columns are divided into those of patches.
-type Cut<N> = (usize, Channels<N>, usize, PatchHeight<N>, usize, PatchWidth<N>);
+/// Images, channel by channel and row by row.
+type Images<D, T> = Tensor<(usize, usize), f32, D, T>;
 
 /// One encoder block.
 struct Block<N: Trainable, D: Device<f32>> {
@@ -89,6 +95,41 @@ impl<W: ConstShape, O: ConstDim, D: Device<f32>> Linear<W, O, D> {
     fn visit(&mut self, name: &str, dims: &[usize], visitor: &mut impl Visitor<D>) {
         visitor.visit(&names::weight(name), dims, &mut self.weight);
         visitor.visit(&names::bias(name), &[O::SIZE], &mut self.bias);
+    }
+}
+
+impl<W: ConstShape, O: ConstDim, D: Device<f32>> Linear<W, O, D> {
+    /// Computes the convolution that gathers `windows` from `x`, of shape `batch x values`, in which the value of a
+    /// channel at a row and a column has the index that `place` returns. The result has a row for each window.
+    ///
+    /// dfdx has its convolution on nightly compilers only. Here, the windows become rows of a matrix.
+    fn convolve<T: Tape<f32, D>>(
+        &self,
+        x: Tensor<(usize, usize), f32, D, T>,
+        windows: Windows,
+        place: impl Fn([usize; 3]) -> usize,
+    ) -> Rows<O, D, T> {
+        let (batch, values) = *x.shape();
+        let Windows { height, width, kernel, stride, padding, .. } = windows;
+        let mut places = Vec::new();
+        for window in 0..windows.rows() * windows.columns() {
+            let (top, left) =
+                (window / windows.columns() * stride[0], window % windows.columns() * stride[1]);
+            for value in 0..windows.values() {
+                let (channel, pixel) = (value / (kernel[0] * kernel[1]), value % (kernel[0] * kernel[1]));
+                let (y, x) = (top + pixel / kernel[1], left + pixel % kernel[1]);
+                let inside =
+                    (padding..height + padding).contains(&y) && (padding..width + padding).contains(&x);
+                // The value after the last one is zero.
+                places.push(if inside { place([channel, y - padding, x - padding]) } else { values });
+            }
+        }
+        let (device, rows) = (x.device().clone(), places.len() / windows.values());
+        let places = device.tensor_from_vec(places.repeat(batch), (batch, rows * windows.values()));
+        let zero = device.zeros_like(&(batch, 1usize));
+        let x: Images<D, T> = (x, zero).concat_along(Axis::<1>).gather(places);
+        let weight = self.weight.retaped::<T>().reshape_like(&(O::default(), windows.values()));
+        linear(x.reshape_like(&(batch * rows, windows.values())), weight, self.bias.retaped())
     }
 }
 
@@ -220,6 +261,7 @@ impl<N: Trainable, D: Device<f32>> Model<N, D> {
         Self {
             cls_token: device.zeros(),
             pos_embed: device.zeros(),
+            stem: N::STEM.map(|_| Linear::zeros(device)),
             patch_embed: Linear::zeros(device),
             blocks: (0..N::DEPTH).map(|_| Block::zeros(device)).collect(),
             norm: LayerNorm::zeros(device),
@@ -231,8 +273,13 @@ impl<N: Trainable, D: Device<f32>> Model<N, D> {
     pub(crate) fn visit(&mut self, visitor: &mut impl Visitor<D>) {
         visitor.visit(names::CLS_TOKEN, &[1, 1, N::EMBED], &mut self.cls_token);
         visitor.visit(names::POS_EMBED, &[1, N::TOKENS, N::EMBED], &mut self.pos_embed);
-        let patch = [N::EMBED, N::CHANNELS, N::PATCH_HEIGHT, N::PATCH_WIDTH];
-        self.patch_embed.visit(names::PATCH_EMBED, &patch, visitor);
+        if let (Some(stem), Some(windows)) = (&mut self.stem, N::STEM) {
+            let [height, width] = windows.kernel;
+            stem.visit(names::STEM, &[StemChannels::<N>::SIZE, N::CHANNELS, height, width], visitor);
+        }
+        let [height, width] = N::PATCHES.kernel;
+        let patch = [N::EMBED, N::PATCHES.channels, height, width];
+        self.patch_embed.visit(names::patch_embed(N::DIMS.convolutions()), &patch, visitor);
         self.blocks.iter_mut().enumerate().for_each(|(index, block)| block.visit(index, visitor));
         self.norm.visit(names::NORM, visitor);
         self.head.visit(names::HEAD, &[N::CLASSES, N::EMBED], visitor);
@@ -245,7 +292,7 @@ impl<N: Trainable, D: Device<f32>> Model<N, D> {
         D: Sync,
     {
         |pixels, batch| {
-            let pixels = self.cls_token.device().tensor_from_vec(pixels, Self::cut(batch));
+            let pixels = self.cls_token.device().tensor_from_vec(pixels, (batch, N::DIMS.image_values()));
             self.forward(pixels, &Dropout::none()).as_vec()
         }
     }
@@ -261,7 +308,7 @@ impl<N: Trainable, D: Device<f32>> Model<N, D> {
     ) -> Pass<D> {
         let device = self.cls_token.device();
         let batch = targets.len() / N::CLASSES;
-        let pixels = device.tensor_from_vec(pixels, Self::cut(batch));
+        let pixels = device.tensor_from_vec(pixels, (batch, N::DIMS.image_values()));
         let targets = device.tensor_from_vec(targets, (batch, Classes::<N>::default()));
         let logits = self.forward(pixels.leaky_trace(), dropout);
         let values = logits.as_vec();
@@ -269,28 +316,23 @@ impl<N: Trainable, D: Device<f32>> Model<N, D> {
         Pass { loss: loss.as_vec()[0], logits: values, gradients: loss.backward() }
     }
 
-    /// Returns the shape of `batch` images whose rows and columns are divided into those of patches.
-    fn cut(batch: usize) -> Cut<N> {
-        let rows = (N::HEIGHT / N::PATCH_HEIGHT, PatchHeight::<N>::default());
-        let columns = (N::GRID_WIDTH, PatchWidth::<N>::default());
-        (batch, Channels::<N>::default(), rows.0, rows.1, columns.0, columns.1)
+    /// Computes the tokens of all patches, `batch * patches x embed`, before their positions are added.
+    fn embed<T: Tape<f32, D>>(&self, pixels: Images<D, T>) -> Rows<Embed<N>, D, T> {
+        let of_image = |[channel, y, x]: [usize; 3]| (channel * N::HEIGHT + y) * N::WIDTH + x;
+        let (Some(stem), Some(windows)) = (&self.stem, N::STEM) else {
+            return self.patch_embed.convolve(pixels, N::PATCHES, of_image);
+        };
+        let batch = pixels.shape().0;
+        let map = gelu(stem.convolve(pixels, windows, of_image)); // (batch * pixels of the map, channels)
+        let Windows { height, width, channels, .. } = N::PATCHES;
+        let map = map.reshape_like(&(batch, height * width * channels));
+        self.patch_embed.convolve(map, N::PATCHES, |[channel, y, x]| (y * width + x) * channels + channel)
     }
 
-    fn forward<T: Tape<f32, D>>(
-        &self,
-        pixels: Tensor<Cut<N>, f32, D, T>,
-        dropout: &Dropout,
-    ) -> Rows<Classes<N>, D, T> {
+    fn forward<T: Tape<f32, D>>(&self, pixels: Images<D, T>, dropout: &Dropout) -> Rows<Classes<N>, D, T> {
         let batch = pixels.shape().0;
-        let (patches, values) = (N::TOKENS - 1, N::PATCH_VALUES);
-        let (tokens, embed) = (Tokens::<N>::default(), Embed::<N>::default());
-
-        type Patches<N> = (usize, usize, usize, Channels<N>, PatchHeight<N>, PatchWidth<N>);
-        let pixels =
-            pixels.permute::<Patches<N>, Axes6<0, 2, 4, 1, 3, 5>>().reshape_like(&(batch * patches, values));
-        let weight = self.patch_embed.weight.retaped::<T>().reshape_like(&(embed, values));
-        let x = linear(pixels, weight, self.patch_embed.bias.retaped()); // (batch * patches, EMBED)
-        let x = x.reshape_like(&(batch, patches, embed));
+        let (patches, tokens, embed) = (N::TOKENS - 1, Tokens::<N>::default(), Embed::<N>::default());
+        let x = self.embed(pixels).reshape_like(&(batch, patches, embed));
 
         let cls = self.cls_token.retaped::<T>().reshape::<(Embed<N>,)>();
         let cls = cls.broadcast_like(&(batch, 1usize, embed));

@@ -5,8 +5,19 @@
 pub(crate) const CLS_TOKEN: &str = "cls_token";
 /// The positions of all tokens.
 pub(crate) const POS_EMBED: &str = "pos_embed";
-/// The layer that embeds patches.
-pub(crate) const PATCH_EMBED: &str = "patch_embed.proj";
+/// The first of two convolutions.
+pub(crate) const STEM: &str = "tokenizer.conv1";
+
+/// Returns the name of the layer that embeds patches, which is the last convolution of a tokenizer with this number of
+/// convolutions.
+pub(crate) const fn patch_embed(convolutions: usize) -> &'static str {
+    match convolutions {
+        0 => "patch_embed.proj",
+        1 => "tokenizer.conv1",
+        _ => "tokenizer.conv2",
+    }
+}
+
 /// The last LayerNorm.
 pub(crate) const NORM: &str = "norm";
 /// The layer that computes the logits.

@@ -4,7 +4,7 @@ use crate::{
     board::{boards::Board, needs::Needs},
     data::survey::Survey,
 };
-use vit_nostd::{int8::weights, Declaration, Dims};
+use vit_nostd::{int8::weights, Declaration, Dims, Tokenizer};
 
 /// The dimensions that a user asks for. None leaves the choice of a dimension to the program.
 #[derive(Clone, Copy, Debug, Default)]
@@ -172,7 +172,16 @@ impl Size {
         let hidden = wishes.hidden.unwrap_or(if wishes.embed.is_some() { 2 * embed } else { self.hidden });
         let depth = wishes.depth.unwrap_or(self.depth);
         let classes = pictures.classes;
-        check(Declaration { image, patch, embed, heads, hidden, depth, classes }).ok()
+        check(Declaration {
+            image,
+            tokenizer: Tokenizer::Patches(patch),
+            embed,
+            heads,
+            hidden,
+            depth,
+            classes,
+        })
+        .ok()
     }
 
     /// Returns the number of heads of a network with this many channels: those that make a head nearest to the size of
@@ -232,7 +241,7 @@ impl Size {
 
 /// Returns the dimensions of a network. A network that cannot be declared, that the integer engine cannot run, or whose
 /// heads the kernels compute slowly is an error, with the reason.
-pub(crate) fn check(declaration: Declaration) -> Result<Dims, String> {
+pub(crate) fn check(declaration: Declaration<'_>) -> Result<Dims, String> {
     let dims = declaration.check()?;
     weights::check(&dims)?;
     if !dims.head_dim.is_multiple_of(4) {
@@ -371,7 +380,7 @@ mod tests {
     fn networks_that_cannot_be_are_refused_with_the_reason() {
         let good = Declaration {
             image: [28, 28, 1],
-            patch: [7, 7],
+            tokenizer: Tokenizer::Patches([7, 7]),
             embed: 48,
             heads: 4,
             hidden: 96,
@@ -380,7 +389,7 @@ mod tests {
         };
         assert!(check(good).is_ok());
         for (declaration, reason) in [
-            (Declaration { patch: [5, 7], ..good }, "`patch` must divide"),
+            (Declaration { tokenizer: Tokenizer::Patches([5, 7]), ..good }, "`patch` must divide"),
             (Declaration { image: [28, 28, 2], ..good }, "1 channel (grey) or 3"),
             (Declaration { embed: 50, heads: 5, ..good }, "multiple of 4"),
             (Declaration { embed: 260, ..good }, "at most 256"),

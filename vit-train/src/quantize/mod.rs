@@ -102,7 +102,7 @@ impl Tensor {
     /// Returns the name of the layer that computes the tensor, as in the names of the checkpoint's parameters.
     fn layer(self, block: usize) -> String {
         let part = match self {
-            Self::Embedding => return names::PATCH_EMBED.to_owned(),
+            Self::Embedding => return "TODO".to_owned(),
             Self::Norm => return names::NORM.to_owned(),
             Self::Logits => return names::HEAD.to_owned(),
             Self::Norm1 => names::NORM1,
@@ -505,7 +505,7 @@ fn level(Normalization { mean, std }: Normalization) -> Quantizer {
 /// Returns the linear layer that embeds patches, with inputs in the order of the engine. All of them are quantized like
 /// those of the first channel: the weights and the biases make up for the difference between channels.
 fn patch_layer(parameters: &Parameters, normalization: &[Normalization]) -> Layer {
-    let (weight, bias) = parameters.affine(names::PATCH_EMBED);
+    let (weight, bias) = parameters.affine(names::patch_embed(0));
     let mut layer = Layer::new(Tensor::Embedding.layer(0), weight, bias, None);
     let (inputs, channels) = (layer.inputs(), normalization.len());
     let first = level(normalization[0]);

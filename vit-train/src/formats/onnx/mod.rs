@@ -70,7 +70,7 @@ fn graph<N: Trainable>(checkpoint: &Checkpoint, name: String) -> Graph {
     let g = &mut graph;
     let (embed, tokens) = (N::EMBED as i64, N::TOKENS as i64);
     let (head_dim, heads) = (N::HEAD_DIM as i64, N::HEADS as i64);
-    let patch = [N::PATCH_HEIGHT as i64, N::PATCH_WIDTH as i64];
+    let patch = N::PATCHES.kernel.map(|length| length as i64);
 
     g.number("levels", 255.0);
     g.channels("mean", normalization.iter().map(|channel| channel.mean));
@@ -96,7 +96,7 @@ fn graph<N: Trainable>(checkpoint: &Checkpoint, name: String) -> Graph {
     g.node("centred", "Sub", &["share", "mean"], []);
     g.node("normalized", "Div", &["centred", "std"], []); // (batch, CHANNELS, HEIGHT, WIDTH)
 
-    let (weight, bias) = (names::weight(names::PATCH_EMBED), names::bias(names::PATCH_EMBED));
+    let (weight, bias) = (names::weight(names::patch_embed(0)), names::bias(names::patch_embed(0)));
     let inputs = ["normalized", &weight, &bias];
     let shape = [Attribute::ints("kernel_shape", &patch), Attribute::ints("strides", &patch)];
     g.node("patch_embed.grid", "Conv", &inputs, shape); // (batch, EMBED, rows of patches, columns of patches)

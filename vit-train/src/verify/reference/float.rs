@@ -98,14 +98,15 @@ fn embed<N: Network>(
     images: &[&Image<N>],
 ) -> Vec<Lanes> {
     let device = Cpu::default();
-    let grid_width = N::WIDTH / N::PATCH_WIDTH;
+    let grid_width = N::WIDTH / N::PATCHES.kernel[1];
     let level = |patch: usize, row: usize, column: usize, channel: usize, image: &Image<N>| {
-        let (top, left) = (patch / grid_width * N::PATCH_HEIGHT, patch % grid_width * N::PATCH_WIDTH);
+        let (top, left) =
+            (patch / grid_width * N::PATCHES.kernel[0], patch % grid_width * N::PATCHES.kernel[1]);
         f32::from(image.as_ref()[top + row].as_ref()[left + column].as_ref()[channel])
     };
     let mut values = Vec::new();
-    for row in 0..N::PATCH_HEIGHT {
-        for column in 0..N::PATCH_WIDTH {
+    for row in 0..N::PATCHES.kernel[0] {
+        for column in 0..N::PATCHES.kernel[1] {
             for (channel, &Normalization { mean, std }) in normalization.iter().enumerate() {
                 let of_patch =
                     |patch| images.iter().map(move |image| level(patch, row, column, channel, image));

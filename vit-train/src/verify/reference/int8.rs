@@ -63,7 +63,7 @@ impl<N: Network> Quantized<N> {
     fn new(weights: &Weights<'_, N>) -> Self {
         let (embedding, head) = (&weights.embedding, &weights.head);
         let patch_rows = embedding.patch_weight.as_ref().iter();
-        let patch_rows: Vec<_> = patch_rows.map(|row| &row.as_ref()[..N::PATCH_VALUES]).collect();
+        let patch_rows: Vec<_> = patch_rows.map(|row| &row.as_ref()[..N::PATCHES.values()]).collect();
         Self {
             exp_table: vector(embedding.exp_table),
             positions: matrix(embedding.positions.as_ref()),
@@ -105,14 +105,14 @@ impl<N: Network> Quantized<N> {
     /// Embeds the patches of a batch of images. The result has one row per token, image by image.
     fn embed(&self, images: &[&Image<N>]) -> Matrix {
         let patches = N::TOKENS - 1;
-        let grid_width = N::WIDTH / N::PATCH_WIDTH;
+        let grid_width = N::WIDTH / N::PATCHES.kernel[1];
         let level = |image: &Image<N>, patch: usize, k: usize| {
             let (pixel, channel) = (k / N::CHANNELS, k % N::CHANNELS);
-            let row = patch / grid_width * N::PATCH_HEIGHT + pixel / N::PATCH_WIDTH;
-            let column = patch % grid_width * N::PATCH_WIDTH + pixel % N::PATCH_WIDTH;
+            let row = patch / grid_width * N::PATCHES.kernel[0] + pixel / N::PATCHES.kernel[1];
+            let column = patch % grid_width * N::PATCHES.kernel[1] + pixel % N::PATCHES.kernel[1];
             f64::from(image.as_ref()[row].as_ref()[column].as_ref()[channel])
         };
-        let values = N::PATCH_VALUES;
+        let values = N::PATCHES.values();
         let of_image =
             |image| (0..patches).flat_map(move |patch| (0..values).map(move |k| level(image, patch, k)));
         let levels = images.iter().flat_map(|&image| of_image(image)).collect();
