@@ -21,7 +21,7 @@
 //!
 //! | item | what it is |
 //! |---|---|
-//! | [`network!`], [`Network`], [`Base`], [`Tiny`], [`Nano`] | networks, defined by their dimensions |
+//! | [`network!`], [`Network`], [`Base`], [`Tiny`], [`Nano`], [`ConvTiny`], [`ConvNano`] | networks, defined by their dimensions |
 //! | [`float::Model`], [`float::Scratch`] | the float engine |
 //! | [`int8::Model`], [`int8::Scratch`] | the integer engine |
 //! | [`frame::Resizer`] | from a camera's frame to an image, line by line |
@@ -55,7 +55,7 @@ mod tensors;
 mod tokenizer;
 
 pub use model_file::error::{Feature, Field, LabelFault, ModelError};
-pub use network::{image, Base, ConvNano, Declaration, Dims, Image, Nano, Network, Tiny};
+pub use network::{image, Base, ConvNano, ConvTiny, Declaration, Dims, Image, Nano, Network, Tiny};
 pub use observer::{Observer, Probe, Stage, Values};
 pub use prediction::{argmax, rank, top_k, Prediction, Softmax};
 pub use shape::{Array, Element, Len, Length, Matrix, Vector};

@@ -365,6 +365,16 @@ network! {
         ],
         embed: 48, heads: 4, hidden: 96, depth: 4, classes: 10,
     }
+
+    /// [`Tiny`] with two convolutions in the place of its patches.
+    pub ConvTiny {
+        image: 28,
+        tokenizer: [
+            { kernel: 3, stride: 2, padding: 1, channels: 24 },
+            { kernel: 3, stride: 2, padding: 1 },
+        ],
+        embed: 64, heads: 4, hidden: 128, depth: 6, classes: 10,
+    }
 }
 
 /// The dimensions of a network as a value, such as those that a model file states.
