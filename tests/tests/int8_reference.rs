@@ -5,7 +5,7 @@ use vit_nostd::{
     frame::Fit,
     image,
     int8::{weights::Weights, Model, Scratch},
-    Image, Nano, Network, Tiny,
+    ConvNano, Image, Nano, Network, Tiny,
 };
 use vit_random_models::{
     normalizing_weights, random_image, random_weights, with_file, with_weights, Mood, Normalizer, Random,
@@ -27,6 +27,27 @@ vit_nostd::network! {
     Wide128 { image: 8, patch: 4, embed: 128, heads: 2, hidden: 384, depth: 2, classes: 10 }
     Wide132 { image: [6, 20, 3], patch: [3, 5], embed: 132, heads: 2, hidden: 12, depth: 2, classes: 10 }
     Wide256 { image: [8, 6, 3], patch: [4, 3], embed: 256, heads: 4, hidden: 384, depth: 2, classes: 10 }
+    OverlappingColour {
+        image: [9, 7, 3], tokenizer: [{ kernel: 5, stride: 2, padding: 2 }],
+        embed: 8, heads: 2, hidden: 12, depth: 2, classes: 3,
+    }
+    RowsLeftOver {
+        image: [8, 11], tokenizer: [{ kernel: 3, stride: 4, padding: 1 }],
+        embed: 12, heads: 3, hidden: 8, depth: 1, classes: 3,
+    }
+    Stem {
+        image: [12, 10, 3],
+        tokenizer: [{ kernel: 3, stride: 2, padding: 1, channels: 4 }, { kernel: 3, stride: 2, padding: 1 }],
+        embed: 8, heads: 2, hidden: 12, depth: 2, classes: 3,
+    }
+    StemOfGaps {
+        image: [11, 13], tokenizer: [{ kernel: 2, stride: 1, channels: 8 }, { kernel: 2, stride: 3 }],
+        embed: 16, heads: 2, hidden: 12, depth: 1, classes: 4,
+    }
+    GapsOfStem {
+        image: [11, 8, 3], tokenizer: [{ kernel: 2, stride: 3, channels: 4 }, { kernel: 4, padding: 3 }],
+        embed: 8, heads: 1, hidden: 8, depth: 1, classes: 4,
+    }
 }
 
 /// Compares the logits of `images` by the model in `file`. Returns the number of different results.
@@ -72,8 +93,20 @@ fn random_small_networks() {
 }
 
 #[test]
+fn random_networks_with_convolutions() {
+    for seed in 0..20 {
+        random_models::<OverlappingColour>(seed, 10);
+        random_models::<RowsLeftOver>(seed, 10);
+        random_models::<Stem>(seed, 10);
+        random_models::<StemOfGaps>(seed, 10);
+        random_models::<GapsOfStem>(seed, 10);
+    }
+}
+
+#[test]
 fn random_presets_and_wide_networks() {
     random_models::<Nano>(100, 50); // more than a batch
+    random_models::<ConvNano>(105, 50);
     random_models::<Tiny>(101, 3);
     random_models::<Wide128>(102, 5);
     random_models::<Wide132>(103, 5);

@@ -6,6 +6,7 @@ pub(crate) mod list;
 pub(crate) mod model;
 pub(crate) mod names;
 pub mod parameters;
+pub(crate) mod windows;
 
 pub use dimensions::Trainable;
 

@@ -8,6 +8,7 @@ use super::{
     dimensions::{Dimensions, Trainable},
     dropout::{Dropout, Site},
     names,
+    windows::places,
 };
 use dfdx::prelude::*;
 use std::f64::consts::{PI, SQRT_2};
@@ -110,20 +111,9 @@ impl<W: ConstShape, O: ConstDim, D: Device<f32>> Linear<W, O, D> {
         place: impl Fn([usize; 3]) -> usize,
     ) -> Rows<O, D, T> {
         let (batch, values) = *x.shape();
-        let Windows { height, width, kernel, stride, padding, .. } = windows;
-        let mut places = Vec::new();
-        for window in 0..windows.rows() * windows.columns() {
-            let (top, left) =
-                (window / windows.columns() * stride[0], window % windows.columns() * stride[1]);
-            for value in 0..windows.values() {
-                let (channel, pixel) = (value / (kernel[0] * kernel[1]), value % (kernel[0] * kernel[1]));
-                let (y, x) = (top + pixel / kernel[1], left + pixel % kernel[1]);
-                let inside =
-                    (padding..height + padding).contains(&y) && (padding..width + padding).contains(&x);
-                // The value after the last one is zero.
-                places.push(if inside { place([channel, y - padding, x - padding]) } else { values });
-            }
-        }
+        // The value after the last one is zero.
+        let of_window = |window| places(windows, window, &place).map(|place| place.unwrap_or(values));
+        let places: Vec<_> = (0..windows.rows() * windows.columns()).flat_map(of_window).collect();
         let (device, rows) = (x.device().clone(), places.len() / windows.values());
         let places = device.tensor_from_vec(places.repeat(batch), (batch, rows * windows.values()));
         let zero = device.zeros_like(&(batch, 1usize));

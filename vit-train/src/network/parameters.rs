@@ -42,9 +42,8 @@ pub struct Parameters {
 
 /// Returns the index, among the `inputs` of a layer in a checkpoint, of input number `input` of that layer in an engine.
 ///
-/// They differ for the layer that takes a patch of an image with several channels: the channels of a pixel are next to
-/// each other in an engine, as in an image, while PyTorch has one channel after the other. For other layers, `channels`
-/// is 1.
+/// They differ for a convolution whose input has several channels: the channels of a pixel are next to each other in an
+/// engine, as in an image, while PyTorch has one channel after the other. For other layers, `channels` is 1.
 pub(crate) const fn input_in_checkpoint(input: usize, inputs: usize, channels: usize) -> usize {
     input % channels * (inputs / channels) + input / channels
 }

@@ -37,6 +37,7 @@ const OF_A_BLOCK: [Stage; 9] = [
 /// Returns the heading of a stage in the table.
 fn heading(stage: Stage) -> &'static str {
     match stage {
+        Stage::Stem => "first convolution",
         Stage::Norm1 => "norm 1",
         Stage::Norm2 => "norm 2",
         Stage::Mlp => "MLP",
@@ -185,13 +186,14 @@ fn dequantize<T: Copy + Into<f64>>(
 ) -> Vec<f64> {
     let of_block = &scales.blocks[block.min(scales.blocks.len() - 1)];
     let (quantizer, norm) = match layer {
+        Stage::Stem => (scales.patch_values, None),
         Stage::Norm1 => (of_block.norm1, Some(names::in_block(block, names::NORM1))),
         Stage::Key => (of_block.key, None),
         Stage::Value => (of_block.value, None),
         Stage::Query => (of_block.query, None),
         Stage::Attention => (of_block.context, None),
         Stage::Norm2 => (of_block.norm2, Some(names::in_block(block, names::NORM2))),
-        Stage::Hidden => (of_block.activation, None),
+        Stage::Hidden => (of_block.gelu.results, None),
         Stage::Norm => (scales.norm, Some(names::NORM.to_owned())),
         // The residual stream. The logits are not converted here, but by the model.
         _ => (scales.residual, None),
@@ -253,8 +255,10 @@ impl fmt::Display for LayerErrors {
             }
             writeln!(f)?;
         }
-        for (block, layer) in [(0, Stage::Embedding), (depth, Stage::Norm), (depth, Stage::Head)] {
-            writeln!(f, "{:<11}{:>5.1}", heading(layer), ratio(block, layer))?;
+        let others = self.layers.iter().filter(|error| !OF_A_BLOCK.contains(&error.layer));
+        let width = others.clone().map(|error| heading(error.layer).len()).max().unwrap_or_default() + 2;
+        for &LayerError { layer, snr_db, .. } in others {
+            writeln!(f, "{:<width$}{snr_db:>5.1}", heading(layer))?;
         }
         write!(f, "The worst layer is {}: {:.1} dB", self.worst.place(), self.worst.snr_db)
     }
@@ -264,33 +268,39 @@ impl fmt::Display for LayerErrors {
 mod tests {
     use super::*;
     use crate::{data::synthetic, quantize::quantize_and_score};
+    use vit_nostd::ConvNano;
 
     vit_nostd::network! {
         Small { image: 28, patch: 7, embed: 8, heads: 2, hidden: 12, depth: 2, classes: 10 }
+        Overlapping {
+            image: 28, tokenizer: [{ kernel: 9, stride: 5, padding: 3 }],
+            embed: 8, heads: 2, hidden: 12, depth: 2, classes: 10,
+        }
     }
 
-    fn errors(spoil: impl Fn(&mut Checkpoint)) -> LayerErrors {
-        let mut checkpoint = Checkpoint { parameters: Parameters::init::<Small>(1), description: None };
+    fn errors<N: Trainable>(spoil: impl Fn(&mut Checkpoint)) -> LayerErrors {
+        let mut checkpoint = Checkpoint { parameters: Parameters::init::<N>(1), description: None };
         let data = synthetic::dataset(40, 1);
         let (calibration, others): (Vec<usize>, Vec<usize>) =
             (0..data.len()).partition(|index| index % 2 == 0);
         let path = Path::new("small");
-        let (file, _) = quantize_and_score::<Small>(&checkpoint, (&data, &calibration), &data, path).unwrap();
+        let (file, _) = quantize_and_score::<N>(&checkpoint, (&data, &calibration), &data, path).unwrap();
         spoil(&mut checkpoint);
-        layer_errors::<Small>(&checkpoint, &file, &data, (&calibration, &others), path).unwrap()
+        layer_errors::<N>(&checkpoint, &file, &data, (&calibration, &others), path).unwrap()
     }
 
-    #[test]
-    fn every_layer_is_close_to_float() {
-        let errors = errors(|_| {});
-        assert_eq!(errors.layers.len(), 1 + 2 * OF_A_BLOCK.len() + 2);
+    fn assert_every_layer_is_close_to_float<N: Trainable>() {
+        let errors = errors::<N>(|_| {});
+        let stems = usize::from(N::STEM.is_some());
+        assert_eq!(errors.layers.len(), stems + 1 + N::DEPTH * OF_A_BLOCK.len() + 2);
         for error in &errors.layers {
             assert!((20.0..120.0).contains(&error.snr_db), "{error:?}");
             assert!(error.snr_db >= errors.worst.snr_db);
         }
         assert_eq!(errors.warning(), None);
         let table = errors.to_string();
-        assert_eq!(table.lines().count(), 2 + 2 + 3 + 1, "{table}");
+        assert_eq!(table.lines().count(), 2 + N::DEPTH + stems + 3 + 1, "{table}");
+        assert_eq!(table.lines().filter(|line| line.starts_with("first convolution  ")).count(), stems);
         assert!(
             table.contains(&format!("{:.1} dB", errors.worst.snr_db)) && !table.contains("NaN"),
             "{table}"
@@ -298,8 +308,15 @@ mod tests {
     }
 
     #[test]
+    fn every_layer_is_close_to_float() {
+        assert_every_layer_is_close_to_float::<Small>();
+        assert_every_layer_is_close_to_float::<Overlapping>();
+        assert_every_layer_is_close_to_float::<ConvNano>();
+    }
+
+    #[test]
     fn a_wrong_layer_is_noticed() {
-        let errors = errors(|checkpoint| {
+        let errors = errors::<Small>(|checkpoint| {
             // The query projection in block 1 of the float network is changed. The attention and all later layers
             // depend on it.
             let Parameters { layout, values } = &mut checkpoint.parameters;
@@ -312,11 +329,17 @@ mod tests {
         assert!(wrong(&&errors.worst));
         let warning = errors.warning().unwrap();
         assert!(warning.contains(&errors.worst.place()), "{warning}");
+
+        let errors = self::errors::<ConvNano>(|checkpoint| {
+            checkpoint.parameters.tensor_mut("tokenizer.conv1.bias").fill(5.0);
+        });
+        assert_eq!((errors.layers[0].layer, wrong(&&errors.layers[0])), (Stage::Stem, true), "{errors}");
     }
 
     #[test]
     fn only_stages_of_a_block_are_named_with_it() {
         let place = |block, layer| LayerError { block, layer, snr_db: 0.0 }.place();
+        assert_eq!(place(0, Stage::Stem), "first convolution");
         assert_eq!(place(0, Stage::Embedding), "embedding");
         assert_eq!(place(1, Stage::Norm2), "norm 2 of block 1");
         assert_eq!(place(2, Stage::Norm), "last norm");

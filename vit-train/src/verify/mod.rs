@@ -211,8 +211,9 @@ mod tests {
     use crate::{
         data::synthetic,
         formats::{checkpoint::Checkpoint, vit::float_model},
+        quantize::quantize_and_score,
     };
-    use vit_nostd::Nano;
+    use vit_nostd::{ConvNano, Nano};
 
     #[test]
     fn one_wrong_logit_is_a_failure() {
@@ -248,6 +249,28 @@ mod tests {
         let json = serde_json::to_value(without).unwrap();
         assert_eq!(json.as_object().unwrap().len(), 6);
         assert_eq!(serde_json::from_value::<Verification>(json).unwrap(), without);
+    }
+
+    #[test]
+    fn networks_with_convolutions_are_verified() {
+        fn assert_passed<N: Trainable>() {
+            let checkpoint = Checkpoint { parameters: Parameters::init::<N>(1), description: None };
+            let (path, data) = (Path::new("model.vit"), synthetic::dataset(20, 1));
+            let indices: Vec<usize> = (0..data.len()).collect();
+            let float = float_model::<N>(&checkpoint, path).unwrap();
+            let (integers, _) = quantize_and_score::<N>(&checkpoint, (&data, &indices), &data, path).unwrap();
+            let files = Files { f32: (path, &float), int8: Some((path, &integers)) };
+            let verification = verify::<N>(&checkpoint.parameters, files, &data, 5).unwrap();
+            assert!(verification.passed(), "{verification}");
+        }
+        vit_nostd::network! {
+            Overlapping {
+                image: 28, tokenizer: [{ kernel: 9, stride: 5, padding: 3 }],
+                embed: 8, heads: 2, hidden: 12, depth: 2, classes: 10,
+            }
+        }
+        assert_passed::<ConvNano>();
+        assert_passed::<Overlapping>();
     }
 
     /// The weights are finite, but both sides overflow.

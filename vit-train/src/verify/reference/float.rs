@@ -11,8 +11,8 @@
 
 use dfdx::{
     shapes::{Axes2, Axis, HasShape},
-    tensor::{AsArray, Cpu, Tensor, TensorFrom, TensorFromVec},
-    tensor_ops::{BroadcastTo, ChooseFrom, SelectTo, TryConcatAlong, TryGt},
+    tensor::{AsArray, Cpu, Tensor, TensorFrom, TensorFromVec, ZerosTensor},
+    tensor_ops::{BroadcastTo, ChooseFrom, GatherTo, SelectTo, TryConcatAlong, TryGt},
 };
 use rayon::prelude::*;
 use std::f32::consts::LOG2_E;
@@ -21,13 +21,6 @@ use vit_nostd::{
     model_file::{Kind, ModelFile, Normalization},
     Element, Field, Image, ModelError, Network, Vector,
 };
-
-vit_nostd::network! {
-    OneBlock { image: 4, patch: 2, embed: 6, heads: 2, hidden: 8, depth: 1, classes: 3 }
-    OnePatch { image: 6, patch: 6, embed: 5, heads: 1, hidden: 7, depth: 3, classes: 2 }
-    ThreeHeads { image: [9, 6, 3], patch: [3, 2], embed: 12, heads: 3, hidden: 5, depth: 2, classes: 4 }
-    HeadsOf1 { image: 5, patch: 1, embed: 8, heads: 8, hidden: 16, depth: 2, classes: 10 }
-}
 
 /// One number for each token (first axis) of each image (second axis).
 type Lanes = Tensor<(usize, usize), f32, Cpu>;
@@ -85,12 +78,31 @@ fn batch<N: Network>(
     logits
 }
 
+/// An image or a map: a tensor for each channel, whose axes are pixels, row by row, and images.
+struct Picture {
+    height: usize,
+    width: usize,
+    channels: Vec<Lanes>,
+}
+
+/// The windows of a convolution.
+#[derive(Clone, Copy)]
+struct Kernel {
+    /// The height and the width of a window.
+    size: [usize; 2],
+    /// The distances from one window to the next below it, and to the next at its right.
+    stride: [usize; 2],
+    /// The number of rows and columns of zeros around the picture.
+    padding: usize,
+}
+
 /// Embeds the patches of a batch of images.
 ///
 /// ```text
 /// x = (p / 255 - mean) / std
+/// x = gelu(convolution(x)), if the tokenizer has two convolutions
 /// token[0] = cls + pos[0]
-/// token[1 + n] = linear(values x of patch n) + pos[1 + n]
+/// token[1 + n] = convolution(x)[window n] + pos[1 + n]
 /// ```
 fn embed<N: Network>(
     weights: &Embedding<'_, N>,
@@ -98,29 +110,30 @@ fn embed<N: Network>(
     images: &[&Image<N>],
 ) -> Vec<Lanes> {
     let device = Cpu::default();
-    let grid_width = N::WIDTH / N::PATCHES.kernel[1];
-    let level = |patch: usize, row: usize, column: usize, channel: usize, image: &Image<N>| {
-        let (top, left) =
-            (patch / grid_width * N::PATCHES.kernel[0], patch % grid_width * N::PATCHES.kernel[1]);
-        f32::from(image.as_ref()[top + row].as_ref()[left + column].as_ref()[channel])
+    let channel = |(channel, &Normalization { mean, std }): (usize, &Normalization)| {
+        let level =
+            |y: usize, x: usize, image: &Image<N>| f32::from(image.as_ref()[y].as_ref()[x].as_ref()[channel]);
+        let pixels = (0..N::HEIGHT).flat_map(|y| (0..N::WIDTH).map(move |x| [y, x]));
+        let levels = pixels.flat_map(|[y, x]| images.iter().map(move |image| level(y, x, image))).collect();
+        let levels: Lanes = device.tensor_from_vec(levels, (N::HEIGHT * N::WIDTH, images.len()));
+        (levels / 255.0 - mean) / std
     };
-    let mut values = Vec::new();
-    for row in 0..N::PATCHES.kernel[0] {
-        for column in 0..N::PATCHES.kernel[1] {
-            for (channel, &Normalization { mean, std }) in normalization.iter().enumerate() {
-                let of_patch =
-                    |patch| images.iter().map(move |image| level(patch, row, column, channel, image));
-                let levels = (0..N::TOKENS - 1).flat_map(of_patch).collect();
-                let levels: Lanes = device.tensor_from_vec(levels, (N::TOKENS - 1, images.len()));
-                values.push((levels / 255.0 - mean) / std);
-            }
-        }
+    let channels = normalization.iter().enumerate().map(channel).collect();
+    let mut picture = Picture { height: N::HEIGHT, width: N::WIDTH, channels };
+    if let Some(stem) = N::STEM {
+        let kernel = Kernel { size: stem.kernel, stride: stem.stride, padding: stem.padding };
+        let rows = weights.stem_weight.as_ref().iter().flat_map(|row| row.as_ref());
+        let weight: Vec<_> = rows.flat_map(|pixel| pixel.as_ref()).collect();
+        picture = convolve(&picture, kernel, &weight, weights.stem_bias.as_ref());
+        picture.channels = picture.channels.into_iter().map(gelu).collect();
     }
+    let patches = N::PATCHES;
+    let kernel = Kernel { size: patches.kernel, stride: patches.stride, padding: patches.padding };
     let rows = weights.patch_weight.as_ref().iter().flat_map(|row| row.as_ref());
     let weight: Vec<_> = rows.flat_map(|pixel| pixel.as_ref()).collect();
 
-    let patches = linear(&values, &weight, weights.patch_bias.as_ref()).into_iter();
-    let channels = patches.zip(weights.cls_token.as_ref()).enumerate();
+    let patches = convolve(&picture, kernel, &weight, weights.patch_bias.as_ref());
+    let channels = patches.channels.into_iter().zip(weights.cls_token.as_ref()).enumerate();
     channels
         .map(|(channel, (patches, &cls))| {
             let cls: Lanes = device.tensor_from_vec(vec![cls; images.len()], (1, images.len()));
@@ -131,6 +144,40 @@ fn embed<N: Network>(
             tokens + position
         })
         .collect()
+}
+
+/// Computes a convolution, which is a linear layer of the values of each window. They are in the order row, pixel,
+/// channel, and are 0 outside of the picture.
+fn convolve<Row: AsRef<[f32]>>(picture: &Picture, kernel: Kernel, weight: &[Row], bias: &[f32]) -> Picture {
+    let &Picture { height, width, ref channels } = picture;
+    let Kernel { size, stride, padding } = kernel;
+    let rows = (height + 2 * padding - size[0]) / stride[0] + 1;
+    let columns = (width + 2 * padding - size[1]) / stride[1] + 1;
+    // A pixel of zeros follows those of the picture.
+    let zeros = |lanes: &Lanes| -> Lanes { lanes.device().zeros_like(&(1, lanes.shape().1)) };
+    let padded = |lanes: &Lanes| (lanes.clone(), zeros(lanes)).concat_along(Axis::<0>);
+    let channels: Vec<Lanes> = channels.iter().map(padded).collect();
+
+    let mut values = Vec::new();
+    for row in 0..size[0] {
+        for column in 0..size[1] {
+            let pixel = |window: usize| {
+                let y = (window / columns * stride[0] + row).checked_sub(padding);
+                let x = (window % columns * stride[1] + column).checked_sub(padding);
+                match (y, x) {
+                    (Some(y), Some(x)) if y < height && x < width => y * width + x,
+                    _ => height * width,
+                }
+            };
+            let pixels = (0..rows * columns).map(pixel).collect();
+            let pixels = Cpu::default().tensor_from_vec(pixels, (rows * columns,));
+            for lanes in &channels {
+                let value: Lanes = lanes.clone().gather(pixels.clone());
+                values.push(value);
+            }
+        }
+    }
+    Picture { height: rows, width: columns, channels: linear(&values, weight, bias) }
 }
 
 /// Computes a linear layer: `y[j] = ((bias[j] + x[0] * w[0][j]) + x[1] * w[1][j]) + ...`.
@@ -280,8 +327,39 @@ mod tests {
         frame::Fit,
         image,
         model_file::{overhead, write, Metadata, Provenance, ALIGNMENT, MAX_CHANNELS},
-        Nano,
+        ConvNano, Nano,
     };
+
+    vit_nostd::network! {
+        OneBlock { image: 4, patch: 2, embed: 6, heads: 2, hidden: 8, depth: 1, classes: 3 }
+        OnePatch { image: 6, patch: 6, embed: 5, heads: 1, hidden: 7, depth: 3, classes: 2 }
+        ThreeHeads { image: [9, 6, 3], patch: [3, 2], embed: 12, heads: 3, hidden: 5, depth: 2, classes: 4 }
+        HeadsOf1 { image: 5, patch: 1, embed: 8, heads: 8, hidden: 16, depth: 2, classes: 10 }
+        OverlappingColour {
+            image: [9, 7, 3], tokenizer: [{ kernel: 5, stride: 2, padding: 2 }],
+            embed: 8, heads: 2, hidden: 12, depth: 2, classes: 3,
+        }
+        RowsLeftOver {
+            image: [8, 11], tokenizer: [{ kernel: 3, stride: 4, padding: 1 }],
+            embed: 6, heads: 3, hidden: 7, depth: 1, classes: 3,
+        }
+        Stem {
+            image: [12, 10, 3],
+            tokenizer: [
+                { kernel: 3, stride: 2, padding: 1, channels: 5 },
+                { kernel: 3, stride: 2, padding: 1 },
+            ],
+            embed: 8, heads: 2, hidden: 12, depth: 2, classes: 3,
+        }
+        StemOfGaps {
+            image: [11, 13], tokenizer: [{ kernel: 2, stride: 1, channels: 7 }, { kernel: 2, stride: 3 }],
+            embed: 16, heads: 2, hidden: 12, depth: 1, classes: 4,
+        }
+        GapsOfStem {
+            image: [11, 8], tokenizer: [{ kernel: 2, stride: 3, channels: 1 }, { kernel: 4, padding: 3 }],
+            embed: 4, heads: 1, hidden: 3, depth: 1, classes: 4,
+        }
+    }
 
     /// The random number generator SplitMix64.
     struct Random(u64);
@@ -385,8 +463,32 @@ mod tests {
     }
 
     #[test]
-    fn equal_bits_in_nano_and_over_batches() {
+    fn equal_bits_with_convolutions() {
+        assert_equal_bits::<OverlappingColour>(30);
+        assert_equal_bits::<RowsLeftOver>(30);
+        assert_equal_bits::<Stem>(30);
+        assert_equal_bits::<StemOfGaps>(30);
+        assert_equal_bits::<GapsOfStem>(30);
+    }
+
+    #[test]
+    fn equal_bits_in_presets_and_over_batches() {
         assert_equal_bits::<Nano>(BATCH + 6);
+        assert_equal_bits::<ConvNano>(BATCH + 6);
+    }
+
+    /// Checks that both implementations compute the same bits with weights of which many are equal or zeros.
+    fn assert_equal_bits_of_ties<N: Network>() {
+        let mut random = Random(1);
+        let pictures = pictures::<N>(20, &mut random);
+        let images: Vec<_> = pictures.chunks(N::DIMS.image_values()).flat_map(image::<N>).collect();
+        for weights in [&[0.0][..], &[-0.0], &[0.0, -0.0], &[1.0], &[0.0, -0.0, 1.0, -1.0], &[0.0, 1.0]] {
+            for _ in 0..5 {
+                let pick = || weights[random.next() as usize % weights.len()];
+                let (reference, engine) = both::<N>(pick, &images);
+                assert_eq!(bits::<N>(&reference), bits::<N>(&engine), "{}, {weights:?}", N::DIMS);
+            }
+        }
     }
 
     #[test]
@@ -394,16 +496,9 @@ mod tests {
         vit_nostd::network! {
             Small { image: 4, patch: 2, embed: 6, heads: 2, hidden: 8, depth: 2, classes: 3 }
         }
-        let mut random = Random(1);
-        let pictures = pictures::<Small>(20, &mut random);
-        let images: Vec<_> = pictures.chunks(16).flat_map(image::<Small>).collect();
-        for weights in [&[0.0][..], &[-0.0], &[0.0, -0.0], &[1.0], &[0.0, -0.0, 1.0, -1.0], &[0.0, 1.0]] {
-            for _ in 0..5 {
-                let pick = || weights[random.next() as usize % weights.len()];
-                let (reference, engine) = both::<Small>(pick, &images);
-                assert_eq!(bits::<Small>(&reference), bits::<Small>(&engine), "{weights:?}");
-            }
-        }
+        assert_equal_bits_of_ties::<Small>();
+        assert_equal_bits_of_ties::<OverlappingColour>();
+        assert_equal_bits_of_ties::<GapsOfStem>();
     }
 
     /// Checks that `function` and `engine` agree on every `step`th number of all signs and sizes, and on some special
@@ -448,6 +543,10 @@ mod tests {
     fn shares_no_arithmetic_with_the_engine() {
         let (code, _) = include_str!("float.rs").split_once("#[cfg(test)]").unwrap();
         for word in ["math", "infer", "Model::", "Scratch"] {
+            assert!(!code.contains(word), "{word}");
+        }
+        // These are the number of windows and what follows from it, which the engine computes from the dimensions.
+        for word in [".rows()", ".columns()", ".values()", ".height", ".width", "Windows", "map_pixels"] {
             assert!(!code.contains(word), "{word}");
         }
         // These operations of dfdx sum in another order, or have other formulas.

@@ -50,6 +50,9 @@ pub fn logits<N: Network>(
 
 /// A quantized network whose weights are tensors.
 struct Quantized<N: Network> {
+    /// The values that stand for zeros around the image, one for each channel.
+    zeros_of_image: Vec<f64>,
+    stem: Option<Stem>,
     exp_table: Values,
     positions: Matrix,
     patch: Linear,
@@ -61,10 +64,31 @@ struct Quantized<N: Network> {
 
 impl<N: Network> Quantized<N> {
     fn new(weights: &Weights<'_, N>) -> Self {
-        let (embedding, head) = (&weights.embedding, &weights.head);
-        let patch_rows = embedding.patch_weight.as_ref().iter();
-        let patch_rows: Vec<_> = patch_rows.map(|row| &row.as_ref()[..N::PATCHES.values()]).collect();
+        let (convolutions, embedding, head) = (&weights.convolutions, &weights.embedding, &weights.head);
+        // There are four values for each convolution, and none for patches without padding.
+        let zeros: Vec<f64> = convolutions.zeros.as_ref().iter().map(|&zero| zero.into()).collect();
+        let stem = N::STEM.map(|stem| {
+            let len = stem.kernel[0] * stem.kernel[1] * N::CHANNELS;
+            let rows: Vec<_> =
+                convolutions.stem_weight.as_ref().iter().map(|row| &row.as_ref()[..len]).collect();
+            Stem {
+                layer: Linear::new(
+                    &rows,
+                    convolutions.stem_bias,
+                    convolutions.stem_multiplier,
+                    convolutions.stem_shift,
+                ),
+                gelu_table: vector(&convolutions.stem_gelu_table.as_ref()[0]),
+                zero_of_map: zeros[4],
+            }
+        });
+        let channels = stem.as_ref().map_or(N::CHANNELS, |_| convolutions.stem_bias.as_ref().len());
+        let len = N::PATCHES.kernel[0] * N::PATCHES.kernel[1] * channels;
+        let patch_rows: Vec<_> =
+            embedding.patch_weight.as_ref().iter().map(|row| &row.as_ref()[..len]).collect();
         Self {
+            zeros_of_image: zeros.into_iter().take(N::CHANNELS).collect(),
+            stem,
             exp_table: vector(embedding.exp_table),
             positions: matrix(embedding.positions.as_ref()),
             patch: Linear::new(
@@ -104,27 +128,102 @@ impl<N: Network> Quantized<N> {
 
     /// Embeds the patches of a batch of images. The result has one row per token, image by image.
     fn embed(&self, images: &[&Image<N>]) -> Matrix {
-        let patches = N::TOKENS - 1;
-        let grid_width = N::WIDTH / N::PATCHES.kernel[1];
-        let level = |image: &Image<N>, patch: usize, k: usize| {
-            let (pixel, channel) = (k / N::CHANNELS, k % N::CHANNELS);
-            let row = patch / grid_width * N::PATCHES.kernel[0] + pixel / N::PATCHES.kernel[1];
-            let column = patch % grid_width * N::PATCHES.kernel[1] + pixel % N::PATCHES.kernel[1];
-            f64::from(image.as_ref()[row].as_ref()[column].as_ref()[channel])
+        let pixels = images.iter().flat_map(|&image| image.as_ref()).flat_map(|row| row.as_ref());
+        let levels = pixels.flat_map(|pixel| pixel.as_ref()).map(|&level| f64::from(level) - 128.0);
+        let mut pictures = Pictures {
+            height: N::HEIGHT,
+            width: N::WIDTH,
+            channels: N::CHANNELS,
+            values: levels.collect(),
+            zeros: self.zeros_of_image.clone(),
         };
-        let values = N::PATCHES.values();
-        let of_image =
-            |image| (0..patches).flat_map(move |patch| (0..values).map(move |k| level(image, patch, k)));
-        let levels = images.iter().flat_map(|&image| of_image(image)).collect();
-        let device = Cpu::default();
-        let levels: Matrix = device.tensor_from_vec(levels, (images.len() * patches, values));
-
-        let embedded = self.patch.apply(levels - 128.0);
-        let embedded = embedded.reshape_like(&(images.len(), patches, N::EMBED));
-        let nothing = device.zeros_like(&(images.len(), 1, N::EMBED));
+        if let (Some(stem), Some(windows)) = (&self.stem, N::STEM) {
+            let kernel = Kernel { size: windows.kernel, stride: windows.stride, padding: windows.padding };
+            let sums = sat8(stem.layer.apply(pictures.windows(kernel)));
+            let channels = sums.shape().1;
+            pictures = Pictures {
+                height: kernel.count(0, pictures.height),
+                width: kernel.count(1, pictures.width),
+                channels,
+                values: look_up(&stem.gelu_table, sums + 128.0).as_vec(),
+                zeros: vec![stem.zero_of_map; channels],
+            };
+        }
+        let patches = N::PATCHES;
+        let kernel = Kernel { size: patches.kernel, stride: patches.stride, padding: patches.padding };
+        let embedded = self.patch.apply(pictures.windows(kernel));
+        let embedded = embedded.reshape_like(&(images.len(), N::TOKENS - 1, N::EMBED));
+        let nothing = embedded.device().zeros_like(&(images.len(), 1, N::EMBED));
         let tokens = (nothing, embedded).concat_along(Axis::<1>);
         let positions = self.positions.clone().broadcast_like::<_, Axis<0>>(&tokens);
         sat16((tokens + positions).reshape_like(&(images.len() * N::TOKENS, N::EMBED)))
+    }
+}
+
+/// The first of two convolutions.
+struct Stem {
+    layer: Linear,
+    gelu_table: Values,
+    /// The value that stands for zeros around the map.
+    zero_of_map: f64,
+}
+
+/// The windows of a convolution.
+#[derive(Clone, Copy)]
+struct Kernel {
+    /// The height and the width of a window.
+    size: [usize; 2],
+    /// The distances from one window to the next below it, and to the next at its right.
+    stride: [usize; 2],
+    /// The number of rows and columns of zeros around the picture.
+    padding: usize,
+}
+
+impl Kernel {
+    /// Returns the number of windows along an axis of this length: axis 0 is the height and axis 1 the width.
+    fn count(self, axis: usize, length: usize) -> usize {
+        (length + 2 * self.padding - self.size[axis]) / self.stride[axis] + 1
+    }
+}
+
+/// Images, or the maps of images.
+struct Pictures {
+    height: usize,
+    width: usize,
+    channels: usize,
+    /// The activations, image by image, row by row, pixel by pixel and channel by channel.
+    values: Vec<f64>,
+    /// The activations that stand for zeros around a picture, one for each channel.
+    zeros: Vec<f64>,
+}
+
+impl Pictures {
+    /// Returns the windows of all pictures, one in each row, with their values in the order row, pixel, channel.
+    fn windows(&self, kernel: Kernel) -> Matrix {
+        let &Self { height, width, channels, ref values, ref zeros } = self;
+        let Kernel { size, stride, padding } = kernel;
+        let mut windows = Vec::new();
+        for picture in values.chunks_exact(height * width * channels) {
+            for top in (0..kernel.count(0, height)).map(|row| row * stride[0]) {
+                for left in (0..kernel.count(1, width)).map(|column| column * stride[1]) {
+                    for (y, x) in
+                        (top..top + size[0]).flat_map(|y| (left..left + size[1]).map(move |x| (y, x)))
+                    {
+                        let inside = (padding..padding + height).contains(&y)
+                            && (padding..padding + width).contains(&x);
+                        if inside {
+                            let pixel = (y - padding) * width + x - padding;
+                            windows.extend(&picture[pixel * channels..][..channels]);
+                        } else {
+                            windows.extend(zeros);
+                        }
+                    }
+                }
+            }
+        }
+        let len = size[0] * size[1] * channels;
+        let rows = windows.len() / len;
+        Cpu::default().tensor_from_vec(windows, (rows, len))
     }
 }
 
@@ -453,6 +552,12 @@ mod tests {
             // No other item is used by its full name, and none of this crate, which could give access to the
             // arithmetic.
             for word in ["vit_nostd", "crate::", "super::", "Model::", "infer", "Scratch", "is_valid"] {
+                assert!(!code.contains(word), "{word}");
+            }
+            // These are the number of windows and what follows from it, which the engine computes from the dimensions.
+            for word in
+                [".rows()", ".columns()", ".values()", "PATCHES.height", "PATCHES.width", "map_pixels"]
+            {
                 assert!(!code.contains(word), "{word}");
             }
         }
