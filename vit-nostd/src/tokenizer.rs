@@ -179,16 +179,19 @@ impl Windows {
         let left = column * self.stride[1] * self.channels;
         let padding = self.padding * self.channels;
         for index in 0..self.kernel[0] {
-            let Some((line, below)) = out.split_at_mut_checked(self.kernel[1] * self.channels) else { return };
+            let Some((line, below)) = out.split_at_mut_checked(self.kernel[1] * self.channels) else {
+                return;
+            };
             out = below;
             let y = self.input_row(row, index);
             let rows = if y < self.height { input.get(y.wrapping_sub(first) * width..) } else { None };
             let values = rows.and_then(|rows| rows.get(left.saturating_sub(padding)..width));
             let values = values.unwrap_or_default();
-            if padding > 0 {
+            let outside = padding.saturating_sub(left);
+            if padding > 0 && (outside > 0 || values.len() < line.len()) {
                 line.iter_mut().zip(zeros.iter().cycle()).for_each(|(out, &zero)| *out = zero);
             }
-            let inside = line.get_mut(padding.saturating_sub(left)..).unwrap_or_default();
+            let inside = line.get_mut(outside..).unwrap_or_default();
             inside.iter_mut().zip(values).for_each(|(out, &value)| *out = (value ^ mask) as i8);
         }
     }
