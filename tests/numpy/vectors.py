@@ -3,9 +3,9 @@
     python3 vectors.py            writes them
     python3 vectors.py --check    exits with 1 if the files differ from what would be written, or if a slip goes unnoticed
 
-The vectors are made without a line of the engine: the numbers by vit_int8.py, the files of the two small models by the
-code below, which follows vit-nostd/FORMAT.md. SLIPS and COLOUR_SLIPS are mistakes that an implementation could have; with
-each of them, one of the small models must have other logits.
+The vectors are made without a line of the engine: the numbers by vit_int8.py, the files of the small models by the code
+below, which follows vit-nostd/FORMAT.md. SLIPS, COLOUR_SLIPS and CONV_SLIPS are mistakes that an implementation could
+have; with each of them, one of the small models must have other logits.
 """
 
 import struct
@@ -27,6 +27,19 @@ NANO = HERE / "../../firmware-example/models/nano.int8.vit"
 # ---- The small models ----
 
 
+class Convolution(NamedTuple):
+    """The numbers of a convolution in the preamble, without the reserved ones."""
+
+    kernel: int
+    stride: int
+    padding: int
+    channels: int
+
+    def count(self, side):
+        """The number of windows along a side of the input."""
+        return (side + 2 * self.padding - self.kernel) // self.stride + 1
+
+
 class Shape(NamedTuple):
     """The numbers of the preamble, in its order."""
 
@@ -40,21 +53,32 @@ class Shape(NamedTuple):
     F: int
     depth: int
     classes: int
+    convolutions: tuple = ()
+
+    @property
+    def stem(self):
+        return self.convolutions[0] if len(self.convolutions) == 2 else None
 
     @property
     def P(self):
-        return self.ph * self.pw * self.channels
+        return self.ph * self.pw * (self.stem.channels if self.stem else self.channels)
 
     @property
     def T(self):
-        return (self.height // self.ph) * (self.width // self.pw) + 1
+        rows, columns = self.height, self.width
+        for convolution in self.convolutions:
+            rows, columns = convolution.count(rows), convolution.count(columns)
+        if not self.convolutions:
+            rows, columns = rows // self.ph, columns // self.pw
+        return rows * columns + 1
 
 
 SATURATING = Shape(6, 6, 1, 3, 3, 8, 2, 12, 2, 3)
 COLOUR = Shape(4, 9, 3, 2, 3, 132, 3, 16, 1, 4)
+CONV = Shape(9, 8, 3, 3, 3, 8, 2, 12, 1, 3, (Convolution(3, 2, 1, 4), Convolution(3, 2, 1, 8)))
 MAX_BIAS = 2**30 - 1
 # Found by trying: with these seeds, every slip shows.
-SEED, COLOUR_SEED = 596, 1
+SEED, COLOUR_SEED, CONV_SEED = 596, 1, 125
 
 
 class Random:
@@ -132,15 +156,38 @@ def colour_model():
     return model_file(COLOUR, 1, 1, normalization, b"red\ngreen\nblue\nnothing", weights)
 
 
+def conv_model():
+    """A model with two convolutions. Those entries of `zeros` that do not count are not 0."""
+    epsilon = 2**32 + 12345
+    norms = [((epsilon, 2**39 + 54321, 41), (epsilon, 2**40 - 99999, 42)), (epsilon, 2**40, 42)]
+    weights = small_weights(CONV, CONV_SEED, [], norms, [(16384, 21, 32767, 22)], [1000, -1000, 5])
+    normalization = 0.25, 0.5, 0.5, 0.25, 0.375, 0.125
+    return model_file(CONV, 1, 2, normalization, b"left\nright\nneither", weights)
+
+
+def convolution_weights(shape, random):
+    """The tensors of the convolutions."""
+    zeros = [random.within(127) for _ in range(4 * len(shape.convolutions))]
+    weights = tensor("b", zeros)
+    if shape.stem:
+        W = shape.stem.kernel**2 * shape.channels
+        layer = Layer(random, shape.stem.channels, W, -W % 4, False, 2)
+        # The ends of the table are in no other place, so that they show that both ends of sat8 were reached.
+        table = [-128, *(random.within(126) for _ in range(254)), 127]
+        weights += layer.bias + layer.multiplier + layer.shift + tensor("b", table) + layer.weight
+    return weights
+
+
 def small_weights(shape, seed, class_token, norms, scales, head_bias, more=0):
     """The tensors, as FORMAT.md has them. `more` is added to the shifts of the linear layers."""
     random = Random(seed)
     P, T, D, F = shape.P, shape.T, shape.D, shape.F
+    weights = convolution_weights(shape, random)
     # The table falls at first, as that of a trained model, but its last entries differ.
     table = [32767]
     while len(table) < 254:
         table.append(table[-1] * 4 // 5)
-    weights = tensor("H", table + [3000, 9000])
+    weights += tensor("H", table + [3000, 9000])
     patch = Layer(random, D, P, -P % 4, True, 0)
     positions = [random.within(32767) for _ in range(T * D)]
     positions[: len(class_token)] = class_token
@@ -173,8 +220,12 @@ def model_file(shape, colours, fit, normalization, labels, weights):
     length = varint(len(weights))
     padding = -(64 + len(front) + 1 + len(length)) % 16
     body = front + string(bytes(padding)) + length + weights
-    head = struct.pack("<4sHBB10HI", b"ViT!", 2, 1, 0, *shape, 64 + len(body) + 4)
-    head += struct.pack("<4B16xf8x", 8, colours, fit, 0, 1e-6)
+    *numbers, convolutions = shape
+    head = struct.pack("<4sHBB10HI", b"ViT!", 2, 1, 0, *numbers, 64 + len(body) + 4)
+    head += struct.pack("<4B", 8, colours, fit, len(convolutions))
+    for kernel, stride, padding, channels in [*convolutions, (0, 0, 0, 0), (0, 0, 0, 0)][:2]:
+        head += struct.pack("<4B2H", kernel, stride, padding, 0, channels, 0)
+    head += struct.pack("<f8x", 1e-6)
     return head + body + struct.pack("<I", zlib.crc32(head + body))
 
 
@@ -200,6 +251,16 @@ def colour_images():
     return np.fromfunction(pattern, shape, dtype=np.int64)
 
 
+def conv_images():
+    """Two patterns, which differ in each channel."""
+    levels = lambda image, row, column, channel: (
+        53 * row + (97 + 20 * image) * column + (80 + image) * channel + row * column
+    )
+    pattern = lambda *place: levels(*place) % 256
+    shape = 2, CONV.height, CONV.width, CONV.channels
+    return np.fromfunction(pattern, shape, dtype=np.int64)
+
+
 def ring():
     """An image of 28 x 28 pixels in which a trained network sees a 0: bright where `distance` is close to 350."""
     image = np.zeros((28, 28), np.int64)
@@ -220,7 +281,7 @@ def text(title, model, images):
 
     def observe(stage, block, values):
         # In the last block, the other tokens have no query, and nothing that comes after it.
-        alone = block == model.depth - 1 and stage not in ("embedding", "norm1", "key", "value")
+        alone = block == model.depth - 1 and stage not in ("stem", "embedding", "norm1", "key", "value")
         for lines, tokens in zip(images_lines, values):
             for token, channels in enumerate(tokens[:1] if alone else tokens):
                 lines.append(f"{stage} {block} {token}: {numbers(channels)}\n")
@@ -233,7 +294,9 @@ def text(title, model, images):
 
 # ---- Mistakes ----
 
-ORDER = "transpose(0, 1, 3, 2, 4, 5)"
+ORDER = "transpose(0, 1, 2, 4, 5, 3)"
+PATCHES = "self.patches.gather(image, zeros)"
+LEVELS = "images.astype(np.int64) - 128"
 
 # What it is, and the change of vit_int8.py that makes it. The saturating model shows these:
 SLIPS = [
@@ -271,10 +334,10 @@ SLIPS = [
         "b, half = a * m, np.int64(1) << (s - 1); return b + half - 1 + (b >> s & 1) >> s",
     ),
     ("no rounding", "a * m + (np.int64(1) << (s - 1)) >> s", "a * m >> s"),
-    ("pixels minus 127", "(levels - 128)", "(levels - 127)"),
-    ("GELU's neighbouring entry", "gelu_table[128 + ", "gelu_table[127 + "),
-    ("patches column by column", ORDER, "transpose(0, 3, 1, 2, 4, 5)"),
-    ("pixels of a patch column by column", ORDER, "transpose(0, 1, 3, 4, 2, 5)"),
+    ("pixels minus 127", LEVELS, "images.astype(np.int64) - 127"),
+    ("GELU's neighbouring entry", "self.gelu_table[128 + ", "self.gelu_table[127 + "),
+    ("patches column by column", ORDER, "transpose(0, 2, 1, 4, 5, 3)"),
+    ("pixels of a patch column by column", ORDER, "transpose(0, 1, 2, 5, 4, 3)"),
     ("keys from the wrong norm", "n = self.norm1(x)", "n = self.norm2(x)"),
     ("epsilon without its high half", "epsilon_high << 32 | epsilon_low", "epsilon_low"),
     ("numerator without its high half", "numerator_high << 32 | numerator_low", "numerator_low | 1 << 39"),
@@ -285,17 +348,53 @@ SLIPS = [
 # The colour model shows these:
 COLOUR_SLIPS = [
     ("LayerNorm's factor of narrow rows", "256 if D <= 128", "256 if D > 0"),
-    ("blue first", "(levels - 128)", "(levels[..., ::-1] - 128)"),
-    ("red in all channels", "(levels - 128)", "(levels[..., :1] - 128 + 0 * levels)"),
-    ("all red levels of a patch first", ORDER, "transpose(0, 1, 3, 5, 2, 4)"),
-    ("patches column by column", ORDER, "transpose(0, 3, 1, 2, 4, 5)"),
-    ("pixels of a patch column by column", ORDER, "transpose(0, 1, 3, 4, 2, 5)"),
+    ("blue first", LEVELS, LEVELS.replace("images", "images[..., ::-1]")),
+    ("red in all channels", LEVELS, LEVELS + "; image[..., 1:] = image[..., :1]"),
+    ("all red levels of a patch first", ORDER, "transpose(0, 1, 2, 3, 4, 5)"),
+    ("patches column by column", ORDER, "transpose(0, 2, 1, 4, 5, 3)"),
+    ("pixels of a patch column by column", ORDER, "transpose(0, 1, 2, 5, 4, 3)"),
     (
         "height and width exchanged",
-        "self.rows, self.ph, self.columns, self.pw, self.channels",
-        "self.columns, self.pw, self.rows, self.ph, self.channels",
+        PATCHES,
+        "Windows((self.patches.kernel[::-1]), (self.patches.stride[::-1]), 0).gather("
+        "image.reshape(N, self.width, self.height, -1), zeros)",
     ),
     ("what fills up the rows counts", 'file.tensor("i1", D, R)[:, :P]', 'file.tensor("i1", D, R)[:, R - P:]'),
+]
+
+# The model with convolutions shows these:
+CONV_SLIPS = [
+    ("black around the image", "zeros = self.zeros[0, : self.channels]", "zeros = -128"),
+    ("0 around the image", "zeros = self.zeros[0, : self.channels]", "zeros = 0"),
+    ("the value of red around all channels", "zeros = self.zeros[0, : self.channels]", "zeros = self.zeros[0, 0]"),
+    ("the value of blue around red", "zeros = self.zeros[0, : self.channels]", "zeros = self.zeros[0, 2::-1]"),
+    ("0 around the map", "zeros = self.zeros[1, 0]", "zeros = 0"),
+    ("the values of the image around the map", "zeros = self.zeros[1, 0]", "zeros = self.zeros[0, 0]"),
+    ("a value for each channel around the map", "zeros = self.zeros[1, 0]", "zeros = self.zeros[1]"),
+    (
+        "all of the padding above and at the left",
+        "padded[:, pad : pad + height, pad : pad + width]",
+        "padded[:, 2 * pad :, 2 * pad :]",
+    ),
+    (
+        "all of the padding below and at the right",
+        "padded[:, pad : pad + height, pad : pad + width]",
+        "padded[:, :height, :width]",
+    ),
+    ("no GELU in the stem", "self.stem_gelu_table[", "(np.arange(256) - 128)["),
+    ("the GELU of the first block in the stem", "self.stem_gelu_table[", "self.blocks[0].gelu_table["),
+    ("the neighbouring entry of the stem's GELU", "stem_gelu_table[128 + ", "stem_gelu_table[127 + "),
+    ("sat8 from -127", "-128, 127", "-127, 127"),
+    ("sat8 up to 126", "-128, 127", "-128, 126"),
+    ("windows column by column", ORDER, "transpose(0, 2, 1, 4, 5, 3)"),
+    ("pixels of a window column by column", ORDER, "transpose(0, 1, 2, 5, 4, 3)"),
+    ("channels of a window one after the other", ORDER, "transpose(0, 1, 2, 3, 4, 5)"),
+    ("blue first", LEVELS, LEVELS.replace("images", "images[..., ::-1]")),
+    (
+        "what fills up the rows of the stem counts",
+        'file.tensor("i1", M, Q)[:, :W]',
+        'file.tensor("i1", M, Q)[:, Q - W :]',
+    ),
 ]
 
 
@@ -314,11 +413,12 @@ def unnoticed(file, images, slips):
 
 
 def main():
-    saturating, colour, nano = saturating_model(), colour_model(), NANO.read_bytes()
-    files, bad = {"saturating.int8.vit": saturating, "colour.int8.vit": colour}, []
+    saturating, colour, conv, nano = saturating_model(), colour_model(), conv_model(), NANO.read_bytes()
+    files, bad = {"saturating.int8.vit": saturating, "colour.int8.vit": colour, "conv.int8.vit": conv}, []
     for name, title, model, images, slips in [
         ("saturating.txt", "saturating.int8.vit on four images", saturating, saturating_images(), SLIPS),
         ("colour.txt", "colour.int8.vit on two images", colour, colour_images(), COLOUR_SLIPS),
+        ("conv.txt", "conv.int8.vit on two images", conv, conv_images(), CONV_SLIPS),
         ("nano.txt", "firmware-example/models/nano.int8.vit on one image", nano, ring()[None], []),
     ]:
         files[name] = text(title, vit_int8.Model(model), images).encode()

@@ -9,6 +9,7 @@ for each. Everything is computed with 64-bit integers, all images at once. vecto
 import struct
 import sys
 import zlib
+from typing import NamedTuple
 
 import numpy as np
 
@@ -45,6 +46,33 @@ class Reader:
         return values.astype(np.int64).reshape(dims)
 
 
+class Windows(NamedTuple):
+    """The windows of a convolution. `kernel` is the height and the width of one, `stride` the steps down and right."""
+
+    kernel: tuple
+    stride: tuple
+    padding: int
+
+    def count(self, height, width):
+        """The rows and the columns of windows in an input."""
+        axes = zip((height, width), self.kernel, self.stride)
+        return tuple((side + 2 * self.padding - kernel) // stride + 1 for side, kernel, stride in axes)
+
+    def gather(self, x, zeros):
+        """The values of the windows, images x rows x columns x values, of images x height x width x channels.
+
+        `zeros` stands outside of the input, a value for each channel or one for all."""
+        N, height, width, channels = x.shape
+        rows, columns = self.count(height, width)
+        pad = self.padding
+        padded = np.zeros((N, height + 2 * pad, width + 2 * pad, channels), np.int64) + zeros
+        padded[:, pad : pad + height, pad : pad + width] = x
+        # Windows at all places. Their channels come before their rows and columns.
+        windows = np.lib.stride_tricks.sliding_window_view(padded, self.kernel, (1, 2))
+        windows = windows[:, :: self.stride[0], :: self.stride[1]]
+        return windows.transpose(0, 1, 2, 4, 5, 3).reshape(N, rows, columns, -1)
+
+
 class Model:
     """The model file: attributes are the names of NUMERICS.md."""
 
@@ -52,17 +80,23 @@ class Model:
         magic, version, kind, _, *dims, length = struct.unpack_from("<4sHBB10HI", data)
         assert magic == b"ViT!" and version == 2 and kind == 1, "not an integer model of version 2"
         assert length == len(data) and zlib.crc32(data[:-4]) == struct.unpack("<I", data[-4:])[0], "damaged"
-        self.height, self.width, self.channels, self.ph, self.pw, self.embed, self.heads = dims[:7]
+        self.height, self.width, self.channels, ph, pw, self.embed, self.heads = dims[:7]
         self.hidden, self.depth, self.classes = dims[7:]
-        self.rows, self.columns = self.height // self.ph, self.width // self.pw  # of patches
-        self.tokens = self.rows * self.columns + 1
 
         file = Reader(data, 32)
-        bits, colours, self.fit, convolutions = file.take(4)
-        assert bits == 8 and convolutions == 0, "not of 8 bits, or not cut into plain patches"
+        bits, colours, self.fit, count = file.take(4)
+        assert bits == 8 and count <= 2, "not of 8 bits, or with more than two convolutions"
+        convolutions = [self.convolution(file) for _ in range(2)][:count]
+        self.patches, outputs = convolutions[-1] if convolutions else (Windows((ph, pw), (ph, pw), 0), self.embed)
+        assert self.patches.kernel == (ph, pw) and outputs == self.embed, "the last convolution does not fit"
+        self.stem, self.map_channels = convolutions[0] if count == 2 else (None, 0)
+        size = self.stem.count(self.height, self.width) if self.stem else (self.height, self.width)
+        self.convolutions = count
+        self.tokens = int(np.prod(self.patches.count(*size))) + 1
+
         assert colours in (0, 1) and self.channels == [1, 3][colours], "colours of another number of channels"
         assert self.fit in (0, 1, 2), "fitted in an unknown way"
-        file.take(16), file.fixed("f8x")  # convolutions, epsilon (which the weights contain), reserved
+        file.fixed("f8x")  # epsilon (which the weights contain), reserved
         self.normalization = file.fixed("6f")  # which the weights contain, too
         self.labels = file.bytes().decode().split("\n")
         file.bytes(), file.varint()  # data set, seed
@@ -77,8 +111,21 @@ class Model:
         self.read_weights(file)
         assert file.position + 4 == len(data), "weights of another shape"
 
+    @staticmethod
+    def convolution(file):
+        kernel, stride, padding, _, outputs, _ = file.fixed("4B2H")
+        return Windows((kernel, kernel), (stride, stride), padding), outputs
+
     def read_weights(self, file):
-        D, P = self.embed, self.ph * self.pw * self.channels
+        self.zeros = file.tensor("i1", self.convolutions, 4)
+        if self.stem:
+            M, W = self.map_channels, int(np.prod(self.stem.kernel)) * self.channels
+            Q = (W + 3) // 4 * 4
+            self.stem_bias = file.tensor("i4", M)
+            self.stem_scale = file.tensor("u2", M), file.tensor("u1", M)
+            self.stem_gelu_table = file.tensor("i1", 256)
+            self.stem_weight = file.tensor("i1", M, Q)[:, :W]
+        D, P = self.embed, int(np.prod(self.patches.kernel)) * (self.map_channels or self.channels)
         R = (P + 3) // 4 * 4
         self.exp_table = file.tensor("u2", 256)
         self.patch_bias = file.tensor("i4", D)
@@ -96,9 +143,15 @@ class Model:
 
         Calls `observe` after each stage with its values, images x tokens x channels."""
         N = len(images)
-        levels = images.astype(np.int64).reshape(N, self.rows, self.ph, self.columns, self.pw, self.channels)
-        # Rows and columns of patches come before rows, columns and channels in a patch.
-        patches = (levels - 128).transpose(0, 1, 3, 2, 4, 5).reshape(N, self.tokens - 1, -1)
+        image = images.astype(np.int64) - 128
+        zeros = self.zeros[0, : self.channels] if self.convolutions else 0
+        if self.stem:
+            windows = self.stem.gather(image, zeros)
+            a = self.stem_bias + windows @ self.stem_weight.T
+            image = self.stem_gelu_table[128 + sat8(requantize(a, *self.stem_scale))]
+            observe("stem", 0, image.reshape(N, -1, self.map_channels))
+            zeros = self.zeros[1, 0]
+        patches = self.patches.gather(image, zeros).reshape(N, self.tokens - 1, -1)
         a = self.patch_bias + patches @ self.patch_weight.T
         x = np.zeros((N, self.tokens, self.embed), np.int64) + self.positions
         x[:, 1:] = sat16(requantize(a, *self.patch_scale) + self.positions[1:])

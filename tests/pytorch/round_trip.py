@@ -15,10 +15,11 @@ import safetensors
 import torch
 from mnist import images, labels
 from safetensors.torch import load_file, save_file
-from vit import ViT
+from vit import PRESETS, ViT
 
 ROOT = pathlib.Path(__file__).parents[2]
 TOLERANCE = 1e-4
+MNIST_PRESETS = [name for name, (image, *_) in PRESETS.items() if image == (1, 28, 28)]
 
 
 def normalized(folder, part):
@@ -58,7 +59,7 @@ def compare(what, ours, theirs):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--preset", choices=["base", "tiny", "nano"], default="nano")
+    parser.add_argument("--preset", choices=MNIST_PRESETS, default="nano")
     parser.add_argument("--data", type=pathlib.Path, required=True, help="folder of MNIST's four files")
     parser.add_argument("--run", type=pathlib.Path, help="folder of a run of vit-train, to be loaded into PyTorch")
     parser.add_argument("--steps", type=int, default=50, help="training steps in PyTorch")

@@ -8,7 +8,7 @@ use std::{
 };
 
 use serde::Deserialize;
-use vit_nostd::{float, Base, Nano, Tiny};
+use vit_nostd::{float, Base, ConvNano, Nano, Tiny};
 use vit_tests::{noise, random_checkpoint};
 use vit_train::{
     formats::{checkpoint::Checkpoint, onnx::onnx_model, vit::float_model},
@@ -18,6 +18,15 @@ use vit_train::{
 
 vit_nostd::network! {
     Colour { image: [12, 20, 3], patch: [4, 5], embed: 40, heads: 1, hidden: 8, depth: 1, classes: 7 }
+    Overlapping {
+        image: [9, 7, 3], tokenizer: [{ kernel: 5, stride: 2, padding: 2 }],
+        embed: 8, heads: 2, hidden: 12, depth: 2, classes: 3,
+    }
+    ColourStem {
+        image: [13, 10, 3],
+        tokenizer: [{ kernel: 3, stride: 2, padding: 1, channels: 5 }, { kernel: 3, stride: 2, padding: 2 }],
+        embed: 8, heads: 2, hidden: 12, depth: 2, classes: 3,
+    }
 }
 
 /// The largest permitted difference of a logit.
@@ -82,6 +91,9 @@ fn onnxruntime_computes_the_same() {
     compare::<Tiny>(&random_checkpoint::<Tiny>(1), &[5]);
     compare::<Base>(&random_checkpoint::<Base>(1), &[1, 5]);
     compare::<Colour>(&random_checkpoint::<Colour>(1), &[3]);
+    compare::<ConvNano>(&random_checkpoint::<ConvNano>(1), &[1, 7]);
+    compare::<Overlapping>(&random_checkpoint::<Overlapping>(1), &[3]);
+    compare::<ColourStem>(&random_checkpoint::<ColourStem>(1), &[3]);
 }
 
 /// The variance of tokens that are almost zero is about as small as the epsilon that LayerNorm adds to it, so that a

@@ -183,9 +183,12 @@ macro_rules! network {
             &[$($crate::network!(@convolution $($convolution)*)),*],
         ),] $($($rest)*)?)
     };
-    (@convolution $($field:ident: $length:expr),* $(,)?) => {
-        $crate::Convolution { $($field: $crate::Convolution::length($length),)* ..$crate::Convolution::DEFAULT }
-    };
+    (@convolution $($field:ident: $length:expr),* $(,)?) => {{
+        #[allow(clippy::needless_update)] // All fields may be given.
+        const CONVOLUTION: $crate::Convolution =
+            $crate::Convolution { $($field: $crate::Convolution::length($length),)* ..$crate::Convolution::DEFAULT };
+        CONVOLUTION
+    }};
     (@fields [$($done:tt)*] $field:ident: $length:expr $(, $($rest:tt)*)?) => {
         $crate::network!(@fields [$($done)* $field: $length,] $($($rest)*)?)
     };

@@ -14,13 +14,13 @@ use vit_nostd::{
         layer_norm::{self, Norm},
         requantize::{requantize, sat8, Halves, Scale, Whole},
         softmax,
-        weights::Weights,
+        weights::{Weights, WeightsMut},
         Model, Scratch,
     },
     model_file::{Kind, ModelFile, Normalization},
-    Length, Nano, Network, Probe, Stage, Values,
+    ConvNano, Element, Length, Nano, Network, Probe, Stage, Values,
 };
-use vit_random_models::aligned;
+use vit_random_models::{aligned, random_weights, with_file, with_weights, Mood, Random};
 
 const NUMERICS: &str = include_str!("../NUMERICS.md");
 const FORMAT: &str = include_str!("../FORMAT.md");
@@ -30,10 +30,28 @@ vit_nostd::network! {
     Saturating { image: 6, patch: 3, embed: 8, heads: 2, hidden: 12, depth: 2, classes: 3 }
     /// The shape of `vectors/colour.int8.vit`.
     Colour { image: [4, 9, 3], patch: [2, 3], embed: 132, heads: 3, hidden: 16, depth: 1, classes: 4 }
+    /// The shape of `vectors/conv.int8.vit`.
+    Conv {
+        image: [9, 8, 3],
+        tokenizer: [{ kernel: 3, stride: 2, padding: 1, channels: 4 }, { kernel: 3, stride: 2, padding: 1 }],
+        embed: 8, heads: 2, hidden: 12, depth: 1, classes: 3,
+    }
+    /// A network whose tokens are the windows in the example of a tokenizer.
+    ExampleWindows {
+        image: [3, 2, 3], tokenizer: [{ kernel: 2, stride: 2, padding: 1 }],
+        embed: 12, heads: 1, hidden: 4, depth: 1, classes: 1,
+    }
+    /// A network with the stem in the example of a tokenizer.
+    ExampleStem {
+        image: [3, 2, 3],
+        tokenizer: [{ kernel: 2, stride: 2, padding: 1, channels: 4 }, { kernel: 2 }],
+        embed: 4, heads: 1, hidden: 4, depth: 1, classes: 1,
+    }
 }
 
 static SATURATING: &[u8] = vit_nostd::include_model!("../vectors/saturating.int8.vit", Saturating, Int8);
 static COLOUR: &[u8] = vit_nostd::include_model!("../vectors/colour.int8.vit", Colour, Int8);
+static CONV: &[u8] = vit_nostd::include_model!("../vectors/conv.int8.vit", Conv, Int8);
 
 fn read(path: &str) -> Vec<u8> {
     fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
@@ -93,10 +111,10 @@ fn compare<N: Network>(file: &[u8], vectors: &str, images: usize) {
     let vectors = read_vectors(vectors);
     assert_eq!(vectors.len(), images);
     for (index, Vectors { pixels, stages }) in vectors.iter().enumerate() {
-        // An embedding; per block norm, keys and values of all tokens, six stages of all or in the last of one; the
-        // head.
-        let (tokens, depth) = (N::TOKENS, N::DEPTH);
-        assert_eq!(stages.len(), tokens + depth * 3 * tokens + 6 * ((depth - 1) * tokens + 1) + 2);
+        // The map; an embedding; per block norm, keys and values of all tokens, six stages of all or in the last of
+        // one; the head.
+        let (tokens, depth, map) = (N::TOKENS, N::DEPTH, N::DIMS.map_pixels());
+        assert_eq!(stages.len(), map + tokens + depth * 3 * tokens + 6 * ((depth - 1) * tokens + 1) + 2);
         let check = |kernels: &str, observed: &Stages| {
             assert!(observed.keys().eq(stages.keys()), "{kernels}, image {index}: other stages");
             for (place, expected) in stages {
@@ -167,6 +185,30 @@ fn a_colour_network_computes_its_vectors() {
     assert!(model.metadata().labels().eq(["red", "green", "blue", "nothing"]));
 }
 
+#[test]
+fn a_network_with_convolutions_computes_its_vectors() {
+    compare::<Conv>(CONV, "vectors/conv.txt", 2);
+    // What the text says of the file.
+    assert!(NUMERICS
+        .contains("for images of 9 x 8 pixels in red, green and blue, with two\n  convolutions of 3 x 3"));
+    assert!(NUMERICS.contains("and a map of 5 x 4 pixels with 4 channels"));
+    assert_eq!((Conv::PATCHES.height, Conv::PATCHES.width, Conv::PATCHES.channels), (5, 4, 4));
+    let weights = weights::<Conv>(CONV);
+    let rows = weights.convolutions.stem_weight;
+    assert!(rows.iter().any(|row| row[27] != 0), "rows are filled with zeros");
+    // The ends of the table are in no other place, so that they show both ends of the clamp before it.
+    let [table] = weights.convolutions.stem_gelu_table;
+    assert_eq!((table[0], table[255]), (-128, 127));
+    assert!(table[1..255].iter().all(|entry| !table[..1].contains(entry) && !table[255..].contains(entry)));
+    let images = read_vectors("vectors/conv.txt");
+    let stages = images.iter().flat_map(|image| &image.stages);
+    let map: BTreeSet<i64> = stages
+        .filter(|((_, stage, _), _)| *stage == Stage::Stem)
+        .flat_map(|(_, values)| values.clone())
+        .collect();
+    assert!(map.contains(&-128) && map.contains(&127));
+}
+
 /// The vectors would show a clamp that is missing or wrong only if they reach it.
 #[test]
 fn the_saturating_network_saturates() {
@@ -221,6 +263,93 @@ fn examples_of_requantization() {
         let results = [requantize::<Whole>(a, scale), requantize::<Halves>(a, scale)];
         assert_eq!(results.map(i64::from), [result.parse().unwrap(); 2], "{line}");
     }
+}
+
+/// Returns the values of all tokens of stage `stage` for the first block.
+fn stage_of<N: Network>(weights: &[u8], pixels: &[u8], stage: Stage) -> Vec<Vec<i64>> {
+    with_file::<N, _>(weights, |file| {
+        let model = Model::<N>::from_bytes(file).unwrap();
+        let (image, mut scratch) = (image::<N>(pixels).unwrap(), Box::new(Scratch::new()));
+        let stages = observed(|mut observer| {
+            model.infer_observed(image, &mut scratch, &mut observer);
+        });
+        stages.into_iter().filter(|((_, of, _), _)| *of == stage).map(|(_, values)| values).collect()
+    })
+}
+
+#[test]
+fn example_of_a_tokenizer() {
+    let [block] = &blocks(NUMERICS, "image = ")[..] else { panic!("another number of blocks") };
+    let values = named(block);
+    let [height, width, channels] = values["image"][..] else { panic!("image") };
+    let one = |name: &str| {
+        let [value] = values[name][..] else { panic!("{name}") };
+        value
+    };
+    let (kernel, stride, padding) = (one("kernel"), one("stride"), one("padding"));
+    let [rows, columns] = values["windows"][..] else { panic!("windows") };
+    let [v, u] = values["window"][..] else { panic!("window") };
+    let stem = ExampleStem::STEM.unwrap();
+    for windows in [stem, ExampleWindows::PATCHES] {
+        let numbers = [windows.height, windows.width, windows.channels, windows.padding];
+        assert_eq!(numbers.map(|number| number as i64), [height, width, channels, padding]);
+        assert_eq!(windows.kernel.map(|number| number as i64), [kernel; 2]);
+        assert_eq!(windows.stride.map(|number| number as i64), [stride; 2]);
+        assert_eq!([windows.rows(), windows.columns()].map(|number| number as i64), [rows, columns]);
+    }
+
+    // What the library computes: tokens that are the values of the windows, and a stem.
+    let pixels: Vec<u8> = values["levels"].iter().map(|&level| level as u8).collect();
+    let zeros = |place: &mut [i8]| {
+        place.iter_mut().zip(&values["zeros"]).for_each(|(place, &zero)| *place = zero as i8);
+    };
+    let index = (v * columns + u) as usize;
+    with_weights(Weights::<ExampleWindows>::BYTES, |bytes| {
+        random_weights::<ExampleWindows>(&mut Random(1), Mood::Calm, bytes);
+        let mut weights = WeightsMut::<ExampleWindows>::from_bytes(bytes).unwrap();
+        zeros(weights.convolutions.zeros.as_mut());
+        let embedding = &mut weights.embedding;
+        *embedding.positions = Element::ZERO;
+        *embedding.patch_bias = Element::ZERO;
+        (*embedding.patch_multiplier, *embedding.patch_shift) = ([16384; 12], [17; 12]);
+        for (row, weights) in embedding.patch_weight.iter_mut().enumerate() {
+            *weights = std::array::from_fn(|value| if row == value { 8 } else { 0 });
+        }
+        let tokens = stage_of::<ExampleWindows>(bytes, &pixels, Stage::Embedding);
+        assert_eq!(tokens[1 + index], values["values"]);
+    });
+    with_weights(Weights::<ExampleStem>::BYTES, |bytes| {
+        random_weights::<ExampleStem>(&mut Random(1), Mood::Calm, bytes);
+        let mut weights = WeightsMut::<ExampleStem>::from_bytes(bytes).unwrap();
+        let convolutions = &mut weights.convolutions;
+        zeros(convolutions.zeros.as_mut());
+        let [multiplier, shift] = values["stem_scale"][..] else { panic!("stem_scale") };
+        convolutions.stem_multiplier[3] = multiplier as u16;
+        convolutions.stem_shift[3] = shift as u8;
+        convolutions.stem_bias[3] = one("stem_bias") as i32;
+        let row = convolutions.stem_weight[3].iter_mut();
+        row.zip(&values["stem_weight"]).for_each(|(place, &weight)| *place = weight as i8);
+        convolutions.stem_gelu_table[0] = std::array::from_fn(|entry| entry.wrapping_add(128) as i8);
+        let map = stage_of::<ExampleStem>(bytes, &pixels, Stage::Stem);
+        assert_eq!(map[index][3], one("index") - 128);
+    });
+
+    // The formulas of the text.
+    let mut window = vec![];
+    for (i, j) in (0..kernel).flat_map(|i| (0..kernel).map(move |j| (i, j))) {
+        let (y, x) = (v * stride + i - padding, u * stride + j - padding);
+        let inside = (0..height).contains(&y) && (0..width).contains(&x);
+        window.extend((0..channels).map(|c| match inside {
+            true => values["levels"][((y * width + x) * channels + c) as usize] - 128,
+            false => values["zeros"][c as usize],
+        }));
+    }
+    assert_eq!(values["values"], window);
+    let products: i64 = window.iter().zip(&values["stem_weight"]).map(|(x, weight)| x * weight).sum();
+    let [multiplier, shift] = values["stem_scale"][..] else { panic!("stem_scale") };
+    let linear = ((one("stem_bias") + products) * multiplier + (1 << (shift - 1))) >> shift;
+    assert_eq!(linear, one("linear"));
+    assert_eq!(128 + linear.clamp(-128, 127), one("index"));
 }
 
 #[test]
@@ -492,7 +621,7 @@ struct Tensor {
     dimensions: &'static str,
     bytes: &'static str,
     offset: &'static str,
-    nano: [usize; 2],
+    example: [usize; 2],
 }
 
 /// The rows of the table after `heading`, and its last row's formula and number: the bytes of all tensors.
@@ -504,14 +633,14 @@ fn table(heading: &str) -> (Vec<Tensor>, &'static str, usize) {
     let (mut tensors, mut all) = (Vec::new(), None);
     for line in lines.skip(2) {
         let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
-        let [name, kind, dimensions, bytes, offset, nano, at] = cells[..] else { panic!("{line}") };
+        let [name, kind, dimensions, bytes, offset, example, at] = cells[..] else { panic!("{line}") };
         assert!(all.is_none(), "a row after the last: {line}");
         if name == "all" {
-            all = Some((bytes, nano.parse().unwrap()));
+            all = Some((bytes, example.parse().unwrap()));
             continue;
         }
-        let nano = [nano.parse().unwrap(), at.parse().unwrap()];
-        tensors.push(Tensor { name: name.trim_matches('`'), kind, dimensions, bytes, offset, nano });
+        let example = [example.parse().unwrap(), at.parse().unwrap()];
+        tensors.push(Tensor { name: name.trim_matches('`'), kind, dimensions, bytes, offset, example });
     }
     let (formula, number) = all.unwrap();
     (tensors, formula, number)
@@ -522,6 +651,11 @@ fn evaluate<N: Network>(formula: &str) -> usize {
     let factor = |factor: &str| match factor {
         "P" => N::PATCHES.values(),
         "T" => N::TOKENS,
+        "N" => N::DIMS.convolutions(),
+        "S" => N::STEM.iter().count(),
+        "M" => N::DIMS.stem_channels(),
+        "W" => N::DIMS.stem_values(),
+        "Q" => <N::StemRow as Length>::LEN,
         "R" => <N::PatchRow as Length>::LEN,
         "D" => N::EMBED,
         "H" => N::HEADS,
@@ -539,15 +673,19 @@ fn bytes_of<T: ?Sized>(tensor: &T) -> (usize, usize) {
     (std::ptr::from_ref(tensor).cast::<u8>().addr(), size_of_val(tensor))
 }
 
-fn tables_are_the_layout<N: Network>(file: &[u8], is_nano: bool) {
+/// Compares the tables with the tensors of a network. `examples` are the headings of the tables whose last columns are
+/// about it.
+fn tables_are_the_layout<N: Network>(file: &[u8], examples: &[&str]) {
     let bytes = ModelFile::parse::<N>(file, Kind::Int8, Weights::<N>::BYTES).unwrap().weights;
     let weights = Weights::<N>::from_bytes(bytes).unwrap();
     assert_eq!(<N::PatchRow as Length>::LEN, N::PATCHES.values().div_ceil(4) * 4);
+    assert_eq!(<N::StemRow as Length>::LEN, N::DIMS.stem_values().div_ceil(4) * 4);
     let mut start = bytes.as_ptr().addr();
     let mut check = |heading: &str, fields: &[(&str, (usize, usize))]| {
-        let (tensors, all, nano_bytes) = table(heading);
+        let (tensors, all, example_bytes) = table(heading);
+        let is_example = examples.contains(&heading);
         assert!(tensors.iter().map(|tensor| tensor.name).eq(fields.iter().map(|field| field.0)), "{heading}");
-        for (Tensor { name, kind, dimensions, bytes, offset, nano }, (_, (at, len))) in
+        for (Tensor { name, kind, dimensions, bytes, offset, example }, (_, (at, len))) in
             tensors.iter().zip(fields)
         {
             let width = match *kind {
@@ -560,20 +698,25 @@ fn tables_are_the_layout<N: Network>(file: &[u8], is_nano: bool) {
             assert_eq!([evaluate::<N>(bytes), width * count], [*len; 2], "{name}: bytes");
             assert_eq!(evaluate::<N>(offset), at - start, "{name}: offset");
             assert!(len.is_multiple_of(4) && (at - start).is_multiple_of(4), "{name}");
-            if is_nano {
-                assert_eq!(*nano, [*len, at - start], "{name}: nano");
+            if is_example {
+                assert_eq!(*example, [*len, at - start], "{name}: the example");
             }
         }
         let last = fields.last().unwrap().1;
         assert_eq!(evaluate::<N>(all), last.0 + last.1 - start, "{heading}");
-        if is_nano {
-            assert_eq!(nano_bytes, evaluate::<N>(all));
+        if is_example {
+            assert_eq!(example_bytes, evaluate::<N>(all));
         }
         start = last.0 + last.1;
     };
     macro_rules! fields {
         ($part:ident: $($field:ident)*) => { [$((stringify!($field), bytes_of($part.$field))),*] };
     }
+    let convolutions = weights.convolutions;
+    check(
+        "**Convolutions**",
+        &fields!(convolutions: zeros stem_bias stem_multiplier stem_shift stem_gelu_table stem_weight),
+    );
     let embedding = weights.embedding;
     check(
         "**Embedding**",
@@ -599,10 +742,22 @@ fn tables_are_the_layout<N: Network>(file: &[u8], is_nano: bool) {
 
 #[test]
 fn tables_of_tensors() {
-    tables_are_the_layout::<Saturating>(SATURATING, false);
-    tables_are_the_layout::<Colour>(COLOUR, false);
+    tables_are_the_layout::<Saturating>(SATURATING, &[]);
+    tables_are_the_layout::<Colour>(COLOUR, &[]);
+    tables_are_the_layout::<Conv>(CONV, &[]);
     let file = read("../firmware-example/models/nano.int8.vit");
-    aligned(&file, |file| tables_are_the_layout::<Nano>(file, true));
+    aligned(&file, |file| tables_are_the_layout::<Nano>(file, &["**Embedding**", "**Block**", "**Head**"]));
+    with_weights(Weights::<ConvNano>::BYTES, |weights| {
+        with_file::<ConvNano, _>(weights, |file| {
+            tables_are_the_layout::<ConvNano>(file, &["**Convolutions**"]);
+        });
+    });
+    with_weights(Weights::<ExampleWindows>::BYTES, |weights| {
+        with_file::<ExampleWindows, _>(weights, |file| tables_are_the_layout::<ExampleWindows>(file, &[]));
+    });
+    let lengths = "(`N = 2`, `S = 1`, `M = 12`, `W = 9`, `Q = 12`)";
+    assert!(FORMAT.contains(lengths));
+    assert_eq!(["N", "S", "M", "W", "Q"].map(evaluate::<ConvNano>), [2, 1, 12, 9, 12]);
     let sum = format!("4976 + 4 \\* 21096 + 544 = {} bytes", Weights::<Nano>::BYTES);
     assert!(FORMAT.contains(&sum), "{sum}");
 
@@ -617,6 +772,8 @@ fn tables_of_tensors() {
 fn tables_of_float_tensors() {
     float_tables_are_the_layout::<Saturating>();
     float_tables_are_the_layout::<Colour>();
+    float_tables_are_the_layout::<Conv>();
+    float_tables_are_the_layout::<ExampleWindows>();
 }
 
 fn float_tables_are_the_layout<N: Network>() {
@@ -651,7 +808,10 @@ fn float_tables_are_the_layout<N: Network>() {
         ($part:ident: $($field:ident)*) => { [$((stringify!($field), bytes_of($part.$field))),*] };
     }
     let embedding = weights.embedding;
-    check("**Embedding**", &fields!(embedding: patch_weight patch_bias cls_token pos_embed));
+    check(
+        "**Embedding**",
+        &fields!(embedding: stem_weight stem_bias patch_weight patch_bias cls_token pos_embed),
+    );
     for block in weights.blocks() {
         check(
             "**Block**",
@@ -695,4 +855,9 @@ fn example_of_a_file() {
     // The reader has compared the checksum with what it computes of the other bytes.
     let checksum = format!("0x{:08X}", u32::from_le_bytes(*SATURATING.last_chunk().unwrap()));
     assert!(FORMAT.contains(&checksum), "{checksum}");
+
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(" ");
+    let [count, first, second] = [&CONV[35..36], &CONV[36..44], &CONV[44..52]].map(hex);
+    let convolutions = format!("`{count}` `{first}` `{second}`");
+    assert!(FORMAT.contains(&convolutions), "{convolutions}");
 }

@@ -9,7 +9,7 @@ use std::{collections::HashMap, fs, path::Path, process::Command};
 use vit_nostd::float::{weights::WeightsMut, Model};
 use vit_nostd::frame::Fit;
 use vit_nostd::model_file::{overhead, write, Kind, Metadata, Normalization, Provenance};
-use vit_nostd::{Nano, Network, Tiny};
+use vit_nostd::{ConvNano, Nano, Network, Tiny};
 
 const DIGITS: &str = "zero\none\ntwo\nthree\nfour\nfive\nsix\nseven\neight\nnine";
 
@@ -47,12 +47,14 @@ fn the_compiler_says_what_is_wrong() {
         ("nano.f32.vit", nano.as_slice()),
         ("nano.int8.vit", &model::<Nano>(Kind::Int8, &[])),
         ("tiny.f32.vit", &sevens::<Tiny>()),
+        ("conv_nano.f32.vit", &sevens::<ConvNano>()),
         ("truncated.f32.vit", &nano[..nano.len() - 1]),
         ("too_long.f32.vit", &[nano.as_slice(), &[0]].concat()),
         ("version_1.f32.vit", &with(4, 1)),
         ("rgb_of_one_channel.f32.vit", &with(33, 1)),
         ("unknown_colours.f32.vit", &with(33, 2)),
         ("unknown_fit.f32.vit", &with(34, 3)),
+        ("three_convolutions.f32.vit", &with(35, 3)),
         ("cut_off.f32.vit", &nano[..20]),
         ("text.txt", b"The quick brown fox jumps over the lazy dog."),
     ] {
@@ -86,7 +88,7 @@ fn the_compiler_says_what_is_wrong() {
             wrong += &format!("--- {name}: expected {text}but: {said}\n");
         }
     }
-    assert!(cases.len() >= 45, "only {} cases", cases.len());
+    assert!(cases.len() >= 66, "only {} cases", cases.len());
     assert!(wrong.is_empty() && errors.len() == cases.len() - 1, "{wrong}");
 }
 

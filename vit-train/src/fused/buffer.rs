@@ -16,6 +16,11 @@ pub(crate) type PatchValues<D> = Times<
     <D as Dimensions>::PatchChannels,
     Times<<D as Dimensions>::PatchHeight, <D as Dimensions>::PatchWidth>,
 >;
+/// The number of values of one of the stem's windows, in the same order.
+pub(crate) type StemValues<D> =
+    Times<<D as Dimensions>::Channels, Times<<D as Dimensions>::StemKernel, <D as Dimensions>::StemKernel>>;
+/// The shape of the map that the stem computes: a row for each pixel, with all of its channels.
+pub(crate) type Map<D> = (<D as Dimensions>::MapPixels, <D as Dimensions>::StemChannels);
 /// The shape of an image, channel by channel and row by row.
 pub(crate) type Image<D> = (<D as Dimensions>::Channels, <D as Dimensions>::Height, <D as Dimensions>::Width);
 /// The shape of attention's weights: for each head and each of `R` queries, a number for each key.

@@ -110,6 +110,7 @@ impl Fold {
         let [_, _, positions] = self.embedding();
         let [patches, _] = self.ranges(names::patch_embed(self.sizes.convolutions));
         Layers {
+            stem: D::STEM_WINDOWS.map(|_| self.layer(names::STEM)),
             embedding: layer(patches, positions),
             blocks: (0..depth).map(block).collect(),
             head: self.layer(names::HEAD),

@@ -1,7 +1,7 @@
 //! The layers of the network, the activations that a pass keeps, and the order of the operations.
 
 use super::{
-    buffer::{AttentionWeights, Buffer, Image, KeyValue, Layer, One, PatchValues},
+    buffer::{AttentionWeights, Buffer, Image, KeyValue, Layer, Map, One, PatchValues, StemValues},
     ops::{Ops, Store},
 };
 use crate::network::{dimensions::Dimensions, dropout::Site};
@@ -13,6 +13,8 @@ use vit_nostd::Network;
 pub(crate) struct Sizes {
     /// The number of convolutions of the tokenizer: 0 for patches.
     pub convolutions: usize,
+    /// The number of products of the stem, or 0 without one.
+    pub stem_products: usize,
     /// The number of values of a patch.
     pub patch_values: usize,
     /// The number of tokens: the patches and the class token.
@@ -34,6 +36,7 @@ impl Sizes {
     pub(crate) const fn of<N: Network>() -> Self {
         Self {
             convolutions: N::DIMS.convolutions(),
+            stem_products: N::DIMS.map_pixels() * N::DIMS.stem_values() * N::DIMS.stem_channels(),
             patch_values: N::PATCHES.values(),
             tokens: N::TOKENS,
             embed: N::EMBED,
@@ -50,15 +53,18 @@ impl Sizes {
     /// those of the forward pass, and twice as many for the backward pass. In the last block, only the products that
     /// the class token needs are counted.
     pub(crate) fn flops(&self) -> usize {
-        let &Self { patch_values, tokens, embed, hidden, depth, classes, .. } = self;
+        let &Self { stem_products, patch_values, tokens, embed, hidden, depth, classes, .. } = self;
         // The layers and the attention of a block in which `rows` tokens have queries.
         let block = |rows: usize| {
             rows * (2 * embed * embed + 2 * embed * hidden)
                 + tokens * 2 * embed * embed
                 + 2 * rows * tokens * embed
         };
-        let macs =
-            (tokens - 1) * patch_values * embed + (depth - 1) * block(tokens) + block(1) + embed * classes;
+        let macs = stem_products
+            + (tokens - 1) * patch_values * embed
+            + (depth - 1) * block(tokens)
+            + block(1)
+            + embed * classes;
         6 * macs
     }
 }
@@ -66,6 +72,8 @@ impl Sizes {
 /// A value of type `L` for each linear layer of a network with the dimensions `D`.
 #[derive(Clone, Debug)]
 pub(crate) struct Layers<D: Dimensions, L> {
+    /// The first of two convolutions.
+    pub stem: Option<Layer<L, StemValues<D>, D::StemChannels>>,
     /// The layer from patches to tokens. Its bias has a row per token: see [`fold`](super::fold).
     pub embedding: Layer<L, PatchValues<D>, D::Embed>,
     /// The blocks of the encoder.
@@ -100,7 +108,8 @@ impl<D: Dimensions, L> Layers<D, L> {
             mlp: block.mlp.map(&mut f),
         };
         let blocks = self.blocks.iter().map(&mut block).collect();
-        Layers { embedding: self.embedding.map(&mut f), blocks, head: self.head.map(&mut f) }
+        let stem = self.stem.as_ref().map(|stem| stem.map(&mut f));
+        Layers { stem, embedding: self.embedding.map(&mut f), blocks, head: self.head.map(&mut f) }
     }
 }
 
@@ -115,6 +124,7 @@ pub(crate) struct Activations<D: Dimensions, V> {
     pub losses: Buffer<V, (One,)>,
     /// The logits, one row per image.
     pub logits: Buffer<V, (One, D::Classes)>,
+    stem: Option<Stem<D, V>>,
     patches: Buffer<V, (D::Tokens, PatchValues<D>)>,
     blocks: Vec<Saved<D, V, D::Tokens>>,
     /// The activations of the last block, where only the class token has a query and goes on.
@@ -134,6 +144,16 @@ pub(crate) struct Activations<D: Dimensions, V> {
     /// Gradients inside the last block, where only the class token has a query.
     class: Gradients<D, V, One>,
     d_key_value: Buffer<V, (D::Tokens, KeyValue<D>)>,
+}
+
+/// The activations of the first of two convolutions.
+#[derive(Debug)]
+struct Stem<D: Dimensions, V> {
+    windows: Buffer<V, (D::MapPixels, StemValues<D>)>,
+    map: Buffer<V, Map<D>>,
+    slope: Buffer<V, Map<D>>,
+    d_patches: Buffer<V, (D::Tokens, PatchValues<D>)>,
+    d_map: Buffer<V, Map<D>>,
 }
 
 /// The activations that the backward pass needs of a block where `R` tokens have queries.
@@ -173,6 +193,7 @@ impl<D: Dimensions, V> Activations<D, V> {
             targets: Buffer::within(&mut memory)?,
             losses: Buffer::within(&mut memory)?,
             logits: Buffer::within(&mut memory)?,
+            stem: D::STEM_WINDOWS.map(|_| Stem::new(&mut memory)).transpose()?,
             patches: Buffer::within(&mut memory)?,
             blocks,
             last: Saved::new(&mut memory)?,
@@ -197,8 +218,15 @@ impl<D: Dimensions, V> Activations<D, V> {
 
     /// Computes `logits` from `pixels`.
     pub(crate) fn forward<L>(&mut self, ops: &mut impl Ops<D, V, L>, layers: &Layers<D, L>) {
-        let Self { blocks, last, stream, class_stream, class_normed, .. } = self;
-        ops.embed(&layers.embedding, &self.pixels, &mut self.patches, stream);
+        let Self { stem, blocks, last, stream, class_stream, class_normed, .. } = self;
+        match (stem, &layers.stem) {
+            (Some(Stem { windows, map, slope, .. }), Some(layer)) => {
+                ops.stem(layer, &self.pixels, windows, map, slope);
+                ops.cut_maps(map, &mut self.patches);
+            }
+            _ => ops.cut_images(&self.pixels, &mut self.patches),
+        }
+        ops.embed(&layers.embedding, &self.patches, stream);
 
         for (index, (saved, block)) in blocks.iter_mut().zip(&layers.blocks).enumerate() {
             saved.keys_and_values(ops, block, stream);
@@ -220,7 +248,7 @@ impl<D: Dimensions, V> Activations<D, V> {
     /// Computes the gradients of all layers, in the opposite order of [`forward`](Self::forward). The memory of the
     /// residual stream is reused for its gradient.
     fn backward<L>(&mut self, ops: &mut impl Ops<D, V, L>, layers: &Layers<D, L>) {
-        let Self { blocks, last, all, class, d_key_value, .. } = self;
+        let Self { stem, blocks, last, all, class, d_key_value, .. } = self;
         let (d_stream, d_class) = (&mut self.stream, &mut self.class_stream);
         ops.linear_backward(&layers.head, &self.normed, &self.d_logits, &mut class.normed, Store::Set);
         ops.normalize_backward(&self.normed, &self.scale, &class.normed, d_class, Store::Set);
@@ -241,6 +269,22 @@ impl<D: Dimensions, V> Activations<D, V> {
         }
 
         ops.embed_backward(&layers.embedding, &self.patches, d_stream);
+        if let (Some(Stem { windows, slope, d_patches, d_map, .. }), Some(layer)) = (stem, &layers.stem) {
+            ops.cut_maps_backward(&layers.embedding, d_stream, d_patches, d_map);
+            ops.stem_backward(layer, windows, slope, d_map);
+        }
+    }
+}
+
+impl<D: Dimensions, V> Stem<D, V> {
+    fn new<E>(mut memory: impl FnMut(usize) -> Result<V, E>) -> Result<Self, E> {
+        Ok(Self {
+            windows: Buffer::within(&mut memory)?,
+            map: Buffer::within(&mut memory)?,
+            slope: Buffer::within(&mut memory)?,
+            d_patches: Buffer::within(&mut memory)?,
+            d_map: Buffer::within(&mut memory)?,
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! The operations of a training pass, each fused with its neighbours.
 
-use super::buffer::{AttentionWeights, Buffer, Image, KeyValue, Layer, One, PatchValues};
+use super::buffer::{AttentionWeights, Buffer, Image, KeyValue, Layer, Map, One, PatchValues, StemValues};
 use crate::network::{dimensions::Dimensions, dropout::Site};
 use dfdx::shapes::ConstDim;
 
@@ -22,13 +22,46 @@ pub(crate) enum Store {
 /// A buffer has `R` rows for each image: one per token, or [`One`] where only the class token counts. `d_x` is the
 /// gradient of the loss with respect to `x`.
 pub(crate) trait Ops<D: Dimensions, V, L> {
-    /// Sets `patches` = the images cut into patches, with a row of zeros for the class token, and `stream` =
-    /// dropout(layer(`patches`)).
+    /// Sets `windows` = the windows of the stem in the images, `map` = gelu(layer(`windows`)), and `slope` = the derivative
+    /// of `map` with respect to layer(`windows`).
+    fn stem(
+        &mut self,
+        layer: &Layer<L, StemValues<D>, D::StemChannels>,
+        pixels: &Buffer<V, Image<D>>,
+        windows: &mut Buffer<V, (D::MapPixels, StemValues<D>)>,
+        map: &mut Buffer<V, Map<D>>,
+        slope: &mut Buffer<V, Map<D>>,
+    );
+    /// Computes the gradients of the layer of [`stem`](Self::stem). Turns `d_map` into the gradient before GELU.
+    fn stem_backward(
+        &mut self,
+        layer: &Layer<L, StemValues<D>, D::StemChannels>,
+        windows: &Buffer<V, (D::MapPixels, StemValues<D>)>,
+        slope: &Buffer<V, Map<D>>,
+        d_map: &mut Buffer<V, Map<D>>,
+    );
+    /// Sets `patches` = the patches of the images, with a row of zeros for the class token.
+    fn cut_images(
+        &mut self,
+        pixels: &Buffer<V, Image<D>>,
+        patches: &mut Buffer<V, (D::Tokens, PatchValues<D>)>,
+    );
+    /// Sets `patches` = the patches of the maps, with a row of zeros for the class token.
+    fn cut_maps(&mut self, map: &Buffer<V, Map<D>>, patches: &mut Buffer<V, (D::Tokens, PatchValues<D>)>);
+    /// Sets `d_map` to the gradient of the map. `layer` is that of [`embed`](Self::embed), `d_stream` the gradient of
+    /// its result, and `d_patches` memory for the gradient of the patches.
+    fn cut_maps_backward(
+        &mut self,
+        layer: &Layer<L, PatchValues<D>, D::Embed>,
+        d_stream: &Buffer<V, (D::Tokens, D::Embed)>,
+        d_patches: &mut Buffer<V, (D::Tokens, PatchValues<D>)>,
+        d_map: &mut Buffer<V, Map<D>>,
+    );
+    /// Sets `stream` = dropout(layer(`patches`)).
     fn embed(
         &mut self,
         layer: &Layer<L, PatchValues<D>, D::Embed>,
-        pixels: &Buffer<V, Image<D>>,
-        patches: &mut Buffer<V, (D::Tokens, PatchValues<D>)>,
+        patches: &Buffer<V, (D::Tokens, PatchValues<D>)>,
         stream: &mut Buffer<V, (D::Tokens, D::Embed)>,
     );
     /// Computes the gradients of the layer of [`embed`](Self::embed). Turns `d_stream` into the gradient before the

@@ -14,7 +14,7 @@ use crate::{
     train::state::{Batch, State},
 };
 use dfdx::prelude::{ConstShape, Cpu, Device, Gradients, Tensor};
-use vit_nostd::{Base, Nano, Network, Tiny};
+use vit_nostd::{Base, ConvNano, Convolution, Nano, Network, Tiny};
 
 vit_nostd::network! {
     /// A network none of whose dimensions is a multiple of a vector's length.
@@ -23,6 +23,20 @@ vit_nostd::network! {
 vit_nostd::network! {
     /// A network with one block, which is both the first and the last.
     pub Shallow { image: 8, patch: 4, embed: 12, heads: 1, hidden: 9, depth: 1, classes: 2 }
+}
+
+vit_nostd::network! {
+    /// A network with one convolution, whose windows overlap and reach out of the image.
+    pub Overlapping {
+        image: [7, 10, 3], tokenizer: [{ kernel: 4, stride: 3, padding: 2 }],
+        embed: 10, heads: 2, hidden: 11, depth: 2, classes: 3,
+    }
+    /// A network with two convolutions. The last row of the map is in no patch.
+    pub Stem {
+        image: [9, 8, 3],
+        tokenizer: [{ kernel: 3, stride: 1, padding: 1, channels: 5 }, { kernel: 3, stride: 3, padding: 1 }],
+        embed: 10, heads: 2, hidden: 11, depth: 2, classes: 3,
+    }
 }
 
 /// Returns `len` pseudorandom numbers from -1 to 1.
@@ -136,8 +150,11 @@ fn gradients_are_those_of_the_built_in_operations() {
         for batch in [1, 3, 128] {
             compare::<Odd>(batch, rate);
             compare::<Shallow>(batch, rate);
+            compare::<Overlapping>(batch, rate);
+            compare::<Stem>(batch, rate);
         }
     }
+    compare::<ConvNano>(20, 0.1);
     for (batch, rate) in [(1, 0.1), (3, 0.0), (20, 0.1)] {
         compare::<Nano>(batch, rate);
         compare::<Tiny>(batch, rate);
@@ -267,6 +284,45 @@ fn threads_do_not_change_a_bit() {
     assert_eq!(one, three);
 }
 
+/// An image or a map, channel by channel and row by row.
+struct Planes {
+    values: Vec<f64>,
+    size: [usize; 2],
+    channels: usize,
+}
+
+impl Planes {
+    /// Returns the number of windows below and next to each other, and the values of each window in the same order.
+    fn windows(&self, kernel: [usize; 2], stride: [usize; 2], padding: usize) -> ([usize; 2], Vec<Vec<f64>>) {
+        let [height, width] = self.size;
+        let [down, across] = [0, 1].map(|axis| {
+            let starts = (0..).map(|index| index * stride[axis]);
+            let fits = |start: &usize| start + kernel[axis] <= self.size[axis] + 2 * padding;
+            starts.take_while(fits).collect::<Vec<usize>>()
+        });
+        let value = |channel: usize, y: usize, x: usize| {
+            let inside = (padding..height + padding).contains(&y) && (padding..width + padding).contains(&x);
+            if !inside {
+                return 0.0;
+            }
+            self.values[(channel * height + y - padding) * width + x - padding]
+        };
+        let mut windows = Vec::new();
+        for &top in &down {
+            for &left in &across {
+                let mut window = Vec::new();
+                for channel in 0..self.channels {
+                    for y in top..top + kernel[0] {
+                        window.extend((left..left + kernel[1]).map(|x| value(channel, y, x)));
+                    }
+                }
+                windows.push(window);
+            }
+        }
+        ([down.len(), across.len()], windows)
+    }
+}
+
 /// The textbook's computation of the loss of `case`, in f64.
 struct Textbook<'a> {
     layout: Layout,
@@ -303,25 +359,32 @@ impl Textbook<'_> {
 
     /// Returns the cross entropy of image `image`.
     fn loss<N: Trainable>(&self, image: usize) -> f64 {
-        let pixels = &self.case.pixels[image * N::DIMS.image_values()..];
+        let dims = N::DIMS;
+        let pixels = &self.case.pixels[image * dims.image_values()..][..dims.image_values()];
+        let mut input = Planes {
+            values: pixels.iter().copied().map(f64::from).collect(),
+            size: [N::HEIGHT, N::WIDTH],
+            channels: N::CHANNELS,
+        };
+        if let Some(Convolution { kernel, stride, padding, channels }) = dims.stem {
+            let [kernel, stride] = [[kernel; 2], [stride; 2]].map(|lengths| lengths.map(usize::from));
+            let (size, windows) = input.windows(kernel, stride, padding.into());
+            let map = windows.iter().map(|window| {
+                let x = self.linear(window, "tokenizer.conv1.weight", "tokenizer.conv1.bias");
+                x.iter().map(|x| x * 0.5 * libm::erfc(-x / 2f64.sqrt())).collect::<Vec<f64>>()
+            });
+            let map: Vec<_> = map.collect();
+            let values = (0..channels.into()).flat_map(|c| map.iter().map(move |pixel| pixel[c])).collect();
+            input = Planes { values, size, channels: channels.into() };
+        }
+        let kernel = [dims.patch_height.into(), dims.patch_width.into()];
+        let (_, patches) =
+            input.windows(kernel, dims.patch_stride.map(usize::from), dims.patch_padding.into());
+        let name = ["patch_embed.proj", "tokenizer.conv1", "tokenizer.conv2"][dims.convolutions()];
         let token = |index: usize| {
             let mut x = self.get("cls_token").to_vec();
             if let Some(patch) = index.checked_sub(1) {
-                let (top, left) = (
-                    patch / N::PATCHES.columns() * N::PATCHES.kernel[0],
-                    patch % N::PATCHES.columns() * N::PATCHES.kernel[1],
-                );
-                let mut values = Vec::new();
-                for channel in 0..N::CHANNELS {
-                    for row in top..top + N::PATCHES.kernel[0] {
-                        for column in left..left + N::PATCHES.kernel[1] {
-                            let at = (channel * N::HEIGHT + row) * N::WIDTH + column;
-                            values.push(f64::from(pixels[at]));
-                        }
-                    }
-                }
-                let pixels = values;
-                x = self.linear(&pixels, "patch_embed.proj.weight", "patch_embed.proj.bias");
+                x = self.linear(&patches[patch], &format!("{name}.weight"), &format!("{name}.bias"));
             }
             let position = &self.get("pos_embed")[index * N::EMBED..];
             let x = x.iter().zip(position).map(|(x, position)| x + position).collect();
@@ -385,17 +448,23 @@ impl Textbook<'_> {
 /// Compares both ways of computing gradients with finite differences of the loss in f64, for every parameter.
 #[test]
 fn gradients_are_those_of_the_textbook() {
-    const BATCH: usize = 2;
-    let case = Case::new::<Odd>(BATCH);
-    let dropout = Dropout::new(0.1, 5, 6);
-    let (loss, _, built_in) = case.built_in::<Odd>(&dropout);
-    let (_, _, fused) = case.fused::<Odd>(&mut Step::default(), &dropout);
+    compare_with_the_textbook::<Odd>();
+    compare_with_the_textbook::<Overlapping>();
+    compare_with_the_textbook::<Stem>();
+}
 
-    let layout = Layout::of::<Odd>();
+fn compare_with_the_textbook<N: Trainable>() {
+    const BATCH: usize = 2;
+    let case = Case::new::<N>(BATCH);
+    let dropout = Dropout::new(0.1, 5, 6);
+    let (loss, _, built_in) = case.built_in::<N>(&dropout);
+    let (_, _, fused) = case.fused::<N>(&mut Step::default(), &dropout);
+
+    let layout = Layout::of::<N>();
     let parameters: Vec<f64> = case.parameters.iter().copied().map(f64::from).collect();
     let mut textbook = Textbook { layout: layout.clone(), parameters, case: &case, dropout };
     let mean = |textbook: &Textbook<'_>| {
-        (0..BATCH).map(|image| textbook.loss::<Odd>(image)).sum::<f64>() / BATCH as f64
+        (0..BATCH).map(|image| textbook.loss::<N>(image)).sum::<f64>() / BATCH as f64
     };
     assert!((mean(&textbook) - f64::from(loss)).abs() < 1e-5);
     for entry in &layout.0 {

@@ -1,7 +1,7 @@
 //! Measurement of the time that each operation of a training pass takes.
 
 use super::{
-    buffer::{AttentionWeights, Buffer, Image, KeyValue, Layer, One, PatchValues},
+    buffer::{AttentionWeights, Buffer, Image, KeyValue, Layer, Map, One, PatchValues, StemValues},
     ops::{Ops, Store},
 };
 use crate::network::{dimensions::Dimensions, dropout::Site};
@@ -63,10 +63,18 @@ macro_rules! timed {
 }
 
 timed! {
+    stem(
+        layer: &Layer<L, StemValues<D>, D::StemChannels>,
+        pixels: &Buffer<V, Image<D>>,
+        windows: &mut Buffer<V, (D::MapPixels, StemValues<D>)>,
+        map: &mut Buffer<V, Map<D>>,
+        slope: &mut Buffer<V, Map<D>>,
+    );
+    cut_images(pixels: &Buffer<V, Image<D>>, patches: &mut Buffer<V, (D::Tokens, PatchValues<D>)>);
+    cut_maps(map: &Buffer<V, Map<D>>, patches: &mut Buffer<V, (D::Tokens, PatchValues<D>)>);
     embed(
         layer: &Layer<L, PatchValues<D>, D::Embed>,
-        pixels: &Buffer<V, Image<D>>,
-        patches: &mut Buffer<V, (D::Tokens, PatchValues<D>)>,
+        patches: &Buffer<V, (D::Tokens, PatchValues<D>)>,
         stream: &mut Buffer<V, (D::Tokens, D::Embed)>,
     );
     normalize<R>(
@@ -135,5 +143,17 @@ timed! {
         layer: &Layer<L, PatchValues<D>, D::Embed>,
         patches: &Buffer<V, (D::Tokens, PatchValues<D>)>,
         d_stream: &mut Buffer<V, (D::Tokens, D::Embed)>,
+    );
+    cut_maps_backward(
+        layer: &Layer<L, PatchValues<D>, D::Embed>,
+        d_stream: &Buffer<V, (D::Tokens, D::Embed)>,
+        d_patches: &mut Buffer<V, (D::Tokens, PatchValues<D>)>,
+        d_map: &mut Buffer<V, Map<D>>,
+    );
+    stem_backward(
+        layer: &Layer<L, StemValues<D>, D::StemChannels>,
+        windows: &Buffer<V, (D::MapPixels, StemValues<D>)>,
+        slope: &Buffer<V, Map<D>>,
+        d_map: &mut Buffer<V, Map<D>>,
     );
 }

@@ -3,7 +3,7 @@
 
 use dfdx::shapes::{Const, ConstDim};
 use std::fmt::Debug;
-use vit_nostd::{Len, Length, Network};
+use vit_nostd::{Len, Length, Network, Windows};
 
 /// A length that is also a dimension of dfdx.
 pub trait Dimension: Length {
@@ -49,6 +49,10 @@ pub trait Dimensions: Copy + Debug + Send + Sync + 'static {
     type Depth: ConstDim;
     /// The number of classes.
     type Classes: ConstDim;
+    /// The windows that the stem gathers from the image, or `None` without a stem.
+    const STEM_WINDOWS: Option<Windows>;
+    /// The windows that become tokens.
+    const PATCH_WINDOWS: Windows;
 }
 
 type Dim<L> = <L as Dimension>::Dim;
@@ -90,6 +94,8 @@ where
     type Hidden = Dim<N::Hidden>;
     type Depth = Dim<N::Depth>;
     type Classes = Dim<N::Classes>;
+    const STEM_WINDOWS: Option<Windows> = N::STEM;
+    const PATCH_WINDOWS: Windows = N::PATCHES;
 }
 
 /// A network that can be trained: every network that [`vit_nostd::network!`] declares.

@@ -19,7 +19,7 @@ use proto::{
     Attribute, Graph, Model, Node, OperatorSet, Property, Tensor, ValueInfo, FLOAT, IR_VERSION, UINT8,
 };
 use std::{f32::consts::SQRT_2, path::Path};
-use vit_nostd::float::LAYER_NORM_EPSILON;
+use vit_nostd::{float::LAYER_NORM_EPSILON, Windows};
 
 /// The version of the set of operators. It is the first with LayerNormalization.
 const OPSET: i64 = 17;
@@ -70,7 +70,6 @@ fn graph<N: Trainable>(checkpoint: &Checkpoint, name: String) -> Graph {
     let g = &mut graph;
     let (embed, tokens) = (N::EMBED as i64, N::TOKENS as i64);
     let (head_dim, heads) = (N::HEAD_DIM as i64, N::HEADS as i64);
-    let patch = N::PATCHES.kernel.map(|length| length as i64);
 
     g.number("levels", 255.0);
     g.channels("mean", normalization.iter().map(|channel| channel.mean));
@@ -96,10 +95,14 @@ fn graph<N: Trainable>(checkpoint: &Checkpoint, name: String) -> Graph {
     g.node("centred", "Sub", &["share", "mean"], []);
     g.node("normalized", "Div", &["centred", "std"], []); // (batch, CHANNELS, HEIGHT, WIDTH)
 
-    let (weight, bias) = (names::weight(names::patch_embed(0)), names::bias(names::patch_embed(0)));
-    let inputs = ["normalized", &weight, &bias];
-    let shape = [Attribute::ints("kernel_shape", &patch), Attribute::ints("strides", &patch)];
-    g.node("patch_embed.grid", "Conv", &inputs, shape); // (batch, EMBED, rows of patches, columns of patches)
+    let mut image = "normalized";
+    if let Some(stem) = N::STEM {
+        g.convolution(names::STEM, image, names::STEM, stem); // (batch, channels, rows and columns of the map)
+        g.gelu("tokenizer.map", names::STEM);
+        image = "tokenizer.map";
+    }
+    // (batch, EMBED, rows of patches, columns of patches)
+    g.convolution("patch_embed.grid", image, names::patch_embed(N::DIMS.convolutions()), N::PATCHES);
     g.node("patch_embed.columns", "Reshape", &["patch_embed.grid", "shape.patches"], []);
     let transposed = [Attribute::ints("perm", &[0, 2, 1])];
     g.node("patch_embed.rows", "Transpose", &["patch_embed.columns"], transposed); // (batch, TOKENS - 1, EMBED)
@@ -171,6 +174,32 @@ impl Graph {
         self.node(output, "Gemm", &inputs, [Attribute::int("transB", 1)]);
     }
 
+    /// Adds the convolution that gathers `windows` from a value of shape `batch x channels x height x width`, with the
+    /// parameters of `layer`.
+    fn convolution(&mut self, output: &str, input: &str, layer: &str, windows: Windows) {
+        let lengths = |lengths: [usize; 2]| lengths.map(|length| length as i64);
+        let inputs = [input, &names::weight(layer), &names::bias(layer)];
+        let kernel = Attribute::ints("kernel_shape", &lengths(windows.kernel));
+        let strides = Attribute::ints("strides", &lengths(windows.stride));
+        match windows.padding as i64 {
+            0 => self.node(output, "Conv", &inputs, [kernel, strides]),
+            // Above, left, below and right.
+            padding => {
+                self.node(output, "Conv", &inputs, [kernel, strides, Attribute::ints("pads", &[padding; 4])]);
+            }
+        }
+    }
+
+    /// Adds the exact GELU: x * (1 + erf(x / sqrt(2))) / 2.
+    fn gelu(&mut self, output: &str, input: &str) {
+        let part = |name: &str| format!("{output}.{name}");
+        self.node(&part("argument"), "Div", &[input, "sqrt_2"], []);
+        self.node(&part("erf"), "Erf", &[&part("argument")], []);
+        self.node(&part("sum"), "Add", &[&part("erf"), "one"], []);
+        self.node(&part("product"), "Mul", &[input, &part("sum")], []);
+        self.node(output, "Mul", &[&part("product"), "half"], []);
+    }
+
     /// Adds encoder block `index`, whose input is the value named `x` of shape `batch * TOKENS x EMBED`, and returns
     /// the name of its output.
     fn block(&mut self, index: usize, x: &str) -> String {
@@ -204,12 +233,7 @@ impl Graph {
 
         self.layer_norm(&norm2, &n("attn"));
         self.linear(&hidden, &norm2, &hidden);
-        // The exact GELU: x * (1 + erf(x / sqrt(2))) / 2.
-        self.node(&n("mlp.1.argument"), "Div", &[&hidden, "sqrt_2"], []);
-        self.node(&n("mlp.1.erf"), "Erf", &[&n("mlp.1.argument")], []);
-        self.node(&n("mlp.1.sum"), "Add", &[&n("mlp.1.erf"), "one"], []);
-        self.node(&n("mlp.1.product"), "Mul", &[&hidden, &n("mlp.1.sum")], []);
-        self.node(&n("mlp.1"), "Mul", &[&n("mlp.1.product"), "half"], []);
+        self.gelu(&n("mlp.1"), &hidden);
         self.linear(&mlp, &n("mlp.1"), &mlp);
         self.node(&n("mlp"), "Add", &[&n("attn"), &mlp], []);
         n("mlp")

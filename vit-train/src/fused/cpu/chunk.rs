@@ -7,10 +7,11 @@ use super::{
     product::{product, Output, Packed, View},
     remaining::Remaining,
     rows,
+    windows::Input,
 };
 use crate::{
     fused::{
-        buffer::{AttentionWeights, Buffer, Image, KeyValue, Layer, One, PatchValues},
+        buffer::{AttentionWeights, Buffer, Image, KeyValue, Layer, Map, One, PatchValues, StemValues},
         fold::Place,
         ops::{Ops, Store},
     },
@@ -170,28 +171,79 @@ const fn heads<D: Dimensions, R: ConstDim>() -> Heads {
 }
 
 impl<D: Dimensions> Ops<D, Memory, Linear> for Chunk<'_> {
+    fn stem(
+        &mut self,
+        layer: &Layer<Linear, StemValues<D>, D::StemChannels>,
+        pixels: &Matrix<Image<D>>,
+        windows: &mut Matrix<(D::MapPixels, StemValues<D>)>,
+        map: &mut Matrix<Map<D>>,
+        slope: &mut Matrix<Map<D>>,
+    ) {
+        let Some(of_stem) = D::STEM_WINDOWS else { return };
+        let input = Input::image(of_stem);
+        for index in 0..self.images {
+            input.cut(pixels.image(index), windows.image_mut(index));
+        }
+        let (slope, map) = (slope.get_mut(self.images), map.get_mut(self.images));
+        layer.weights.forward(windows.get(self.images), slope, Store::Set, self.threads());
+        let mask = &mut self.scratch.mask;
+        mask.resize(map.len());
+        mask.fill(1.0); // no dropout
+        rows::gelu_dropout(slope, mask, map);
+    }
+
+    fn stem_backward(
+        &mut self,
+        layer: &Layer<Linear, StemValues<D>, D::StemChannels>,
+        windows: &Matrix<(D::MapPixels, StemValues<D>)>,
+        slope: &Matrix<Map<D>>,
+        d_map: &mut Matrix<Map<D>>,
+    ) {
+        rows::multiply(d_map.get_mut(self.images), slope.get(self.images));
+        self.layer_gradients(&layer.weights, windows.get(self.images), d_map.get(self.images));
+    }
+
+    fn cut_images(&mut self, pixels: &Matrix<Image<D>>, patches: &mut Matrix<(D::Tokens, PatchValues<D>)>) {
+        let input = Input::image(D::PATCH_WINDOWS);
+        for index in 0..self.images {
+            // The class token has a row, too, which stays zero.
+            let patches = &mut patches.image_mut(index)[PatchValues::<D>::SIZE..];
+            input.cut(pixels.image(index), patches);
+        }
+    }
+
+    fn cut_maps(&mut self, map: &Matrix<Map<D>>, patches: &mut Matrix<(D::Tokens, PatchValues<D>)>) {
+        let input = Input::map(D::PATCH_WINDOWS);
+        for index in 0..self.images {
+            let patches = &mut patches.image_mut(index)[PatchValues::<D>::SIZE..];
+            input.cut(map.image(index), patches);
+        }
+    }
+
+    fn cut_maps_backward(
+        &mut self,
+        layer: &Layer<Linear, PatchValues<D>, D::Embed>,
+        d_stream: &Matrix<(D::Tokens, D::Embed)>,
+        d_patches: &mut Matrix<(D::Tokens, PatchValues<D>)>,
+        d_map: &mut Matrix<Map<D>>,
+    ) {
+        let (d_stream, threads) = (d_stream.get(self.images), self.threads());
+        layer.weights.backward(d_stream, d_patches.get_mut(self.images), Store::Set, threads);
+        let input = Input::map(D::PATCH_WINDOWS);
+        for index in 0..self.images {
+            let d_patches = &d_patches.image(index)[PatchValues::<D>::SIZE..];
+            input.add_up(d_patches, d_map.image_mut(index));
+        }
+    }
+
     fn embed(
         &mut self,
         layer: &Layer<Linear, PatchValues<D>, D::Embed>,
-        pixels: &Matrix<Image<D>>,
-        patches: &mut Matrix<(D::Tokens, PatchValues<D>)>,
+        patches: &Matrix<(D::Tokens, PatchValues<D>)>,
         stream: &mut Matrix<(D::Tokens, D::Embed)>,
     ) {
-        let (height, width, layer) = (D::Height::SIZE, D::Width::SIZE, &layer.weights);
-        let (patch_height, patch_width) = (D::PatchHeight::SIZE, D::PatchWidth::SIZE);
-        let grid_width = width / patch_width;
+        let layer = &layer.weights;
         for index in 0..self.images {
-            let pixels = pixels.image(index);
-            // The class token has a row, too, which stays zero.
-            let patches = patches.image_mut(index).chunks_exact_mut(PatchValues::<D>::SIZE).skip(1);
-            for (number, patch) in patches.enumerate() {
-                let (top, left) = (number / grid_width * patch_height, number % grid_width * patch_width);
-                for (index, line) in patch.chunks_exact_mut(patch_width).enumerate() {
-                    let (channel, row) = (index / patch_height, index % patch_height);
-                    let start = (channel * height + top + row) * width + left;
-                    line.copy_from_slice(&pixels[start..start + patch_width]);
-                }
-            }
             // The bias has a row for each token of an image.
             stream.image_mut(index).copy_from_slice(&layer.bias);
         }

@@ -20,6 +20,7 @@ mod product;
 pub(super) mod remaining;
 pub(super) mod rows;
 mod vectors;
+mod windows;
 
 pub(crate) use peak::multiply_adds;
 
@@ -171,8 +172,10 @@ impl<D: Dimensions> Cpu<D> {
 
     /// Packs the weights of all layers.
     fn load(&mut self) {
-        let Layers { embedding, blocks, head } = &mut self.layers;
-        [&mut embedding.weights, &mut head.weights].into_iter().for_each(|layer| layer.load(&self.folded));
+        let Layers { stem, embedding, blocks, head } = &mut self.layers;
+        let outside = stem.iter_mut().map(|stem| &mut stem.weights);
+        let outside = outside.chain([&mut embedding.weights, &mut head.weights]);
+        outside.for_each(|layer| layer.load(&self.folded));
         blocks.par_iter_mut().for_each(|block| {
             let Block { query, key_value, out, hidden, mlp } = block;
             let (first, second) = (

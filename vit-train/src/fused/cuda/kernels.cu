@@ -148,6 +148,15 @@ struct ImageSize {
     u32 height, width, channels;
 };
 
+// The windows of a convolution, in an input whose channels, rows and pixels have these distances in memory. `skip` rows
+// precede the windows of each input. This struct must match `InputWindows` in `kernels.rs`.
+struct InputWindows {
+    u32 height, width, channels;
+    u32 kernel_height, kernel_width, stride_down, stride_across, padding;
+    u32 rows, columns, skip;
+    u32 channel, row, pixel;
+};
+
 // Returns the level of a channel, which is 0 outside the image.
 static __device__ u32 level(const unsigned char *image, ImageSize size, u32 channel, long long column, long long row) {
     bool inside = column >= 0 && row >= 0 && column < size.width && row < size.height;
@@ -305,21 +314,51 @@ extern "C" __global__ void unfold_embedding(float *gradients, u32 class_token, u
 
 // -- The embedding ---------------------------------------------------------------------------------------------------
 
-// Cuts images into patches: `count` elements, images x tokens x patch x patch, with zeros for the class token.
-extern "C" __global__ void cut_patches(const float *pixels, float *patches, u32 count, u32 height, u32 width,
-                                       u32 channels, u32 patch_height, u32 patch_width) {
-    u32 area = patch_height * patch_width, values = channels * area;
-    u32 grid_width = width / patch_width, tokens = height / patch_height * grid_width + 1;
+// Cuts inputs into windows: `count` elements, inputs x (`skip` + windows) x values, with zeros for rows that are skipped
+// and for values outside of the input.
+extern "C" __global__ void cut_windows(const float *inputs, float *windows, u32 count, InputWindows w) {
+    u32 area = w.kernel_height * w.kernel_width, values = w.channels * area, rows = w.rows * w.columns + w.skip;
+    u32 input_len = w.height * w.width * w.channels;
     for (u32 at = first_element(); at < count; at += element_step()) {
-        u32 token = at / values % tokens, within = at % values, image = at / (values * tokens);
+        u32 value = at % values, row = at / values % rows, input = at / (values * rows);
         float x = 0.0f;
-        if (token > 0) {
-            u32 channel = within / area;
-            u32 row = (token - 1) / grid_width * patch_height + within % area / patch_width;
-            u32 column = (token - 1) % grid_width * patch_width + within % patch_width;
-            x = pixels[((image * channels + channel) * height + row) * width + column];
+        if (row >= w.skip) {
+            u32 window = row - w.skip;
+            // Above and at the left of the input, these are larger than any place in it.
+            u32 down = window / w.columns * w.stride_down + value % area / w.kernel_width - w.padding;
+            u32 across = window % w.columns * w.stride_across + value % w.kernel_width - w.padding;
+            if (down < w.height && across < w.width) {
+                x = inputs[input * input_len + value / area * w.channel + down * w.row + across * w.pixel];
+            }
         }
-        patches[at] = x;
+        windows[at] = x;
+    }
+}
+
+// Returns the first window that has the place `at` of a row or a column, counted from the start of the padding.
+static __device__ u32 first_window(u32 at, u32 kernel, u32 stride) {
+    return at < kernel ? 0 : (at - kernel) / stride + 1;
+}
+
+// Adds up the gradients of the windows: sets `count` elements, those of all inputs.
+extern "C" __global__ void add_up_windows(const float *d_windows, float *d_inputs, u32 count, InputWindows w) {
+    u32 area = w.kernel_height * w.kernel_width, values = w.channels * area, rows = w.rows * w.columns + w.skip;
+    u32 input_len = w.height * w.width * w.channels;
+    for (u32 at = first_element(); at < count; at += element_step()) {
+        u32 input = at / input_len, within = at % input_len;
+        u32 down = within / w.row % w.height + w.padding, across = within / w.pixel % w.width + w.padding;
+        u32 channel = within / w.channel % w.channels;
+        float sum = 0.0f;
+        for (u32 i = first_window(down, w.kernel_height, w.stride_down);
+             i < w.rows && i * w.stride_down <= down; i++) {
+            for (u32 j = first_window(across, w.kernel_width, w.stride_across);
+                 j < w.columns && j * w.stride_across <= across; j++) {
+                u32 value = (channel * w.kernel_height + down - i * w.stride_down) * w.kernel_width + across
+                            - j * w.stride_across;
+                sum += d_windows[(input * rows + w.skip + i * w.columns + j) * values + value];
+            }
+        }
+        d_inputs[at] = sum;
     }
 }
 

@@ -11,6 +11,7 @@ use cudarc::{
 };
 use dfdx::shapes::ConstDim;
 use std::{ffi::CStr, sync::Arc};
+use vit_nostd::Windows;
 
 /// Memory that a kernel reads.
 pub(crate) type Read<'a, T = f32> = CudaView<'a, T>;
@@ -79,6 +80,63 @@ impl ImageSize {
             height: D::Height::SIZE as u32,
             width: D::Width::SIZE as u32,
             channels: D::Channels::SIZE as u32,
+        }
+    }
+}
+
+/// The windows of a convolution in its input. `kernels.cu` has the same struct.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[repr(C)]
+#[allow(missing_docs)]
+pub(crate) struct InputWindows {
+    pub height: u32,
+    pub width: u32,
+    pub channels: u32,
+    pub kernel: [u32; 2],
+    pub stride: [u32; 2],
+    pub padding: u32,
+    pub rows: u32,
+    pub columns: u32,
+    pub skip: u32,
+    pub channel: u32,
+    pub row: u32,
+    pub pixel: u32,
+}
+
+// SAFETY: the struct has C's layout without padding. Its fields are numbers that have the same size and alignment on
+// the host and on the device.
+unsafe impl DeviceRepr for InputWindows {}
+
+impl InputWindows {
+    /// Returns the windows in images, which are stored channel by channel, and in a channel row by row. `skip` rows
+    /// precede the windows of each image.
+    pub(crate) const fn of_images(windows: Windows, skip: usize) -> Self {
+        let Windows { height, width, .. } = windows;
+        Self::new(windows, skip, [height * width, width, 1])
+    }
+
+    /// Returns the windows in maps, which are stored pixel by pixel, with all channels of a pixel side by side. `skip`
+    /// rows precede the windows of each map.
+    pub(crate) const fn of_maps(windows: Windows, skip: usize) -> Self {
+        let Windows { width, channels, .. } = windows;
+        Self::new(windows, skip, [1, width * channels, channels])
+    }
+
+    const fn new(windows: Windows, skip: usize, [channel, row, pixel]: [usize; 3]) -> Self {
+        let Windows { height, width, channels, kernel, stride, padding } = windows;
+        Self {
+            height: height as u32,
+            width: width as u32,
+            channels: channels as u32,
+            kernel: [kernel[0] as u32, kernel[1] as u32],
+            stride: [stride[0] as u32, stride[1] as u32],
+            padding: padding as u32,
+            rows: windows.rows() as u32,
+            columns: windows.columns() as u32,
+            skip: skip as u32,
+            channel: channel as u32,
+            row: row as u32,
+            pixel: pixel as u32,
         }
     }
 }
@@ -202,7 +260,7 @@ macro_rules! plain_arguments {
         })*
     };
 }
-plain_arguments!(u32 f32 ImageSize Mask);
+plain_arguments!(u32 f32 ImageSize InputWindows Mask);
 
 /// Lists the kernels with their parameters, and defines a method for each of them.
 macro_rules! kernels {
@@ -303,16 +361,8 @@ kernels! {
         tokens: u32,
         embed: u32,
     );
-    cut_patches(
-        pixels: Read<'_>,
-        patches: Write<'_>,
-        count: u32,
-        height: u32,
-        width: u32,
-        channels: u32,
-        patch_height: u32,
-        patch_width: u32,
-    );
+    cut_windows(inputs: Read<'_>, windows: Write<'_>, count: u32, w: InputWindows);
+    add_up_windows(d_windows: Read<'_>, d_inputs: Write<'_>, count: u32, w: InputWindows);
     add_table_dropout(
         counters: Read<'_, Counters>,
         mask: Mask,

@@ -3,11 +3,11 @@
 use super::{
     device::{Device, View},
     error::CudaError,
-    kernels::{Counters, Grid, ImageSize, Mask, Read, Write},
+    kernels::{Counters, Grid, InputWindows, Mask, Read, Write},
 };
 use crate::{
     fused::{
-        buffer::{AttentionWeights, Buffer, Image, KeyValue, Layer, One, PatchValues},
+        buffer::{AttentionWeights, Buffer, Image, KeyValue, Layer, Map, One, PatchValues, StemValues},
         fold::Place,
         ops::{Ops, Store},
     },
@@ -146,6 +146,45 @@ impl<D: Dimensions> Pass<'_, D> {
         });
     }
 
+    /// Queues `d_x` = `d_y` W, or `d_x` += `d_y` W.
+    fn backward_product<R: ConstDim, I: ConstDim, O: ConstDim>(
+        &mut self,
+        layer: &Layer<Linear, I, O>,
+        d_y: &Matrix<(R, O)>,
+        d_x: &mut Matrix<(R, I)>,
+        store: Store,
+    ) {
+        self.queue(|pass| {
+            let (d_y, d_x) =
+                (View::rows(d_y.read(pass.images), O::SIZE), pass.write(d_x).map_err(refuses_to_wait())?);
+            let (weight, sizes) = (weight(pass.folded, layer), [pass.images * R::SIZE, O::SIZE, I::SIZE]);
+            pass.device.main.product(d_y, weight, sizes, d_x, store == Store::Add)
+        });
+    }
+
+    /// Queues the windows of the inputs `x`.
+    fn cut<S: ConstShape, R: ConstDim, W: ConstDim>(
+        &mut self,
+        size: InputWindows,
+        x: &Matrix<S>,
+        windows: &mut Matrix<(R, W)>,
+    ) {
+        self.kernel(|pass| {
+            let (x, windows) = (x.read(pass.images), pass.write(windows)?);
+            let (count, grid) = (windows.len() as u32, Grid::elements(windows.len()));
+            pass.device.main.kernels.cut_windows(grid, x, windows, count, size)
+        });
+    }
+
+    /// Queues `d` *= `slope`.
+    fn multiply<S: ConstShape>(&mut self, slope: &Matrix<S>, d: &mut Matrix<S>) {
+        self.kernel(|pass| {
+            let (slope, d) = (slope.read(pass.images), pass.write(d)?);
+            let (count, grid) = (d.len() as u32, Grid::elements(d.len()));
+            pass.device.main.kernels.multiply(grid, slope, d, count)
+        });
+    }
+
     /// Queues the gradients of a layer's weights and biases in the side queue.
     fn layer_gradients<R: ConstDim, I: ConstDim, O: ConstDim>(
         &mut self,
@@ -223,31 +262,69 @@ impl<D: Dimensions, R: ConstDim> Attention<D, R> {
 }
 
 impl<D: Dimensions> Ops<D, CudaSlice<f32>, Linear> for Pass<'_, D> {
+    fn stem(
+        &mut self,
+        layer: &Layer<Linear, StemValues<D>, D::StemChannels>,
+        pixels: &Matrix<Image<D>>,
+        windows: &mut Matrix<(D::MapPixels, StemValues<D>)>,
+        map: &mut Matrix<Map<D>>,
+        slope: &mut Matrix<Map<D>>,
+    ) {
+        let Some(of_stem) = D::STEM_WINDOWS else { return };
+        self.cut(InputWindows::of_images(of_stem, 0), pixels, windows);
+        self.forward_product(layer, windows, slope, Store::Set);
+        self.kernel(|pass| {
+            let (slope, map, bias) = (pass.write(slope)?, pass.write(map)?, pass.bias(layer));
+            let (count, grid) = (map.len() as u32, Grid::elements(map.len()));
+            let width = D::StemChannels::SIZE as u32;
+            // Nothing is dropped.
+            let mask = Mask { site: 0, threshold: 0, keep: 1.0, len: 1, mask_len: 1 };
+            let (counters, kernels) = (pass.counters.as_view(), &pass.device.main.kernels);
+            kernels.gelu_dropout(grid, counters, mask, bias, slope, map, count, width)
+        });
+    }
+
+    fn stem_backward(
+        &mut self,
+        layer: &Layer<Linear, StemValues<D>, D::StemChannels>,
+        windows: &Matrix<(D::MapPixels, StemValues<D>)>,
+        slope: &Matrix<Map<D>>,
+        d_map: &mut Matrix<Map<D>>,
+    ) {
+        self.multiply(slope, d_map);
+        self.layer_gradients(layer, windows, d_map);
+    }
+
+    fn cut_images(&mut self, pixels: &Matrix<Image<D>>, patches: &mut Matrix<(D::Tokens, PatchValues<D>)>) {
+        self.cut(InputWindows::of_images(D::PATCH_WINDOWS, 1), pixels, patches);
+    }
+
+    fn cut_maps(&mut self, map: &Matrix<Map<D>>, patches: &mut Matrix<(D::Tokens, PatchValues<D>)>) {
+        self.cut(InputWindows::of_maps(D::PATCH_WINDOWS, 1), map, patches);
+    }
+
+    fn cut_maps_backward(
+        &mut self,
+        layer: &Layer<Linear, PatchValues<D>, D::Embed>,
+        d_stream: &Matrix<(D::Tokens, D::Embed)>,
+        d_patches: &mut Matrix<(D::Tokens, PatchValues<D>)>,
+        d_map: &mut Matrix<Map<D>>,
+    ) {
+        self.backward_product(layer, d_stream, d_patches, Store::Set);
+        self.kernel(|pass| {
+            let (d_patches, d_map) = (d_patches.read(pass.images), pass.write(d_map)?);
+            let (count, grid) = (d_map.len() as u32, Grid::elements(d_map.len()));
+            let size = InputWindows::of_maps(D::PATCH_WINDOWS, 1);
+            pass.device.main.kernels.add_up_windows(grid, d_patches, d_map, count, size)
+        });
+    }
+
     fn embed(
         &mut self,
         layer: &Layer<Linear, PatchValues<D>, D::Embed>,
-        pixels: &Matrix<Image<D>>,
-        patches: &mut Matrix<(D::Tokens, PatchValues<D>)>,
+        patches: &Matrix<(D::Tokens, PatchValues<D>)>,
         stream: &mut Matrix<(D::Tokens, D::Embed)>,
     ) {
-        self.kernel(|pass| {
-            let (pixels, patches) = (pixels.read(pass.images), pass.write(patches)?);
-            let (count, grid) = (patches.len() as u32, Grid::elements(patches.len()));
-            let ImageSize { height, width, channels } = ImageSize::of::<D>();
-            let [patch_height, patch_width] = [D::PatchHeight::SIZE, D::PatchWidth::SIZE].map(|x| x as u32);
-            let kernels = &pass.device.main.kernels;
-            kernels.cut_patches(
-                grid,
-                pixels,
-                patches,
-                count,
-                height,
-                width,
-                channels,
-                patch_height,
-                patch_width,
-            )
-        });
         self.forward_product(layer, patches, stream, Store::Set);
         self.kernel(|pass| {
             let (stream, table) = (pass.write(stream)?, pass.bias(layer));
@@ -323,12 +400,7 @@ impl<D: Dimensions> Ops<D, CudaSlice<f32>, Linear> for Pass<'_, D> {
         store: Store,
     ) {
         self.layer_gradients(layer, x, d_y);
-        self.queue(|pass| {
-            let (d_y, d_x) =
-                (View::rows(d_y.read(pass.images), O::SIZE), pass.write(d_x).map_err(refuses_to_wait())?);
-            let (weight, sizes) = (weight(pass.folded, layer), [pass.images * R::SIZE, O::SIZE, I::SIZE]);
-            pass.device.main.product(d_y, weight, sizes, d_x, store == Store::Add)
-        });
+        self.backward_product(layer, d_y, d_x, store);
     }
 
     fn linear_gelu_dropout<R: ConstDim>(
@@ -354,11 +426,7 @@ impl<D: Dimensions> Ops<D, CudaSlice<f32>, Linear> for Pass<'_, D> {
         slope: &Matrix<(R, D::Hidden)>,
         d: &mut Matrix<(R, D::Hidden)>,
     ) {
-        self.kernel(|pass| {
-            let (slope, d) = (slope.read(pass.images), pass.write(d)?);
-            let (count, grid) = (d.len() as u32, Grid::elements(d.len()));
-            pass.device.main.kernels.multiply(grid, slope, d, count)
-        });
+        self.multiply(slope, d);
     }
 
     fn linear_dropout_add<R: ConstDim>(

@@ -26,7 +26,7 @@ use crate::{
         fold::Fold,
         network::Sizes,
         ops::{Ops, Store},
-        tests::{compare_passes, numbers, worst, Case, Odd, Shallow},
+        tests::{compare_passes, numbers, worst, Case, Odd, Overlapping, Shallow, Stem},
     },
     network::{
         dimensions::Dimensions,
@@ -49,7 +49,7 @@ use dfdx::prelude::{Cuda, Device as DfdxDevice};
 use dfdx::shapes::{ConstDim, ConstShape};
 use std::env;
 use std::path::Path;
-use vit_nostd::{frame::Fit, Base, Nano, Tiny};
+use vit_nostd::{frame::Fit, Base, ConvNano, Nano, Tiny};
 
 /// Returns what was found. Otherwise prints that a test was skipped and why, or panics if the environment says that a
 /// GPU is required.
@@ -295,7 +295,8 @@ fn each_operation_is_the_cpus() {
     let r = &mut resident;
     for factor in [0.0, 1.0, 30.0] {
         same!(r, factor, |ops, l, pixels: Image<Odd>, patches: (T, PatchValues<Odd>), x: (T, E)| {
-            ops.embed(&l.embedding, &pixels, &mut patches, &mut x);
+            ops.cut_images(&pixels, &mut patches);
+            ops.embed(&l.embedding, &patches, &mut x);
             (pixels, patches, x)
         });
         same!(r, factor, |ops, l, x: (T, PatchValues<Odd>), d: (T, E)| {
@@ -416,11 +417,14 @@ fn compare<N: Trainable>(batches: &[usize], rates: &[f32]) {
 fn gradients_of_odd_shapes_are_those_of_the_built_in_operations() {
     compare::<Odd>(&[3, 1, 37], &[0.0, 0.1, 0.5]);
     compare::<Shallow>(&[3, 1, 37], &[0.0, 0.1, 0.5]);
+    compare::<Overlapping>(&[3, 1, 37], &[0.0, 0.1]);
+    compare::<Stem>(&[3, 1, 37], &[0.0, 0.1]);
 }
 
 #[test]
 fn gradients_are_those_of_the_built_in_operations() {
     compare::<Nano>(&[3, 20], &[0.1]);
+    compare::<ConvNano>(&[20], &[0.1]);
     compare::<Tiny>(&[2], &[0.1]);
 }
 
@@ -454,6 +458,7 @@ fn dfdxs_own_cuda_device_gives_the_same_results() {
     if gpu(Precision::F32).is_some() {
         let device = Cuda::default();
         compare_with::<Odd>(&device, 3);
+        compare_with::<Stem>(&device, 3);
         compare_with::<Nano>(&device, 20);
         compare_with::<Base>(&device, 9);
     }

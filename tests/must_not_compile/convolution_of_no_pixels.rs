@@ -1,0 +1,8 @@
+vit_nostd::network! {
+    Wrong {
+        image: 28, tokenizer: [{ kernel: 0, stride: 1 }],
+        embed: 48, heads: 4, hidden: 96, depth: 4, classes: 10,
+    }
+}
+
+fn main() {}

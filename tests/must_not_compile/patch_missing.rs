@@ -1,0 +1,5 @@
+vit_nostd::network! {
+    Wrong { image: 28, embed: 48, heads: 4, hidden: 96, depth: 4, classes: 10 }
+}
+
+fn main() {}
