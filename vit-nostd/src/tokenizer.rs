@@ -7,6 +7,8 @@
 //!
 //! In every tokenizer, the window of a token is called its patch.
 
+use core::cell::Cell;
+
 /// The largest kernel, stride and padding, which a model file holds in one byte each.
 const MAX: u16 = 255;
 
@@ -194,6 +196,14 @@ impl Windows {
             let inside = line.get_mut(outside..).unwrap_or_default();
             inside.iter_mut().zip(values).for_each(|(out, &value)| *out = (value ^ mask) as i8);
         }
+    }
+}
+
+/// Moves the values from index `from` on to the beginning of the slice, like `copy_within`, but without a panic.
+pub(crate) fn move_to_front<T: Copy>(values: &mut [T], from: usize) {
+    let cells = Cell::from_mut(values).as_slice_of_cells();
+    for (place, value) in cells.iter().zip(cells.get(from..).unwrap_or_default()) {
+        place.set(value.get());
     }
 }
 

@@ -21,6 +21,7 @@ use crate::{
     network::{Image, Network},
     observer::{Observer, Probe, Stage, Values},
     shape::{Element, Length, Matrix, Vector},
+    tokenizer::move_to_front,
 };
 use kernels::{Kernels, Rows, Scores, TileMemory, Wide, SCORED, TILE};
 use layer_norm::Norm;
@@ -210,7 +211,7 @@ impl<'a, N: Network> Model<'a, N> {
         });
         let Shared::Tokenizer(Windows { patches, stem, stripe }) = shared else { return };
         let mut patches = patches.tile(<N::PatchRow as Length>::LEN);
-        let columns = N::PATCHES.columns();
+        let columns = const { N::PATCHES.columns() };
         // With a stem, only those rows of the map that a row of tokens needs are there at a time.
         let together = if N::STEM.is_some() { columns } else { N::TOKENS - 1 };
         for (row, tokens) in tokens.chunks_mut(together).enumerate() {
@@ -260,7 +261,7 @@ impl<'a, N: Network> Model<'a, N> {
         let shared = if row == 0 { 0 } else { height.saturating_sub(stride) };
         let stripe = stripe.as_mut();
         if shared > 0 {
-            stripe.copy_within(stride * width.., 0);
+            move_to_front(stripe, stride * width);
         }
 
         let mut windows = windows.tile(<N::StemRow as Length>::LEN);
