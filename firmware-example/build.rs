@@ -97,15 +97,15 @@ fn model_source(path: &Path, samples: &Path) -> Result<String, Box<dyn Error>> {
     let path = path.canonicalize().map_err(|error| refused(&error))?;
     let file = fs::read(&path)?;
     let Preamble { kind, dims, .. } = Preamble::read(&file).map_err(|error| refused(&error))?;
-    let Dims { height, width, channels, patch_height, patch_width, .. } = dims;
-    let Dims { embed, heads, hidden, depth, classes, .. } = dims;
+    let Dims { height, width, channels, embed, heads, hidden, depth, classes, .. } = dims;
+    let tokenizer = dims.tokenizer_field();
     if kind != Kind::Int8 {
         return Err(refused(&"this is a float model, but the firmware needs an integer model").into());
     }
     Ok(format!(
         "vit_nostd::network! {{\n    \
              /// The network of the model file.\n    \
-             pub Flashed {{ image: [{height}, {width}, {channels}], patch: [{patch_height}, {patch_width}], \
+             pub Flashed {{ image: [{height}, {width}, {channels}], {tokenizer}, \
              embed: {embed}, heads: {heads}, hidden: {hidden}, depth: {depth}, classes: {classes} }}\n\
          }}\n\
          /// The model file, which is in flash and used in place.\n\

@@ -12,11 +12,16 @@ use vit_nostd::{
         Micromath,
     },
     frame::{Fit, Frame, FrameError, Input, Resizer},
-    int8, Base, Image, Nano, Network, Vector,
+    int8, Base, ConvNano, Image, Nano, Network, Vector,
 };
 
 vit_nostd::network! {
     Colour { image: [6, 20, 3], patch: [3, 5], embed: 132, heads: 2, hidden: 36, depth: 2, classes: 7 }
+    Overlapping {
+        image: [11, 9, 3],
+        tokenizer: [{ kernel: 4, stride: 2, padding: 3 }],
+        embed: 20, heads: 1, hidden: 24, depth: 2, classes: 5,
+    }
 }
 
 type Float<'a, N, M> =
@@ -30,11 +35,18 @@ type Task<'a, N> = (Float<'a, N, Polynomial>, Float<'a, N, Micromath>, Int8<'a, 
 /// Resizes a frame and runs an inference of each task. The models are arguments, so that the compiler knows nothing
 /// about them.
 #[unsafe(no_mangle)]
-pub fn _start(frame: (Frame, Fit, Input), memory: Memory, base: Task<Base>, colour: Task<Colour>, nano: Task<Nano>) {
+pub fn _start(
+    frame: (Frame, Fit, Input),
+    memory: Memory,
+    (base, colour, nano): (Task<Base>, Task<Colour>, Task<Nano>),
+    (conv_nano, overlapping): (Task<ConvNano>, Task<Overlapping>),
+) {
     let _ = resize_frame(frame, memory);
     run(base);
     run(colour);
     run(nano);
+    run(conv_nano);
+    run(overlapping);
 }
 
 fn run<N: Network>((for_polynomial, for_micromath, for_int8): Task<N>) {

@@ -13,7 +13,7 @@ use vit_nostd::{
         Model,
     },
     model_file::{self, Kind, Metadata, Normalization, Provenance, MAX_CHANNELS},
-    Base, Dims, Nano, Network, Stage, Tiny,
+    Base, ConvNano, ConvTiny, Dims, Nano, Network, Stage, Tiny,
 };
 use vit_test_networks::{each_shape, Signs, Visitor};
 
@@ -144,9 +144,11 @@ pub fn measure_on(chip: Chip, mut each: impl FnMut(&Cost)) -> Result<Vec<Cost>> 
         costs.push(cost);
     };
     add(measure_one::<Nano>(chip, "nano")?);
+    add(measure_one::<ConvNano>(chip, "conv-nano")?);
     if chip != Chip::M0 {
         add(measure_one::<Base>(chip, "base")?);
         add(measure_one::<Tiny>(chip, "tiny")?);
+        add(measure_one::<ConvTiny>(chip, "conv-tiny")?);
     }
     if [Chip::M0_LARGE, Chip::M4F].contains(&chip) {
         add(measure_one::<Signs>(chip, "signs")?);
@@ -204,7 +206,7 @@ fn inference(run: &Run) -> Result<[u64; 3]> {
 }
 
 fn measure_one<N: Network>(chip: Chip, preset: &str) -> Result<Cost> {
-    let elf = chip.build(&format!("bench_{preset}"))?;
+    let elf = chip.build(&format!("bench_{}", preset.replace('-', "_")))?;
     let (run, model_bytes) = run::<N>(chip, &elf)?;
     let instructions = |ticks: u64| chip.instructions(ticks);
     let engine = after(&run, "kernels ")?.to_owned();
@@ -298,9 +300,6 @@ pub fn model<N: Network>() -> Result<Vec<u8>> {
     }
     let mut weights = WeightsMut::<N>::from_bytes(bytes).context("the weights do not fit")?;
     let norm = [1 << 13, 0, 0, 192, 43];
-    let embedding = &mut weights.embedding;
-    *embedding.exp_table = std::array::from_fn(|i| (32767.0 * (-(i as f64) / 24.0).exp()).round() as u16);
-    embedding.positions.as_mut().iter_mut().flat_map(|row| row.as_mut()).for_each(|p| *p >>= 4);
     macro_rules! scales {
         ($part:expr, $($bias:ident $multiplier:ident $shift:ident $value:literal),*) => {$(
             $part.$bias.as_mut().iter_mut().for_each(|b| *b >>= 20);
@@ -308,6 +307,11 @@ pub fn model<N: Network>() -> Result<Vec<u8>> {
             $part.$shift.as_mut().fill($value);
         )*};
     }
+    let convolutions = &mut weights.convolutions;
+    scales!(convolutions, stem_bias stem_multiplier stem_shift 24);
+    let embedding = &mut weights.embedding;
+    *embedding.exp_table = std::array::from_fn(|i| (32767.0 * (-(i as f64) / 24.0).exp()).round() as u16);
+    embedding.positions.as_mut().iter_mut().flat_map(|row| row.as_mut()).for_each(|p| *p >>= 4);
     scales!(embedding, patch_bias patch_multiplier patch_shift 20);
     for block in weights.blocks() {
         (*block.norm1, *block.norm2) = (norm, norm);

@@ -18,10 +18,11 @@ use vit_emulator::{Chip, Emulator};
 use vit_nostd::{
     image,
     int8::{Model, Scratch},
-    Base, Nano, Network, Tiny,
+    Base, ConvNano, Nano, Network, Tiny,
 };
 use vit_random_models::{random_image, Random};
 use vit_test_networks::Signs;
+use vit_tests::chip_bench::model as arbitrary_model;
 use vit_train::formats::model_bytes::ModelBytes;
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
@@ -38,7 +39,7 @@ fn many() -> bool {
     env::var_os("MANY_C").is_some()
 }
 
-/// A network with a trained model.
+/// A network with a model.
 #[derive(Clone, Copy)]
 struct Preset {
     name: &'static str,
@@ -80,12 +81,23 @@ fn images<N: Network>(count: usize) -> Vec<u8> {
     images
 }
 
+/// Returns the path of a network's model, which is trained, except for that of `ConvNano`.
 fn model_of(network: &str) -> PathBuf {
+    static CONV_NANO: LazyLock<PathBuf> = LazyLock::new(|| {
+        fs::create_dir_all(FOLDER).unwrap();
+        let path = Path::new(FOLDER).join("convnano.int8.vit");
+        fs::write(&path, arbitrary_model::<ConvNano>().unwrap()).unwrap();
+        path
+    });
+    if network.eq_ignore_ascii_case(ConvNano::NAME) {
+        return CONV_NANO.clone();
+    }
     Path::new(ROOT).join(format!("firmware-example/models/{}.int8.vit", network.to_lowercase()))
 }
 
 /// The networks of the first library, and those of a second one, which is only tested with `MANY_C`.
-const LIBRARIES: [&[Preset]; 2] = [&[NANO, SIGNS], &[preset::<Tiny>("tiny"), preset::<Base>("base")]];
+const LIBRARIES: [&[Preset]; 2] =
+    [&[NANO, SIGNS], &[preset::<Tiny>("tiny"), preset::<Base>("base"), preset::<ConvNano>("convnano")]];
 
 fn libraries() -> &'static [&'static [Preset]] {
     if many() {
@@ -391,9 +403,9 @@ fn every_logit_is_the_hosts() {
     }
 }
 
-/// The presets that need a larger chip.
+/// The networks that need a larger chip, and one with convolutions.
 #[test]
-fn every_logit_of_larger_networks_is_the_hosts() {
+fn every_logit_of_other_networks_is_the_hosts() {
     for preset in libraries().concat().iter().filter(|preset| preset.name != "nano") {
         let images = (preset.images)(5);
         let expected = (preset.on_host)(&images);

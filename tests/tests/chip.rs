@@ -21,11 +21,12 @@ use vit_nostd::{
     image,
     int8::{self, kernels::Portable, weights::Weights},
     model_file::{self, Kind, Metadata, Normalization, Provenance, MAX_CHANNELS},
-    Base, Dims, Nano, Network, Tiny,
+    Base, ConvNano, ConvTiny, Dims, Nano, Network, Tiny,
 };
 use vit_random_models::{random_image, random_weights, with_file, with_weights, Mood, Random};
 use vit_test_networks::{
-    each_shape, Classes10, Classes100, Classes1000, Colour, LargePatch, Signs, Visitor, WideMlp, Widest,
+    each_shape, Classes10, Classes100, Classes1000, Colour, LargePatch, LargeWindow, OneConvolution, Signs,
+    TwoConvolutions, Visitor, WideMlp, Widest, SHAPES,
 };
 use vit_tests::chip_bench::{measure, measure_frames, measure_on, Cost, Record};
 use vit_train::{
@@ -295,10 +296,14 @@ fn hostile_networks_have_the_portable_bits() {
         for chip in Chip::ALL {
             assert_portable_bits::<Nano>(chip, mood, 10 + index as u64);
             assert_portable_bits::<Colour>(chip, mood, 60 + index as u64);
+            assert_portable_bits::<ConvNano>(chip, mood, 80 + index as u64);
+            assert_portable_bits::<OneConvolution>(chip, mood, 90 + index as u64);
+            assert_portable_bits::<TwoConvolutions>(chip, mood, 100 + index as u64);
         }
         for chip in LARGE {
             assert_portable_bits::<Tiny>(chip, mood, 20 + index as u64);
             assert_portable_bits::<Widest>(chip, mood, 70 + index as u64);
+            assert_portable_bits::<ConvTiny>(chip, mood, 110 + index as u64);
         }
         assert_portable_bits::<Base>(Chip::M4F, mood, 30 + index as u64);
     }
@@ -330,14 +335,15 @@ fn random_int8<N: Network>(mood: Mood, seed: u64) -> (Vec<u8>, Vec<u8>, Vec<u32>
     })
 }
 
-/// The rows have 4092 weights, which is the longest row within the reach of an offset in an instruction, and 4096 and
-/// 8192 weights.
+/// The rows have 4092 weights, which is the longest row within the reach of an offset in an instruction, and 4096, 4608
+/// and 8192 weights.
 #[test]
 fn rows_of_any_length_have_the_portable_bits() {
     for chip in [Chip::M3, Chip::M4F, Chip::M33] {
         for mood in [Mood::Calm, Mood::Wild] {
             assert_limits(chip, random_int8::<LargePatch>(mood, 40));
             assert_limits(chip, random_int8::<WideMlp>(mood, 41));
+            assert_limits(chip, random_int8::<LargeWindow>(mood, 42));
         }
     }
 }
@@ -379,6 +385,11 @@ fn random_networks_have_the_hosts_bits() {
         assert_equal_bits::<Tiny>(chip, &random_model::<Tiny>(2), images.images());
         let colour = [1, 2].map(|index| random_image::<Colour>(&mut Random(4), index)).concat();
         assert_equal_bits::<Colour>(chip, &random_model::<Colour>(5), &colour);
+        assert_equal_bits::<ConvNano>(chip, &random_model::<ConvNano>(6), images.images());
+        let one = random_image::<OneConvolution>(&mut Random(4), 2);
+        assert_equal_bits::<OneConvolution>(chip, &random_model::<OneConvolution>(7), &one);
+        let two = random_image::<TwoConvolutions>(&mut Random(4), 2);
+        assert_equal_bits::<TwoConvolutions>(chip, &random_model::<TwoConvolutions>(8), &two);
     }
     assert_equal_bits::<Base>(Chip::M4F, &random_model::<Base>(3), images.images());
 }
@@ -479,6 +490,10 @@ fn costs_are_within_their_bounds() {
         let (scratch, ram) = match (cost.preset.as_str(), dsp) {
             ("nano", false) => (3584, 4096),
             ("nano", true) => (4608, 5632),
+            ("conv-nano", false) => (3584, 4096),
+            ("conv-nano", true) => (6656, 7680),
+            ("conv-tiny", false) => (15_360, 16_384),
+            ("conv-tiny", true) => (15_360, 16_384),
             ("tiny", _) => (15_360, 16_384),
             ("signs", _) => (18_944, 19_456),
             _ => (9216, 10_240),
@@ -496,8 +511,8 @@ fn costs_are_within_their_bounds() {
     }
 }
 
-/// The sizes of scratch memory and weights that `vit-train fit` computes are those of the library, for 40 networks on every
-/// kind of chip.
+/// The sizes of scratch memory and weights that `vit-train fit` computes are those of the library, for networks of many
+/// shapes on every kind of chip.
 #[test]
 fn memory_is_what_the_formulas_say() {
     struct Weigh(Vec<(&'static str, Dims, usize)>);
@@ -508,7 +523,7 @@ fn memory_is_what_the_formulas_say() {
     }
     let mut weigh = Weigh(Vec::new());
     each_shape(&mut weigh);
-    assert_eq!(weigh.0.len(), 40);
+    assert_eq!(weigh.0.len(), SHAPES);
     for (name, dims, bytes) in &weigh.0 {
         assert_eq!(weight_bytes(dims), *bytes, "{name}: {dims}");
     }
@@ -546,6 +561,8 @@ fn assert_estimate(cost: &Cost) {
     let dims = match cost.preset.as_str() {
         "nano" => Nano::DIMS,
         "tiny" => Tiny::DIMS,
+        "conv-nano" => ConvNano::DIMS,
+        "conv-tiny" => ConvTiny::DIMS,
         "signs" => Signs::DIMS,
         _ => Base::DIMS,
     };

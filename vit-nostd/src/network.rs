@@ -290,6 +290,7 @@ impl<'a> Declaration<'a> {
     ///
     /// # Errors
     /// If the dimensions do not fit together, the reason.
+    #[inline(always)]
     pub const fn check(self) -> Result<Dims, &'static str> {
         let Self { image: [height, width, channels], tokenizer, .. } = self;
         let Self { embed, heads, hidden, depth, classes, .. } = self;
@@ -466,6 +467,20 @@ impl Dims {
         }
     }
 
+    /// Returns the convolutions of the tokenizer as they are declared, with no `channels` in the last one. There are none
+    /// if the tokenizer has patches.
+    pub fn declared_convolutions(&self) -> impl Iterator<Item = Convolution> + use<> {
+        let &Self { stem, patch_height, patch_stride: [stride, _], patch_padding, .. } = self;
+        let last = Convolution { kernel: patch_height, stride, padding: patch_padding, channels: 0 };
+        stem.into_iter().chain((self.convolutions() > 0).then_some(last))
+    }
+
+    /// Returns the field of a [`network!`](crate::network) declaration that declares the tokenizer, for programs that
+    /// write such declarations: `patch: [7, 7]`, for example, or `tokenizer: [{ kernel: 7, stride: 4, padding: 3 }]`.
+    pub const fn tokenizer_field(&self) -> impl fmt::Display + use<> {
+        TokenizerField(*self)
+    }
+
     /// Returns the height and the width of the stem's windows, or 0 without a stem.
     pub const fn stem_kernel(&self) -> usize {
         match self.stem {
@@ -552,6 +567,28 @@ impl fmt::Display for Dims {
     }
 }
 
+/// Displays the tokenizer as a field of a declaration.
+struct TokenizerField(Dims);
+
+impl fmt::Display for TokenizerField {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(dims) = self;
+        if dims.convolutions() == 0 {
+            return write!(f, "patch: [{}, {}]", dims.patch_height, dims.patch_width);
+        }
+        for (index, convolution) in dims.declared_convolutions().enumerate() {
+            let Convolution { kernel, stride, padding, channels } = convolution;
+            f.write_str(if index == 0 { "tokenizer: [" } else { ", " })?;
+            write!(f, "{{ kernel: {kernel}, stride: {stride}, padding: {padding}")?;
+            if channels > 0 {
+                write!(f, ", channels: {channels}")?;
+            }
+            f.write_str(" }")?;
+        }
+        f.write_str("]")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -599,6 +636,27 @@ mod tests {
         let text =
             "image 6x20x3, patch 3x5, 9 tokens, embed 48, 4 heads of 12, hidden 96, depth 4, 10 classes";
         assert_eq!(format!("{}", Wide::DIMS), text);
+    }
+
+    #[test]
+    fn tokenizers_are_written_as_they_are_declared() {
+        network! {
+            Overlapping {
+                image: 30,
+                tokenizer: [{ kernel: 7, stride: 4, padding: 3 }],
+                embed: 48, heads: 4, hidden: 96, depth: 4, classes: 10,
+            }
+        }
+        for (dims, field) in [
+            (Wide::DIMS, "patch: [3, 5]"),
+            (Overlapping::DIMS, "tokenizer: [{ kernel: 7, stride: 4, padding: 3 }]"),
+            (
+                ConvNano::DIMS,
+                "tokenizer: [{ kernel: 3, stride: 2, padding: 1, channels: 12 }, { kernel: 5, stride: 4, padding: 2 }]",
+            ),
+        ] {
+            assert_eq!(dims.tokenizer_field().to_string(), field);
+        }
     }
 
     #[test]

@@ -7,6 +7,8 @@
 //!
 //! In every tokenizer, the window of a token is called its patch.
 
+use core::cell::Cell;
+
 /// The largest kernel, stride and padding, which a model file holds in one byte each.
 const MAX: u16 = 255;
 
@@ -33,6 +35,7 @@ impl Convolution {
     ///
     /// # Errors
     /// If they do not fit into the input, the reason.
+    #[inline(always)]
     const fn of(self, input: Windows) -> Result<Windows, &'static str> {
         let Self { kernel, stride, padding, .. } = self;
         if kernel == 0 || kernel > MAX || stride == 0 || stride > MAX {
@@ -72,6 +75,7 @@ impl Tokenizer<'_> {
     ///
     /// # Errors
     /// If the tokenizer does not fit the image, the reason.
+    #[inline(always)]
     pub(crate) const fn windows(
         self,
         image: Windows,
@@ -159,28 +163,47 @@ impl Windows {
     }
 
     /// Fills `out` with the values of the window in row `row` and column `column` of the windows, in the order row,
-    /// pixel, channel. `input` returns the values of a row of the input, or `None` if there is no such row. `zero` has
-    /// the value that stands for zero, for each channel.
-    #[inline(always)]
-    pub(crate) fn gather<'a, S: Copy + 'a, T: Copy>(
+    /// pixel, channel.
+    ///
+    /// `input` has the rows of the input from row `first` on; as values, its bytes are combined with `mask` by exclusive
+    /// or. `zeros` has the value that stands for zero in each channel, or a single one for all channels.
+    // This is not inlined and not generic, so that its code is in flash once, and the compiler does not unroll it.
+    #[inline(never)]
+    pub(crate) fn gather(
         &self,
         [row, column]: [usize; 2],
-        zero: &[T],
-        input: impl Fn(usize) -> Option<&'a [S]>,
-        convert: impl Fn(S) -> T,
-        out: &mut [T],
+        zeros: &[i8],
+        (first, input): (usize, &[u8]),
+        mask: u8,
+        mut out: &mut [i8],
     ) {
+        let width = self.width * self.channels;
         let left = column * self.stride[1] * self.channels;
         let padding = self.padding * self.channels;
-        for (index, out) in out.chunks_mut(self.kernel[1] * self.channels).enumerate().take(self.kernel[0]) {
-            if self.padding > 0 {
-                out.iter_mut().zip(zero.iter().cycle()).for_each(|(out, &zero)| *out = zero);
+        for index in 0..self.kernel[0] {
+            let Some((line, below)) = out.split_at_mut_checked(self.kernel[1] * self.channels) else {
+                return;
+            };
+            out = below;
+            let y = self.input_row(row, index);
+            let rows = if y < self.height { input.get(y.wrapping_sub(first) * width..) } else { None };
+            let values = rows.and_then(|rows| rows.get(left.saturating_sub(padding)..width));
+            let values = values.unwrap_or_default();
+            let outside = padding.saturating_sub(left);
+            if padding > 0 && (outside > 0 || values.len() < line.len()) {
+                line.iter_mut().zip(zeros.iter().cycle()).for_each(|(out, &zero)| *out = zero);
             }
-            let values = input(self.input_row(row, index)).unwrap_or_default();
-            let values = values.get(left.saturating_sub(padding)..).unwrap_or_default();
-            let inside = out.get_mut(padding.saturating_sub(left)..).unwrap_or_default();
-            inside.iter_mut().zip(values).for_each(|(out, &value)| *out = convert(value));
+            let inside = line.get_mut(outside..).unwrap_or_default();
+            inside.iter_mut().zip(values).for_each(|(out, &value)| *out = (value ^ mask) as i8);
         }
+    }
+}
+
+/// Moves the values from index `from` on to the beginning of the slice, like `copy_within`, but without a panic.
+pub(crate) fn move_to_front<T: Copy>(values: &mut [T], from: usize) {
+    let cells = Cell::from_mut(values).as_slice_of_cells();
+    for (place, value) in cells.iter().zip(cells.get(from..).unwrap_or_default()) {
+        place.set(value.get());
     }
 }
 

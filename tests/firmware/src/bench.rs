@@ -58,7 +58,7 @@ pub fn bench<N: Network>(scratch: &mut Scratch<N>) -> ! {
         last = now;
         let stage = probe.stage as usize;
         all[stage] += ticks;
-        if probe.block == N::DEPTH / 2 && !matches!(probe.stage, Stage::Embedding) {
+        if probe.block == N::DEPTH / 2 && !matches!(probe.stage, Stage::Stem | Stage::Embedding) {
             middle[stage] += ticks;
         }
     });

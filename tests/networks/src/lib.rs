@@ -15,6 +15,31 @@ vit_nostd::network! {
     pub LargePatch { image: 64, patch: 64, embed: 8, heads: 2, hidden: 4092, depth: 1, classes: 10 }
     /// A network with rows of 8192 weights in the MLP.
     pub WideMlp { image: 8, patch: 8, embed: 8, heads: 2, hidden: 8192, depth: 1, classes: 10 }
+    /// A network with two convolutions, for images in colour that are not square. The stride of the second convolution is
+    /// larger than its kernel, so that there are rows and columns of the map that no patch needs.
+    pub TwoConvolutions {
+        image: [13, 20, 3],
+        tokenizer: [
+            { kernel: 3, stride: 2, padding: 2, channels: 8 },
+            { kernel: 2, stride: 3, padding: 1 },
+        ],
+        embed: 24, heads: 3, hidden: 36, depth: 2, classes: 7,
+    }
+    /// A network with a single convolution, whose windows overlap and have padding.
+    pub OneConvolution {
+        image: [11, 9, 3],
+        tokenizer: [{ kernel: 4, stride: 2, padding: 3 }],
+        embed: 20, heads: 1, hidden: 24, depth: 2, classes: 5,
+    }
+    /// A network whose patches have 4608 values, gathered from rows of the map that patches share.
+    pub LargeWindow {
+        image: 24,
+        tokenizer: [
+            { kernel: 2, stride: 1, padding: 1, channels: 32 },
+            { kernel: 12, stride: 6, padding: 2 },
+        ],
+        embed: 8, heads: 2, hidden: 16, depth: 1, classes: 10,
+    }
     /// A small network with 10 classes.
     pub Classes10 { image: 8, patch: 8, embed: 8, heads: 2, hidden: 16, depth: 1, classes: 10 }
     /// The same network with 100 classes.
@@ -37,7 +62,8 @@ macro_rules! shapes {
         /// The number of networks that [`each_shape`] visits.
         pub const SHAPES: usize = [$($name::DIMS),+].len();
 
-        /// Visits networks of many shapes, from 5 to 169 tokens and from 16 to 224 channels. They were drawn at random.
+        /// Visits networks of many shapes, from 5 to 169 tokens and from 16 to 224 channels. Those with patches were drawn
+        /// at random. The last ones have convolutions.
         pub fn each_shape(visitor: &mut impl Visitor) {
             $(visitor.visit::<$name>();)+
         }
@@ -85,4 +111,44 @@ shapes! {
     Shape37 { image: [28, 28, 3], patch: [1, 7], embed: 20, heads: 1, hidden: 40, depth: 3, classes: 26 }
     Shape38 { image: [24, 24, 1], patch: [4, 4], embed: 80, heads: 2, hidden: 160, depth: 2, classes: 100 }
     Shape39 { image: [48, 48, 1], patch: [4, 4], embed: 32, heads: 2, hidden: 64, depth: 1, classes: 2 }
+    Convolutions0 {
+        image: [28, 28, 1],
+        tokenizer: [{ kernel: 3, stride: 2, padding: 1, channels: 16 }, { kernel: 3, stride: 2, padding: 1 }],
+        embed: 32, heads: 2, hidden: 64, depth: 2, classes: 10,
+    }
+    Convolutions1 {
+        image: [24, 40, 3],
+        tokenizer: [{ kernel: 3, stride: 2, padding: 1, channels: 12 }, { kernel: 4, stride: 4 }],
+        embed: 48, heads: 3, hidden: 96, depth: 3, classes: 5,
+    }
+    Convolutions2 {
+        image: [32, 32, 3],
+        tokenizer: [{ kernel: 3, stride: 1, padding: 1, channels: 8 }, { kernel: 8, stride: 8 }],
+        embed: 40, heads: 2, hidden: 80, depth: 1, classes: 10,
+    }
+    Convolutions3 {
+        image: [48, 64, 1],
+        tokenizer: [{ kernel: 7, stride: 4, padding: 3, channels: 20 }, { kernel: 3, stride: 3 }],
+        embed: 64, heads: 4, hidden: 128, depth: 2, classes: 3,
+    }
+    Convolutions4 {
+        image: [40, 40, 1],
+        tokenizer: [{ kernel: 5, stride: 2, padding: 2, channels: 32 }, { kernel: 5, stride: 4, padding: 2 }],
+        embed: 36, heads: 3, hidden: 72, depth: 1, classes: 26,
+    }
+    Convolutions5 {
+        image: [36, 28, 1],
+        tokenizer: [{ kernel: 2, stride: 2, channels: 4 }, { kernel: 6, stride: 3, padding: 1 }],
+        embed: 24, heads: 2, hidden: 48, depth: 4, classes: 2,
+    }
+    Convolutions6 {
+        image: [32, 48, 3],
+        tokenizer: [{ kernel: 10, stride: 6, padding: 2 }],
+        embed: 48, heads: 4, hidden: 96, depth: 2, classes: 10,
+    }
+    Convolutions7 {
+        image: [30, 30, 1],
+        tokenizer: [{ kernel: 7, stride: 4, padding: 3 }],
+        embed: 24, heads: 1, hidden: 24, depth: 3, classes: 10,
+    }
 }

@@ -10,7 +10,7 @@ use std::{
     process::{Command, Output},
     sync::{LazyLock, Mutex, PoisonError},
 };
-use vit_nostd::{Base, Dims, Nano, Network, Tiny};
+use vit_nostd::{Base, ConvNano, Convolution, Dims, Nano, Network, Tiny};
 use vit_random_models::{random_image, Random};
 use vit_test_networks::{each_shape, Visitor};
 use vit_tests::chip_bench::model as arbitrary_model;
@@ -276,7 +276,7 @@ impl Visitor for Promises {
 }
 
 /// The firmware of projects takes no more flash and RAM than `new` promised. With the environment variable
-/// `MANY_PROJECTS`, this is checked for 40 more networks and on every kind of core.
+/// `MANY_PROJECTS`, this is checked for many more networks and on every kind of core.
 #[test]
 fn linked_firmware_is_within_what_was_promised() {
     for core in if many() { &["m0", "m3", "m4", "m7", "m33"][..] } else { &["m0", "m4"] } {
@@ -285,6 +285,7 @@ fn linked_firmware_is_within_what_was_promised() {
         promises.visit::<Tiny>();
         promises.visit::<Base>();
         promises.visit::<OneHead>();
+        promises.visit::<ConvNano>();
         if many() {
             each_shape(&mut promises);
         }
@@ -298,10 +299,16 @@ fn linked_firmware_is_within_what_was_promised() {
 fn write<N: Network>(name: &str, options: &str) -> (PathBuf, Value) {
     let Dims { height, width, channels, patch_height, patch_width, .. } = N::DIMS;
     let Dims { embed, heads, hidden, depth, classes, .. } = N::DIMS;
+    let convolutions = N::DIMS.declared_convolutions();
+    let convolutions: Vec<String> = convolutions.map(|convolution| option(&convolution)).collect();
+    let tokenizer = match &convolutions[..] {
+        [] => format!("--patch {patch_height}x{patch_width}"),
+        convolutions => convolutions.join(" "),
+    };
     let project = folder().join(name);
     let _ = fs::remove_dir_all(&project); // of an earlier network, if there was one
     let arguments = format!(
-        "new {} --data {} {options} --ms 1000000 --image {height}x{width}x{channels} --patch {patch_height}x{patch_width} \
+        "new {} --data {} {options} --ms 1000000 --image {height}x{width}x{channels} {tokenizer} \
          --embed {embed} --heads {heads} --hidden {hidden} --depth {depth} --json",
         project.display(),
         pictures_of(classes).display(),
@@ -309,6 +316,14 @@ fn write<N: Network>(name: &str, options: &str) -> (PathBuf, Value) {
     let rows = run(&folder(), &arguments.split(' ').collect::<Vec<_>>());
     let rows: Vec<Value> = serde_json::from_str(&rows).unwrap();
     (project, rows.into_iter().find(|row| row["role"] == "chosen").unwrap())
+}
+
+/// Returns the option that asks for a convolution.
+fn option(&Convolution { kernel, stride, padding, channels }: &Convolution) -> String {
+    match channels {
+        0 => format!("--conv {kernel},{stride},{padding}"),
+        _ => format!("--conv {kernel},{stride},{padding},{channels}"),
+    }
 }
 
 /// Writes an arbitrary model of network `N` and samples of noise for the project `name`, and returns the path of the

@@ -38,7 +38,7 @@ use crate::{
     network::{Image, Network},
     observer::{Observer, Probe, Stage, Values},
     shape::{Array, Element, Matrix, Vector},
-    tokenizer::Windows,
+    tokenizer::{move_to_front, Windows},
 };
 use core::{array, marker::PhantomData, ops::Range};
 use linear::{add_products, linear, TILE};
@@ -175,7 +175,7 @@ impl<'a, N: Network, M: Math> Model<'a, N, M> {
     ) {
         let weights = &self.weights.embedding;
         let Scratch { tokens, stripe, .. } = scratch;
-        let columns = N::PATCHES.columns();
+        let columns = const { N::PATCHES.columns() };
         let tokens = tokens.as_mut().iter_mut().zip(weights.pos_embed.as_ref());
         for (index, (token, position)) in tokens.enumerate() {
             match index.checked_sub(1) {
@@ -221,7 +221,7 @@ impl<'a, N: Network, M: Math> Model<'a, N, M> {
         let shared = if row == 0 { 0 } else { height.saturating_sub(stride) };
         let stripe = stripe.as_mut();
         if shared > 0 {
-            stripe.copy_within(stride * width.., 0);
+            move_to_front(stripe, stride * width);
         }
         let weights = &self.weights.embedding;
         for (index, pixels) in stripe.chunks_mut(width).enumerate().skip(shared) {

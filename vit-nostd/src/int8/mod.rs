@@ -21,6 +21,7 @@ use crate::{
     network::{Image, Network},
     observer::{Observer, Probe, Stage, Values},
     shape::{Element, Length, Matrix, Vector},
+    tokenizer::move_to_front,
 };
 use kernels::{Kernels, Rows, Scores, TileMemory, Wide, SCORED, TILE};
 use layer_norm::Norm;
@@ -210,7 +211,7 @@ impl<'a, N: Network> Model<'a, N> {
         });
         let Shared::Tokenizer(Windows { patches, stem, stripe }) = shared else { return };
         let mut patches = patches.tile(<N::PatchRow as Length>::LEN);
-        let columns = N::PATCHES.columns();
+        let columns = const { N::PATCHES.columns() };
         // With a stem, only those rows of the map that a row of tokens needs are there at a time.
         let together = if N::STEM.is_some() { columns } else { N::TOKENS - 1 };
         for (row, tokens) in tokens.chunks_mut(together).enumerate() {
@@ -221,17 +222,11 @@ impl<'a, N: Network> Model<'a, N> {
                     let at = [(first + token) / columns, (first + token) % columns];
                     let patch = patches.row_mut(token);
                     if N::STEM.is_some() {
-                        let zeros = self.weights.zeros(1, 1);
-                        let top = N::PATCHES.input_row(row, 0);
-                        let width = N::PATCHES.width;
-                        let input = |y: usize| {
-                            let rows = stripe.as_ref().get(y.wrapping_sub(top) * width..)?;
-                            (y < N::PATCHES.height).then_some(bytemuck::cast_slice(rows.get(..width)?))
-                        };
-                        N::PATCHES.gather(at, zeros, input, |value: i8| value, patch);
+                        let map = (N::PATCHES.input_row(row, 0), bytemuck::cast_slice(stripe.as_ref()));
+                        N::PATCHES.gather(at, self.weights.zeros(1, 1), map, 0, patch);
                     } else {
                         let zeros = self.weights.zeros(0, N::CHANNELS);
-                        N::PATCHES.gather(at, zeros, pixels::<N>(image), centred, patch);
+                        N::PATCHES.gather(at, zeros, (0, bytemuck::bytes_of(image)), CENTRE, patch);
                     }
                 }
                 kernels.widen(&mut patches, tokens.len());
@@ -266,7 +261,7 @@ impl<'a, N: Network> Model<'a, N> {
         let shared = if row == 0 { 0 } else { height.saturating_sub(stride) };
         let stripe = stripe.as_mut();
         if shared > 0 {
-            stripe.copy_within(stride * width.., 0);
+            move_to_front(stripe, stride * width);
         }
 
         let mut windows = windows.tile(<N::StemRow as Length>::LEN);
@@ -282,7 +277,8 @@ impl<'a, N: Network> Model<'a, N> {
                 let first = tile * TILE;
                 for pixel in 0..map.len() {
                     let at = [y, first + pixel];
-                    stem.gather(at, zeros, pixels::<N>(image), centred, windows.row_mut(pixel));
+                    let image = (0, bytemuck::bytes_of(image));
+                    stem.gather(at, zeros, image, CENTRE, windows.row_mut(pixel));
                 }
                 kernels.widen(&mut windows, map.len());
                 kernels.linear(&windows, map.len(), self.weights.stem(), bytemuck::cast_slice_mut(map));
@@ -317,17 +313,8 @@ impl<'a, N: Network> Model<'a, N> {
     }
 }
 
-/// Returns a function that returns the levels of a row of `image`, channel by channel, or `None` if it has no such row.
-#[inline(always)]
-fn pixels<'a, N: Network>(image: &'a Image<N>) -> impl Fn(usize) -> Option<&'a [u8]> {
-    |row| Some(bytemuck::cast_slice(image.as_ref().get(row)?.as_ref()))
-}
-
-/// Returns a level of the image, from 0 to 255, as an activation.
-#[inline(always)]
-fn centred(level: u8) -> i8 {
-    (i16::from(level) - 128) as i8
-}
+/// The bit that is flipped to turn a level of the image, from 0 to 255, into an activation, which is lower by 128.
+const CENTRE: u8 = 1 << 7;
 
 /// Replaces each value by the entry of a table of GELU for it.
 #[inline(always)]

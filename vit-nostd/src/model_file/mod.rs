@@ -93,32 +93,43 @@ impl Preamble {
 
     /// Returns the bytes of the preamble in two halves: the inverse of [`Preamble::read`].
     fn to_bytes(self) -> [[u8; PREAMBLE_LEN / 2]; 2] {
-        let Dims { height, width, channels, patch_height, patch_width, .. } = self.dims;
-        let Dims { embed, heads, hidden, depth, classes, tokens: _, head_dim: _, .. } = self.dims;
-        let dims = [height, width, channels, patch_height, patch_width, embed, heads, hidden, depth, classes];
-        let colours = if channels == CHANNELS[GREY as usize] { GREY } else { RGB };
-        let head = MAGIC.into_iter().chain(VERSION.to_le_bytes()).chain([self.kind as u8, 0]);
-        let dims = dims.into_iter().flat_map(u16::to_le_bytes);
-        let count = self.dims.convolutions() as u8;
-        let settings = [self.kind.weight_bits(), colours, self.fit as u8, count];
-        let Dims { stem, patch_stride: [stride, _], patch_padding, .. } = self.dims;
+        let Self { kind, dims, fit, file_len } = self;
+        let Dims { height, width, channels, patch_height, patch_width, .. } = dims;
+        let Dims { embed, heads, hidden, depth, classes, .. } = dims;
+        let Dims { stem, patch_stride: [stride, _], patch_padding, .. } = dims;
+        let count = dims.convolutions() as u8;
         let last = Convolution { kernel: patch_height, stride, padding: patch_padding, channels: embed };
-        let convolutions = stem.into_iter().chain((count > 0).then_some(last));
-        let convolutions = convolutions.chain([Convolution { stride: 0, ..Convolution::DEFAULT }; 2]);
-        let convolutions =
-            convolutions.take(2).flat_map(|Convolution { kernel, stride, padding, channels }| {
-                let [low, high] = channels.to_le_bytes();
-                [kernel as u8, stride as u8, padding as u8, 0, low, high, 0, 0]
-            });
-        let bytes = head
-            .chain(dims)
-            .chain(self.file_len.to_le_bytes())
-            .chain(settings)
-            .chain(convolutions)
-            .chain(LAYER_NORM_EPSILON.to_le_bytes());
-        let mut halves = [[0; PREAMBLE_LEN / 2]; 2];
-        halves.as_flattened_mut().iter_mut().zip(bytes).for_each(|(place, byte)| *place = byte);
-        halves
+        let none = Convolution { stride: 0, ..Convolution::DEFAULT };
+        let [first, second] = match stem {
+            Some(stem) => [stem, last],
+            None if count > 0 => [last, none],
+            None => [none; 2],
+        };
+        let colours = if channels == CHANNELS[GREY as usize] { GREY } else { RGB };
+        let [v0, v1] = VERSION.to_le_bytes();
+        let pair = |[low, high]: [u16; 2]| (u32::from(low) | u32::from(high) << 16).to_le_bytes();
+        let window = |Convolution { kernel, stride, padding, .. }: Convolution| {
+            [kernel as u8, stride as u8, padding as u8, 0]
+        };
+        let words: [[u8; 4]; PREAMBLE_LEN / 4] = [
+            MAGIC,
+            [v0, v1, kind as u8, 0],
+            pair([height, width]),
+            pair([channels, patch_height]),
+            pair([patch_width, embed]),
+            pair([heads, hidden]),
+            pair([depth, classes]),
+            file_len.to_le_bytes(),
+            [kind.weight_bits(), colours, fit as u8, count],
+            window(first),
+            pair([first.channels, 0]),
+            window(second),
+            pair([second.channels, 0]),
+            LAYER_NORM_EPSILON.to_le_bytes(),
+            [0; 4],
+            [0; 4],
+        ];
+        bytemuck::cast(words)
     }
 }
 
@@ -129,7 +140,8 @@ const CHANNELS: [u16; 2] = [1, 3];
 
 /// The settings in the second half of the preamble.
 struct Settings {
-    colours: u8,
+    /// The number of channels of an image in the colours that the file states.
+    channels: u16,
     fit: Fit,
     convolutions: [Convolution; 2],
     /// The number of convolutions in use.
@@ -143,9 +155,11 @@ const fn read_settings(kind: Kind, settings: &[u8; PREAMBLE_LEN / 2]) -> Result<
     if bits != kind.weight_bits() {
         return Err(Feature::WeightBits { found: bits });
     }
-    if colours != GREY && colours != RGB {
-        return Err(Feature::Colours { found: colours });
-    }
+    let channels = match colours {
+        GREY => CHANNELS[GREY as usize],
+        RGB => CHANNELS[RGB as usize],
+        found => return Err(Feature::Colours { found }),
+    };
     let fit = match fit {
         0 => Fit::Stretch,
         1 => Fit::Crop,
@@ -159,7 +173,7 @@ const fn read_settings(kind: Kind, settings: &[u8; PREAMBLE_LEN / 2]) -> Result<
     } else {
         let convolutions =
             [convolution(a[0], a[1], a[2], [a[4], a[5]]), convolution(a[8], a[9], a[10], [a[12], a[13]])];
-        Ok(Settings { colours, fit, convolutions, count })
+        Ok(Settings { channels, fit, convolutions, count })
     }
 }
 
@@ -200,7 +214,7 @@ const fn read_dims(b: &[u8; 20], settings: &Settings) -> Result<Dims, ModelError
         classes: classes as usize,
     };
     match declaration.check() {
-        Ok(dims) if channels == CHANNELS[settings.colours as usize] => Ok(dims),
+        Ok(dims) if channels == settings.channels => Ok(dims),
         _ => Err(ModelError::ImpossibleShape),
     }
 }
@@ -410,8 +424,9 @@ impl<'a> ModelFile<'a> {
             Ok((file, [])) => file,
             _ => return Err(ModelError::BadField(Field::Encoding)),
         };
-        // `preamble` was read from these bytes, so that only the reserved ones, which it does not hold, can differ.
-        if file.preamble != preamble.to_bytes() {
+        // `preamble` was read from these bytes, so that only the reserved ones, which it does not hold, can differ. Its
+        // dimensions are those of the network. The compiler knows the latter.
+        if file.preamble != (Preamble { dims: N::DIMS, ..preamble }).to_bytes() {
             return Err(ModelError::BadField(Field::Reserved));
         }
         let Wire { normalization, labels, provenance, .. } = file;

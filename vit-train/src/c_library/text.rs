@@ -10,12 +10,11 @@ pub(super) fn each(models: &[ExportedModel], text: impl Fn(&ExportedModel) -> St
 
 /// Returns the declaration of a model's network in Rust.
 pub(super) fn declaration(model: &ExportedModel) -> String {
-    let Dims { height, width, channels, patch_height, patch_width, .. } = model.dims;
-    let Dims { embed, heads, hidden, depth, classes, .. } = model.dims;
+    let Dims { height, width, channels, embed, heads, hidden, depth, classes, .. } = model.dims;
+    let tokenizer = model.dims.tokenizer_field();
     format!(
         "vit_nostd::network! {{\n    #[allow(non_camel_case_types)]\n    {} {{ image: [{height}, {width}, {channels}], \
-         patch: [{patch_height}, {patch_width}], \
-         embed: {embed}, heads: {heads}, hidden: {hidden}, depth: {depth}, classes: {classes} }}\n}}\n",
+         {tokenizer}, embed: {embed}, heads: {heads}, hidden: {hidden}, depth: {depth}, classes: {classes} }}\n}}\n",
         model.network()
     )
 }

@@ -18,13 +18,14 @@ use crate::{
 use clap::{ArgGroup, Args};
 use serde::Serialize;
 use std::process::ExitCode;
-use vit_nostd::{Declaration, Dims, Tokenizer};
+use vit_nostd::{Convolution, Declaration, Dims, Tokenizer};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
   vit-train fit --data photos --board nrf52840-dk                    networks for these pictures and this board
   vit-train fit --data photos --core m4 --flash 256K --ram 16K       for a board that is not on the list
-  vit-train fit --data photos --board pico --embed 64 --depth 4      what this network takes";
+  vit-train fit --data photos --board pico --embed 64 --depth 4      what this network takes
+  vit-train fit --board pico --conv 3,2,1,16 --conv 3,2,1            networks with two convolutions instead of patches";
 
 /// The heading of the options about the board in `--help`.
 const BOARD: &str = "Board";
@@ -77,6 +78,10 @@ pub(super) struct ProjectArguments {
     /// Height and width of a patch, such as 8x8
     #[arg(long, help_heading = NETWORK, value_name = "HxW", value_parser = lengths::<2>)]
     patch: Option<[usize; 2]>,
+    /// Kernel, stride and padding of a convolution that makes tokens instead of patches, such as 5,4,2. With two
+    /// convolutions, the option is given twice, and the first one has channels, too: --conv 3,2,1,16 --conv 3,2,1
+    #[arg(long, help_heading = NETWORK, value_name = "K,S,P[,C]", value_parser = convolution, conflicts_with = "patch")]
+    conv: Vec<Convolution>,
     /// Channels of a token, a multiple of 4
     #[arg(long, help_heading = NETWORK, value_name = "N", value_parser = positive_up_to::<MAX>)]
     embed: Option<usize>,
@@ -160,9 +165,13 @@ impl ProjectArguments {
         Ok(survey)
     }
 
-    fn wishes(&self) -> Wishes {
+    fn wishes(&self) -> Wishes<'_> {
         let &Self { image, patch, embed, heads, hidden, depth, largest, .. } = self;
-        Wishes { image, patch, embed, heads, hidden, depth, largest }
+        let tokenizer = match &self.conv[..] {
+            [] => patch.map(Tokenizer::Patches),
+            convolutions => Some(Tokenizer::Convolutions(convolutions)),
+        };
+        Wishes { image, tokenizer, embed, heads, hidden, depth, largest }
     }
 
     /// Returns why there is no network with these wishes.
@@ -171,7 +180,7 @@ impl ProjectArguments {
         let embed = self.embed.unwrap_or(64);
         let declaration = Declaration {
             image,
-            tokenizer: Tokenizer::Patches(self.patch.unwrap_or([1, 1])),
+            tokenizer: self.wishes().tokenizer.unwrap_or(Tokenizer::Patches([1, 1])),
             embed,
             heads: self.heads.unwrap_or(1),
             hidden: self.hidden.unwrap_or(4),
@@ -230,7 +239,10 @@ impl Arguments {
 struct Row {
     role: &'static str,
     image: [u16; 3],
+    /// The height and the width of a patch, which is the window of the last convolution.
     patch: [u16; 2],
+    /// The convolutions that make tokens; none if the patches do.
+    convolutions: Vec<ConvolutionRow>,
     embed: u16,
     heads: u16,
     hidden: u16,
@@ -244,15 +256,29 @@ struct Row {
     milliseconds: f64,
 }
 
+/// A convolution of a row.
+#[derive(Serialize)]
+struct ConvolutionRow {
+    kernel: u16,
+    stride: u16,
+    padding: u16,
+    channels: u16,
+}
+
 impl Row {
     fn of(role: &'static str, candidate: &Candidate, board: &Board) -> Self {
         let Candidate { dims, needs } = candidate;
         let &Dims { height, width, channels, patch_height, patch_width, .. } = dims;
         let &Dims { embed, heads, hidden, depth, classes, tokens, .. } = dims;
+        let row_of = |Convolution { kernel, stride, padding, channels }| {
+            let channels = if channels == 0 { embed } else { channels };
+            ConvolutionRow { kernel, stride, padding, channels }
+        };
         Self {
             role,
             image: [height, width, channels],
             patch: [patch_height, patch_width],
+            convolutions: dims.declared_convolutions().map(row_of).collect(),
             embed,
             heads,
             hidden,
@@ -265,6 +291,24 @@ impl Row {
             instructions: needs.instructions,
             milliseconds: needs.milliseconds(board),
         }
+    }
+
+    /// Returns the dimensions as the table shows them.
+    fn network(&self) -> String {
+        let &Self { image: [height, width, channels], patch: [down, across], .. } = self;
+        let &Self { embed, heads, hidden, depth, .. } = self;
+        let convolution = |convolution: &ConvolutionRow| {
+            let &ConvolutionRow { kernel, stride, padding, channels } = convolution;
+            format!("{kernel},{stride},{padding},{channels}")
+        };
+        let convolutions: Vec<String> = self.convolutions.iter().map(convolution).collect();
+        let tokenizer = match &convolutions[..] {
+            [] => format!("patch {down}x{across}"),
+            convolutions => format!("conv {}", convolutions.join(" and ")),
+        };
+        format!(
+            "image {height}x{width}x{channels}, {tokenizer}, embed {embed}, heads {heads}, hidden {hidden}, depth {depth}"
+        )
     }
 }
 
@@ -360,20 +404,17 @@ impl Fitted {
 
 /// Returns the lines of the table.
 fn table(rows: &[Row], choice: &Choice, board: &Board) -> Vec<String> {
+    let networks: Vec<String> = rows.iter().map(Row::network).collect();
+    let widest = networks.iter().map(String::len).fold(65, usize::max);
     let line = |role: &str, network: &str, parameters: &str, flash: &str, ram: &str, time: &str| {
-        format!("{role:<8}  {network:<65}  {parameters:>10}  {flash:>8}  {ram:>8}  {time:>8}")
+        format!("{role:<8}  {network:<widest$}  {parameters:>10}  {flash:>8}  {ram:>8}  {time:>8}")
     };
     let mut lines = vec![line("", "network", "parameters", "flash", "RAM", "time")];
-    for row in rows {
-        let &Row { role, image: [height, width, channels], patch: [down, across], .. } = row;
-        let &Row { embed, heads, hidden, depth, parameters, flash_bytes, ram_bytes, milliseconds, .. } = row;
-        let network = format!(
-            "image {height}x{width}x{channels}, patch {down}x{across}, embed {embed}, heads {heads}, hidden {hidden}, \
-             depth {depth}"
-        );
+    for (row, network) in rows.iter().zip(&networks) {
+        let &Row { role, parameters, flash_bytes, ram_bytes, milliseconds, .. } = row;
         lines.push(line(
             role,
-            &network,
+            network,
             &thousands(parameters),
             &kilobytes(flash_bytes),
             &kilobytes(ram_bytes),
@@ -464,4 +505,18 @@ fn lengths<const N: usize>(text: &str) -> Result<[usize; N], String> {
         .ok_or_else(|| {
             format!("expected {N} whole numbers with x between them, such as {}", &"32x48x3"[..3 * N - 1])
         })
+}
+
+/// Parses a convolution: kernel, stride, padding and, for the first of two, channels, such as 3,2,1,16.
+fn convolution(text: &str) -> Result<Convolution, String> {
+    let numbers: Option<Vec<u16>> = text.split(',').map(|number| number.parse().ok()).collect();
+    match numbers.as_deref() {
+        Some(&[kernel, stride, padding]) => Ok(Convolution { kernel, stride, padding, channels: 0 }),
+        Some(&[kernel, stride, padding, channels]) => Ok(Convolution { kernel, stride, padding, channels }),
+        _ => Err(
+            "expected kernel, stride and padding, such as 5,4,2, and channels, too, for the first of two \
+                  convolutions"
+                .to_owned(),
+        ),
+    }
 }

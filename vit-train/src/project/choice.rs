@@ -4,15 +4,14 @@ use crate::{
     board::{boards::Board, needs::Needs},
     data::survey::Survey,
 };
-use vit_nostd::{int8::weights, Declaration, Dims, Tokenizer};
+use vit_nostd::{int8::weights, Convolution, Declaration, Dims, Tokenizer};
 
 /// The dimensions that a user asks for. None leaves the choice of a dimension to the program.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Wishes {
+pub(crate) struct Wishes<'a> {
     /// The height, the width and the channels of the image.
     pub image: Option<[usize; 3]>,
-    /// The height and the width of a patch.
-    pub patch: Option<[usize; 2]>,
+    pub tokenizer: Option<Tokenizer<'a>>,
     pub embed: Option<usize>,
     pub heads: Option<usize>,
     pub hidden: Option<usize>,
@@ -21,12 +20,12 @@ pub(crate) struct Wishes {
     pub largest: bool,
 }
 
-impl Wishes {
+impl Wishes<'_> {
     /// True if there is no choice left.
     pub(crate) fn are_complete(&self) -> bool {
-        let Self { image, patch, embed, heads, hidden, depth, largest: _ } = self;
+        let Self { image, tokenizer, embed, heads, hidden, depth, largest: _ } = self;
         image.is_some()
-            && patch.is_some()
+            && tokenizer.is_some()
             && [embed, heads, hidden, depth].iter().all(|length| length.is_some())
     }
 }
@@ -62,8 +61,10 @@ pub(crate) struct Candidate {
 struct Size {
     /// The side of a square image, in pixels.
     side: usize,
-    /// The number of patches along it.
+    /// The number of patches along it, if the tokenizer has patches.
     grid: usize,
+    /// The convolutions of the tokenizer. If there are none, it has patches.
+    convolutions: &'static [Convolution],
     embed: usize,
     heads: usize,
     hidden: usize,
@@ -71,7 +72,7 @@ struct Size {
 }
 
 const fn size(side: usize, grid: usize, embed: usize, heads: usize, hidden: usize, depth: usize) -> Size {
-    Size { side, grid, embed, heads, hidden, depth }
+    Size { side, grid, convolutions: &[], embed, heads, hidden, depth }
 }
 
 /// The sizes of networks. For square pictures, each takes more instructions than the one before.
@@ -131,7 +132,7 @@ impl Choice {
         labels: &[String],
         board: &Board,
         milliseconds: f64,
-        wishes: &Wishes,
+        wishes: &Wishes<'_>,
     ) -> Self {
         let percent = 100 - SPARE;
         let cycles = 1e-3 * milliseconds * f64::from(board.clock);
@@ -165,23 +166,28 @@ impl Choice {
 impl Size {
     /// Returns the dimensions of a network of this size, with everything that is wished for. None if there is no such
     /// network.
-    fn dims(&self, pictures: &Pictures, wishes: &Wishes) -> Option<Dims> {
-        let (image, patch) = self.geometry(pictures, wishes)?;
+    fn dims(&self, pictures: &Pictures, wishes: &Wishes<'_>) -> Option<Dims> {
+        let patch = match wishes.tokenizer {
+            Some(Tokenizer::Patches(patch)) => Some(patch),
+            _ => None,
+        };
+        let convolutions = match wishes.tokenizer {
+            Some(Tokenizer::Convolutions(convolutions)) => convolutions,
+            Some(Tokenizer::Patches(_)) => &[],
+            None => self.convolutions,
+        };
+        let (image, tokenizer) = if convolutions.is_empty() {
+            let (image, patch) = self.geometry(pictures, wishes, patch)?;
+            (image, Tokenizer::Patches(patch))
+        } else {
+            (self.image(pictures, wishes), Tokenizer::Convolutions(convolutions))
+        };
         let embed = wishes.embed.unwrap_or(self.embed);
         let heads = wishes.heads.unwrap_or_else(|| self.heads_of(embed));
         let hidden = wishes.hidden.unwrap_or(if wishes.embed.is_some() { 2 * embed } else { self.hidden });
         let depth = wishes.depth.unwrap_or(self.depth);
         let classes = pictures.classes;
-        check(Declaration {
-            image,
-            tokenizer: Tokenizer::Patches(patch),
-            embed,
-            heads,
-            hidden,
-            depth,
-            classes,
-        })
-        .ok()
+        check(Declaration { image, tokenizer, embed, heads, hidden, depth, classes }).ok()
     }
 
     /// Returns the number of heads of a network with this many channels: those that make a head nearest to the size of
@@ -192,8 +198,23 @@ impl Size {
         (1..=embed.div_ceil(4)).filter(fits).min_by_key(|heads| (embed / heads).abs_diff(wanted)).unwrap_or(1)
     }
 
-    /// Returns the dimensions of the image and of a patch.
-    fn geometry(&self, pictures: &Pictures, wishes: &Wishes) -> Option<([usize; 3], [usize; 2])> {
+    /// Returns the dimensions of the image for a tokenizer of convolutions, which need not divide it. Small pictures stay
+    /// as they are, and others are reduced to the area of this size.
+    fn image(&self, pictures: &Pictures, wishes: &Wishes<'_>) -> [usize; 3] {
+        let Pictures { size: [height, width], channels, .. } = *pictures;
+        let (area, wanted) = (height * width, self.side * self.side);
+        let factor = if area <= 2 * wanted { 1.0 } else { (wanted as f64 / area as f64).sqrt() };
+        let [height, width] = [height, width].map(|side| (side as f64 * factor).round().max(1.0) as usize);
+        wishes.image.unwrap_or([height, width, channels])
+    }
+
+    /// Returns the dimensions of the image and of a patch, whose dimensions may be given.
+    fn geometry(
+        &self,
+        pictures: &Pictures,
+        wishes: &Wishes<'_>,
+        patch: Option<[usize; 2]>,
+    ) -> Option<([usize; 3], [usize; 2])> {
         let channels = wishes.image.map_or(pictures.channels, |[_, _, channels]| channels);
         let [height, width] = wishes.image.map_or(pictures.size, |[height, width, _]| [height, width]);
         let patches = self.grid * self.grid;
@@ -205,12 +226,12 @@ impl Size {
                 .map(|side| [side; 2])
         };
         if wishes.image.is_some() {
-            let patch = wishes.patch.or_else(|| divide([height, width]))?;
+            let patch = patch.or_else(|| divide([height, width]))?;
             return Some(([height, width, channels], patch));
         }
         // Small pictures stay as they are, if they can be divided well.
         if height * width <= 2 * self.side * self.side {
-            let patch = wishes.patch.or_else(|| divide([height, width]));
+            let patch = patch.or_else(|| divide([height, width]));
             if let Some([down, across]) = patch
                 && height % down == 0
                 && width % across == 0
@@ -221,7 +242,7 @@ impl Size {
         }
         // Others get nearly the proportions of the pictures and nearly as many patches as wanted, but no more than there
         // are in a picture.
-        let [down, across] = wishes.patch.unwrap_or([1, 1]);
+        let [down, across] = patch.unwrap_or([1, 1]);
         let deviation = |[rows, columns]: [usize; 2]| {
             let proportions = (columns * across * height) as f64 / (rows * down * width) as f64;
             let number = (rows * columns) as f64 / patches as f64;
@@ -231,7 +252,7 @@ impl Size {
             |rows: usize| (1..=(patches / rows + 1).min(width / across)).map(move |columns| [rows, columns]);
         let grids = (1..=patches.min(height / down)).flat_map(columns);
         let [rows, columns] = grids.min_by(|&a, &b| deviation(a).total_cmp(&deviation(b)))?;
-        let [down, across] = wishes.patch.unwrap_or_else(|| {
+        let [down, across] = patch.unwrap_or_else(|| {
             let side = (self.side / self.grid).min(height / rows).min(width / columns).max(1);
             [side; 2]
         });
@@ -263,7 +284,7 @@ mod tests {
         (0..classes).map(|class| format!("class {class}")).collect()
     }
 
-    fn choice(pictures: &Pictures, board: &str, milliseconds: f64, wishes: &Wishes) -> Choice {
+    fn choice(pictures: &Pictures, board: &str, milliseconds: f64, wishes: &Wishes<'_>) -> Choice {
         let board = Board::named(board).unwrap();
         Choice::new(pictures, &labels(pictures.classes), &board, milliseconds, wishes)
     }
@@ -296,7 +317,7 @@ mod tests {
 
     #[test]
     fn more_pictures_deserve_a_larger_network_and_less_time_a_smaller_one() {
-        let parameters = |pictures: &Pictures, milliseconds, wishes: &Wishes| {
+        let parameters = |pictures: &Pictures, milliseconds, wishes: &Wishes<'_>| {
             let choice = choice(pictures, "pico2", milliseconds, wishes);
             choice.candidates[choice.chosen.unwrap()].dims.parameters()
         };
@@ -339,7 +360,7 @@ mod tests {
     fn wishes_come_true() {
         let wishes = Wishes {
             image: Some([32, 48, 3]),
-            patch: Some([8, 8]),
+            tokenizer: Some(Tokenizer::Patches([8, 8])),
             embed: Some(64),
             heads: Some(4),
             hidden: Some(128),
@@ -361,8 +382,11 @@ mod tests {
             ),
             (Wishes { depth: Some(7), ..Wishes::default() }, |dims| dims.depth == 7),
             (Wishes { hidden: Some(60), ..Wishes::default() }, |dims| dims.hidden == 60),
-            (Wishes { patch: Some([6, 8]), ..Wishes::default() }, |dims| {
-                (dims.patch_height, dims.patch_width) == (6, 8)
+            (Wishes { tokenizer: Some(Tokenizer::Patches([6, 8])), ..Wishes::default() }, |dims| {
+                (dims.patch_height, dims.patch_width, dims.convolutions()) == (6, 8, 0)
+            }),
+            (Wishes { tokenizer: Some(Tokenizer::Convolutions(&TWO)), ..Wishes::default() }, |dims| {
+                dims.stem == Some(TWO[0]) && dims.patches().kernel == [3, 3]
             }),
             (Wishes { image: Some([30, 40, 1]), ..Wishes::default() }, |dims| {
                 (dims.height, dims.width, dims.channels) == (30, 40, 1)
@@ -374,6 +398,24 @@ mod tests {
                 "{wishes:?}"
             );
         }
+    }
+
+    /// A stem, and a convolution after it.
+    const TWO: [Convolution; 2] = [
+        Convolution { kernel: 3, stride: 2, padding: 1, channels: 16 },
+        Convolution { kernel: 3, stride: 2, padding: 1, channels: 0 },
+    ];
+
+    #[test]
+    fn a_size_may_have_convolutions() {
+        let size = Size { convolutions: &TWO, ..size(24, 4, 32, 2, 64, 3) };
+        for (pictures, image) in [([30, 28], [30, 28]), ([48, 64], [21, 28]), ([1080, 1920], [18, 32])] {
+            let dims = size.dims(&Pictures { size: pictures, ..SIGNS }, &Wishes::default()).unwrap();
+            let found = [dims.height, dims.width].map(usize::from);
+            assert_eq!((found, dims.stem, dims.channels), (image, Some(TWO[0]), 3));
+        }
+        let patches = Wishes { tokenizer: Some(Tokenizer::Patches([6, 8])), ..Wishes::default() };
+        assert_eq!(size.dims(&SIGNS, &patches).unwrap().stem, None);
     }
 
     #[test]

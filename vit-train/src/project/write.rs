@@ -123,8 +123,7 @@ impl Project<'_> {
 
     /// Returns the values of the templates.
     fn values(&self, firmware: &Firmware) -> Vec<(&'static str, String)> {
-        let Dims { height, width, channels, patch_height, patch_width, .. } = *self.dims;
-        let Dims { embed, heads, hidden, depth, classes, .. } = *self.dims;
+        let Dims { height, width, channels, embed, heads, hidden, depth, classes, .. } = *self.dims;
         let repository = firmware.repository;
         let crates = |name: &str, features: &[&str]| dependency(repository, name, features);
         let mut values = vec![
@@ -133,6 +132,7 @@ impl Project<'_> {
             ("Network", self.name.network()),
             ("run", self.name.run()),
             ("purpose", purpose(self.class_names)),
+            ("tokenizer", self.dims.tokenizer_field().to_string()),
             ("summary", self.summary.to_owned()),
             ("data", format!("{:?}", self.data)),
             ("skip", if self.skip_unreadable { ".skip_unreadable(true)" } else { "" }.to_owned()),
@@ -146,8 +146,6 @@ impl Project<'_> {
             ("height", height),
             ("width", width),
             ("channels", channels),
-            ("patch_height", patch_height),
-            ("patch_width", patch_width),
             ("embed", embed),
             ("heads", heads),
             ("hidden", hidden),

@@ -108,6 +108,42 @@ fn the_table_is_printed_for_scripts_too() {
 }
 
 #[test]
+fn tokens_may_be_made_by_convolutions() {
+    let parent = tempfile::tempdir().unwrap();
+    let project = parent.path().join("digits");
+    let board = ["--board", "pico2", "--embed", "32"];
+    let two = ["--conv", "3,2,1,12", "--conv", "5,4,2"];
+    let said = succeed(&[&["new", path(&project)], &board[..], &two].concat());
+    assert!(said.contains("chosen    image 28x28x1, conv 3,2,1,12 and 5,4,2,32, embed 32"), "{said}");
+    let network = fs::read_to_string(project.join("network/src/lib.rs")).unwrap();
+    let tokenizer = "        tokenizer: [{ kernel: 3, stride: 2, padding: 1, channels: 12 }, { kernel: 5, stride: 4, padding: 2 }],\n";
+    assert!(network.contains(tokenizer) && !network.contains("patch"), "{network}");
+
+    let rows = json(&[&["fit", "--json"], &board[..], &["--conv", "7,4,3"]].concat());
+    let one = serde_json::json!([{ "kernel": 7, "stride": 4, "padding": 3, "channels": 32 }]);
+    let of_fit = |row: &serde_json::Value| (row["convolutions"] == one, row["tokens"].as_u64());
+    assert!(rows.as_array().unwrap().iter().all(|row| of_fit(row) == (true, Some(50))), "{rows}");
+    let rows = json(&[&["fit", "--json"], &board[..]].concat());
+    assert_eq!(rows[0]["convolutions"], serde_json::json!([]));
+
+    for (options, words) in [
+        (&["--conv", "3,2"][..], &["expected kernel, stride and padding, such as 5,4,2"][..]),
+        (&["--conv", "3,2,x"], &["expected kernel, stride and padding"]),
+        (&["--conv", "3,2,1", "--patch", "7x7"], &["--conv", "--patch", "cannot be used with"]),
+        (&["--conv", "3,2,1", "--conv", "5,4,2"], &["no such network", "first convolution", "`channels`"]),
+        (&["--conv", "5,4,5"], &["no such network", "`padding`", "less than"]),
+        (&["--conv", "3,2,1,12", "--conv", "99,1,0"], &["no such network", "must fit"]),
+        (&["--conv", "3,2,1,13", "--conv", "5,4,2"], &["no such network", "multiple of 4"]),
+        (&["--conv", "9,1,0,4", "--conv", "9,1,0,4", "--conv", "9,1,0"], &["one or two convolutions"]),
+    ] {
+        let output = run(&[&["fit"], &board[..], options].concat());
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{options:?}: {said}");
+        assert!(words.iter().all(|words| said.contains(words)), "{options:?}: {said}");
+    }
+}
+
+#[test]
 fn networks_are_for_boards_that_are_not_on_the_list() {
     let parent = tempfile::tempdir().unwrap();
     let project = parent.path().join("digits");

@@ -1,5 +1,5 @@
-//! Runs [`bits`](test_firmware::bits) for the presets, for road signs, for images in colour that are not square, and for
-//! the most channels. A single ELF file contains all networks and both engines, as far as the RAM is large enough.
+//! Runs [`bits`](test_firmware::bits) for the presets, for road signs, for images in colour that are not square, for
+//! convolutions of several kinds, and for the most channels. A single ELF file contains all networks and both engines, as far as the RAM is large enough.
 
 #![no_std]
 #![no_main]
@@ -8,54 +8,60 @@ use cortex_m_rt::entry;
 #[cfg(not(small))]
 use test_firmware::bits::floats;
 use test_firmware::{
-    bits::{accept, integers},
+    bits::{self, accept},
     flashed_model,
 };
 use vit_boards::exit;
 #[cfg(not(small))]
-use vit_nostd::{float, Base, Tiny};
+use vit_nostd::{float, Base, ConvTiny, Tiny};
 use vit_nostd::{
     int8,
     model_file::{Kind, Preamble},
-    Nano, Network,
+    ConvNano, Nano, Network,
 };
-use vit_test_networks::Colour;
+use vit_test_networks::{Colour, OneConvolution, TwoConvolutions};
 #[cfg(not(small))]
 use vit_test_networks::{Signs, Widest};
 
 #[entry]
 fn main() -> ! {
-    static mut NANO: int8::Scratch<Nano> = int8::Scratch::new();
-    static mut COLOUR: int8::Scratch<Colour> = int8::Scratch::new();
-    #[cfg(not(small))]
-    static mut WIDEST: int8::Scratch<Widest> = int8::Scratch::new();
-    #[cfg(not(small))]
-    static mut SIGNS: int8::Scratch<Signs> = int8::Scratch::new();
-    #[cfg(not(small))]
-    static mut TINY: int8::Scratch<Tiny> = int8::Scratch::new();
-    #[cfg(not(small))]
-    static mut BASE: int8::Scratch<Base> = int8::Scratch::new();
     #[cfg(not(small))]
     static mut FLOAT: (
         float::Scratch<Colour>,
         float::Scratch<Nano>,
         float::Scratch<Tiny>,
         float::Scratch<Base>,
-    ) = (float::Scratch::new(), float::Scratch::new(), float::Scratch::new(), float::Scratch::new());
+        float::Scratch<ConvNano>,
+        float::Scratch<OneConvolution>,
+        float::Scratch<TwoConvolutions>,
+    ) = (
+        float::Scratch::new(),
+        float::Scratch::new(),
+        float::Scratch::new(),
+        float::Scratch::new(),
+        float::Scratch::new(),
+        float::Scratch::new(),
+        float::Scratch::new(),
+    );
 
     let model = flashed_model();
     let Preamble { kind, dims, .. } = accept(Preamble::read(model));
     match (kind, dims) {
-        (Kind::Int8, Nano::DIMS) => integers(model, NANO),
-        (Kind::Int8, Colour::DIMS) => integers(model, COLOUR),
+        (Kind::Int8, Nano::DIMS) => integers::<Nano>(model),
+        (Kind::Int8, Colour::DIMS) => integers::<Colour>(model),
+        (Kind::Int8, ConvNano::DIMS) => integers::<ConvNano>(model),
+        (Kind::Int8, OneConvolution::DIMS) => integers::<OneConvolution>(model),
+        (Kind::Int8, TwoConvolutions::DIMS) => integers::<TwoConvolutions>(model),
         #[cfg(not(small))]
-        (Kind::Int8, Widest::DIMS) => integers(model, WIDEST),
+        (Kind::Int8, Widest::DIMS) => integers::<Widest>(model),
         #[cfg(not(small))]
-        (Kind::Int8, Signs::DIMS) => integers(model, SIGNS),
+        (Kind::Int8, Signs::DIMS) => integers::<Signs>(model),
         #[cfg(not(small))]
-        (Kind::Int8, Tiny::DIMS) => integers(model, TINY),
+        (Kind::Int8, Tiny::DIMS) => integers::<Tiny>(model),
         #[cfg(not(small))]
-        (Kind::Int8, Base::DIMS) => integers(model, BASE),
+        (Kind::Int8, ConvTiny::DIMS) => integers::<ConvTiny>(model),
+        #[cfg(not(small))]
+        (Kind::Int8, Base::DIMS) => integers::<Base>(model),
         #[cfg(not(small))]
         (Kind::F32, Colour::DIMS) => floats(model, &mut FLOAT.0),
         #[cfg(not(small))]
@@ -64,7 +70,20 @@ fn main() -> ! {
         (Kind::F32, Tiny::DIMS) => floats(model, &mut FLOAT.2),
         #[cfg(not(small))]
         (Kind::F32, Base::DIMS) => floats(model, &mut FLOAT.3),
+        #[cfg(not(small))]
+        (Kind::F32, ConvNano::DIMS) => floats(model, &mut FLOAT.4),
+        #[cfg(not(small))]
+        (Kind::F32, OneConvolution::DIMS) => floats(model, &mut FLOAT.5),
+        #[cfg(not(small))]
+        (Kind::F32, TwoConvolutions::DIMS) => floats(model, &mut FLOAT.6),
         (_, dims) => defmt::panic!("this firmware has no engine for the model's kind and shape, {}", dims),
     }
     exit(0)
+}
+
+/// Classifies the images with an integer model. The scratch memory is on the stack, because the smallest chip has no room
+/// for that of all networks.
+#[inline(never)]
+fn integers<N: Network>(model: &[u8]) {
+    bits::integers::<N>(model, &mut int8::Scratch::new());
 }

@@ -15,11 +15,12 @@ use vit_nostd::{
     model_file::{Kind, Preamble},
     Network,
 };
-use vit_test_networks::{Classes10, Classes100, Classes1000, LargePatch, WideMlp};
+use vit_test_networks::{Classes10, Classes100, Classes1000, LargePatch, LargeWindow, WideMlp};
 
 #[entry]
 fn main() -> ! {
     static mut LARGE_PATCH: int8::Scratch<LargePatch> = int8::Scratch::new();
+    static mut LARGE_WINDOW: int8::Scratch<LargeWindow> = int8::Scratch::new();
     static mut WIDE_MLP: int8::Scratch<WideMlp> = int8::Scratch::new();
     static mut INT8: (int8::Scratch<Classes10>, int8::Scratch<Classes100>, int8::Scratch<Classes1000>) =
         (int8::Scratch::new(), int8::Scratch::new(), int8::Scratch::new());
@@ -30,6 +31,7 @@ fn main() -> ! {
     let Preamble { kind, dims, .. } = accept(Preamble::read(model));
     match (kind, dims) {
         (Kind::Int8, LargePatch::DIMS) => integers(model, LARGE_PATCH),
+        (Kind::Int8, LargeWindow::DIMS) => integers(model, LARGE_WINDOW),
         (Kind::Int8, WideMlp::DIMS) => integers(model, WIDE_MLP),
         (Kind::Int8, Classes10::DIMS) => integers(model, &mut INT8.0),
         (Kind::Int8, Classes100::DIMS) => integers(model, &mut INT8.1),

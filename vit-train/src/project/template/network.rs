@@ -6,7 +6,7 @@ vit_nostd::network! {
     /// @purpose@
     pub @Network@ {
         image: [@height@, @width@, @channels@],
-        patch: [@patch_height@, @patch_width@],
+        @tokenizer@,
         embed: @embed@,
         heads: @heads@,
         hidden: @hidden@,
