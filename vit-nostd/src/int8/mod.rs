@@ -21,8 +21,9 @@ use crate::{
     network::{Image, Network},
     observer::{Observer, Probe, Stage, Values},
     shape::{Element, Length, Matrix, Vector},
-    tokenizer::move_to_front,
+    tokenizer::{self, move_to_front},
 };
+use core::hint::black_box;
 use kernels::{Kernels, Rows, Scores, TileMemory, Wide, SCORED, TILE};
 use layer_norm::Norm;
 use linear::dot;
@@ -223,10 +224,10 @@ impl<'a, N: Network> Model<'a, N> {
                     let patch = patches.row_mut(token);
                     if N::STEM.is_some() {
                         let map = (N::PATCHES.input_row(row, 0), bytemuck::cast_slice(stripe.as_ref()));
-                        N::PATCHES.gather(at, self.weights.zeros(1, 1), map, 0, patch);
+                        gather_patch(&N::PATCHES, at, self.weights.zeros(1, 1), map, 0, patch);
                     } else {
                         let zeros = self.weights.zeros(0, N::CHANNELS);
-                        N::PATCHES.gather(at, zeros, (0, bytemuck::bytes_of(image)), CENTRE, patch);
+                        gather_patch(&N::PATCHES, at, zeros, (0, bytemuck::bytes_of(image)), CENTRE, patch);
                     }
                 }
                 kernels.widen(&mut patches, tokens.len());
@@ -311,6 +312,22 @@ impl<'a, N: Network> Model<'a, N> {
         }
         logits
     }
+}
+
+/// Gathers a patch. The windows of a stem are small and many, so that constants and loops without turns pay for them. For
+/// patches, this function keeps the compiler from unrolling loops.
+#[inline(never)]
+fn gather_patch(
+    patches: &tokenizer::Windows,
+    at: [usize; 2],
+    zeros: &[i8],
+    input: (usize, &[u8]),
+    mask: u8,
+    out: &mut [i8],
+) {
+    let [height, width] = patches.kernel;
+    let patches = tokenizer::Windows { kernel: [black_box(height), width], ..*patches };
+    patches.gather(at, zeros, input, mask, out);
 }
 
 /// The bit that is flipped to turn a level of the image, from 0 to 255, into an activation, which is lower by 128.
