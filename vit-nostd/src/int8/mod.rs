@@ -210,13 +210,14 @@ impl<'a, N: Network> Model<'a, N> {
             stem: TileMemory::ZERO,
             stripe: Element::ZERO,
         });
-        let Shared::Tokenizer(Windows { patches, stem, stripe }) = shared else { return };
-        let mut patches = patches.tile(<N::PatchRow as Length>::LEN);
+        let Shared::Tokenizer(windows) = shared else { return };
         let columns = const { N::PATCHES.columns() };
         // With a stem, only those rows of the map that a row of tokens needs are there at a time.
         let together = if N::STEM.is_some() { columns } else { N::TOKENS - 1 };
         for (row, tokens) in tokens.chunks_mut(together).enumerate() {
-            self.stem(kernels, image, row, stem, stripe, observe);
+            self.stem(kernels, image, row, windows, observe);
+            let Windows { patches, stripe, .. } = windows;
+            let mut patches = patches.tile(<N::PatchRow as Length>::LEN);
             for (tile, tokens) in tokens.chunks_mut(TILE).enumerate() {
                 let first = row * together + tile * TILE;
                 for token in 0..tokens.len() {
@@ -251,8 +252,7 @@ impl<'a, N: Network> Model<'a, N> {
         kernels: impl Kernels,
         image: &Image<N>,
         row: usize,
-        windows: &mut TileMemory<Vector<N::StemRow, i8>, Vector<N::StemRow, Wide>>,
-        stripe: &mut Matrix<N::Stripe, N::StemChannels, i8>,
+        windows: &mut Windows<N>,
         observe: &mut impl Watch,
     ) {
         let Some(stem) = N::STEM else { return };
@@ -260,6 +260,7 @@ impl<'a, N: Network> Model<'a, N> {
         let [stride, _] = N::PATCHES.stride;
         let width = N::PATCHES.width;
         let shared = if row == 0 { 0 } else { height.saturating_sub(stride) };
+        let Windows { stem: windows, stripe, .. } = windows;
         let stripe = stripe.as_mut();
         if shared > 0 {
             move_to_front(stripe, stride * width);
