@@ -167,8 +167,7 @@ impl Windows {
     ///
     /// `input` has the rows of the input from row `first` on; as values, its bytes are combined with `mask` by exclusive
     /// or. `zeros` has the value that stands for zero in each channel, or a single one for all channels.
-    // This is not inlined and not generic, so that its code is in flash once, and the compiler does not unroll it.
-    #[inline(never)]
+    #[inline(always)]
     pub(crate) fn gather(
         &self,
         [row, column]: [usize; 2],

@@ -21,8 +21,9 @@ use crate::{
     network::{Image, Network},
     observer::{Observer, Probe, Stage, Values},
     shape::{Element, Length, Matrix, Vector},
-    tokenizer::move_to_front,
+    tokenizer::{self, move_to_front},
 };
+use core::hint::black_box;
 use kernels::{Kernels, Rows, Scores, TileMemory, Wide, SCORED, TILE};
 use layer_norm::Norm;
 use linear::dot;
@@ -209,13 +210,14 @@ impl<'a, N: Network> Model<'a, N> {
             stem: TileMemory::ZERO,
             stripe: Element::ZERO,
         });
-        let Shared::Tokenizer(Windows { patches, stem, stripe }) = shared else { return };
-        let mut patches = patches.tile(<N::PatchRow as Length>::LEN);
+        let Shared::Tokenizer(windows) = shared else { return };
         let columns = const { N::PATCHES.columns() };
         // With a stem, only those rows of the map that a row of tokens needs are there at a time.
         let together = if N::STEM.is_some() { columns } else { N::TOKENS - 1 };
         for (row, tokens) in tokens.chunks_mut(together).enumerate() {
-            self.stem(kernels, image, row, stem, stripe, observe);
+            self.stem(kernels, image, row, windows, observe);
+            let Windows { patches, stripe, .. } = windows;
+            let mut patches = patches.tile(<N::PatchRow as Length>::LEN);
             for (tile, tokens) in tokens.chunks_mut(TILE).enumerate() {
                 let first = row * together + tile * TILE;
                 for token in 0..tokens.len() {
@@ -223,10 +225,10 @@ impl<'a, N: Network> Model<'a, N> {
                     let patch = patches.row_mut(token);
                     if N::STEM.is_some() {
                         let map = (N::PATCHES.input_row(row, 0), bytemuck::cast_slice(stripe.as_ref()));
-                        N::PATCHES.gather(at, self.weights.zeros(1, 1), map, 0, patch);
+                        gather_patch(&N::PATCHES, at, self.weights.zeros(1, 1), map, 0, patch);
                     } else {
                         let zeros = self.weights.zeros(0, N::CHANNELS);
-                        N::PATCHES.gather(at, zeros, (0, bytemuck::bytes_of(image)), CENTRE, patch);
+                        gather_patch(&N::PATCHES, at, zeros, (0, bytemuck::bytes_of(image)), CENTRE, patch);
                     }
                 }
                 kernels.widen(&mut patches, tokens.len());
@@ -250,8 +252,7 @@ impl<'a, N: Network> Model<'a, N> {
         kernels: impl Kernels,
         image: &Image<N>,
         row: usize,
-        windows: &mut TileMemory<Vector<N::StemRow, i8>, Vector<N::StemRow, Wide>>,
-        stripe: &mut Matrix<N::Stripe, N::StemChannels, i8>,
+        windows: &mut Windows<N>,
         observe: &mut impl Watch,
     ) {
         let Some(stem) = N::STEM else { return };
@@ -259,6 +260,7 @@ impl<'a, N: Network> Model<'a, N> {
         let [stride, _] = N::PATCHES.stride;
         let width = N::PATCHES.width;
         let shared = if row == 0 { 0 } else { height.saturating_sub(stride) };
+        let Windows { stem: windows, stripe, .. } = windows;
         let stripe = stripe.as_mut();
         if shared > 0 {
             move_to_front(stripe, stride * width);
@@ -311,6 +313,22 @@ impl<'a, N: Network> Model<'a, N> {
         }
         logits
     }
+}
+
+/// Gathers a patch. The windows of a stem are small and many, so that constants and loops without turns pay for them. For
+/// patches, this function keeps the compiler from unrolling loops.
+#[inline(never)]
+fn gather_patch(
+    patches: &tokenizer::Windows,
+    at: [usize; 2],
+    zeros: &[i8],
+    input: (usize, &[u8]),
+    mask: u8,
+    out: &mut [i8],
+) {
+    let [height, width] = patches.kernel;
+    let patches = tokenizer::Windows { kernel: [black_box(height), width], ..*patches };
+    patches.gather(at, zeros, input, mask, out);
 }
 
 /// The bit that is flipped to turn a level of the image, from 0 to 255, into an activation, which is lower by 128.
