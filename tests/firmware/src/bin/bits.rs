@@ -1,12 +1,11 @@
 //! Runs [`bits`](test_firmware::bits) for the presets, for road signs, for images in colour that are not square, for
-//! convolutions of several kinds, and for the most channels. A single ELF file contains all networks and both engines, as far as the RAM is large enough.
+//! convolutions of several kinds, and for the most channels. A single ELF file contains all networks and both engines, as
+//! far as the RAM is large enough.
 
 #![no_std]
 #![no_main]
 
 use cortex_m_rt::entry;
-#[cfg(not(small))]
-use test_firmware::bits::floats;
 use test_firmware::{
     bits::{self, accept},
     flashed_model,
@@ -25,25 +24,6 @@ use vit_test_networks::{Signs, Widest};
 
 #[entry]
 fn main() -> ! {
-    #[cfg(not(small))]
-    static mut FLOAT: (
-        float::Scratch<Colour>,
-        float::Scratch<Nano>,
-        float::Scratch<Tiny>,
-        float::Scratch<Base>,
-        float::Scratch<ConvNano>,
-        float::Scratch<OneConvolution>,
-        float::Scratch<TwoConvolutions>,
-    ) = (
-        float::Scratch::new(),
-        float::Scratch::new(),
-        float::Scratch::new(),
-        float::Scratch::new(),
-        float::Scratch::new(),
-        float::Scratch::new(),
-        float::Scratch::new(),
-    );
-
     let model = flashed_model();
     let Preamble { kind, dims, .. } = accept(Preamble::read(model));
     match (kind, dims) {
@@ -63,19 +43,19 @@ fn main() -> ! {
         #[cfg(not(small))]
         (Kind::Int8, Base::DIMS) => integers::<Base>(model),
         #[cfg(not(small))]
-        (Kind::F32, Colour::DIMS) => floats(model, &mut FLOAT.0),
+        (Kind::F32, Colour::DIMS) => floats::<Colour>(model),
         #[cfg(not(small))]
-        (Kind::F32, Nano::DIMS) => floats(model, &mut FLOAT.1),
+        (Kind::F32, Nano::DIMS) => floats::<Nano>(model),
         #[cfg(not(small))]
-        (Kind::F32, Tiny::DIMS) => floats(model, &mut FLOAT.2),
+        (Kind::F32, Tiny::DIMS) => floats::<Tiny>(model),
         #[cfg(not(small))]
-        (Kind::F32, Base::DIMS) => floats(model, &mut FLOAT.3),
+        (Kind::F32, Base::DIMS) => floats::<Base>(model),
         #[cfg(not(small))]
-        (Kind::F32, ConvNano::DIMS) => floats(model, &mut FLOAT.4),
+        (Kind::F32, ConvNano::DIMS) => floats::<ConvNano>(model),
         #[cfg(not(small))]
-        (Kind::F32, OneConvolution::DIMS) => floats(model, &mut FLOAT.5),
+        (Kind::F32, OneConvolution::DIMS) => floats::<OneConvolution>(model),
         #[cfg(not(small))]
-        (Kind::F32, TwoConvolutions::DIMS) => floats(model, &mut FLOAT.6),
+        (Kind::F32, TwoConvolutions::DIMS) => floats::<TwoConvolutions>(model),
         (_, dims) => defmt::panic!("this firmware has no engine for the model's kind and shape, {}", dims),
     }
     exit(0)
@@ -86,4 +66,11 @@ fn main() -> ! {
 #[inline(never)]
 fn integers<N: Network>(model: &[u8]) {
     bits::integers::<N>(model, &mut int8::Scratch::new());
+}
+
+/// Classifies the images with a float model.
+#[cfg(not(small))]
+#[inline(never)]
+fn floats<N: Network>(model: &[u8]) {
+    bits::floats::<N>(model, &mut float::Scratch::new());
 }
