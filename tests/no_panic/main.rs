@@ -16,8 +16,8 @@ use vit_nostd::{
 };
 
 vit_nostd::network! {
-    Colour { image: [6, 20, 3], patch: [3, 5], embed: 132, heads: 2, hidden: 36, depth: 2, classes: 7 }
-    Overlapping {
+    pub Colour { image: [6, 20, 3], patch: [3, 5], embed: 132, heads: 2, hidden: 36, depth: 2, classes: 7 }
+    pub Overlapping {
         image: [11, 9, 3],
         tokenizer: [{ kernel: 4, stride: 2, padding: 3 }],
         embed: 20, heads: 1, hidden: 24, depth: 2, classes: 5,

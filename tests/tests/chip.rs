@@ -273,6 +273,10 @@ fn integers_have_the_hosts_bits() {
     for chip in [Chip::M0, Chip::M3, Chip::M7, Chip::M33] {
         trained_has_the_hosts_bits::<Nano>(TRAINED_INT8, some, chip);
     }
+    for chip in [Chip::M0, Chip::M3, Chip::M4F, Chip::M7, Chip::M33] {
+        trained_has_the_hosts_bits::<ConvNano>("models/conv-nano.int8.vit", some, chip);
+    }
+    trained_has_the_hosts_bits::<ConvTiny>("models/conv-tiny.int8.vit", some, Chip::M4F);
     trained_has_the_hosts_bits::<Tiny>("models/tiny.int8.vit", some, Chip::M4F);
     trained_has_the_hosts_bits::<Base>("models/base.int8.vit", some, Chip::M7);
 }

@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
 };
-use vit_nostd::{float, Base, Nano, Network, Tiny};
+use vit_nostd::{float, Base, ConvNano, ConvTiny, Nano, Network, Tiny};
 use vit_tests::chip_bench::{Cost, Record};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
@@ -190,6 +190,8 @@ fn tables_of_presets_have_the_figures_of_code_and_reports() {
     check_preset::<Base>("base", &chips);
     check_preset::<Tiny>("tiny", &chips);
     check_preset::<Nano>("nano", &chips);
+    check_preset::<ConvTiny>("conv-tiny", &chips);
+    check_preset::<ConvNano>("conv-nano", &chips);
 }
 
 /// The table of chips, and the instructions in the table of boards.

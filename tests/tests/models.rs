@@ -13,7 +13,7 @@ use vit_nostd::{
     frame::Fit,
     int8::Model,
     model_file::{Kind, Preamble},
-    Base, Nano, Tiny,
+    Base, ConvNano, ConvTiny, Nano, Tiny,
 };
 use vit_test_networks::Signs;
 use vit_train::{
@@ -104,6 +104,8 @@ fn models_have_their_recorded_accuracy() {
             "base" => check::<Base>(kept, 10_000, mnist),
             "tiny" => check::<Tiny>(kept, 10_000, mnist),
             "nano" => check::<Nano>(kept, 10_000, mnist),
+            "conv-tiny" => check::<ConvTiny>(kept, 10_000, mnist),
+            "conv-nano" => check::<ConvNano>(kept, 10_000, mnist),
             "signs" => check::<Signs>(kept, 2000, road_signs),
             _ => panic!("{name}: the model of an unknown network"),
         }
@@ -111,6 +113,8 @@ fn models_have_their_recorded_accuracy() {
             "base" => check_samples::<Base>(kept, &digits()),
             "tiny" => check_samples::<Tiny>(kept, &digits()),
             "nano" => check_samples::<Nano>(kept, &digits()),
+            "conv-tiny" => check_samples::<ConvTiny>(kept, &digits()),
+            "conv-nano" => check_samples::<ConvNano>(kept, &digits()),
             _ => check_samples::<Signs>(kept, &road_signs().unwrap()),
         }
         models += 1;

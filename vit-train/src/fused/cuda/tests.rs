@@ -4,7 +4,7 @@
 //! `VIT_TRAIN_TEST_GPU` is `required`. `tests/stand_in_gpu` is a substitute for a GPU that runs on the CPU.
 
 use super::{
-    kernels::{compile, Counters, Grid, ImageSize, Mask, SIGNATURES},
+    kernels::{compile, Counters, Grid, ImageSize, InputWindows, Mask, SIGNATURES},
     libraries,
     pass::Matrix,
     CudaError, Device, Resident,
@@ -26,7 +26,7 @@ use crate::{
         fold::Fold,
         network::Sizes,
         ops::{Ops, Store},
-        tests::{compare_passes, numbers, worst, Case, Odd, Overlapping, Shallow, Stem},
+        tests::{compare_passes, numbers, worst, Case, Odd, Shallow, Stem},
     },
     network::{
         dimensions::Dimensions,
@@ -49,7 +49,7 @@ use dfdx::prelude::{Cuda, Device as DfdxDevice};
 use dfdx::shapes::{ConstDim, ConstShape};
 use std::env;
 use std::path::Path;
-use vit_nostd::{frame::Fit, Base, ConvNano, Nano, Tiny};
+use vit_nostd::{frame::Fit, Base, Nano, Tiny};
 
 /// Returns what was found. Otherwise prints that a test was skipped and why, or panics if the environment says that a
 /// GPU is required.
@@ -110,7 +110,7 @@ fn kernels_are_called_as_they_are_declared() {
         ("u32", "u32"),
         ("i64", "long long"),
     ];
-    let structs = ["Counters", "ImageSize", "Mask"].map(|name| (name, name));
+    let structs = ["Counters", "ImageSize", "InputWindows", "Mask"].map(|name| (name, name));
     let types: Vec<(String, String)> = numbers
         .into_iter()
         .chain(structs)
@@ -132,8 +132,8 @@ fn kernels_are_called_as_they_are_declared() {
         })
         .collect();
     assert_eq!(called, declared);
-    let sizes = (size_of::<Counters>(), size_of::<ImageSize>(), size_of::<Mask>());
-    assert_eq!(sizes, (64, 12, 24), "the fields of kernels.cu have no padding between them");
+    let sizes = (size_of::<Counters>(), size_of::<ImageSize>(), size_of::<InputWindows>(), size_of::<Mask>());
+    assert_eq!(sizes, (64, 12, 56, 24), "the fields of kernels.cu have no padding between them");
 }
 
 #[test]
@@ -417,14 +417,12 @@ fn compare<N: Trainable>(batches: &[usize], rates: &[f32]) {
 fn gradients_of_odd_shapes_are_those_of_the_built_in_operations() {
     compare::<Odd>(&[3, 1, 37], &[0.0, 0.1, 0.5]);
     compare::<Shallow>(&[3, 1, 37], &[0.0, 0.1, 0.5]);
-    compare::<Overlapping>(&[3, 1, 37], &[0.0, 0.1]);
     compare::<Stem>(&[3, 1, 37], &[0.0, 0.1]);
 }
 
 #[test]
 fn gradients_are_those_of_the_built_in_operations() {
     compare::<Nano>(&[3, 20], &[0.1]);
-    compare::<ConvNano>(&[20], &[0.1]);
     compare::<Tiny>(&[2], &[0.1]);
 }
 
