@@ -115,7 +115,7 @@ typedef union {
   // Aligns the model.
   uint64_t align;
   // The content.
-  size_t words[48];
+  size_t words[56];
 } vit_model;
 
 // The lengths and the memory of a network. The header of the network has the same numbers as macros.

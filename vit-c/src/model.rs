@@ -21,7 +21,7 @@ pub union VitModel {
     /// Aligns the model.
     align: u64,
     /// The content.
-    words: [usize; 48],
+    words: [usize; 56],
 }
 
 /// The content of a [`VitModel`] of network `N`.
@@ -177,7 +177,7 @@ pub unsafe extern "C" fn vit_open(
         }
         // SAFETY: The pointer is neither null nor misaligned, and the caller promises that the memory can be written to.
         // Words of zeros are a valid value, which is not an open model.
-        unsafe { model.write(VitModel { words: [0; 48] }) };
+        unsafe { model.write(VitModel { words: [0; 56] }) };
         // SAFETY: The caller promises what `from_c` needs.
         let network = unsafe { VitNetwork::from_c(network)? };
         if !of_file?.start.is_multiple_of(ALIGNMENT) {
