@@ -16,6 +16,7 @@ use crate::{
     run::origins::check_origins,
 };
 use clap::builder::PossibleValue;
+use std::cmp::Reverse;
 use std::path::Path;
 use vit_nostd::{
     model_file::{Kind, Preamble},
@@ -133,8 +134,12 @@ impl List {
     /// Returns the network that has the most tensors, by name and shape, in common with `parameters`. The number of
     /// heads shows in no shape, so that it is that of the network.
     pub(super) fn nearest(&self, parameters: &Layout) -> Known {
-        let in_common = |network: &&Known| network.layout().in_common(parameters);
-        self.networks.iter().max_by_key(in_common).copied().unwrap_or(self.default())
+        // Of networks that have equally many in common, the one with the fewest others is the nearest.
+        let nearness = |network: &&Known| {
+            let layout = network.layout();
+            (layout.in_common(parameters), Reverse(layout.0.len()))
+        };
+        self.networks.iter().max_by_key(nearness).copied().unwrap_or(self.default())
     }
 
     /// Returns the network whose tensors a checkpoint has. `path` is the checkpoint's, for errors.
