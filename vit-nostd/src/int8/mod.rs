@@ -21,7 +21,7 @@ use crate::{
     network::{Image, Network},
     observer::{Observer, Probe, Stage, Values},
     shape::{Element, Length, Matrix, Vector},
-    tokenizer::{self, move_to_front},
+    tokenizer::{move_to_front, Windows},
 };
 use core::hint::black_box;
 use kernels::{Kernels, Rows, Scores, TileMemory, Wide, SCORED, TILE};
@@ -61,15 +61,15 @@ enum Shared<N: Network> {
     /// The keys and values of all tokens. This is the first variant so that its tag is 0: a new scratch memory then
     /// consists of zeros, and a `static` one takes no flash.
     Attention(KeysValues<N>),
-    /// What the tokenizer works in.
-    Tokenizer(Windows<N>),
+    /// The patches, the windows of the stem and the part of its map that are needed at a time.
+    Tokenizer(TokenizerMemory<N>),
     /// The hidden activations of a tile of tokens.
     Mlp(TileMemory<Vector<N::Hidden, i8>, Vector<N::Hidden, Wide>>),
 }
 
 /// The memory of the tokenizer.
 #[derive(Clone, Copy, Debug)]
-struct Windows<N: Network> {
+struct TokenizerMemory<N: Network> {
     /// A tile of patches.
     patches: TileMemory<Vector<N::PatchRow, i8>, Vector<N::PatchRow, Wide>>,
     /// A tile of windows of the stem.
@@ -205,18 +205,18 @@ impl<'a, N: Network> Model<'a, N> {
         let Some((cls, tokens)) = tokens.as_mut().split_first_mut() else { return };
         observe(Stage::Embedding, 0, 0, Values::I16(cls.as_ref()));
 
-        *shared = Shared::Tokenizer(Windows {
+        *shared = Shared::Tokenizer(TokenizerMemory {
             patches: TileMemory::ZERO,
             stem: TileMemory::ZERO,
             stripe: Element::ZERO,
         });
-        let Shared::Tokenizer(windows) = shared else { return };
+        let Shared::Tokenizer(memory) = shared else { return };
         let columns = const { N::PATCHES.columns() };
         // With a stem, only those rows of the map that a row of tokens needs are there at a time.
         let together = if N::STEM.is_some() { columns } else { N::TOKENS - 1 };
         for (row, tokens) in tokens.chunks_mut(together).enumerate() {
-            self.stem(kernels, image, row, windows, observe);
-            let Windows { patches, stripe, .. } = windows;
+            self.stem(kernels, image, row, memory, observe);
+            let TokenizerMemory { patches, stripe, .. } = memory;
             let mut patches = patches.tile(<N::PatchRow as Length>::LEN);
             for (tile, tokens) in tokens.chunks_mut(TILE).enumerate() {
                 let first = row * together + tile * TILE;
@@ -252,7 +252,7 @@ impl<'a, N: Network> Model<'a, N> {
         kernels: impl Kernels,
         image: &Image<N>,
         row: usize,
-        windows: &mut Windows<N>,
+        memory: &mut TokenizerMemory<N>,
         observe: &mut impl Watch,
     ) {
         let Some(stem) = N::STEM else { return };
@@ -260,7 +260,7 @@ impl<'a, N: Network> Model<'a, N> {
         let [stride, _] = N::PATCHES.stride;
         let width = N::PATCHES.width;
         let shared = if row == 0 { 0 } else { height.saturating_sub(stride) };
-        let Windows { stem: windows, stripe, .. } = windows;
+        let TokenizerMemory { stem: windows, stripe, .. } = memory;
         let stripe = stripe.as_mut();
         if shared > 0 {
             move_to_front(stripe, stride * width);
@@ -319,7 +319,7 @@ impl<'a, N: Network> Model<'a, N> {
 /// patches, this function keeps the compiler from unrolling loops.
 #[inline(never)]
 fn gather_patch(
-    patches: &tokenizer::Windows,
+    patches: &Windows,
     at: [usize; 2],
     zeros: &[i8],
     input: (usize, &[u8]),
@@ -327,7 +327,7 @@ fn gather_patch(
     out: &mut [i8],
 ) {
     let [height, width] = patches.kernel;
-    let patches = tokenizer::Windows { kernel: [black_box(height), width], ..*patches };
+    let patches = Windows { kernel: [black_box(height), width], ..*patches };
     patches.gather(at, zeros, input, mask, out);
 }
 

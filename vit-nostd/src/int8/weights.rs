@@ -1,8 +1,8 @@
 //! The tensors of an integer model, in the order of the file.
 //!
-//! The file has [`Convolutions`], [`Embedding`], one [`Block`] for each encoder block, and [`Head`]. Each has its tensors in the order in
-//! which they are declared below, and there are no gaps. The type `Matrix<N::Tokens, N::Embed, i16>` is a matrix of
-//! `i16` with a row per token and a column per channel.
+//! The file has [`Convolutions`], [`Embedding`], one [`Block`] for each encoder block, and [`Head`]. Each has its
+//! tensors in the order in which they are declared below, and there are no gaps. The type
+//! `Matrix<N::Tokens, N::Embed, i16>` is a matrix of `i16` with a row per token and a column per channel.
 //!
 //! The weights of linear layers have a row per output and a column per input. A linear layer has a bias, a multiplier
 //! and a shift per output; NUMERICS.md defines what they mean. The order of the tensors is such that each is aligned to
