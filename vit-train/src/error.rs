@@ -303,7 +303,7 @@ impl fmt::Display for Difference {
 /// Says what is left after an epoch that diverged.
 fn kept(epoch: usize) -> &'static str {
     if epoch > 1 {
-        "; the checkpoint is that of the best epoch before it"
+        "; the checkpoint is that of an epoch before it"
     } else {
         ""
     }

@@ -32,7 +32,7 @@ struct Row {
     threads: usize,
     seed: u64,
     epochs: usize,
-    best_epoch: usize,
+    kept_epoch: usize,
     total_train_seconds: f64,
     avg_epoch_seconds: f64,
     median_step_ms: f64,
@@ -48,7 +48,7 @@ struct Row {
 impl Row {
     fn new(run: &std::path::Path, report: &Report, first: &Report) -> Self {
         let (timing, environment) = (report.timing, report.environment.as_ref());
-        let best = report.epochs.iter().find(|epoch| epoch.epoch == report.best_epoch);
+        let kept = report.epochs.iter().find(|epoch| epoch.epoch == report.kept_epoch);
         let test = report.test.as_ref();
         let speed_up = timing.images_per_second / first.timing.images_per_second;
         Self {
@@ -60,13 +60,13 @@ impl Row {
             threads: report.threads,
             seed: report.seed,
             epochs: report.epochs.len(),
-            best_epoch: report.best_epoch,
+            kept_epoch: report.kept_epoch,
             total_train_seconds: timing.total_train_seconds,
             avg_epoch_seconds: timing.avg_epoch_seconds,
             median_step_ms: timing.median_step_ms,
             images_per_second: timing.images_per_second,
             speed_up: Some(speed_up).filter(|x| report.preset == first.preset && x.is_finite()),
-            val_acc: best.map(|epoch| epoch.val_acc),
+            val_acc: kept.map(|epoch| epoch.val_acc),
             test_acc: test.map(|test| test.f32.acc),
             test_top5: test.map(|test| test.f32.top5),
             test_int8_acc: test.and_then(|test| Some(test.int8?.acc)),

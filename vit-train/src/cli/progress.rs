@@ -103,7 +103,7 @@ impl Progress for Console {
         }
     }
 
-    fn epoch(&mut self, epoch: &Epoch, epochs: usize, best: bool) {
+    fn epoch(&mut self, epoch: &Epoch, epochs: usize, kept: bool) {
         self.line(&format!(
             "epoch {:>2}/{epochs}  train loss {:.4}  train {:6.2} %  val loss {:.4}  val {:6.2} %{}  {:.1} s",
             epoch.epoch,
@@ -111,7 +111,7 @@ impl Progress for Console {
             epoch.train_acc,
             epoch.val_loss,
             epoch.val_acc,
-            if best { " *" } else { "  " },
+            if kept { " *" } else { "  " },
             epoch.seconds
         ));
     }

@@ -31,7 +31,7 @@ macro_rules! files {
     };
 }
 files! {
-    /// Returns the path of the checkpoint, which has the parameters of the best epoch.
+    /// Returns the path of the checkpoint, which has the parameters of the epoch that is kept.
     checkpoint: "checkpoint.safetensors",
     /// Returns the path of the model file for the float engine.
     float_model: "model.f32.vit",

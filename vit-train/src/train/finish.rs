@@ -22,7 +22,7 @@ use vit_nostd::float;
 /// The number of images for which the final comparison with dfdx uses the canonical order of operations.
 const EXACT_IMAGES: usize = 100;
 
-/// Tests and exports the best parameters of a run on `data`, writes everything to `directory`, and returns the
+/// Tests and exports the kept parameters of a run on `data`, writes everything to `directory`, and returns the
 /// completed `report`. The run was trained on the images `train_indices` of `data.train`, and validated on
 /// `validation_indices`.
 ///
@@ -32,20 +32,20 @@ const EXACT_IMAGES: usize = 100;
 /// Returns [`Error::Io`] if a file cannot be written, and [`Error::Output`] if the network computes NaN or infinity.
 pub(super) fn finish<N: Trainable>(
     mut report: Report,
-    best: &mut Checkpoint,
+    kept: &mut Checkpoint,
     (data, train_indices, validation_indices): (&Splits, &[usize], &[usize]),
     directory: &Path,
     progress: &mut impl Progress,
 ) -> Result<Report, Error> {
     progress.stage("testing");
     let path = RunFolder::float_model(directory);
-    let (file, logits) = export_and_score::<N>(best, &data.test, &path)?;
-    best.save(&RunFolder::checkpoint(directory))?;
+    let (file, logits) = export_and_score::<N>(kept, &data.test, &path)?;
+    kept.save(&RunFolder::checkpoint(directory))?;
     write_atomically(&path, &file)?;
 
     progress.stage("quantizing");
     let int8_path = RunFolder::int8_model(directory);
-    let quantized = match quantize_and_score::<N>(best, (&data.train, train_indices), &data.test, &int8_path)
+    let quantized = match quantize_and_score::<N>(kept, (&data.train, train_indices), &data.test, &int8_path)
     {
         // Training has succeeded nevertheless, and the float model can be used.
         Err(Error::Unquantizable { error, .. }) => Err(error.to_string()),
@@ -57,14 +57,14 @@ pub(super) fn finish<N: Trainable>(
     if let Some(file) = int8_file {
         samples::write_with_model::<N>(directory, file, &data.test)?;
         let images = (train_indices, &*spread(validation_indices, FEW_IMAGES));
-        test.int8_warning = layer_errors::<N>(best, file, &data.train, images, &int8_path)?.warning();
+        test.int8_warning = layer_errors::<N>(kept, file, &data.train, images, &int8_path)?.warning();
     }
     report.test = Some(test);
     report.write_grids(directory, data, &logits)?;
 
     progress.stage("comparing dfdx with vit-nostd");
     let files = Files { f32: (&path, &file), int8: int8_file.map(|file| (int8_path.as_path(), file)) };
-    report.verify = Some(verify::<N>(&best.parameters, files, &data.test, EXACT_IMAGES)?);
+    report.verify = Some(verify::<N>(&kept.parameters, files, &data.test, EXACT_IMAGES)?);
     report.write(directory)?;
     Ok(report)
 }

@@ -127,7 +127,7 @@ impl Start {
         }
     }
 
-    /// Returns the state, the position from which the run goes on, and the best parameters so far.
+    /// Returns the state, the position from which the run goes on, and the parameters that are kept so far.
     fn into_parts<N: Trainable>(self, recipe: &Recipe) -> (State<N>, Position, Parameters) {
         match self {
             Self::Random => Self::Parameters(Parameters::init::<N>(recipe.seed)).into_parts(recipe),
@@ -136,13 +136,13 @@ impl Start {
                 (state, Position::default(), parameters)
             }
             Self::Snapshot(snapshot) => {
-                let Snapshot { position, parameters, optimizer, best, .. } = *snapshot;
+                let Snapshot { position, parameters, optimizer, kept, .. } = *snapshot;
                 let layout = Layout::of::<N>();
-                let best = Parameters { layout: layout.clone(), values: best.into_owned() };
+                let kept = Parameters { layout: layout.clone(), values: kept.into_owned() };
                 let parameters = Parameters { layout, values: parameters.into_owned() };
                 let mut state = State::new(parameters, recipe.weight_decay);
                 state.optimizer = optimizer.into_owned();
-                (state, position.into_owned(), best)
+                (state, position.into_owned(), kept)
             }
         }
     }
@@ -191,8 +191,8 @@ pub fn train<N: Trainable>(
     let device = engine.device();
     let run = Run::new::<N>(recipe, data, start.init());
     let run_data = run.data.clone();
-    let (mut state, mut position, best) = start.into_parts::<N>(recipe);
-    let mut best = Checkpoint { parameters: best, description: Some(description) };
+    let (mut state, mut position, kept) = start.into_parts::<N>(recipe);
+    let mut kept = Checkpoint { parameters: kept, description: Some(description) };
     if position == Position::default()
         && let Some(note) = imbalance(data, &train_indices)
     {
@@ -203,7 +203,7 @@ pub fn train<N: Trainable>(
     }
     // From now on, this run is the one that can be resumed.
     let mut checkpointer = Checkpointer::new(directory, run, save_every);
-    checkpointer.save(&position, &state, &best.parameters)?;
+    checkpointer.save(&position, &state, &kept.parameters)?;
     if !position.epochs.is_empty() {
         run_data.write(directory)?; // the path of the images may have changed
     }
@@ -220,7 +220,7 @@ pub fn train<N: Trainable>(
         seed: recipe.seed,
         recipe: Some(recipe.clone()),
         epochs: position.epochs.clone(),
-        best_epoch: position.best_epoch,
+        kept_epoch: position.kept_epoch,
         test: None,
         verify: None,
         timing: timing(position, train_indices.len()),
@@ -245,7 +245,7 @@ pub fn train<N: Trainable>(
             if end || checkpointer.is_due() {
                 engine.sync(&mut state)?;
                 state.check(epoch, step)?;
-                checkpointer.save(&position, &state, &best.parameters)?;
+                checkpointer.save(&position, &state, &kept.parameters)?;
             }
             if end {
                 return Err(Error::Interrupted { epoch, step });
@@ -270,33 +270,44 @@ pub fn train<N: Trainable>(
             lr,
             seconds: step_seconds.iter().sum::<f64>() + clock.elapsed().as_secs_f64(),
         };
-        let is_best = position
-            .epochs
-            .get(position.best_epoch.wrapping_sub(1))
-            .is_none_or(|best| (record.val_acc, -record.val_loss) > (best.val_acc, -best.val_loss));
+        let before = position.epochs.get(position.kept_epoch.wrapping_sub(1));
+        let is_kept = before.is_none_or(|before| is_kept(&record, before, validation_indices.len()));
         if epoch == 1 {
             folder.clear()?;
             run_data.write(directory)?;
         }
-        if is_best {
-            position.best_epoch = epoch;
-            best.parameters.values.copy_from_slice(&state.parameters.values);
-            best.save(&RunFolder::checkpoint(directory))?;
+        if is_kept {
+            position.kept_epoch = epoch;
+            kept.parameters.values.copy_from_slice(&state.parameters.values);
+            kept.save(&RunFolder::checkpoint(directory))?;
         }
         position.epochs.push(record);
         report(&position).write(directory)?;
-        checkpointer.save(&position, &state, &best.parameters)?;
-        progress.epoch(&record, recipe.epochs, is_best);
+        checkpointer.save(&position, &state, &kept.parameters)?;
+        progress.epoch(&record, recipe.epochs, is_kept);
         if progress.wants_to_end() {
             return Err(Error::Interrupted { epoch, step: steps });
         }
     }
 
     let data = (data, train_indices.as_slice(), validation_indices.as_slice());
-    let report = finish::<N>(report(&position), &mut best, data, directory, progress)?;
+    let report = finish::<N>(report(&position), &mut kept, data, directory, progress)?;
     position.finished = true;
-    checkpointer.save(&position, &state, &best.parameters)?;
+    checkpointer.save(&position, &state, &kept.parameters)?;
     Ok(report)
+}
+
+/// The number of validation images from which on they choose the epoch whose parameters are kept.
+const ENOUGH_TO_CHOOSE: usize = 500;
+
+/// Returns true if the parameters of `epoch` are kept instead of those of an epoch `before` it.
+///
+/// With enough validation images, they are if more of these are classified correctly, or as many with a smaller loss. A
+/// few images cannot tell a good epoch from a lucky one. The last epoch, in which the learning rate has fallen to
+/// almost 0, is then the better choice, as measured in RECIPES.md.
+fn is_kept(epoch: &Epoch, before: &Epoch, validation_images: usize) -> bool {
+    validation_images < ENOUGH_TO_CHOOSE
+        || (epoch.val_acc, -epoch.val_loss) > (before.val_acc, -before.val_loss)
 }
 
 fn describe(recipe: &Recipe, data: &Splits) -> Description {
@@ -468,10 +479,30 @@ mod tests {
         assert!((losses[0] - losses[9]).abs() > 1e-4, "the second epoch has other batches: {losses:?}");
     }
 
+    fn epoch(val_acc: f64, val_loss: f64) -> Epoch {
+        let (train_loss, train_acc) = (0.1, 99.0);
+        Epoch { epoch: 1, train_loss, train_acc, val_loss, val_acc, val_top5: 100.0, lr: 1e-3, seconds: 1.0 }
+    }
+
+    #[test]
+    fn enough_validation_images_choose_the_epoch_that_is_kept() {
+        let before = epoch(98.0, 0.1);
+        for (epoch, better) in [
+            (epoch(98.2, 0.2), true),
+            (epoch(98.0, 0.09), true),
+            (epoch(98.0, 0.1), false),
+            (epoch(98.0, 0.11), false),
+            (epoch(97.8, 0.05), false),
+        ] {
+            assert_eq!(is_kept(&epoch, &before, ENOUGH_TO_CHOOSE), better, "{epoch:?}");
+            assert!(is_kept(&epoch, &before, ENOUGH_TO_CHOOSE - 1), "{epoch:?}");
+        }
+    }
+
     /// The label of the only validation image is the initial prediction of the network, and all training images have
     /// another label, so that the validation loss rises with each epoch.
     #[test]
-    fn the_best_epoch_is_kept() {
+    fn with_few_validation_images_the_last_epoch_is_kept() {
         let (recipe, mut data) = (plain(3, 16, 1e-3), data(10));
         let (_, validation) = data.train.split(recipe.seed);
         assert_eq!(validation.len(), 1);
@@ -485,8 +516,8 @@ mod tests {
         let (report, checkpoint, last) = run(&recipe, &data, &mut ());
         let losses: Vec<f64> = report.epochs.iter().map(|epoch| epoch.val_loss).collect();
         assert!(losses.is_sorted_by(|a, b| a < b), "{losses:?}");
-        assert_eq!(report.best_epoch, 1);
-        assert!((score(&checkpoint, &data, &validation).loss - losses[0]).abs() < 1e-6);
+        assert_eq!(report.kept_epoch, 3);
+        assert_eq!(checkpoint, last);
         assert!((score(&last, &data, &validation).loss - losses[2]).abs() < 1e-6);
     }
 
@@ -563,7 +594,7 @@ mod tests {
         let (recipe, data) = (Recipe { weight_decay: 1e8, ..plain(8, 64, 1e-3) }, data(40));
         let (folder, error) = diverge(&recipe, &data);
         let Error::Diverged { epoch, .. } = error else { panic!("{error}") };
-        assert!(epoch > 1 && error.to_string().contains("the best epoch before it"), "{error}");
+        assert!(epoch > 1 && error.to_string().contains("an epoch before it"), "{error}");
         let report = Report::load(folder.path()).unwrap();
         assert_eq!(report.epochs.len(), epoch - 1);
         assert!(report.epochs.iter().all(|epoch| epoch.val_loss.is_finite()), "{:?}", report.epochs);
@@ -571,7 +602,7 @@ mod tests {
         let checkpoint = Checkpoint::load(&path).unwrap().into_order_of::<Nano>(&path).unwrap();
         let (_, validation) = data.train.split(recipe.seed);
         let kept = score(&checkpoint.parameters.values, &data, &validation).loss;
-        assert_eq!(kept, report.epochs[report.best_epoch - 1].val_loss);
+        assert_eq!(kept, report.epochs[report.kept_epoch - 1].val_loss);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Snapshots, from which interrupted runs are resumed.
 //!
 //! A snapshot is one file, which is replaced as a whole. It has the identity of the [`Run`], the parameters, AdamW's
-//! moments, the parameters of the best epoch so far, and the position in the run. It has no state of a random number
+//! moments, the parameters of the epoch that is kept so far, and the position in the run. It has no state of a random number
 //! generator, because every random choice is a function of (seed, epoch, index). The other files of a run are results
 //! only: a resumed run writes them again with the same bytes, whichever of them the interrupted run had written.
 //!
@@ -145,8 +145,8 @@ fn short(sha256: &str) -> &str {
 pub struct Position {
     /// The records of the epochs that are done.
     pub epochs: Vec<Epoch>,
-    /// The number of the best of these epochs, from 1; 0 if none is done.
-    pub best_epoch: usize,
+    /// The number of the epoch whose parameters are kept, from 1; 0 if none is done.
+    pub kept_epoch: usize,
     /// The part that is done of the epoch after them.
     pub current: Current,
     /// The seconds that each step of the run took.
@@ -166,8 +166,8 @@ pub struct Snapshot<'a> {
     pub parameters: Cow<'a, [f32]>,
     /// The moments and the number of steps of AdamW.
     pub optimizer: Cow<'a, AdamW>,
-    /// The values of the parameters of the best epoch, in the same order.
-    pub best: Cow<'a, [f32]>,
+    /// The values of the parameters of the epoch that is kept, in the same order.
+    pub kept: Cow<'a, [f32]>,
 }
 
 impl Snapshot<'_> {
@@ -214,7 +214,7 @@ impl Snapshot<'_> {
             return Err(Error::OtherRun { path, differences });
         }
         let len = N::DIMS.parameters();
-        if [self.parameters.len(), self.best.len(), self.optimizer.len()] != [len; 3] {
+        if [self.parameters.len(), self.kept.len(), self.optimizer.len()] != [len; 3] {
             return Err(Error::Snapshot { path });
         }
         Ok(self)
@@ -265,7 +265,7 @@ impl Checkpointer {
         self.saved.elapsed() >= self.every
     }
 
-    /// Replaces the snapshot by that of a run at `position`, with `best` as the parameters of its best epoch.
+    /// Replaces the snapshot by that of a run at `position`, with `kept` as the parameters of the epoch that is kept.
     ///
     /// # Errors
     /// Returns [`Error::Io`] if it cannot be written. The previous snapshot is then still there.
@@ -273,14 +273,14 @@ impl Checkpointer {
         &mut self,
         position: &Position,
         state: &State<N>,
-        best: &Parameters,
+        kept: &Parameters,
     ) -> Result<(), Error> {
         let snapshot = Snapshot {
             run: Cow::Borrowed(&self.run),
             position: Cow::Borrowed(position),
             parameters: Cow::Borrowed(&state.parameters.values),
             optimizer: Cow::Borrowed(&state.optimizer),
-            best: Cow::Borrowed(&best.values),
+            kept: Cow::Borrowed(&kept.values),
         };
         let new = RunFolder::new_snapshot(&self.directory);
         let path =
@@ -328,21 +328,21 @@ pub(crate) mod tests {
 
     /// Saves a snapshot of a run of `recipe` on `data(20)`, and checks that it can be loaded.
     fn save(directory: &Path, recipe: &Recipe) {
-        let (best, parameters) = (Parameters::init::<Nano>(1), Parameters::init::<Nano>(2));
+        let (kept, parameters) = (Parameters::init::<Nano>(1), Parameters::init::<Nano>(2));
         let mut state = State::<Nano>::new(parameters, recipe.weight_decay);
-        state.optimizer.step(&mut state.parameters.values, &best.values, 0.1);
+        state.optimizer.step(&mut state.parameters.values, &kept.values, 0.1);
         let current = Current { steps: 3, images: 384, loss_sum: 0.1 + 0.2, correct: 17 };
         let position = Position { current, step_seconds: vec![0.1; 3], ..Position::default() };
 
         let run = Run::new::<Nano>(recipe, &data(20), None);
         let mut checkpointer = Checkpointer::new(directory, run.clone(), Duration::from_secs(3600));
         assert!(!checkpointer.is_due());
-        checkpointer.save(&position, &state, &best).unwrap();
+        checkpointer.save(&position, &state, &kept).unwrap();
         let snapshot = load(directory, recipe, &data(20)).unwrap();
         assert_eq!((&*snapshot.run, &*snapshot.position), (&run, &position));
         assert_eq!(*snapshot.parameters, state.parameters.values);
         assert_eq!(*snapshot.optimizer, state.optimizer);
-        assert_eq!(*snapshot.best, best.values);
+        assert_eq!(*snapshot.kept, kept.values);
     }
 
     #[test]

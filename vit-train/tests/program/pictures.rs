@@ -446,7 +446,7 @@ fn runs_are_compared() {
             "total_train_seconds": 90.5, "avg_epoch_seconds": 45.25, "median_step_ms": 7.5, "images_per_second": 250.0,
         });
         report["device"] = "GPU".into();
-        report["best_epoch"] = 1.into();
+        report["kept_epoch"] = 1.into();
         report["epochs"][0]["val_acc"] = 81.5.into();
         report["epochs"][1]["val_acc"] = 80.5.into();
         report["test"]["f32"]["acc"] = 82.5.into();

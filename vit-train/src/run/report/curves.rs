@@ -154,9 +154,9 @@ fn draw(report: &Report, svg: &mut String) -> Result<(), DrawingAreaErrorKind<io
     let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
     root.fill(&rgb(PAPER))?;
     let (title, rest) = root.split_vertically(TITLE);
-    let best = epochs.iter().find(|e| e.epoch == report.best_epoch);
-    let kept = best.map_or(String::new(), |e| {
-        format!("; best epoch {}: {:.2} % of the validation images correct", e.epoch, e.val_acc)
+    let kept = epochs.iter().find(|e| e.epoch == report.kept_epoch);
+    let kept = kept.map_or(String::new(), |e| {
+        format!("; epoch {} is kept: {:.2} % of the validation images correct", e.epoch, e.val_acc)
     });
     let text = format!("{} on {}, seed {}{kept}", report.preset, report.dataset, report.seed);
     write(&title, &text, (20, 14), 18, TEXT, HPos::Left)?;
@@ -188,9 +188,9 @@ impl Panel {
             .axis_desc_style(font(16).color(&rgb(TEXT)))
             .draw()?;
 
-        let best = report.best_epoch as f64;
+        let kept = report.kept_epoch as f64;
         chart.draw_series(DashedLineSeries::new(
-            [(best, self.axis.low), (best, self.axis.high)],
+            [(kept, self.axis.low), (kept, self.axis.high)],
             4,
             4,
             rgb(FAINT).into(),
@@ -227,7 +227,7 @@ fn legend(area: &Area<'_>) -> Result<(), DrawingAreaErrorKind<io::Error>> {
     for (x, name, color) in [
         (right - 370, "training", FIRST),
         (right - 260, "validation", SECOND),
-        (right - 140, "best epoch", FAINT),
+        (right - 140, "kept epoch", FAINT),
     ] {
         write(area, name, (x + 8, y - 7), 15, TEXT, HPos::Left)?;
         let line = |from, to| PathElement::new(vec![(x - from, y), (x - to, y)], rgb(color).stroke_width(2));

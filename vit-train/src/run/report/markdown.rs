@@ -79,7 +79,7 @@ fn epochs(text: &mut String, report: &Report) {
         "\n| epoch | train loss | train % | val loss | val % | val top-5 % | learning rate | seconds |\n";
     *text += "|---|---|---|---|---|---|---|---|\n";
     for e in &report.epochs {
-        let mark = if e.epoch == report.best_epoch { " *" } else { "" };
+        let mark = if e.epoch == report.kept_epoch { " *" } else { "" };
         let _ = writeln!(
             text,
             "| {}{mark} | {:.4} | {:.2} | {:.4} | {:.2} | {:.2} | {:.2e} | {:.1} |",

@@ -54,7 +54,7 @@ pub struct Report {
     /// The figures of each epoch.
     pub epochs: Vec<Epoch>,
     /// The number of the epoch whose parameters were kept, counted from 1.
-    pub best_epoch: usize,
+    pub kept_epoch: usize,
     /// The scores of the kept parameters on all test images, once the last epoch is done.
     pub test: Option<TestScores>,
     /// The comparison of the engines with the kept parameters, once the last epoch is done.
@@ -194,7 +194,7 @@ mod tests {
             seed: 1,
             recipe: Some(Recipe::default()),
             epochs: (1..=epochs).map(epoch).collect(),
-            best_epoch: epochs,
+            kept_epoch: epochs,
             test: None,
             verify: None,
             timing: Timing::default(),
