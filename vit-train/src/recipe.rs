@@ -101,7 +101,9 @@ const TINY_TO_BASE: usize = 608_000;
 /// The number of images from which on their number does not change the recipe.
 const MANY_IMAGES: usize = 45_000;
 /// The largest number of epochs for few images.
-const MOST_EPOCHS: usize = 300;
+const MOST_EPOCHS: usize = 1000;
+/// The size of the smallest batches.
+const SMALLEST_BATCH: usize = 16;
 
 impl Default for Recipe {
     fn default() -> Self {
@@ -126,13 +128,10 @@ impl Recipe {
     /// Returns the best known recipe for a network with this many parameters that is trained on this many images of
     /// this style: that of the preset, `base`, `tiny` or `nano`, that is nearest in size. With fewer than 45,000
     /// images, there are more epochs and as many more of warm-up: with a quarter of that, twice as many. With fewer
-    /// than 2,080 images, batches and the learning rate are smaller. `RECIPES.md` in the folder of this crate says how
-    /// the recipes were found.
+    /// than 2,080 images, batches and the learning rate are smaller; the [augmentation](Augmentation::best) depends on
+    /// the number of images, too. `RECIPES.md` in the folder of this crate says how the recipes were found.
     pub fn best(parameters: usize, images: usize, style: Style) -> Self {
-        let augmentation = match style {
-            Style::Digits => Augmentation::DIGITS,
-            Style::Photos => Augmentation::PHOTOS,
-        };
+        let augmentation = Augmentation::best(style, images);
         let shared = Self { warmup: 1, weight_decay: 0.05, dropout: 0.0, augmentation, ..Self::default() };
         let recipe = match parameters {
             ..NANO_TO_TINY => Self { epochs: 60, lr: 3e-3, ..shared },
@@ -144,8 +143,8 @@ impl Recipe {
         }
         let more = (MANY_IMAGES as f64 / images.max(1) as f64).sqrt();
         let epochs = ((recipe.epochs as f64 * more).round() as usize).min(MOST_EPOCHS);
-        let batch_size = (images / 32).next_power_of_two().clamp(16, recipe.batch_size);
-        let lr = recipe.lr * (batch_size as f32 / recipe.batch_size as f32).sqrt();
+        let batch_size = (images / 32).next_power_of_two().clamp(SMALLEST_BATCH, recipe.batch_size);
+        let lr = recipe.lr * (batch_size as f32 / recipe.batch_size as f32).sqrt().sqrt();
         let lr = (1e5 * lr).round() / 1e5; // the exact number does not matter, and a short one is easier to read
         Self { epochs, batch_size, lr, warmup: recipe.warmup * epochs / recipe.epochs, ..recipe }
     }
@@ -330,8 +329,9 @@ mod tests {
         assert_eq!(numbers(Nano::DIMS, 11_250), (120, 2, 128, 3e-3));
         assert_eq!(numbers(Tiny::DIMS, 11_250), (60, 4, 128, 2e-3));
         assert_eq!(numbers(Tiny::DIMS, 2080), (140, 9, 128, 2e-3));
-        assert_eq!(numbers(Tiny::DIMS, 2079), (140, 9, 64, 1.41e-3));
-        assert_eq!(numbers(Base::DIMS, 288), (300, 10, 16, 3.5e-4));
+        assert_eq!(numbers(Tiny::DIMS, 2079), (140, 9, 64, 1.68e-3));
+        assert_eq!(numbers(Base::DIMS, 288), (375, 12, 16, 5.9e-4));
+        assert_eq!(numbers(Nano::DIMS, 100), (1000, 16, 16, 1.78e-3));
     }
 
     #[test]

@@ -136,7 +136,8 @@ struct Settings {
 /// A set of random changes of training images.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum AugmentName {
-    /// For handwriting: rotated, moved, scaled, sheared, distorted elastically
+    /// For handwriting: rotated, moved, scaled, sheared, distorted elastically, and more so if there are fewer than
+    /// 2,000 images
     Digits,
     /// For photographs: cropped, changed in brightness, contrast and saturation, erased in part
     Photos,
@@ -145,8 +146,8 @@ enum AugmentName {
 }
 
 impl Settings {
-    /// Returns `recipe` with the settings that are given.
-    fn applied_to(&self, mut recipe: Recipe) -> Recipe {
+    /// Returns `recipe`, for this many training images, with the settings that are given.
+    fn applied_to(&self, mut recipe: Recipe, images: usize) -> Recipe {
         fn set<T: Copy>(setting: &mut T, given: Option<T>) {
             *setting = given.unwrap_or(*setting);
         }
@@ -163,8 +164,8 @@ impl Settings {
         recipe.balance |= self.balance;
         let augmentation = &mut recipe.augmentation;
         match self.augment {
-            Some(AugmentName::Digits) => *augmentation = Augmentation::DIGITS,
-            Some(AugmentName::Photos) => *augmentation = Augmentation::PHOTOS,
+            Some(AugmentName::Digits) => *augmentation = Augmentation::best(Style::Digits, images),
+            Some(AugmentName::Photos) => *augmentation = Augmentation::best(Style::Photos, images),
             Some(AugmentName::None) => *augmentation = Augmentation::NONE,
             None => (),
         }
@@ -310,7 +311,7 @@ impl Arguments {
         let (processor, seed) = (self.cuda.processor(), Recipe::default().seed);
         let recipe_for = |images, style| {
             let best = own.clone().unwrap_or_else(|| Recipe::best(N::DIMS.parameters(), images, style));
-            self.applied_to(Recipe { processor, seed, ..best.clone() }, best)
+            self.applied_to(Recipe { processor, seed, ..best.clone() }, best, images)
         };
         // Settings that cannot be are refused before images are loaded, on which the rest of the recipe depends.
         let recipe = recipe_for(usize::MAX, Style::Digits);
@@ -361,9 +362,9 @@ impl Arguments {
         };
         ours.normalization.clone_from(&data.normalization);
         ours.data.training_images = self.limit.unwrap_or(theirs.data.training_images).min(data.train.len());
-        let best = own
-            .unwrap_or_else(|| Recipe::best(N::DIMS.parameters(), theirs.data.training_images, data.style));
-        ours.recipe = self.applied_to(Recipe { processor, ..theirs.recipe.clone() }, best);
+        let images = theirs.data.training_images;
+        let best = own.unwrap_or_else(|| Recipe::best(N::DIMS.parameters(), images, data.style));
+        ours.recipe = self.applied_to(Recipe { processor, ..theirs.recipe.clone() }, best, images);
         if !theirs.data.matches(&data) {
             ours.data.sha256 = data.sha256(theirs.data.training_images);
             ours.data.name.clone_from(&data.name);
@@ -394,15 +395,17 @@ impl Arguments {
         self.train::<N>(&ours.recipe, &data, Start::Snapshot(Box::new(snapshot)), directory, folder)
     }
 
-    /// Returns `recipe` with everything that options give; `best` is the recipe that `--recipe best` stands for.
-    fn applied_to(&self, recipe: Recipe, best: Recipe) -> Recipe {
+    /// Returns `recipe`, for this many training images, with everything that options give; `best` is the recipe that
+    /// `--recipe best` stands for.
+    fn applied_to(&self, recipe: Recipe, best: Recipe, images: usize) -> Recipe {
         let named = match self.recipe {
             None => recipe.clone(),
             Some(RecipeName::Best) => best,
             Some(RecipeName::Article) => Recipe::default(),
         };
         let Recipe { balance, seed, processor, .. } = recipe;
-        self.settings.applied_to(Recipe { balance, seed: self.seed.unwrap_or(seed), processor, ..named })
+        let named = Recipe { balance, seed: self.seed.unwrap_or(seed), processor, ..named };
+        self.settings.applied_to(named, images)
     }
 
     /// Returns the checkpoint that `--init` names.
@@ -506,10 +509,10 @@ fn summarize(report: &Report, directory: &Path) {
     if let Some(test) = &report.test {
         let int8 = test.int8.map_or("not possible".to_owned(), |int8| format!("{:.2} %", int8.acc));
         out!(
-            "Test accuracy {:.2} %, top-5 {:.2} % (best epoch {}); in integers {int8}",
+            "Test accuracy {:.2} %, top-5 {:.2} % (epoch {}); in integers {int8}",
             test.f32.acc,
             test.f32.top5,
-            report.best_epoch
+            report.kept_epoch
         );
     }
     if let Some(verification) = report.verify {

@@ -5,7 +5,7 @@ use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 use std::{array, fmt};
 
-use super::{format::Format, sine::sin_cos};
+use super::{format::Format, sine::sin_cos, splits::Style};
 use crate::random::{stream, Purpose};
 
 /// The limits of the random changes of training images, because of which every epoch sees each image a little
@@ -71,6 +71,9 @@ impl fmt::Display for Augmentation {
     }
 }
 
+/// The number of images of handwriting below which they are changed more.
+const FEW_DIGITS: usize = 2000;
+
 /// The number of knots of an elastic distortion along each axis.
 pub(super) const KNOTS: usize = 5;
 
@@ -112,10 +115,31 @@ impl Augmentation {
         ..Self::NONE
     };
 
+    /// The best known augmentation for handwriting of which there are few images, which would be learned by heart
+    /// otherwise.
+    pub const FEW_DIGITS: Self = Self {
+        rotation_degrees: 15.0,
+        translation: 0.1,
+        scale: 0.2,
+        shear_degrees: 15.0,
+        elastic: 0.06,
+        ..Self::NONE
+    };
+
     /// The best known augmentation for photographs. It does not mirror them, because arrows, letters and gestures would
     /// get another meaning.
     pub const PHOTOS: Self =
         Self { crop: 0.3, brightness: 0.3, contrast: 0.3, saturation: 0.3, erasing: 0.1, ..Self::NONE };
+
+    /// Returns the best known augmentation for this many images of this style. Fewer than 2,000 images of handwriting
+    /// are changed more than others.
+    pub fn best(style: Style, images: usize) -> Self {
+        match style {
+            Style::Digits if images < FEW_DIGITS => Self::FEW_DIGITS,
+            Style::Digits => Self::DIGITS,
+            Style::Photos => Self::PHOTOS,
+        }
+    }
 
     /// Writes a changed copy of `image`, which has the size of `format`, to `out`.
     ///

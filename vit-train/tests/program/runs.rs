@@ -275,7 +275,7 @@ fn a_run_is_resumed_without_its_settings() {
         &run,
         &[&resume[..], &others, &["--data", digits.path()]].concat(),
         &[
-            "network nano, not tiny; epochs 1, not 3; lr 0.00106, not 0.5; seed 42, not 7; training_images 60, not 50. \
+            "network nano, not tiny; epochs 1, not 3; lr 0.00178, not 0.5; seed 42, not 7; training_images 60, not 50. \
              Leave out the options that differ (--epochs, --limit, --lr, --preset, --recipe, --seed)",
         ],
     );
