@@ -25,7 +25,7 @@ Examples:
   vit-train fit --data photos --board nrf52840-dk                    networks for these pictures and this board
   vit-train fit --data photos --core m4 --flash 256K --ram 16K       for a board that is not on the list
   vit-train fit --data photos --board pico --embed 64 --depth 4      what this network takes
-  vit-train fit --board pico --conv 3,2,1,16 --conv 3,2,1            networks with two convolutions instead of patches";
+  vit-train fit --board pico --conv 3,2,1,16 --conv 3,2,1            networks with these two convolutions";
 
 /// The heading of the options about the board in `--help`.
 const BOARD: &str = "Board";
@@ -75,11 +75,11 @@ pub(super) struct ProjectArguments {
     /// Height, width and channels (1: grey, 3: colour) of the network's image, such as 32x48x3
     #[arg(long, help_heading = NETWORK, value_name = "HxWxC", value_parser = lengths::<3>)]
     image: Option<[usize; 3]>,
-    /// Height and width of a patch, such as 8x8
+    /// Height and width of a patch, such as 8x8, for tokens that are made of patches instead of by two convolutions
     #[arg(long, help_heading = NETWORK, value_name = "HxW", value_parser = lengths::<2>)]
     patch: Option<[usize; 2]>,
-    /// Kernel, stride and padding of a convolution that makes tokens instead of patches, such as 5,4,2. With two
-    /// convolutions, the option is given twice, and the first one has channels, too: --conv 3,2,1,16 --conv 3,2,1
+    /// Kernel, stride and padding of a single convolution that makes tokens, such as 5,4,2. For two convolutions, the
+    /// option is given twice, and the first one has channels, too: --conv 3,2,1,16 --conv 3,2,1
     #[arg(long, help_heading = NETWORK, value_name = "K,S,P[,C]", value_parser = convolution, conflicts_with = "patch")]
     conv: Vec<Convolution>,
     /// Channels of a token, a multiple of 4

@@ -61,37 +61,44 @@ pub(crate) struct Candidate {
 struct Size {
     /// The side of a square image, in pixels.
     side: usize,
-    /// The number of patches along it, if the tokenizer has patches.
+    /// The number of patches along it.
     grid: usize,
-    /// The convolutions of the tokenizer. If there are none, it has patches.
-    convolutions: &'static [Convolution],
+    /// The convolutions of the tokenizer, unless patches are wished for.
+    convolutions: [Convolution; 2],
     embed: usize,
     heads: usize,
     hidden: usize,
     depth: usize,
 }
 
-const fn size(side: usize, grid: usize, embed: usize, heads: usize, hidden: usize, depth: usize) -> Size {
-    Size { side, grid, convolutions: &[], embed, heads, hidden, depth }
+/// Returns a size whose first convolution has this many channels and takes every second pixel, and whose `second` one has
+/// this kernel, stride and padding.
+const fn size(side: usize, grid: usize, channels: u16, second: [u16; 3], lengths: [usize; 4]) -> Size {
+    let ([kernel, stride, padding], [embed, heads, hidden, depth]) = (second, lengths);
+    let convolutions = [
+        Convolution { kernel: 3, stride: 2, padding: 1, channels },
+        Convolution { kernel, stride, padding, channels: 0 },
+    ];
+    Size { side, grid, convolutions, embed, heads, hidden, depth }
 }
 
 /// The sizes of networks. For square pictures, each takes more instructions than the one before.
 ///
-/// The fifth one is nearly the preset `nano`, and the eighth one has the dimensions of the network for road signs, by
-/// which `RECIPES.md` shows what such networks reach.
+/// The fifth one is nearly the preset `conv-nano`, and the eighth one has the dimensions of the network for road signs,
+/// by which `RECIPES.md` shows what such networks reach, and why they have convolutions.
 const SIZES: [Size; 12] = [
-    size(16, 4, 16, 1, 32, 2),
-    size(20, 4, 24, 2, 48, 2),
-    size(24, 4, 24, 2, 48, 3),
-    size(28, 4, 32, 2, 64, 3),
-    size(28, 4, 48, 3, 96, 4),
-    size(30, 6, 48, 3, 96, 4),
-    size(32, 8, 48, 2, 96, 5),
-    size(32, 8, 64, 2, 128, 6),
-    size(32, 8, 80, 4, 160, 8),
-    size(40, 8, 96, 4, 192, 10),
-    size(48, 8, 128, 8, 256, 12),
-    size(64, 8, 192, 8, 384, 12),
+    size(16, 4, 8, [3, 2, 1], [16, 1, 32, 2]),
+    size(20, 4, 8, [5, 3, 2], [24, 2, 48, 2]),
+    size(24, 4, 8, [5, 3, 2], [24, 2, 48, 3]),
+    size(28, 4, 8, [5, 4, 2], [32, 2, 64, 3]),
+    size(28, 4, 12, [5, 4, 2], [48, 3, 96, 4]),
+    size(32, 6, 12, [5, 3, 2], [48, 3, 96, 4]),
+    size(32, 8, 12, [3, 2, 1], [48, 2, 96, 5]),
+    size(32, 8, 12, [3, 2, 1], [64, 2, 128, 6]),
+    size(32, 8, 16, [3, 2, 1], [80, 4, 160, 8]),
+    size(48, 8, 16, [5, 3, 2], [96, 4, 192, 10]),
+    size(48, 8, 16, [5, 3, 2], [128, 8, 256, 12]),
+    size(64, 8, 16, [5, 4, 2], [192, 8, 384, 12]),
 ];
 
 /// The number of sizes up to the one that is recommended for this many pictures to train on and this many classes.
@@ -167,20 +174,10 @@ impl Size {
     /// Returns the dimensions of a network of this size, with everything that is wished for. None if there is no such
     /// network.
     fn dims(&self, pictures: &Pictures, wishes: &Wishes<'_>) -> Option<Dims> {
-        let patch = match wishes.tokenizer {
-            Some(Tokenizer::Patches(patch)) => Some(patch),
-            _ => None,
-        };
-        let convolutions = match wishes.tokenizer {
-            Some(Tokenizer::Convolutions(convolutions)) => convolutions,
-            Some(Tokenizer::Patches(_)) => &[],
-            None => self.convolutions,
-        };
-        let (image, tokenizer) = if convolutions.is_empty() {
-            let (image, patch) = self.geometry(pictures, wishes, patch)?;
-            (image, Tokenizer::Patches(patch))
-        } else {
-            (self.image(pictures, wishes), Tokenizer::Convolutions(convolutions))
+        let tokenizer = wishes.tokenizer.unwrap_or(Tokenizer::Convolutions(&self.convolutions));
+        let image = match tokenizer {
+            Tokenizer::Patches(patch) => self.image_of_patches(pictures, wishes, patch)?,
+            Tokenizer::Convolutions(_) => self.image_of_convolutions(pictures, wishes),
         };
         let embed = wishes.embed.unwrap_or(self.embed);
         let heads = wishes.heads.unwrap_or_else(|| self.heads_of(embed));
@@ -200,7 +197,7 @@ impl Size {
 
     /// Returns the dimensions of the image for a tokenizer of convolutions, which need not divide it. Small pictures stay
     /// as they are, and others are reduced to the area of this size.
-    fn image(&self, pictures: &Pictures, wishes: &Wishes<'_>) -> [usize; 3] {
+    fn image_of_convolutions(&self, pictures: &Pictures, wishes: &Wishes<'_>) -> [usize; 3] {
         let Pictures { size: [height, width], channels, .. } = *pictures;
         let (area, wanted) = (height * width, self.side * self.side);
         let factor = if area <= 2 * wanted { 1.0 } else { (wanted as f64 / area as f64).sqrt() };
@@ -208,41 +205,28 @@ impl Size {
         wishes.image.unwrap_or([height, width, channels])
     }
 
-    /// Returns the dimensions of the image and of a patch, whose dimensions may be given.
-    fn geometry(
+    /// Returns the dimensions of the image for patches of the dimensions `[down, across]`.
+    fn image_of_patches(
         &self,
         pictures: &Pictures,
         wishes: &Wishes<'_>,
-        patch: Option<[usize; 2]>,
-    ) -> Option<([usize; 3], [usize; 2])> {
-        let channels = wishes.image.map_or(pictures.channels, |[_, _, channels]| channels);
-        let [height, width] = wishes.image.map_or(pictures.size, |[height, width, _]| [height, width]);
-        let patches = self.grid * self.grid;
-        // The patches that divide pictures of this size into nearly as many as wanted.
-        let divide = |[height, width]: [usize; 2]| {
-            let squares = (1..=height.min(width)).filter(|side| height % side == 0 && width % side == 0);
-            squares
-                .min_by_key(|side| (height / side * (width / side)).abs_diff(patches))
-                .map(|side| [side; 2])
-        };
+        [down, across]: [usize; 2],
+    ) -> Option<[usize; 3]> {
         if wishes.image.is_some() {
-            let patch = patch.or_else(|| divide([height, width]))?;
-            return Some(([height, width, channels], patch));
+            return wishes.image;
         }
-        // Small pictures stay as they are, if they can be divided well.
-        if height * width <= 2 * self.side * self.side {
-            let patch = patch.or_else(|| divide([height, width]));
-            if let Some([down, across]) = patch
-                && height % down == 0
-                && width % across == 0
-                && (patches / 2..=2 * patches).contains(&(height / down * (width / across)))
-            {
-                return Some(([height, width, channels], [down, across]));
-            }
+        let Pictures { size: [height, width], channels, .. } = *pictures;
+        let patches = self.grid * self.grid;
+        // Small pictures stay as they are, if the patches divide them into nearly as many as wanted.
+        if height * width <= 2 * self.side * self.side
+            && height % down == 0
+            && width % across == 0
+            && (patches / 2..=2 * patches).contains(&(height / down * (width / across)))
+        {
+            return Some([height, width, channels]);
         }
         // Others get nearly the proportions of the pictures and nearly as many patches as wanted, but no more than there
         // are in a picture.
-        let [down, across] = patch.unwrap_or([1, 1]);
         let deviation = |[rows, columns]: [usize; 2]| {
             let proportions = (columns * across * height) as f64 / (rows * down * width) as f64;
             let number = (rows * columns) as f64 / patches as f64;
@@ -252,11 +236,7 @@ impl Size {
             |rows: usize| (1..=(patches / rows + 1).min(width / across)).map(move |columns| [rows, columns]);
         let grids = (1..=patches.min(height / down)).flat_map(columns);
         let [rows, columns] = grids.min_by(|&a, &b| deviation(a).total_cmp(&deviation(b)))?;
-        let [down, across] = patch.unwrap_or_else(|| {
-            let side = (self.side / self.grid).min(height / rows).min(width / columns).max(1);
-            [side; 2]
-        });
-        Some(([rows * down, columns * across, channels], [down, across]))
+        Some([rows * down, columns * across, channels])
     }
 }
 
@@ -407,15 +387,24 @@ mod tests {
     ];
 
     #[test]
-    fn a_size_may_have_convolutions() {
-        let size = Size { convolutions: &TWO, ..size(24, 4, 32, 2, 64, 3) };
+    fn pictures_are_reduced_for_convolutions_and_small_ones_stay_as_they_are() {
         for (pictures, image) in [([30, 28], [30, 28]), ([48, 64], [21, 28]), ([1080, 1920], [18, 32])] {
-            let dims = size.dims(&Pictures { size: pictures, ..SIGNS }, &Wishes::default()).unwrap();
+            let dims = SIZES[2].dims(&Pictures { size: pictures, ..SIGNS }, &Wishes::default()).unwrap();
             let found = [dims.height, dims.width].map(usize::from);
-            assert_eq!((found, dims.stem, dims.channels), (image, Some(TWO[0]), 3));
+            assert_eq!((found, dims.stem, dims.channels), (image, Some(SIZES[2].convolutions[0]), 3));
         }
         let patches = Wishes { tokenizer: Some(Tokenizer::Patches([6, 8])), ..Wishes::default() };
-        assert_eq!(size.dims(&SIGNS, &patches).unwrap().stem, None);
+        assert_eq!(SIZES[2].dims(&SIGNS, &patches).unwrap().stem, None);
+    }
+
+    /// Square pictures of a size's own side have the wanted number of patches.
+    #[test]
+    fn convolutions_make_the_wanted_number_of_tokens() {
+        for size in SIZES {
+            let pictures = Pictures { size: [size.side; 2], ..SIGNS };
+            let dims = size.dims(&pictures, &Wishes::default()).unwrap();
+            assert_eq!(usize::from(dims.tokens), size.grid * size.grid + 1, "{dims}");
+        }
     }
 
     #[test]
