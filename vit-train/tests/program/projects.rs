@@ -123,8 +123,11 @@ fn tokens_may_be_made_by_convolutions() {
     let one = serde_json::json!([{ "kernel": 7, "stride": 4, "padding": 3, "channels": 32 }]);
     let of_fit = |row: &serde_json::Value| (row["convolutions"] == one, row["tokens"].as_u64());
     assert!(rows.as_array().unwrap().iter().all(|row| of_fit(row) == (true, Some(50))), "{rows}");
-    let rows = json(&[&["fit", "--json"], &board[..]].concat());
-    assert_eq!(rows[0]["convolutions"], serde_json::json!([]));
+    let convolutions = |options: &[&str]| {
+        let rows = json(&[&["fit", "--json"], &board[..], options].concat());
+        rows[0]["convolutions"].as_array().unwrap().len()
+    };
+    assert_eq!((convolutions(&[]), convolutions(&["--patch", "7x7"])), (2, 0));
 
     for (options, words) in [
         (&["--conv", "3,2"][..], &["expected kernel, stride and padding, such as 5,4,2"][..]),
