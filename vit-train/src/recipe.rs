@@ -332,6 +332,10 @@ mod tests {
         assert_eq!(numbers(Tiny::DIMS, 2079), (140, 9, 64, 1.68e-3));
         assert_eq!(numbers(Base::DIMS, 288), (375, 12, 16, 5.9e-4));
         assert_eq!(numbers(Nano::DIMS, 100), (1000, 16, 16, 1.78e-3));
+
+        let augmentation = |images| Recipe::best(Nano::DIMS.parameters(), images, Style::Digits).augmentation;
+        assert_eq!(augmentation(1999), Augmentation::FEW_DIGITS);
+        assert_eq!(augmentation(2000), Augmentation::DIGITS);
     }
 
     #[test]

@@ -71,8 +71,8 @@ impl fmt::Display for Augmentation {
     }
 }
 
-/// The number of images of handwriting below which they are changed more.
-const FEW_DIGITS: usize = 2000;
+/// The number of images of handwriting from which on they are changed less.
+const MANY_DIGITS: usize = 2000;
 
 /// The number of knots of an elastic distortion along each axis.
 pub(super) const KNOTS: usize = 5;
@@ -135,7 +135,7 @@ impl Augmentation {
     /// are changed more than others.
     pub fn best(style: Style, images: usize) -> Self {
         match style {
-            Style::Digits if images < FEW_DIGITS => Self::FEW_DIGITS,
+            Style::Digits if images < MANY_DIGITS => Self::FEW_DIGITS,
             Style::Digits => Self::DIGITS,
             Style::Photos => Self::PHOTOS,
         }

@@ -71,8 +71,8 @@ struct Size {
     depth: usize,
 }
 
-/// Returns a size whose first convolution has this many channels and takes every second pixel, and whose `second` one has
-/// this kernel, stride and padding.
+/// Returns a size whose first convolution has this many channels and a stride of 2, and whose `second` one has this kernel,
+/// stride and padding.
 const fn size(side: usize, grid: usize, channels: u16, second: [u16; 3], lengths: [usize; 4]) -> Size {
     let ([kernel, stride, padding], [embed, heads, hidden, depth]) = (second, lengths);
     let convolutions = [

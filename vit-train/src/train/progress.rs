@@ -8,8 +8,7 @@ pub trait Progress {
     /// Called after step `step` of `steps` in epoch `epoch` of `epochs`, both counted from 1. `loss` is the mean
     /// since the beginning of the epoch.
     fn step(&mut self, epoch: usize, epochs: usize, step: usize, steps: usize, loss: f64);
-    /// Called after an epoch. `kept` is true if its parameters are kept, instead of those of an
-    /// earlier epoch.
+    /// Called after an epoch. `kept` is true if its parameters are kept instead of those of an earlier epoch.
     fn epoch(&mut self, epoch: &Epoch, epochs: usize, kept: bool);
     /// Called after the last epoch, when another stage of the run begins that takes some time. `what` is its name,
     /// such as "testing".

@@ -1,7 +1,7 @@
 //! Snapshots, from which interrupted runs are resumed.
 //!
 //! A snapshot is one file, which is replaced as a whole. It has the identity of the [`Run`], the parameters, AdamW's
-//! moments, the parameters of the epoch that is kept so far, and the position in the run. It has no state of a random number
+//! moments, the parameters of the epoch that is kept, and the position in the run. It has no state of a random number
 //! generator, because every random choice is a function of (seed, epoch, index). The other files of a run are results
 //! only: a resumed run writes them again with the same bytes, whichever of them the interrupted run had written.
 //!
