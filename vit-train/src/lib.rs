@@ -75,7 +75,7 @@
 //!
 //! A training step consists of augmentation ([`data::Augmentation`]) and normalisation, then of the fused pass with
 //! dropout masks that are a function of seed and step, then of clipping and AdamW. After each epoch, the accuracy on
-//! the validation images decides whether the parameters are the best so far. A snapshot of everything that changes is
+//! the validation images decides whether the parameters are kept. A snapshot of everything that changes is
 //! saved, from which an interrupted run continues. [`inference`] runs a network on many images, and [`score`] measures
 //! its accuracy.
 //!

@@ -176,11 +176,14 @@ impl ProjectArguments {
 
     /// Returns why there is no network with these wishes.
     fn why_none(&self, pictures: &Pictures) -> String {
-        let image = self.image.unwrap_or([pictures.size[0], pictures.size[1], pictures.channels]);
+        let tokenizer = self.wishes().tokenizer;
+        // Without wishes for them, a small image and small patches, which cannot be at fault.
+        let [height, width] = if tokenizer.is_some() { pictures.size } else { [16, 16] };
+        let image = self.image.unwrap_or([height, width, pictures.channels]);
         let embed = self.embed.unwrap_or(64);
         let declaration = Declaration {
             image,
-            tokenizer: self.wishes().tokenizer.unwrap_or(Tokenizer::Patches([1, 1])),
+            tokenizer: tokenizer.unwrap_or(Tokenizer::Patches([1, 1])),
             embed,
             heads: self.heads.unwrap_or(1),
             hidden: self.hidden.unwrap_or(4),

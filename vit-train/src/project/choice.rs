@@ -63,42 +63,36 @@ struct Size {
     side: usize,
     /// The number of patches along it.
     grid: usize,
-    /// The convolutions of the tokenizer, unless patches are wished for.
-    convolutions: [Convolution; 2],
+    /// The channels of the first of two convolutions, unless another tokenizer is wished for.
+    stem: u16,
     embed: usize,
     heads: usize,
     hidden: usize,
     depth: usize,
 }
 
-/// Returns a size whose first convolution has this many channels and a stride of 2, and whose `second` one has this kernel,
-/// stride and padding.
-const fn size(side: usize, grid: usize, channels: u16, second: [u16; 3], lengths: [usize; 4]) -> Size {
-    let ([kernel, stride, padding], [embed, heads, hidden, depth]) = (second, lengths);
-    let convolutions = [
-        Convolution { kernel: 3, stride: 2, padding: 1, channels },
-        Convolution { kernel, stride, padding, channels: 0 },
-    ];
-    Size { side, grid, convolutions, embed, heads, hidden, depth }
+const fn size(side: usize, grid: usize, stem: u16, lengths: [usize; 4]) -> Size {
+    let [embed, heads, hidden, depth] = lengths;
+    Size { side, grid, stem, embed, heads, hidden, depth }
 }
 
 /// The sizes of networks. For square pictures, each takes more instructions than the one before.
 ///
-/// The fifth one is nearly the preset `conv-nano`, and the eighth one has the dimensions of the network for road signs,
-/// by which `RECIPES.md` shows what such networks reach, and why they have convolutions.
+/// The fifth one is nearly the preset `conv-nano`. The eighth one has the dimensions of the network for road signs, except
+/// for the tokenizer. `RECIPES.md` shows what such networks reach, and why they have convolutions.
 const SIZES: [Size; 12] = [
-    size(16, 4, 8, [3, 2, 1], [16, 1, 32, 2]),
-    size(28, 4, 8, [5, 4, 2], [24, 2, 48, 2]),
-    size(28, 4, 8, [5, 4, 2], [24, 2, 48, 3]),
-    size(28, 4, 8, [5, 4, 2], [32, 2, 64, 3]),
-    size(28, 4, 12, [5, 4, 2], [48, 3, 96, 4]),
-    size(32, 6, 12, [5, 3, 2], [48, 3, 96, 4]),
-    size(32, 8, 12, [3, 2, 1], [48, 2, 96, 5]),
-    size(32, 8, 12, [3, 2, 1], [64, 2, 128, 6]),
-    size(32, 8, 16, [3, 2, 1], [80, 4, 160, 8]),
-    size(48, 8, 16, [5, 3, 2], [96, 4, 192, 10]),
-    size(48, 8, 16, [5, 3, 2], [128, 8, 256, 12]),
-    size(64, 8, 16, [5, 4, 2], [192, 8, 384, 12]),
+    size(16, 4, 8, [16, 1, 32, 2]),
+    size(28, 4, 8, [24, 2, 48, 2]),
+    size(28, 4, 8, [24, 2, 48, 3]),
+    size(28, 4, 8, [32, 2, 64, 3]),
+    size(28, 4, 12, [48, 3, 96, 4]),
+    size(32, 6, 12, [48, 3, 96, 4]),
+    size(32, 8, 12, [48, 2, 96, 5]),
+    size(32, 8, 12, [64, 2, 128, 6]),
+    size(32, 8, 16, [80, 4, 160, 8]),
+    size(48, 8, 16, [96, 4, 192, 10]),
+    size(48, 8, 16, [128, 8, 256, 12]),
+    size(64, 8, 16, [192, 8, 384, 12]),
 ];
 
 /// The number of sizes up to the one that is recommended for this many pictures to train on and this many classes.
@@ -174,17 +168,29 @@ impl Size {
     /// Returns the dimensions of a network of this size, with everything that is wished for. None if there is no such
     /// network.
     fn dims(&self, pictures: &Pictures, wishes: &Wishes<'_>) -> Option<Dims> {
-        let tokenizer = wishes.tokenizer.unwrap_or(Tokenizer::Convolutions(&self.convolutions));
-        let image = match tokenizer {
-            Tokenizer::Patches(patch) => self.image_of_patches(pictures, wishes, patch)?,
-            Tokenizer::Convolutions(_) => self.image_of_convolutions(pictures, wishes),
+        let image = match wishes.tokenizer {
+            Some(Tokenizer::Patches(patch)) => self.image_of_patches(pictures, wishes, patch)?,
+            _ => self.image_of_convolutions(pictures, wishes),
         };
+        let convolutions = self.convolutions(image);
+        let tokenizer = wishes.tokenizer.unwrap_or(Tokenizer::Convolutions(&convolutions));
         let embed = wishes.embed.unwrap_or(self.embed);
         let heads = wishes.heads.unwrap_or_else(|| self.heads_of(embed));
         let hidden = wishes.hidden.unwrap_or(if wishes.embed.is_some() { 2 * embed } else { self.hidden });
         let depth = wishes.depth.unwrap_or(self.depth);
         let classes = pictures.classes;
         check(Declaration { image, tokenizer, embed, heads, hidden, depth, classes }).ok()
+    }
+
+    /// Returns the two convolutions that make about as many patches of an image as this size has. The first one has a
+    /// stride of 2; the windows of the second one overlap by a pixel or two.
+    fn convolutions(&self, [height, width, _]: [usize; 3]) -> [Convolution; 2] {
+        let side = ((height * width) as f64).sqrt();
+        let stride = (side / (2 * self.grid) as f64).ceil().max(1.0) as u16;
+        [
+            Convolution { kernel: 3, stride: 2, padding: 1, channels: self.stem },
+            Convolution { kernel: (stride + 1) | 1, stride, padding: stride.div_ceil(2), channels: 0 },
+        ]
     }
 
     /// Returns the number of heads of a network with this many channels: those that make a head nearest to the size of
@@ -275,7 +281,8 @@ mod tests {
             for board in Board::all() {
                 let pictures = Pictures { size, ..SIGNS };
                 let Choice { candidates, .. } = choice(&pictures, &board.name, 200.0, &Wishes::default());
-                assert!(candidates.len() >= 8, "{size:?}: {candidates:?}");
+                let least = if size[0] == size[1] { SIZES.len() } else { 8 };
+                assert!(candidates.len() >= least, "{size:?}: {candidates:?}");
                 for pair in candidates.windows(2) {
                     let [Needs { instructions, .. }, larger] = [pair[0].needs, pair[1].needs];
                     assert!(larger.instructions > instructions, "{size:?} on {}: {pair:?}", board.name);
@@ -391,7 +398,8 @@ mod tests {
         for (pictures, image) in [([30, 28], [30, 28]), ([48, 64], [24, 32]), ([1080, 1920], [21, 37])] {
             let dims = SIZES[2].dims(&Pictures { size: pictures, ..SIGNS }, &Wishes::default()).unwrap();
             let found = [dims.height, dims.width].map(usize::from);
-            assert_eq!((found, dims.stem, dims.channels), (image, Some(SIZES[2].convolutions[0]), 3));
+            let stem = Convolution { kernel: 3, stride: 2, padding: 1, channels: 8 };
+            assert_eq!((found, dims.stem, dims.channels), (image, Some(stem), 3));
         }
         let patches = Wishes { tokenizer: Some(Tokenizer::Patches([6, 8])), ..Wishes::default() };
         assert_eq!(SIZES[2].dims(&SIGNS, &patches).unwrap().stem, None);
@@ -404,6 +412,18 @@ mod tests {
             let pictures = Pictures { size: [size.side; 2], ..SIGNS };
             let dims = size.dims(&pictures, &Wishes::default()).unwrap();
             assert_eq!(usize::from(dims.tokens), size.grid * size.grid + 1, "{dims}");
+        }
+    }
+
+    #[test]
+    fn images_of_any_size_have_a_small_network() {
+        for side in [18, 20, 28, 32, 48, 64, 96] {
+            for wishes in [Wishes::default(), Wishes { image: Some([side, side, 3]), ..Wishes::default() }] {
+                let pictures = Pictures { size: [side; 2], ..SIGNS };
+                let Choice { candidates, .. } = choice(&pictures, "nrf52840-dk", 200.0, &wishes);
+                assert_eq!(candidates.len(), SIZES.len(), "{side}: {candidates:?}");
+                assert!(candidates[0].dims.tokens <= 17, "{side}: {candidates:?}");
+            }
         }
     }
 

@@ -499,26 +499,40 @@ mod tests {
         }
     }
 
-    /// The label of the only validation image is the initial prediction of the network, and all training images have
-    /// another label, so that the validation loss rises with each epoch.
-    #[test]
-    fn with_few_validation_images_the_last_epoch_is_kept() {
-        let (recipe, mut data) = (plain(3, 16, 1e-3), data(10));
+    /// Returns images on which the validation loss of `nano` rises with each epoch: the label of the validation images is
+    /// the initial prediction of the network for the first of them, and all training images have another label.
+    fn data_that_mislead(images: usize, recipe: &Recipe) -> Splits {
+        let mut data = data(images);
         let (_, validation) = data.train.split(recipe.seed);
-        assert_eq!(validation.len(), 1);
         let first = Parameters::init::<Nano>(recipe.seed).values;
-        let class = argmax(&logits(&first, &data, &validation)) as u16;
-        let mut labels = vec![(class + 1) % 10; 10];
-        labels[validation[0]] = class;
+        let class = argmax(&logits(&first, &data, &validation[..1])) as u16;
+        let mut labels = vec![(class + 1) % 10; images];
+        validation.iter().for_each(|&index| labels[index] = class);
         data.train =
             Dataset::new(synthetic::FORMAT, data.train.images().to_vec(), labels, Path::new("none")).unwrap();
+        data
+    }
 
+    #[test]
+    fn enough_validation_images_keep_the_best_epoch() {
+        let recipe = plain(2, 512, 1e-3);
+        let data = data_that_mislead(10 * ENOUGH_TO_CHOOSE, &recipe);
+        let (report, checkpoint, last) = run(&recipe, &data, &mut ());
+        assert_eq!(report.kept_epoch, 1, "{:?}", report.epochs);
+        assert_ne!(checkpoint, last);
+        let (_, validation) = data.train.split(recipe.seed);
+        assert!((score(&checkpoint, &data, &validation).loss - report.epochs[0].val_loss).abs() < 1e-6);
+    }
+
+    #[test]
+    fn with_few_validation_images_the_last_epoch_is_kept() {
+        let recipe = plain(3, 16, 1e-3);
+        let data = data_that_mislead(10, &recipe);
         let (report, checkpoint, last) = run(&recipe, &data, &mut ());
         let losses: Vec<f64> = report.epochs.iter().map(|epoch| epoch.val_loss).collect();
         assert!(losses.is_sorted_by(|a, b| a < b), "{losses:?}");
         assert_eq!(report.kept_epoch, 3);
         assert_eq!(checkpoint, last);
-        assert!((score(&last, &data, &validation).loss - losses[2]).abs() < 1e-6);
     }
 
     /// There are two epochs of one step each. The length of AdamW's first step is at most the learning rate, and that
